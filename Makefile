@@ -1,0 +1,45 @@
+# make demo | test | check | bench | lock | install [VENV=dir] [EXTRA=cpu|gpu]
+VENV ?= .venv
+EXTRA ?= cpu
+PYTHON ?= python3
+BIN := $(VENV)/bin
+LOCK := requirements$(if $(filter gpu,$(EXTRA)),-gpu).lock
+STAMP := $(VENV)/.installed-$(EXTRA)
+
+export DO_NOT_TRACK := true
+
+.PHONY: install demo test check bench lock clean
+
+install: $(STAMP)
+
+# The lock is complete, so dependencies are not resolved again.
+$(STAMP): $(LOCK) pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing starloom[$(EXTRA)] into $(VENV)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: install
+	@$(BIN)/starloom demo
+
+test: install
+	@$(BIN)/python -m pytest
+
+check: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	@$(BIN)/python -m tests.benchmarks
+
+lock:
+	@for extra in cpu gpu; do \
+	  uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
+	    --extra $$extra --extra dev pyproject.toml --output-file requirements$$(test $$extra = cpu || echo -gpu).lock; \
+	done
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

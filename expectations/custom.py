@@ -1,0 +1,63 @@
+"""Expectations on pandas frames that Great Expectations does not ship.
+
+Their metric and expectation classes register themselves by name when this module is imported.
+"""
+
+from typing import Any, ClassVar, Literal
+
+import pandas as pd
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import ColumnMapExpectation, ColumnPairMapExpectation
+from great_expectations.expectations.metrics.map_metric_provider import (
+    ColumnMapMetricProvider,
+    ColumnPairMapMetricProvider,
+    column_condition_partial,
+    column_pair_condition_partial,
+)
+
+
+class ColumnValuesNotRepeated(ColumnMapMetricProvider):
+    """True where a value occurs for the first time, in the frame's order."""
+
+    condition_metric_name = "column_values.not_repeated"
+
+    @column_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column: pd.Series, **kwargs: Any) -> pd.Series:  # noqa: N805 (the decorator makes it a class method)
+        return ~column.duplicated(keep="first")
+
+
+class ExpectColumnValuesToNotRepeat(ColumnMapExpectation):
+    """Every value but the first of its kind is unexpected (the built-in uniqueness also blames the first)."""
+
+    map_metric = "column_values.not_repeated"
+
+
+class OneValueOfBForEachOfA(ColumnPairMapMetricProvider):
+    """True where all rows of equal A have equal B."""
+
+    condition_metric_name = "column_pair_values.one_b_for_each_a"
+    condition_domain_keys = (
+        "batch_id",
+        "table",
+        "column_A",
+        "column_B",
+        "row_condition",
+        "condition_parser",
+        "ignore_row_if",
+    )
+    condition_value_keys = ()
+
+    @column_pair_condition_partial(engine=PandasExecutionEngine)
+    def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **kwargs: Any) -> pd.Series:  # noqa: N803, N805
+        return column_B.groupby(column_A).transform("nunique") <= 2
+
+
+class ExpectOneValueOfBForEachOfA(ColumnPairMapExpectation):
+    """Rows that share column A share column B: no group in two parts, no pixels in two parts.
+
+    Rows that lack either value are left out.
+    """
+
+    ignore_row_if: Literal["either_value_is_missing"] = "either_value_is_missing"
+    map_metric = "column_pair_values.one_b_for_each_a"
+    success_keys: ClassVar[tuple[str, ...]] = ("ignore_row_if", "mostly")  # else the metric never sees the former

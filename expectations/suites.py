@@ -1,0 +1,324 @@
+"""What is expected of each table: suites as functions of the schema's constants.
+
+Nothing here touches Great Expectations, so a suite can be read, listed and tested without its import.
+`expectations/frames.py` makes the frames that are judged, `expectations/runner.py` judges them.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["row", "set", "note"]
+"""``row`` rejects the rows that fail, ``set`` stops the flow, ``note`` is recorded and shown."""
+
+PART_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+LEAST_GROUPS = 30
+"""A class with fewer groups may lack a part of the split."""
+
+SHA256 = r"^[0-9a-f]{64}$"
+SAFE_ID = r"^(?!\.{1,2}$)[^\x00-\x1f/\\]{1,200}$"
+"""An id may name a file: no separators, no control characters, neither ``.`` nor ``..``."""
+
+CATALOGUE_TYPES = {
+    "id": "string",
+    "ra_deg": "double",
+    "dec_deg": "double",
+    "sample": "string",
+    "redshift": "double",
+    "petro_r50_arcsec": "double",
+    "petro_r90_arcsec": "double",
+    "r_mag": "double",
+    "r_mag_corrected": "double",
+    "total_votes": "int32",
+    "total_classifications": "int32",
+    "gz2_class": "string",
+    "gz2_class_derived": "string",
+    "gz1_class": "string",
+    "gz1_majority": "string",
+    "file": "string",
+    "asset_id": "int64",
+}
+LABEL_TYPES = {"id": "string", "label": "string", "vote_fraction": "float", "votes_at_node": "int32"}
+SPLIT_TYPES = {"id": "string", "group": "string", "part": "string"}
+"""Arrow's names of the types of the columns."""
+
+Condition = tuple[str, Literal["==", ">=", "<"], str | int | float]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One expectation: ``type`` names the Great Expectations class, ``arguments`` are its keywords."""
+
+    name: str
+    kind: Kind
+    sentence: str
+    type: str
+    arguments: dict[str, Any]
+    where: Condition | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that are judged, without that of the condition."""
+        return tuple(self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Expectations of one frame; ``index`` is the column that names a row of it."""
+
+    name: str
+    expectations: tuple[Expectation, ...]
+    index: str = "id"
+    columns: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        used = [self.index]
+        for expectation in self.expectations:
+            used += [*expectation.columns, *([expectation.where[0]] if expectation.where else [])]
+        object.__setattr__(self, "columns", tuple(dict.fromkeys(used)))
+
+
+def between(
+    name: str,
+    kind: Kind,
+    column: str,
+    sentence: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    where: Condition | None = None,
+) -> Expectation:
+    """Return a range expectation; ``least`` and ``most`` belong to the range, ``above`` and ``below`` do not."""
+    arguments: dict[str, Any] = {"column": column}
+    if least is not None or above is not None:
+        arguments |= {"min_value": above if least is None else least, "strict_min": least is None}
+    if most is not None or below is not None:
+        arguments |= {"max_value": below if most is None else most, "strict_max": most is None}
+    return Expectation(name, kind, sentence, "ExpectColumnValuesToBeBetween", arguments, where)
+
+
+def present(name: str, column: str, sentence: str, where: Condition | None = None) -> Expectation:
+    """Return the set expectation that no value of a column is missing."""
+    return Expectation(name, "set", sentence, "ExpectColumnValuesToNotBeNull", {"column": column}, where)
+
+
+def unique(name: str, column: str, sentence: str) -> Expectation:
+    """Return the set expectation that no value of a column occurs twice (missing ones may)."""
+    return Expectation(name, "set", sentence, "ExpectColumnValuesToBeUnique", {"column": column})
+
+
+def matching(name: str, column: str, pattern: str, sentence: str) -> Expectation:
+    """Return the set expectation that each value matches a regular expression."""
+    arguments = {"column": column, "regex": pattern}
+    return Expectation(name, "set", sentence, "ExpectColumnValuesToMatchRegex", arguments)
+
+
+def one_of(name: str, column: str, values: Iterable[str], sentence: str) -> Expectation:
+    """Return the set expectation that each value is one of a few."""
+    arguments = {"column": column, "value_set": list(values)}
+    return Expectation(name, "set", sentence, "ExpectColumnValuesToBeInSet", arguments)
+
+
+def one_per(name: str, key: str, value: str, sentence: str) -> Expectation:
+    """Return the set expectation that rows of equal ``key`` have equal ``value``."""
+    arguments = {"column_A": key, "column_B": value}
+    return Expectation(name, "set", sentence, "ExpectOneValueOfBForEachOfA", arguments)
+
+
+def identities() -> tuple[Expectation, ...]:
+    """Return what holds for the ``id`` column of every table."""
+    return (
+        present("id_missing", "id", "every row has an id"),
+        unique("id_repeated", "id", "no id occurs twice"),
+        matching("id_unsafe", "id", SAFE_ID, "an id can be part of a file's name"),
+    )
+
+
+def types(table: str) -> Suite:
+    """Return the suite of a table's columns (the frame of ``frames.column_frame``)."""
+    equal = {"column_A": "type", "column_B": "wanted"}
+    return Suite(
+        f"{table} columns",
+        (
+            Expectation(
+                "column_type",
+                "set",
+                "every column has the type of the schema, and none of the required ones is missing",
+                "ExpectColumnPairValuesToBeEqual",
+                equal,
+            ),
+            between("nan_values", "set", "nans", "a missing number is null, never NaN", most=0),
+        ),
+        index="column",
+    )
+
+
+def catalogue(columns: Collection[str]) -> Suite:
+    """Return the suite of a catalogue that has these columns; a missing value is null and passes."""
+    ranges = (
+        between("ra_range", "set", "ra_deg", "right ascension lies in [0, 360) deg", least=0, below=360),
+        between("dec_range", "set", "dec_deg", "declination lies in [-90, 90] deg", least=-90, most=90),
+        between("redshift_range", "set", "redshift", "redshift lies in (-0.02, 10)", above=-0.02, below=10),
+        between("r50_range", "set", "petro_r50_arcsec", "Petrosian R50 lies in (0, 1000) arcsec", above=0, below=1000),
+        between("r90_range", "set", "petro_r90_arcsec", "Petrosian R90 lies in (0, 1000) arcsec", above=0, below=1000),
+        between("r_mag_range", "set", "r_mag", "r magnitude lies in (0, 40)", above=0, below=40),
+        between("votes_range", "set", "total_votes", "a number of votes is not negative", least=0),
+    )
+    known = [expectation for expectation in ranges if expectation.columns[0] in columns]
+    return Suite("catalogue", (*identities(), *known))
+
+
+def ledger(array_rows: int, *, raw_kept: bool = True) -> Suite:
+    """Return the suite of a ledger whose pixel array has ``array_rows`` rows."""
+    stored: Condition = ("status", "==", "stored")
+    rejected: Condition = ("status", "==", "rejected")
+    raw = [present("stored_raw", "raw_sha256", "a stored row names its raw bytes", stored)] if raw_kept else []
+    return Suite(
+        "ledger",
+        (
+            *identities(),
+            one_of("status", "status", ("stored", "rejected"), "a row is stored or rejected"),
+            present("status_missing", "status", "every row asked for has a status"),
+            present("stored_row", "row", "a stored row has its place in the array", stored),
+            present("stored_group", "group", "a stored row has a group", stored),
+            present("stored_pixels", "pixel_sha256", "a stored row has the digest of its pixels", stored),
+            *raw,
+            present("rejected_reason", "reason", "a rejected row has a reason", rejected),
+            Expectation(
+                "rejected_row",
+                "set",
+                "a rejected row has no place in the array",
+                "ExpectColumnValuesToBeNull",
+                {"column": "row"},
+                rejected,
+            ),
+            unique("row_repeated", "row", "no two rows share a place in the array"),
+            between("row_range", "set", "row", "places lie within the array", least=0, below=array_rows),
+            matching("pixel_digest", "pixel_sha256", SHA256, "a pixel digest is 64 hexadecimal digits"),
+        ),
+    )
+
+
+def images(columns: Collection[str], *, least_finite_fraction: float = 1.0) -> Suite:
+    """Return the suite of the statistics of images, one row each; the first failure names the reason.
+
+    The frame's order decides which of several equal images stays: see ``frames.image_frame``.
+    """
+    statistics = (
+        between(
+            "nan",
+            "row",
+            "finite_fraction",
+            f"at least {least_finite_fraction:g} of the values are finite",
+            least=least_finite_fraction,
+        ),
+        between("blank", "row", "blank_fraction", "at most half of the image is blank", most=0.5),
+        between("constant", "row", "std", "the values are not all the same", above=0),
+        Expectation(
+            "duplicate_pixels",
+            "row",
+            "no earlier image has the same pixels",
+            "ExpectColumnValuesToNotRepeat",
+            {"column": "pixel_sha256"},
+        ),
+    )
+    known = [expectation for expectation in statistics if expectation.columns[0] in columns]
+    measured = [
+        present(f"{column}_missing", column, f"{column} was measured for every image")
+        for column in ("blank_fraction", "pixel_sha256")
+        if column in columns
+    ]
+    return Suite("images", (*known, *measured))
+
+
+def labels(scheme: str, classes: Collection[str], columns: Collection[str]) -> Suite:
+    """Return the suite of one scheme's labels (the frame of ``frames.label_frame``)."""
+    votes = (
+        between("vote_fraction_range", "set", "vote_fraction", "a vote fraction lies in [0, 1]", least=0, most=1),
+        between("votes_range", "set", "votes_at_node", "a number of votes is not negative", least=0),
+    )
+    return Suite(
+        f"labels {scheme}",
+        (
+            *identities(),
+            one_of("class", "label", classes, "a label is one of the scheme's classes or missing"),
+            one_of("label_of_nothing", "status", ("stored", "rejected"), "a labelled id stands in the ledger"),
+            *[expectation for expectation in votes if expectation.columns[0] in columns],
+        ),
+    )
+
+
+def classes(scheme: str, least_groups: int = LEAST_GROUPS) -> Suite:
+    """Return the suite of a scheme's classes in the split (the frame of ``frames.class_frame``)."""
+    everywhere = "every class is in every part of the split"
+    many: Condition = ("groups", ">=", least_groups)
+    few: Condition = ("groups", "<", least_groups)
+    return Suite(
+        f"classes {scheme}",
+        (
+            between(
+                "class_gone",
+                "set",
+                "groups",
+                f"a class that at least {least_groups} groups were expected of is there",
+                least=1,
+                where=("expected", ">=", least_groups),
+            ),
+            between("class_absent", "note", "groups", "every class of the scheme is there", least=1),
+            between("class_lacks_part", "set", "least_part", everywhere, least=1, where=many),
+            between(
+                "small_class_lacks_part",
+                "note",
+                "least_part",
+                f"{everywhere}, even one of fewer than {least_groups} groups",
+                least=1,
+                where=few,
+            ),
+        ),
+        index="class",
+    )
+
+
+def split() -> Suite:
+    """Return the suite of a split beside its ledger (the frame of ``frames.split_frame``)."""
+    same_group = {"column_A": "group", "column_B": "ledger_group", "ignore_row_if": "either_value_is_missing"}
+    return Suite(
+        "split",
+        (
+            *identities(),
+            present("part_missing", "part", "every stored row has a part"),
+            one_of("part", "part", PART_SHARES, "a part is train, validation or test"),
+            one_of("part_of_nothing", "status", ("stored",), "only stored rows have a part"),
+            present("part_of_unknown", "status", "every id of the split stands in the ledger"),
+            Expectation(
+                "group_changed",
+                "set",
+                "a row has the same group in the split and in the ledger",
+                "ExpectColumnPairValuesToBeEqual",
+                same_group,
+            ),
+            one_per("group_in_two_parts", "group", "part", "no group is in two parts"),
+            one_per("pixels_in_two_parts", "pixel_sha256", "part", "no two parts hold the same pixels"),
+        ),
+    )
+
+
+def shares() -> Suite:
+    """Return the suite of the parts' sizes (the frame of ``frames.share_frame``)."""
+    near = {"column_A": "tolerance", "column_B": "deviation", "or_equal": True}
+    return Suite(
+        "split shares",
+        (
+            between("part_empty", "note", "rows", "no part is empty", least=1),
+            Expectation(
+                "part_share",
+                "set",
+                "the parts are as near 8:1:1 as whole groups allow",
+                "ExpectColumnPairValuesAToBeGreaterThanB",
+                near,
+            ),
+        ),
+        index="part",
+    )

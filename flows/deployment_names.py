@@ -1,0 +1,29 @@
+"""A Prefect plugin: `prefect deployment run NAME` means the deployment NAME of the flow NAME.
+
+Prefect wants FLOW/DEPLOYMENT. Every flow here has one deployment of its own name, so the bare name says it all.
+Prefect loads this module (entry point group ``prefect.plugins``) where ``plugins.enabled`` is set, which the
+project's ``pyproject.toml`` does: elsewhere the command is as Prefect ships it.
+"""
+
+import sys
+from pathlib import Path
+
+from prefect.plugins import HookContext, register_hook
+
+
+@register_hook
+def setup_environment(*, ctx: HookContext) -> None:
+    """Complete the name on Prefect's own command line, before it is read."""
+    if Path(sys.argv[0]).name == "prefect" or sys.orig_argv[1:3] == ["-m", "prefect"]:
+        sys.argv[1:] = complete_name(sys.argv[1:])
+
+
+def complete_name(arguments: list[str]) -> list[str]:
+    """Return ``arguments`` with the NAME of ``deployment run [--watch] NAME`` written as NAME/NAME."""
+    position = 3 if arguments[2:3] == ["--watch"] else 2
+    if arguments[:2] != ["deployment", "run"] or len(arguments) <= position:
+        return arguments
+    name = arguments[position]
+    if name.startswith("-") or "/" in name:
+        return arguments
+    return [*arguments[:position], f"{name}/{name}", *arguments[position + 1 :]]

@@ -1,0 +1,95 @@
+"""How a command ends: one line on stdout or the last line on stderr, an exit code, nothing left running."""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn, TextIO
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+_OWN_PACKAGES = frozenset({"flows", "tasks", "expectations", "galaxy", "realbogus"})
+
+
+class UsageError(ValueError):
+    """The command was used wrongly; the message says how it is meant."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Exit code of a command and, unless it did what it should, why not."""
+
+    code: int
+    error: str | None = None
+
+
+def perform(work: Callable[[TextIO], Any], traceback_file: Path) -> Outcome:
+    """Do ``work``, which may write to the stdout it is given, and write what it returns as the last line there.
+
+    Whatever else is printed to stdout meanwhile, by child processes too, goes to stderr.
+    """
+    try:
+        with _own_output() as output, _terminated_like_interrupted():
+            summary = work(output)
+            if summary is not None:
+                print(json.dumps(summary), file=output, flush=True)
+    except UsageError as error:
+        return Outcome(WRONG_USE, str(error))
+    except KeyboardInterrupt:
+        return Outcome(INTERRUPTED, "interrupted")
+    except Exception as error:
+        traceback_file.parent.mkdir(parents=True, exist_ok=True)
+        traceback_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        print(f"traceback: {traceback_file}", file=sys.stderr)
+        return Outcome(FAILED, describe(error))
+    return Outcome(DONE)
+
+
+def describe(error: BaseException) -> str:
+    """Return one line that says what went wrong; the type is named where the text alone means little."""
+    text = " ".join(str(error).split())
+    own = type(error).__module__.partition(".")[0] in _OWN_PACKAGES
+    if text and (own or type(error) in (ValueError, RuntimeError) or isinstance(error, OSError)):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def last_words(outcomes: list[Outcome]) -> None:
+    """End this process with the outcome; registered first with `atexit`, it is called after all others."""
+    if outcomes:
+        if outcomes[0].error is not None:
+            print(f"error: {outcomes[0].error}", file=sys.stderr)
+        sys.stderr.flush()
+        os._exit(outcomes[0].code)
+
+
+@contextlib.contextmanager
+def _own_output() -> Iterator[TextIO]:
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
+        os.dup2(2, 1)
+        try:
+            yield output
+        finally:
+            sys.stdout.flush()
+            os.dup2(output.fileno(), 1)
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """Treat the request to terminate like Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,82 @@
+"""Keras layers of the galaxy networks, each known to Keras by name so that a saved model loads without pickle.
+
+Images are (n, height, width, channel), north up; sizes in px.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+PACKAGE = "galaxy"
+
+# Rec. 601: what "grey" means in JPEG and in Pillow's mode L.
+LUMINANCE = (0.299, 0.587, 0.114)
+
+VIEWS = 8
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CentreCrop(keras.layers.Layer):
+    """Cut the centre: (n, h, w, c) to (n, size_px, size_px, c); h, w and size_px have one parity."""
+
+    def __init__(self, size_px: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.size_px = size_px
+
+    def call(self, images: Any) -> Any:
+        """Return the centre of each image."""
+        top = (images.shape[1] - self.size_px) // 2
+        left = (images.shape[2] - self.size_px) // 2
+        return images[:, top : top + self.size_px, left : left + self.size_px]
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape after the cut."""
+        return (shape[0], self.size_px, self.size_px, shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a saved model keeps."""
+        return {**super().get_config(), "size_px": self.size_px}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Luminance(keras.layers.Layer):
+    """Replace colour by its luminance in all three channels: (n, h, w, 3) to (n, h, w, 3)."""
+
+    def call(self, images: Any) -> Any:
+        """Return grey images in the layer's precision."""
+        weights = ops.convert_to_tensor(LUMINANCE, dtype=self.compute_dtype)
+        grey = ops.sum(ops.cast(images, self.compute_dtype) * weights, axis=-1, keepdims=True)
+        return ops.repeat(grey, 3, axis=-1)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape, which stays."""
+        return shape
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class DihedralViews(keras.layers.Layer):
+    """Turn and mirror square images: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry."""
+
+    def call(self, images: Any) -> Any:
+        """Return the eight views, the image as it is first."""
+        mirrored = ops.flip(images, axis=2)
+        turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (images, mirrored) for turns in range(4)]
+        return ops.concatenate(turned, axis=0)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the views."""
+        return (None if shape[0] is None else VIEWS * shape[0], *shape[1:])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ViewMean(keras.layers.Layer):
+    """Average what a network says of the eight views of an image: (8 n, k) to (n, k)."""
+
+    def call(self, outputs: Any) -> Any:
+        """Return the mean over the views."""
+        return ops.mean(ops.reshape(outputs, (VIEWS, -1, outputs.shape[-1])), axis=0)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the mean."""
+        return (None if shape[0] is None else shape[0] // VIEWS, shape[1])

@@ -1,0 +1,105 @@
+"""Places on the sky: unit vectors, matches within a radius, galactic latitude, sexagesimal text.
+
+Positions are degrees, J2000; radii are arcsec.
+Separations are taken in three dimensions with a k-d tree, so the seam at 0/360 and the poles need no special case.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from scipy.spatial import cKDTree
+
+GALACTIC_POLE_DEG = (192.85948, 27.12825)
+"""Right ascension and declination of the north galactic pole, J2000."""
+
+_SEXAGESIMAL = (
+    r"^\s*(?P<sign>[+-]?)(?P<whole>\d{1,3})[: ](?P<minutes>\d{1,2})(?:[: ](?P<seconds>\d{1,2}(?:\.\d*)?))?\s*$"
+)
+
+
+def unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    """Return float64 (n, 3) unit vectors of n positions."""
+    ra, dec = np.radians(np.asarray(ra_deg, float)), np.radians(np.asarray(dec_deg, float))
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
+
+
+def chord(radius_arcsec: float) -> float:
+    """Return the straight distance between two unit vectors that are `radius_arcsec` apart on the sphere."""
+    return float(2 * np.sin(np.radians(radius_arcsec / 3600) / 2))
+
+
+def pairs_within(ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float) -> np.ndarray:
+    """Return int64 (m, 2) index pairs, first below second, of positions no further apart than `radius_arcsec`."""
+    if len(ra_deg) < 2:
+        return np.empty((0, 2), np.int64)
+    tree = cKDTree(unit_vectors(ra_deg, dec_deg))
+    pairs = tree.query_pairs(chord(radius_arcsec), output_type="ndarray")
+    return np.sort(pairs, axis=1).astype(np.int64)
+
+
+def match(
+    ra_deg: np.ndarray,
+    dec_deg: np.ndarray,
+    ra_other_deg: np.ndarray,
+    dec_other_deg: np.ndarray,
+    radius_arcsec: float,
+) -> np.ndarray:
+    """Return int64 (n,): for each of n positions the nearest of the others within `radius_arcsec`, else -1.
+
+    NaN positions on either side match nothing.
+    """
+    found = np.full(len(ra_deg), -1, np.int64)
+    here = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+    there = np.flatnonzero(np.isfinite(ra_other_deg) & np.isfinite(dec_other_deg))
+    if not len(here) or not len(there):
+        return found
+    tree = cKDTree(unit_vectors(ra_other_deg[there], dec_other_deg[there]))
+    reach = np.nextafter(chord(radius_arcsec), np.inf)  # the tree's bound is exclusive
+    distance, nearest = tree.query(unit_vectors(ra_deg[here], dec_deg[here]), distance_upper_bound=reach)
+    hit = np.isfinite(distance)
+    found[here[hit]] = there[nearest[hit]]
+    return found
+
+
+def galactic_latitude(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
+    """Return galactic latitude in degrees, float64 (n,); NaN positions give NaN."""
+    pole_ra, pole_dec = np.radians(GALACTIC_POLE_DEG)
+    pole = np.array([np.cos(pole_dec) * np.cos(pole_ra), np.cos(pole_dec) * np.sin(pole_ra), np.sin(pole_dec)])
+    vectors = unit_vectors(ra_deg, dec_deg)
+    # atan2 of sine and cosine keeps its digits at the galactic poles, where arcsin loses half of them.
+    return np.degrees(np.arctan2(vectors @ pole, np.linalg.norm(np.cross(vectors, pole), axis=-1)))
+
+
+def parse_angles(text: pa.Array, *, sexagesimal_hours: bool) -> np.ndarray:
+    """Read angles written as decimal degrees or as sexagesimal text; float64 (n,) degrees, NaN where unreadable.
+
+    The sign of sexagesimal text is taken from the string, since ``-00:12:34.5`` has none left in its numbers, and
+    seconds of 60 are accepted, since the producers print them.
+
+    Parameters
+    ----------
+    text
+        Strings; null gives NaN.
+    sexagesimal_hours
+        Sexagesimal text counts hours (right ascension), not degrees. Decimal text is in degrees either way.
+    """
+    text = pc.utf8_trim_whitespace(text.cast(pa.string()))
+    parts = pc.extract_regex(text, _SEXAGESIMAL)
+    if parts.null_count == len(parts):
+        return _decimal(text)
+    number = {name: _decimal(parts.field(name)) for name in ("whole", "minutes", "seconds")}
+    number["seconds"] = np.where(np.isfinite(number["seconds"]), number["seconds"], 0.0)
+    degrees = number["whole"] + number["minutes"] / 60 + number["seconds"] / 3600
+    readable = (number["minutes"] < 60) & (number["seconds"] <= 60)
+    if sexagesimal_hours:
+        degrees = degrees * 15
+    sign = np.where(np.asarray(parts.field("sign")) == "-", -1.0, 1.0)
+    written_sexagesimal = parts.is_valid().to_numpy(zero_copy_only=False)
+    return np.where(written_sexagesimal, np.where(readable, sign * degrees, np.nan), _decimal(text))
+
+
+def _decimal(text: pa.Array) -> np.ndarray:
+    """Read decimal numbers, NaN where the text is none."""
+    numeric = pc.match_substring_regex(text, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
+    values = pc.if_else(pc.fill_null(numeric, False), pc.replace_substring_regex(text, r"^\+", ""), None)
+    return values.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -1,0 +1,266 @@
+"""Readers of table files: CSV, FITS, VOTable and Parquet, plain or gzipped, as batches of typed Arrow columns.
+
+The format is recognised by the first bytes, never by the file's name. Column names are compared in lower case.
+CSV, FITS and Parquet are streamed; a VOTable is held whole, as its parser knows no other way.
+"""
+
+import csv
+import gzip
+import io
+import re
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+MISSING_TEXT: tuple[str, ...] = (
+    *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "None", "N/A", "NA", "--"),
+    *("-9999", "-9999.0", "-9999.00", "-9999.000", "-9999.000000", "-9999.00000000"),
+)
+"""Texts that stand for a missing value in any of the published tables."""
+
+_TRUE, _FALSE = ("1", "1.0", "true", "True", "TRUE", "t", "T"), ("0", "0.0", "false", "False", "FALSE", "f", "F")
+_CSV_BLOCK_BYTES = 4 << 20
+_ROWS_A_BATCH = 16_384
+
+
+class TableError(ValueError):
+    """A table file that cannot be read as asked; the message names the file and the column."""
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """An open table: where it lies, what its columns are called, and how to read some of them."""
+
+    path: Path
+    columns: tuple[str, ...]
+    """Lower-case names in the file's order."""
+    float_columns: frozenset[str]
+    """Columns that the file itself declares as floating point (none are known of a CSV)."""
+    read: Callable[[dict[str, pa.DataType]], Iterator[pa.RecordBatch]]
+    """Takes lower-case name -> type and gives record batches of those columns; missing values are null."""
+
+
+@contextmanager
+def open_table(path: Path) -> Iterator[TableFile]:
+    """Open a table file for as long as the block lasts.
+
+    Raises
+    ------
+    TableError
+        The file is not there, is empty, or is of no known format.
+    """
+    if not path.is_file():
+        raise TableError(f"table {path} does not exist")
+    try:
+        head = _head(path)
+        if not head.strip():
+            raise TableError(f"table {path} is empty")
+        with _unpacked(path, head) as plain, _opener(head)(path, plain) as table:
+            yield table
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError) as error:
+        raise TableError(f"table {path} cannot be read: {error}") from error
+
+
+def _opener(head: bytes) -> Callable[[Path, Path], AbstractContextManager[TableFile]]:
+    if head.startswith(b"PAR1"):
+        return _open_parquet
+    if head.startswith(b"SIMPLE  ="):
+        return _open_fits
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith((b"<?xml", b"<VOTABLE", b"<vot")):
+        return _open_votable
+    if head.startswith(b"PK\x03\x04"):
+        return _refuse_zip
+    return _open_csv
+
+
+def _refuse_zip(path: Path, plain: Path) -> AbstractContextManager[TableFile]:
+    raise TableError(f"table {path} is a zip archive: unpack it first, or take the .csv.gz of the same table")
+
+
+def _is_gzipped(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(2) == b"\x1f\x8b"
+
+
+def _head(path: Path) -> bytes:
+    with gzip.open(path) if _is_gzipped(path) else path.open("rb") as stream:
+        return stream.read(2880)
+
+
+@contextmanager
+def _unpacked(path: Path, head: bytes) -> Iterator[Path]:
+    """Give the path of a gzipped FITS table's plain bytes, which alone can be mapped into memory; others stay."""
+    if not (_is_gzipped(path) and head.startswith(b"SIMPLE  =")):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".fits") as plain:
+        with gzip.open(path) as packed:
+            shutil.copyfileobj(packed, plain, 1 << 20)
+        plain.flush()
+        yield Path(plain.name)
+
+
+def _lower_names(path: Path, names: list[str]) -> dict[str, str]:
+    """Map lower-case names to the file's own."""
+    lower: dict[str, str] = {}
+    for name in names:
+        key = name.strip().lower()
+        if key in lower:
+            raise TableError(f"table {path} has two columns named {key!r}")
+        lower[key] = name
+    return lower
+
+
+@contextmanager
+def _open_csv(path: Path, plain: Path) -> Iterator[TableFile]:
+    skipped, header = _csv_header(path)
+    names = _lower_names(path, header)
+
+    def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        conversion = pa.csv.ConvertOptions(
+            include_columns=[names[name] for name in wanted],
+            column_types={names[name]: kind for name, kind in wanted.items()},
+            null_values=MISSING_TEXT,
+            strings_can_be_null=True,
+            true_values=_TRUE,
+            false_values=_FALSE,
+        )
+        reading = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, skip_rows=skipped)
+        try:
+            with (
+                pa.input_stream(str(path), compression="gzip" if _is_gzipped(path) else None) as stream,
+                pa.csv.open_csv(stream, read_options=reading, convert_options=conversion) as batches,
+            ):
+                for batch in batches:
+                    yield batch.rename_columns(list(wanted))
+        except pa.ArrowInvalid as error:
+            raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
+
+    yield TableFile(path, tuple(names), frozenset(), read)
+
+
+def _csv_header(path: Path) -> tuple[int, list[str]]:
+    """Return the number of lines before the header (CasJobs writes ``#Table1`` there) and the header's cells."""
+    with gzip.open(path) if _is_gzipped(path) else path.open("rb") as stream:
+        lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
+        for number, line in enumerate(lines):
+            if line.strip() and not line.startswith("#"):
+                return number, next(csv.reader([line]))
+    raise TableError(f"table {path} has no header line")
+
+
+def _name_column(message: str, header: list[str]) -> str:
+    """Put a column's name where Arrow gives its number."""
+    return re.sub(r"CSV column #(\d+)", lambda found: f"column {header[int(found[1])].strip()!r}", message)
+
+
+@contextmanager
+def _open_parquet(path: Path, plain: Path) -> Iterator[TableFile]:
+    with pq.ParquetFile(path) as source:
+        schema = source.schema_arrow
+        names = _lower_names(path, schema.names)
+        floats = frozenset(key for key, name in names.items() if pa.types.is_floating(schema.field(name).type))
+
+        def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+            for batch in source.iter_batches(_ROWS_A_BATCH, columns=[names[name] for name in wanted]):
+                yield _typed(path, {name: batch.column(names[name]) for name in wanted}, wanted)
+
+        yield TableFile(path, tuple(names), floats, read)
+
+
+@contextmanager
+def _open_fits(path: Path, plain: Path) -> Iterator[TableFile]:
+    from astropy.io import fits  # half a second to import, and most tables are CSV
+
+    with fits.open(plain, memmap=True) as units:
+        tables = [unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)]
+        if not tables:
+            raise TableError(f"FITS file {path} holds no table")
+        columns = tables[0].columns
+        names = _lower_names(path, columns.names)
+        floats = frozenset(key for key, name in names.items() if columns[name].format.strip("0123456789")[:1] in "EDF")
+
+        def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+            rows = tables[0].data
+            for start in range(0, len(rows), _ROWS_A_BATCH):
+                part = rows[start : start + _ROWS_A_BATCH]
+                arrays = {name: _fits_array(part.field(names[name]), columns[names[name]].null) for name in wanted}
+                yield _typed(path, arrays, wanted)
+
+        yield TableFile(path, tuple(names), floats, read)
+
+
+def _fits_array(values: np.ndarray, null: Any) -> pa.Array:
+    """Turn one FITS column (big-endian, blank-padded text) into Arrow; a table's TNULL is null."""
+    if values.dtype.kind in "SU":
+        return pa.array(np.char.strip(np.asarray(values).astype(str)))
+    native = values.astype(values.dtype.newbyteorder("="))
+    return pa.array(native, mask=native == null if null is not None and native.dtype.kind in "iu" else None)
+
+
+@contextmanager
+def _open_votable(path: Path, plain: Path) -> Iterator[TableFile]:
+    from astropy.io import votable
+
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", votable.exceptions.VOWarning
+        )  # published tables bend the standard in harmless ways
+        try:
+            table = votable.parse_single_table(str(path), verify="ignore")
+        except (votable.exceptions.VOTableSpecError, ValueError, IndexError) as error:
+            raise TableError(f"VOTable {path} cannot be read: {error}") from error
+    names = _lower_names(path, [field.name or field.ID for field in table.fields])
+    stored = dict(zip(names, table.array.dtype.names, strict=True))
+    floats = frozenset(key for key, name in stored.items() if table.array.dtype[name].kind == "f")
+
+    def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(table.array), _ROWS_A_BATCH):
+            part = table.array[start : start + _ROWS_A_BATCH]
+            yield _typed(path, {name: _masked_array(part[stored[name]]) for name in wanted}, wanted)
+
+    yield TableFile(path, tuple(names), floats, read)
+
+
+def _masked_array(values: np.ma.MaskedArray) -> pa.Array:
+    mask = np.ma.getmaskarray(values)
+    if values.dtype.kind in "OSU":
+        return pa.array(np.char.strip(values.filled("").astype(str)), mask=mask)
+    return pa.array(np.ascontiguousarray(values.data), mask=mask)
+
+
+def _typed(path: Path, arrays: dict[str, pa.Array], wanted: dict[str, pa.DataType]) -> pa.RecordBatch:
+    """Give arrays the types asked for; missing values become null."""
+    typed = []
+    for name, kind in wanted.items():
+        try:
+            typed.append(_cast(arrays[name], kind))
+        except pa.ArrowInvalid as error:
+            raise TableError(f"table {path}: column {name!r}: {error}") from error
+    return pa.record_batch(typed, names=list(wanted))
+
+
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+        values = pc.utf8_trim_whitespace(values.cast(pa.string()))
+        values = pc.if_else(pc.is_in(values, pa.array(MISSING_TEXT)), None, values)
+    elif pa.types.is_floating(values.type):
+        values = pc.if_else(pc.is_finite(values), values, None)
+    if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
+        return pc.not_equal(values.cast(pa.float32()), 0)
+    if pa.types.is_boolean(values.type) and pa.types.is_floating(kind):
+        values = values.cast(pa.int8())
+    return values.cast(kind)

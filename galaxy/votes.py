@@ -1,0 +1,231 @@
+"""Galaxy Zoo 2's decision tree: 11 questions, 37 answers, and the `gz2_class` string that they make.
+
+Sources: Willett et al. 2013 (tree, class string), Hart et al. 2016 (column names). Vote fractions are dimensionless.
+
+The class string::
+
+    smooth      E (r|i|c)                        r completely round, i in between, c cigar
+    edge-on     S e (r|b|n)                      bulge rounded, boxy, none
+    face-on     S [B] (a|b|c|d) [(1|2|3|4|+|?) (t|m|l)]
+                                                 B barred; bulge dominant, obvious, just noticeable, none;
+                                                 number of arms; tight, medium, loose
+    odd         a trailing (r|l|d|i|o|m|u)       ring, lens or arc, disturbed, irregular, other, merger, dust lane
+    star        A
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+
+Kind = Literal["smooth", "edge_on", "face_on", "star"]
+
+# Answers in the published column order; a38 sits inside t08 and there is no a35.
+QUESTIONS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "t01_smooth_or_features": ("a01_smooth", "a02_features_or_disk", "a03_star_or_artifact"),
+        "t02_edgeon": ("a04_yes", "a05_no"),
+        "t03_bar": ("a06_bar", "a07_no_bar"),
+        "t04_spiral": ("a08_spiral", "a09_no_spiral"),
+        "t05_bulge_prominence": ("a10_no_bulge", "a11_just_noticeable", "a12_obvious", "a13_dominant"),
+        "t06_odd": ("a14_yes", "a15_no"),
+        "t07_rounded": ("a16_completely_round", "a17_in_between", "a18_cigar_shaped"),
+        "t08_odd_feature": (
+            "a19_ring",
+            "a20_lens_or_arc",
+            "a21_disturbed",
+            "a22_irregular",
+            "a23_other",
+            "a24_merger",
+            "a38_dust_lane",
+        ),
+        "t09_bulge_shape": ("a25_rounded", "a26_boxy", "a27_no_bulge"),
+        "t10_arms_winding": ("a28_tight", "a29_medium", "a30_loose"),
+        "t11_arms_number": ("a31_1", "a32_2", "a33_3", "a34_4", "a36_more_than_4", "a37_cant_tell"),
+    }
+)
+STEMS: tuple[str, ...] = tuple(f"{question}_{answer}" for question in QUESTIONS for answer in QUESTIONS[question])
+MEASURES: tuple[str, ...] = ("count", "weight", "fraction", "weighted_fraction", "debiased", "flag")
+
+# Each letter stands for one answer of one question, in the order of the answers.
+LETTERS: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
+    {
+        "shape": ("t07_rounded", "ric"),
+        "edge_bulge": ("t09_bulge_shape", "rbn"),
+        "bulge": ("t05_bulge_prominence", "dcba"),
+        "arms": ("t11_arms_number", "1234+?"),
+        "winding": ("t10_arms_winding", "tml"),
+        "odd": ("t08_odd_feature", "rldiomu"),
+    }
+)
+# The questions that are asked before a question, and the answer that leads on.
+_KIND_ANSWERS = {
+    "smooth": {"t01_smooth_or_features": 0},
+    "edge_on": {"t01_smooth_or_features": 1, "t02_edgeon": 0},
+    "face_on": {"t01_smooth_or_features": 1, "t02_edgeon": 1},
+    "star": {"t01_smooth_or_features": 2},
+}
+_GRAMMAR = re.compile(
+    r"(?P<star>A)"
+    r"|(?:E(?P<shape>[ric])"
+    r"|Se(?P<edge_bulge>[rbn])"
+    r"|S(?P<bar>B?)(?P<bulge>[a-d])(?:(?P<arms>[1234+?])(?P<winding>[tml]))?)"
+    r"(?:\((?P<odd>[rldiomu])\))?"
+)
+
+
+@dataclass(frozen=True)
+class GalaxyClass:
+    """One parsed class string; a field that its branch of the tree does not have is None."""
+
+    kind: Kind
+    shape: str | None = None
+    edge_bulge: str | None = None
+    barred: bool | None = None
+    bulge: str | None = None
+    arms: str | None = None
+    winding: str | None = None
+    odd: str | None = None
+
+    def __str__(self) -> str:
+        odd = f"({self.odd})" if self.odd else ""
+        if self.kind == "star":
+            return "A"
+        if self.kind == "smooth":
+            return f"E{self.shape}{odd}"
+        if self.kind == "edge_on":
+            return f"Se{self.edge_bulge}{odd}"
+        return f"S{'B' if self.barred else ''}{self.bulge}{self.arms or ''}{self.winding or ''}{odd}"
+
+    def answers(self, fields: frozenset[str]) -> dict[str, int]:
+        """Return the answers on the tree's path that decide `fields`, as question -> index of the answer.
+
+        The path always holds what leads to the kind; ``fields`` adds the questions behind the other fields.
+        """
+        path = dict(_KIND_ANSWERS[self.kind])
+        if "barred" in fields and self.barred is not None:
+            path["t03_bar"] = 0 if self.barred else 1
+        if fields & {"arms", "winding"} and self.kind == "face_on":
+            path["t04_spiral"] = 0 if self.arms else 1
+        if "odd" in fields and self.kind != "star":
+            path["t06_odd"] = 0 if self.odd else 1
+        for field, (question, letters) in LETTERS.items():
+            letter = getattr(self, field)
+            if field in fields and letter is not None:
+                path[question] = letters.index(letter)
+        return path
+
+
+def parse_class(text: str) -> GalaxyClass:
+    """Parse one class string; surrounding blanks (fixed-width FITS text) are allowed, case matters (SBb is not Sbb).
+
+    Raises
+    ------
+    ValueError
+        The text is not of the grammar.
+    """
+    found = _GRAMMAR.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"{text!r} is not a gz2_class string (such as Er, Sen, SBc2m, Sb(r) or A)")
+    part = found.groupdict()
+    if part["star"]:
+        return GalaxyClass("star")
+    if part["shape"]:
+        return GalaxyClass("smooth", shape=part["shape"], odd=part["odd"])
+    if part["edge_bulge"]:
+        return GalaxyClass("edge_on", edge_bulge=part["edge_bulge"], odd=part["odd"])
+    return GalaxyClass(
+        "face_on",
+        barred=bool(part["bar"]),
+        bulge=part["bulge"],
+        arms=part["arms"],
+        winding=part["winding"],
+        odd=part["odd"],
+    )
+
+
+def every_class() -> Iterator[GalaxyClass]:
+    """Yield each of the 1,265 classes that the grammar can write."""
+    odds = (None, *LETTERS["odd"][1])
+    spirals = ((None, None), *product(LETTERS["arms"][1], LETTERS["winding"][1]))
+    yield GalaxyClass("star")
+    for shape, odd in product(LETTERS["shape"][1], odds):
+        yield GalaxyClass("smooth", shape=shape, odd=odd)
+    for edge_bulge, odd in product(LETTERS["edge_bulge"][1], odds):
+        yield GalaxyClass("edge_on", edge_bulge=edge_bulge, odd=odd)
+    for barred, bulge, (arms, winding), odd in product((False, True), "abcd", spirals, odds):
+        yield GalaxyClass("face_on", None, None, barred, bulge, arms, winding, odd)
+
+
+def question_values(table: pa.Table | pa.RecordBatch, question: str, measure: str) -> np.ndarray:
+    """Return one measure of a question's answers, float64 (rows, answers); NaN where missing.
+
+    Raises
+    ------
+    KeyError
+        The table lacks one of the columns.
+    """
+    names = [f"{question}_{answer}_{measure}" for answer in QUESTIONS[question]]
+    columns = [table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names]
+    return np.stack(columns, axis=1)  # (rows, answers)
+
+
+def derive_classes(table: pa.Table | pa.RecordBatch, measure: str = "debiased") -> pa.Array:
+    """Derive the class string of each row from its vote fractions, by the rules of the tables' producers.
+
+    Plurality at every question; edge-on and odd win a tie with "no", bar and spiral lose it, other ties go to the
+    first answer. A missing fraction cannot win. A row is null where all fractions of a question it needs are missing.
+
+    Parameters
+    ----------
+    table
+        Rows with the 37 answers' columns of `measure`.
+    measure
+        ``debiased`` as the producers do; ``fraction`` (raw) changes a fifth of the classes.
+    """
+    best, known = {}, {}
+    for question in QUESTIONS:
+        values = question_values(table, question, measure)
+        known[question] = np.isfinite(values).any(axis=1)
+        best[question] = np.argmax(np.where(np.isfinite(values), values, -np.inf), axis=1)
+        if question in ("t03_bar", "t04_spiral"):
+            yes, no = np.where(np.isfinite(values), values, -np.inf).T
+            best[question] = np.where(yes > no, 0, 1)
+    return _spell(best, known)
+
+
+def _spell(best: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> pa.Array:
+    """Write the class string that the winning answers (question -> (rows,) index) give; null where unknown."""
+    letter = {field: np.array(list(letters))[best[question]] for field, (question, letters) in LETTERS.items()}
+    smooth, star = best["t01_smooth_or_features"] == 0, best["t01_smooth_or_features"] == 2
+    edge_on, face_on = (~smooth & ~star & (best["t02_edgeon"] == answer) for answer in (0, 1))
+    spiral, odd = face_on & (best["t04_spiral"] == 0), ~star & (best["t06_odd"] == 0)
+
+    bar = np.where(best["t03_bar"] == 0, "B", "")
+    disk = np.where(
+        edge_on, np.char.add("Se", letter["edge_bulge"]), np.char.add(np.char.add("S", bar), letter["bulge"])
+    )
+    text = np.where(smooth, np.char.add("E", letter["shape"]), np.where(star, "A", disk))
+    text = np.char.add(text, np.where(spiral, np.char.add(letter["arms"], letter["winding"]), ""))
+    text = np.char.add(text, np.where(odd, np.char.add(np.char.add("(", letter["odd"]), ")"), ""))
+
+    needs = {
+        "t01_smooth_or_features": np.ones_like(smooth),
+        "t02_edgeon": edge_on | face_on,
+        "t03_bar": face_on,
+        "t04_spiral": face_on,
+        "t05_bulge_prominence": face_on,
+        "t06_odd": ~star,
+        "t07_rounded": smooth,
+        "t08_odd_feature": odd,
+        "t09_bulge_shape": edge_on,
+        "t10_arms_winding": spiral,
+        "t11_arms_number": spiral,
+    }
+    unknown = np.any([need & ~known[question] for question, need in needs.items()], axis=0)
+    return pa.array(text, pa.string(), mask=unknown)

@@ -1,0 +1,1 @@
+"""Real/bogus classification of transients. Nothing is here yet that a flow can run."""

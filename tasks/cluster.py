@@ -1,0 +1,118 @@
+"""Spreading batches: in this process for little work, on Dask for much."""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Protocol, TypeVar
+
+from distributed import Client, LocalCluster, WorkerPlugin, as_completed
+
+ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
+ITEMS_WORTH_A_CLUSTER = 200
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+class Executor(Protocol):
+    """Runs one function over jobs and yields results as they finish."""
+
+    workers: int
+
+    def map(
+        self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
+    ) -> Iterator[Result]:
+        """Yield ``function(job)`` for every job as they finish, never more than `at_once` running."""
+        ...
+
+
+class InProcess:
+    """Runs jobs one after the other here."""
+
+    workers = 1
+
+    def map(
+        self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
+    ) -> Iterator[Result]:
+        """Yield ``function(job)`` for every job, in order."""
+        return map(function, jobs)
+
+
+class OnDask:
+    """Runs jobs on the workers of a Dask cluster, a bounded number at a time."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+
+    def map(
+        self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
+    ) -> Iterator[Result]:
+        """Yield results as they finish; a worker holds two jobs at most, a lost worker's jobs run again."""
+        waiting = iter(jobs)
+        running = as_completed(with_results=True)
+        for job in islice(waiting, min(at_once or 2 * self.workers, 2 * self.workers)):
+            running.add(self._submit(function, job))
+        try:
+            for future, result in running:
+                future.release()
+                yield result
+                for job in islice(waiting, 1):
+                    running.add(self._submit(function, job))
+        finally:
+            running.clear()
+
+    def _submit(self, function: Callable[[Job], Result], job: Job) -> Any:
+        return self.client.submit(function, job, pure=False)
+
+
+class EndWithParent(WorkerPlugin):
+    """Ends a worker within half a second of the process that started it, also when that was killed."""
+
+    name = "end-with-parent"
+
+    def setup(self, worker: Any) -> None:
+        """Watch the parent from a thread of the worker."""
+        parent = os.getppid()
+
+        def watch() -> None:
+            while os.getppid() == parent:
+                time.sleep(0.5)
+            os._exit(1)
+
+        threading.Thread(target=watch, name=self.name, daemon=True).start()
+
+
+@contextmanager
+def cluster(items: int) -> Iterator[Executor]:
+    """Open an executor that suits `items` items of work.
+
+    Below `ITEMS_WORTH_A_CLUSTER` it is this process. Else it is the cluster at
+    ``STARLOOM_DASK_ADDRESS``, or a local one with a worker process a core.
+    """
+    if items < ITEMS_WORTH_A_CLUSTER:
+        yield InProcess()
+        return
+    # Joining and leaving of workers is no news, and a connection cut at the end is how a worker leaves.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    address = os.environ.get(ADDRESS_ENVIRONMENT_NAME)
+    if address:
+        with Client(address) as client:
+            yield OnDask(client)
+        return
+    with (
+        LocalCluster(
+            n_workers=max(2, os.cpu_count() or 1),
+            threads_per_worker=1,
+            dashboard_address=None,
+            host="127.0.0.1",
+            memory_limit=0,
+        ) as local,
+        Client(local) as client,
+    ):
+        client.register_plugin(EndWithParent())
+        yield OnDask(client)

@@ -1,0 +1,195 @@
+"""Batches of images straight from a sharded Zarr array.
+
+A shard is the unit that is read: reading single rows would decompress a chunk each, some 50 times the work.
+Shards are gathered into pools; one background thread reads the next pool while batches are cut from the
+present one, so memory holds two pools whatever the size of the array.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+import zarr
+from numpy.typing import NDArray
+
+POOL_BYTES = 96 * 2**20
+PREFETCHED = 4
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Which rows are read, in what order.
+
+    Attributes
+    ----------
+    rows : (n,) int64
+        Rows of the pixel array, each once.
+    labels : (n,) int32
+    batch_size : int
+        The largest batch; batches of one reading differ by at most one image in size.
+    seed : int, optional
+        None reads in the order given (which then must ascend); else shards, and the rows of every pool,
+        are shuffled.
+    epoch : int
+        Each epoch of one seed has an order of its own.
+    """
+
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    batch_size: int
+    seed: int | None = None
+    epoch: int = 0
+
+    @property
+    def steps(self) -> int:
+        """How many batches one pass has."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def batch_sizes(self) -> list[int]:
+        """Return the size of every batch: as equal as can be, so that none is too small to normalise over."""
+        return [len(part) for part in np.array_split(np.arange(len(self.rows)), self.steps)]
+
+
+def image_batches(
+    pixels: zarr.Array,
+    rows: NDArray,
+    labels: NDArray,
+    batch_size: int,
+    *,
+    seed: int | None = None,
+    epoch: int = 0,
+    pool_bytes: int = POOL_BYTES,
+) -> tf.data.Dataset:
+    """Return the images and labels of `rows`, every row once.
+
+    Parameters
+    ----------
+    pixels : zarr.Array, (sample, y, x, channel)
+    rows, labels : (n,) int
+    batch_size : int
+    seed, epoch : int
+        See `Reading`. The same seed and epoch give the same batches on every machine.
+    pool_bytes : int
+        Size of one pool, at least two shards. Shuffling reaches over a pool.
+
+    Returns
+    -------
+    tf.data.Dataset of (images (b, y, x, channel) in the array's dtype, labels (b,) int32)
+    """
+    reading = Reading(np.asarray(rows, np.int64), np.asarray(labels, np.int32), batch_size, seed, epoch)
+    if len(reading.rows) != len(reading.labels) or not len(reading.rows):
+        raise ValueError(f"{len(reading.rows)} rows and {len(reading.labels)} labels: need as many, at least one")
+    if seed is None and (np.diff(reading.rows) <= 0).any():
+        raise ValueError("rows that are read in order must ascend and not repeat")
+    signature = (
+        tf.TensorSpec((None, *pixels.shape[1:]), tf.dtypes.as_dtype(pixels.dtype)),
+        tf.TensorSpec((None,), tf.int32),
+    )
+    batches = tf.data.Dataset.from_generator(
+        lambda: generate_batches(pixels, reading, pool_bytes), output_signature=signature
+    )
+    options = tf.data.Options()
+    # There are no files to deal out between replicas: each takes its part of every batch.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    sized = batches.apply(tf.data.experimental.assert_cardinality(reading.steps))
+    return sized.with_options(options).prefetch(PREFETCHED)
+
+
+def generate_batches(
+    pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES
+) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
+    """Yield the batches of one pass; see `image_batches`."""
+    pools = plan_pools(reading, (pixels.shards or pixels.chunks)[0], _row_bytes(pixels), pool_bytes)
+    sizes = iter(reading.batch_sizes())
+    size = next(sizes)
+    images: list[NDArray] = []
+    labels: list[NDArray[np.int32]] = []
+    for pool, held in zip(pools, _read_ahead(pixels, pools), strict=True):
+        start = 0
+        while start < len(pool.order):
+            take = pool.order[start : start + size - sum(map(len, labels))]
+            images.append(held[take])
+            labels.append(reading.labels[pool.positions[take]])
+            start += len(take)
+            if sum(map(len, labels)) == size:
+                yield _joined(images), _joined(labels)
+                images, labels, size = [], [], next(sizes, 0)
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of some shards that are in memory together.
+
+    Attributes
+    ----------
+    positions : (m,) int64
+        Positions in the reading's rows, ascending by row.
+    rows : (m,) int64
+        Those rows.
+    order : (m,) int64
+        The order in which they are used, as positions in this pool.
+    shard_rows : int
+    """
+
+    positions: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    order: NDArray[np.int64]
+    shard_rows: int
+
+    def shards(self) -> list[NDArray[np.int64]]:
+        """Return the rows of each shard."""
+        return np.split(self.rows, np.flatnonzero(np.diff(self.rows // self.shard_rows)) + 1)
+
+
+def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: int) -> list[Pool]:
+    """Deal the shards of a reading into pools of nearly as many shards each.
+
+    Without a seed shards and rows keep their order. With one, shards are dealt at random and the rows of a
+    pool are mixed, so that a batch holds rows of every shard of its pool.
+    """
+    ascending = np.argsort(reading.rows, kind="stable")
+    shard_of = reading.rows[ascending] // shard_rows
+    shards = np.split(ascending, np.flatnonzero(np.diff(shard_of)) + 1)
+    together = max(2, pool_bytes // (shard_rows * row_bytes))
+    rng = None if reading.seed is None else np.random.default_rng([reading.seed, reading.epoch])
+    if rng is not None:
+        shards = [shards[at] for at in rng.permutation(len(shards))]
+    pools = []
+    for dealt in np.array_split(np.arange(len(shards)), -(-len(shards) // together)):
+        positions = np.concatenate([shards[at] for at in dealt])
+        positions = positions[np.argsort(reading.rows[positions], kind="stable")]
+        order = np.arange(len(positions)) if rng is None else rng.permutation(len(positions))
+        pools.append(Pool(positions, reading.rows[positions], order, shard_rows))
+    return pools
+
+
+def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[NDArray]:
+    """Yield the images of each pool; the next pool is read meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="shards") as reader:
+        coming = reader.submit(_read_pool, pixels, pools[0])
+        for following in pools[1:]:
+            held = coming.result()
+            coming = reader.submit(_read_pool, pixels, following)
+            yield held
+        yield coming.result()
+
+
+def _read_pool(pixels: zarr.Array, pool: Pool) -> NDArray:
+    """Return the images of a pool, ascending by row."""
+    images = np.empty((len(pool.rows), *pixels.shape[1:]), pixels.dtype)
+    filled = 0
+    for rows in pool.shards():
+        block = np.asarray(pixels[int(rows[0]) : int(rows[-1]) + 1])
+        np.take(block, rows - rows[0], axis=0, out=images[filled : filled + len(rows)])
+        filled += len(rows)
+    return images
+
+
+def _joined(pieces: list[NDArray]) -> NDArray:
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _row_bytes(pixels: zarr.Array) -> int:
+    return int(np.prod(pixels.shape[1:])) * pixels.dtype.itemsize

@@ -1,0 +1,208 @@
+"""Figures of an evaluation as PNG bytes, drawn without pyplot, so that no state is shared between threads.
+
+Colours are Okabe and Ito's, which stay apart for colour-blind readers; what is compared also differs in
+marker or dash, so that a grey print can be read.
+"""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from tasks.learning.measures import Interval, ReliabilityBin
+
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8F96"
+INK = "#22262b"
+PIXELS_PER_INCH = 160
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": "#b9bcc0",
+    "axes.labelcolor": INK,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#ececea",
+    "xtick.color": "#5b6168",
+    "ytick.color": "#5b6168",
+    "legend.frameon": False,
+    "lines.linewidth": 1.8,
+    "lines.solid_capstyle": "round",
+}
+
+
+def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
+    """Draw a confusion matrix: each row's shares as shade and per cent, with the counts below."""
+    size = max(3.6, 0.62 * len(classes) + 1.6)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    with _figure(size + 0.3, size) as (figure, finish):
+        axes = figure.subplots()
+        axes.imshow(shares, cmap=_blues(), vmin=0, vmax=1)
+        axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 4 else 0)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(xlabel="predicted", ylabel="labelled")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        for (row, column), share in np.ndenumerate(shares):
+            shade = "white" if share > 0.4 else INK
+            axes.text(column, row - 0.1, f"{share:.0%}", ha="center", va="center", color=shade, fontsize=10)
+            count = f"{counts[row, column]:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+            axes.text(column, row + 0.22, count, ha="center", va="center", color=shade, fontsize=7, alpha=0.8)
+        return finish()
+
+
+def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
+    """Draw accuracy against confidence in equal-count bins, one curve a name, with Wilson intervals."""
+    with _figure(5.4, 4.6) as (figure, finish):
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
+        for (name, bins), color, marker in zip(curves.items(), (BLUE, ORANGE, GREEN), "osD", strict=False):
+            confidence = [part.confidence for part in bins]
+            _interval_points(axes, confidence, [part.accuracy for part in bins], color, marker, name)
+        start = min((part.confidence for bins in curves.values() for part in bins), default=0.0)
+        axes.set(xlim=(max(0.0, start - 0.05), 1.01), ylim=(0, 1.02))
+        axes.set(xlabel="confidence in the predicted class", ylabel="accuracy")
+        axes.legend(loc="lower right")
+        return finish()
+
+
+def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
+    """Draw accuracy on the most confident share of the sample against that share."""
+    with _figure(5.4, 3.8) as (figure, finish):
+        axes = figure.subplots()
+        lowest = 1.0
+        for (name, (share, accuracy)), color, dash in zip(
+            curves.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False
+        ):
+            settled = share >= min(0.02, share[-1])  # the first few rows are noise and stretch the axis
+            axes.plot(share[settled], accuracy[settled], color=color, linestyle=dash, label=name)
+            lowest = min(lowest, float(accuracy[settled].min()))
+        axes.set(xlim=(0, 1), ylim=(max(0.0, lowest - 0.05), 1.005))
+        axes.set(xlabel="share of the sample, most confident first", ylabel="accuracy on that share")
+        axes.xaxis.set_major_formatter(PercentFormatter(1))
+        axes.legend(loc="lower left")
+        return finish()
+
+
+def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | None = None) -> bytes:
+    """Draw accuracy and loss against epoch, training beside validation.
+
+    ``history`` holds ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``,
+    one value an epoch.
+    """
+    with _figure(8.6, 3.6) as (figure, finish):
+        for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
+            for part, color, dash in (("train", BLUE, "--"), ("validation", VERMILION, "-")):
+                values = history.get(f"{part}_{measure}", ())
+                marker = "o" if len(values) < 4 else None
+                axes.plot(range(1, len(values) + 1), values, color=color, linestyle=dash, label=part, marker=marker)
+            if best_epoch is not None:
+                axes.axvline(best_epoch, color=GREY, linewidth=1, linestyle=":", label="kept epoch")
+            axes.set(xlabel="epoch", title=measure)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="best")
+        return finish()
+
+
+def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval, int]]]) -> bytes:
+    """Draw accuracy in bins of each covariate: (bin centre, accuracy, count) by the covariate's title."""
+    columns = min(2, len(covariates))
+    lines = -(-len(covariates) // columns)
+    with _figure(4.3 * columns, 3.1 * lines) as (figure, finish):
+        panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
+        for axes, (title, bins) in zip(panels, covariates.items(), strict=False):
+            _interval_points(axes, [part[0] for part in bins], [part[1] for part in bins], BLUE, "o", None)
+            axes.set(xlabel=title)
+        for axes in panels[::columns]:
+            axes.set(ylabel="accuracy")
+        for axes in panels[len(covariates) :]:
+            axes.set_visible(False)
+        lowest = min((part[1].low for bins in covariates.values() for part in bins), default=0.0)
+        panels[0].set_ylim(max(0.0, lowest - 0.03), 1.01)
+        return finish()
+
+
+def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
+    """Draw true-positive against false-positive rates."""
+    with _figure(4.6, 4.4) as (figure, finish):
+        axes = figure.subplots()
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
+        for (name, (false, true)), color, dash in zip(
+            curves.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False
+        ):
+            axes.plot(false, true, color=color, linestyle=dash, label=name)
+        axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="false-positive rate", ylabel="true-positive rate")
+        axes.legend(loc="lower right")
+        return finish()
+
+
+def image_strip(images: NDArray, captions: Sequence[str], columns: int = 6) -> bytes:
+    """Draw images (n, height, width, 1 or 3) uint8 in rows, each above its caption."""
+    lines = -(-len(images) // columns)
+    caption_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
+    with _figure(1.55 * columns, (1.6 + 0.17 * caption_lines) * lines) as (figure, finish):
+        panels = figure.subplots(lines, columns, squeeze=False).ravel()
+        for axes in panels:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_visible(False)
+        for axes, image, caption in zip(panels, images, captions, strict=False):
+            axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray")
+            axes.set_xlabel(caption, fontsize=7.5)
+        return finish()
+
+
+@contextmanager
+def _figure(width_in: float, height_in: float) -> Iterator[tuple[Figure, "_Finish"]]:
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+        yield figure, _Finish(figure)
+
+
+class _Finish:
+    """Turns a figure into PNG bytes."""
+
+    def __init__(self, figure: Figure) -> None:
+        self.figure = figure
+
+    def __call__(self) -> bytes:
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
+        return buffer.getvalue()
+
+
+def _interval_points(
+    axes: Axes, places: Sequence[float], intervals: Sequence[Interval], color: str, marker: str, name: str | None
+) -> None:
+    values = np.array([interval.value for interval in intervals])
+    below = values - [interval.low for interval in intervals]
+    above = [interval.high for interval in intervals] - values
+    axes.errorbar(
+        places,
+        values,
+        yerr=np.maximum([below, above], 0),
+        color=color,
+        marker=marker,
+        markersize=4.5,
+        linewidth=1.4,
+        elinewidth=1,
+        capsize=2,
+        label=name,
+    )
+
+
+def _blues() -> mpl.colors.LinearSegmentedColormap:
+    return mpl.colors.LinearSegmentedColormap.from_list("shares", ["#ffffff", "#9ecae1", BLUE, "#043a5c"])

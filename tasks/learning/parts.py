@@ -1,0 +1,160 @@
+"""Labelled rows of a dataset: those of one part of its split, and folds over all of them.
+
+A class is its position in the scheme's order; an unlabelled, rejected or unstored sample is not a row.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from tasks.learning.splits import PARTS, LeakError, check_no_leak, hash_share
+from tasks.store.dataset import Dataset
+
+ALL = "all"
+
+
+class PartError(ValueError):
+    """A part of a dataset cannot be trained on or judged."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Labelled samples, sorted by row.
+
+    Attributes
+    ----------
+    ids : list of str
+    rows : (n,) int64
+        Rows of the pixel array.
+    labels : (n,) int32
+        Positions in the scheme's classes.
+    groups : list of str
+        What must not be torn apart.
+    """
+
+    ids: list[str]
+    rows: NDArray[np.int64]
+    labels: NDArray[np.int32]
+    groups: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, positions: NDArray) -> "Part":
+        """Return the samples at `positions`, in their order."""
+        return Part(
+            [self.ids[position] for position in positions],
+            self.rows[positions],
+            self.labels[positions],
+            [self.groups[position] for position in positions],
+        )
+
+
+def part_rows(dataset: Dataset, scheme: str, part: str, labels: str | None = None) -> Part:
+    """Return the labelled samples of `part` (train, validation, test or all).
+
+    Parameters
+    ----------
+    dataset : Dataset
+    scheme : str
+        One of the dataset's schemes.
+    part : str
+    labels : str, optional
+        A relabelling's name; the original labels where it is None.
+
+    Raises
+    ------
+    PartError
+        The part's name is unknown, the dataset has no split, the part has no labelled sample, or a label is
+        none of the scheme's classes.
+    LeakError
+        A group or an image stands in two parts of the split.
+    """
+    if part not in (*PARTS, ALL):
+        raise PartError(f"split={part!r} is no part; there are {', '.join(PARTS)} and {ALL}")
+    classes = dataset.classes(scheme)
+    split = dataset.split()
+    if split is None:
+        raise PartError(f"dataset {dataset.name!r} version {dataset.version} has no split: build it with a scheme")
+    table = _labelled(dataset, split, scheme, labels)
+    check_no_leak(*(table[column].to_pylist() for column in ("group", "part", "pixel_sha256")))
+    chosen = table if part == ALL else table.filter(pc.equal(table["part"], part))
+    if not len(chosen):
+        raise PartError(f"part {part!r} of dataset {dataset.name!r} has no sample labelled by {scheme!r}")
+    return Part(
+        chosen["id"].to_pylist(),
+        chosen["row"].to_numpy().astype(np.int64),
+        _class_positions(chosen, classes, scheme),
+        chosen["group"].to_pylist(),
+    )
+
+
+def require_every_class(part: Part, classes: Sequence[str], what: str) -> None:
+    """Refuse to train where a class of the scheme has no sample."""
+    counts = Counter(part.labels.tolist())
+    missing = [name for position, name in enumerate(classes) if not counts[position]]
+    if missing:
+        raise PartError(
+            f"{what} has no sample of {', '.join(missing)} among its {len(part)}: build a larger dataset "
+            "or choose a scheme without them"
+        )
+
+
+def draw_folds(part: Part, count: int, seed: int) -> NDArray[np.int32]:
+    """Return the fold of every sample: whole groups, each class spread as evenly as the groups allow.
+
+    Groups are taken largest first, equal ones in the order of a keyed hash, and each goes to the fold that
+    holds least of the group's classes.
+
+    Parameters
+    ----------
+    part : Part
+    count : int
+        At least 2, at most the number of groups.
+    seed : int
+
+    Returns
+    -------
+    (n,) int32, each in [0, count)
+    """
+    names, group_of = np.unique(np.asarray(part.groups), return_inverse=True)
+    if not 2 <= count <= len(names):
+        raise PartError(f"folds={count} is not between 2 and the {len(names)} groups of the dataset")
+    classes = int(part.labels.max()) + 1
+    brings = np.zeros((len(names), classes), np.int64)
+    np.add.at(brings, (group_of, part.labels), 1)
+    shares = brings / np.maximum(brings.sum(axis=0), 1)
+    order = sorted(range(len(names)), key=lambda at: (-int(brings[at].sum()), hash_share(str(names[at]), seed)))
+    filled, held = np.zeros((count, classes)), np.zeros(count)
+    fold_of_group = np.empty(len(names), np.int32)
+    for at in order:
+        fold = int(np.lexsort((held, filled @ (shares[at] > 0)))[0])
+        fold_of_group[at] = fold
+        filled[fold] += shares[at]
+        held[fold] += brings[at].sum()
+    return fold_of_group[group_of]
+
+
+def _labelled(dataset: Dataset, split: pa.Table, scheme: str, labels: str | None) -> pa.Table:
+    """Return id, row, group, part, label and pixel digest of every stored, labelled sample, sorted by row."""
+    ledger = dataset.samples(["id", "row", "pixel_sha256"])
+    wanted = dataset.labels(scheme, labels).select(["id", "label"])
+    table = ledger.filter(pc.is_valid(ledger["row"]))
+    table = table.join(wanted.filter(pc.is_valid(wanted["label"])), "id", join_type="inner")
+    return table.join(split.select(["id", "group", "part"]), "id", join_type="inner").sort_by("row")
+
+
+def _class_positions(table: pa.Table, classes: list[str], scheme: str) -> NDArray[np.int32]:
+    positions = pc.index_in(table["label"], value_set=pa.array(classes, table["label"].type))
+    if positions.null_count:
+        strange = pc.unique(table["label"].filter(pc.is_null(positions))).to_pylist()
+        raise PartError(f"labels of scheme {scheme!r} hold {strange}, its classes are {classes}")
+    return positions.to_numpy().astype(np.int32)
+
+
+__all__ = ["ALL", "LeakError", "Part", "PartError", "draw_folds", "part_rows", "require_every_class"]

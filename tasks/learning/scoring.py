@@ -1,0 +1,83 @@
+"""Scoring: a model's class probabilities for rows of a pixel array, read shard by shard."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+
+class Scorer(Protocol):
+    """What a Keras model offers."""
+
+    def predict_on_batch(self, x: NDArray) -> NDArray:
+        """Return (n, classes) probabilities of (n, height, width, channel) images."""
+
+
+def score(model: Scorer, pixels: zarr.Array, rows: NDArray, batch_size: int) -> NDArray[np.float32]:
+    """Return the probabilities of ``rows``, in their order.
+
+    Parameters
+    ----------
+    model
+        Takes ``(batch_size, height, width, channel)`` images as they are stored.
+    pixels
+        ``(sample, y, x, channel)``.
+    rows
+        ``(n,) int``, in any order; a row may be asked more than once.
+    batch_size
+        Images a step. The last step is filled up, so that a compiled model sees one shape only.
+
+    Returns
+    -------
+    ``(n, classes) float32``
+
+    Raises
+    ------
+    ValueError
+        A probability is not finite; the message names the row.
+    """
+    rows = np.asarray(rows, np.int64)
+    if not len(rows):
+        raise ValueError("there are no rows to score")
+    order = np.argsort(rows, kind="stable")
+    scores = []
+    for images in image_blocks(pixels, rows[order], batch_size):
+        missing = batch_size - len(images)
+        full = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
+        scores.append(np.asarray(model.predict_on_batch(full), np.float32)[: len(images)])
+    in_order = np.empty((len(rows), scores[0].shape[-1]), np.float32)
+    in_order[order] = np.concatenate(scores)
+    _refuse_not_finite(in_order, rows)
+    return in_order
+
+
+def image_blocks(pixels: zarr.Array, sorted_rows: NDArray, batch_size: int) -> Iterator[NDArray]:
+    """Yield the images of ascending rows, ``batch_size`` at a time (the last block may hold fewer).
+
+    One shard is in memory at a time, and is read once.
+    """
+    waiting: list[NDArray] = []
+    held = 0
+    for part in _by_shard(sorted_rows, (pixels.shards or pixels.chunks)[0]):
+        first, last = int(part[0]), int(part[-1])
+        waiting.append(np.asarray(pixels[first : last + 1])[part - first])
+        held += len(part)
+        if held >= batch_size:
+            images = np.concatenate(waiting)
+            whole = held - held % batch_size
+            yield from (images[start : start + batch_size] for start in range(0, whole, batch_size))
+            waiting, held = [images[whole:].copy()], held - whole
+    if held:
+        yield np.concatenate(waiting)
+
+
+def _by_shard(sorted_rows: NDArray, shard_rows: int) -> list[NDArray]:
+    return np.split(sorted_rows, np.flatnonzero(np.diff(sorted_rows // shard_rows)) + 1)
+
+
+def _refuse_not_finite(scores: NDArray, rows: NDArray) -> None:
+    broken = rows[~np.isfinite(scores).all(axis=1)]
+    if len(broken):
+        raise ValueError(f"the model's probabilities are not finite for {len(broken)} rows, first row {broken[0]}")

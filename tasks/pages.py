@@ -1,0 +1,112 @@
+"""Self-contained HTML pages: text, tables and pictures in one file that needs neither network nor scripts.
+
+A page may be mailed, printed or opened years later, so its styles and pictures lie inside it and a
+Content-Security-Policy refuses everything else. All text is escaped: ids and reasons come from outside.
+"""
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A section's title; it also becomes an entry of the table of contents."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """One paragraph of plain text; ``quiet`` sets it small and grey, for remarks."""
+
+    text: str
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under named columns. Numbers may be passed as they are; ``None`` is shown as a dash."""
+
+    caption: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A PNG picture with its caption and, for who can't see it, what it shows."""
+
+    caption: str
+    png: bytes
+    alt: str
+
+
+@dataclass(frozen=True)
+class Headline:
+    """One number that the reader came for: ``value`` large, ``label`` above, ``detail`` below it."""
+
+    label: str
+    value: Cell
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Headlines:
+    """Headlines side by side."""
+
+    figures: Sequence[Headline]
+
+
+Block = Heading | Text | Table | Figure | Headlines
+
+
+def page(title: str, blocks: Sequence[Block], subtitle: str | None = None) -> str:
+    """Return a complete HTML document of ``blocks`` in their order."""
+    return _template().render(title=title, subtitle=subtitle, blocks=blocks)
+
+
+def cell_text(cell: Cell) -> str:
+    """Return how a table shows ``cell``: four significant digits, grouped thousands, a dash for nothing."""
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "–"
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, int):
+        return f"{cell:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+    return f"{cell:.4g}"
+
+
+def is_numeric_column(table: Table, position: int) -> bool:
+    """Return whether a column reads as numbers, which are set flush right."""
+    cells = [row[position] for row in table.rows if row[position] not in (None, "", "–")]
+    return bool(cells) and all(_reads_as_number(cell) for cell in cells)
+
+
+def _reads_as_number(cell: Cell) -> bool:
+    if not isinstance(cell, str):
+        return True
+    return cell[:1] in set("+-−<>≤≥.0123456789") and not any(letter.isalpha() for letter in cell)
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["cell"] = cell_text
+    environment.filters["base64"] = lambda png: base64.b64encode(png).decode("ascii")
+    environment.filters["kind"] = lambda block: type(block).__name__
+    environment.globals["is_numeric_column"] = is_numeric_column
+    return environment.get_template("page.html")

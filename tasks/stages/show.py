@@ -1,0 +1,83 @@
+"""What a person sees of a run: artifacts on its Prefect page and a page of its own in the workspace."""
+
+import base64
+import io
+from typing import Any
+
+import numpy as np
+from galaxy.sheets import contact_sheet
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from tasks.learning.parts import part_rows
+from tasks.pages import Figure, Heading, Table, Text, page
+from tasks.store.dataset import Dataset
+from tasks.store.files import whole_file
+from tasks.store.versions import stored_rows
+from tasks.workspace import Workspace
+
+SAMPLES_A_CLASS = 8
+
+
+@task(name="show-build", description="Summary, funnel of counts and contact sheet of a build", cache_policy=NO_CACHE)
+def show_build(workspace: Workspace, summary: dict[str, Any]) -> None:
+    """Write a build's page and its artifacts."""
+    dataset = Dataset.open(workspace, f"{summary['dataset']}@{summary['version']}")
+    sheet = dataset_sheet(dataset)
+    funnel = [("objects asked for", summary["objects"])]
+    funnel += [(f"rejected: {reason}", -count) for reason, count in summary["rejected"].items()]
+    funnel += [("stored", summary["stored"])]
+    classes = list(summary["classes"].items())
+    create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
+    create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in funnel])
+    encoded = base64.b64encode(sheet).decode("ascii")
+    create_markdown_artifact(
+        key="contact-sheet",
+        markdown=f"{summary['pixels']} pixels, {SAMPLES_A_CLASS} samples a class\n\n"
+        f"![samples](data:image/jpeg;base64,{encoded})",
+    )
+    html = page(
+        f"Dataset {dataset.name}, version {dataset.version}",
+        [
+            Text(
+                f"Pixels are {summary['pixels']}, labels are {dataset.manifest['label_kind']}. Digest {dataset.digest}."
+            ),
+            Figure(f"Samples of each class ({summary['pixels']} pixels)", sheet, "contact sheet"),
+            Heading("Account"),
+            Table("What was asked for and what became of it", ("step", "objects"), funnel),
+            Table("Stored samples by class", ("class", "samples"), classes),
+        ],
+    )
+    with whole_file(workspace.reports / f"{dataset.name}-{dataset.version:06d}.html") as path:
+        path.write_text(html, encoding="utf-8")
+
+
+@task(name="show", description="Summary of a run", cache_policy=NO_CACHE)
+def show_summary(summary: dict[str, Any]) -> None:
+    """Put a summary on the run's page."""
+    create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
+
+
+def dataset_sheet(dataset: Dataset) -> bytes:
+    """Return a JPEG with a row of samples for each class of the first scheme, or of any samples without one."""
+    chosen = _chosen_rows(dataset)
+    images = [np.asarray(dataset.pixels[row]) for _, row in chosen]
+    sheet = contact_sheet(images, [caption for caption, _ in chosen], SAMPLES_A_CLASS)
+    stream = io.BytesIO()
+    sheet.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
+
+
+def _chosen_rows(dataset: Dataset) -> list[tuple[str, int]]:
+    """Return caption and array row of the samples to show."""
+    if not dataset.schemes:
+        rows = stored_rows(dataset.samples(["id", "row", "status"]))["row"].to_pylist()
+        return [("", row) for row in rows[: 4 * SAMPLES_A_CLASS]]
+    scheme = dataset.schemes[0]
+    part = part_rows(dataset, scheme, "all")
+    chosen = []
+    for number, name in enumerate(dataset.classes(scheme)):
+        rows = part.rows[part.labels == number][:SAMPLES_A_CLASS]
+        chosen += [(name, int(row)) for row in rows]
+    return chosen

@@ -1,0 +1,123 @@
+"""Reading one published version of a dataset."""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import zarr
+
+from tasks.store import pixels
+from tasks.store.errors import DatasetNotFoundError, FormatVersionError, StoreError
+from tasks.store.schema import FORMAT_VERSION, check_name, version_folder
+from tasks.workspace import Workspace
+
+CURRENT = "CURRENT"
+VERSIONS = "versions"
+PIXELS = "pixels.zarr"
+
+
+def current_version(folder: Path) -> int | None:
+    """Return the published version of the dataset at `folder`, or None where nothing is published."""
+    try:
+        return int((folder / CURRENT).read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """One immutable version of a dataset."""
+
+    path: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, workspace: Workspace, reference: str) -> "Dataset":
+        """Open ``NAME`` (its published version) or ``NAME@3`` (its third).
+
+        Raises
+        ------
+        DatasetNotFoundError
+            No such dataset or version; the message lists what is there.
+        FormatVersionError
+            It was written in another version of the format.
+        """
+        name, _, version = reference.partition("@")
+        folder = workspace.datasets / check_name(name)
+        number = int(version) if version.isdigit() else current_version(folder)
+        if number is None or (version and not version.isdigit()):
+            known = ", ".join(sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))) or "none"
+            raise DatasetNotFoundError(f"no dataset {reference!r} in {workspace.datasets}; there are: {known}")
+        return cls.at(folder / VERSIONS / version_folder(number))
+
+    @classmethod
+    def at(cls, path: Path) -> "Dataset":
+        """Open the version whose folder is `path`."""
+        try:
+            manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DatasetNotFoundError(f"no dataset version at {path}") from None
+        found = manifest.get("format_version")
+        if found != FORMAT_VERSION:
+            raise FormatVersionError(f"{path} is of format {found}, this program reads {FORMAT_VERSION}; build it anew")
+        return cls(path, manifest)
+
+    @property
+    def name(self) -> str:
+        """The dataset's name."""
+        return str(self.manifest["name"])
+
+    @property
+    def version(self) -> int:
+        """The version's number, from 1."""
+        return int(self.manifest["version"])
+
+    @property
+    def digest(self) -> str:
+        """Sha256 over id, pixel digest and labels of what is stored."""
+        return str(self.manifest["digest"])
+
+    @property
+    def schemes(self) -> list[str]:
+        """Names of the schemes that label it, the first built first."""
+        return list(self.manifest["schemes"])
+
+    @cached_property
+    def pixels(self) -> zarr.Array:
+        """The pixel array, read only; the ledger's ``row`` says which rows are samples."""
+        return pixels.open_array(self.path / PIXELS)
+
+    def samples(self, columns: list[str] | None = None) -> pa.Table:
+        """Return the ledger, or some of its columns."""
+        return pq.read_table(self.path / "samples.parquet", columns=columns)
+
+    def split(self) -> pa.Table | None:
+        """Return id, group and part of every stored sample, or None before the first scheme."""
+        path = self.path / "split.parquet"
+        return pq.read_table(path) if path.exists() else None
+
+    def labels(self, scheme: str, name: str | None = None) -> pa.Table:
+        """Return the labels of a scheme: the original ones, or a relabelling by its name."""
+        self.classes(scheme)
+        path = self.path / "labels" / (f"{scheme}.parquet" if name is None else f"{scheme}.{check_name(name)}.parquet")
+        if not path.exists():
+            raise StoreError(f"dataset {self.name!r} version {self.version} has no relabelling {name!r} of {scheme!r}")
+        return pq.read_table(path)
+
+    def every_label_table(self) -> dict[str, pa.Table]:
+        """Return all label tables by the stem of their file: ``SCHEME`` and ``SCHEME.NAME``."""
+        return {path.stem: pq.read_table(path) for path in sorted((self.path / "labels").glob("*.parquet"))}
+
+    def classes(self, scheme: str) -> list[str]:
+        """Return a scheme's classes in order."""
+        schemes = self.manifest["schemes"]
+        if scheme not in schemes:
+            raise StoreError(
+                f"dataset {self.name!r} version {self.version} is not labelled by scheme {scheme!r}; "
+                f"it has: {', '.join(schemes) or 'none'}"
+            )
+        return list(schemes[scheme]["classes"])

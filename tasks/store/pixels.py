@@ -1,0 +1,70 @@
+"""The pixel array of a dataset: Zarr v3, sharded, one writer a shard.
+
+Axis order is (sample, y, x, channel). A shard is written in one piece by one task and never again, so
+an append begins a new shard and a shard's tail may hold no data.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import zarr
+from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.storage import LocalStore
+
+from tasks.store.schema import PIXEL_DIMENSIONS
+
+ARRAY_NAME = "pixels"
+CHUNK_ROWS = 64
+SHARD_ROWS = 512
+
+
+def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
+    """Make an empty pixel store for samples of `sample_shape` (y, x, channel)."""
+    group = zarr.open_group(LocalStore(folder), mode="a", zarr_format=3)
+    return group.create_array(
+        ARRAY_NAME,
+        shape=(0, *sample_shape),
+        chunks=(CHUNK_ROWS, *sample_shape),
+        shards=(SHARD_ROWS, *sample_shape),
+        dtype=dtype,
+        compressors=BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle.bitshuffle),
+        fill_value=0,
+        dimension_names=PIXEL_DIMENSIONS,
+    )
+
+
+def open_array(folder: Path, *, writable: bool = False) -> zarr.Array:
+    """Open the pixel array of the store at `folder`."""
+    return zarr.open_array(LocalStore(folder, read_only=not writable), path=ARRAY_NAME, mode="r+" if writable else "r")
+
+
+def shards_for(count: int) -> int:
+    """Return how many shards hold `count` rows."""
+    return -(-count // SHARD_ROWS)
+
+
+def grow(array: zarr.Array, rows: int) -> None:
+    """Make room for at least `rows` rows, in whole shards."""
+    capacity = shards_for(rows) * SHARD_ROWS
+    if array.shape[0] < capacity:
+        array.resize((capacity, *array.shape[1:]))
+
+
+def write_shard(array: zarr.Array, first_row: int, samples: np.ndarray) -> None:
+    """Write at most one shard's samples, beginning at a shard's first row.
+
+    Parameters
+    ----------
+    array : zarr.Array
+        The pixel array, already large enough.
+    first_row : int
+        A multiple of `SHARD_ROWS`.
+    samples : ndarray, (n, y, x, channel)
+        At most `SHARD_ROWS` samples.
+    """
+    if first_row % SHARD_ROWS or len(samples) > SHARD_ROWS:
+        raise ValueError(f"rows {first_row} to {first_row + len(samples)} are not one shard of {SHARD_ROWS}")
+    # The whole shard goes in one piece: a partial write would read the shard back and merge.
+    whole = np.zeros((SHARD_ROWS, *samples.shape[1:]), samples.dtype)
+    whole[: len(samples)] = samples
+    array[first_row : first_row + SHARD_ROWS] = whole

@@ -1,0 +1,107 @@
+"""Bytes as they were received: one file per distinct content, and which request brought which.
+
+A file is named by the sha256 of its bytes, so writing is idempotent and reading can be checked. The
+index of requests is one SQLite database; a request whose answer is in it is never sent again.
+"""
+
+import hashlib
+import os
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.store.files import disk_full_named
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How a request ended: the bytes it brought, or the reason why it was refused for good."""
+
+    sha256: str | None
+    content: bytes | None
+    reason: str | None
+
+
+class RawStore:
+    """Content-addressed bytes below one folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``ab/SHA256`` files, ``ab`` being the first two digits, and ``requests.sqlite``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._local = threading.local()
+
+    def path(self, sha256: str) -> Path:
+        """Return where the bytes of that digest lie, or would lie."""
+        return self.folder / sha256[:2] / sha256
+
+    def put(self, content: bytes) -> str:
+        """Keep `content` and return its sha256."""
+        sha256 = hashlib.sha256(content).hexdigest()
+        target = self.path(sha256)
+        if target.exists():
+            return sha256
+        target.parent.mkdir(exist_ok=True)
+        # Not synced one by one: a file torn by a power cut fails its digest and is asked for again.
+        beside = target.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.part")
+        with disk_full_named(target):
+            beside.write_bytes(content)
+            beside.replace(target)
+        return sha256
+
+    def get(self, sha256: str) -> bytes | None:
+        """Return the bytes of that digest, or None where they are absent or damaged."""
+        try:
+            content = self.path(sha256).read_bytes()
+        except FileNotFoundError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == sha256 else None
+
+    def answer(self, request_key: str) -> "Kept | None":
+        """Return how a request ended earlier, or None where it never did."""
+        query = "SELECT sha256, reason FROM answers WHERE request = ?"
+        row = self._index().execute(query, (request_key,)).fetchone()
+        if row is None:
+            return None
+        sha256, reason = row
+        content = None if sha256 is None else self.get(sha256)
+        return Kept(sha256, content, reason) if reason or content is not None else None
+
+    def put_answer(self, request_key: str, content: bytes) -> str:
+        """Keep what a request brought and return its sha256."""
+        sha256 = self.put(content)
+        self._put(request_key, sha256, None)
+        return sha256
+
+    def put_refusal(self, request_key: str, reason: str) -> None:
+        """Keep that a request was refused for good."""
+        self._put(request_key, None, reason)
+
+    def _put(self, request_key: str, sha256: str | None, reason: str | None) -> None:
+        with disk_full_named(self.folder):
+            self._index().execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (request_key, sha256, reason))
+
+    def _index(self) -> sqlite3.Connection:
+        """Return this thread's connection to the index of requests."""
+        if not hasattr(self._local, "index"):
+            index = sqlite3.connect(self.folder / "requests.sqlite", isolation_level=None, timeout=60)
+            index.execute("PRAGMA journal_mode = WAL")
+            index.execute("PRAGMA synchronous = OFF")
+            index.execute(
+                "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, sha256 TEXT, reason TEXT) WITHOUT ROWID"
+            )
+            self._local.index = index
+        connection: sqlite3.Connection = self._local.index
+        return connection
+
+    def close(self) -> None:
+        """Close this thread's connection to the index."""
+        if hasattr(self._local, "index"):
+            self._local.index.close()
+            del self._local.index

@@ -1,0 +1,52 @@
+"""Names, columns and versions of the dataset format; README.md beside this file is its specification."""
+
+import re
+
+import pyarrow as pa
+
+from tasks.store.errors import DatasetNameError
+
+FORMAT_VERSION = 1
+
+STORED = "stored"
+REJECTED = "rejected"
+
+PIXEL_DIMENSIONS = ("sample", "y", "x", "channel")
+
+LEDGER = pa.schema(
+    [
+        ("id", pa.string()),
+        ("row", pa.int64()),
+        ("group", pa.string()),
+        ("ra_deg", pa.float64()),
+        ("dec_deg", pa.float64()),
+        ("source", pa.string()),
+        ("parameters", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("attempts", pa.int32()),
+        ("raw_sha256", pa.string()),
+        ("pixel_sha256", pa.string()),
+        ("finished_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+SPLIT = pa.schema([("id", pa.string()), ("group", pa.string()), ("part", pa.string())])
+
+TRUTH = pa.schema([("id", pa.string()), ("truth", pa.string()), ("origin", pa.string())])
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it may name a dataset, a catalogue or a relabelling."""
+    if not _NAME.fullmatch(name):
+        raise DatasetNameError(
+            f"{name!r} is not a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
+        )
+    return name
+
+
+def version_folder(version: int) -> str:
+    """Return the folder name of a version, six digits."""
+    return f"{version:06d}"

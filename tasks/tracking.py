@@ -1,0 +1,367 @@
+"""MLflow in a workspace: runs, metrics, artifacts and the model registry, on SQLite, without telemetry.
+
+MLflow takes about 5 s to import, so it is imported where it is first needed. Its database keeps artifact
+addresses as absolute paths; ``prepare`` rewrites them when the workspace lies elsewhere than they say.
+"""
+
+import csv
+import logging
+import os
+import re
+import shutil
+import sqlite3
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+from filelock import FileLock
+
+from tasks.workspace import Workspace
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENTS = ("galaxy", "realbogus")
+CHALLENGER = "challenger"
+CHAMPION = "champion"
+
+_ADDRESS_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
+_DIGEST_LENGTH = 36  # what MLflow's table of datasets holds; the whole digest is a tag
+
+
+class TrackedDataset(Protocol):
+    """What a run records of a dataset."""
+
+    name: str
+    version: int
+    digest: str
+    path: Path
+
+
+class KerasModel(Protocol):
+    """What the registry needs to know of a model: its output's shape, for the signature."""
+
+    output_shape: tuple[int | None, ...]
+
+
+class UnknownModelError(LookupError):
+    """No such model; the message names what exists."""
+
+
+@dataclass(frozen=True)
+class ModelRef:
+    """A registered model: ``folder`` holds ``model.keras`` and ``model.json``."""
+
+    uri: str
+    name: str
+    version: int
+    run_id: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run that is being recorded."""
+
+    id: str
+    workspace: Workspace
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
+        """Record numbers; what is None or NaN has not been measured and is left out."""
+        import mlflow
+
+        measured = {name: float(value) for name, value in metrics.items() if value is not None}
+        mlflow.log_metrics(
+            {name: value for name, value in measured.items() if not np.isnan(value)},
+            step=step,
+            run_id=self.id,
+        )
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        """Record words about the run."""
+        for name, value in tags.items():
+            _client(self.workspace).set_tag(self.id, name, value)
+
+    def log_figure(self, png: bytes, name: str) -> None:
+        """Keep a picture as ``figures/NAME.png``."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{name}.png")
+            path.write_bytes(png)
+            self.log_file(path, "figures")
+
+    def log_table(self, table: pa.Table | Mapping[str, list], name: str) -> None:
+        """Keep a table as ``tables/NAME.csv``, which the MLflow page shows as a table."""
+        columns = table.to_pydict() if isinstance(table, pa.Table) else table
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, f"{name}.csv")
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file)
+                writer.writerow(columns)
+                writer.writerows(zip(*columns.values(), strict=True))
+            self.log_file(path, "tables")
+
+    def log_file(self, path: Path, folder: str | None = None) -> None:
+        """Keep a copy of the file ``path``."""
+        _client(self.workspace).log_artifact(self.id, str(path), folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Keep ``text`` as the artifact ``name``."""
+        _client(self.workspace).log_text(self.id, text, name)
+
+    def log_model(self, model: KerasModel, folder: Path, registered_name: str, example: np.ndarray) -> ModelRef:
+        """Register the files of ``folder`` as a new version of ``registered_name``, alias ``challenger``.
+
+        Every file of the folder is copied as it is, so that the sha256 in ``model.json`` holds. The alias
+        ``champion`` is set only where the name has none.
+
+        Parameters
+        ----------
+        model
+            The model that ``folder`` holds.
+        folder
+            Holds ``model.keras``, ``model.json`` and what else belongs beside them.
+        example
+            uint8 images (any number, height, width, channel), for the signature alone.
+        """
+        info = _keras_flavor().log_model(
+            _SavedFolder(folder),
+            name="model",
+            registered_model_name=registered_name,
+            signature=_signature(example, model.output_shape[-1]),
+            pip_requirements=[f"{name}=={installed_version(name)}" for name in ("keras", "numpy")],
+        )
+        ref = _model_ref(self.workspace, registered_name, int(info.registered_model_version))
+        _set_aliases(self.workspace, ref)
+        return ref
+
+
+@dataclass(frozen=True)
+class _SavedFolder:
+    """Stands in for a Keras model when MLflow saves one: copies the files that are already there.
+
+    MLflow would write ``model.keras`` anew, with other bytes than those whose sha256 ``model.json`` gives.
+    """
+
+    folder: Path
+
+    def save(self, path: str) -> None:
+        shutil.copytree(self.folder, Path(path).parent, dirs_exist_ok=True)
+
+
+def prepare(workspace: Workspace) -> None:
+    """Make the workspace's MLflow database if there is none, and mend its addresses if it was moved."""
+    _silence()
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with _lock(workspace):
+        _mend_addresses(workspace)
+        import mlflow
+
+        mlflow.set_tracking_uri(workspace.mlflow_uri)
+        client = mlflow.MlflowClient()
+        for name in EXPERIMENTS:
+            if client.get_experiment_by_name(name) is None:
+                client.create_experiment(name, artifact_location=f"{workspace.mlartifacts.as_uri()}/{name}")
+
+
+@contextmanager
+def open_run(
+    workspace: Workspace,
+    *,
+    problem: str,
+    run_name: str,
+    params: Mapping[str, Any],
+    tags: Mapping[str, Any],
+    dataset: TrackedDataset | None,
+    run_id: str | None = None,
+) -> Iterator[TrackedRun]:
+    """Record a run in the experiment ``problem``; ``run_id`` goes on with an earlier one.
+
+    The run is marked failed when the block raises.
+    """
+    prepare(workspace)
+    import mlflow
+
+    mlflow.set_experiment(problem)
+    with mlflow.start_run(run_id=run_id, run_name=None if run_id else run_name) as started:
+        mlflow.log_params(dict(params))
+        mlflow.set_tags(dict(tags))
+        if dataset is not None:
+            _log_dataset(dataset)
+        yield TrackedRun(started.info.run_id, workspace)
+
+
+def resolve_model(workspace: Workspace, model: str, registered_name: str | None) -> ModelRef:
+    """Return the registered model that ``model`` names.
+
+    ``model`` is a run id, ``models:/NAME/VERSION``, ``models:/NAME@ALIAS``, ``NAME@ALIAS``, or an alias
+    alone, which is completed from ``registered_name``.
+
+    Raises
+    ------
+    UnknownModelError
+        There is no such model; the message names the models that there are.
+    """
+    prepare(workspace)
+    if re.fullmatch(r"[0-9a-f]{32}", model):
+        return _model_of_run(workspace, model, registered_name)
+    name, separator, wanted = _parse_address(model, registered_name)
+    if not name:
+        raise UnknownModelError(
+            f"model={model!r} is an alias alone and no registered name goes with it: say NAME@{wanted}, "
+            f"or name the dataset and its scheme; {_what_exists(workspace)}"
+        )
+    if separator == "@":
+        return _model_ref(workspace, name, _version_of_alias(workspace, name, wanted))
+    return _model_ref(workspace, name, int(wanted))
+
+
+def _parse_address(model: str, registered_name: str | None) -> tuple[str | None, str, str]:
+    """Return name, separator (``@`` or ``/``) and alias or version of a model's address."""
+    address = re.fullmatch(r"(?:models:/)?(?P<name>[\w.-]+)(?P<separator>[@/])(?P<wanted>[\w.-]+)", model)
+    if address and (address["separator"] == "@" or address["wanted"].isdigit()):
+        return address["name"], address["separator"], address["wanted"]
+    if re.fullmatch(r"[\w.-]+", model):
+        return registered_name, "@", model
+    raise UnknownModelError(
+        f"model={model!r} is no address of a model: give a run id (32 hexadecimal digits), "
+        "models:/NAME/VERSION, models:/NAME@ALIAS, NAME@ALIAS or an alias such as champion"
+    )
+
+
+def _model_of_run(workspace: Workspace, run_id: str, registered_name: str | None) -> ModelRef:
+    versions = [
+        version
+        for version in _client(workspace).search_model_versions(f"run_id = '{run_id}'")
+        if registered_name in (None, version.name)
+    ]
+    if not versions:
+        raise UnknownModelError(f"run {run_id} has no registered model; {_what_exists(workspace)}")
+    latest = max(versions, key=lambda version: int(version.version))
+    return _model_ref(workspace, latest.name, int(latest.version))
+
+
+def _version_of_alias(workspace: Workspace, name: str, alias: str) -> int:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return int(_client(workspace).get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        raise UnknownModelError(f"there is no model {name}@{alias}; {_what_exists(workspace)}") from error
+
+
+def _model_ref(workspace: Workspace, name: str, version: int) -> ModelRef:
+    from mlflow.artifacts import download_artifacts
+    from mlflow.exceptions import MlflowException
+
+    client = _client(workspace)
+    try:
+        run_id = client.get_model_version(name, str(version)).run_id
+    except MlflowException as error:
+        raise UnknownModelError(f"there is no model {name}, version {version}; {_what_exists(workspace)}") from error
+    address = client.get_model_version_download_uri(name, str(version))
+    folder = Path(download_artifacts(artifact_uri=address), "data")
+    if not (folder / "model.json").is_file():
+        raise UnknownModelError(f"model {name}, version {version} holds no model.json in {folder}")
+    return ModelRef(f"models:/{name}/{version}", name, version, run_id, folder)
+
+
+def _what_exists(workspace: Workspace) -> str:
+    models = [
+        "".join([model.name, " (", ", ".join(sorted(f"@{alias}" for alias in model.aliases)) or "no alias", ")"])
+        for model in _client(workspace).search_registered_models()
+    ]
+    if not models:
+        return f"the workspace {workspace.root} has no registered model: train one first"
+    return f"the workspace {workspace.root} has {', '.join(sorted(models))}"
+
+
+def _set_aliases(workspace: Workspace, ref: ModelRef) -> None:
+    client = _client(workspace)
+    client.set_registered_model_alias(ref.name, CHALLENGER, str(ref.version))
+    with _lock(workspace):  # two trainings may end at once: only one becomes the first champion
+        if CHAMPION not in client.get_registered_model(ref.name).aliases:
+            client.set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
+
+
+def _keras_flavor() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow, of its own type hints, at the first import
+        import mlflow.keras
+        import mlflow.pyfunc.model
+    return mlflow.keras
+
+
+def _signature(example: np.ndarray, classes: int | None) -> Any:
+    from mlflow.models import ModelSignature
+    from mlflow.types.schema import Schema, TensorSpec
+
+    images = TensorSpec(example.dtype, (-1, *example.shape[1:]), name="images")
+    scores = TensorSpec(np.dtype(np.float32), (-1, classes or -1), name="probabilities")
+    return ModelSignature(inputs=Schema([images]), outputs=Schema([scores]))
+
+
+def _log_dataset(dataset: TrackedDataset) -> None:
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source = CodeDatasetSource(tags={"dataset": f"{dataset.name}@{dataset.version}", "digest": dataset.digest})
+    recorded = MetaDataset(source, name=dataset.name, digest=dataset.digest[:_DIGEST_LENGTH])
+    mlflow.log_input(recorded, context=f"version {dataset.version}")
+
+
+def _client(workspace: Workspace) -> "MlflowClient":
+    import mlflow
+
+    return mlflow.MlflowClient(tracking_uri=workspace.mlflow_uri)
+
+
+def _lock(workspace: Workspace) -> FileLock:
+    return FileLock(workspace.root / "mlflow.lock", timeout=120)
+
+
+def _silence() -> None:
+    """Keep MLflow from calling home and from telling every step; it reads this while it is imported."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _mend_addresses(workspace: Workspace) -> None:
+    """Point the database's artifact addresses to where the workspace is now, all or none."""
+    database = workspace.root / "mlflow.db"
+    if not database.is_file():
+        return
+    present = workspace.mlartifacts.as_uri()
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        for recorded in _recorded_roots(connection) - {present}:
+            for table, column in _ADDRESS_COLUMNS:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    (present, len(recorded) + 1, len(recorded) + 1, f"{recorded}/"),
+                )
+
+
+def _recorded_roots(connection: sqlite3.Connection) -> set[str]:
+    """Return the artifact roots that the experiments name (a database just made has no tables)."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "experiments" not in tables:
+        return set()
+    names = ", ".join("?" * len(EXPERIMENTS))
+    rows = connection.execute(f"SELECT artifact_location FROM experiments WHERE name IN ({names})", EXPERIMENTS)
+    return {address.rpartition("/")[0] for (address,) in rows}

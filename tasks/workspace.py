@@ -1,0 +1,59 @@
+"""The workspace: one folder that holds all state, and where each kind of thing lies in it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ENVIRONMENT_NAME = "STARLOOM_WORKSPACE"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Paths of one workspace. Folders are made by whoever writes into them."""
+
+    root: Path
+
+    @classmethod
+    def current(cls) -> "Workspace":
+        """Return the workspace named by ``STARLOOM_WORKSPACE``, else ``./workspace``."""
+        return cls(Path(os.environ.get(ENVIRONMENT_NAME) or "workspace").resolve())
+
+    @property
+    def catalogs(self) -> Path:
+        """Catalogues, one Parquet each."""
+        return self.root / "catalogs"
+
+    @property
+    def datasets(self) -> Path:
+        """Datasets, one folder each."""
+        return self.root / "datasets"
+
+    @property
+    def raw(self) -> Path:
+        """Bytes as they were received, named by their sha256."""
+        return self.root / "raw"
+
+    @property
+    def reports(self) -> Path:
+        """Self-contained HTML pages."""
+        return self.root / "reports"
+
+    @property
+    def scores(self) -> Path:
+        """Scores, one Parquet a night or a cross-validation."""
+        return self.root / "scores"
+
+    @property
+    def prefect(self) -> Path:
+        """Prefect's home, the record of the server and of running flows."""
+        return self.root / "prefect"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking database."""
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def mlartifacts(self) -> Path:
+        """MLflow's artifacts."""
+        return self.root / "mlartifacts"

@@ -1,0 +1,36 @@
+"""Fixtures that the whole suite shares: a temporary workspace, one Prefect server, the shared real data."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.workspace import ENVIRONMENT_NAME, Workspace
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["DO_NOT_TRACK"] = "true"
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data (../shared/data beside the checkout) is absent")
+    return SHARED_DATA
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv(ENVIRONMENT_NAME, str(tmp_path / "workspace"))
+    return Workspace.current()
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the one Prefect server of the whole run."""
+    from tasks.services import prefect_server, stop_services
+
+    home = Workspace(tmp_path_factory.mktemp("prefect"))
+    yield prefect_server(home)
+    stop_services(home)
