@@ -49,7 +49,7 @@ class OneValueOfBForEachOfA(ColumnPairMapMetricProvider):
 
     @column_pair_condition_partial(engine=PandasExecutionEngine)
     def _pandas(cls, column_A: pd.Series, column_B: pd.Series, **kwargs: Any) -> pd.Series:  # noqa: N803, N805
-        return column_B.groupby(column_A).transform("nunique") <= 2
+        return column_B.groupby(column_A).transform("nunique") <= 1
 
 
 class ExpectOneValueOfBForEachOfA(ColumnPairMapExpectation):

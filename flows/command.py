@@ -121,6 +121,8 @@ def up(options: argparse.Namespace) -> Outcome:
 
     def work(output: TextIO) -> None:
         def announce(addresses: dict[str, str]) -> None:
+            lines = [f"  {name:8} {address}" for name, address in addresses.items()]
+            print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
             print(json.dumps(addresses), file=output, flush=True)
 
         stand(Workspace.current(), announce)

@@ -35,7 +35,7 @@ def perform(work: Callable[[TextIO], Any], traceback_file: Path) -> Outcome:
     Whatever else is printed to stdout meanwhile, by child processes too, goes to stderr.
     """
     try:
-        with _own_output() as output, _terminated_like_interrupted():
+        with _own_output() as output, _interruptible():
             summary = work(output)
             if summary is not None:
                 print(json.dumps(summary), file=output, flush=True)
@@ -82,14 +82,15 @@ def _own_output() -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """Treat the request to terminate like Ctrl-C."""
+def _interruptible() -> Iterator[None]:
+    """Treat the request to terminate like Ctrl-C, and Ctrl-C so even where the shell has it ignored."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -49,7 +49,8 @@ def parameters_text(name: str) -> str:
     lines = [f"starloom run {name} [-p name=value ...]", "", inspect.getdoc(flow.fn) or "", "", "parameters:"]
     for parameter in parameters_of(flow.fn).values():
         default = "required" if parameter.required else f"default {_written(parameter.default)}"
-        lines += [f"  {parameter.name}: {parameter.type}; {default}", f"      {parameter.description}"]
+        lines.append(f"  {parameter.name}: {parameter.type}; {default}")
+        lines += [f"      {parameter.description}"] if parameter.description else []
     return "\n".join(lines)
 
 

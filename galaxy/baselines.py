@@ -24,6 +24,8 @@ IMAGE_SCALARS = (
     "concentration",
     "area",
     "asymmetry",
+    "mean_light",
+    "peak_light",
 )
 FOREST_TREES = 300
 FOREST_LEAF = 3
@@ -71,16 +73,19 @@ def image_scalars(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     in units of the brightest ring; red and blue are that ring's shares of the light. Axis ratio (of the
     second moments), concentration (5 log10 of the radii with 80 and 20 % of the light, Bershady et al.
     2000) and area (share of the frame) are of the connected region nearest to the centre that lies 3 sigma
-    above the border: NaN, NaN and 0 where there is none. Asymmetry compares the image with itself turned by
-    180 degrees.
+    above the border: NaN, NaN and 0 where there is none. Asymmetry compares that region with itself turned
+    by 180 degrees about the frame's centre; mean and peak light are in units of the pixels.
     """
     small = _shrink(images)
     small -= np.median(_border(small), axis=1)[:, None, None, :]
     light = small.mean(axis=-1)
     noise = _MAD_TO_SIGMA * np.median(np.abs(_border(light)), axis=1)
-    asymmetry = np.abs(light - light[:, ::-1, ::-1]).sum(axis=(1, 2)) / np.maximum(np.abs(light).sum(axis=(1, 2)), 1)
-    shape = _shape(np.where(_central_regions(light, noise), np.maximum(light, 0), 0))
-    return np.column_stack([_ring_profile(small), shape, asymmetry]).astype(np.float32)
+    galaxy = np.where(_central_regions(light, noise), np.maximum(light, 0), 0)
+    total = np.maximum(galaxy.sum(axis=(1, 2)), 1)
+    asymmetry = np.abs(galaxy - galaxy[:, ::-1, ::-1]).sum(axis=(1, 2)) / total
+    mean = total / np.maximum(np.count_nonzero(galaxy, axis=(1, 2)), 1)
+    scalars = [_ring_profile(small), _shape(galaxy), asymmetry, mean, galaxy.max(axis=(1, 2))]
+    return np.column_stack(scalars).astype(np.float32)
 
 
 def _shrink(images: NDArray[np.uint8]) -> NDArray[np.float32]:

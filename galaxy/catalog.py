@@ -31,7 +31,16 @@ from galaxy.joining import SideTable, read_mapping, read_side_table
 from galaxy.positions import galactic_latitude
 from galaxy.tables import TableError, open_table
 
-__all__ = ["COLUMNS", "IngestReport", "TableError", "ingest", "read_mapping", "read_provenance"]
+__all__ = [
+    "COLUMNS",
+    "FORMAT_VERSION",
+    "IngestReport",
+    "TableError",
+    "ingest",
+    "is_catalogue",
+    "read_mapping",
+    "read_provenance",
+]
 
 PROVENANCE_KEY = b"starloom"
 FORMAT_VERSION = 1
@@ -148,11 +157,21 @@ def read_provenance(path: Path) -> dict[str, Any]:
     TableError
         The Parquet is not a catalogue.
     """
-    text = (pq.read_schema(path).metadata or {}).get(PROVENANCE_KEY)
-    if text is None:
+    if not is_catalogue(path):
         raise TableError(f"{path} is no catalogue: its Parquet metadata has no 'starloom'; ingest it first")
-    provenance: dict[str, Any] = json.loads(text)
+    provenance: dict[str, Any] = json.loads(pq.read_schema(path).metadata[PROVENANCE_KEY])
     return provenance
+
+
+def is_catalogue(path: Path) -> bool:
+    """Say whether a file is a Parquet that `ingest` wrote."""
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PAR1":
+            return False
+    try:
+        return PROVENANCE_KEY in (pq.read_schema(path).metadata or {})
+    except pa.ArrowInvalid as error:
+        raise TableError(f"table {path} cannot be read: {error}") from error
 
 
 def _sort_tables(tables: Sequence[Path], metadata: Path | None) -> tuple[list[SideTable], list[Path]]:

@@ -5,15 +5,17 @@ CSV, FITS and Parquet are streamed; a VOTable is held whole, as its parser knows
 """
 
 import csv
+import errno
 import gzip
 import io
 import re
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,13 +64,29 @@ def open_table(path: Path) -> Iterator[TableFile]:
     """
     if not path.is_file():
         raise TableError(f"table {path} does not exist")
+    with ExitStack() as stack:
+        with _faults_named(path):
+            head = _head(path)
+            if not head.strip():
+                raise TableError(f"table {path} is empty")
+            plain = stack.enter_context(_unpacked(path, head))
+            table = stack.enter_context(_opener(head)(path, plain))
+        yield replace(table, read=lambda wanted: _guarded(path, table.read(wanted)))
+
+
+def _guarded(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    with _faults_named(path):
+        yield from batches
+
+
+@contextmanager
+def _faults_named(path: Path) -> Iterator[None]:
+    """Give a reader's errors the file's name; a full disk is not the table's fault and passes."""
     try:
-        head = _head(path)
-        if not head.strip():
-            raise TableError(f"table {path} is empty")
-        with _unpacked(path, head) as plain, _opener(head)(path, plain) as table:
-            yield table
-    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError) as error:
+        yield
+    except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise
         raise TableError(f"table {path} cannot be read: {error}") from error
 
 

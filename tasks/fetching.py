@@ -185,5 +185,6 @@ def _download_rest(url: str, partial: Path) -> None:
             return
         response.raise_for_status()
         with partial.open("ab" if response.status_code == 206 else "wb") as stream:
-            for piece in response.iter_content(1 << 20):
+            # Small pieces: what was read of a piece is lost when the connection breaks in it.
+            for piece in response.iter_content(1 << 14):
                 stream.write(piece)

@@ -57,15 +57,19 @@ def held(path: Path) -> Iterator[None]:
         os.close(descriptor)  # type: ignore[arg-type]  # waiting, `hold` always returns a descriptor
 
 
-def holder(path: Path) -> int | None:
-    """Return the id of the process that holds ``path`` exclusively (0 while it is writing it), else None."""
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds ``path`` exclusively."""
     if not path.exists():
-        return None
+        return False
     descriptor = hold(path, shared=True, wait=False)
-    if descriptor is None:
-        return int(path.read_text() or 0)
-    os.close(descriptor)
-    return None
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
+def holder(path: Path) -> int | None:
+    """Return the id of the process that holds ``path`` exclusively, else None."""
+    return int(path.read_text() or 0) or None if is_held(path) else None
 
 
 @dataclass
@@ -104,7 +108,7 @@ def living(folder: Path) -> list[dict[str, Any]]:
     """Return the facts of every living process entered into ``folder``; entries of dead ones are removed."""
     entries = []
     for path in sorted(folder.glob("*.json")):
-        if holder(path) is None:
+        if not is_held(path):
             path.unlink(missing_ok=True)
             continue
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):

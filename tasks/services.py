@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.prefect_process import ALIVE_NAME, IN_USE_NAME, RECORD_NAME
-from tasks.processes import end, hold, holder, living, unmarked_environment
+from tasks.processes import end, hold, holder, is_held, living, unmarked_environment
 from tasks.workspace import ENVIRONMENT_NAME, Workspace
 
 IDLE_S = 600.0
@@ -71,8 +71,7 @@ def prefect_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> str:
 def begin_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> StartingServer:
     """Like ``prefect_server``, without waiting for the answer: there is time to import something."""
     folder = workspace.prefect
-    if folder not in _users:
-        _users[folder] = hold(folder / IN_USE_NAME, shared=True)  # type: ignore[assignment]
+    begin_use(workspace)
     mutex: int = hold(folder / "starting.lock")  # type: ignore[assignment]
     try:
         record = running_server(workspace)
@@ -121,7 +120,7 @@ def running_server(workspace: Workspace) -> dict[str, Any] | None:
     """
     path = workspace.prefect / RECORD_NAME
     deadline = time.monotonic() + _START_S
-    while holder(workspace.prefect / ALIVE_NAME) is not None:
+    while is_held(workspace.prefect / ALIVE_NAME):
         if path.exists():
             return json.loads(path.read_text())
         if time.monotonic() > deadline:
@@ -169,6 +168,13 @@ def await_answer(url: str, path: str, patience_s: float = _ANSWER_S) -> None:
         time.sleep(_POLL_S)
 
 
+def begin_use(workspace: Workspace) -> None:
+    """Say that this process uses the workspace's server until it ends or calls ``release``."""
+    folder = workspace.prefect
+    if folder not in _users:
+        _users[folder] = hold(folder / IN_USE_NAME, shared=True)  # type: ignore[assignment]
+
+
 def release(workspace: Workspace) -> None:
     """Say that this process no longer uses the workspace's server."""
     descriptor = _users.pop(workspace.prefect, None)
@@ -180,7 +186,7 @@ def stop_server(workspace: Workspace) -> int | None:
     """End the workspace's Prefect server and return its process id; None when there was none."""
     release(workspace)
     pid = holder(workspace.prefect / ALIVE_NAME)
-    if not pid:
+    if pid is None:
         return None
     end(pid)
     for process in [process for process in _started if process.pid == pid]:

@@ -86,6 +86,5 @@ def check_no_leak(groups: Sequence[str], parts: Sequence[str], digests: Sequence
         seen: dict[str, str] = {}
         torn = [key for key, part in zip(keys, parts, strict=True) if seen.setdefault(key, part) != part]
         if torn:
-            raise LeakError(
-                f"{len(set(torn))} {what}s stand in two parts of the split, such as {sorted(set(torn))[:5]}"
-            )
+            first = ", ".join(sorted(set(torn))[:5])
+            raise LeakError(f"{len(set(torn))} {what}s stand in two parts of the split, such as {first}")

@@ -1,0 +1,32 @@
+"""Ingest Galaxy Zoo tables into a catalogue."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+from pydantic import Field
+
+from tasks.stages.ingest import ingest_tables, show_ingest
+from tasks.stages.sources import sky_tables
+from tasks.workspace import Workspace
+
+
+@flow(name="ingest-catalog", description="From published tables to one catalogue Parquet, every row accounted for")
+def ingest_catalog(
+    name: Annotated[str, Field(description="Name of the catalogue; an existing one is replaced")] = "sky",
+    tables: Annotated[
+        list[str] | None,
+        Field(description="Files, addresses or official names such as gz2-hart16; empty for the simulated sky's"),
+    ] = None,
+    metadata: Annotated[
+        str | None,
+        Field(description="Table with redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
+    ] = None,
+) -> dict[str, Any]:
+    """Return the summary: name, path, rows_in, rows, rejected, kind, joined, missing, seconds."""
+    workspace = Workspace.current()
+    if not tables:
+        votes, sky_metadata, _ = sky_tables(workspace, seed=0)
+        tables, metadata = [str(votes)], metadata or str(sky_metadata)
+    summary = ingest_tables(workspace, name, tables, metadata)
+    show_ingest(summary)
+    return summary

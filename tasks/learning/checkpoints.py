@@ -1,0 +1,104 @@
+"""The state of a fit after its last finished epoch, on disk: whole or absent, never half.
+
+A folder holds one subfolder for the newest epoch with ``state.json`` and ``arrays.npz``. An epoch is written
+beside, synced and renamed; older ones are removed after that.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.store.files import whole_folder
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch came to. Losses are in nats, accuracies in [0, 1]; epochs count from 1."""
+
+    epoch: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass
+class FitState:
+    """All that the next epoch needs.
+
+    Attributes
+    ----------
+    history : list of EpochRecord
+    best_epoch : int
+        Epoch of the lowest validation loss, 0 before the first.
+    stalled : int
+        Epochs since then.
+    plateau : int
+        Epochs since the validation loss improved or the rate was lowered.
+    variables, best_weights : list of ndarray
+        The network's and the optimiser's variables; the network's weights at `best_epoch`.
+    """
+
+    history: list[EpochRecord] = field(default_factory=list)
+    best_epoch: int = 0
+    stalled: int = 0
+    plateau: int = 0
+    variables: list[NDArray] = field(default_factory=list)
+    best_weights: list[NDArray] = field(default_factory=list)
+
+    @property
+    def epoch(self) -> int:
+        """The last finished epoch, 0 before the first."""
+        return len(self.history)
+
+    @property
+    def best_loss(self) -> float:
+        """The lowest validation loss so far."""
+        return self.history[self.best_epoch - 1].validation_loss if self.best_epoch else float("inf")
+
+
+def save_state(folder: Path, state: FitState) -> None:
+    """Write `state` as the newest epoch of `folder` and remove the older ones."""
+    target = folder / _epoch_name(state.epoch)
+    arrays = {f"variable_{at:04d}": array for at, array in enumerate(state.variables)}
+    arrays |= {f"weight_{at:04d}": array for at, array in enumerate(state.best_weights)}
+    numbers: dict[str, Any] = {
+        "history": [asdict(record) for record in state.history],
+        "best_epoch": state.best_epoch,
+        "stalled": state.stalled,
+        "plateau": state.plateau,
+    }
+    with whole_folder(target) as path:
+        np.savez(path / "arrays.npz", allow_pickle=False, **arrays)
+        (path / "state.json").write_text(json.dumps(numbers), encoding="utf-8")
+    for older in _epochs(folder)[:-1]:
+        shutil.rmtree(older)
+
+
+def load_state(folder: Path) -> FitState:
+    """Return the state of the newest epoch in `folder`, or a fresh one."""
+    epochs = _epochs(folder)
+    if not epochs:
+        return FitState()
+    numbers = json.loads((epochs[-1] / "state.json").read_text(encoding="utf-8"))
+    with np.load(epochs[-1] / "arrays.npz", allow_pickle=False) as arrays:
+        names = sorted(arrays.files)
+        variables = [arrays[name] for name in names if name.startswith("variable_")]
+        best_weights = [arrays[name] for name in names if name.startswith("weight_")]
+    history = [EpochRecord(**record) for record in numbers.pop("history")]
+    return FitState(history=history, variables=variables, best_weights=best_weights, **numbers)
+
+
+def _epoch_name(epoch: int) -> str:
+    return f"epoch-{epoch:06d}"
+
+
+def _epochs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("epoch-[0-9]*"))

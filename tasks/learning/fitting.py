@@ -1,0 +1,321 @@
+"""Fitting a network: epoch by epoch, resumable after the last finished one.
+
+What is fitted comes as a `Learner` (a problem's network and its random views), how as a `Recipe` (a problem's
+preset). Batches depend on seed and epoch alone, so a resumed fit sees the batches that it would have seen.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+import zarr
+from numpy.typing import NDArray
+
+from tasks.learning.batches import image_batches
+from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
+from tasks.learning.devices import Device
+from tasks.learning.parts import Part
+from tasks.progress import progress
+
+logger = logging.getLogger(__name__)
+
+_NOT_DECAYED = ["bias", "gamma", "beta"]
+
+
+class NotFiniteLossError(RuntimeError):
+    """A loss became NaN or infinite."""
+
+
+class Recipe(Protocol):
+    """How a network is fitted; a problem's preset says what each means."""
+
+    @property
+    def learning_rate(self) -> dict[Any, float]: ...  # noqa: D102
+    @property
+    def schedule(self) -> Literal["plateau", "cosine"]: ...  # noqa: D102
+    @property
+    def epochs(self) -> int: ...  # noqa: D102
+    @property
+    def min_steps(self) -> int: ...  # noqa: D102
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+    @property
+    def stop_after(self) -> int | None: ...  # noqa: D102
+    @property
+    def plateau_after(self) -> int: ...  # noqa: D102
+    @property
+    def plateau_factor(self) -> float: ...  # noqa: D102
+    @property
+    def weight_decay(self) -> float: ...  # noqa: D102
+    @property
+    def label_smoothing(self) -> float: ...  # noqa: D102
+    @property
+    def momentum(self) -> float: ...  # noqa: D102
+    @property
+    def keep(self) -> Literal["best", "last"]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A problem's network and the views it is fitted on.
+
+    Attributes
+    ----------
+    build : callable
+        Precision (a Keras dtype policy) to a functional model from views to logits (n, classes).
+    random_view : callable
+        Stored images (n, y, x, channel) and a seed (2,) int32 to the views of one training step.
+    plain_view : callable
+        Stored images to the views that validation is measured on.
+    classes : int
+    """
+
+    build: Callable[[str], keras.Model]
+    random_view: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    plain_view: Callable[[tf.Tensor], tf.Tensor]
+    classes: int
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted network.
+
+    Attributes
+    ----------
+    weights : list of ndarray
+        Weights of the epoch that the recipe keeps.
+    history : list of EpochRecord
+    best_epoch : int
+        The epoch that the weights are of.
+    images_per_second : float
+        Training images, over all epochs.
+    """
+
+    weights: list[NDArray]
+    history: list[EpochRecord]
+    best_epoch: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit: data, recipe and where its state is kept.
+
+    Attributes
+    ----------
+    pixels : zarr.Array
+    train, validation : Part
+    recipe : Recipe
+    optimizer : str
+        sgd or adam.
+    epochs : int, optional
+        Exactly this many, in place of the recipe's rule.
+    batch_size : int, optional
+        In place of the recipe's.
+    seed : int
+    device : Device
+    folder : Path
+        Where the state of the last finished epoch is kept.
+    """
+
+    learner: Learner
+    pixels: zarr.Array
+    train: Part
+    validation: Part
+    recipe: Recipe
+    optimizer: Literal["sgd", "adam"]
+    seed: int
+    device: Device
+    folder: Path
+    epochs: int | None = None
+    batch_size: int | None = None
+
+    @property
+    def step_images(self) -> int:
+        """Images a step."""
+        return self.batch_size or self.recipe.batch_size
+
+    @property
+    def steps(self) -> int:
+        """Steps an epoch."""
+        return -(-len(self.train) // self.step_images)
+
+    @property
+    def most_epochs(self) -> int:
+        """Epochs at most: as asked, or the recipe's, or as many as `min_steps` takes."""
+        return self.epochs or max(self.recipe.epochs, math.ceil(self.recipe.min_steps / self.steps))
+
+
+def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fitted:
+    """Fit a network, going on after the last epoch that `plan.folder` holds.
+
+    Parameters
+    ----------
+    plan : Fit
+    on_epoch : callable, optional
+        Called with every epoch that is fitted, before it counts as finished; a kill in between repeats it.
+
+    Raises
+    ------
+    NotFiniteLossError
+        A loss became NaN or infinite.
+    """
+    keras.utils.set_random_seed(plan.seed)
+    with plan.device.strategy().scope():
+        network = plan.learner.build(plan.device.precision)
+        network.compile(_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        network.optimizer.build(network.trainable_variables)
+    state = load_state(plan.folder)
+    if state.epoch:
+        _restore(network, state.variables)
+        logger.info("going on after epoch %d of %d", state.epoch, plan.most_epochs)
+    with progress("training", plan.most_epochs * plan.steps) as advance:
+        advance(state.epoch * plan.steps)
+        counter = _StepCounter(advance)
+        while not _finished(plan, state):
+            record = _run_epoch(plan, network, state.epoch + 1, counter)
+            _take_in(plan, network, state, record)
+            _tell(plan, record)
+            if on_epoch:
+                on_epoch(record)
+            save_state(plan.folder, state)
+    return _result(plan, network, state)
+
+
+def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
+    recipe = plan.recipe
+    highest = recipe.learning_rate[plan.optimizer]
+    rate: Any = highest
+    if recipe.schedule == "cosine":
+        warming = min(plan.steps, plan.most_epochs * plan.steps // 10)
+        rate = keras.optimizers.schedules.CosineDecay(
+            highest / 20,
+            max(1, plan.most_epochs * plan.steps - warming),
+            alpha=0.01,
+            warmup_target=highest,
+            warmup_steps=warming,
+        )
+    decay = recipe.weight_decay or None
+    if plan.optimizer == "sgd":
+        optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, weight_decay=decay)
+    else:
+        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    if decay:
+        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
+    return optimizer
+
+
+def _run_epoch(plan: Fit, network: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
+    """Fit one epoch, measure the validation part, and refuse losses that are not finite."""
+    rate = float(network.optimizer.learning_rate)
+    started = time.monotonic()
+    logs = network.fit(_train_batches(plan, epoch), shuffle=False, verbose=0, callbacks=[counter]).history
+    seconds = time.monotonic() - started
+    seen = network.evaluate(_validation_batches(plan), return_dict=True, verbose=0)
+    record = EpochRecord(
+        epoch=epoch,
+        train_loss=float(logs["loss"][0]),
+        train_accuracy=float(logs["accuracy"][0]),
+        validation_loss=float(seen["loss"]),
+        validation_accuracy=float(seen["accuracy"]),
+        learning_rate=rate,
+        seconds=seconds,
+    )
+    for what in ("train_loss", "validation_loss"):
+        if not math.isfinite(getattr(record, what)):
+            raise NotFiniteLossError(
+                f"{what} is {getattr(record, what)} in epoch {epoch} (learning rate {rate:g}, optimizer "
+                f"{plan.optimizer}): choose another optimizer, preset or seed, or look at the dataset's images"
+            )
+    return record
+
+
+def _train_batches(plan: Fit, epoch: int) -> tf.data.Dataset:
+    batches = image_batches(
+        plan.pixels, plan.train.rows, plan.train.labels, plan.step_images, seed=plan.seed, epoch=epoch
+    )
+    smoothing = plan.recipe.label_smoothing
+
+    def view(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        images, labels = batch
+        seed = tf.stack([tf.cast(step, tf.int32) + epoch * plan.steps, plan.seed])
+        targets = tf.one_hot(labels, plan.learner.classes) * (1 - smoothing) + smoothing / plan.learner.classes
+        return plan.learner.random_view(images, seed), targets
+
+    return batches.enumerate().map(view, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+
+def _validation_batches(plan: Fit) -> tf.data.Dataset:
+    batches = image_batches(plan.pixels, plan.validation.rows, plan.validation.labels, 2 * plan.step_images)
+    classes = plan.learner.classes
+    return batches.map(lambda images, labels: (plan.learner.plain_view(images), tf.one_hot(labels, classes)))
+
+
+def _take_in(plan: Fit, network: keras.Model, state: FitState, record: EpochRecord) -> None:
+    """Add a finished epoch to the state; lower the rate on a plateau."""
+    better = record.validation_loss < state.best_loss
+    state.history.append(record)
+    state.stalled = 0 if better else state.stalled + 1
+    state.plateau = 0 if better else state.plateau + 1
+    if better:
+        state.best_epoch, state.best_weights = record.epoch, network.get_weights()
+    if plan.recipe.schedule == "plateau" and state.plateau >= plan.recipe.plateau_after:
+        network.optimizer.learning_rate = record.learning_rate * plan.recipe.plateau_factor
+        state.plateau = 0
+    state.variables = [np.asarray(variable) for variable in _variables(network)]
+
+
+def _variables(network: keras.Model) -> list[keras.Variable]:
+    return [*network.variables, *network.optimizer.variables]
+
+
+def _restore(network: keras.Model, values: list[NDArray]) -> None:
+    for variable, value in zip(_variables(network), values, strict=True):
+        variable.assign(value)
+
+
+def _finished(plan: Fit, state: FitState) -> bool:
+    patience = plan.recipe.stop_after
+    return state.epoch >= plan.most_epochs or (patience is not None and state.stalled >= patience)
+
+
+def _result(plan: Fit, network: keras.Model, state: FitState) -> Fitted:
+    best = plan.recipe.keep == "best"
+    seconds = sum(record.seconds for record in state.history)
+    return Fitted(
+        weights=state.best_weights if best else network.get_weights(),
+        history=state.history,
+        best_epoch=state.best_epoch if best else state.epoch,
+        images_per_second=len(plan.train) * state.epoch / seconds if seconds else 0.0,
+    )
+
+
+def _tell(plan: Fit, record: EpochRecord) -> None:
+    logger.info(
+        "epoch %d/%d: loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f s",
+        record.epoch,
+        plan.most_epochs,
+        record.train_loss,
+        record.train_accuracy,
+        record.validation_loss,
+        record.validation_accuracy,
+        record.seconds,
+    )
+
+
+class _StepCounter(keras.callbacks.Callback):
+    """Advances a progress bar by one a step."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        super().__init__()
+        self._advance = advance
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self._advance(1)
