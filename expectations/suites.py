@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from galaxy.columns import BY_NAME, COLUMNS, Column
+
 Kind = Literal["row", "set", "note"]
 """``row`` rejects the rows that fail, ``set`` stops the flow, ``note`` is recorded and shown."""
 
@@ -19,25 +21,20 @@ SHA256 = r"^[0-9a-f]{64}$"
 SAFE_ID = r"^(?!\.{1,2}$)[^\x00-\x1f/\\]{1,200}$"
 """An id may name a file: no separators, no control characters, neither ``.`` nor ``..``."""
 
-CATALOGUE_TYPES = {
-    "id": "string",
-    "ra_deg": "double",
-    "dec_deg": "double",
-    "sample": "string",
-    "redshift": "double",
-    "petro_r50_arcsec": "double",
-    "petro_r90_arcsec": "double",
-    "r_mag": "double",
-    "r_mag_corrected": "double",
-    "total_votes": "int32",
-    "total_classifications": "int32",
-    "gz2_class": "string",
-    "gz2_class_derived": "string",
-    "gz1_class": "string",
-    "gz1_majority": "string",
-    "file": "string",
-    "asset_id": "int64",
-}
+CATALOGUE_TYPES = {column.name: str(column.type) for column in COLUMNS}
+RANGED = (
+    "redshift",
+    "petro_r50_arcsec",
+    "petro_r90_arcsec",
+    "r_mag",
+    "r_mag_corrected",
+    "psf_fwhm_arcsec",
+    "area_ratio",
+    "total_votes",
+    "gz1_votes",
+)
+"""Columns of the catalogue whose bounds are expected to hold."""
+
 LABEL_TYPES = {"id": "string", "label": "string", "vote_fraction": "float", "votes_at_node": "int32"}
 SPLIT_TYPES = {"id": "string", "group": "string", "part": "string"}
 """Arrow's names of the types of the columns."""
@@ -157,17 +154,19 @@ def types(table: str) -> Suite:
 
 def catalogue(columns: Collection[str]) -> Suite:
     """Return the suite of a catalogue that has these columns; a missing value is null and passes."""
-    ranges = (
+    positions = (
         between("ra_range", "set", "ra_deg", "right ascension lies in [0, 360) deg", least=0, below=360),
         between("dec_range", "set", "dec_deg", "declination lies in [-90, 90] deg", least=-90, most=90),
-        between("redshift_range", "set", "redshift", "redshift lies in (-0.02, 10)", above=-0.02, below=10),
-        between("r50_range", "set", "petro_r50_arcsec", "Petrosian R50 lies in (0, 1000) arcsec", above=0, below=1000),
-        between("r90_range", "set", "petro_r90_arcsec", "Petrosian R90 lies in (0, 1000) arcsec", above=0, below=1000),
-        between("r_mag_range", "set", "r_mag", "r magnitude lies in (0, 40)", above=0, below=40),
-        between("votes_range", "set", "total_votes", "a number of votes is not negative", least=0),
     )
-    known = [expectation for expectation in ranges if expectation.columns[0] in columns]
+    ranges = [_bounded(BY_NAME[name]) for name in RANGED]
+    known = [expectation for expectation in (*positions, *ranges) if expectation.columns[0] in columns]
     return Suite("catalogue", (*identities(), *known))
+
+
+def _bounded(column: Column) -> Expectation:
+    bounds = f"lies in ({column.low:g}, {'any' if column.high is None else format(column.high, 'g')})"
+    sentence = f"{column.meaning} {bounds} {column.unit}".strip()
+    return between(f"{column.name}_range", "set", column.name, sentence, above=column.low, below=column.high)
 
 
 def ledger(array_rows: int, *, raw_kept: bool = True) -> Suite:

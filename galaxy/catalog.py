@@ -264,7 +264,7 @@ def _write(path: Path, spools: list[_Spool], stays: np.ndarray, provenance: dict
     schema = _schema(spools, provenance)
     physical = [item.name for item in schema if pa.types.is_float64(item.type)]
     missing = dict.fromkeys(physical, 0)
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+    with pq.ParquetWriter(path, schema, compression="snappy") as writer:
         for group in _groups(_kept_batches(spools, stays, schema), schema):
             writer.write_table(group, row_group_size=_ROWS_A_GROUP)
             for name in physical:

@@ -34,7 +34,7 @@ VOTE_MEASURES: MappingProxyType[str, tuple[pa.DataType, str]] = MappingProxyType
     }
 )
 _VOTE_COLUMNS = tuple(
-    Column(f"{stem}_{measure}", kind, "", meaning, low=None if kind == pa.bool_() else -1.0)
+    Column(f"{stem}_{measure}", kind, "", meaning)
     for stem in STEMS
     for measure, (kind, meaning) in VOTE_MEASURES.items()
 )

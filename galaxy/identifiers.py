@@ -33,14 +33,16 @@ class DamageWatch:
         TableError
             An id is written as a floating-point number.
         """
-        written = pc.fill_null(pc.match_substring_regex(ids, _FLOAT_TEXT), False)
-        if pc.any(written).as_py():
-            raise TableError(f"{self._where} (it holds {ids.filter(written)[0].as_py()!r}): {_ADVICE}")
-        digits = ids.filter(pc.fill_null(pc.match_substring_regex(ids, r"^\d{16,19}$"), False))
-        numbers = digits.cast(pa.uint64()).to_numpy(zero_copy_only=False)
-        long_numbers = numbers[numbers > _EXACT_IN_FLOAT64]
-        self._long_ids += len(long_numbers)
-        self._multiples += int((long_numbers % np.uint64(128) == 0).sum())
+        numbers = _as_numbers(ids)
+        if numbers is None:
+            written = pc.fill_null(pc.match_substring_regex(ids, _FLOAT_TEXT), False)
+            if pc.any(written).as_py():
+                raise TableError(f"{self._where} (it holds {ids.filter(written)[0].as_py()!r}): {_ADVICE}")
+            numbers = _as_numbers(ids.filter(pc.fill_null(pc.match_substring_regex(ids, r"^\d{16,19}$"), False)))
+        if numbers is not None:
+            long_numbers = numbers[numbers > _EXACT_IN_FLOAT64]
+            self._long_ids += len(long_numbers)
+            self._multiples += int((long_numbers % np.uint64(128) == 0).sum())
 
     def finish(self) -> None:
         """Judge the column as a whole.
@@ -55,6 +57,14 @@ class DamageWatch:
 
 
 _ADVICE = "their last digits are lost; export the table again with the ids as text or 64-bit integers"
+
+
+def _as_numbers(ids: pa.Array) -> np.ndarray | None:
+    """Return the ids as uint64 (null left out), or None where one is not all digits."""
+    try:
+        return ids.drop_null().cast(pa.uint64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        return None
 
 
 def ids_from_files(files: pa.Array) -> pa.Array:
@@ -73,5 +83,7 @@ def ids_from_positions(ra_deg: np.ndarray, dec_deg: np.ndarray) -> pa.Array:
 
 def unsafe(ids: pa.Array) -> np.ndarray:
     """Say of each id whether it must not become a file name; bool (rows,), false for null."""
+    if _as_numbers(ids) is not None:
+        return np.zeros(len(ids), bool)
     safe = pc.and_(pc.match_substring_regex(ids, SAFE_ID), pc.less_equal(pc.utf8_length(ids), LONGEST_ID))
     return pc.invert(pc.fill_null(safe, True)).to_numpy(zero_copy_only=False)

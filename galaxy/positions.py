@@ -83,10 +83,11 @@ def parse_angles(text: pa.Array, *, sexagesimal_hours: bool) -> np.ndarray:
     sexagesimal_hours
         Sexagesimal text counts hours (right ascension), not degrees. Decimal text is in degrees either way.
     """
-    text = pc.utf8_trim_whitespace(text.cast(pa.string()))
+    try:
+        return text.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    except pa.ArrowInvalid:
+        text = pc.utf8_trim_whitespace(text)  # not all of it is plain decimal
     parts = pc.extract_regex(text, _SEXAGESIMAL)
-    if parts.null_count == len(parts):
-        return _decimal(text)
     number = {name: _decimal(parts.field(name)) for name in ("whole", "minutes", "seconds")}
     number["seconds"] = np.where(np.isfinite(number["seconds"]), number["seconds"], 0.0)
     degrees = number["whole"] + number["minutes"] / 60 + number["seconds"] / 3600

@@ -31,6 +31,8 @@ MISSING_TEXT: tuple[str, ...] = (
 )
 """Texts that stand for a missing value in any of the published tables."""
 
+MISSING_NUMBER = -9999
+
 _TRUE, _FALSE = ("1", "1.0", "true", "True", "TRUE", "t", "T"), ("0", "0.0", "false", "False", "FALSE", "f", "F")
 _CSV_BLOCK_BYTES = 4 << 20
 _ROWS_A_BATCH = 16_384
@@ -276,7 +278,9 @@ def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
         values = pc.utf8_trim_whitespace(values.cast(pa.string()))
         values = pc.if_else(pc.is_in(values, pa.array(MISSING_TEXT)), None, values)
     elif pa.types.is_floating(values.type):
-        values = pc.if_else(pc.is_finite(values), values, None)
+        values = pc.if_else(pc.and_(pc.is_finite(values), pc.not_equal(values, MISSING_NUMBER)), values, None)
+    elif pa.types.is_signed_integer(values.type):
+        values = pc.if_else(pc.not_equal(values, MISSING_NUMBER), values, None)
     if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
         return pc.not_equal(values.cast(pa.float32()), 0)
     if pa.types.is_boolean(values.type) and pa.types.is_floating(kind):

@@ -42,7 +42,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG picture with its caption and, for who can't see it, what it shows."""
+    """A picture, PNG or JPEG, with its caption and, for who can't see it, what it shows."""
 
     caption: str
     png: bytes
@@ -96,6 +96,11 @@ def _reads_as_number(cell: Cell) -> bool:
     return cell[:1] in set("+-−<>≤≥.0123456789") and not any(letter.isalpha() for letter in cell)
 
 
+def _data_address(picture: bytes) -> str:
+    kind = "jpeg" if picture.startswith(b"\xff\xd8") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
@@ -106,7 +111,7 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["cell"] = cell_text
-    environment.filters["base64"] = lambda png: base64.b64encode(png).decode("ascii")
+    environment.filters["address"] = _data_address
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.globals["is_numeric_column"] = is_numeric_column
     return environment.get_template("page.html")

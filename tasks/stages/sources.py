@@ -9,7 +9,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from galaxy import cutouts
-from galaxy.catalog import read_mapping
+from galaxy.joining import read_mapping
 from galaxy.simulation import SKY_COUNT, synthetic_sky
 from tasks.budget import is_loopback
 from tasks.collecting import ArchiveSource, ServiceSource, Source, archive_members

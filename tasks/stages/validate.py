@@ -39,9 +39,10 @@ def judge_catalogue(catalogue: pa.Table) -> list[Verdict]:
     """Judge a catalogue: the types of its columns, its ids, and ranges of positions, radii and redshifts."""
     from expectations.runner import judge
 
-    known = [name for name in catalogue.column_names if name in suites.CATALOGUE_TYPES]
     columns = judge(frames.column_frame(catalogue, suites.CATALOGUE_TYPES), suites.types("catalogue"))
-    return [columns, judge(catalogue.select(known).to_pandas(), suites.catalogue(known))]
+    suite = suites.catalogue(catalogue.column_names)
+    known = [name for name in suite.columns if name in catalogue.column_names]
+    return [columns, judge(catalogue.select(known).to_pandas(), suite)]
 
 
 def judge_images(images: pa.Table, published: Collection[str] = (), *, least_finite_fraction: float = 1.0) -> Verdict:

@@ -210,7 +210,7 @@ def test_a_missing_label_is_allowed():
         ("ra_deg", -1e-9, "ra_range"),
         ("dec_deg", 90.1, "dec_range"),
         ("redshift", -9999.0, "redshift_range"),
-        ("petro_r90_arcsec", 0.0, "r90_range"),
+        ("petro_r90_arcsec", -9999.0, "petro_r90_arcsec_range"),
         ("r_mag", -9999.0, "r_mag_range"),
         ("id", None, "id_missing"),
         ("id", "one", "id_repeated"),

@@ -53,10 +53,11 @@ def test_every_block_appears_once_and_in_order():
     assert "lambda" in text
 
 
-def test_nothing_is_fetched_and_the_picture_lies_inside():
-    elements = Elements(page("t", [Figure("c", b"picture", "a")]))
+@pytest.mark.parametrize(("picture", "kind"), [(b"\x89PNG rest", "png"), (b"\xff\xd8 rest", "jpeg")])
+def test_nothing_is_fetched_and_the_picture_lies_inside(picture, kind):
+    elements = Elements(page("t", [Figure("c", picture, "a")]))
     (image,) = elements.named("img")
-    assert base64.b64decode(image["src"].removeprefix("data:image/png;base64,")) == b"picture"
+    assert base64.b64decode(image["src"].removeprefix(f"data:image/{kind};base64,")) == picture
     assert image["alt"] == "a"
     assert not elements.named("link")
     assert not elements.named("script")

@@ -1,0 +1,56 @@
+"""Which samples a model has seen, so that an evaluation can leave them out, also on another dataset.
+
+The list lies beside the model as ``members.parquet``: the dataset it was trained on need not be at hand.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from tasks.store.dataset import Dataset
+
+MEMBERS_FILE = "members.parquet"
+SAME_PLACE_ARCSEC = 2.0
+
+COLUMNS = ("id", "pixel_sha256", "ra_deg", "dec_deg")
+
+
+def training_members(dataset: Dataset) -> pa.Table:
+    """Return id, pixel digest and position of every sample in the training and validation parts."""
+    samples = dataset.samples(list(COLUMNS))
+    split = dataset.split()
+    if split is None:
+        return samples.slice(0, 0)
+    learnt = split.filter(pc.is_in(split["part"], pa.array(["train", "validation"])))
+    return samples.filter(pc.is_in(samples["id"], learnt["id"].combine_chunks()))
+
+
+def seen_before(samples: pa.Table, members: pa.Table) -> NDArray[np.bool_]:
+    """Return which samples have the id, the pixels or, within 2 arcsec, the position of a member.
+
+    Both tables hold ``COLUMNS``; null digests and positions match nothing.
+    """
+    same_id = pc.is_in(samples["id"], members["id"].combine_chunks())
+    digests = pc.drop_null(members["pixel_sha256"].combine_chunks())
+    same_pixels = pc.fill_null(pc.is_in(samples["pixel_sha256"], digests), False)
+    same = pc.or_(same_id, same_pixels).to_numpy(zero_copy_only=False)
+    return same | _near(_unit_vectors(samples), _unit_vectors(members))
+
+
+def _near(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
+    near = np.zeros(len(points), bool)
+    placed = np.isfinite(points).all(axis=1)
+    others = others[np.isfinite(others).all(axis=1)]
+    if len(others) and placed.any():
+        chord = 2 * np.sin(np.radians(SAME_PLACE_ARCSEC / 3600) / 2)
+        distance, _ = cKDTree(others).query(points[placed], distance_upper_bound=chord)
+        near[placed] = np.isfinite(distance)
+    return near
+
+
+def _unit_vectors(table: pa.Table) -> NDArray[np.float64]:
+    """Return (n, 3); NaN where there is no position."""
+    ra, dec = (np.radians(pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy()) for name in COLUMNS[2:])
+    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])

@@ -1,0 +1,80 @@
+"""What the command adds: `starloom run` against the same flow function in Python, and how soon help is there."""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from scene import COMMAND, command, flow_words, write_csv, write_pictures
+
+from tasks.services import begin_server
+from tasks.workspace import ENVIRONMENT_NAME, Workspace
+
+PICTURES = 100
+IN_PYTHON = """
+import json, sys, time
+from flows.build_galaxy_dataset import build_galaxy_dataset
+begin = time.perf_counter()
+build_galaxy_dataset(**json.loads(sys.argv[1]))
+print(time.perf_counter() - begin)
+"""
+
+
+def run(repeats: int = 3) -> dict[str, float]:
+    """Return medians in seconds: help, a flow in Python, and what the command adds with and without a server."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        rows = [(f"{number:04d}", ("elliptical", "clockwise")[number % 2]) for number in range(PICTURES)]
+        write_pictures(folder / "images", [identifier for identifier, _ in rows], 64)
+        labels = write_csv(folder / "labels.csv", ("OBJID", "gz1_majority"), rows)
+        workspace = folder / "workspace"
+        cold, warm, function = [], [], []
+        try:
+            for turn in range(repeats):
+                parameters = _parameters(labels, folder / "images")
+                cold.append(_timed_command(workspace, parameters | {"dataset": f"cold{turn}"}))
+                warm.append(_timed_command(workspace, parameters | {"dataset": f"warm{turn}"}))
+                function.append(_timed_function(workspace, parameters | {"dataset": f"python{turn}"}))
+                command(workspace, "down")
+        finally:
+            command(workspace, "down")
+    in_python = statistics.median(function)
+    return {
+        "help_s": statistics.median(_timed_help() for _ in range(repeats + 2)),
+        "flow_in_python_s": in_python,
+        "command_adds_s": statistics.median(warm) - in_python,
+        "command_and_server_add_s": statistics.median(cold) - in_python,
+    }
+
+
+def _parameters(labels: Path, images: Path) -> dict[str, str | int]:
+    return {
+        "source": "archive",
+        "catalog": str(labels),
+        "images": str(images),
+        "scheme": "gz1-majority-2class",
+        "size_px": 32,
+    }
+
+
+def _timed_command(workspace: Path, parameters: dict[str, str | int]) -> float:
+    begin = time.perf_counter()
+    command(workspace, *flow_words("build-galaxy-dataset", **parameters))
+    return time.perf_counter() - begin
+
+
+def _timed_function(workspace: Path, parameters: dict[str, str | int]) -> float:
+    """Time the flow function where it is imported already, on the workspace's server as it runs."""
+    words = [sys.executable, "-c", IN_PYTHON, json.dumps(parameters)]
+    environment = _environment(workspace)
+    answer = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
+    return float(answer.stdout.strip().splitlines()[-1])
+
+
+def _timed_help() -> float:
+    begin = time.perf_counter()
+    subprocess.run([*COMMAND, "--help"], check=True, capture_output=True)
+    return time.perf_counter() - begin

@@ -1,0 +1,141 @@
+"""Collecting over HTTP: how near the limit of its connections, what faults cost, and what a kill costs."""
+
+import io
+import json
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import requests
+from PIL import Image
+from scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
+
+from tasks.cluster import Executor, cluster
+from tasks.stages.collect import collect
+from tasks.stages.ingest import catalog_path
+from tasks.stages.plan import BuildRequest, plan_build
+from tasks.stages.sources import open_source
+from tasks.workspace import Workspace
+
+COUNT = 4000
+LATENCY_MS = 50
+CONNECTIONS = 16
+SIZE_PX = 128
+WARM_UP = 64
+"""Objects collected first, so that no worker imports while the clock runs."""
+
+
+def run(count: int = COUNT, faulty: int = 1000, killed: int = 2000) -> dict[str, float]:
+    """Return rates in images a second, their ratios, and what faults and a kill cost."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        images, positions = write_sky(folder, max(count, faulty, killed), SIZE_PX)
+        with serve_sky(images, positions, latency_ms=LATENCY_MS) as url, cluster(count) as executor:
+            _collected(folder / "warm", positions, url, WARM_UP, executor)
+            ours = count / _collected(folder / "ours", positions, url, count, executor)
+            bare = _bare_rate(positions, url, min(count, 2000), CONNECTIONS)
+            sequential = _bare_rate(positions, url, max(20, count // 40), 1)
+        limit = CONNECTIONS / (LATENCY_MS / 1000)
+        return {
+            "limit_per_s": limit,
+            "ours_per_s": ours,
+            "bare_per_s": bare,
+            "sequential_per_s": sequential,
+            "of_limit": ours / limit,
+            "times_sequential": ours / sequential,
+            **_with_faults(folder, images, positions, faulty),
+            **_killed_and_run_again(folder, images, positions, killed),
+        }
+
+
+def _request(positions: Path, url: str, limit: int) -> BuildRequest:
+    return BuildRequest(
+        dataset="bench",
+        catalog=str(positions),
+        metadata=None,
+        source="sdss",
+        images=None,
+        mapping=None,
+        scheme="none",
+        size_px=SIZE_PX,
+        request_px=SIZE_PX,
+        crop_fraction=1.0,
+        field="fixed",
+        scale_arcsec_per_px=0.4,
+        limit=limit,
+        service_url=url,
+        release=None,
+        max_rate_per_s=None,
+        max_connections=CONNECTIONS,
+        min_stored_fraction=0.0,
+        allow_mixed=False,
+        retry_rejected=False,
+        seed=0,
+    )
+
+
+def _collected(root: Path, positions: Path, url: str, limit: int, executor: Executor) -> float:
+    """Return the seconds that the stage takes to collect everything into an empty workspace."""
+    workspace = Workspace(root)
+    request = _request(positions, url, limit)
+    plan = plan_build.fn(workspace, request, catalog_path(workspace, str(positions)))
+    with open_source(workspace, request, plan) as source:
+        begin = time.perf_counter()
+        counts = collect.fn(plan, source, executor, CONNECTIONS)
+        seconds = time.perf_counter() - begin
+    assert counts["stored"] == limit, counts
+    return seconds
+
+
+def _bare_rate(positions: Path, url: str, count: int, connections: int) -> float:
+    """Return what a plain `requests` loop reaches that only decodes."""
+    rows = [line.split(",") for line in positions.read_text().splitlines()[1 : count + 1]]
+    address = f"{url}/dr17/SkyServerWS/ImgCutout/getjpeg"
+    size = {"scale": "0.4", "width": str(SIZE_PX), "height": str(SIZE_PX)}
+    with requests.Session() as session, ThreadPoolExecutor(connections) as pool:
+        session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=connections))
+
+        def get(row: list[str]) -> int:
+            answer = session.get(address, params={"ra": row[1], "dec": row[2], **size}, timeout=30)
+            return np.asarray(Image.open(io.BytesIO(answer.content))).nbytes
+
+        begin = time.perf_counter()
+        assert sum(pool.map(get, rows)) == len(rows) * SIZE_PX * SIZE_PX * 3
+        return len(rows) / (time.perf_counter() - begin)
+
+
+def _with_faults(folder: Path, images: Path, positions: Path, count: int) -> dict[str, float]:
+    """Return how many answers of 5 % faults were faulty, and the share of objects that were stored after all."""
+    with serve_sky(images, positions, latency_ms=LATENCY_MS, fail_rate=0.05) as url, cluster(count) as executor:
+        workspace = Workspace(folder / "faulty")
+        request = _request(positions, url, count)
+        plan = plan_build.fn(workspace, request, catalog_path(workspace, str(positions)))
+        with open_source(workspace, request, plan) as source:
+            counts = collect.fn(plan, source, executor, CONNECTIONS)
+    return {"faults": counts["requests"] - count, "recovered": counts["stored"] / count}
+
+
+def _killed_and_run_again(folder: Path, images: Path, positions: Path, count: int) -> dict[str, float]:
+    """Kill a build in its middle and run it again; compare it with an undisturbed one."""
+    parameters: dict[str, Any] = _request(positions, "", count).model_dump(exclude_none=True)
+    digests = []
+    with serve_sky(images, positions, latency_ms=LATENCY_MS) as url:
+        for name in ("undisturbed", "disturbed"):
+            before = _asked(url)
+            words = flow_words("build-galaxy-dataset", **parameters | {"service_url": url})
+            if name == "disturbed":
+                victim = start(folder / name, *words)
+                wait_until(lambda: _asked(url) > before + count / 2)
+                kill(victim)
+            summary = command(folder / name, *words)
+            digests.append(json.loads((Path(summary["path"]) / "manifest.json").read_text())["digest"])
+            asked = _asked(url) - before
+            command(folder / name, "down")
+    return {"asked_again_after_kill": asked - count, "same_after_kill": float(digests[0] == digests[1])}
+
+
+def _asked(url: str) -> int:
+    return int(stats(url)["requests"])

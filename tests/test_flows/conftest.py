@@ -1,0 +1,48 @@
+"""What tests of flows share: a small archive of images with a table of labels, and one server for all runs."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.workspace import Workspace
+
+CLASSES = ("elliptical", "edge_on", "clockwise")
+
+
+def galaxy_picture(number: int, side: int = 64) -> Image.Image:
+    """A noisy blob: round for even numbers, elongated for odd ones."""
+    rng = np.random.default_rng(number)
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    squeeze = 1.0 if number % 2 == 0 else 3.0
+    blob = 180 * np.exp(-(x**2 + (squeeze * y) ** 2) / (2 * (side / 8) ** 2))
+    pixels = np.clip(blob[..., None] + rng.normal(20, 6, (side, side, 3)), 1, 255)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
+    """Give a function that makes a folder of images and a GZ1 majority table for them."""
+
+    def make(count: int, first: int = 0, missing: int = 0, folder: str = "images") -> tuple[Path, Path]:
+        images, table = tmp_path / folder, tmp_path / f"{folder}.csv"
+        images.mkdir(exist_ok=True)
+        ids = [str(587722952767439450 + number) for number in range(first, first + count)]
+        for number, sample_id in enumerate(ids[: count - missing], start=first):
+            galaxy_picture(number).save(images / f"{sample_id}.jpeg", quality=95)
+        with table.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["OBJID", "gz1_majority"])
+            writer.writerows((sample_id, CLASSES[number % 2]) for number, sample_id in enumerate(ids, start=first))
+        return images, table
+
+    return make
+
+
+@pytest.fixture
+def flows_here(prefect_api: str, workspace: Workspace) -> Workspace:
+    """A temporary workspace whose flow runs go to the suite's one Prefect server."""
+    return workspace
