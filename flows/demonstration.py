@@ -13,7 +13,9 @@ from tasks.workspace import Workspace
 
 def show(summary: Mapping[str, Any], workspace: Workspace) -> None:
     """Print the table of a run of ``galaxy-end-to-end`` on stderr."""
-    table = Table(show_header=False, title="starloom demo: simulated sky, labels from drawn votes", title_justify="left")
+    table = Table(
+        show_header=False, title="starloom demo: simulated sky, labels from drawn votes", title_justify="left"
+    )
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows(summary, workspace):

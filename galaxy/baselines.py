@@ -4,11 +4,13 @@ Images are ``(n, height, width, 3) uint8`` with the galaxy in the middle. Tables
 ``(n, columns) float32`` where NaN is a value that is missing.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-CATALOGUE_SCALARS = {
+CATALOGUE_SCALARS: dict[str, str] = {
     "redshift": "redshift",
     "r_mag": "r magnitude",
     "petro_r90_arcsec": "Petrosian R90 (arcsec)",
@@ -27,7 +29,7 @@ IMAGE_SCALARS = (
     "mean_light",
     "peak_light",
 )
-FOREST_TREES = 300
+FOREST_TREES = 200
 FOREST_LEAF = 3
 FOREST_ROWS = 8000
 """Training rows beyond these add time to a baseline but hardly accuracy."""
@@ -50,20 +52,21 @@ def forest(
     """Return the class probabilities ``(n, classes)`` of a random forest fitted on the training rows."""
     from sklearn.ensemble import RandomForestClassifier
 
-    chosen = np.random.default_rng(seed).permutation(len(train_labels))[:FOREST_ROWS]
     trees = RandomForestClassifier(FOREST_TREES, min_samples_leaf=FOREST_LEAF, random_state=seed)
-    trees.fit(train_scalars[chosen], train_labels[chosen])
+    trees.fit(train_scalars, train_labels)
     probabilities = np.zeros((len(scalars), classes))
     probabilities[:, trees.classes_] = trees.predict_proba(scalars)
     return probabilities
 
 
-def usable_scalars(columns: dict[str, NDArray]) -> tuple[list[str], NDArray[np.float32]]:
-    """Return the catalogue scalars that have any value, and their table, from columns of the ledger."""
-    names = [name for name in CATALOGUE_SCALARS if name in columns and np.isfinite(columns[name]).any()]
-    filled = [columns[name].astype(np.float32) for name in names]
-    count = len(next(iter(columns.values()))) if columns else 0
-    return names, np.stack(filled, axis=1) if filled else np.empty((count, 0), np.float32)
+def without_color(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return images whose three channels are their rounded mean."""
+    gray = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
+    return np.repeat(gray, images.shape[-1], axis=-1)
+
+
+ALTERED_VIEWS: dict[str, Callable[[NDArray], NDArray]] = {"grey images": without_color}
+"""Images with something taken away, to see how much a model lived on it."""
 
 
 def image_scalars(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -34,7 +34,7 @@ MISSING_TEXT: tuple[str, ...] = (
 MISSING_NUMBER = -9999
 
 _TRUE, _FALSE = ("1", "1.0", "true", "True", "TRUE", "t", "T"), ("0", "0.0", "false", "False", "FALSE", "f", "F")
-_CSV_BLOCK_BYTES = 4 << 20
+_CSV_BLOCK_BYTES = 1 << 20
 _ROWS_A_BATCH = 16_384
 
 
@@ -162,12 +162,24 @@ def _open_csv(path: Path, plain: Path) -> Iterator[TableFile]:
                 pa.input_stream(str(path), compression="gzip" if _is_gzipped(path) else None) as stream,
                 pa.csv.open_csv(stream, read_options=reading, convert_options=conversion) as batches,
             ):
-                for batch in batches:
+                for batch in _gathered(batches):
                     yield batch.rename_columns(list(wanted))
         except pa.ArrowInvalid as error:
             raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
 
     yield TableFile(path, tuple(names), frozenset(), read)
+
+
+def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Join small batches: small blocks keep the reader's memory low, larger batches the work on them cheap."""
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(item.num_rows for item in waiting) >= _ROWS_A_BATCH:
+            yield pa.concat_batches(waiting)
+            waiting = []
+    if waiting:
+        yield pa.concat_batches(waiting)
 
 
 def _csv_header(path: Path) -> tuple[int, list[str]]:

@@ -50,7 +50,9 @@ class Service:
     def require_success(self) -> None:
         """Wait for its end and raise if it failed."""
         if self.process.wait(_READY_S) != 0:
-            raise ServiceError(f"the {self.name} failed; its log: {self.log}")
+            lines = self.log.read_text(errors="replace").splitlines()
+            cause = next((line for line in reversed(lines) if "Error" in line), "no reason given")
+            raise ServiceError(f"the {self.name} failed ({cause.strip()}); its log: {self.log}")
 
 
 def stand(workspace: Workspace, announce: Callable[[dict[str, str]], None], project: Path | None = None) -> None:
@@ -116,9 +118,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServiceError(f"port {port} {where} is held by {port_holder(port)}: end it, or change the url") from error
 
 
-def _start(
-    workspace: Workspace, project: Path, listener: socket.socket, services: list[Service]
-) -> dict[str, str]:
+def _start(workspace: Workspace, project: Path, listener: socket.socket, services: list[Service]) -> dict[str, str]:
     """Start everything, appending to ``services``, and return the addresses when all of it is ready."""
     url, process = launch_server(workspace, listener, kind="up", idle_s=None)
     use_server(workspace, url)
@@ -153,9 +153,7 @@ def _prefect(workspace: Workspace, name: str, *arguments: str, cwd: Path) -> Ser
     return _launch(workspace, name, ["prefect", *arguments], {}, cwd)
 
 
-def _launch(
-    workspace: Workspace, name: str, arguments: list[str], settings: dict[str, str], cwd: Path
-) -> Service:
+def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dict[str, str], cwd: Path) -> Service:
     """Start ``python -m ARGUMENTS`` with a log of its own, out of reach of the terminal's Ctrl-C."""
     path = workspace.prefect / f"{name.split()[0].lower()}.log"
     with path.open("wb") as log:
@@ -191,7 +189,9 @@ def _await_worker(services: list[Service], name: str) -> None:
 
     with get_client(sync_client=True) as client:
         for _ in _until_ready(services, "worker"):
-            answer = client.request("POST", f"/work_pools/{WORK_POOL}/workers/filter", json={})
+            answer = client.request(
+                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": WORK_POOL}, json={}
+            )
             if any(worker["name"] == name and worker["status"] == "ONLINE" for worker in answer.json()):
                 return
 

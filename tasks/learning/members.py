@@ -52,5 +52,7 @@ def _near(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
 
 def _unit_vectors(table: pa.Table) -> NDArray[np.float64]:
     """Return (n, 3); NaN where there is no position."""
-    ra, dec = (np.radians(pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy()) for name in COLUMNS[2:])
+    ra, dec = (
+        np.radians(pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy()) for name in COLUMNS[2:]
+    )
     return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])

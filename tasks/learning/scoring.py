@@ -1,6 +1,6 @@
 """Scoring: a model's class probabilities for rows of a pixel array, read shard by shard."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +15,13 @@ class Scorer(Protocol):
         """Return (n, classes) probabilities of (n, height, width, channel) images."""
 
 
-def score(model: Scorer, pixels: zarr.Array, rows: NDArray, batch_size: int) -> NDArray[np.float32]:
+def score(
+    model: Scorer,
+    pixels: zarr.Array,
+    rows: NDArray,
+    batch_size: int,
+    alter: Callable[[NDArray], NDArray] = lambda images: images,
+) -> NDArray[np.float32]:
     """Return the probabilities of ``rows``, in their order.
 
     Parameters
@@ -28,6 +34,8 @@ def score(model: Scorer, pixels: zarr.Array, rows: NDArray, batch_size: int) -> 
         ``(n,) int``, in any order; a row may be asked more than once.
     batch_size
         Images a step. The last step is filled up, so that a compiled model sees one shape only.
+    alter
+        Applied to the images of each step first.
 
     Returns
     -------
@@ -46,7 +54,7 @@ def score(model: Scorer, pixels: zarr.Array, rows: NDArray, batch_size: int) -> 
     for images in image_blocks(pixels, rows[order], batch_size):
         missing = batch_size - len(images)
         full = np.concatenate([images, np.repeat(images[-1:], missing, axis=0)]) if missing else images
-        scores.append(np.asarray(model.predict_on_batch(full), np.float32)[: len(images)])
+        scores.append(np.asarray(model.predict_on_batch(alter(full)), np.float32)[: len(images)])
     in_order = np.empty((len(rows), scores[0].shape[-1]), np.float32)
     in_order[order] = np.concatenate(scores)
     _refuse_not_finite(in_order, rows)

@@ -1,6 +1,7 @@
 """What the command adds: `starloom run` against the same flow function in Python, and how soon help is there."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -8,14 +9,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from scene import COMMAND, command, flow_words, write_csv, write_pictures
-
-from tasks.services import begin_server
-from tasks.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.workspace import ENVIRONMENT_NAME
+from tests.benchmarks.scene import COMMAND, command, flow_words, write_csv, write_pictures
 
 PICTURES = 100
 IN_PYTHON = """
 import json, sys, time
+from tasks.services import prefect_server
+from tasks.workspace import Workspace
+prefect_server(Workspace.current())
 from flows.build_galaxy_dataset import build_galaxy_dataset
 begin = time.perf_counter()
 build_galaxy_dataset(**json.loads(sys.argv[1]))
@@ -69,7 +71,7 @@ def _timed_command(workspace: Path, parameters: dict[str, str | int]) -> float:
 def _timed_function(workspace: Path, parameters: dict[str, str | int]) -> float:
     """Time the flow function where it is imported already, on the workspace's server as it runs."""
     words = [sys.executable, "-c", IN_PYTHON, json.dumps(parameters)]
-    environment = _environment(workspace)
+    environment = os.environ | {ENVIRONMENT_NAME: str(workspace)}
     answer = subprocess.run(words, check=True, capture_output=True, text=True, env=environment)
     return float(answer.stdout.strip().splitlines()[-1])
 

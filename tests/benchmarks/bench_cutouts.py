@@ -6,12 +6,10 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import requests
 from PIL import Image
-from scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
 
 from tasks.cluster import Executor, cluster
 from tasks.stages.collect import collect
@@ -19,6 +17,7 @@ from tasks.stages.ingest import catalog_path
 from tasks.stages.plan import BuildRequest, plan_build
 from tasks.stages.sources import open_source
 from tasks.workspace import Workspace
+from tests.benchmarks.scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
 
 COUNT = 4000
 LATENCY_MS = 50
@@ -120,21 +119,25 @@ def _with_faults(folder: Path, images: Path, positions: Path, count: int) -> dic
 
 def _killed_and_run_again(folder: Path, images: Path, positions: Path, count: int) -> dict[str, float]:
     """Kill a build in its middle and run it again; compare it with an undisturbed one."""
-    parameters: dict[str, Any] = _request(positions, "", count).model_dump(exclude_none=True)
-    digests = []
     with serve_sky(images, positions, latency_ms=LATENCY_MS) as url:
-        for name in ("undisturbed", "disturbed"):
-            before = _asked(url)
-            words = flow_words("build-galaxy-dataset", **parameters | {"service_url": url})
-            if name == "disturbed":
-                victim = start(folder / name, *words)
-                wait_until(lambda: _asked(url) > before + count / 2)
-                kill(victim)
-            summary = command(folder / name, *words)
-            digests.append(json.loads((Path(summary["path"]) / "manifest.json").read_text())["digest"])
-            asked = _asked(url) - before
-            command(folder / name, "down")
-    return {"asked_again_after_kill": asked - count, "same_after_kill": float(digests[0] == digests[1])}
+        parameters = _request(positions, url, count).model_dump(exclude_none=True)
+        words = flow_words("build-galaxy-dataset", **parameters)
+        undisturbed = _built(folder / "undisturbed", words)
+        before = _asked(url)
+        victim = start(folder / "disturbed", *words)
+        wait_until(lambda: _asked(url) > before + count / 2)
+        kill(victim)
+        disturbed = _built(folder / "disturbed", words)
+        asked = _asked(url) - before
+    return {"asked_again_after_kill": asked - count, "same_after_kill": float(undisturbed == disturbed)}
+
+
+def _built(workspace: Path, words: list[str]) -> str:
+    """Build, end the workspace's services and return the dataset's digest."""
+    summary = command(workspace, *words)
+    command(workspace, "down")
+    digest: str = json.loads((Path(summary["path"]) / "manifest.json").read_text())["digest"]
+    return digest
 
 
 def _asked(url: str) -> int:

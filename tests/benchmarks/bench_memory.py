@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from scene import PeakMemory, command, finish, flow_words, start, write_csv, write_pictures
+from tests.benchmarks.scene import PeakMemory, command, finish, flow_words, start, write_csv, write_pictures
 
 SMALL, LARGE = 4_000, 40_000
 SIZE_PX = 128

@@ -47,9 +47,7 @@ def write_sky(folder: Path, count: int, size_px: int) -> tuple[Path, Path]:
     """Write pictures on a grid of positions 2 arcmin apart; return their folder and the table of positions."""
     names = [f"sky{number:06d}" for number in range(count)]
     write_pictures(folder / "images", names, size_px)
-    rows = [
-        (f"{name}.jpg", 10 + number % 200 / 30, number // 200 / 30 - 5) for number, name in enumerate(names)
-    ]
+    rows = [(f"{name}.jpg", 10 + number % 200 / 30, number // 200 / 30 - 5) for number, name in enumerate(names)]
     return folder / "images", write_csv(folder / "positions.csv", ("file", "ra_deg", "dec_deg"), rows)
 
 
