@@ -15,7 +15,7 @@ from expectations.suites import PART_SHARES
 
 
 def column_frame(table: pa.Table, wanted: Mapping[str, str], required: Collection[str] = ("id",)) -> pd.DataFrame:
-    """Return ``column, type, wanted, nans`` for the known columns that a table has or must have.
+    """Return columns ``column, type, wanted, nans`` for the known columns that a table has or must have.
 
     Types are Arrow's (a pandas column of integers with a missing value is one of floats). ``nans`` counts the
     NaN values of a column.
@@ -39,20 +39,20 @@ def plain_type(kind: pa.DataType) -> str:
 
 
 def image_frame(images: pa.Table, published: Iterable[str] = ()) -> pd.DataFrame:
-    """Return the images with those of published rows first, then by id: of equal ones the first stays."""
+    """Return the images and their columns, those of published rows first, then by id: the first of equals stays."""
     frame = images.to_pandas()
     frame["new"] = ~frame["id"].isin(list(published))
     return frame.sort_values(["new", "id"], ignore_index=True)
 
 
 def label_frame(labels: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return the labels with the ledger's ``status`` (``unknown`` where the ledger lacks the id)."""
+    """Return the labels and, as column ``status``, that of the ledger (``unknown`` where it lacks the id)."""
     frame = labels.to_pandas().merge(_first_by_id(samples, ["id", "status"]), on="id", how="left")
     return frame.assign(status=frame["status"].fillna("unknown"))
 
 
 def split_frame(split: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return ``id, group, part, ledger_group, status, pixel_sha256`` of all that is stored or has a part."""
+    """Return columns ``id, group, part, ledger_group, status, pixel_sha256`` of all that is stored or has a part."""
     ledger = _first_by_id(samples, ["id", "group", "status", "pixel_sha256"])
     frame = split.to_pandas().merge(ledger.rename(columns={"group": "ledger_group"}), on="id", how="outer")
     frame = frame[frame["part"].notna() | (frame["status"] == "stored")]
@@ -65,7 +65,7 @@ def class_frame(
     split: pa.Table,
     expected: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Return one row a class: ``class, expected``, ``groups``, groups in each part, and ``least_part`` of them.
+    """Return one row a class, columns ``class, expected``, ``groups``, groups in each part, and ``least_part`` of them.
 
     ``expected`` is how many groups (or rows) of a class were asked for or stood in the parent version.
     """
@@ -82,7 +82,7 @@ def class_frame(
 
 
 def share_frame(split: pa.Table, labels: pa.Table | None = None, *, drawn: bool = True) -> pd.DataFrame:
-    """Return one row a part: ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
+    """Return one row a part, columns ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
 
     Whole groups of a stratum fit a share to within the stratum's largest group, so the tolerance is the sum of
     those over the classes. Where groups came after the split was ``drawn``, each was placed by its hash, which

@@ -76,23 +76,15 @@ class Suite:
 
 
 def between(
-    name: str,
-    kind: Kind,
-    column: str,
-    sentence: str,
-    *,
-    least: float | None = None,
-    most: float | None = None,
-    above: float | None = None,
-    below: float | None = None,
-    where: Condition | None = None,
+    name: str, kind: Kind, column: str, interval: str, sentence: str, where: Condition | None = None
 ) -> Expectation:
-    """Return a range expectation; ``least`` and ``most`` belong to the range, ``above`` and ``below`` do not."""
+    """Return the expectation that values lie in an interval as it is written: ``[0, 360)``, ``[1, )``, ``(, 0.5]``."""
+    low, high = (end.strip() for end in interval[1:-1].split(","))
     arguments: dict[str, Any] = {"column": column}
-    if least is not None or above is not None:
-        arguments |= {"min_value": above if least is None else least, "strict_min": least is None}
-    if most is not None or below is not None:
-        arguments |= {"max_value": below if most is None else most, "strict_max": most is None}
+    if low:
+        arguments |= {"min_value": float(low), "strict_min": interval[0] == "("}
+    if high:
+        arguments |= {"max_value": float(high), "strict_max": interval[-1] == ")"}
     return Expectation(name, kind, sentence, "ExpectColumnValuesToBeBetween", arguments, where)
 
 
@@ -146,7 +138,7 @@ def types(table: str) -> Suite:
                 "ExpectColumnPairValuesToBeEqual",
                 equal,
             ),
-            between("nan_values", "set", "nans", "a missing number is null, never NaN", most=0),
+            between("nan_values", "set", "nans", "[0, 0]", "a missing number is null, never NaN"),
         ),
         index="column",
     )
@@ -155,8 +147,8 @@ def types(table: str) -> Suite:
 def catalogue(columns: Collection[str]) -> Suite:
     """Return the suite of a catalogue that has these columns; a missing value is null and passes."""
     positions = (
-        between("ra_range", "set", "ra_deg", "right ascension lies in [0, 360) deg", least=0, below=360),
-        between("dec_range", "set", "dec_deg", "declination lies in [-90, 90] deg", least=-90, most=90),
+        between("ra_range", "set", "ra_deg", "[0, 360)", "right ascension lies in [0, 360) deg"),
+        between("dec_range", "set", "dec_deg", "[-90, 90]", "declination lies in [-90, 90] deg"),
     )
     ranges = [_bounded(BY_NAME[name]) for name in RANGED]
     known = [expectation for expectation in (*positions, *ranges) if expectation.columns[0] in columns]
@@ -164,9 +156,10 @@ def catalogue(columns: Collection[str]) -> Suite:
 
 
 def _bounded(column: Column) -> Expectation:
-    bounds = f"lies in ({column.low:g}, {'any' if column.high is None else format(column.high, 'g')})"
-    sentence = f"{column.meaning} {bounds} {column.unit}".strip()
-    return between(f"{column.name}_range", "set", column.name, sentence, above=column.low, below=column.high)
+    ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
+    interval = f"({ends[0]}, {ends[1]})"
+    sentence = f"{column.meaning}: lies in {interval} {column.unit}".strip()
+    return between(f"{column.name}_range", "set", column.name, interval, sentence)
 
 
 def ledger(array_rows: int, *, raw_kept: bool = True) -> Suite:
@@ -194,7 +187,7 @@ def ledger(array_rows: int, *, raw_kept: bool = True) -> Suite:
                 rejected,
             ),
             unique("row_repeated", "row", "no two rows share a place in the array"),
-            between("row_range", "set", "row", "places lie within the array", least=0, below=array_rows),
+            between("row_range", "set", "row", f"[0, {array_rows})", "places lie within the array"),
             matching("pixel_digest", "pixel_sha256", SHA256, "a pixel digest is 64 hexadecimal digits"),
         ),
     )
@@ -210,11 +203,11 @@ def images(columns: Collection[str], *, least_finite_fraction: float = 1.0) -> S
             "nan",
             "row",
             "finite_fraction",
+            f"[{least_finite_fraction}, )",
             f"at least {least_finite_fraction:g} of the values are finite",
-            least=least_finite_fraction,
         ),
-        between("blank", "row", "blank_fraction", "at most half of the image is blank", most=0.5),
-        between("constant", "row", "std", "the values are not all the same", above=0),
+        between("blank", "row", "blank_fraction", "[0, 0.5]", "at most half of the image is blank"),
+        between("constant", "row", "std", "(0, )", "the values are not all the same"),
         Expectation(
             "duplicate_pixels",
             "row",
@@ -235,8 +228,8 @@ def images(columns: Collection[str], *, least_finite_fraction: float = 1.0) -> S
 def labels(scheme: str, classes: Collection[str], columns: Collection[str]) -> Suite:
     """Return the suite of one scheme's labels (the frame of ``frames.label_frame``)."""
     votes = (
-        between("vote_fraction_range", "set", "vote_fraction", "a vote fraction lies in [0, 1]", least=0, most=1),
-        between("votes_range", "set", "votes_at_node", "a number of votes is not negative", least=0),
+        between("vote_fraction_range", "set", "vote_fraction", "[0, 1]", "a vote fraction lies in [0, 1]"),
+        between("votes_range", "set", "votes_at_node", "[0, )", "a number of votes is not negative"),
     )
     return Suite(
         f"labels {scheme}",
@@ -261,19 +254,19 @@ def classes(scheme: str, least_groups: int = LEAST_GROUPS) -> Suite:
                 "class_gone",
                 "set",
                 "groups",
+                "[1, )",
                 f"a class that at least {least_groups} groups were expected of is there",
-                least=1,
-                where=("expected", ">=", least_groups),
+                ("expected", ">=", least_groups),
             ),
-            between("class_absent", "note", "groups", "every class of the scheme is there", least=1),
-            between("class_lacks_part", "set", "least_part", everywhere, least=1, where=many),
+            between("class_absent", "note", "groups", "[1, )", "every class of the scheme is there"),
+            between("class_lacks_part", "set", "least_part", "[1, )", everywhere, many),
             between(
                 "small_class_lacks_part",
                 "note",
                 "least_part",
+                "[1, )",
                 f"{everywhere}, even one of fewer than {least_groups} groups",
-                least=1,
-                where=few,
+                few,
             ),
         ),
         index="class",
@@ -310,7 +303,7 @@ def shares() -> Suite:
     return Suite(
         "split shares",
         (
-            between("part_empty", "note", "rows", "no part is empty", least=1),
+            between("part_empty", "note", "rows", "[1, )", "no part is empty"),
             Expectation(
                 "part_share",
                 "set",

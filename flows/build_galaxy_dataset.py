@@ -74,5 +74,5 @@ def build_galaxy_dataset(
             with open_source(workspace, request, plan) as service:
                 counts = collect(plan, service, executor, max_connections)
             summary = publish_build(workspace, plan, executor, counts, truth_path(workspace, request))
-    show_build(workspace, summary)
+    show_build(workspace, plan, summary)
     return summary

@@ -32,7 +32,7 @@ def main() -> None:
 def execute(words: Sequence[str]) -> Outcome:
     """Run the command ``words``. Asking for help, or for what there is not, exits as argparse does."""
     options = build_parser(with_sky="serve-sky" in words).parse_args(words)
-    if options.workspace is not None:
+    if "workspace" in options:
         os.environ[ENVIRONMENT_NAME] = str(options.workspace)
     os.environ[ENVIRONMENT_NAME] = str(Workspace.current().root)
     return options.action(options)
@@ -53,7 +53,6 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         parents=[everywhere],
         description="From survey data to labelled image datasets and trained classifiers.",
     )
-    parser.set_defaults(workspace=None)
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 

@@ -9,7 +9,7 @@ import flows
 from flows.ending import UsageError
 
 
-class UnknownFlow(UsageError):
+class UnknownFlowError(UsageError):
     """No such flow; the message lists those there are."""
 
 
@@ -63,7 +63,7 @@ def _files() -> dict[str, Path]:
 def _file(name: str) -> Path:
     files = _files()
     if name not in files:
-        raise UnknownFlow(f"unknown flow {name!r}; there are: {', '.join(sorted(files))}")
+        raise UnknownFlowError(f"unknown flow {name!r}; there are: {', '.join(sorted(files))}")
     return files[name]
 
 

@@ -137,7 +137,7 @@ def _candidates(annotation: Any, text: str) -> list[Any]:
     """Return what ``text`` may stand for in ``annotation``, the likeliest first."""
     annotation = _bare(annotation)
     if _is_union(annotation):
-        members = sorted(get_args(annotation), key=_takes_text)
+        members = sorted(get_args(annotation), key=_takes_much)
         return [candidate for member in members for candidate in _candidates(member, text)]
     if _takes_text(annotation):
         return [text]
@@ -171,6 +171,11 @@ def _takes_text(annotation: Any) -> bool:
     if get_origin(annotation) is Literal:
         return all(isinstance(value, str) for value in get_args(annotation))
     return get_origin(annotation) is None and annotation not in _READ_AS_JSON and not _is_model(annotation)
+
+
+def _takes_much(annotation: Any) -> int:
+    """Rank the members of a union: null is null before it is a word, and a number before it is text."""
+    return 0 if annotation is type(None) else 2 if _takes_text(annotation) else 1
 
 
 def _is_model(annotation: Any) -> bool:

@@ -31,7 +31,7 @@ IMAGE_SCALARS = (
 )
 FOREST_TREES = 200
 FOREST_LEAF = 3
-FOREST_ROWS = 8000
+FOREST_ROWS = 5000
 """Training rows beyond these add time to a baseline but hardly accuracy."""
 
 LEAST_PX = 64
@@ -65,7 +65,7 @@ def without_color(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(gray, images.shape[-1], axis=-1)
 
 
-ALTERED_VIEWS: dict[str, Callable[[NDArray], NDArray]] = {"grey images": without_color}
+ALTERED_VIEWS: dict[str, Callable[[NDArray], NDArray]] = {"shown grey images": without_color}
 """Images with something taken away, to see how much a model lived on it."""
 
 

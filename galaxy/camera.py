@@ -73,7 +73,9 @@ class SkyCamera:
                 int(np.floor((ra_deg + sign * half_deg * width_deg / side_deg) / width_deg)) for sign in (-1, 1)
             )
             cells = int(360 / width_deg)
-            drawn += [_draw_cell(self._seed, line, cell % cells, side_deg, width_deg) for cell in range(left, right + 1)]
+            drawn += [
+                _draw_cell(self._seed, line, cell % cells, side_deg, width_deg) for cell in range(left, right + 1)
+            ]
         stacked = np.concatenate(drawn, axis=1)
         return Sources(stacked[0], stacked[1], stacked[2:5].T, stacked[5], stacked[6], stacked[7])
 
@@ -90,7 +92,9 @@ def _draw_cell(seed: int, line: int, cell: int, side_deg: float, width_deg: floa
     depth = rng.random(count)
     magnitude = _FAINTEST_MAG + np.log10(np.maximum(depth, 1e-5)) / np.where(star, 0.16, 0.35)
     magnitude = np.maximum(magnitude, np.where(star, _BRIGHTEST_STAR_MAG, 17.5))
-    g_r = np.where(star, rng.choice([0.35, 0.6, 1.35], count) + rng.normal(0, 0.12, count), rng.normal(0.85, 0.35, count))
+    g_r = np.where(
+        star, rng.choice([0.35, 0.6, 1.35], count) + rng.normal(0, 0.12, count), rng.normal(0.85, 0.35, count)
+    )
     r_i = np.where(star & (g_r > 1.1), rng.uniform(0.5, 1.6, count), 0.2 + 0.3 * g_r)
     flux = 10 ** ((22.5 - np.stack([magnitude + g_r, magnitude, magnitude - r_i])) / 2.5)
     size = np.where(star, 0.0, 0.55 * 10 ** (0.12 * (20.5 - magnitude)) * rng.lognormal(0, 0.25, count))

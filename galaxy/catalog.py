@@ -14,6 +14,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,6 +200,7 @@ def _spool(path: Path, file: Path, sides: list[SideTable], keys: _Keys) -> _Spoo
     """Convert a table, join what is to be joined, and put its rows aside."""
     rows, writer = 0, None
     with ExitStack() as stack:
+        identity = stack.enter_context(ThreadPoolExecutor(1)).submit(_identity, path)
         table = stack.enter_context(open_table(path))
         layout = recognise(table)
         for batch in converted_batches(table, layout):
@@ -212,7 +214,7 @@ def _spool(path: Path, file: Path, sides: list[SideTable], keys: _Keys) -> _Spoo
             rows += batch.num_rows
     if writer is None:
         raise TableError(f"table {path} has columns but no rows")
-    return _Spool({**_identity(path), "kind": layout.kind, "rows": rows}, file, batch.schema)
+    return _Spool({**identity.result(), "kind": layout.kind, "rows": rows}, file, batch.schema)
 
 
 def _complete(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -117,7 +117,7 @@ def _arm_wave(
     return wave / max(float(wave.mean()), 1e-6)
 
 
-def _patches(rng: np.random.Generator, angle: np.ndarray, log_radius: np.ndarray, tangent: float) -> np.ndarray:
+def _patches(rng: np.random.Generator, angle: np.ndarray, log_radius: np.ndarray, tangent: np.floating) -> np.ndarray:
     """Return ragged pieces of arms: a few sheared waves, positive, of order 1."""
     total = np.zeros_like(angle)
     for _ in range(_TEXTURE_WAVES):

@@ -59,7 +59,8 @@ class DihedralViews(keras.layers.Layer):
     """Turn and mirror square images: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry."""
 
     def call(self, images: Any) -> Any:
-        """Return the eight views, the image as it is first."""
+        """Return the eight views, the image as it is first, in the layer's precision."""
+        images = ops.cast(images, self.compute_dtype)  # oneDNN joins no uint8 images, and says so
         mirrored = ops.flip(images, axis=2)
         turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (images, mirrored) for turns in range(4)]
         return ops.concatenate(turned, axis=0)

@@ -1,6 +1,6 @@
 """Networks for galaxy images: what is fitted, and what is saved.
 
-The network that is fitted maps views (n, view, view, 3) uint8 to logits. The model that is saved holds the same
+The network that is fitted maps views (n, view, view, 3), 0 to 255, to logits. The model that is saved holds the same
 weights and all preprocessing: it takes the stored images (n, size, size, 3) uint8, cuts the centre, averages the
 logits over the eight symmetries of the square where its preset says so, and gives class probabilities.
 """
@@ -30,7 +30,7 @@ def view_px(preset: Preset, size_px: int) -> int:
 
 
 def build_network(preset: Preset, size_px: int, classes: int, *, grey: bool, precision: str) -> keras.Model:
-    """Return the network to fit: views (n, view, view, 3) uint8 to logits (n, classes) float32.
+    """Return the network to fit: views (n, view, view, 3), 0 to 255, to logits (n, classes) float32.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def build_network(preset: Preset, size_px: int, classes: int, *, grey: bool, pre
             f"images of {size_px} px leave a view of {width} px, the {preset.architecture} network needs {smallest}: "
             "build the dataset with a larger size_px"
         )
-    views = keras.Input((width, width, 3), dtype="uint8", name="views")
+    views = keras.Input((width, width, 3), name="views")
     images = Luminance(dtype=precision, name="luminance")(views) if grey else views
     images = layers.Rescaling(1 / 255, dtype=precision, name="rescaling")(images)
     body = _deck if preset.architecture == "deck" else _residual
@@ -89,9 +89,7 @@ def _deck(images: Any, preset: Preset, precision: str) -> Any:
         )(images)
         images = layers.MaxPooling2D(2, dtype=precision, name=f"pooling_{at}")(images)
     flat = layers.Flatten(dtype=precision, name="flat")(images)
-    return layers.Dense(
-        256, activation="relu", kernel_initializer="he_normal", dtype=precision, name="dense"
-    )(flat)
+    return layers.Dense(256, activation="relu", kernel_initializer="he_normal", dtype=precision, name="dense")(flat)
 
 
 def _residual(images: Any, preset: Preset, precision: str) -> Any:

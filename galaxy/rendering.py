@@ -28,6 +28,7 @@ _SKY_SIGMA = np.array([0.017, 0.023, 0.034], np.float32)
 _GAIN = np.array([1450.0, 1000.0, 720.0], np.float32)
 _SEEING_RATIO = (1.05, 1.0, 0.98)  # FWHM by band, to r
 _PSF_FLOOR_ARCSEC = 0.5
+_MOST_PX = 2100
 _MARGIN_PX = 12  # what wraps around in Fourier space stays in here
 _WINDOW_R90 = 2.6  # discs are drawn out to this
 _FAINTEST_PX = 2.5  # a working pixel larger than so many R90 shows a galaxy as a point
@@ -65,8 +66,18 @@ class Sources:
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """The working grid: centre on the sky, pixel size, shape, and the field's box in its middle (pixels)."""
+class Grid:
+    """The grid that light is drawn on.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg : float
+        Its centre.
+    pixel_arcsec : float
+    height, width : int
+    box : tuple of float
+        The field in its middle: left, top, right, bottom in pixels.
+    """
 
     ra_deg: float
     dec_deg: float
@@ -113,9 +124,9 @@ def render(
     ndarray, (height_px, width_px, 3) uint8
         R, G, B from i, r, g; north up, east left; exact zeros outside the survey's footprint.
     """
-    grid = _working_grid(ra_deg, dec_deg, scale_arcsec_per_px, width_px, height_px)
+    grid = working_grid(ra_deg, dec_deg, scale_arcsec_per_px, width_px, height_px)
     seeing = float(galaxies[0]["psf_fwhm_arcsec"]) if galaxies else 1.3
-    light = _light(grid, galaxies, sources, seeing)
+    light = draw_light(grid, galaxies, sources, seeing)
     light += _noise(light, grid, rng)
     picture = _stretch(light * (NATIVE_ARCSEC / grid.pixel_arcsec) ** 2)
     picture[~_imaged(grid)] = 0
@@ -123,17 +134,23 @@ def render(
     return np.asarray(image.resize((width_px, height_px), Image.Resampling.BICUBIC, box=grid.box))
 
 
-def _working_grid(ra_deg: float, dec_deg: float, scale: float, width_px: int, height_px: int) -> _Grid:
-    """Return the coarsest grid that is no coarser than the picture, or the native one."""
-    zoom = max(0, int(np.floor(np.log2(scale / NATIVE_ARCSEC) + 1e-6)))
+def working_grid(ra_deg: float, dec_deg: float, scale_arcsec_per_px: float, width_px: int, height_px: int) -> Grid:
+    """Return the coarsest grid that is no coarser than the picture, or the native one.
+
+    A picture larger than `_MOST_PX` is drawn on a coarser grid all the same, so that memory stays bounded.
+    """
+    zoom = max(0, int(np.floor(np.log2(scale_arcsec_per_px / NATIVE_ARCSEC) + 1e-6)))
+    extent = max(width_px, height_px) * scale_arcsec_per_px
+    while extent / (NATIVE_ARCSEC * 2**zoom) > _MOST_PX:
+        zoom += 1
     pixel = NATIVE_ARCSEC * 2**zoom
-    width, height = width_px * scale / pixel, height_px * scale / pixel
+    width, height = width_px * scale_arcsec_per_px / pixel, height_px * scale_arcsec_per_px / pixel
     columns, rows = (2 * fft.next_fast_len(int(np.ceil(side / 2)) + _MARGIN_PX) for side in (width, height))
     left, top = (columns - width) / 2, (rows - height) / 2
-    return _Grid(ra_deg, dec_deg, pixel, rows, columns, (left, top, left + width, top + height))
+    return Grid(ra_deg, dec_deg, pixel, rows, columns, (left, top, left + width, top + height))
 
 
-def _light(grid: _Grid, galaxies: Sequence[Row], sources: Sources | None, seeing_arcsec: float) -> np.ndarray:
+def draw_light(grid: Grid, galaxies: Sequence[Row], sources: Sources | None, seeing_arcsec: float) -> np.ndarray:
     """Return the noiseless light, (3, height, width) float32."""
     sampled = np.zeros((3, grid.height, grid.width), np.float32)
     bulges = np.zeros((3, grid.height, grid.width // 2 + 1), np.complex64)
@@ -142,7 +159,7 @@ def _light(grid: _Grid, galaxies: Sequence[Row], sources: Sources | None, seeing
     if sources is not None:
         _add_sources(sampled, grid, sources)
     wave = fft.rfft2(sampled, axes=(1, 2)) + bulges
-    wave *= _transfer(round(seeing_arcsec, 2), grid.height, grid.width, grid.pixel_arcsec)
+    wave *= _transfer(seeing_arcsec, grid.height, grid.width, grid.pixel_arcsec)
     return fft.irfft2(wave, s=sampled.shape[1:], axes=(1, 2))
 
 
@@ -156,7 +173,7 @@ def _tint(colour: tuple[float, float]) -> np.ndarray:
     return _band_flux(ZERO_POINT_MAG, *colour)
 
 
-def _add_galaxy(sampled: np.ndarray, bulges: np.ndarray, grid: _Grid, row: Row) -> None:
+def _add_galaxy(sampled: np.ndarray, bulges: np.ndarray, grid: Grid, row: Row) -> None:
     flux = _band_flux(row["r_mag"], row["g_r"], row["r_i"])
     column, line = (float(place) for place in grid.place(row["ra_deg"], row["dec_deg"]))
     if row["kind"] == STAR or row["r90_arcsec"] * _FAINTEST_PX < grid.pixel_arcsec:
@@ -174,7 +191,7 @@ def _add_galaxy(sampled: np.ndarray, bulges: np.ndarray, grid: _Grid, row: Row) 
         _add_companion(sampled, grid, row, column, line, flux)
 
 
-def _bulge(grid: _Grid, row: Row, column: float, line: float) -> np.ndarray:
+def _bulge(grid: Grid, row: Row, column: float, line: float) -> np.ndarray:
     """Return the transform of a bulge of flux 1 at its place, (height, width // 2 + 1) complex64."""
     radius = max(row["bulge_r90_share"] * row["r90_arcsec"], 0.15) / grid.pixel_arcsec
     ratio = row["axis_ratio"] if row["kind"] not in (DISC, EDGE_ON) else 0.4 + 0.6 * row["axis_ratio"]
@@ -204,7 +221,6 @@ def _draw_wave(profile: galsim.GSObject, height: int, width: int) -> np.ndarray:
     return fft.ifftshift(image.array, axes=0)
 
 
-@lru_cache(maxsize=64)
 def _transfer(seeing_arcsec: float, height: int, width: int, pixel_arcsec: float) -> np.ndarray:
     """Return the transform of seeing and pixel in each band, (3, height, width // 2 + 1)."""
     waves = []
@@ -215,9 +231,7 @@ def _transfer(seeing_arcsec: float, height: int, width: int, pixel_arcsec: float
     return np.stack(waves)
 
 
-def _add_disc(
-    sampled: np.ndarray, grid: _Grid, row: Row, column: float, line: float, flux: np.ndarray
-) -> None:
+def _add_disc(sampled: np.ndarray, grid: Grid, row: Row, column: float, line: float, flux: np.ndarray) -> None:
     """Add disc, arms, bar and knots behind their dust; `flux` is the disc's whole light by band."""
     r90_px = row["r90_arcsec"] / grid.pixel_arcsec
     reach = _WINDOW_R90 * r90_px
@@ -259,7 +273,7 @@ def _add_clumps(
     light: DiscLight,
     r90_px: float,
     centre: tuple[float, float],
-    turn: tuple[float, float],
+    turn: tuple[np.floating, np.floating],
     flux: np.ndarray,
 ) -> None:
     major, minor, share = light.clumps
@@ -269,9 +283,7 @@ def _add_clumps(
     _add_points(sampled, columns, lines, share[:, None] * flux)
 
 
-def _add_companion(
-    sampled: np.ndarray, grid: _Grid, row: Row, column: float, line: float, flux: np.ndarray
-) -> None:
+def _add_companion(sampled: np.ndarray, grid: Grid, row: Row, column: float, line: float, flux: np.ndarray) -> None:
     """Add the second galaxy of a merger: a smaller lump of light within the first one's outskirts."""
     rng = np.random.default_rng([int(row["texture_seed"]), 1])
     distance, angle = rng.uniform(0.4, 0.9) * row["r90_arcsec"], rng.uniform(0, 2 * np.pi)
@@ -282,7 +294,7 @@ def _add_companion(
     _add_blob(sampled, column, line, share * flux, size / grid.pixel_arcsec, *shape)
 
 
-def _add_sources(sampled: np.ndarray, grid: _Grid, sources: Sources) -> None:
+def _add_sources(sampled: np.ndarray, grid: Grid, sources: Sources) -> None:
     columns, lines = grid.place(sources.ra_deg, sources.dec_deg)
     size = sources.size_arcsec / grid.pixel_arcsec
     points = size < 0.3
@@ -323,7 +335,7 @@ def _add_blob(
     window += flux[:, None, None].astype(np.float32) * (light / (2 * np.pi * size_px**2 * ratio)).astype(np.float32)
 
 
-def _noise(light: np.ndarray, grid: _Grid, rng: np.random.Generator) -> np.ndarray:
+def _noise(light: np.ndarray, grid: Grid, rng: np.random.Generator) -> np.ndarray:
     """Return sky noise and the sources' own, for the survey's exposure."""
     sky = _SKY_SIGMA * (grid.pixel_arcsec / NATIVE_ARCSEC)
     variance = (sky**2)[:, None, None] + np.maximum(light, 0) / _GAIN[:, None, None]
@@ -343,7 +355,7 @@ def _stretch(light: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(np.clip(colour, 0, 1) * 255 + 0.5, 0, 2).astype(np.uint8))
 
 
-def _imaged(grid: _Grid) -> np.ndarray:
+def _imaged(grid: Grid) -> np.ndarray:
     """Return which pixels lie in the footprint; looks pixel by pixel only where a border is near."""
     half_deg = max(grid.height, grid.width) / 2 * grid.pixel_arcsec / 3600
     steps = np.array([-1.0, 0.0, 1.0]) * half_deg

@@ -14,6 +14,7 @@ import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ MISSING_NUMBER = -9999
 
 _TRUE, _FALSE = ("1", "1.0", "true", "True", "TRUE", "t", "T"), ("0", "0.0", "false", "False", "FALSE", "f", "F")
 _CSV_BLOCK_BYTES = 1 << 20
+_CSV_PIECE_BYTES = 8 << 20
 _ROWS_A_BATCH = 16_384
 
 
@@ -156,30 +158,47 @@ def _open_csv(path: Path, plain: Path) -> Iterator[TableFile]:
             true_values=_TRUE,
             false_values=_FALSE,
         )
-        reading = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, skip_rows=skipped)
-        try:
-            with (
-                pa.input_stream(str(path), compression="gzip" if _is_gzipped(path) else None) as stream,
-                pa.csv.open_csv(stream, read_options=reading, convert_options=conversion) as batches,
-            ):
-                for batch in _gathered(batches):
-                    yield batch.rename_columns(list(wanted))
-        except pa.ArrowInvalid as error:
-            raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
+        reading = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, column_names=header)
+
+        def parse(lines: bytes) -> pa.RecordBatch:
+            try:
+                rows = pa.csv.read_csv(io.BytesIO(lines), reading, convert_options=conversion)
+            except pa.ArrowInvalid as error:
+                raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
+            columns = (column.combine_chunks() for column in rows.columns)
+            return pa.RecordBatch.from_arrays(list(columns), names=list(wanted))
+
+        with pa.input_stream(str(path), compression="gzip" if _is_gzipped(path) else None) as stream:
+            yield from _ahead(map(parse, _whole_lines(stream, skipped + 1)))
 
     yield TableFile(path, tuple(names), frozenset(), read)
 
 
-def _gathered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Join small batches: small blocks keep the reader's memory low, larger batches the work on them cheap."""
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(item.num_rows for item in waiting) >= _ROWS_A_BATCH:
-            yield pa.concat_batches(waiting)
-            waiting = []
-    if waiting:
-        yield pa.concat_batches(waiting)
+def _whole_lines(stream: pa.NativeFile, skipped: int) -> Iterator[bytes]:
+    """Cut a stream at line ends into pieces of about `_CSV_PIECE_BYTES`, without its first `skipped` lines.
+
+    Arrow's own streaming reader converts columns one after the other; whole pieces are converted in parallel.
+    """
+    rest = b""
+    while piece := stream.read(_CSV_PIECE_BYTES):
+        piece = rest + piece
+        while skipped and b"\n" in piece:
+            piece, skipped = piece.partition(b"\n")[2], skipped - 1
+        end = 0 if skipped else piece.rfind(b"\n") + 1
+        rest = piece[end:]
+        if end:
+            yield piece[:end]
+    if rest.strip() and not skipped:
+        yield rest
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read the next batch in a thread while the one before is worked on."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, batches, None)
+            yield batch
 
 
 def _csv_header(path: Path) -> tuple[int, list[str]]:

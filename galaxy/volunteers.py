@@ -8,7 +8,7 @@ as in Hart et al. (2016). All functions take and return whole columns of rows.
 import numpy as np
 import pyarrow as pa
 
-from galaxy.shapes import DISC, EDGE_ON, SMOOTH, STAR
+from galaxy.shapes import EDGE_ON, SMOOTH, STAR
 from galaxy.votes import QUESTIONS, derive_classes
 
 Columns = dict[str, np.ndarray]
@@ -30,9 +30,9 @@ _FLAG_PATHS = {
 _FLAG_VOTES, _FLAG_DEBIASED = 20, 0.8
 # Which answers fade with redshift (-1), which win what these lose (+1); all others are not debiased.
 _FADING = {
-    "t01_smooth_or_features": (1.0, -1.0, 0.0),
-    "t03_bar": (-0.6, 0.6),
-    "t04_spiral": (-0.6, 0.6),
+    "t01_smooth_or_features": (0.7, -1.0, 0.0),
+    "t03_bar": (-0.6, 0.4),
+    "t04_spiral": (-0.6, 0.4),
 }
 _DEBIASED_GAPS = {"t02_edgeon": 1, "t03_bar": 1, "t04_spiral": 1, "t05_bulge_prominence": 3, "t06_odd": 0}
 _GAP_SHARE = 0.0012  # rows of the real table that lack a debiased value of such an answer
@@ -88,15 +88,17 @@ def _opinions(shapes: Columns, rng: np.random.Generator) -> Columns:
     bar = bar + 0.6 * resolved - 0.6 * fade + noise(0.6)
     spiral = 4.5 * (shapes["arm_contrast"] - 0.42) + 0.5 * resolved - 0.6 * fade + noise(0.6)
     odd = np.where(shapes["odd"] == "none", -2.7, 0.5) + noise(0.5)
-    blur = 1 + 0.12 * fade  # distant galaxies are told apart less well
+    blur = (1 + 0.4 * fade) * np.exp(-0.25 * resolved)  # distant and small galaxies are told apart less well
     return {
         "t01_smooth_or_features": _shares(np.stack([-features / 2, features / 2, star], axis=1)),
         "t02_edgeon": _yes_no(edge),
         "t03_bar": _yes_no(bar),
         "t04_spiral": _yes_no(spiral),
-        "t05_bulge_prominence": _nearest(shapes["prominence"] + noise(0.055), (0.10, 0.37, 0.63, 0.88), 0.13 * blur),
+        "t05_bulge_prominence": _nearest(
+            shapes["prominence"] + noise(0.045) * blur, (0.10, 0.37, 0.63, 0.88), 0.13 * blur
+        ),
         "t06_odd": _yes_no(odd),
-        "t07_rounded": _nearest(shapes["axis_ratio"] + noise(0.035), (0.95, 0.69, 0.36), 0.11 * blur),
+        "t07_rounded": _nearest(shapes["axis_ratio"] + noise(0.03) * blur, (0.95, 0.69, 0.36), 0.11 * blur),
         "t08_odd_feature": _odd_features(shapes["odd"], rng),
         "t09_bulge_shape": _nearest(shapes["prominence"] + noise(0.08), (0.75, 1.3, 0.1), 0.25 * blur),
         "t10_arms_winding": _nearest(np.abs(shapes["pitch_deg"]) + noise(2.0), (10.0, 17.0, 26.0), 5.0 * blur),

@@ -163,7 +163,7 @@ def every_class() -> Iterator[GalaxyClass]:
 
 
 def question_values(table: pa.Table | pa.RecordBatch, question: str, measure: str) -> np.ndarray:
-    """Return one measure of a question's answers, float64 (rows, answers); NaN where missing.
+    """Return one measure of a question's answers, float32 (rows, answers); NaN where missing.
 
     Raises
     ------
@@ -171,7 +171,7 @@ def question_values(table: pa.Table | pa.RecordBatch, question: str, measure: st
         The table lacks one of the columns.
     """
     names = [f"{question}_{answer}_{measure}" for answer in QUESTIONS[question]]
-    columns = [table.column(name).cast(pa.float64()).to_numpy(zero_copy_only=False) for name in names]
+    columns = [table.column(name).cast(pa.float32()).to_numpy(zero_copy_only=False) for name in names]
     return np.stack(columns, axis=1)  # (rows, answers)
 
 
@@ -191,11 +191,11 @@ def derive_classes(table: pa.Table | pa.RecordBatch, measure: str = "debiased") 
     best, known = {}, {}
     for question in QUESTIONS:
         values = question_values(table, question, measure)
-        known[question] = np.isfinite(values).any(axis=1)
-        best[question] = np.argmax(np.where(np.isfinite(values), values, -np.inf), axis=1)
+        values = np.where(np.isfinite(values), values, -np.inf)
+        known[question] = values.max(axis=1) > -np.inf
+        best[question] = np.argmax(values, axis=1)  # the first of equals
         if question in ("t03_bar", "t04_spiral"):
-            yes, no = np.where(np.isfinite(values), values, -np.inf).T
-            best[question] = np.where(yes > no, 0, 1)
+            best[question] = np.where(values[:, 0] > values[:, 1], 0, 1)
     return _spell(best, known)
 
 

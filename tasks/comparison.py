@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from galaxy import baselines as galaxy_baselines
+from tasks.learning import measures
 from tasks.learning.judged import SEED, Judged
 from tasks.learning.measures import Interval
 from tasks.learning.parts import Part, part_rows
@@ -65,8 +66,8 @@ def rival(name: str, judged: Judged, model: Judged | None = None) -> Rival:
         name,
         len(judged.part),
         judged.accuracy,
-        judged.macro_f1.value,
-        judged.auc.value if judged.auc else None,
+        measures.macro_f1(judged.confusion),
+        measures.auc(judged.probabilities[:, 1], judged.part.labels == 1) if len(judged.classes) == 2 else None,
         model.accuracy_over(judged) if model else None,
     )
 
@@ -106,8 +107,9 @@ def covariates(problem: Problem, dataset: Dataset, scheme: str, part: Part) -> d
     """Return what an error may depend on, by axis title: ledger scalars and the label's vote fraction."""
     known = _columns(dataset.samples(), list(problem.CATALOGUE_SCALARS), part)
     titled = {problem.CATALOGUE_SCALARS[name]: values for name, values in known.items()}
-    votes = _columns(dataset.labels(scheme), ["vote_fraction"], part)
-    return titled | {"vote fraction of the label": values for values in votes.values()}
+    for values in _columns(dataset.labels(scheme), ["vote_fraction"], part).values():
+        titled["vote fraction of the label"] = values
+    return titled
 
 
 def _shared_scalars(
@@ -119,7 +121,8 @@ def _shared_scalars(
     names = [name for name in known if name in asked]
     if not names:
         return [], np.empty((len(train), 0)), np.empty((len(part), 0))
-    return names, *(np.stack([table[name] for name in names], axis=1) for table in (known, asked))
+    train_scalars, scalars = (np.stack([table[name] for name in names], axis=1) for table in (known, asked))
+    return names, train_scalars, scalars
 
 
 def _columns(table: pa.Table, names: list[str], part: Part) -> dict[str, NDArray[np.float64]]:

@@ -1,128 +1,43 @@
 """Judging a model on a part of a dataset: numbers with intervals, baselines on the same rows, a report.
 
-``evaluate_model`` serves training, which has the model in memory, and ``evaluate-holdout`` alike. What
-belongs to a problem (baselines, covariates, altered views) comes from that problem's ``baselines`` module.
+Training, which has the model in memory, and ``evaluate-holdout`` call the same ``evaluate_model``.
 """
 
-import hashlib
+import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from galaxy import baselines as galaxy_baselines
-from tasks import tracking
-from tasks.evaluation_page import evaluation_page
+from tasks.comparison import PROBLEMS, Problem, Rival, altered_views, baselines, covariates, rival
+from tasks.evaluation_page import Evaluation, evaluation_figures, evaluation_page, evaluation_tables
 from tasks.learning import measures
+from tasks.learning.judged import Judged
 from tasks.learning.measures import Interval
-from tasks.learning.members import COLUMNS as MEMBER_COLUMNS
-from tasks.learning.members import seen_before, training_members
+from tasks.learning.members import COLUMNS, seen_before, training_members
 from tasks.learning.parts import Part, part_rows
-from tasks.learning.scoring import Scorer, image_blocks, score
+from tasks.learning.scoring import Scorer, score
+from tasks.pages import Figure, Table
+from tasks.provenance import code_version
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
+from tasks.tracking import TrackedRun, newest_run
 from tasks.workspace import Workspace
 
 BATCH_SIZE = 64
-BOOTSTRAPS = 500
-WORST = 18
-SEED = 0  # of resampling and of the baselines' forests, so that an evaluation repeats to the digit
-
-History = Mapping[str, Sequence[float]]
-
-
-class Problem(Protocol):
-    """What a problem's ``baselines`` module offers."""
-
-    CATALOGUE_SCALARS: dict[str, str]
-    FOREST_ROWS: int
-    ALTERED_VIEWS: dict[str, Callable[[NDArray], NDArray]]
-
-    def majority(self, train_labels: NDArray, count: int, classes: int) -> NDArray: ...  # noqa: D102
-
-    def forest(  # noqa: D102
-        self, train_scalars: NDArray, train_labels: NDArray, scalars: NDArray, classes: int, seed: int
-    ) -> NDArray: ...
-
-    def image_scalars(self, images: NDArray) -> NDArray: ...  # noqa: D102
-
-
-PROBLEMS: dict[str, Problem] = {"galaxy": galaxy_baselines}
+WORST_SHOWN = 18
 
 
 class EvaluationError(ValueError):
     """A model cannot be judged on this part of this dataset."""
-
-
-@dataclass(frozen=True)
-class Rival:
-    """A line of the table of models."""
-
-    name: str
-    count: int
-    accuracy: Interval
-    macro_f1: float
-    auc: Interval | None = None
-    model_minus_this: Interval | None = None
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """All that a report shows.
-
-    Attributes
-    ----------
-    part : Part
-        What was judged, after leaving out what the model has seen.
-    probabilities, calibrated : (n, classes)
-        As the model gives them, and after the temperature of its card.
-    covariates : dict of axis title to (n,) float, NaN where unknown
-    worst : (m, height, width, channel) uint8
-        The mistakes that the model was surest of, with their positions in the part.
-    """
-
-    title: str
-    card: Mapping[str, Any]
-    facts: Mapping[str, Any]
-    classes: list[str]
-    part: Part
-    probabilities: NDArray
-    calibrated: NDArray
-    temperature: float
-    model: Rival
-    rivals: list[Rival]
-    macro_f1: Interval
-    auc: Interval | None
-    perfect_ece: Interval
-    covariates: dict[str, NDArray]
-    worst: NDArray
-    worst_positions: NDArray
-    history: History
-    best_epoch: int | None
-    overlap: int | None
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def predicted(self) -> NDArray:
-        """Positions of the predicted classes."""
-        return self.probabilities.argmax(axis=1)
-
-    @property
-    def correct(self) -> NDArray[np.bool_]:
-        """Whether each prediction is the label."""
-        return self.predicted == self.part.labels
-
-    @property
-    def confusion(self) -> NDArray[np.int64]:
-        """Counts, labels along rows."""
-        return measures.confusion(self.part.labels, self.predicted, len(self.classes))
 
 
 def evaluate_model(
@@ -132,8 +47,8 @@ def evaluate_model(
     card: Mapping[str, Any],
     part: str,
     scheme: str,
-    history: History | None = None,
-    run: tracking.TrackedRun | None = None,
+    history: Mapping[str, Sequence[float]] | None = None,
+    run: TrackedRun | None = None,
     *,
     members: pa.Table | None = None,
     best_epoch: int | None = None,
@@ -149,32 +64,231 @@ def evaluate_model(
     part
         train, validation, test or all. What the model has seen in training or validation is left out.
     history
-        Values an epoch by name: ``train_accuracy``, ``validation_accuracy``, ``train_loss``,
-        ``validation_loss``.
+        Values by epoch under ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``.
     run
-        Where numbers (named ``PART_accuracy`` and so on), tables and figures are recorded too.
+        Where numbers (as ``PART_accuracy`` and so on), tables and figures are recorded too.
     members
-        What the model has seen; found through the card's dataset where it is None.
+        What the model has seen; told from the card's dataset where it is None.
 
     Raises
     ------
     EvaluationError
-        Classes or image shape are not the model's, or nothing is left to judge.
+        Problem, classes or image shape are not the model's, or nothing is left to judge.
     """
-    _require_match(dataset, scheme, card)
+    problem = _problem_of(dataset, scheme, card)
     trained_on, notes = _trained_on(workspace, card)
     if members is None and trained_on is not None:
         members = training_members(trained_on)
-    whole = part_rows(dataset, scheme, part)
-    chosen, overlap = _leave_out(dataset, whole, members)
+    chosen, overlap = _unseen(dataset, part_rows(dataset, scheme, part), members, part)
     if overlap is None:
-        notes.append("Samples that the model was trained on could not be told, so none were left out.")
-    if not len(chosen):
+        notes.append("What the model was trained on could not be told, so nothing was left out.")
+    judged = Judged(
+        chosen,
+        list(card["classes"]),
+        score(model, dataset.pixels, chosen.rows, BATCH_SIZE),
+        float(card["temperature"] or 1),
+    )
+    positions = _worst_positions(judged)
+    evaluation = Evaluation(
+        title=f"{scheme} on {dataset.name}, {part} part",
+        subtitle=f"{len(chosen)} samples of version {dataset.version}, {_origin(dataset)}",
+        facts=_facts(dataset, scheme, part, card),
+        origin=_origin(dataset),
+        model=judged,
+        baselines=_baselines(workspace, problem, trained_on, dataset, scheme, part, card, judged),
+        this=rival("this model", judged),
+        views=altered_views(problem, model, dataset, judged, BATCH_SIZE),
+        covariates=covariates(problem, dataset, scheme, chosen),
+        worst=np.array([dataset.pixels[int(row)] for row in chosen.rows[positions]]),
+        worst_positions=positions,
+        overlap=overlap,
+        history=history or {},
+        best_epoch=best_epoch,
+        notes=notes,
+    )
+    tables, figures = evaluation_tables(evaluation), evaluation_figures(evaluation)
+    report = _report_path(workspace, dataset, part, card)
+    with whole_file(report) as path:
+        path.write_text(evaluation_page(evaluation, tables, figures), encoding="utf-8")
+    summary = _summary(evaluation) | {"report": str(report)}
+    if run is not None:
+        _record_numbers(run, summary, part)
+        _record_files(run, tables, figures, part)
+        run.log_file(report, "report")
+        _record_predictions(run, judged, part)
+    return summary
+
+
+def _problem_of(dataset: Dataset, scheme: str, card: Mapping[str, Any]) -> Problem:
+    """Return what the dataset's problem offers, once the model is known to fit the dataset."""
+    problem, classes = dataset.manifest["problem"], dataset.classes(scheme)
+    if problem not in PROBLEMS:
+        raise EvaluationError(f"dataset {dataset.name!r} is of problem {problem!r}, known are {', '.join(PROBLEMS)}")
+    shape = list(dataset.pixels.shape[1:])
+    for what, has, takes in (
+        ("is of problem", problem, card["problem"]),
+        (f"has, under {scheme!r}, the classes", classes, list(card["classes"])),
+        ("has images of shape", shape, list(card["input_shape"])),
+    ):
+        if has != takes:
+            raise EvaluationError(f"dataset {dataset.name!r} {what} {has}, the model's is {takes}")
+    return PROBLEMS[problem]
+
+
+def _trained_on(workspace: Workspace, card: Mapping[str, Any]) -> tuple[Dataset | None, list[str]]:
+    """Return the dataset version that the model was trained on, or None and why not."""
+    reference = f"{card['dataset']}@{card['dataset_version']}"
+    try:
+        found = Dataset.open(workspace, reference)
+    except StoreError as error:
+        return None, [f"No baselines: the model was trained on {reference}, and there is {error}."]
+    if found.digest != card["dataset_digest"]:
+        return None, [f"No baselines: {reference} in this workspace is not the dataset the model was trained on."]
+    return found, []
+
+
+def _unseen(dataset: Dataset, whole: Part, members: pa.Table | None, part: str) -> tuple[Part, int | None]:
+    """Return the samples that the model has not seen, and how many it has (None where that is unknown)."""
+    if members is None:
+        return whole, None
+    samples = dataset.samples(list(COLUMNS))
+    samples = samples.take(pc.index_in(pa.array(whole.ids), samples["id"].combine_chunks()))
+    seen = seen_before(samples, members)
+    if seen.all():
         raise EvaluationError(
             f"all {len(whole)} samples of part {part!r} of dataset {dataset.name!r} were in the model's training "
-            "or validation part: nothing is left to judge it on"
+            "or validation part, so there is nothing to judge it on"
         )
-    evaluation = _judge(workspace, dataset, trained_on, model, card, chosen, part, scheme)
-    evaluation.notes.extend(notes)
-    evaluation = _with(evaluation, overlap=overlap, history=history or {}, best_epoch=best_epoch)
-    return _report(workspace, evaluation, run)
+    return whole.take(np.flatnonzero(~seen)), int(seen.sum())
+
+
+def _baselines(
+    workspace: Workspace,
+    problem: Problem,
+    trained_on: Dataset | None,
+    dataset: Dataset,
+    scheme: str,
+    part: str,
+    card: Mapping[str, Any],
+    judged: Judged,
+) -> list[Rival]:
+    """Return the table's first lines: majority, forests, and the plain network where one has been trained."""
+    lines = [] if trained_on is None else baselines(problem, trained_on, dataset, scheme, judged)
+    plain = _plain_network(workspace, dataset, scheme, len(judged.part)) if part == "test" else None
+    return [*lines, plain] if plain and card.get("preset") != "deck" else lines
+
+
+def _plain_network(workspace: Workspace, dataset: Dataset, scheme: str, count: int) -> Rival | None:
+    """Return the newest deck network that was trained on this dataset, with the figures of its own test."""
+    tags = {"scheme": scheme, "dataset_digest": dataset.digest, "preset": "deck"}
+    found = newest_run(workspace, dataset.manifest["problem"], tags, measured="test_accuracy")
+    if found is None:
+        return None
+    run_id, metrics = found
+    interval = Interval(
+        *(metrics.get(f"test_{name}", math.nan) for name in ("accuracy", "accuracy_low", "accuracy_high"))
+    )
+    return Rival(
+        f"deck network, run {run_id[:8]}", count, interval, metrics.get("test_macro_f1"), metrics.get("test_auc")
+    )
+
+
+def _worst_positions(judged: Judged) -> NDArray[np.int64]:
+    """Return positions of the mistakes with the highest confidence, worst first."""
+    wrong = np.flatnonzero(~judged.correct)
+    confidence = judged.calibrated[wrong].max(axis=1)
+    return wrong[np.argsort(-confidence, kind="stable")][:WORST_SHOWN]
+
+
+def _origin(dataset: Dataset) -> str:
+    return f"{dataset.manifest['pixels']} pixels, {dataset.manifest['label_kind']} labels"
+
+
+def _facts(dataset: Dataset, scheme: str, part: str, card: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "dataset": f"{dataset.name}@{dataset.version}",
+        "dataset digest": dataset.digest,
+        "part": part,
+        "scheme": scheme,
+        "pixels": dataset.manifest["pixels"],
+        "labels": dataset.manifest["label_kind"],
+        "split hash": dataset.manifest["split_hash"],
+        "code": code_version(),
+    } | {f"model: {name.replace('_', ' ')}": value for name, value in card.items()}
+
+
+def _report_path(workspace: Workspace, dataset: Dataset, part: str, card: Mapping[str, Any]) -> Path:
+    """Return where the page goes; the same model on the same part of the same version replaces its own."""
+    words = (dataset.name, f"{dataset.version:06d}", str(card["scheme"]), part, str(card["sha256"])[:8])
+    return workspace.reports / f"evaluation-{'-'.join(re.sub(r'[^a-zA-Z0-9.-]+', '_', word) for word in words)}.html"
+
+
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the numbers as JSON takes them: what is not measurable is None."""
+    model = evaluation.model
+    labels, perfect = model.part.labels, model.perfect_ece
+    numbers: dict[str, Any] = {
+        "count": len(model.part),
+        "overlap_with_training": evaluation.overlap,
+        "accuracy": model.accuracy.value,
+        "accuracy_low": model.accuracy.low,
+        "accuracy_high": model.accuracy.high,
+        "macro_f1": model.macro_f1.value,
+        "macro_f1_low": model.macro_f1.low,
+        "macro_f1_high": model.macro_f1.high,
+        "per_class_recall": {name: _or_none(score.recall.value) for name, score in model.per_class.items()},
+        "ece": measures.ece(model.calibrated, labels),
+        "ece_of_perfect": perfect.value,
+        "ece_of_perfect_high": perfect.high,
+        "nll": measures.nll(model.calibrated, labels),
+        "brier": measures.brier(model.calibrated, labels),
+        "temperature": model.temperature,
+        "baselines": {line.name: line.accuracy.value for line in evaluation.baselines},
+        "views": {line.name: line.accuracy.value for line in evaluation.views},
+        "pixels": evaluation.facts["pixels"],
+        "labels": evaluation.facts["labels"],
+        "notes": list(evaluation.notes),
+    }
+    if model.auc:
+        numbers |= {"auc": model.auc.value, "auc_low": model.auc.low, "auc_high": model.auc.high}
+    return {name: _or_none(value) for name, value in numbers.items()}
+
+
+def _or_none(value: Any) -> Any:
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _record_numbers(run: TrackedRun, summary: Mapping[str, Any], part: str) -> None:
+    numbers = {name: value for name, value in summary.items() if isinstance(value, int | float)}
+    recalls = {f"recall_{name}": value for name, value in summary["per_class_recall"].items()}
+    run.log_metrics({f"{part}_{_metric_name(name)}": value for name, value in (numbers | recalls).items()})
+
+
+def _record_files(run: TrackedRun, tables: Mapping[str, Table], figures: Mapping[str, Figure], part: str) -> None:
+    for name, table in tables.items():
+        run.log_table(dict(zip(table.columns, zip(*table.rows, strict=True), strict=True)), f"{part}_{name}")
+    for name, figure in figures.items():
+        run.log_figure(figure.png, f"{part}_{name}")
+
+
+def _record_predictions(run: TrackedRun, model: Judged, part: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, f"{part}_predictions.parquet")
+        pq.write_table(_predictions(model), path)
+        run.log_file(path, "predictions")
+
+
+def _metric_name(name: str) -> str:
+    """MLflow takes letters, digits, and a few marks in a metric's name."""
+    return re.sub(r"[^\w./ -]", "_", name)
+
+
+def _predictions(model: Judged) -> pa.Table:
+    names = np.array(model.classes)
+    columns: dict[str, Any] = {
+        "id": model.part.ids,
+        "label": names[model.part.labels],
+        "predicted": names[model.predicted],
+    }
+    columns |= {f"probability_{name}": model.calibrated[:, at] for at, name in enumerate(model.classes)}
+    return pa.table(columns)

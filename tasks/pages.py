@@ -5,6 +5,7 @@ Content-Security-Policy refuses everything else. All text is escaped: ids and re
 """
 
 import base64
+import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from PIL import Image, UnidentifiedImageError
 
 Cell = str | int | float | None
 
@@ -101,6 +103,16 @@ def _data_address(picture: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
+def css_width(picture: bytes) -> int | None:
+    """Return the CSS pixels that show a picture at the size it was drawn for; None where it does not say."""
+    try:
+        with Image.open(io.BytesIO(picture)) as image:
+            per_inch = image.info.get("dpi", (0, 0))[0]
+            return round(image.width * 96 / per_inch) if per_inch > 96 else None
+    except UnidentifiedImageError:
+        return None
+
+
 @cache
 def _template() -> Template:
     environment = Environment(
@@ -112,6 +124,7 @@ def _template() -> Template:
     )
     environment.filters["cell"] = cell_text
     environment.filters["address"] = _data_address
+    environment.filters["css_width"] = css_width
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.globals["is_numeric_column"] = is_numeric_column
     return environment.get_template("page.html")

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from tasks.prefect_process import ALIVE_NAME, IN_USE_NAME, RECORD_NAME
 from tasks.processes import end, hold, holder, is_held, living, unmarked_environment
-from tasks.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.workspace import Workspace
 
 IDLE_S = 600.0
 LOG_NAME = "server.log"
@@ -132,7 +132,6 @@ def running_server(workspace: Workspace) -> dict[str, Any] | None:
 def environment(workspace: Workspace, url: str) -> dict[str, str]:
     """Return the variables that lead Prefect, here and in child processes, to the workspace's server."""
     return {
-        ENVIRONMENT_NAME: str(workspace.root),
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_HOME": str(workspace.prefect),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

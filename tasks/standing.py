@@ -24,7 +24,7 @@ from tasks.services import (
     stop_server,
     use_server,
 )
-from tasks.workspace import Workspace
+from tasks.workspace import ENVIRONMENT_NAME, Workspace
 
 WORK_POOL = "local"
 MLFLOW_PORT = 5000
@@ -159,7 +159,7 @@ def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dic
     with path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
-            env=os.environ | settings,
+            env=os.environ | {ENVIRONMENT_NAME: str(workspace.root)} | settings,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -190,7 +190,10 @@ def _await_worker(services: list[Service], name: str) -> None:
     with get_client(sync_client=True) as client:
         for _ in _until_ready(services, "worker"):
             answer = client.request(
-                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": WORK_POOL}, json={}
+                "POST",
+                "/work_pools/{work_pool_name}/workers/filter",
+                path_params={"work_pool_name": WORK_POOL},
+                json={},
             )
             if any(worker["name"] == name and worker["status"] == "ONLINE" for worker in answer.json()):
                 return

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
@@ -28,6 +28,8 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from tasks.store.dataset import Dataset
+
 EXPERIMENTS = ("galaxy", "realbogus")
 CHALLENGER = "challenger"
 CHAMPION = "champion"
@@ -40,15 +42,6 @@ _ADDRESS_COLUMNS = (
     ("model_versions", "source"),
 )
 _DIGEST_LENGTH = 36  # what MLflow's table of datasets holds; the whole digest is a tag
-
-
-class TrackedDataset(Protocol):
-    """What a run records of a dataset."""
-
-    name: str
-    version: int
-    digest: str
-    path: Path
 
 
 class KerasModel(Protocol):
@@ -102,7 +95,7 @@ class TrackedRun:
             path.write_bytes(png)
             self.log_file(path, "figures")
 
-    def log_table(self, table: pa.Table | Mapping[str, list], name: str) -> None:
+    def log_table(self, table: pa.Table | Mapping[str, Sequence], name: str) -> None:
         """Keep a table as ``tables/NAME.csv``, which the MLflow page shows as a table."""
         columns = table.to_pydict() if isinstance(table, pa.Table) else table
         with tempfile.TemporaryDirectory() as folder:
@@ -184,7 +177,7 @@ def open_run(
     run_name: str,
     params: Mapping[str, Any],
     tags: Mapping[str, Any],
-    dataset: TrackedDataset | None,
+    dataset: "Dataset | None",
     run_id: str | None = None,
 ) -> Iterator[TrackedRun]:
     """Record a run in the experiment ``problem``; ``run_id`` goes on with an earlier one.
@@ -226,6 +219,33 @@ def resolve_model(workspace: Workspace, model: str, registered_name: str | None)
     if separator == "@":
         return _model_ref(workspace, name, _version_of_alias(workspace, name, wanted))
     return _model_ref(workspace, name, int(wanted))
+
+
+def newest_run(
+    workspace: Workspace, problem: str, tags: Mapping[str, str], measured: str
+) -> tuple[str, dict[str, float]] | None:
+    """Return id and metrics of the newest finished run with these tags that has measured ``measured``."""
+    prepare(workspace)
+    client = _client(workspace)
+    experiment = client.get_experiment_by_name(problem)
+    wanted = [f"tags.`{name}` = '{value}'" for name, value in tags.items()]
+    found = client.search_runs(
+        [experiment.experiment_id],
+        " and ".join(["attributes.status = 'FINISHED'", *wanted]),
+        order_by=["attributes.start_time DESC"],
+    )
+    return next(((run.info.run_id, run.data.metrics) for run in found if measured in run.data.metrics), None)
+
+
+def metric_history(workspace: Workspace, run_id: str, names: Sequence[str]) -> dict[str, list[float]]:
+    """Return the values that a run recorded under each name, in the order of their steps."""
+    client = _client(workspace)
+    found = {name: client.get_metric_history(run_id, name) for name in names}
+    return {name: [point.value for point in sorted(points, key=_step)] for name, points in found.items() if points}
+
+
+def _step(point: Any) -> int:
+    return int(point.step)
 
 
 def _parse_address(model: str, registered_name: str | None) -> tuple[str | None, str, str]:
@@ -313,7 +333,7 @@ def _signature(example: np.ndarray, classes: int | None) -> Any:
     return ModelSignature(inputs=Schema([images]), outputs=Schema([scores]))
 
 
-def _log_dataset(dataset: TrackedDataset) -> None:
+def _log_dataset(dataset: "Dataset") -> None:
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource
     from mlflow.data.meta_dataset import MetaDataset

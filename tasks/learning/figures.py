@@ -197,7 +197,7 @@ def _interval_points(
         color=color,
         marker=marker,
         markersize=4.5,
-        linewidth=1.4,
+        linewidth=0.9,
         elinewidth=1,
         capsize=2,
         label=name,

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 
 Z_95 = 1.959964
 TEMPERATURE_RANGE = (0.05, 20.0)
-RELIABILITY_BINS = 15
+RELIABILITY_BINS = 10
 
 
 class Interval(NamedTuple):

@@ -202,7 +202,12 @@ def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> Bu
         "catalog_sha256": sha256_of_file(catalog),
         "scheme": None
         if scheme is None
-        else {"name": scheme.name, "digest": scheme.digest, "classes": list(scheme.classes)},
+        else {
+            "name": scheme.name,
+            "digest": scheme.digest,
+            "classes": list(scheme.classes),
+            "deck_images": (scheme.deck_counts or {}).get("images"),
+        },
         "started": time.time(),
         "parent": None if parent is None else parent.version,
         "objects": rows.num_rows,

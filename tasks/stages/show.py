@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 from galaxy.sheets import contact_sheet
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tasks.learning.parts import part_rows
 from tasks.pages import Figure, Heading, Table, Text, page
+from tasks.stages.plan import BuildPlan
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
 from tasks.store.versions import stored_rows
@@ -21,8 +22,17 @@ SAMPLES_A_CLASS = 8
 
 
 @task(name="show-build", description="Summary, funnel of counts and contact sheet of a build", cache_policy=NO_CACHE)
-def show_build(workspace: Workspace, summary: dict[str, Any]) -> None:
-    """Write a build's page and its artifacts."""
+def show_build(workspace: Workspace, plan: BuildPlan, summary: dict[str, Any]) -> None:
+    """Write a build's page and its artifacts; say how far a scheme's count is from its source's."""
+    published = (plan.facts["scheme"] or {}).get("deck_images")
+    if published is not None and summary["pixels"] == "real":
+        get_run_logger().info(
+            "%s: %d images here, %d in the deck, difference %+d",
+            plan.scheme,
+            summary["stored"],
+            published,
+            summary["stored"] - published,
+        )
     dataset = Dataset.open(workspace, f"{summary['dataset']}@{summary['version']}")
     sheet = dataset_sheet(dataset)
     funnel = [("objects asked for", summary["objects"])]

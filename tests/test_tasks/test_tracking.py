@@ -15,7 +15,7 @@ import pytest
 from tasks.tracking import UnknownModelError, open_run, prepare, resolve_model
 from tasks.workspace import Workspace
 
-NAME = "galaxy-deck-3"
+NAME = "galaxy-tracked"
 DATASET = SimpleNamespace(name="sky", version=3, digest="0123456789abcdef" * 4, path=None)
 THREE_CLASSES = SimpleNamespace(output_shape=(None, 3))
 EXAMPLE = np.zeros((2, 8, 8, 3), np.uint8)
@@ -40,9 +40,8 @@ def register(workspace, parent, mark, name=NAME):
 
 
 @pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """One workspace for the module: making MLflow's database takes seconds. Its name needs escaping."""
-    return Workspace(tmp_path_factory.mktemp("a b") / "100% sky")
+def workspace(tracked_workspace):
+    return tracked_workspace
 
 
 @pytest.fixture(scope="module")

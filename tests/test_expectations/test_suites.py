@@ -164,17 +164,6 @@ def test_a_class_that_was_expected_must_not_be_gone(expected, stops):
     assert bool(verdict.set_failures) is stops
 
 
-def test_class_frame_counts_groups_and_not_rows():
-    labels = pa.table({"id": ["a", "b", "c", "d"], "label": ["x", "x", "x", None]})
-    split = pa.table(
-        {"id": ["a", "b", "c", "d"], "group": ["g", "g", "h", "h"], "part": ["train", "train", "test", "test"]}
-    )
-    (row,) = frames.class_frame(["x"], labels, split).to_dict("records")
-    assert row == {
-        "class": "x", "expected": 0, "groups": 2, "train": 1, "validation": 0, "test": 1, "least_part": 0,
-    }  # fmt: skip
-
-
 @pytest.mark.parametrize(
     ("column", "value", "name"),
     [

@@ -1,0 +1,29 @@
+"""Judge a registered model on a dataset's holdout, or on another dataset."""
+
+from typing import Annotated, Any, Literal
+
+from prefect import flow
+from pydantic import Field
+
+from tasks.stages.evaluate import evaluate
+from tasks.stages.show import show_summary
+from tasks.workspace import Workspace
+
+
+@flow(name="evaluate-holdout", description="Judge a registered model on samples it has not seen, with a report")
+def evaluate_holdout(
+    model: Annotated[
+        str,
+        Field(description="Run id, models:/NAME/VERSION, NAME@alias, or an alias alone, completed from the scheme"),
+    ] = "champion",
+    dataset: Annotated[str, Field(description="Dataset: NAME, or NAME@3 for its third version")] = "sky",
+    scheme: Annotated[str | None, Field(description="Class scheme; empty: the dataset's first")] = None,
+    split: Annotated[
+        Literal["test", "validation", "train", "all"],
+        Field(description="Part to judge; what the model was trained on is left out and counted"),
+    ] = "test",
+) -> dict[str, Any]:
+    """Judge a model and return its figures."""
+    summary = evaluate(Workspace.current(), model, dataset, scheme, split)
+    show_summary(summary)
+    return summary

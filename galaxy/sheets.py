@@ -1,0 +1,56 @@
+"""Contact sheets: many images with captions in one picture."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+GAP_PX = 2
+CAPTION_PX = 14
+_PAPER, _INK = (16, 16, 20), (225, 225, 225)
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray], captions: Sequence[str], columns: int, tile_px: int | None = None
+) -> Image.Image:
+    """Lay images out in rows, each with its caption below it.
+
+    Parameters
+    ----------
+    images : sequence of ndarray, (height, width, 3) uint8
+    captions : sequence of str
+        One each; where all are empty no room is kept for them. Cut where they are wider than the tile.
+    columns : int
+        Images in a row.
+    tile_px : int, optional
+        Side of the square that each image is made to fit, by default the first image's.
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB.
+    """
+    if len(images) != len(captions):
+        raise ValueError(f"{len(images)} images but {len(captions)} captions")
+    if columns < 1:
+        raise ValueError(f"columns={columns} is below 1")
+    side = tile_px or (max(images[0].shape[:2]) if len(images) else 1)
+    step_x, step_y = side + GAP_PX, side + GAP_PX + (CAPTION_PX if any(captions) else 0)
+    used = min(columns, max(len(images), 1))
+    rows = max(-(-len(images) // columns), 1)
+    sheet = Image.new("RGB", (used * step_x + GAP_PX, rows * step_y + GAP_PX), _PAPER)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=CAPTION_PX - 4)
+    for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
+        row, column = divmod(number, columns)
+        left, top = GAP_PX + column * step_x, GAP_PX + row * step_y
+        sheet.paste(_fitted(image, side), (left, top))
+        while caption and pen.textlength(caption, font=font) > side:
+            caption = caption[:-1]
+        pen.text((left + 1, top + side), caption, fill=_INK, font=font)
+    return sheet
+
+
+def _fitted(image: np.ndarray, side: int) -> Image.Image:
+    picture = Image.fromarray(image)
+    method = Image.Resampling.BOX if max(picture.size) >= side else Image.Resampling.NEAREST
+    return picture if picture.size == (side, side) else picture.resize((side, side), method)

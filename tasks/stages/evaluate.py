@@ -1,0 +1,87 @@
+"""Judging a registered model on a dataset's holdout.
+
+TensorFlow takes long to import, so it is imported inside the task.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow.parquet as pq
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.evaluation import EvaluationError, evaluate_model
+from tasks.learning.members import MEMBERS_FILE
+from tasks.provenance import code_version
+from tasks.stages.train import quiet_tensorflow
+from tasks.store.dataset import Dataset
+from tasks.tracking import ModelRef, metric_history, open_run, resolve_model
+from tasks.workspace import Workspace
+
+CURVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+
+
+@task(
+    name="evaluate",
+    description="Judge a registered model on a part of a dataset, write the report",
+    cache_policy=NO_CACHE,
+)
+def evaluate(workspace: Workspace, model: str, dataset: str, scheme: str | None, part: str) -> dict[str, Any]:
+    """Judge the model that ``model`` names, and return the summary; the model's own scheme where none is named."""
+    quiet_tensorflow()
+    from tasks.learning.saved import load_model
+
+    opened = Dataset.open(workspace, dataset)
+    if not opened.schemes:
+        raise EvaluationError(f"dataset {opened.name!r} version {opened.version} has no labels: build it with a scheme")
+    ref = resolve_model(workspace, model, registered_name(opened.manifest["problem"], scheme or opened.schemes[0]))
+    network, card = load_model(ref.folder)
+    judged_by = scheme or str(card["scheme"])
+    kept = ref.folder / MEMBERS_FILE
+    with open_run(
+        workspace,
+        problem=opened.manifest["problem"],
+        run_name=f"evaluate {ref.name} {ref.version} on {opened.name}@{opened.version} {part}",
+        params={"model": ref.uri, "dataset": f"{opened.name}@{opened.version}", "scheme": judged_by, "part": part},
+        tags=_tags(opened, judged_by, ref, card),
+        dataset=opened,
+    ) as run:
+        summary = evaluate_model(
+            workspace,
+            opened,
+            network,
+            card,
+            part,
+            judged_by,
+            metric_history(workspace, ref.run_id, CURVES),
+            run,
+            members=pq.read_table(kept) if kept.is_file() else None,
+        )
+    return {
+        "model": ref.uri,
+        "dataset": f"{opened.name}@{opened.version}",
+        "scheme": judged_by,
+        "split": part,
+    } | summary
+
+
+def registered_name(problem: str, scheme: str) -> str:
+    """Return the name under which models of a problem and scheme are registered."""
+    return f"galaxy-{scheme}" if problem == "galaxy" else problem
+
+
+def _tags(dataset: Dataset, scheme: str, ref: ModelRef, card: Mapping[str, Any]) -> dict[str, Any]:
+    manifest = dataset.manifest
+    return {
+        "kind": "evaluation",
+        "mlflow.parentRunId": ref.run_id,  # the page shows it below the training it judges
+        "pixels": manifest["pixels"],
+        "labels": manifest["label_kind"],
+        "scheme": scheme,
+        "split_hash": manifest["split_hash"],
+        "dataset": f"{dataset.name}@{dataset.version}",
+        "dataset_digest": dataset.digest,
+        "model": ref.uri,
+        "model_sha256": card["sha256"],
+        "code_version": code_version(),
+    }

@@ -1,0 +1,225 @@
+"""The command as a user has it: streams, exit codes, and nothing left running."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from prefect import get_client
+
+import flows
+from flows.command import execute
+from flows.demonstration import rows
+from flows.ending import describe
+from tasks.services import stop_services
+from tasks.workspace import Workspace
+
+MORE_FLOWS = Path(__file__).with_name("more_flows")
+STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.command import main; main()"
+PATIENCE_S = 90
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    """Start the command, with the flow `pause` among its flows."""
+    return subprocess.Popen(
+        [sys.executable, "-c", STARLOOM, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(command: subprocess.Popen[str]) -> tuple[int, str, list[str]]:
+    """Return exit code, stdout and the lines of stderr."""
+    output, errors = command.communicate(timeout=PATIENCE_S)
+    return command.returncode, output, errors.splitlines()
+
+
+def wait_for_child(command: subprocess.Popen[str]) -> psutil.Process:
+    """Return the child process of the flow `pause` once it runs."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        for child in psutil.Process(command.pid).children():
+            if child.name() == "sleep":
+                return child
+        time.sleep(0.05)
+    raise TimeoutError(finish(command))
+
+
+def gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def served(prefect_api: str, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    """The workspace of the suite's Prefect server, so that commands need not start another."""
+    root = Path(os.environ["PREFECT_HOME"]).parent
+    monkeypatch.setenv("STARLOOM_WORKSPACE", str(root))
+    return Workspace(root)
+
+
+@pytest.fixture
+def with_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flows, "__path__", [*flows.__path__, str(MORE_FLOWS)])
+
+
+def test_help_is_there_at_once() -> None:
+    seconds = []
+    for _ in range(3):
+        begin = time.perf_counter()
+        subprocess.run([sys.executable, "-c", STARLOOM, "--help"], check=True, capture_output=True)
+        seconds.append(time.perf_counter() - begin)
+    assert min(seconds) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "paus"], "unknown flow 'paus'; there are: build-galaxy-dataset"),
+        (["run", "pause", "-p", "txt=a"], "unknown parameter 'txt'; there are: text, number, seconds, failure"),
+        (["run", "pause", "-p", "text"], "expected name=value"),
+        (["run"], "run which flow?"),
+    ],
+)
+def test_wrong_use_says_what_there_is_and_starts_nothing(
+    with_pause: None, workspace: Workspace, words: list[str], message: str
+) -> None:
+    outcome = execute(words)
+    assert outcome.code == 2
+    assert message in str(outcome.error)
+    assert not workspace.root.exists()
+
+
+@pytest.mark.parametrize("words", [["--workspace", "{}", "down"], ["down", "--workspace", "{}"]])
+def test_the_workspace_is_named_before_or_after_the_command(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARLOOM_WORKSPACE", "elsewhere")
+    assert execute([word.format(tmp_path / "here") for word in words]).code == 0
+    assert os.environ["STARLOOM_WORKSPACE"] == str(tmp_path / "here")
+    assert json.loads(capfd.readouterr().out) == {"ended": []}
+
+
+def test_the_help_of_a_flow_names_its_parameters(with_pause: None, capfd: pytest.CaptureFixture[str]) -> None:
+    assert execute(["run", "pause", "--help"]).code == 0
+    text = capfd.readouterr().out
+    assert "number: whole number; default 0" in text
+    assert "Any words" in text
+
+
+def test_a_killed_run_leaves_no_child_and_is_marked_crashed_by_the_next(served: Workspace) -> None:
+    killed = start("run", "pause", "-p", "seconds=600")
+    child = wait_for_child(killed)
+    killed.kill()
+    assert finish(killed)[1] == ""
+    code, output, errors = finish(start("run", "pause", "-p", "text=007", "-p", "number=4"))
+    assert (code, json.loads(output)) == (0, {"text": "007", "number": 5})
+    assert output.count("\n") == 1
+    assert {"printed by a stage", "printed by a child"} <= set(errors)
+    assert gone(child)
+    with get_client(sync_client=True) as client:
+        states = [run.state_name for run in client.read_flow_runs() if run.parameters.get("seconds") == 600]
+    assert states == ["Crashed"]
+
+
+def test_a_failed_run_says_why_in_its_last_line(served: Workspace) -> None:
+    code, output, errors = finish(start("run", "pause", "-p", "failure=no sky tonight"))
+    assert (code, output) == (1, "")
+    assert errors[-1] == "error: no sky tonight"
+    assert not any(line.startswith("Traceback") for line in errors)
+    assert "no sky tonight" in (served.prefect / "last-failure.txt").read_text()
+
+
+def test_a_run_that_is_told_to_end_ends_its_children(served: Workspace) -> None:
+    command = start("run", "pause", "-p", "seconds=600")
+    child = wait_for_child(command)
+    command.send_signal(signal.SIGINT)
+    code, output, errors = finish(command)
+    assert (code, output, errors[-1]) == (130, "", "error: interrupted")
+    assert gone(child)
+
+
+def test_messages_name_the_type_where_the_text_says_little() -> None:
+    assert describe(ValueError("no such\ncolumn")) == "no such column"
+    assert describe(KeyError("ra")) == "KeyError: 'ra'"
+    assert describe(FileNotFoundError(2, "No such file", "a.csv")) == "[Errno 2] No such file: 'a.csv'"
+    assert describe(AssertionError()) == "AssertionError"
+
+
+def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) -> None:
+    summary = {
+        "build": {
+            "dataset": "demo",
+            "version": 1,
+            "path": "datasets/demo/versions/000001",
+            "objects": 1000,
+            "stored": 900,
+            "rejected": {"scheme:votes": 100},
+            "classes": {"smooth": 600, "spiral": 300},
+            "split": {"train": 720, "validation": 90, "test": 90},
+        },
+        "train": {
+            "model_uri": "models:/galaxy-deck-3/1",
+            "test": {"accuracy": 0.9, "accuracy_low": 0.82, "accuracy_high": 0.95},
+        },
+        "evaluate": {"count": 90, "report": "reports/a.html"},
+    }
+    table = dict(rows(summary, workspace))
+    assert table["galaxies"] == "1000 asked, 900 stored, rejected: 100 scheme:votes"
+    assert "0.900 (95 %: 0.820 to 0.950) on 90 simulated galaxies" in table["test accuracy"]
+    assert "'smooth' would give 0.667" in table["test accuracy"]
+    assert table["report"] == "reports/a.html"
+    assert workspace.mlflow_uri in table["MLflow"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A project of one flow, whose Prefect address is a free port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    folder = tmp_path / "project"
+    folder.mkdir()
+    (folder / "pause.py").write_text((MORE_FLOWS / "pause.py").read_text())
+    (folder / "pyproject.toml").write_text(
+        f'[tool.prefect.api]\nurl = "http://127.0.0.1:{port}/api"\n[tool.prefect.plugins]\nenabled = true\n'
+    )
+    (folder / "prefect.yaml").write_text(
+        "name: one\ndeployments:\n  - {name: pause, entrypoint: 'pause:pause', work_pool: {name: local}}\n"
+    )
+    return folder
+
+
+@pytest.fixture
+def clean_environment(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave the suite's Prefect server out of the environment, as a user's shell has it."""
+    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    stop_services(workspace)
+
+
+def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
+    project: Path, workspace: Workspace, clean_environment: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    command = start("up")
+    assert command.stdout is not None
+    addresses = json.loads(command.stdout.readline() or "{}")
+    assert addresses, finish(command)
+    assert addresses["prefect"] in (project / "pyproject.toml").read_text()
+    prefect = [sys.executable, "-m", "prefect", "deployment", "run", "--watch", "pause"]
+    ran = subprocess.run(prefect, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    children = psutil.Process(command.pid).children(recursive=True)
+    assert stop_services(workspace)[0] == command.pid
+    assert finish(command)[0] == 130
+    assert all(gone(child) for child in children)
+    assert stop_services(workspace) == []

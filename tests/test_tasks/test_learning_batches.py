@@ -1,0 +1,121 @@
+"""Batches from shards: every row once, in an order that the seed alone decides, in bounded memory."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.learning.batches import Reading, generate_batches, image_batches, plan_pools
+from tasks.store import pixels
+
+ROWS = 2500
+SHARD = pixels.SHARD_ROWS
+
+
+@pytest.fixture(scope="module")
+def array(tmp_path_factory: pytest.TempPathFactory) -> zarr.Array:
+    """Five shards of 1 x 2 images that hold their own row number."""
+    folder = tmp_path_factory.mktemp("store") / "pixels.zarr"
+    store = pixels.create(folder, (1, 2, 1), "uint8")
+    pixels.grow(store, ROWS)
+    numbers = np.arange(ROWS)
+    images = np.stack([numbers // 256, numbers % 256], axis=1).astype(np.uint8).reshape(ROWS, 1, 2, 1)
+    for first in range(0, ROWS, SHARD):
+        pixels.write_shard(store, first, images[first : first + SHARD])
+    return pixels.open_array(folder)
+
+
+def rows_of(images: np.ndarray) -> np.ndarray:
+    return images[:, 0, 0, 0].astype(int) * 256 + images[:, 0, 1, 0]
+
+
+def read(array: zarr.Array, rows: np.ndarray, batch_size: int, **settings: int | None) -> list[np.ndarray]:
+    """The rows of each batch, after checking that labels go with their images."""
+    batches = []
+    for images, labels in image_batches(array, rows, rows % 7, batch_size, **settings):
+        seen = rows_of(images.numpy())
+        assert (labels.numpy() == seen % 7).all()
+        batches.append(seen)
+    return batches
+
+
+# Few rows of one shard, rows of all shards, and batches larger than a pool must all be reached.
+@settings(max_examples=30, deadline=None)
+@given(
+    share=st.sampled_from([0.002, 0.1, 0.8, 1.0]),
+    batch_size=st.sampled_from([1, 7, 64, 3000]),
+    seed=st.integers(0, 5),
+    pool_bytes=st.sampled_from([1, 4 * SHARD, 10**9]),
+)
+def test_every_row_is_seen_exactly_once(
+    array: zarr.Array, share: float, batch_size: int, seed: int, pool_bytes: int
+) -> None:
+    rows = np.flatnonzero(np.random.default_rng(seed).random(ROWS) < share)
+    if not len(rows):
+        return
+    reading = Reading(rows, (rows % 7).astype(np.int32), batch_size, seed)
+    batches = list(generate_batches(array, reading, pool_bytes))
+    seen = np.concatenate([rows_of(images) for images, _ in batches])
+    assert sorted(seen) == list(rows)
+    assert (np.concatenate([labels for _, labels in batches]) == seen % 7).all()
+    sizes = [len(labels) for _, labels in batches]
+    assert len(sizes) == reading.steps
+    assert max(sizes) <= batch_size
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_order_depends_on_seed_and_epoch_alone(array: zarr.Array) -> None:
+    rows = np.arange(0, ROWS, 2)
+    first = read(array, rows, 64, seed=3, epoch=2)
+    assert all((one == two).all() for one, two in zip(first, read(array, rows, 64, seed=3, epoch=2), strict=True))
+    for other in ({"seed": 3, "epoch": 3}, {"seed": 4, "epoch": 2}):
+        assert (np.concatenate(first) != np.concatenate(read(array, rows, 64, **other))).any()
+
+
+def test_order_does_not_depend_on_the_order_of_the_rows(array: zarr.Array) -> None:
+    rows = np.arange(0, ROWS, 2)
+    seen = np.concatenate(read(array, rows, 64, seed=3))
+    mixed = np.concatenate(read(array, np.random.default_rng(0).permutation(rows), 64, seed=3))
+    assert (seen == mixed).all()
+
+
+def test_without_a_seed_rows_come_in_order(array: zarr.Array) -> None:
+    rows = np.arange(5, ROWS, 3)
+    assert (np.concatenate(read(array, rows, 50)) == rows).all()
+
+
+def test_batches_mix_shards(array: zarr.Array) -> None:
+    for seen in read(array, np.arange(ROWS), 64, seed=0)[:-1]:
+        assert len(set(seen // SHARD)) > 1
+
+
+@pytest.mark.parametrize("shards", [4, 40, 400])
+def test_a_pool_does_not_grow_with_the_array(shards: int) -> None:
+    rows = np.arange(shards * SHARD)
+    image_bytes = 128 * 128 * 3
+    pools = plan_pools(Reading(rows, rows.astype(np.int32), 64, seed=1), SHARD, image_bytes, 96 * 2**20)
+    assert max(len(pool.rows) for pool in pools) * image_bytes <= 96 * 2**20
+    assert min(len(pool.shards()) for pool in pools) >= 2
+
+
+def test_planes_of_floats_come_as_they_are_stored(tmp_path: Path) -> None:
+    store = pixels.create(tmp_path / "pixels.zarr", (29, 29, 3), "float32")
+    pixels.grow(store, 10)
+    triplets = np.random.default_rng(0).normal(size=(10, 29, 29, 3)).astype(np.float32)
+    triplets[3, 0, 0, 1] = np.nan
+    pixels.write_shard(store, 0, triplets)
+    ((images, labels),) = image_batches(store, np.arange(10), np.arange(10), 16)
+    np.testing.assert_array_equal(images.numpy(), triplets)
+    assert (labels.numpy() == np.arange(10)).all()
+
+
+def test_rows_that_cannot_be_read_are_refused(array: zarr.Array) -> None:
+    with pytest.raises(ValueError, match="0 rows"):
+        image_batches(array, np.arange(0), np.arange(0), 8)
+    with pytest.raises(ValueError, match="3 rows and 2 labels"):
+        image_batches(array, np.arange(3), np.arange(2), 8)
+    with pytest.raises(ValueError, match="ascend"):
+        image_batches(array, np.array([2, 1]), np.arange(2), 8)
