@@ -3,8 +3,8 @@
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from pydantic import Field
 
+from flows import described
 from tasks.stages.evaluate import evaluate
 from tasks.stages.show import show_summary
 from tasks.workspace import Workspace
@@ -14,13 +14,13 @@ from tasks.workspace import Workspace
 def evaluate_holdout(
     model: Annotated[
         str,
-        Field(description="Run id, models:/NAME/VERSION, NAME@alias, or an alias alone, completed from the scheme"),
+        described.told("Run id, models:/NAME/VERSION, NAME@alias, or an alias alone, completed from the scheme"),
     ] = "champion",
-    dataset: Annotated[str, Field(description="Dataset: NAME, or NAME@3 for its third version")] = "sky",
-    scheme: Annotated[str | None, Field(description="Class scheme; empty: the dataset's first")] = None,
+    dataset: described.Dataset = "sky",
+    scheme: described.Scheme = None,
     split: Annotated[
         Literal["test", "validation", "train", "all"],
-        Field(description="Part to judge; what the model was trained on is left out and counted"),
+        described.told("Part to judge; what the model was trained on is left out and counted"),
     ] = "test",
 ) -> dict[str, Any]:
     """Judge a model and return its figures."""

@@ -3,8 +3,8 @@
 from typing import Annotated, Any
 
 from prefect import flow
-from pydantic import Field
 
+from flows import described
 from tasks.stages.ingest import ingest_tables, show_ingest
 from tasks.stages.sources import sky_tables
 from tasks.workspace import Workspace
@@ -12,14 +12,14 @@ from tasks.workspace import Workspace
 
 @flow(name="ingest-catalog", description="From published tables to one catalogue Parquet, every row accounted for")
 def ingest_catalog(
-    name: Annotated[str, Field(description="Name of the catalogue; an existing one is replaced")] = "sky",
+    name: Annotated[str, described.told("Name of the catalogue; an existing one is replaced")] = "sky",
     tables: Annotated[
         list[str] | None,
-        Field(description="Files, addresses or official names such as gz2-hart16; empty for the simulated sky's"),
+        described.told("Files, addresses or official names such as gz2-hart16; empty for the simulated sky's"),
     ] = None,
     metadata: Annotated[
         str | None,
-        Field(description="Table with redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
+        described.told("Table with redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
     ] = None,
 ) -> dict[str, Any]:
     """Return the summary: name, path, rows_in, rows, rejected, kind, joined, missing, seconds."""

@@ -9,18 +9,12 @@ import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from flows.ending import UsageError
-
-
-if TYPE_CHECKING:
-    from prefect import Flow
-
-F = TypeVar("F", bound="Flow[..., Any]")
 
 
 class ParameterError(UsageError):
@@ -54,17 +48,6 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
         name: Parameter(name, hints.get(name, str), parameter.default, _description(hints.get(name)))
         for name, parameter in inspect.signature(function).parameters.items()
     }
-
-
-def described(flow: F) -> F:
-    """Give the flow's form in Prefect's pages the descriptions of its annotations, which Prefect passes over.
-
-    Stands above ``@flow``.
-    """
-    for name, parameter in parameters_of(flow.fn).items():
-        if parameter.description:
-            flow.parameters.properties[name]["description"] = parameter.description
-    return flow
 
 
 def read_parameters(function: Callable[..., Any], pairs: Iterable[str]) -> dict[str, Any]:

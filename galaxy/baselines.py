@@ -41,7 +41,7 @@ _MAD_TO_SIGMA = 1.4826
 
 
 def majority(train_labels: NDArray, count: int, classes: int) -> NDArray[np.float64]:
-    """Return ``count`` rows of the training part's class shares: its largest class is always predicted."""
+    """Return (count, classes): the training part's class shares, so that its largest class is always predicted."""
     shares = np.bincount(train_labels, minlength=classes) / max(len(train_labels), 1)
     return np.tile(shares, (count, 1))
 
@@ -49,7 +49,15 @@ def majority(train_labels: NDArray, count: int, classes: int) -> NDArray[np.floa
 def forest(
     train_scalars: NDArray, train_labels: NDArray, scalars: NDArray, classes: int, seed: int
 ) -> NDArray[np.float64]:
-    """Return the class probabilities ``(n, classes)`` of a random forest fitted on the training rows."""
+    """Return the class probabilities (n, classes) of a random forest fitted on the training rows.
+
+    Parameters
+    ----------
+    train_scalars, scalars
+        (m, columns) and (n, columns), NaN where a value is missing.
+    train_labels
+        (m,) int.
+    """
     from sklearn.ensemble import RandomForestClassifier
 
     trees = RandomForestClassifier(FOREST_TREES, min_samples_leaf=FOREST_LEAF, random_state=seed)
@@ -60,7 +68,7 @@ def forest(
 
 
 def without_color(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return images whose three channels are their rounded mean."""
+    """Return images (n, height, width, 3) whose channels are all their rounded mean."""
     gray = np.rint(images.mean(axis=-1, keepdims=True)).astype(np.uint8)
     return np.repeat(gray, images.shape[-1], axis=-1)
 
@@ -156,11 +164,14 @@ def _shape(light: NDArray) -> NDArray:
     radius = np.hypot(x, y).reshape(count, -1)
     order = radius.argsort(axis=1)
     grown = np.take_along_axis(share.reshape(count, -1), order, axis=1).cumsum(axis=1)
-    inner, outer = (
-        np.take_along_axis(radius, np.take_along_axis(order, (grown < level).sum(axis=1, keepdims=True), 1), 1)[:, 0]
-        for level in (0.2, 0.8)
-    )
+    inner, outer = (_radius_holding(level, radius, order, grown) for level in (0.2, 0.8))
     concentration = 5 * np.log10(np.maximum(outer, 0.5) / np.maximum(inner, 0.5))
     area = np.count_nonzero(light, axis=(1, 2)) / (height * width)
     measured = [np.where(measurable, value, np.nan) for value in (axis_ratio, concentration)]
     return np.column_stack([*measured, area])
+
+
+def _radius_holding(level: float, radius: NDArray, order: NDArray, grown: NDArray) -> NDArray:
+    """Return, for each row, the radius at which the light grown in ``order`` reaches ``level``."""
+    reached = np.minimum((grown < level).sum(axis=1, keepdims=True), grown.shape[1] - 1)
+    return np.take_along_axis(radius, np.take_along_axis(order, reached, axis=1), axis=1)[:, 0]

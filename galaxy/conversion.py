@@ -34,8 +34,15 @@ def converted_batches(table: TableFile, layout: Layout) -> Iterator[pa.RecordBat
         )
     for batch in table.read(_wanted(layout)):
         if batch.num_rows:
-            yield _convert(batch, layout, table.path, watch)
+            yield _convert(batch, layout, watch)
     watch.finish()
+
+
+def convert_nothing(layout: Layout) -> pa.RecordBatch:
+    """Return a batch of no rows with the columns that a table of this layout gives."""
+    wanted = _wanted(layout)
+    nothing = pa.record_batch([pa.array([], kind) for kind in wanted.values()], names=list(wanted))
+    return _convert(nothing, layout, DamageWatch(Path(), ""))
 
 
 def _wanted(layout: Layout) -> dict[str, pa.DataType]:
@@ -45,20 +52,18 @@ def _wanted(layout: Layout) -> dict[str, pa.DataType]:
         kind = BY_NAME[name].type if name in BY_NAME else pa.float64()
         if name in _POSITIONS:
             kind = pa.string()
-        elif pa.types.is_integer(kind) and name != "asset_id":
-            kind = pa.float32() if kind == pa.int16() else pa.float64()  # a blank cell makes pandas write 16 as 16.0
         wanted[column] = kind
     return wanted | dict.fromkeys(layout.extra, pa.string())
 
 
-def _convert(batch: pa.RecordBatch, layout: Layout, path: Path, watch: DamageWatch) -> pa.RecordBatch:
+def _convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
     raw = {name: batch.column(column) for name, column in layout.source.items()}
     if "id" in raw:
         raw["id"] = _blank_to_null(raw["id"])
         watch.see(raw["id"])
     for name in set(_POSITIONS) & set(raw):
         raw[name] = _angles(raw[name], sexagesimal_hours=name == "ra_deg")
-    columns = {name: _in_range(name, values, path) for name, values in raw.items() if name in BY_NAME}
+    columns = {name: _in_range(name, values) for name, values in raw.items() if name in BY_NAME}
     _add_id(columns)
     _add_magnitudes(columns, raw)
     _add_gz1_classes(columns, raw)
@@ -78,21 +83,16 @@ def _angles(text: pa.Array, *, sexagesimal_hours: bool) -> pa.Array:
     return pa.array(degrees, mask=pc.is_null(text).to_numpy(zero_copy_only=False))
 
 
-def _in_range(name: str, values: pa.Array, path: Path) -> pa.Array:
+def _in_range(name: str, values: pa.Array) -> pa.Array:
     """Make a producer's mark for missing null and give the column its type."""
     column = BY_NAME[name]
     if column.type == pa.string():
         return values if name == "id" else _blank_to_null(values)
-    if column.type == pa.bool_():
-        return values
     tests = [pc.greater(values, column.low)] if column.low is not None else []
     tests += [pc.less(values, column.high)] if column.high is not None else []
     for inside in tests:
         values = pc.if_else(inside, values, None)
-    try:
-        return values.cast(column.type)
-    except pa.ArrowInvalid as error:
-        raise TableError(f"table {path}: column for {name!r} does not hold {column.type}: {error}") from error
+    return values
 
 
 def _add_id(columns: dict[str, pa.Array]) -> None:

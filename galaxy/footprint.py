@@ -54,7 +54,7 @@ def group_centres(groups: np.ndarray, seed: int, rng: np.random.Generator) -> tu
     Parameters
     ----------
     groups : ndarray of int, (n,)
-        Numbers of the groups, below `most_groups()`.
+        Numbers of the groups, below the number of cells (some 150,000).
     seed : int
         Shifts which cell belongs to which number.
 
@@ -74,8 +74,3 @@ def group_centres(groups: np.ndarray, seed: int, rng: np.random.Generator) -> tu
     dec = cell_dec[cell] + rng.uniform(-reach, reach, len(cell))
     ra = cell_ra[cell] + rng.uniform(-reach, reach, len(cell)) / np.cos(np.radians(dec))
     return ra % 360, dec
-
-
-def most_groups() -> int:
-    """Return how many groups the footprint holds."""
-    return len(_cells()[0])

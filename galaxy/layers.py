@@ -25,7 +25,8 @@ class CentreCrop(keras.layers.Layer):
         self.size_px = size_px
 
     def call(self, images: Any) -> Any:
-        """Return the centre of each image."""
+        """Return the centre of each image in the layer's precision."""
+        images = ops.cast(images, self.compute_dtype)  # oneDNN cuts no uint8 images, and says so at length
         top = (images.shape[1] - self.size_px) // 2
         left = (images.shape[2] - self.size_px) // 2
         return images[:, top : top + self.size_px, left : left + self.size_px]
@@ -59,8 +60,7 @@ class DihedralViews(keras.layers.Layer):
     """Turn and mirror square images: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry."""
 
     def call(self, images: Any) -> Any:
-        """Return the eight views, the image as it is first, in the layer's precision."""
-        images = ops.cast(images, self.compute_dtype)  # oneDNN joins no uint8 images, and says so
+        """Return the eight views, the image as it is first."""
         mirrored = ops.flip(images, axis=2)
         turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (images, mirrored) for turns in range(4)]
         return ops.concatenate(turned, axis=0)

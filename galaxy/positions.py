@@ -32,7 +32,7 @@ def pairs_within(ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float) 
     """Return int64 (m, 2) index pairs, first below second, of positions no further apart than `radius_arcsec`."""
     if len(ra_deg) < 2:
         return np.empty((0, 2), np.int64)
-    tree = cKDTree(unit_vectors(ra_deg, dec_deg))
+    tree = cKDTree(unit_vectors(ra_deg, dec_deg), compact_nodes=False, balanced_tree=False)
     pairs = tree.query_pairs(chord(radius_arcsec), output_type="ndarray")
     return np.sort(pairs, axis=1).astype(np.int64)
 

@@ -19,6 +19,7 @@ from scipy import fft
 from galaxy.discs import DiscLight, Row, draw_disc, draw_edge_on
 from galaxy.footprint import inside_footprint
 from galaxy.shapes import DISC, EDGE_ON, STAR
+from galaxy.stamps import add_blob, add_points
 
 NATIVE_ARCSEC = 0.396
 BANDS = ("g", "r", "i")
@@ -34,11 +35,11 @@ _WINDOW_R90 = 2.6  # discs are drawn out to this
 _FAINTEST_PX = 2.5  # a working pixel larger than so many R90 shows a galaxy as a point
 # Stretch: Lupton et al. (2004) with the weights of i, r, g that make an average galaxy yellowish white.
 _WEIGHTS = np.array([7.8, 5.7, 4.9], np.float32)  # g, r, i
-_BRIGHTNESS, _NONLINEARITY = 2.2, 5.0
-_PEDESTAL = np.array([0.0195, 0.0185, 0.0115], np.float32)  # what empty sky shows in red, green, blue
+_BRIGHTNESS, _NONLINEARITY = 2.3, 6.8
+_PEDESTAL = np.array([0.0165, 0.0155, 0.0085], np.float32)  # what empty sky shows in red, green, blue
 # r-band share of the disc's light in arms and in knots, and colours relative to the old disc (g-r, r-i).
 _YOUNG_SHARE, _CLUMP_SHARE, _BAR_SHARE = 0.34, 0.012, 0.34
-_BULGE_COLOUR, _BAR_COLOUR, _YOUNG_COLOUR, _CLUMP_COLOUR = (0.14, 0.06), (0.10, 0.04), (-0.30, -0.14), (-0.55, -0.3)
+_BULGE_COLOUR, _BAR_COLOUR, _YOUNG_COLOUR, _CLUMP_COLOUR = (0.20, 0.08), (0.14, 0.05), (-0.38, -0.17), (-0.55, -0.3)
 _DUST_RATIO = (1.25, 0.9, 0.65)
 # GalSim fills caches of Fourier tables on first use and does not lock them.
 _galsim_lock = threading.Lock()
@@ -177,7 +178,7 @@ def _add_galaxy(sampled: np.ndarray, bulges: np.ndarray, grid: Grid, row: Row) -
     flux = _band_flux(row["r_mag"], row["g_r"], row["r_i"])
     column, line = (float(place) for place in grid.place(row["ra_deg"], row["dec_deg"]))
     if row["kind"] == STAR or row["r90_arcsec"] * _FAINTEST_PX < grid.pixel_arcsec:
-        _add_points(sampled, np.array([column]), np.array([line]), flux[None])
+        add_points(sampled, np.array([column]), np.array([line]), flux[None])
         return
     bulge_share = float(row["bulge_fraction"])
     bulge, disc = bulge_share * _tint(_BULGE_COLOUR), np.zeros(3)
@@ -280,7 +281,7 @@ def _add_clumps(
     sine, cosine = turn
     columns = centre[0] - (major * sine + minor * cosine) * r90_px
     lines = centre[1] - (major * cosine - minor * sine) * r90_px
-    _add_points(sampled, columns, lines, share[:, None] * flux)
+    add_points(sampled, columns, lines, share[:, None] * flux)
 
 
 def _add_companion(sampled: np.ndarray, grid: Grid, row: Row, column: float, line: float, flux: np.ndarray) -> None:
@@ -291,48 +292,17 @@ def _add_companion(sampled: np.ndarray, grid: Grid, row: Row, column: float, lin
     column += distance * np.cos(angle) / grid.pixel_arcsec
     line += distance * np.sin(angle) / grid.pixel_arcsec
     shape = rng.uniform(0.5, 0.95), rng.uniform(0, np.pi)
-    _add_blob(sampled, column, line, share * flux, size / grid.pixel_arcsec, *shape)
+    add_blob(sampled, column, line, share * flux, size / grid.pixel_arcsec, *shape)
 
 
 def _add_sources(sampled: np.ndarray, grid: Grid, sources: Sources) -> None:
     columns, lines = grid.place(sources.ra_deg, sources.dec_deg)
     size = sources.size_arcsec / grid.pixel_arcsec
     points = size < 0.3
-    _add_points(sampled, columns[points], lines[points], sources.flux[points])
+    add_points(sampled, columns[points], lines[points], sources.flux[points])
     for number in np.flatnonzero(~points):
         shape = sources.axis_ratio[number], sources.angle_rad[number]
-        _add_blob(sampled, columns[number], lines[number], sources.flux[number], size[number], *shape)
-
-
-def _add_points(sampled: np.ndarray, columns: np.ndarray, lines: np.ndarray, flux: np.ndarray) -> None:
-    """Add point sources, each shared among the four pixels around it; flux is (n, 3)."""
-    left, top = np.floor(columns).astype(int), np.floor(lines).astype(int)
-    right_share, low_share = columns - left, lines - top
-    for down in (0, 1):
-        for right in (0, 1):
-            share = np.abs(1 - down - low_share) * np.abs(1 - right - right_share)
-            x, y = left + right, top + down
-            kept = (x >= 0) & (x < sampled.shape[2]) & (y >= 0) & (y < sampled.shape[1])
-            for band in range(3):
-                np.add.at(sampled[band], (y[kept], x[kept]), (share * flux[:, band])[kept])
-
-
-def _add_blob(
-    sampled: np.ndarray, column: float, line: float, flux: np.ndarray, size_px: float, ratio: float, angle_rad: float
-) -> None:
-    """Add an exponential disc of scale length `size_px`, drawn out to six of them."""
-    reach = int(6 * size_px) + 2
-    top, left = int(line) - reach, int(column) - reach
-    if top + 2 * reach < 0 or left + 2 * reach < 0:
-        return
-    lines, columns = slice(max(top, 0), top + 2 * reach + 1), slice(max(left, 0), left + 2 * reach + 1)
-    window = sampled[:, lines, columns]
-    y = np.arange(window.shape[1], dtype=np.float32)[:, None] + (lines.start - line)
-    x = np.arange(window.shape[2], dtype=np.float32)[None, :] + (columns.start - column)
-    along = x * np.cos(angle_rad) + y * np.sin(angle_rad)
-    across = (y * np.cos(angle_rad) - x * np.sin(angle_rad)) / ratio
-    light = np.exp(-np.sqrt(along**2 + across**2 + 0.05) / size_px)
-    window += flux[:, None, None].astype(np.float32) * (light / (2 * np.pi * size_px**2 * ratio)).astype(np.float32)
+        add_blob(sampled, columns[number], lines[number], sources.flux[number], size[number], *shape)
 
 
 def _noise(light: np.ndarray, grid: Grid, rng: np.random.Generator) -> np.ndarray:

@@ -17,7 +17,7 @@ CLASS_SHARES = {
 }  # fmt: skip
 _SMOOTH_AXIS_RATIO = {"E0": (0.91, 0.05), "E3": (0.69, 0.07), "E7": (0.39, 0.07)}  # mean, scatter
 _BULGE_PROMINENCE = {"a": 0.88, "b": 0.63, "c": 0.37, "d": 0.10}  # 0 none, 1 dominant
-_COLOUR_OF_PROMINENCE = (0.53, 0.17)  # g-r of a bulgeless disc, and what a dominant bulge adds
+_COLOUR_OF_PROMINENCE = (0.46, 0.19)  # g-r of a bulgeless disc, and what a dominant bulge adds
 SERSIC_INDICES = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0])  # few, since each needs a Fourier table
 _LEAST_R90_ARCSEC, _MOST_R90_ARCSEC = 4.0, 60.0
 _ODD_SHARE = 0.06
@@ -149,9 +149,9 @@ def _draw_colours(shapes: dict[str, np.ndarray], rng: np.random.Generator) -> di
     """Return the whole galaxy's colours, not corrected for extinction; classes overlap."""
     count = len(shapes["r_mag"])
     base, bulge_adds = _COLOUR_OF_PROMINENCE
-    g_r = base + bulge_adds * shapes["prominence"] + rng.normal(0, 0.12, count)
+    g_r = base + bulge_adds * shapes["prominence"] + rng.normal(0, 0.13, count)
     smooth = shapes["kind"] == SMOOTH
-    g_r[smooth] = rng.normal(0.75, 0.085, smooth.sum())
+    g_r[smooth] = rng.normal(0.71, 0.105, smooth.sum())
     g_r[shapes["kind"] == STAR] += rng.normal(0, 0.3, (shapes["kind"] == STAR).sum())
     g_r += 1.2 * (shapes["redshift"] - 0.06) + 0.38 * shapes["extinction_r"]  # K correction, reddening
     g_r = np.clip(g_r, 0.15, 1.3)

@@ -104,13 +104,14 @@ def _photometry(shapes: dict[str, np.ndarray], rng: np.random.Generator) -> dict
     """Return radii, magnitudes, extinction and redshift as a photometric pipeline measures them."""
     count = len(shapes["r_mag"])
     g_r, r_i = shapes["g_r"], shapes["r_i"]
-    colours = {"U": 1.9 * g_r + 0.15 + g_r, "G": g_r, "R": 0.0 * g_r, "I": -r_i, "Z": -r_i - 0.6 * r_i - 0.05}
+    u_g, i_z = 1.9 * g_r + 0.15, 0.6 * r_i + 0.05
+    from_r = {"U": g_r + u_g, "G": g_r, "R": np.zeros(count), "I": -r_i, "Z": -r_i - i_z}
     columns = {
         "PETROR50_R": shapes["r50_arcsec"] * rng.lognormal(0, 0.03, count),
         "PETROR90_R": shapes["r90_arcsec"] * rng.lognormal(0, 0.04, count),
     }
     for band in _BANDS:
-        columns[f"PETROMAG_{band}"] = shapes["r_mag"] + colours[band] + rng.normal(0, 0.02, count)
+        columns[f"PETROMAG_{band}"] = shapes["r_mag"] + from_r[band] + rng.normal(0, 0.02, count)
     for band, ratio in zip(_BANDS, _EXTINCTION_RATIOS, strict=True):
         columns[f"EXTINCTION_{band}"] = ratio * shapes["extinction_r"]
     columns = {name: values.round(5) for name, values in columns.items()}

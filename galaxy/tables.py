@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
@@ -36,7 +36,7 @@ MISSING_NUMBER = -9999
 
 _TRUE, _FALSE = ("1", "1.0", "true", "True", "TRUE", "t", "T"), ("0", "0.0", "false", "False", "FALSE", "f", "F")
 _CSV_BLOCK_BYTES = 1 << 20
-_CSV_PIECE_BYTES = 8 << 20
+_CSV_PIECE_BYTES = 4 << 20
 _ROWS_A_BATCH = 16_384
 
 
@@ -115,8 +115,14 @@ def _is_gzipped(path: Path) -> bool:
         return stream.read(2) == b"\x1f\x8b"
 
 
+@contextmanager
+def _plain_bytes(path: Path) -> Iterator[BinaryIO]:
+    with cast(BinaryIO, gzip.open(path)) if _is_gzipped(path) else path.open("rb") as stream:
+        yield stream
+
+
 def _head(path: Path) -> bytes:
-    with gzip.open(path) if _is_gzipped(path) else path.open("rb") as stream:
+    with _plain_bytes(path) as stream:
         return stream.read(2880)
 
 
@@ -150,46 +156,58 @@ def _open_csv(path: Path, plain: Path) -> Iterator[TableFile]:
     names = _lower_names(path, header)
 
     def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        conversion = pa.csv.ConvertOptions(
-            include_columns=[names[name] for name in wanted],
-            column_types={names[name]: kind for name, kind in wanted.items()},
-            null_values=MISSING_TEXT,
-            strings_can_be_null=True,
-            true_values=_TRUE,
-            false_values=_FALSE,
-        )
-        reading = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, column_names=header)
-
-        def parse(lines: bytes) -> pa.RecordBatch:
-            try:
-                rows = pa.csv.read_csv(io.BytesIO(lines), reading, convert_options=conversion)
-            except pa.ArrowInvalid as error:
-                raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
-            columns = (column.combine_chunks() for column in rows.columns)
-            return pa.RecordBatch.from_arrays(list(columns), names=list(wanted))
-
-        with pa.input_stream(str(path), compression="gzip" if _is_gzipped(path) else None) as stream:
-            yield from _ahead(map(parse, _whole_lines(stream, skipped + 1)))
+        own = {names[name]: kind for name, kind in wanted.items()}
+        with _plain_bytes(path) as stream:
+            for _ in range(skipped + 1):
+                stream.readline()
+            for batch in _ahead(_gathered(_parse_csv(path, lines, header, own) for lines in _whole_lines(stream))):
+                yield batch.rename_columns(list(wanted))
 
     yield TableFile(path, tuple(names), frozenset(), read)
 
 
-def _whole_lines(stream: pa.NativeFile, skipped: int) -> Iterator[bytes]:
-    """Cut a stream at line ends into pieces of about `_CSV_PIECE_BYTES`, without its first `skipped` lines.
-
-    Arrow's own streaming reader converts columns one after the other; whole pieces are converted in parallel.
-    """
-    rest = b""
+def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
+    """Cut a stream at line ends into pieces of about `_CSV_PIECE_BYTES`."""
     while piece := stream.read(_CSV_PIECE_BYTES):
-        piece = rest + piece
-        while skipped and b"\n" in piece:
-            piece, skipped = piece.partition(b"\n")[2], skipped - 1
-        end = 0 if skipped else piece.rfind(b"\n") + 1
-        rest = piece[end:]
-        if end:
-            yield piece[:end]
-    if rest.strip() and not skipped:
-        yield rest
+        yield piece + stream.readline()
+
+
+def _parse_csv(path: Path, lines: bytes, header: list[str], wanted: dict[str, pa.DataType]) -> pa.Table:
+    try:
+        return _convert_csv(lines, header, wanted)
+    except pa.ArrowInvalid:
+        # A blank cell makes pandas write 16 as 16.0, which reads as no integer.
+        loose = {name: pa.float64() if pa.types.is_integer(kind) else kind for name, kind in wanted.items()}
+    try:
+        return _convert_csv(lines, header, loose).cast(pa.schema(wanted))
+    except pa.ArrowInvalid as error:
+        raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
+
+
+def _convert_csv(lines: bytes, header: list[str], wanted: dict[str, pa.DataType]) -> pa.Table:
+    # One thread: the consumer of the rows keeps another core busy, and more threads cost more than they bring.
+    reading = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, column_names=header, use_threads=False)
+    options = pa.csv.ConvertOptions(
+        include_columns=list(wanted),
+        column_types=wanted,
+        null_values=MISSING_TEXT,
+        strings_can_be_null=True,
+        true_values=_TRUE,
+        false_values=_FALSE,
+    )
+    return pa.csv.read_csv(pa.BufferReader(lines), reading, convert_options=options)
+
+
+def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """Join small tables into batches: the reader likes small blocks, all later work large batches."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(item.num_rows for item in waiting) >= _ROWS_A_BATCH:
+            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+            waiting = []
+    if waiting:
+        yield from pa.concat_tables(waiting).combine_chunks().to_batches()
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -203,7 +221,7 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 def _csv_header(path: Path) -> tuple[int, list[str]]:
     """Return the number of lines before the header (CasJobs writes ``#Table1`` there) and the header's cells."""
-    with gzip.open(path) if _is_gzipped(path) else path.open("rb") as stream:
+    with _plain_bytes(path) as stream:
         lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="replace")
         for number, line in enumerate(lines):
             if line.strip() and not line.startswith("#"):

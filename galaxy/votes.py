@@ -171,8 +171,7 @@ def question_values(table: pa.Table | pa.RecordBatch, question: str, measure: st
         The table lacks one of the columns.
     """
     names = [f"{question}_{answer}_{measure}" for answer in QUESTIONS[question]]
-    columns = [table.column(name).cast(pa.float32()).to_numpy(zero_copy_only=False) for name in names]
-    return np.stack(columns, axis=1)  # (rows, answers)
+    return np.stack([_numbers(table.column(name)) for name in names], axis=1)  # (rows, answers)
 
 
 def derive_classes(table: pa.Table | pa.RecordBatch, measure: str = "debiased") -> pa.Array:
@@ -189,33 +188,51 @@ def derive_classes(table: pa.Table | pa.RecordBatch, measure: str = "debiased") 
         ``debiased`` as the producers do; ``fraction`` (raw) changes a fifth of the classes.
     """
     best, known = {}, {}
-    for question in QUESTIONS:
-        values = question_values(table, question, measure)
-        values = np.where(np.isfinite(values), values, -np.inf)
-        known[question] = values.max(axis=1) > -np.inf
-        best[question] = np.argmax(values, axis=1)  # the first of equals
-        if question in ("t03_bar", "t04_spiral"):
-            best[question] = np.where(values[:, 0] > values[:, 1], 0, 1)
+    for question, answers in QUESTIONS.items():
+        columns = (table.column(f"{question}_{answer}_{measure}") for answer in answers)
+        best[question], known[question] = _plurality([_numbers(column) for column in columns])
+    for question in ("t03_bar", "t04_spiral"):
+        yes, no = (_numbers(table.column(f"{question}_{answer}_{measure}")) for answer in QUESTIONS[question])
+        best[question] = np.where((yes > no) | (np.isnan(no) & ~np.isnan(yes)), 0, 1)
     return _spell(best, known)
+
+
+def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return column.cast(pa.float32()).to_numpy(zero_copy_only=False)
+
+
+def _plurality(shares: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first of the largest answers and whether any is known; int64 and bool (rows,)."""
+    best = np.zeros(len(shares[0]), np.int64)
+    top = np.where(np.isnan(shares[0]), -np.inf, shares[0])
+    for number, share in enumerate(shares[1:], 1):
+        larger = share > top  # never true of NaN
+        best[larger] = number
+        top = np.where(larger, share, top)
+    return best, top > -np.inf
+
+
+# Every class string, at the place that `_spell` computes: 159 forms (star, smooth, edge-on, face-on by bar and bulge
+# with no arms or one of 18 kinds) times 8 for nothing odd or one of seven.
+_SPIRALS = ("", *(f"{arms}{winding}" for arms, winding in product(LETTERS["arms"][1], LETTERS["winding"][1])))
+_FACE_ON = tuple(f"S{bar}{bulge}{arms}" for bar, bulge, arms in product(("", "B"), LETTERS["bulge"][1], _SPIRALS))
+_FORMS = ("A", "Er", "Ei", "Ec", "Ser", "Seb", "Sen", *_FACE_ON)
+_TEXTS = pa.array([form + odd for form in _FORMS for odd in ("", *(f"({letter})" for letter in LETTERS["odd"][1]))])
 
 
 def _spell(best: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> pa.Array:
     """Write the class string that the winning answers (question -> (rows,) index) give; null where unknown."""
-    letter = {field: np.array(list(letters))[best[question]] for field, (question, letters) in LETTERS.items()}
     smooth, star = best["t01_smooth_or_features"] == 0, best["t01_smooth_or_features"] == 2
     edge_on, face_on = (~smooth & ~star & (best["t02_edgeon"] == answer) for answer in (0, 1))
     spiral, odd = face_on & (best["t04_spiral"] == 0), ~star & (best["t06_odd"] == 0)
 
-    bar = np.where(best["t03_bar"] == 0, "B", "")
-    disk = np.where(
-        edge_on, np.char.add("Se", letter["edge_bulge"]), np.char.add(np.char.add("S", bar), letter["bulge"])
-    )
-    text = np.where(smooth, np.char.add("E", letter["shape"]), np.where(star, "A", disk))
-    text = np.char.add(text, np.where(spiral, np.char.add(letter["arms"], letter["winding"]), ""))
-    text = np.char.add(text, np.where(odd, np.char.add(np.char.add("(", letter["odd"]), ")"), ""))
+    arms = np.where(spiral, 1 + 3 * best["t11_arms_number"] + best["t10_arms_winding"], 0)
+    bar_and_bulge = 4 * (best["t03_bar"] == 0) + best["t05_bulge_prominence"]
+    form = np.where(face_on, 7 + len(_SPIRALS) * bar_and_bulge + arms, 0)
+    form = np.where(smooth, 1 + best["t07_rounded"], np.where(edge_on, 4 + best["t09_bulge_shape"], form))
+    place = 8 * form + np.where(odd, 1 + best["t08_odd_feature"], 0)
 
     needs = {
-        "t01_smooth_or_features": np.ones_like(smooth),
         "t02_edgeon": edge_on | face_on,
         "t03_bar": face_on,
         "t04_spiral": face_on,
@@ -227,5 +244,7 @@ def _spell(best: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> pa.Arra
         "t10_arms_winding": spiral,
         "t11_arms_number": spiral,
     }
-    unknown = np.any([need & ~known[question] for question, need in needs.items()], axis=0)
-    return pa.array(text, pa.string(), mask=unknown)
+    unknown = ~known["t01_smooth_or_features"]
+    for question, need in needs.items():
+        unknown |= need & ~known[question]
+    return _TEXTS.take(pa.array(place, mask=unknown))

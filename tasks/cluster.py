@@ -108,7 +108,7 @@ def cluster(items: int) -> Iterator[Executor]:
         LocalCluster(
             n_workers=max(2, os.cpu_count() or 1),
             threads_per_worker=1,
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
             memory_limit=0,
         ) as local,

@@ -106,8 +106,12 @@ def evaluate_model(
         best_epoch=best_epoch,
         notes=notes,
     )
+    return _publish(evaluation, _report_path(workspace, dataset, part, card), run, part)
+
+
+def _publish(evaluation: Evaluation, report: Path, run: TrackedRun | None, part: str) -> dict[str, Any]:
+    """Write the report, record what it shows where a run is given, and return the summary."""
     tables, figures = evaluation_tables(evaluation), evaluation_figures(evaluation)
-    report = _report_path(workspace, dataset, part, card)
     with whole_file(report) as path:
         path.write_text(evaluation_page(evaluation, tables, figures), encoding="utf-8")
     summary = _summary(evaluation) | {"report": str(report)}
@@ -115,7 +119,7 @@ def evaluate_model(
         _record_numbers(run, summary, part)
         _record_files(run, tables, figures, part)
         run.log_file(report, "report")
-        _record_predictions(run, judged, part)
+        _record_predictions(run, evaluation.model, part)
     return summary
 
 

@@ -5,13 +5,16 @@ is ready, and ends when no process of the workspace has been using it for a whil
 """
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import socket
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import uvicorn
 
@@ -79,7 +82,10 @@ def main() -> None:
     listener = socket.socket(fileno=options.socket)
     host, port = listener.getsockname()[:2]
     os.environ.update(_settings(host, port, options.kind))
-    serve(listener, options, {"pid": os.getpid(), "url": f"http://{host}:{port}", "kind": options.kind})
+    # uvicorn sends the signal that ended it once more; it must not end this process before the record is gone.
+    signal.signal(signal.SIGTERM, _leave)
+    with contextlib.suppress(SystemExit):
+        serve(listener, options, {"pid": os.getpid(), "url": f"http://{host}:{port}", "kind": options.kind})
     (options.folder / RECORD_NAME).unlink(missing_ok=True)
     # Prefect's threads and SQLite's connections need no goodbye, and waiting for them takes seconds.
     os._exit(0)
@@ -96,6 +102,10 @@ def serve(listener: socket.socket, options: argparse.Namespace, facts: dict[str,
     if options.idle_s is not None:
         threading.Thread(target=server.end_when_idle, args=(options.idle_s,), daemon=True).start()
     server.run(sockets=[listener])
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit
 
 
 def _settings(host: str, port: int, kind: str) -> dict[str, str]:

@@ -53,7 +53,6 @@ class StartingServer:
         try:
             if self.process is not None:
                 _await_record(self.workspace, self.process)
-            await_answer(self.url, "/api/health")
         finally:
             os.close(self.mutex)
         return self.api
@@ -74,7 +73,7 @@ def begin_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> StartingSer
     begin_use(workspace)
     mutex: int = hold(folder / "starting.lock")  # type: ignore[assignment]
     try:
-        record = running_server(workspace)
+        record = _answering_server(workspace)
         if record is None:
             listener = socket.create_server(("127.0.0.1", 0))
             url, process = launch_server(workspace, listener, kind="run", idle_s=idle_s)
@@ -148,23 +147,16 @@ def use_server(workspace: Workspace, url: str) -> None:
         refresh_global_settings_context()
 
 
-def await_answer(url: str, path: str, patience_s: float = _ANSWER_S) -> None:
-    """Return when ``url`` answers ``path`` with 200."""
-    address = urlsplit(url)
-    deadline = time.monotonic() + patience_s
-    while True:
-        connection = http.client.HTTPConnection(address.netloc, timeout=5)
-        try:
-            connection.request("GET", path)
-            if connection.getresponse().status == http.client.OK:
-                return
-        except (OSError, http.client.HTTPException) as error:
-            if time.monotonic() > deadline:
-                message = f"nothing answers at {url} ({error}): `starloom down`, then try again"
-                raise ServiceError(message) from error
-        finally:
-            connection.close()
-        time.sleep(_POLL_S)
+def answers(url: str, path: str) -> bool:
+    """Tell whether a service at ``url`` answers ``path`` with 200."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def begin_use(workspace: Workspace) -> None:
@@ -207,6 +199,19 @@ def stop_services(workspace: Workspace) -> list[int]:
         end(pid, patience_s=30.0)
     server = stop_server(workspace)
     return commands if server is None else [*commands, server]
+
+
+def _answering_server(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the record of a server that answers; None when there is none, or it dies while it is asked."""
+    deadline = time.monotonic() + _ANSWER_S
+    while (record := running_server(workspace)) is not None:
+        if answers(record["url"], "/api/health"):
+            return record
+        if time.monotonic() > deadline:
+            where = f"the Prefect server of {workspace.root} (process {record['pid']}, {record['url']})"
+            raise ServiceError(f"{where} does not answer: end it with `starloom down`")
+        time.sleep(_POLL_S)
+    return None
 
 
 def _await_record(workspace: Workspace, process: subprocess.Popen[bytes]) -> None:

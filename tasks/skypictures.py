@@ -9,13 +9,16 @@ import os
 import threading
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy.spatial import cKDTree
 
 from galaxy.positions import chord, unit_vectors
+
+if TYPE_CHECKING:  # at run time GalSim is imported with the first picture
+    from galaxy.camera import SkyCamera
 
 MATCH_ARCSEC = 2.0
 JPEG_QUALITY = 90
@@ -61,7 +64,7 @@ class RenderedSky:
             self._camera  # noqa: B018 (fills the cached property)
 
     @cached_property
-    def _camera(self):  # type: ignore[no-untyped-def]  # naming SkyCamera would import GalSim with the command
+    def _camera(self) -> "SkyCamera":
         from galaxy.camera import SkyCamera
 
         return SkyCamera(self._count, self._seed)

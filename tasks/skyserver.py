@@ -139,7 +139,10 @@ class SkyServer(ThreadingHTTPServer):
         self.behaviour = behaviour or Behaviour()
         self.tally = Tally(self.behaviour)
         self.stopping = threading.Event()
-        super().__init__(("127.0.0.1", port), _Handler)
+        try:
+            super().__init__(("127.0.0.1", port), _Handler)
+        except OSError as error:
+            raise OSError(f"port {port} of 127.0.0.1 cannot be taken: {error.strerror}") from error
 
     @property
     def url(self) -> str:

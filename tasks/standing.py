@@ -16,7 +16,7 @@ from tasks.prefect_process import IN_USE_NAME
 from tasks.processes import Presence, end, guarded, held, hold, living, port_holder
 from tasks.services import (
     ServiceError,
-    await_answer,
+    answers,
     begin_use,
     launch_server,
     processes_folder,
@@ -201,8 +201,8 @@ def _await_worker(services: list[Service], name: str) -> None:
 
 def _await(services: list[Service], url: str, path: str) -> None:
     for _ in _until_ready(services, url):
-        with contextlib.suppress(ServiceError):
-            return await_answer(url, path, patience_s=_WATCH_S)
+        if answers(url, path):
+            return
 
 
 def _until_ready(services: list[Service], what: str) -> Iterator[None]:

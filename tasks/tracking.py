@@ -74,10 +74,8 @@ class TrackedRun:
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int | None = None) -> None:
         """Record numbers; what is None or NaN has not been measured and is left out."""
-        import mlflow
-
         measured = {name: float(value) for name, value in metrics.items() if value is not None}
-        mlflow.log_metrics(
+        _mlflow().log_metrics(
             {name: value for name, value in measured.items() if not np.isnan(value)},
             step=step,
             run_id=self.id,
@@ -156,14 +154,11 @@ class _SavedFolder:
 
 def prepare(workspace: Workspace) -> None:
     """Make the workspace's MLflow database if there is none, and mend its addresses if it was moved."""
-    _silence()
     workspace.root.mkdir(parents=True, exist_ok=True)
     with _lock(workspace):
         _mend_addresses(workspace)
-        import mlflow
-
-        mlflow.set_tracking_uri(workspace.mlflow_uri)
-        client = mlflow.MlflowClient()
+        _mlflow().set_tracking_uri(workspace.mlflow_uri)
+        client = _client(workspace)
         for name in EXPERIMENTS:
             if client.get_experiment_by_name(name) is None:
                 client.create_experiment(name, artifact_location=f"{workspace.mlartifacts.as_uri()}/{name}")
@@ -185,8 +180,7 @@ def open_run(
     The run is marked failed when the block raises.
     """
     prepare(workspace)
-    import mlflow
-
+    mlflow = _mlflow()
     mlflow.set_experiment(problem)
     with mlflow.start_run(run_id=run_id, run_name=None if run_id else run_name) as started:
         mlflow.log_params(dict(params))
@@ -274,25 +268,20 @@ def _model_of_run(workspace: Workspace, run_id: str, registered_name: str | None
 
 
 def _version_of_alias(workspace: Workspace, name: str, alias: str) -> int:
-    from mlflow.exceptions import MlflowException
-
     try:
         return int(_client(workspace).get_model_version_by_alias(name, alias).version)
-    except MlflowException as error:
+    except _mlflow().MlflowException as error:
         raise UnknownModelError(f"there is no model {name}@{alias}; {_what_exists(workspace)}") from error
 
 
 def _model_ref(workspace: Workspace, name: str, version: int) -> ModelRef:
-    from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
-
     client = _client(workspace)
     try:
         run_id = client.get_model_version(name, str(version)).run_id
-    except MlflowException as error:
+    except _mlflow().MlflowException as error:
         raise UnknownModelError(f"there is no model {name}, version {version}; {_what_exists(workspace)}") from error
     address = client.get_model_version_download_uri(name, str(version))
-    folder = Path(download_artifacts(artifact_uri=address), "data")
+    folder = Path(_mlflow().artifacts.download_artifacts(artifact_uri=address), "data")
     if not (folder / "model.json").is_file():
         raise UnknownModelError(f"model {name}, version {version} holds no model.json in {folder}")
     return ModelRef(f"models:/{name}/{version}", name, version, run_id, folder)
@@ -325,28 +314,30 @@ def _keras_flavor() -> Any:
 
 
 def _signature(example: np.ndarray, classes: int | None) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import Schema, TensorSpec
-
-    images = TensorSpec(example.dtype, (-1, *example.shape[1:]), name="images")
-    scores = TensorSpec(np.dtype(np.float32), (-1, classes or -1), name="probabilities")
-    return ModelSignature(inputs=Schema([images]), outputs=Schema([scores]))
+    models, schema = _mlflow().models, _mlflow().types.schema
+    images = schema.TensorSpec(example.dtype, (-1, *example.shape[1:]), name="images")
+    scores = schema.TensorSpec(np.dtype(np.float32), (-1, classes or -1), name="probabilities")
+    return models.ModelSignature(inputs=schema.Schema([images]), outputs=schema.Schema([scores]))
 
 
 def _log_dataset(dataset: "Dataset") -> None:
-    import mlflow
-    from mlflow.data.code_dataset_source import CodeDatasetSource
-    from mlflow.data.meta_dataset import MetaDataset
-
-    source = CodeDatasetSource(tags={"dataset": f"{dataset.name}@{dataset.version}", "digest": dataset.digest})
-    recorded = MetaDataset(source, name=dataset.name, digest=dataset.digest[:_DIGEST_LENGTH])
-    mlflow.log_input(recorded, context=f"version {dataset.version}")
+    data = _mlflow().data
+    source = data.code_dataset_source.CodeDatasetSource(
+        tags={"dataset": f"{dataset.name}@{dataset.version}", "digest": dataset.digest}
+    )
+    recorded = data.meta_dataset.MetaDataset(source, name=dataset.name, digest=dataset.digest[:_DIGEST_LENGTH])
+    _mlflow().log_input(recorded, context=f"version {dataset.version}")
 
 
 def _client(workspace: Workspace) -> "MlflowClient":
+    return _mlflow().MlflowClient(tracking_uri=workspace.mlflow_uri)
+
+
+def _mlflow() -> Any:
+    _silence()
     import mlflow
 
-    return mlflow.MlflowClient(tracking_uri=workspace.mlflow_uri)
+    return mlflow
 
 
 def _lock(workspace: Workspace) -> FileLock:

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tasks.workspace import ENVIRONMENT_NAME, Workspace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["DO_NOT_TRACK"] = "true"
+settings.register_profile("starloom", deadline=None)  # a busy machine is no failure
+settings.load_profile("starloom")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 POOL_BYTES = 96 * 2**20
 PREFETCHED = 4
+_ALIGNMENT = 64
 
 
 @dataclass(frozen=True)
@@ -103,19 +104,21 @@ def generate_batches(
     """Yield the batches of one pass; see `image_batches`."""
     pools = plan_pools(reading, (pixels.shards or pixels.chunks)[0], _row_bytes(pixels), pool_bytes)
     sizes = iter(reading.batch_sizes())
-    size = next(sizes)
-    images: list[NDArray] = []
-    labels: list[NDArray[np.int32]] = []
-    for pool, held in zip(pools, _read_ahead(pixels, pools), strict=True):
+    images = _aligned((next(sizes), *pixels.shape[1:]), pixels.dtype)
+    labels = np.empty(len(images), np.int32)
+    filled = 0
+    for pool, blocks in zip(pools, _read_ahead(pixels, pools), strict=True):
         start = 0
         while start < len(pool.order):
-            take = pool.order[start : start + size - sum(map(len, labels))]
-            images.append(held[take])
-            labels.append(reading.labels[pool.positions[take]])
-            start += len(take)
-            if sum(map(len, labels)) == size:
-                yield _joined(images), _joined(labels)
-                images, labels, size = [], [], next(sizes, 0)
+            # The order within a batch is free: ascending rows are copied shard by shard.
+            take = np.sort(pool.order[start : start + len(images) - filled])
+            pool.copy(blocks, take, images[filled : filled + len(take)])
+            labels[filled : filled + len(take)] = reading.labels[pool.positions[take]]
+            start, filled = start + len(take), filled + len(take)
+            if filled == len(images):
+                yield images, labels
+                images = _aligned((next(sizes, 0), *pixels.shape[1:]), pixels.dtype)
+                labels, filled = np.empty(len(images), np.int32), 0
 
 
 @dataclass(frozen=True)
@@ -142,6 +145,16 @@ class Pool:
         """Return the rows of each shard."""
         return np.split(self.rows, np.flatnonzero(np.diff(self.rows // self.shard_rows)) + 1)
 
+    def copy(self, blocks: list[NDArray], take: NDArray[np.int64], out: NDArray) -> None:
+        """Copy the images at the ascending positions `take` of this pool out of its shards' blocks."""
+        first = 0
+        ends = np.cumsum([len(rows) for rows in self.shards()])
+        for rows, block, last in zip(self.shards(), blocks, np.searchsorted(take, ends), strict=True):
+            inside = self.rows[take[first:last]] - rows[0]
+            # mode="raise" would copy twice, by a buffer.
+            np.take(block, inside, axis=0, out=out[first:last], mode="clip")
+            first = last
+
 
 def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: int) -> list[Pool]:
     """Deal the shards of a reading into pools of nearly as many shards each.
@@ -165,8 +178,8 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
     return pools
 
 
-def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[NDArray]:
-    """Yield the images of each pool; the next pool is read meanwhile."""
+def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[list[NDArray]]:
+    """Yield the blocks of each pool; the next pool is read meanwhile."""
     with ThreadPoolExecutor(1, thread_name_prefix="shards") as reader:
         coming = reader.submit(_read_pool, pixels, pools[0])
         for following in pools[1:]:
@@ -176,19 +189,17 @@ def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[NDArray]:
         yield coming.result()
 
 
-def _read_pool(pixels: zarr.Array, pool: Pool) -> NDArray:
-    """Return the images of a pool, ascending by row."""
-    images = np.empty((len(pool.rows), *pixels.shape[1:]), pixels.dtype)
-    filled = 0
-    for rows in pool.shards():
-        block = np.asarray(pixels[int(rows[0]) : int(rows[-1]) + 1])
-        np.take(block, rows - rows[0], axis=0, out=images[filled : filled + len(rows)])
-        filled += len(rows)
-    return images
+def _read_pool(pixels: zarr.Array, pool: Pool) -> list[NDArray]:
+    """Return a block of images for each shard of a pool, from the first to the last row that is used."""
+    return [np.asarray(pixels[int(rows[0]) : int(rows[-1]) + 1]) for rows in pool.shards()]
 
 
-def _joined(pieces: list[NDArray]) -> NDArray:
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
+    """Return an uninitialised array that TensorFlow can take over without a copy."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _row_bytes(pixels: zarr.Array) -> int:

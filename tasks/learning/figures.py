@@ -7,6 +7,7 @@ marker or dash, so that a grey print can be read.
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 
 import matplotlib as mpl
 import numpy as np
@@ -21,6 +22,15 @@ from tasks.learning.measures import Interval, ReliabilityBin
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8F96"
 INK = "#22262b"
 PIXELS_PER_INCH = 160
+
+_CURVES = (
+    (BLUE, "-", "o"),
+    (ORANGE, "--", "s"),
+    (GREEN, ":", "D"),
+    (VERMILION, "-.", "^"),
+    (PURPLE, "-", "v"),
+)
+"""Colour, dash and marker of the first, second, ... curve of a figure."""
 
 _STYLE = {
     "font.family": "DejaVu Sans",
@@ -70,7 +80,7 @@ def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
     with _figure(5.4, 4.6) as (figure, finish):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
-        for (name, bins), color, marker in zip(curves.items(), (BLUE, ORANGE, GREEN), "osD", strict=False):
+        for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
             confidence = [part.confidence for part in bins]
             _interval_points(axes, confidence, [part.accuracy for part in bins], color, marker, name)
         start = min((part.confidence for bins in curves.values() for part in bins), default=0.0)
@@ -85,9 +95,7 @@ def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
     with _figure(5.4, 3.8) as (figure, finish):
         axes = figure.subplots()
         lowest = 1.0
-        for (name, (share, accuracy)), color, dash in zip(
-            curves.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False
-        ):
+        for (name, (share, accuracy)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
             settled = share >= min(0.02, share[-1])  # the first few rows are noise and stretch the axis
             axes.plot(share[settled], accuracy[settled], color=color, linestyle=dash, label=name)
             lowest = min(lowest, float(accuracy[settled].min()))
@@ -141,9 +149,7 @@ def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
     with _figure(4.6, 4.4) as (figure, finish):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
-        for (name, (false, true)), color, dash in zip(
-            curves.items(), (BLUE, ORANGE, GREEN), ("-", "--", ":"), strict=False
-        ):
+        for (name, (false, true)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
             axes.plot(false, true, color=color, linestyle=dash, label=name)
         axes.set(xlim=(-0.01, 1), ylim=(0, 1.01), xlabel="false-positive rate", ylabel="true-positive rate")
         axes.legend(loc="lower right")

@@ -29,8 +29,8 @@ logger = logging.getLogger(__name__)
 _NOT_DECAYED = ["bias", "gamma", "beta"]
 
 
-class NotFiniteLossError(RuntimeError):
-    """A loss became NaN or infinite."""
+class NotFiniteError(RuntimeError):
+    """A loss or a weight became NaN or infinite."""
 
 
 class Recipe(Protocol):
@@ -164,8 +164,8 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
 
     Raises
     ------
-    NotFiniteLossError
-        A loss became NaN or infinite.
+    NotFiniteError
+        A loss or a weight became NaN or infinite.
     """
     keras.utils.set_random_seed(plan.seed)
     with plan.device.strategy().scope():
@@ -213,8 +213,8 @@ def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
 
 
 def _run_epoch(plan: Fit, network: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
-    """Fit one epoch, measure the validation part, and refuse losses that are not finite."""
-    rate = float(network.optimizer.learning_rate)
+    """Fit one epoch, measure the validation part, and refuse what is not finite."""
+    rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
     started = time.monotonic()
     logs = network.fit(_train_batches(plan, epoch), shuffle=False, verbose=0, callbacks=[counter]).history
     seconds = time.monotonic() - started
@@ -228,13 +228,19 @@ def _run_epoch(plan: Fit, network: keras.Model, epoch: int, counter: keras.callb
         learning_rate=rate,
         seconds=seconds,
     )
-    for what in ("train_loss", "validation_loss"):
-        if not math.isfinite(getattr(record, what)):
-            raise NotFiniteLossError(
-                f"{what} is {getattr(record, what)} in epoch {epoch} (learning rate {rate:g}, optimizer "
-                f"{plan.optimizer}): choose another optimizer, preset or seed, or look at the dataset's images"
-            )
+    _require_finite(plan, network, record)
     return record
+
+
+def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> None:
+    """Refuse NaN and infinity; TensorFlow's ReLU turns NaN into 0, so losses alone do not show them."""
+    broken = [name for name in ("train_loss", "validation_loss") if not math.isfinite(getattr(record, name))]
+    broken += [weight.path for weight in network.weights if not np.isfinite(keras.ops.convert_to_numpy(weight)).all()][:1]
+    if broken:
+        raise NotFiniteError(
+            f"{', '.join(broken)} not finite in epoch {record.epoch} (learning rate {record.learning_rate:g}, "
+            f"optimizer {plan.optimizer}): choose another optimizer, preset or seed, or look at the dataset's images"
+        )
 
 
 def _train_batches(plan: Fit, epoch: int) -> tf.data.Dataset:
@@ -269,7 +275,7 @@ def _take_in(plan: Fit, network: keras.Model, state: FitState, record: EpochReco
     if plan.recipe.schedule == "plateau" and state.plateau >= plan.recipe.plateau_after:
         network.optimizer.learning_rate = record.learning_rate * plan.recipe.plateau_factor
         state.plateau = 0
-    state.variables = [np.asarray(variable) for variable in _variables(network)]
+    state.variables = [keras.ops.convert_to_numpy(variable) for variable in _variables(network)]
 
 
 def _variables(network: keras.Model) -> list[keras.Variable]:

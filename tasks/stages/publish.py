@@ -297,6 +297,7 @@ def _summary(plan: BuildPlan, ledger: pa.Table, labels: dict[str, pa.Table], spl
         "stored": stored,
         "rejected": rejected,
         "split": parts,
+        "scheme": plan.scheme,
         "classes": classes,
         "pixels": "simulated" if plan.source == "simulated" else "real",
     }

@@ -103,7 +103,9 @@ def finish(process: subprocess.Popen[str], workspace: Path) -> dict[str, Any]:
 
 def flow_words(flow: str, **parameters: Any) -> list[str]:
     """Return the words of `starloom run FLOW -p NAME=VALUE ...`."""
-    pairs = [f"{name}={value}" for name, value in parameters.items()]
+    pairs = [
+        f"{name}={value if isinstance(value, str | Path) else json.dumps(value)}" for name, value in parameters.items()
+    ]
     return ["run", flow, *(word for pair in pairs for word in ("-p", pair))]
 
 
@@ -111,7 +113,8 @@ class PeakMemory:
     """Watches a process and its descendants; ``peak_mb`` is the largest sum seen of their proportional memory.
 
     Pages that processes share count once. Pages of files that are mapped are left out: the system takes
-    those back when it needs them, so they grow with the files and not with what a program asks for.
+    those back when it needs them, so they grow with the files and not with what a program asks for. Processes of
+    another session are left out too: the workspace's server serves any command.
     """
 
     def __init__(self, pid: int) -> None:
@@ -136,6 +139,8 @@ class PeakMemory:
 
 def _anonymous_mb(pid: int) -> float:
     try:
+        if os.getsid(pid) != os.getsid(0):
+            return 0.0
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
     except OSError:  # it ended
         return 0.0

@@ -1,5 +1,6 @@
 """The command as a user has it: streams, exit codes, and nothing left running."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -25,9 +26,23 @@ MORE_FLOWS = Path(__file__).with_name("more_flows")
 STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.command import main; main()"
 PATIENCE_S = 90
 
+Start = Callable[..., subprocess.Popen[str]]
 
-def start(*words: str) -> subprocess.Popen[str]:
-    """Start the command, with the flow `pause` among its flows."""
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Give a function that starts the command, with the flow `pause` among its flows, and kill what it leaves."""
+    with contextlib.ExitStack() as stack:
+
+        def start_command(*words: str) -> subprocess.Popen[str]:
+            command = stack.enter_context(launch(*words))
+            stack.callback(command.kill)
+            return command
+
+        yield start_command
+
+
+def launch(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", STARLOOM, *words],
         stdout=subprocess.PIPE,
@@ -115,7 +130,7 @@ def test_the_help_of_a_flow_names_its_parameters(with_pause: None, capfd: pytest
     assert "Any words" in text
 
 
-def test_a_killed_run_leaves_no_child_and_is_marked_crashed_by_the_next(served: Workspace) -> None:
+def test_a_killed_run_leaves_no_child_and_is_marked_crashed_by_the_next(served: Workspace, start: Start) -> None:
     killed = start("run", "pause", "-p", "seconds=600")
     child = wait_for_child(killed)
     killed.kill()
@@ -130,7 +145,7 @@ def test_a_killed_run_leaves_no_child_and_is_marked_crashed_by_the_next(served: 
     assert states == ["Crashed"]
 
 
-def test_a_failed_run_says_why_in_its_last_line(served: Workspace) -> None:
+def test_a_failed_run_says_why_in_its_last_line(served: Workspace, start: Start) -> None:
     code, output, errors = finish(start("run", "pause", "-p", "failure=no sky tonight"))
     assert (code, output) == (1, "")
     assert errors[-1] == "error: no sky tonight"
@@ -138,7 +153,7 @@ def test_a_failed_run_says_why_in_its_last_line(served: Workspace) -> None:
     assert "no sky tonight" in (served.prefect / "last-failure.txt").read_text()
 
 
-def test_a_run_that_is_told_to_end_ends_its_children(served: Workspace) -> None:
+def test_a_run_that_is_told_to_end_ends_its_children(served: Workspace, start: Start) -> None:
     command = start("run", "pause", "-p", "seconds=600")
     child = wait_for_child(command)
     command.send_signal(signal.SIGINT)
@@ -207,7 +222,7 @@ def clean_environment(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
-    project: Path, workspace: Workspace, clean_environment: None, monkeypatch: pytest.MonkeyPatch
+    project: Path, workspace: Workspace, clean_environment: None, monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     monkeypatch.chdir(project)
     command = start("up")
@@ -222,4 +237,5 @@ def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
     assert stop_services(workspace)[0] == command.pid
     assert finish(command)[0] == 130
     assert all(gone(child) for child in children)
+    assert not (workspace.prefect / "server.json").exists()
     assert stop_services(workspace) == []

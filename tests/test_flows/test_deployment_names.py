@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from flows.deployment_names import complete_name
-from flows.listing import flow_names
+from flows.listing import flow_names, load_flow
 
 PROJECT = Path(__file__).parents[2]
 
@@ -38,3 +38,9 @@ def test_every_flow_has_one_deployment_of_its_name() -> None:
         assert deployment["entrypoint"] == f"flows.{stem}:{stem}"
         assert importlib.util.find_spec(f"flows.{stem}") is not None
         assert deployment["work_pool"] == {"name": "local"}
+
+
+@pytest.mark.parametrize("name", flow_names())
+def test_the_form_of_every_flow_describes_its_parameters(name: str) -> None:
+    for parameter, schema in load_flow(name).parameters.properties.items():
+        assert schema.get("description"), f"{name} {parameter}"

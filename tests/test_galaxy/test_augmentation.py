@@ -20,7 +20,7 @@ def images(count: int = 16) -> np.ndarray:
 def disc(count: int) -> np.ndarray:
     """A smooth round spot at the centre, the same from every side."""
     y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
-    spot = 200 * np.exp(-(x**2 + y**2) / 32)
+    spot = 200 * np.exp(-(x**2 + y**2) / 18)
     return np.repeat(np.repeat(spot[None, ..., None], 3, axis=-1), count, axis=0).astype(np.float32)
 
 
@@ -42,7 +42,7 @@ def test_mirrored_views_are_the_image_or_its_mirror_image_half_and_half() -> Non
 
 def test_a_round_galaxy_looks_the_same_from_every_side() -> None:
     views = random_view(disc(32), seed(2), Augmentation(rotation_deg=180, mirror=True), SIZE).numpy()
-    np.testing.assert_allclose(views, disc(32), atol=3.0)  # 1.5 % of the peak: bilinear interpolation
+    np.testing.assert_allclose(views, disc(32), atol=5)  # 2.5 % of the peak: bilinear interpolation
 
 
 def test_shifts_stay_within_their_bound_and_use_it() -> None:

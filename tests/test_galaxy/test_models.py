@@ -1,5 +1,7 @@
 """Networks: the deck's sizes, the symmetries of the saved model, and what preprocessing holds."""
 
+from itertools import pairwise
+
 import keras
 import numpy as np
 import pytest
@@ -29,7 +31,7 @@ def test_the_deck_network_is_the_deck_s() -> None:
     assert kinds == ["InputLayer", "Rescaling", *["Conv2D", "MaxPooling2D"] * 5, "Flatten", "Dense", "Dense"]
     assert [layer.units for layer in network.layers[-2:]] == [256, 2]
     channels = (3, *DECK.filters)
-    convolutions = sum((9 * fed + 1) * kept for fed, kept in zip(channels, channels[1:], strict=False))
+    convolutions = sum((9 * fed + 1) * kept for fed, kept in pairwise(channels))
     dense = (4 * 4 * DECK.filters[-1] + 1) * 256 + (256 + 1) * 2
     assert network.count_params() == convolutions + dense
 

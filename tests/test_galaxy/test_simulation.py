@@ -149,9 +149,7 @@ def test_classes_are_balanced_enough_to_learn(labels: dict[str, np.ndarray]):
     assert rare < 0.25
 
 
-def test_votes_agree_with_the_truth_in_three_quarters_to_nine_tenths(
-    sky: SyntheticSky, labels: dict[str, np.ndarray]
-):
+def test_votes_agree_with_the_truth_in_three_quarters_to_nine_tenths(sky: SyntheticSky, labels: dict[str, np.ndarray]):
     labelled = labels["deck-11"] != ""
     agree = labels["deck-11"] == np.array(sky.truth["truth"].to_pylist())
     assert 0.75 <= agree[labelled].mean() <= 0.90

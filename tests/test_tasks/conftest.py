@@ -1,9 +1,14 @@
 """One workspace with an MLflow database for all tests of this folder: making the database takes seconds."""
 
 import pytest
+from hypothesis import settings
 
 from tasks.tracking import prepare
 from tasks.workspace import Workspace
+
+# A deadline an example would fail on a busy machine, and says nothing about the code.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

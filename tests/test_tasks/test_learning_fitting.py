@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device, DeviceError, choose_device
-from tasks.learning.fitting import Fit, Learner, NotFiniteLossError, fit
+from tasks.learning.fitting import Fit, Learner, NotFiniteError, fit
 from tasks.learning.parts import Part
 from tasks.store import pixels
 
@@ -137,16 +138,22 @@ def test_the_cosine_rises_then_falls_to_nearly_nothing(bright_or_dark: zarr.Arra
     recipe = Recipe(schedule="cosine", epochs=10, batch_size=48)
     rates = [record.learning_rate for record in fit(plan(bright_or_dark, tmp_path, recipe)).history]
     assert rates[0] < rates[1]
-    assert all(one > two for one, two in zip(rates[1:], rates[2:], strict=False))
+    assert all(one > two for one, two in pairwise(rates[1:]))
     assert rates[-1] < 0.1 * max(rates)
 
 
-def test_a_loss_that_is_not_finite_is_an_error(tmp_path: Path) -> None:
+def test_pixels_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     images = np.ones((TRAIN + VALIDATION, 4, 4, 1), np.float32)
     images[7, 2, 2] = np.nan
-    with pytest.raises(NotFiniteLossError, match=r"train_loss is nan in epoch 1 \(learning rate 0.01, optimizer adam\)"):
+    with pytest.raises(NotFiniteError, match=r"not finite in epoch 1 \(learning rate 0.01, optimizer adam\)"):
         fit(plan(stored(tmp_path, images), tmp_path / "state", Recipe()))
     assert load_state(tmp_path / "state").epoch == 0
+
+
+def test_a_loss_that_is_not_finite_is_an_error(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate={"sgd": 1e30})
+    with pytest.raises(NotFiniteError, match="train_loss, validation_loss"):
+        fit(plan(bright_or_dark, tmp_path, recipe, optimizer="sgd"))
 
 
 @pytest.mark.parametrize(
@@ -185,6 +192,7 @@ def test_a_gpu_that_is_not_there_is_an_error() -> None:
 
 MIRRORED = """
 import sys
+from itertools import pairwise
 import tensorflow as tf
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
@@ -205,10 +213,11 @@ def fit_mirrored(folder: Path) -> None:
     array = stored(folder, (rng.normal(size=(TRAIN + VALIDATION, 4, 4, 1)) + signs).astype(np.float32))
     device = Device("cpu", ("/cpu:0", "/cpu:1"), "float32")
     assert device.strategy().num_replicas_in_sync == 2
-    for epochs in (2, 8):
+    for epochs in (1, 3):
         fitted = fit(plan(array, folder / "state", Recipe(), device=device, epochs=epochs))
-    assert [record.epoch for record in fitted.history] == list(range(1, 9))
-    assert fitted.history[-1].validation_accuracy > 0.8
+    losses = [record.train_loss for record in fitted.history]
+    assert len(losses) == 3
+    assert losses[2] < losses[0]
 
 
 def test_several_devices_share_a_fit(tmp_path: Path) -> None:

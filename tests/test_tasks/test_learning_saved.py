@@ -56,7 +56,7 @@ np.save(folder / "out.npy", model.predict_on_batch(np.load(folder / "in.npy")))
 def test_another_process_gets_the_same_answers(folder: Path, model: keras.Model) -> None:
     images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     np.save(folder / "in.npy", images)
-    subprocess.run([sys.executable, "-c", READ, folder], check=True)
+    subprocess.run([sys.executable, "-c", READ, folder], check=True, cwd=Path(__file__).parents[2])
     np.testing.assert_allclose(np.load(folder / "out.npy"), model.predict_on_batch(images), atol=1e-6)
 
 

@@ -1,11 +1,12 @@
 """Locks that tell life from death, and the sure end of child processes."""
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -17,15 +18,17 @@ from tasks.processes import Presence, end, guarded, held, hold, holder, is_held,
 WITH_CHILDREN = """
 import subprocess, sys, time
 from tasks.processes import guarded
-lost = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True).pid)"
+lost = "import subprocess as s; print(s.Popen(['sleep', '600'], stdout=s.DEVNULL, start_new_session=True).pid)"
 with guarded():
     near = subprocess.Popen(["sleep", "600"]).pid
-    far = int(subprocess.run([sys.executable, "-c", lost], capture_output=True, check=True).stdout)
+    far = int(subprocess.run([sys.executable, "-c", lost], stdout=subprocess.PIPE, check=True).stdout)
     print(near, far, flush=True)
     time.sleep(float(sys.argv[1]))
 """
 HOLDING = "import sys, time; from pathlib import Path; from tasks.processes import hold; "
 HOLDING += "hold(Path(sys.argv[1])); print('held', flush=True); time.sleep(600)"
+
+STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
 
 
 def alive(pid: int) -> bool:
@@ -42,15 +45,28 @@ def gone_soon(pids: list[int], patience_s: float = 10.0) -> bool:
     return not any(alive(pid) for pid in pids)
 
 
+@contextmanager
+def running(*words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a Python program that is surely ended, also when the test fails."""
+    with subprocess.Popen([sys.executable, "-c", *words], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline()
+
+
 def test_a_lock_tells_its_holder_until_that_is_killed(tmp_path: Path) -> None:
     path = tmp_path / "folder" / "a.lock"
     assert holder(path) is None
-    with subprocess.Popen([sys.executable, "-c", HOLDING, str(path)], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"held\n"
+    with running(HOLDING, str(path)) as process:
+        assert read_line(process) == "held\n"
         assert holder(path) == process.pid
         assert hold(path, wait=False) is None
-        process.kill()
     assert not is_held(path)
     with held(path):
         assert holder(path) == os.getpid()
@@ -80,25 +96,21 @@ def test_the_living_are_those_whose_entry_is_locked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("seconds", "killed"), [("600", True), ("0", False)])
 def test_no_child_outlives_the_guarded_block_or_its_process(seconds: str, killed: bool) -> None:
-    words = [sys.executable, "-c", WITH_CHILDREN, seconds]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        children = [int(pid) for pid in process.stdout.readline().split()]
+    with running(WITH_CHILDREN, seconds) as process:
+        children = [int(pid) for pid in read_line(process).split()]
         assert len(children) == 2
         if killed:
             assert all(alive(pid) for pid in children)
-            process.kill()
+        else:
+            assert process.wait(30) == 0
     assert gone_soon(children)
 
 
 def test_what_ignores_the_request_to_end_is_killed() -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)"
-    with subprocess.Popen([sys.executable, "-c", stubborn], stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with running(STUBBORN) as process:
+        read_line(process)
         end(process.pid, patience_s=0.2)
-    assert process.returncode in (-signal.SIGKILL, 0)  # 0: the end was already waited for by `end`
-    assert not alive(process.pid)
+        assert not alive(process.pid)
 
 
 def test_processes_started_outside_the_block_are_left_alone() -> None:

@@ -3,14 +3,14 @@
 import json
 import shutil
 import sqlite3
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from filelock import FileLock
 
 from tasks.tracking import UnknownModelError, open_run, prepare, resolve_model
 from tasks.workspace import Workspace
@@ -183,12 +183,14 @@ def test_no_address_of_the_old_place_stays_after_a_move(registered, workspace, t
     assert workspace.mlartifacts.as_uri() not in dump
 
 
-def test_two_processes_make_one_database(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from tasks.tracking import prepare; "
-        "from tasks.workspace import Workspace; prepare(Workspace(Path(sys.argv[1])))"
-    )
-    both = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)]) for _ in range(2)]
-    assert [process.wait(timeout=120) for process in both] == [0, 0]
-    experiments = client(Workspace(tmp_path)).search_experiments()
+def test_the_database_is_made_by_one_process_at_a_time(tmp_path):
+    waiting = Workspace(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with FileLock(tmp_path / "mlflow.lock"):
+            made = pool.submit(prepare, waiting)
+            with pytest.raises(TimeoutError):
+                made.result(timeout=0.5)
+            assert not (tmp_path / "mlflow.db").exists()
+        made.result(timeout=120)
+    experiments = client(waiting).search_experiments()
     assert sorted(experiment.name for experiment in experiments) == ["Default", "galaxy", "realbogus"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from prefect import flow, task
 from pydantic import Field
 
-from flows.parameters import described
+from flows.described import told
 
 
 @task
@@ -17,10 +17,9 @@ def count_up(number: int) -> int:
     return number + 1
 
 
-@described
 @flow(name="pause")
 def pause(
-    text: Annotated[str, Field(description="Any words")] = "",
+    text: Annotated[str, told("Any words")] = "",
     number: Annotated[int, Field(ge=0)] = 0,
     seconds: float = 0.0,
     failure: str | None = None,

@@ -1,0 +1,54 @@
+"""The parameters that several flows take: type and description, written once."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+
+def told(description: str, **limits: Any) -> Any:
+    """Return a parameter's ``description`` and ``limits``, as its annotation carries them.
+
+    Prefect's form takes a description from an annotation only where it is an extra of the schema.
+    """
+    return Field(description=description, json_schema_extra={"description": description}, **limits)
+
+
+NewDataset = Annotated[str, told("Name of the dataset; an existing one grows")]
+Dataset = Annotated[str, told("Dataset: NAME, or NAME@3 for its third version")]
+Catalog = Annotated[
+    str | None,
+    told("Table of galaxies: an ingested name, a file, an address; empty: the simulated sky's"),
+]
+Metadata = Annotated[str | None, told("Table with redshifts and radii, joined to the catalogue, where it lacks them")]
+Source = Annotated[Literal["sdss", "legacy", "archive", "simulated"], told("Where images come from")]
+Images = Annotated[str | None, told("Folder or zip of images, for source=archive")]
+Mapping = Annotated[str | None, told("Table of object and asset ids, for an archive named by asset id")]
+BuildScheme = Annotated[str, told("Class scheme: a shipped name, a file, or 'none' for pixels without labels")]
+Scheme = Annotated[str | None, told("Class scheme; empty: the dataset's first")]
+SizePx = Annotated[int, told("Side of a stored sample, pixels")]
+RequestPx = Annotated[int, told("Side of the image asked of a service, pixels")]
+CropFraction = Annotated[float, told("Share of the image kept, about its centre")]
+FieldRule = Annotated[
+    Literal["petrosian", "redshift", "fixed"],
+    told("Frame: 8.48 Petrosian R90, a fixed size in kpc, or a fixed scale"),
+]
+Scale = Annotated[float | None, told("Scale for field=fixed, arcsec per pixel")]
+Limit = Annotated[
+    int | None,
+    told("Take so many objects, by a hash of id and seed; empty: 600 of the simulated sky, else all"),
+]
+ServiceUrl = Annotated[str | None, told("Address of another cutout service")]
+Release = Annotated[str | None, told("Release or layer; empty: dr17 for sdss, ls-dr10 for legacy")]
+MaxRate = Annotated[float | None, told("Requests a second, shared by all workers and flows; no limit on loopback")]
+MaxConnections = Annotated[int, told("Connections at once, shared by all workers")]
+MinStored = Annotated[float, told("Stop if a smaller share of the objects is left")]
+AllowMixed = Annotated[bool, told("Let another source, release or field in")]
+RetryRejected = Annotated[bool, told("Ask again for what was rejected for good")]
+Network = Annotated[Literal["cnn"], told("Kind of network")]
+Optimizer = Annotated[Literal["sgd", "adam"], told("Optimiser")]
+Preset = Annotated[Literal["deck", "tuned"], told("deck: the slides' recipe; tuned: ours, which is better")]
+Epochs = Annotated[int | None, told("Exactly so many epochs; empty: the preset's rule")]
+BatchSize = Annotated[int | None, told("Images a step; empty: the preset's")]
+Device = Annotated[Literal["auto", "cpu", "gpu"], told("auto: every GPU there is, else the processor")]
+Grey = Annotated[bool, told("Replace colour by luminance, inside the model")]
+Seed = Annotated[int, told("Seed of everything random")]

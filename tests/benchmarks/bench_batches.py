@@ -1,0 +1,166 @@
+"""Batches from Zarr shards against TFRecord and against rows one by one, and what share of a step is waiting.
+
+All three readers give shuffled batches of the same 128-px images from the page cache. The TFRecord reader is built
+as its guide advises: several gzip files, parallel interleaved reads, records batched before they are parsed.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+
+from tasks.store import pixels
+
+IMAGES = 4096
+ONE_BY_ONE = 256
+BATCH = 64
+REPEATS = 3
+TRAINED_STEPS = 40
+_RECORD_FILES = 8
+
+
+def run() -> dict[str, Any]:
+    """Measure the readers side by side, and the waiting of a training."""
+    with tempfile.TemporaryDirectory() as folder:
+        images = galaxy_like(IMAGES)
+        array = stored(Path(folder) / "pixels.zarr", images)
+        records = written_records(Path(folder) / "records", images)
+        rates: dict[str, list[float]] = {"shards": [], "records": [], "one_by_one": []}
+        for _ in range(REPEATS):
+            rates["shards"].append(rate(lambda: shards(array)))
+            rates["records"].append(rate(lambda: record_batches(records)))
+            rates["one_by_one"].append(rate(lambda: one_by_one(array)))
+        best = {name: max(values) for name, values in rates.items()}
+        return {
+            "shards_images_per_s": best["shards"],
+            "records_images_per_s": best["records"],
+            "one_by_one_images_per_s": best["one_by_one"],
+            "times_records": best["shards"] / best["records"],
+            "times_one_by_one": best["shards"] / best["one_by_one"],
+            "input_share": input_share(array),
+        }
+
+
+def galaxy_like(count: int) -> np.ndarray:
+    """Return (count, 128, 128, 3) uint8: a spot on noise, which compresses about as a real cutout does."""
+    rng = np.random.default_rng(0)
+    y, x = np.indices((128, 128)) - 63.5
+    images = np.empty((count, 128, 128, 3), np.uint8)
+    for image in images:
+        spot = 180 * np.exp(-(x**2 + (y * rng.uniform(1, 3)) ** 2) / rng.uniform(50, 600))
+        image[:] = np.clip(spot[..., None] + rng.gamma(2.0, 3.0, (128, 128, 3)), 0, 255)
+    return images
+
+
+def stored(folder: Path, images: np.ndarray) -> zarr.Array:
+    """Write the images as a dataset's store holds them."""
+    array = pixels.create(folder, images.shape[1:], "uint8")
+    pixels.grow(array, len(images))
+    for first in range(0, len(images), pixels.SHARD_ROWS):
+        pixels.write_shard(array, first, images[first : first + pixels.SHARD_ROWS])
+    return pixels.open_array(folder)
+
+
+def written_records(folder: Path, images: np.ndarray) -> list[str]:
+    """Write the images as gzip TFRecord files and return their paths."""
+    import tensorflow as tf
+
+    folder.mkdir()
+    paths = [str(folder / f"{at}.tfrecord.gz") for at in range(_RECORD_FILES)]
+    for at, path in enumerate(paths):
+        with tf.io.TFRecordWriter(path, tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+            for row in range(at, len(images), _RECORD_FILES):
+                features = {
+                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[images[row].tobytes()])),
+                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[row])),
+                }
+                writer.write(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+    return paths
+
+
+def rate(reader: Callable[[], Iterable[int]]) -> float:
+    """Return images a second of one pass."""
+    started = time.perf_counter()
+    return sum(reader()) / (time.perf_counter() - started)
+
+
+def shards(array: zarr.Array) -> Iterable[int]:
+    """Yield the size of each batch that `image_batches` gives."""
+    from tasks.learning.batches import image_batches
+
+    rows = np.arange(array.shape[0])
+    for _, labels in image_batches(array, rows, rows, BATCH, seed=0):
+        yield len(labels)
+
+
+def record_batches(paths: list[str]) -> Iterable[int]:
+    """Yield the size of each batch of a gzip TFRecord reader."""
+    import tensorflow as tf
+
+    features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
+
+    def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        parsed = tf.io.parse_example(records, features)
+        return tf.reshape(tf.io.decode_raw(parsed["image"], tf.uint8), (-1, 128, 128, 3)), parsed["label"]
+
+    files = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=0)
+    records = files.interleave(
+        lambda path: tf.data.TFRecordDataset(path, compression_type="GZIP"),
+        cycle_length=4,
+        num_parallel_calls=tf.data.AUTOTUNE,
+        deterministic=False,
+    )
+    # Records are shuffled before they are parsed, over as many images as a pool of shards holds.
+    batches = records.shuffle(1536, seed=0).batch(BATCH).map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    for _, labels in batches.prefetch(tf.data.AUTOTUNE):
+        yield len(labels)
+
+
+def one_by_one(array: zarr.Array) -> Iterable[int]:
+    """Yield 1 for each of some images read alone, in random order."""
+    for row in np.random.default_rng(0).permutation(array.shape[0])[:ONE_BY_ONE]:
+        _ = np.asarray(array[int(row)])
+        yield 1
+
+
+def input_share(array: zarr.Array) -> float:
+    """Return the share of the training time that the deck's network waits for its next batch."""
+    import keras
+    import tensorflow as tf
+
+    from galaxy.augmentation import random_view
+    from galaxy.models import build_network
+    from galaxy.presets import load_preset
+    from tasks.learning.batches import image_batches
+    from tasks.learning.devices import choose_device
+
+    preset = load_preset("cnn", "deck")
+    network = build_network(preset, 128, 2, grey=False, precision=choose_device("cpu").precision)
+    network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rows = np.arange(array.shape[0])
+    batches = (
+        image_batches(array, rows, rows % 2, BATCH, seed=0)
+        .enumerate()
+        .map(
+            lambda step, batch: (
+                random_view(batch[0], tf.stack([tf.cast(step, tf.int32), 0]), preset.augmentation, 128),
+                batch[1],
+            ),
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        .prefetch(tf.data.AUTOTUNE)
+    )
+    waiting = working = 0.0
+    reader = iter(batches)
+    network.train_on_batch(*next(reader))  # compiles
+    for _ in range(TRAINED_STEPS):
+        started = time.perf_counter()
+        images, labels = next(reader)
+        read = time.perf_counter()
+        network.train_on_batch(images, labels)
+        waiting, working = waiting + read - started, working + time.perf_counter() - read
+    return waiting / (waiting + working)

@@ -1,0 +1,143 @@
+"""Collecting from a service: real HTTP, faults, positions, and a build that is killed and goes on."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flows.build_galaxy_dataset import build_galaxy_dataset
+from tasks.skypictures import ReplayedFiles
+from tasks.skyserver import Behaviour, SkyServer
+from tasks.store.dataset import Dataset
+from tasks.workspace import Workspace
+
+from .conftest import galaxy_picture
+
+SIDE = 64
+STARLOOM = Path(sys.executable).with_name("starloom")
+Sky = Callable[[int], tuple[ReplayedFiles, Path]]
+
+
+@pytest.fixture
+def sky(tmp_path: Path) -> Sky:
+    """Give a function that makes pictures at places, as the service replays them, and their table."""
+
+    def make(count: int) -> tuple[ReplayedFiles, Path]:
+        folder, table = tmp_path / "sky", tmp_path / "positions.csv"
+        folder.mkdir()
+        rng = np.random.default_rng(1)
+        with table.open("w", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["file", "ra_deg", "dec_deg", "gz1_class"])
+            for number in range(count):
+                galaxy_picture(number, SIDE).save(folder / f"g{number:04d}.jpg", quality=95)
+                place = (round(rng.uniform(0, 360), 5), round(rng.uniform(-60, 60), 5))
+                writer.writerow([f"g{number:04d}.jpg", *place, ("elliptical", "spiral")[number % 2]])
+        return ReplayedFiles(folder, table), table
+
+    return make
+
+
+def request(table: Path, url: str) -> dict[str, object]:
+    return {
+        "dataset": "http",
+        "catalog": str(table),
+        "source": "sdss",
+        "service_url": url,
+        "scheme": "gz1-2class",
+        "request_px": SIDE,
+        "size_px": 32,
+        "field": "fixed",
+        "scale_arcsec_per_px": 0.2,
+    }
+
+
+def test_faults_are_recovered_and_bytes_are_the_files(flows_here: Workspace, sky: Sky, tmp_path: Path) -> None:
+    pictures, table = sky(120)
+    faults = ("unavailable", "truncated", "reset")
+    with SkyServer(pictures, Behaviour(fail_rate=0.2, faults=faults)) as server:
+        summary = build_galaxy_dataset(**request(table, server.url))
+        met = server.tally.report()
+    assert (summary["stored"], summary["rejected"]) == (120, {})
+    assert summary["requests"] == met["requests"] == 120 + sum(met["faults"].values())
+    assert min(met["faults"].values()) > 0
+    for row in Dataset.open(flows_here, "http").samples().to_pylist():
+        expected = (tmp_path / "sky" / f"{row['id']}.jpg").read_bytes()
+        assert (flows_here.raw / row["raw_sha256"][:2] / row["raw_sha256"]).read_bytes() == expected
+
+
+def test_another_size_fetches_nothing_again(flows_here: Workspace, sky: Sky) -> None:
+    pictures, table = sky(30)
+    with SkyServer(pictures) as server:
+        build_galaxy_dataset(**request(table, server.url))
+        smaller = build_galaxy_dataset(
+            **(request(table, server.url, "smaller") | {"size_px": 16, "crop_fraction": 0.5})
+        )
+        assert server.tally.report()["requests"] == 30
+    assert (smaller["stored"], smaller["requests"]) == (30, 0)
+
+
+def test_what_is_outside_the_footprint_is_rejected_for_good(flows_here: Workspace, sky: Sky) -> None:
+    pictures, table = sky(20)
+    with table.open("a") as stream:
+        stream.write("g9999.jpg,10.0,80.0,spiral\n")
+    with SkyServer(pictures) as server:
+        first = build_galaxy_dataset(**request(table, server.url))
+        again = build_galaxy_dataset(**request(table, server.url))
+        asked = server.tally.report()["requests"]
+        retried = build_galaxy_dataset(**(request(table, server.url) | {"retry_rejected": True}))
+        assert server.tally.report()["requests"] == asked + 1 == 22
+    assert first["rejected"] == {"http_404": 1}
+    assert again == first | {"requests": 0}
+    assert retried["rejected"] == {"http_404": 1}
+
+
+def test_a_service_that_is_down_rejects_with_a_passing_reason_and_is_asked_again(
+    flows_here: Workspace, sky: Sky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.fetching.FIRST_PAUSE_S", 0.001)
+    pictures, table = sky(12)
+    with SkyServer(pictures) as server:
+        url = server.url
+        build_galaxy_dataset(**(request(table, url) | {"limit": 6}))
+    while_down = build_galaxy_dataset(**request(table, url))
+    assert while_down["rejected"] == {"connection_lost": 6}
+    with SkyServer(pictures, port=int(url.rpartition(":")[2])):
+        recovered = build_galaxy_dataset(**request(table, url))
+    assert (recovered["stored"], recovered["rejected"]) == (12, {})
+
+
+def test_killed_in_the_middle_it_goes_on_and_the_result_is_the_same(
+    flows_here: Workspace, sky: Sky, tmp_path: Path
+) -> None:
+    pictures, table = sky(260)
+    connections = 8
+    with SkyServer(pictures, Behaviour(latency_s=0.1)) as server:
+        words = [f"{name}={value}" for name, value in request(table, server.url).items()]
+        words += [f"max_connections={connections}"]
+        command = [STARLOOM, "run", "build-galaxy-dataset", *(word for pair in words for word in ("-p", pair))]
+        environment = os.environ | {"STARLOOM_WORKSPACE": str(tmp_path / "killed")}
+        with (tmp_path / "log").open("wb") as log:
+            process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
+            while server.tally.report()["requests"] < 100:
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                time.sleep(0.02)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+        asked = server.tally.report()
+        undisturbed = build_galaxy_dataset(**request(table, server.url))
+    subprocess.run([STARLOOM, "down"], env=environment, check=True, capture_output=True)
+    assert asked["positions"] == 260
+    assert asked["requests"] <= 260 + connections
+    assert '"stored": 260' in done.stdout.splitlines()[-1]
+    killed = Dataset.open(Workspace(tmp_path / "killed"), "http")
+    assert undisturbed["stored"] == 260
+    assert killed.digest == Dataset.open(flows_here, "http").digest
