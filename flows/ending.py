@@ -44,11 +44,20 @@ def perform(work: Callable[[TextIO], Any], traceback_file: Path) -> Outcome:
     except KeyboardInterrupt:
         return Outcome(INTERRUPTED, "interrupted")
     except Exception as error:
-        traceback_file.parent.mkdir(parents=True, exist_ok=True)
-        traceback_file.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        print(f"traceback: {traceback_file}", file=sys.stderr)
+        _keep_traceback(error, traceback_file)
         return Outcome(FAILED, describe(error))
     return Outcome(DONE)
+
+
+def _keep_traceback(error: Exception, path: Path) -> None:
+    """Write the traceback to ``path``; to stderr where a full disk or a locked folder forbids it."""
+    text = "".join(traceback.format_exception(error))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        print(f"traceback: {path}", file=sys.stderr)
+    except OSError:
+        print(text, file=sys.stderr)
 
 
 def describe(error: BaseException) -> str:

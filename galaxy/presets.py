@@ -103,7 +103,7 @@ def tuned() -> Preset:
             learning_rate={"adam": 2e-3, "sgd": 5e-2},
             schedule="cosine",
             epochs=30,
-            min_steps=500,
+            min_steps=250,
             batch_size=64,
             stop_after=None,
             weight_decay=0.05,

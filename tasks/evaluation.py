@@ -34,6 +34,8 @@ from tasks.workspace import Workspace
 
 BATCH_SIZE = 64
 WORST_SHOWN = 18
+CURVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+"""What is recorded of every epoch, under the same names in MLflow."""
 
 
 class EvaluationError(ValueError):
@@ -64,7 +66,7 @@ def evaluate_model(
     part
         train, validation, test or all. What the model has seen in training or validation is left out.
     history
-        Values by epoch under ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``.
+        Values by epoch under the names in `CURVES`.
     run
         Where numbers (as ``PART_accuracy`` and so on), tables and figures are recorded too.
     members

@@ -5,7 +5,7 @@ process is entered among the living of the workspace with the flow run it works 
 what nobody works on any more.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 _UNFINISHED_AT_MOST = 200
 
 
-def run_here(
-    workspace: Workspace,
-    flow: "Flow[..., Any]",
-    parameters: Mapping[str, Any],
-    on_start: Callable[["FlowRun"], None] = lambda flow_run: None,
-) -> Any:
+def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[str, Any]) -> Any:
     """Run ``flow`` in this process, on the workspace's Prefect server, and return what it returns."""
     from prefect import get_client
     from prefect.flow_engine import run_flow
@@ -36,7 +31,6 @@ def run_here(
         flow_run = client.create_flow_run(flow, parameters=flow.serialize_parameters(dict(parameters)))
         presence = Presence.announce(processes_folder(workspace), kind="run", flow=flow.name, flow_run=str(flow_run.id))
     try:
-        on_start(flow_run)
         return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
     finally:
         presence.withdraw()

@@ -10,15 +10,13 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.evaluation import EvaluationError, evaluate_model
+from tasks.evaluation import CURVES, EvaluationError, evaluate_model
 from tasks.learning.members import MEMBERS_FILE
 from tasks.provenance import code_version
 from tasks.stages.train import quiet_tensorflow
 from tasks.store.dataset import Dataset
 from tasks.tracking import ModelRef, metric_history, open_run, resolve_model
 from tasks.workspace import Workspace
-
-CURVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
 
 
 @task(

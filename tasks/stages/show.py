@@ -5,11 +5,11 @@ import io
 from typing import Any
 
 import numpy as np
-from galaxy.sheets import contact_sheet
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from galaxy.sheets import contact_sheet
 from tasks.learning.parts import part_rows
 from tasks.pages import Figure, Heading, Table, Text, page
 from tasks.stages.plan import BuildPlan

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.evaluation import CURVES, evaluate_model
 from tasks.learning import measures
+from tasks.learning.members import MEMBERS_FILE, training_members
 from tasks.learning.parts import Part, PartError, part_rows, require_every_class
 from tasks.provenance import code_version
 from tasks.store.dataset import Dataset
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 PROBLEM = "galaxy"
 SCORE_BATCH = 64
+TEST_FIGURES = ("count", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "ece", "nll")
 
 
 class TrainingBusyError(RuntimeError):
@@ -277,26 +281,39 @@ def _finish(
     on_validation = score(model, pixels, parts["validation"].rows, SCORE_BATCH)
     temperature = measures.fit_temperature(on_validation, parts["validation"].labels)
     validation = judge(on_validation, parts["validation"].labels, temperature)
-    test = judge(score(model, pixels, parts["test"].rows, SCORE_BATCH), parts["test"].labels, temperature)
     run.log_metrics(
         {
             **{f"chosen_validation_{name}": value for name, value in validation.items()},
-            **{f"test_{name}": value for name, value in test.items()},
             "temperature": temperature,
             "best_epoch": fitted.best_epoch,
             "images_per_second": fitted.images_per_second,
         }
     )
-    save_model(model, folder / "model", _card(training, temperature))
+    saved = folder / "model"
+    card = save_model(model, saved, _card(training, temperature))
+    pq.write_table(training_members(training.dataset), saved / MEMBERS_FILE)
+    history = {name: [getattr(record, name) for record in fitted.history] for name in CURVES}
+    test = evaluate_model(
+        training.workspace,
+        training.dataset,
+        model,
+        card,
+        "test",
+        training.scheme,
+        history,
+        run,
+        best_epoch=fitted.best_epoch,
+    )
     example = np.zeros((1, *pixels.shape[1:]), pixels.dtype)
-    ref = run.log_model(model, folder / "model", f"{PROBLEM}-{training.scheme}", example)
+    ref = run.log_model(model, saved, f"{PROBLEM}-{training.scheme}", example)
     return {
         "run_id": run.id,
         "model_uri": ref.uri,
         "best_epoch": fitted.best_epoch,
         "epochs": len(fitted.history),
         "validation": validation,
-        "test": test,
+        "test": {name: test[name] for name in TEST_FIGURES},
+        "report": test["report"],
         "images_per_second": round(fitted.images_per_second, 1),
     }
 

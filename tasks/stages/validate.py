@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 from prefect import task
 
@@ -37,12 +38,9 @@ STATISTICS = ("id", "blank_fraction", "mean", "std", "finite_fraction", "pixel_s
 
 def judge_catalogue(catalogue: pa.Table) -> list[Verdict]:
     """Judge a catalogue: the types of its columns, its ids, and ranges of positions, radii and redshifts."""
-    from expectations.runner import judge
-
-    columns = judge(frames.column_frame(catalogue, suites.CATALOGUE_TYPES), suites.types("catalogue"))
+    columns = _judge(frames.column_frame(catalogue, suites.CATALOGUE_TYPES), suites.types("catalogue"))
     suite = suites.catalogue(catalogue.column_names)
-    known = [name for name in suite.columns if name in catalogue.column_names]
-    return [columns, judge(catalogue.select(known).to_pandas(), suite)]
+    return [columns, _judge(_frame(catalogue, suite), suite)]
 
 
 def judge_images(images: pa.Table, published: Collection[str] = (), *, least_finite_fraction: float = 1.0) -> Verdict:
@@ -62,11 +60,9 @@ def judge_images(images: pa.Table, published: Collection[str] = (), *, least_fin
     Verdict
         ``row_failures`` maps the ids to reject to their reasons. Of equal newcomers the first by id stays.
     """
-    from expectations.runner import judge
-
     known = [name for name in images.column_names if name in STATISTICS]
     frame = frames.image_frame(images.select(known), published)
-    verdict = judge(frame, suites.images(known, least_finite_fraction=least_finite_fraction))
+    verdict = _judge(frame, suites.images(known, least_finite_fraction=least_finite_fraction))
     kept = set(published)
     return replace(verdict, row_failures={row: why for row, why in verdict.row_failures.items() if row not in kept})
 
@@ -164,37 +160,40 @@ def validate_dataset(dataset: str) -> dict[str, Any]:
     }
 
 
-def _judge_ledger(ledger: pa.Table, array_rows: int, raw_kept: bool) -> list[Verdict]:
+def _judge(frame: pd.DataFrame, suite: suites.Suite) -> Verdict:
     from expectations.runner import judge
 
+    return judge(frame, suite)
+
+
+def _frame(table: pa.Table, suite: suites.Suite) -> pd.DataFrame:
+    return table.select([name for name in suite.columns if name in table.column_names]).to_pandas()
+
+
+def _judge_ledger(ledger: pa.Table, array_rows: int, raw_kept: bool) -> list[Verdict]:
     wanted = {field.name: frames.plain_type(field.type) for field in LEDGER}
-    columns = judge(frames.column_frame(ledger, wanted, required=wanted), suites.types("ledger"))
-    return [columns, judge(ledger.to_pandas(), suites.ledger(array_rows, raw_kept=raw_kept))]
+    columns = _judge(frames.column_frame(ledger, wanted, required=wanted), suites.types("ledger"))
+    suite = suites.ledger(array_rows, raw_kept=raw_kept)
+    return [columns, _judge(_frame(ledger, suite), suite)]
 
 
 def _judge_labels(stem: str, labels: pa.Table, classes: Sequence[str], ledger: pa.Table) -> list[Verdict]:
-    from expectations.runner import judge
-
-    columns = judge(frames.column_frame(labels, suites.LABEL_TYPES, ("id", "label")), suites.types(f"labels {stem}"))
-    return [columns, judge(frames.label_frame(labels, ledger), suites.labels(stem, classes, labels.column_names))]
+    columns = _judge(frames.column_frame(labels, suites.LABEL_TYPES, ("id", "label")), suites.types(f"labels {stem}"))
+    return [columns, _judge(frames.label_frame(labels, ledger), suites.labels(stem, classes, labels.column_names))]
 
 
 def _judge_classes(
     scheme: str, classes: Sequence[str], labels: pa.Table, split: pa.Table, expected: Mapping[str, int] | None
 ) -> Verdict:
-    from expectations.runner import judge
-
-    return judge(frames.class_frame(classes, labels, split, expected), suites.classes(scheme))
+    return _judge(frames.class_frame(classes, labels, split, expected), suites.classes(scheme))
 
 
 def _judge_split(split: pa.Table, labels: pa.Table | None, ledger: pa.Table, drawn: bool) -> list[Verdict]:
-    from expectations.runner import judge
-
-    columns = judge(frames.column_frame(split, suites.SPLIT_TYPES, required=suites.SPLIT_TYPES), suites.types("split"))
+    columns = _judge(frames.column_frame(split, suites.SPLIT_TYPES, required=suites.SPLIT_TYPES), suites.types("split"))
     return [
         columns,
-        judge(frames.split_frame(split, ledger), suites.split()),
-        judge(frames.share_frame(split, labels, drawn=drawn), suites.shares()),
+        _judge(frames.split_frame(split, ledger), suites.split()),
+        _judge(frames.share_frame(split, labels, drawn=drawn), suites.shares()),
     ]
 
 

@@ -192,7 +192,7 @@ def test_real_fields_are_not_blank(camera: SkyCamera):
 
 def test_thumbnails_do_not_give_the_class_away():
     """And 424-pixel pictures, from which they are made, take well under 0.1 s of one core each."""
-    count = 320
+    count = 240
     sky = synthetic_sky(count, seed=0)
     table = sky.votes.select(["gz2_class"]).append_column("id", sky.truth["id"])
     labels = np.array([label or "" for label in label_rows(load_scheme("deck-11"), table)["label"].to_pylist()])

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 from PIL import Image
@@ -69,7 +71,7 @@ class TestImgCutout:
             ({"width": 5000, "height": 64, "scale": 0.1}, (2048, 64)),
             ({"scale": 0.000001}, (128, 128)),
         ):
-            answer = requests.get(server.url + CUTOUT, params=place | asked, timeout=20)
+            answer = requests.get(server.url + CUTOUT, params=place | asked, timeout=60)
             assert answer.status_code == 200
             assert answer.headers["Content-Type"] == "image/jpeg"
             assert _size(answer.content) == size
@@ -77,13 +79,13 @@ class TestImgCutout:
 
     @pytest.mark.parametrize("path", ["/dr12/skyserverws/imgcutout/getjpeg", "/DR18/SkyserverWS/ImgCutout/GetJpeg"])
     def test_any_release_in_any_case(self, server: SkyServer, place: dict[str, float], path: str):
-        assert requests.get(server.url + path, params=place, timeout=20).status_code == 200
-        assert requests.get(server.url + "/drx" + path[5:], params=place, timeout=20).status_code == 404
+        assert requests.get(server.url + path, params=place, timeout=60).status_code == 200
+        assert requests.get(server.url + "/drx" + path[5:], params=place, timeout=60).status_code == 404
 
     def test_a_colon_selects_sexagesimal_hours(self, server: SkyServer):
         for text, decimal in (("12:30:00", 187.5), ("12:00:36", 180.15)):
             answers = [
-                requests.get(server.url + CUTOUT, params={"ra": ra, "dec": dec}, timeout=20).content
+                requests.get(server.url + CUTOUT, params={"ra": ra, "dec": dec}, timeout=60).content
                 for ra, dec in ((text, "-00:30:00"), (decimal, -0.5))
             ]
             assert answers[0] == answers[1]
@@ -100,7 +102,7 @@ class TestImgCutout:
         ],
     )
     def test_bad_parameters_get_json(self, server: SkyServer, asked: dict[str, object], named: str):
-        answer = requests.get(server.url + CUTOUT, params=asked, timeout=20)
+        answer = requests.get(server.url + CUTOUT, params=asked, timeout=60)
         assert answer.status_code == 400
         assert answer.headers["Content-Type"] == "application/json"
         body = answer.json()
@@ -119,7 +121,7 @@ class TestImgCutout:
 
     def test_outside_can_be_the_black_tile_with_200(self, pictures: RenderedSky):
         with SkyServer(pictures, Behaviour(black_outside=True)) as server:
-            answer = requests.get(server.url + CUTOUT, params={"ra": 180, "dec": 80}, timeout=20)
+            answer = requests.get(server.url + CUTOUT, params={"ra": 180, "dec": 80}, timeout=60)
         assert answer.status_code == 200
         pixels = Image.open(io.BytesIO(answer.content)).convert("L").histogram()
         assert pixels[0] / sum(pixels) > 0.85
@@ -127,7 +129,7 @@ class TestImgCutout:
     def test_a_rendered_picture_is_the_same_in_every_server(self, server: SkyServer, place: dict[str, float]):
         with SkyServer(RenderedSky(COUNT, seed=0)) as other, SkyServer(RenderedSky(COUNT, seed=4)) as another_sky:
             bodies = [
-                requests.get(one.url + CUTOUT, params=place, timeout=20).content for one in (server, other, another_sky)
+                requests.get(one.url + CUTOUT, params=place, timeout=60).content for one in (server, other, another_sky)
             ]
         assert bodies[0] == bodies[1]
         assert bodies[0] != bodies[2]
@@ -136,14 +138,14 @@ class TestImgCutout:
 class TestViewer:
     def test_sizes_layers_and_errors(self, server: SkyServer, place: dict[str, float]):
         viewer = server.url + "/viewer/cutout.jpg"
-        assert _size(requests.get(viewer, params=place, timeout=20).content) == (256, 256)
-        assert _size(requests.get(viewer, params=place | {"size": 90, "width": 70}, timeout=20).content) == (70, 90)
-        unknown = requests.get(viewer, params=place | {"layer": "nope"}, timeout=20)
+        assert _size(requests.get(viewer, params=place, timeout=60).content) == (256, 256)
+        assert _size(requests.get(viewer, params=place | {"size": 90, "width": 70}, timeout=60).content) == (70, 90)
+        unknown = requests.get(viewer, params=place | {"layer": "nope"}, timeout=60)
         assert (unknown.status_code, unknown.headers["Content-Type"]) == (200, "text/html")
-        assert requests.get(viewer, params={"ra": 3}, timeout=20).status_code == 400
+        assert requests.get(viewer, params={"ra": 3}, timeout=60).status_code == 400
 
     def test_no_coverage_is_a_uniform_tile(self, server: SkyServer):
-        answer = requests.get(server.url + "/viewer/cutout.jpg", params={"ra": 180, "dec": 80}, timeout=20)
+        answer = requests.get(server.url + "/viewer/cutout.jpg", params={"ra": 180, "dec": 80}, timeout=60)
         assert answer.status_code == 200
         low, high = Image.open(io.BytesIO(answer.content)).convert("L").getextrema()
         assert low == high
@@ -152,7 +154,7 @@ class TestViewer:
 class TestFaults:
     def _ask(self, pictures: RenderedSky, place: dict[str, float], kind: str, **more: float) -> requests.Response:
         with SkyServer(pictures, Behaviour(fail_rate=1.0, faults=(kind,), **more)) as server:
-            return requests.get(server.url + CUTOUT, params=place, timeout=20)
+            return requests.get(server.url + CUTOUT, params=place, timeout=60)
 
     def test_unavailable_is_503_html(self, pictures: RenderedSky, place: dict[str, float]):
         answer = self._ask(pictures, place, "unavailable")
@@ -221,7 +223,7 @@ class TestReplay:
                 (200.0, 20.0, None),
             ):
                 asked = {"ra": ra % 360, "dec": dec, "width": 300, "height": 300, "scale": 0.2}
-                answer = requests.get(server.url + CUTOUT, params=asked, timeout=20)
+                answer = requests.get(server.url + CUTOUT, params=asked, timeout=60)
                 assert answer.status_code == (404 if name is None else 200), (ra, dec)
                 if name is not None:
                     assert answer.content == (folder / name).read_bytes()
@@ -249,14 +251,14 @@ class TestReplay:
         with SkyServer(ReplayedFiles(folder / "images", folder / "positions.csv")) as server:
             for row in rows:
                 asked = {"ra": row["ra_deg"], "dec": row["dec_deg"], "scale": 0.2, "width": 120, "height": 120}
-                body = requests.get(server.url + CUTOUT, params=asked, timeout=20).content
+                body = requests.get(server.url + CUTOUT, params=asked, timeout=60).content
                 assert body == (folder / "images" / row["file"]).read_bytes()
 
 
 class TestConnections:
     def test_one_connection_serves_many_requests(self, server: SkyServer, place: dict[str, float]):
         host, port = server.server_address[:2]
-        connection = http.client.HTTPConnection(str(host), int(port), timeout=20)
+        connection = http.client.HTTPConnection(str(host), int(port), timeout=60)
         connection.connect()
         ours = connection.sock.getsockname()
         for _ in range(5):
@@ -268,12 +270,12 @@ class TestConnections:
     def test_latency_is_waited_side_by_side(self, pictures: RenderedSky, place: dict[str, float]):
         latency_s, connections, each = 0.1, 8, 5
         with SkyServer(pictures, Behaviour(latency_s=latency_s)) as server:
-            requests.get(server.url + CUTOUT, params=place, timeout=20)  # rendered and kept
+            requests.get(server.url + CUTOUT, params=place, timeout=60)  # rendered and kept
 
             def ask(_: int) -> None:
                 with requests.Session() as session:
                     for _ in range(each):
-                        session.get(server.url + CUTOUT, params=place, timeout=20)
+                        session.get(server.url + CUTOUT, params=place, timeout=60)
 
             began = time.monotonic()
             with ThreadPoolExecutor(connections) as pool:
@@ -285,8 +287,8 @@ class TestConnections:
         behaviour = Behaviour(fail_rate=1.0, faults=("unavailable",))
         with SkyServer(pictures, behaviour) as server:
             for asked in (place, place, place, {"ra": 150.0, "dec": 20.0}):
-                requests.get(server.url + CUTOUT, params=asked, timeout=20)
-            stats = requests.get(server.url + "/stats", timeout=20).json()
+                requests.get(server.url + CUTOUT, params=asked, timeout=60)
+            stats = requests.get(server.url + "/stats", timeout=60).json()
         assert stats["paths"] == {CUTOUT: 4}
         assert stats["faults"] == {"unavailable": 4}
         assert list(stats["repeated"].values()) == [3]
@@ -294,29 +296,36 @@ class TestConnections:
 
 
 class TestProcess:
-    def test_it_announces_itself_survives_rude_clients_and_ends_on_ctrl_c(self, place: dict[str, float]):
+    @pytest.fixture
+    def process(self) -> Iterator["subprocess.Popen[str]"]:
         command = [sys.executable, "-m", "tasks.skyserver", "--sky-count", str(COUNT), "--latency-ms", "100"]
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as started:
+            yield started
+            started.kill()
+
+    def test_it_announces_itself_survives_rude_clients_and_ends_on_ctrl_c(
+        self, process: "subprocess.Popen[str]", place: dict[str, float]
+    ):
         assert process.stdout is not None
         url = json.loads(process.stdout.readline())["url"]
-        assert time.monotonic() - began < 5
+        used = psutil.Process(process.pid).cpu_times()
+        assert used.user + used.system < 5  # seconds of work before it was ready; the clock's depend on neighbours
         port = int(url.rsplit(":", 1)[1])
         for _ in range(3):  # asks and hangs up with a reset before the answer
             with socket.create_connection(("127.0.0.1", port)) as client:
                 client.sendall(f"GET {CUTOUT}?ra={place['ra']}&dec={place['dec']} HTTP/1.1\r\n\r\n".encode())
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-        answer = requests.get(url + CUTOUT, params=place, timeout=20)
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        answer = requests.get(url + CUTOUT, params=place, timeout=60)
         assert _size(answer.content) == (128, 128)
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=10)
+        output, errors = process.communicate(timeout=30)
         assert process.returncode == 130
         assert output == ""
         assert errors == ""
 
     def test_a_child_service_ends_with_its_block(self):
         with sky_process(seed=0, count=COUNT) as url:
-            assert requests.get(url + "/stats", timeout=20).json()["requests"] == 0
+            assert requests.get(url + "/stats", timeout=60).json()["requests"] == 0
         with pytest.raises(requests.exceptions.ConnectionError):
             requests.get(url + "/stats", timeout=5)
 
@@ -326,10 +335,10 @@ class TestProcess:
         parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
         assert parent.stdout is not None
         url = parent.stdout.readline().strip()
-        assert requests.get(url + "/stats", timeout=20).ok
+        assert requests.get(url + "/stats", timeout=60).ok
         os.kill(parent.pid, signal.SIGKILL)
-        parent.communicate(timeout=10)
-        deadline = time.monotonic() + 10
+        parent.communicate(timeout=30)
+        deadline = time.monotonic() + 30
         while _answers(url) and time.monotonic() < deadline:
             time.sleep(0.1)
         assert not _answers(url)
