@@ -22,7 +22,7 @@ from tasks.workspace import Workspace
 
 IDLE_S = 600.0
 LOG_NAME = "server.log"
-_START_S = 180.0
+_START_S = 300.0
 _ANSWER_S = 30.0
 _POLL_S = 0.05
 

@@ -29,7 +29,7 @@ from tasks.workspace import ENVIRONMENT_NAME, Workspace
 WORK_POOL = "local"
 MLFLOW_PORT = 5000
 _MLFLOW_PORTS_TRIED = 50
-_READY_S = 240.0
+_READY_S = 300.0
 _WATCH_S = 0.5
 
 

@@ -28,6 +28,12 @@ class EpochRecord:
     learning_rate: float
     seconds: float
 
+    def __str__(self) -> str:
+        return (
+            f"loss {self.train_loss:.3f}, accuracy {self.train_accuracy:.3f}; validation loss "
+            f"{self.validation_loss:.3f}, accuracy {self.validation_accuracy:.3f}; {self.seconds:.0f} s"
+        )
+
 
 @dataclass
 class FitState:

@@ -1,14 +1,11 @@
 """Where a network is fitted, and in which precision."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import tensorflow as tf
-
-logger = logging.getLogger(__name__)
 
 FULL = "float32"
 HALF = "mixed_bfloat16"
@@ -67,11 +64,8 @@ def choose_device(wanted: Literal["auto", "cpu", "gpu"]) -> Device:
         )
     if gpus and wanted != "cpu":
         names = tuple(f"/gpu:{at}" for at in range(len(gpus)))
-        device = Device("gpu", names, HALF if _gpus_have_half(gpus) else FULL)
-    else:
-        device = Device("cpu", ("/cpu:0",), HALF if _processor_has_half() else FULL)
-    logger.info("fitting on %s", device)
-    return device
+        return Device("gpu", names, HALF if _gpus_have_half(gpus) else FULL)
+    return Device("cpu", ("/cpu:0",), HALF if _processor_has_half() else FULL)
 
 
 def _gpus_have_half(gpus: Sequence) -> bool:

@@ -4,7 +4,6 @@ What is fitted comes as a `Learner` (a problem's network and its random views), 
 preset). Batches depend on seed and epoch alone, so a resumed fit sees the batches that it would have seen.
 """
 
-import logging
 import math
 import time
 from collections.abc import Callable
@@ -23,8 +22,6 @@ from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_s
 from tasks.learning.devices import Device
 from tasks.learning.parts import Part
 from tasks.progress import progress
-
-logger = logging.getLogger(__name__)
 
 _NOT_DECAYED = ["bias", "gamma", "beta"]
 
@@ -175,14 +172,12 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     state = load_state(plan.folder)
     if state.epoch:
         _restore(network, state.variables)
-        logger.info("going on after epoch %d of %d", state.epoch, plan.most_epochs)
     with progress("training", plan.most_epochs * plan.steps) as advance:
         advance(state.epoch * plan.steps)
         counter = _StepCounter(advance)
         while not _finished(plan, state):
             record = _run_epoch(plan, network, state.epoch + 1, counter)
             _take_in(plan, network, state, record)
-            _tell(plan, record)
             if on_epoch:
                 on_epoch(record)
             save_state(plan.folder, state)
@@ -235,7 +230,8 @@ def _run_epoch(plan: Fit, network: keras.Model, epoch: int, counter: keras.callb
 def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> None:
     """Refuse NaN and infinity; TensorFlow's ReLU turns NaN into 0, so losses alone do not show them."""
     broken = [name for name in ("train_loss", "validation_loss") if not math.isfinite(getattr(record, name))]
-    broken += [weight.path for weight in network.weights if not np.isfinite(keras.ops.convert_to_numpy(weight)).all()][:1]
+    weights = ((weight.path, keras.ops.convert_to_numpy(weight)) for weight in network.weights)
+    broken += [name for name, values in weights if not np.isfinite(values).all()][:1]
     if broken:
         raise NotFiniteError(
             f"{', '.join(broken)} not finite in epoch {record.epoch} (learning rate {record.learning_rate:g}, "
@@ -300,19 +296,6 @@ def _result(plan: Fit, network: keras.Model, state: FitState) -> Fitted:
         history=state.history,
         best_epoch=state.best_epoch if best else state.epoch,
         images_per_second=len(plan.train) * state.epoch / seconds if seconds else 0.0,
-    )
-
-
-def _tell(plan: Fit, record: EpochRecord) -> None:
-    logger.info(
-        "epoch %d/%d: loss %.3f, accuracy %.3f; validation loss %.3f, accuracy %.3f; %.0f s",
-        record.epoch,
-        plan.most_epochs,
-        record.train_loss,
-        record.train_accuracy,
-        record.validation_loss,
-        record.validation_accuracy,
-        record.seconds,
     )
 
 

@@ -34,6 +34,7 @@ from tasks.stages.train import (
     open_training,
     plan_fit,
     quiet_tensorflow,
+    run_logger,
 )
 from tasks.store.files import whole_file, write_table
 from tasks.tracking import open_run
@@ -100,6 +101,7 @@ def cross_validate_folds(workspace: Workspace, request: TrainRequest, count: int
     training = open_training(workspace, request)
     folds = Folds(training, part_rows(training.dataset, training.scheme, ALL), count)
     device = choose_device(request.device)
+    run_logger().info("fitting %d folds on %s", count, device)
     with alone(folds.folder):
         for fold in range(count):
             if not folds.scores_path(fold).exists():
@@ -120,7 +122,13 @@ def run_fold(folds: Folds, fold: int, device: "Device") -> None:
     train_part, validation, judged = folds.sides(fold)
     require_every_class(train_part, training.classes, f"the train part of fold {fold + 1}")
     state = folds.folder / f"fold-{fold + 1}"
-    fitted = fit(plan_fit(training, train_part, validation, device, state))
+    plan = plan_fit(training, train_part, validation, device, state)
+    fitted = fit(
+        plan,
+        lambda record: run_logger().info(
+            "fold %d/%d, epoch %d/%d: %s", fold + 1, folds.count, record.epoch, plan.most_epochs, record
+        ),
+    )
     model, pixels = fitted_model(training, fitted), training.dataset.pixels
     on_validation = score(model, pixels, validation.rows, SCORE_BATCH)
     temperature = measures.fit_temperature(on_validation, validation.labels)

@@ -5,6 +5,7 @@ TensorFlow takes long to import, so it is imported inside the task.
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import time
@@ -17,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.evaluation import CURVES, evaluate_model
@@ -128,21 +130,24 @@ def train(workspace: Workspace, request: TrainRequest) -> dict[str, Any]:
     started = time.monotonic()
     training = open_training(workspace, request)
     device = choose_device(request.device)
+    run_logger().info("fitting on %s", device)
     parts = {name: part_rows(training.dataset, training.scheme, name) for name in ("train", "validation", "test")}
     require_every_class(parts["train"], training.classes, "the train part")
     folder = training.folder()
     with alone(folder), _tracked(training, device, folder) as run:
         plan = plan_fit(training, parts["train"], parts["validation"], device, folder)
-        fitted = fit(plan, lambda record: _log_epoch(run, record))
+        fitted = fit(plan, lambda record: _log_epoch(run, record, plan.most_epochs))
         summary = _finish(training, fitted, parts, run, folder)
         shutil.rmtree(folder)
     return {**summary, "seconds": round(time.monotonic() - started, 1)}
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's start-up remarks off stderr; it reads this when it is first imported."""
+    """Keep TensorFlow's remarks off stderr; it reads this when it is first imported."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # Every fold builds its network anew, which TensorFlow takes for careless retracing.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def open_training(workspace: Workspace, request: TrainRequest) -> Training:
@@ -257,7 +262,16 @@ def _flat(preset: "Preset") -> dict[str, Any]:
     return flat
 
 
-def _log_epoch(run: TrackedRun, record: "EpochRecord") -> None:
+def run_logger() -> Any:
+    """Return the logger of the present run, or this module's where a stage is called without Prefect."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)
+
+
+def _log_epoch(run: TrackedRun, record: "EpochRecord", most_epochs: int) -> None:
+    run_logger().info("epoch %d/%d: %s", record.epoch, most_epochs, record)
     run.log_metrics(
         {
             "train_loss": record.train_loss,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from tasks.workspace import Workspace
 
 MORE_FLOWS = Path(__file__).with_name("more_flows")
 STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.command import main; main()"
-PATIENCE_S = 90
+PATIENCE_S = 240
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -87,12 +88,11 @@ def with_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_help_is_there_at_once() -> None:
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", STARLOOM, "--help"], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - begin)
-    assert min(seconds) < 0.5
+    # Processor time: the wall clock of a busy machine says little, and `make bench` looks at that.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", STARLOOM, "--help"], check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
 @pytest.mark.parametrize(

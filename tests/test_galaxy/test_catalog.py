@@ -142,6 +142,13 @@ def test_metadata_joins_on_id_else_on_position_and_leaves_missing_values_missing
     assert report.missing["redshift"] == 1
 
 
+def test_a_tables_own_values_stay_before_the_metadatas(tmp_path) -> None:
+    table = written(tmp_path, "objid,redshift,gz1_class\n587727178986356823,0.07,spiral\n")
+    rows = catalogue([table], tmp_path, written(tmp_path, GZ1_METADATA, "metadata.csv"))
+    assert rows["redshift"].to_pylist() == [0.07]
+    assert rows["ra_deg"].to_pylist() == [0.0017]
+
+
 def test_metadata_of_the_synthetic_sky_joins_every_row(sky, hart, tmp_path) -> None:
     metadata = tmp_path / "metadata.csv"
     shuffled = sky.metadata.take(pa.array(np.random.default_rng(1).permutation(sky.metadata.num_rows)))
@@ -206,13 +213,15 @@ def test_provenance_says_what_was_read(hart, tmp_path) -> None:
     assert rows["gz2_class"].null_count == 3
 
 
-def test_counts_that_pandas_wrote_as_floats_and_missing_fractions_are_read(sky, tmp_path) -> None:
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_counts_that_pandas_wrote_as_floats_and_missing_fractions_are_read(sky, tmp_path, form) -> None:
     name = "t01_smooth_or_features_a01_smooth"
     frame = sky.votes.slice(0, 4).to_pandas()
     frame[f"{name}_count"] = [np.nan, 12.0, 0.0, 3.0]
     frame[f"{name}_debiased"] = [np.nan, 0.5, -9999.0, 0.25]
-    frame.to_csv(tmp_path / "pandas.csv", index=False)
-    rows = catalogue([tmp_path / "pandas.csv"], tmp_path)
+    path = tmp_path / f"pandas.{form}"
+    frame.to_csv(path, index=False) if form == "csv" else frame.to_parquet(path)
+    rows = catalogue([path], tmp_path)
     assert rows[f"{name}_count"].to_pylist() == [None, 12, 0, 3]
     assert rows[f"{name}_debiased"].to_pylist() == [None, 0.5, None, 0.25]
 

@@ -41,7 +41,7 @@ def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Work
     words = [sys.executable, "-c", ANOTHER, str(home.root)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as beside:
         address = prefect_server(home)
-        assert beside.communicate(timeout=120)[0].strip() == address
+        assert beside.communicate(timeout=300)[0].strip() == address
     with get_client(sync_client=True) as client:
         assert str(client.api_url).startswith(address)
         assert client.read_flow_runs() == []

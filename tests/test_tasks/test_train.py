@@ -117,7 +117,7 @@ def test_cross_validation_judges_every_sample_once_and_keeps_finished_folds(work
     assert summary["accuracy_low"] < summary["accuracy"] < summary["accuracy_high"]
     assert 0 <= summary["auc"] <= 1
     assert sum(fold["count"] for fold in summary["per_fold"]) == 2 * PER_CLASS
-    assert f"of {2 * PER_CLASS}" in Path(summary["report"]).read_text()
+    assert f"{2 * PER_CLASS} samples" in Path(summary["report"]).read_text()
     (scores,) = workspace.scores.glob("*.parquet")
     table = pq.read_table(scores)
     assert table["id"].to_pylist() == sorted(dataset.samples()["id"].to_pylist())
