@@ -11,6 +11,8 @@ from tasks.workspace import ENVIRONMENT_NAME, Workspace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["DO_NOT_TRACK"] = "true"
+# Its log sender outlives the server of the suite and complains after the last test.
+os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
 settings.register_profile("starloom", deadline=None)  # a busy machine is no failure
 settings.load_profile("starloom")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"

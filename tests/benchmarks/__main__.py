@@ -48,9 +48,10 @@ def main() -> int:
     if options.alone:
         print(json.dumps(import_module(f"tests.benchmarks.bench_{options.names[0]}").run()))
         return 0
+    machine = _machine()
     results = {name: _measured(name) for name in options.names or known}
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(_machine() | {"results": results}, indent=1) + "\n", encoding="utf-8")
+    options.out.write_text(json.dumps(machine | {"results": results}, indent=1) + "\n", encoding="utf-8")
     Console().print(_table(results))
     print(f"written: {options.out}")
     kept = [_kept(name, key, value) for name, result in results.items() for key, value in result.items()]

@@ -77,9 +77,8 @@ def test_another_size_fetches_nothing_again(flows_here: Workspace, sky: Sky) -> 
     pictures, table = sky(30)
     with SkyServer(pictures) as server:
         build_galaxy_dataset(**request(table, server.url))
-        smaller = build_galaxy_dataset(
-            **(request(table, server.url, "smaller") | {"size_px": 16, "crop_fraction": 0.5})
-        )
+        half = {"dataset": "smaller", "size_px": 16, "crop_fraction": 0.5}
+        smaller = build_galaxy_dataset(**(request(table, server.url) | half))
         assert server.tally.report()["requests"] == 30
     assert (smaller["stored"], smaller["requests"]) == (30, 0)
 

@@ -311,7 +311,7 @@ def test_a_failed_ingest_leaves_the_earlier_catalogue(hart, tmp_path) -> None:
 def test_fits_null_integers_and_tables_in_later_units(tmp_path) -> None:
     columns = [
         fits.Column("OBJID", "K", array=np.array([588848901537202306, 588848901537202307])),
-        fits.Column("NVOTE", "J", null=-1, array=np.array([-1, 7])),
+        fits.Column("NVOTE", "J", null=99, array=np.array([99, 7])),
         fits.Column("REDSHIFT", "D", array=np.array([0.1, np.nan])),
     ]
     fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)]).writeto(tmp_path / "t.fits")
