@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from astropy.cosmology import FlatLambdaCDM
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 Field = Literal["petrosian", "redshift", "fixed"]
@@ -21,7 +20,6 @@ KPC_WIDTH = 70.0  # about 8.48 R90 of a galaxy with R90 = 8 kpc
 SCALE_BOUNDS_ARCSEC_PER_PX = (0.03, 1.5)  # a wrong catalogue radius must not ask for a degree of sky
 MOST_BLANK = 0.5  # an SDSS error tile is 91 % exact zeros, a real field under 8 %
 LEAST_SCATTER = 0.5  # the Legacy viewer answers a uniform tile where it has no data
-COSMOLOGY = FlatLambdaCDM(H0=70, Om0=0.3)
 ARCSEC_PER_RADIAN = 206264.806
 
 SERVICES = {"sdss": "https://skyserver.sdss.org", "legacy": "https://www.legacysurvey.org"}
@@ -95,7 +93,11 @@ def frame_scales(
         width_arcsec = PETROSIAN_WIDTH_R90 * needed
     else:
         needed, name = np.asarray(redshift, float), "redshift"
-        distance_kpc = COSMOLOGY.angular_diameter_distance(np.where(needed > 0, needed, 1.0)).to_value("kpc")
+        # Imported where it is used: it takes a second, and few builds frame by redshift.
+        from astropy.cosmology import FlatLambdaCDM
+
+        cosmology = FlatLambdaCDM(H0=70, Om0=0.3)
+        distance_kpc = cosmology.angular_diameter_distance(np.where(needed > 0, needed, 1.0)).to_value("kpc")
         width_arcsec = KPC_WIDTH / distance_kpc * ARCSEC_PER_RADIAN
     reasons = [
         f"{name}_missing" if np.isnan(value) else None if value > 0 else f"{name}_not_positive" for value in needed

@@ -9,6 +9,7 @@ import json
 import os
 import random
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -315,6 +316,8 @@ def _announced_url(process: "subprocess.Popen[str]") -> str:
 
 
 def _main() -> int:
+    # A shell's background process starts with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(prog="starloom serve-sky", description="The stand-in cutout service.")
     add_arguments(parser)
     return run(parser.parse_args())
