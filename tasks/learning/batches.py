@@ -1,7 +1,7 @@
 """Batches of images straight from a sharded Zarr array.
 
 A shard is the unit that is read: reading single rows would decompress a chunk each, some 50 times the work.
-Shards are gathered into pools; one background thread reads the next pool while batches are cut from the
+Shards are gathered into pools; threads of their own read the next pool while batches are cut from the
 present one, so memory holds two pools whatever the size of the array.
 """
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 POOL_BYTES = 96 * 2**20
 PREFETCHED = 4
 _ALIGNMENT = 64
+_READERS = 2  # one shard is decompressed while the other is copied
 
 
 @dataclass(frozen=True)
@@ -179,19 +180,19 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
 
 
 def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[list[NDArray]]:
-    """Yield the blocks of each pool; the next pool is read meanwhile."""
-    with ThreadPoolExecutor(1, thread_name_prefix="shards") as reader:
-        coming = reader.submit(_read_pool, pixels, pools[0])
+    """Yield a block of images for each shard of each pool; the next pool is read meanwhile."""
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="shards") as readers:
+        coming = [readers.submit(_read_block, pixels, rows) for rows in pools[0].shards()]
         for following in pools[1:]:
-            held = coming.result()
-            coming = reader.submit(_read_pool, pixels, following)
+            held = [block.result() for block in coming]
+            coming = [readers.submit(_read_block, pixels, rows) for rows in following.shards()]
             yield held
-        yield coming.result()
+        yield [block.result() for block in coming]
 
 
-def _read_pool(pixels: zarr.Array, pool: Pool) -> list[NDArray]:
-    """Return a block of images for each shard of a pool, from the first to the last row that is used."""
-    return [np.asarray(pixels[int(rows[0]) : int(rows[-1]) + 1]) for rows in pool.shards()]
+def _read_block(pixels: zarr.Array, rows: NDArray[np.int64]) -> NDArray:
+    """Return the images of one shard from the first to the last row that is used."""
+    return np.asarray(pixels[int(rows[0]) : int(rows[-1]) + 1])
 
 
 def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:

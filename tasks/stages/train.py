@@ -8,10 +8,12 @@ import json
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -143,11 +145,18 @@ def train(workspace: Workspace, request: TrainRequest) -> dict[str, Any]:
 
 
 def quiet_tensorflow() -> None:
-    """Keep TensorFlow's remarks off stderr; it reads this when it is first imported."""
+    """Import TensorFlow without the start-up remarks that its C++ part writes whatever the log level is."""
+    if "tensorflow" in sys.modules:
+        return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
-    # Every fold builds its network anew, which TensorFlow takes for careless retracing.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    stderr = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        import_module("tensorflow")
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def open_training(workspace: Workspace, request: TrainRequest) -> Training:
