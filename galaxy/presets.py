@@ -1,7 +1,7 @@
 """Presets: a network, how its images are moved about, and how it is fitted, fixed together under one name.
 
 Times are for 2 cores with bfloat16 in hardware, scores for `gz1-majority-2class` on the 4,212 labelled galaxies of
-the real test set (raw majority votes), pooled over 5 folds.
+the real test set (raw majority votes), pooled over 5 folds, with Wilson's interval.
 """
 
 from typing import Literal
@@ -68,8 +68,8 @@ class Preset(_Frozen):
 def deck() -> Preset:
     """Return the deck's network and recipe: five convolutions, Dense 256, rotation to 40 degrees, shifts to 0.2.
 
-    ``starloom run train-galaxy -p dataset=gz1 -p network=cnn -p preset=deck``; filters, rate and patience, which the
-    deck does not give, are ours.
+    ``starloom run train-galaxy -p dataset=gz1 -p preset=deck``: 30 epochs of some 8 s; accuracy 0.879 (0.868 to 0.888),
+    AUC 0.944 with Adam. Filters, rates and patience, which the deck does not give, are ours.
     """
     return Preset(
         architecture="deck",
@@ -91,7 +91,8 @@ def deck() -> Preset:
 def tuned() -> Preset:
     """Return a compact residual network on the inner half of the frame, turned and mirrored every way.
 
-    ``starloom run train-galaxy -p dataset=gz1 -p network=cnn -p preset=tuned``.
+    ``starloom run train-galaxy -p dataset=gz1 -p preset=tuned``: 30 epochs of some 7 s; accuracy 0.906 (0.897 to
+    0.914), AUC 0.968 with Adam. On the 600 galaxies of the default simulated sky some 75 s.
     """
     return Preset(
         architecture="residual",

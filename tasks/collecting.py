@@ -209,7 +209,7 @@ class Batch:
 
 def collect_batch(batch: Batch) -> dict[str, int]:
     """Get every image of a batch, make samples of them, and leave both and the ledger rows in staging."""
-    with batch.source.reader(batch.connections) as read, ThreadPoolExecutor(batch.connections) as pool:
+    with batch.source.reader(batch.connections) as read, ThreadPoolExecutor(2 * batch.connections) as pool:
         finished = list(pool.map(lambda row: _finish(row, read(row), batch), batch.rows))
     samples = [sample for _, sample in finished if sample is not None]
     shape = (0, batch.size_px, batch.size_px, 3)

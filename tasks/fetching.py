@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Fetcher:
     budget : RateBudget
         Shared send times of the host.
     connections : int
-        Size of the connection pool.
+        Requests under way at once, whatever the number of threads.
     timeout_s : (float, float)
         Longest wait to connect, and between two pieces of an answer.
     """
@@ -79,6 +80,8 @@ class Fetcher:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.budget, self.timeout_s, self.sleep = budget, timeout_s, sleep
+        # A connection must not wait while the thread that used it decodes and stores: more threads than slots.
+        self._slots = threading.BoundedSemaphore(connections)
         self.session = requests.Session()
         self.session.headers["User-Agent"] = USER_AGENT
         self.session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=connections))
@@ -113,7 +116,8 @@ class Fetcher:
 
     def _send(self, url: str, parameters: dict[str, str]) -> tuple[Answer, float]:
         """Send one request; return its answer and the seconds that ``Retry-After`` asks for."""
-        response = self.session.get(url, params=parameters, timeout=self.timeout_s, allow_redirects=True)
+        with self._slots:
+            response = self.session.get(url, params=parameters, timeout=self.timeout_s, allow_redirects=True)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         return Answer(response.status_code, media_type, response.content), retry_after_s(
             response.headers.get("Retry-After")

@@ -24,7 +24,6 @@ from tasks.learning.figures import confusion_figure
 from tasks.learning.parts import ALL, Part, draw_folds, part_rows, require_every_class
 from tasks.pages import Figure, Headline, Headlines, Table, page
 from tasks.stages.train import (
-    PROBLEM,
     SCORE_BATCH,
     Training,
     TrainRequest,
@@ -35,9 +34,9 @@ from tasks.stages.train import (
     plan_fit,
     quiet_tensorflow,
     run_logger,
+    tracked,
 )
 from tasks.store.files import whole_file, write_table
-from tasks.tracking import open_run
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -202,14 +201,8 @@ def _publish(folds: Folds, scores: pa.Table, summary: dict[str, Any], blocks: li
     with whole_file(report) as path:
         path.write_text(page(title, blocks, subtitle), encoding="utf-8")
     figures = ("accuracy", "accuracy_low", "accuracy_high", "auc")
-    with open_run(
-        workspace,
-        problem=PROBLEM,
-        run_name=folds.name,
-        params={**request.model_dump(exclude={"device"}), "scheme": training.scheme, "folds": folds.count},
-        tags={**training.tags(device), "kind": "cross-validation"},
-        dataset=training.dataset,
-    ) as run:
+    params, tags = {"folds": folds.count}, {"kind": "cross-validation"}
+    with tracked(training, device, folds.folder, folds.name, params, tags) as run:
         run.log_metrics({f"out_of_fold_{name}": summary[name] for name in figures})
         run.log_file(report)
         run.log_file(workspace.scores / f"{folds.name}.parquet", "scores")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from prefect import get_run_logger, task
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from galaxy.sheets import contact_sheet
@@ -41,6 +41,8 @@ def show_build(workspace: Workspace, plan: BuildPlan, summary: dict[str, Any]) -
     classes = list(summary["classes"].items())
     create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
     create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in funnel])
+    page_of_validation = dataset.path / "validation" / "index.html"
+    create_link_artifact(key="validation", link=page_of_validation.as_uri(), link_text="what was expected and found")
     encoded = base64.b64encode(sheet).decode("ascii")
     create_markdown_artifact(
         key="contact-sheet",

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -16,6 +17,7 @@ from tasks.collecting import ArchiveSource, ServiceSource, Source, archive_membe
 from tasks.skyserver import sky_process
 from tasks.stages.ingest import catalog_path
 from tasks.stages.plan import BuildPlan, BuildRequest
+from tasks.stages.validate import judge_catalogue, require
 from tasks.store.files import write_table
 from tasks.workspace import Workspace
 
@@ -26,11 +28,14 @@ from tasks.workspace import Workspace
     cache_policy=NO_CACHE,
 )
 def find_catalog(workspace: Workspace, request: BuildRequest) -> Path:
-    """Return the catalogue Parquet of a build."""
+    """Return the catalogue Parquet of a build, once its columns are judged."""
     if request.catalog is not None:
-        return catalog_path(workspace, request.catalog, request.metadata)
-    votes, metadata, _ = sky_tables(workspace, request.seed)
-    return catalog_path(workspace, str(votes), str(metadata))
+        path = catalog_path(workspace, request.catalog, request.metadata)
+    else:
+        votes, metadata, _ = sky_tables(workspace, request.seed)
+        path = catalog_path(workspace, str(votes), str(metadata))
+    require(judge_catalogue(pq.read_table(path)))
+    return path
 
 
 def sky_tables(workspace: Workspace, seed: int) -> tuple[Path, Path, Path]:

@@ -136,7 +136,9 @@ def train(workspace: Workspace, request: TrainRequest) -> dict[str, Any]:
     parts = {name: part_rows(training.dataset, training.scheme, name) for name in ("train", "validation", "test")}
     require_every_class(parts["train"], training.classes, "the train part")
     folder = training.folder()
-    with alone(folder), _tracked(training, device, folder) as run:
+    grey = " grey" if request.grey else ""
+    name = f"{training.scheme} {request.network} {request.preset} {request.optimizer}{grey} seed {request.seed}"
+    with alone(folder), tracked(training, device, folder, name, _flat(training.preset), {}) as run:
         plan = plan_fit(training, parts["train"], parts["validation"], device, folder)
         fitted = fit(plan, lambda record: _log_epoch(run, record, plan.most_epochs))
         summary = _finish(training, fitted, parts, run, folder)
@@ -234,27 +236,30 @@ def alone(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder.with_suffix(".lock"))
     try:
-        with lock.acquire(timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise TrainingBusyError(
             f"another process is in the middle of the same training ({folder}): wait for it, or choose another seed"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
-def _tracked(training: Training, device: "Device", folder: Path) -> Iterator[TrackedRun]:
-    """Open the MLflow run of a training; a training that goes on goes on with its run."""
-    request = training.request
+def tracked(
+    training: Training, device: "Device", folder: Path, name: str, params: dict[str, Any], tags: dict[str, str]
+) -> Iterator[TrackedRun]:
+    """Open the MLflow run of what is done in `folder`; what goes on, goes on with its run."""
     record = folder / "run.json"
     run_id = json.loads(record.read_text(encoding="utf-8"))["run_id"] if record.exists() else None
-    grey = " grey" if request.grey else ""
     with open_run(
         training.workspace,
         problem=PROBLEM,
-        run_name=f"{training.scheme} {request.network} {request.preset} {request.optimizer}{grey} seed {request.seed}",
-        params={**request.model_dump(exclude={"device"}), "scheme": training.scheme, **_flat(training.preset)},
-        tags=training.tags(device),
+        run_name=name,
+        params={**training.request.model_dump(exclude={"device"}), "scheme": training.scheme, **params},
+        tags={**training.tags(device), **tags},
         dataset=training.dataset,
         run_id=run_id,
     ) as run:
