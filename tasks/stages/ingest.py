@@ -9,23 +9,22 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from prefect import task
-from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from galaxy.catalog import FORMAT_VERSION, IngestReport, TableError, ingest, is_catalogue
 from galaxy.official import OFFICIAL_TABLES
 from tasks.fetching import download
+from tasks.stages.show import put_account
 from tasks.store.files import disk_full_named, sha256_of_file
+from tasks.store.schema import NAME
 from tasks.workspace import Workspace
-
-CATALOG_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 @task(name="ingest tables", description="Read tables into one catalogue", cache_policy=NO_CACHE)
 def ingest_tables(workspace: Workspace, name: str, tables: Sequence[str], metadata: str | None) -> dict[str, Any]:
     """Ingest tables as catalogue `name` and return the summary."""
     start = time.monotonic()
-    if not CATALOG_NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ValueError(
             f"name={name!r} cannot name a catalogue: lower-case letters, digits, '.', '_', '-', at most 64"
         )
@@ -48,8 +47,7 @@ def ingest_tables(workspace: Workspace, name: str, tables: Sequence[str], metada
 def show_ingest(summary: dict[str, Any]) -> None:
     """Write the summary and the funnel of rows as artifacts."""
     funnel = [("rows in", summary["rows_in"]), *summary["rejected"].items(), ("rows", summary["rows"])]
-    create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
-    create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in funnel])
+    put_account(summary, funnel)
 
 
 def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None) -> Path:
@@ -66,7 +64,7 @@ def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None
         The table cannot be ingested.
     """
     named = workspace.catalogs / f"{catalog}.parquet"
-    ingested = named if CATALOG_NAME.fullmatch(catalog) and named.is_file() else None
+    ingested = named if NAME.fullmatch(catalog) and named.is_file() else None
     if ingested is None:
         table = locate_table(workspace, catalog)
         ingested = table if is_catalogue(table) else None

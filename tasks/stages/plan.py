@@ -190,7 +190,7 @@ class BuildPlan:
 def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> BuildPlan:
     """Write the plan of a build into the dataset's staging folder, or find it there."""
     folder = workspace.datasets / request.dataset
-    parent = _parent(folder)
+    parent = _parent(workspace, request.dataset)
     _check_common(request, parent)
     table = _limited(read_catalog(catalog), request.most_objects, request.seed)
     rows = _planned_rows(table, request, parent)
@@ -238,11 +238,9 @@ def read_catalog(path: Path) -> pa.Table:
     return table
 
 
-def _parent(folder: Path) -> Dataset | None:
-    """Return the published version of the dataset at `folder`."""
-    if current_version(folder) is None:
-        return None
-    return Dataset.open(Workspace(folder.parent.parent), folder.name)
+def _parent(workspace: Workspace, name: str) -> Dataset | None:
+    """Return the published version of a dataset, or None where nothing is published."""
+    return None if current_version(workspace.datasets / name) is None else Dataset.open(workspace, name)
 
 
 def _check_common(request: BuildRequest, parent: Dataset | None) -> None:

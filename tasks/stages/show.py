@@ -39,8 +39,7 @@ def show_build(workspace: Workspace, plan: BuildPlan, summary: dict[str, Any]) -
     funnel += [(f"rejected: {reason}", -count) for reason, count in summary["rejected"].items()]
     funnel += [("stored", summary["stored"])]
     classes = list(summary["classes"].items())
-    create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
-    create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in funnel])
+    put_account(summary, funnel)
     page_of_validation = dataset.path / "validation" / "index.html"
     create_link_artifact(key="validation", link=page_of_validation.as_uri(), link_text="what was expected and found")
     encoded = base64.b64encode(sheet).decode("ascii")
@@ -68,7 +67,14 @@ def show_build(workspace: Workspace, plan: BuildPlan, summary: dict[str, Any]) -
 @task(name="show", description="Summary of a run", cache_policy=NO_CACHE)
 def show_summary(summary: dict[str, Any]) -> None:
     """Put a summary on the run's page."""
+    put_account(summary)
+
+
+def put_account(summary: dict[str, Any], funnel: list[tuple[str, int]] | None = None) -> None:
+    """Put a summary, and the steps by which its counts came about, on the present run's page."""
     create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
+    if funnel is not None:
+        create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in funnel])
 
 
 def dataset_sheet(dataset: Dataset) -> bytes:

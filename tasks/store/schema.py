@@ -35,12 +35,12 @@ SPLIT = pa.schema([("id", pa.string()), ("group", pa.string()), ("part", pa.stri
 
 TRUTH = pa.schema([("id", pa.string()), ("truth", pa.string()), ("origin", pa.string())])
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def check_name(name: str) -> str:
     """Return `name` if it may name a dataset, a catalogue or a relabelling."""
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise DatasetNameError(
             f"{name!r} is not a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
         )
