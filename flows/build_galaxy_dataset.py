@@ -1,5 +1,6 @@
 """Build a galaxy dataset: catalogue, scheme, cutouts, validation, split, publish."""
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
@@ -7,10 +8,11 @@ from prefect import flow
 from flows import described
 from tasks.cluster import cluster
 from tasks.stages.collect import collect
-from tasks.stages.plan import BuildRequest, plan_build
+from tasks.stages.galaxy_harvest import gather_harvest
+from tasks.stages.galaxy_plan import BuildRequest, plan_build
+from tasks.stages.galaxy_sources import find_catalog, open_source, truth_path
 from tasks.stages.publish import finished_summary, publish_build
 from tasks.stages.show import show_build
-from tasks.stages.sources import find_catalog, open_source, truth_path
 from tasks.store.locks import one_builder
 from tasks.workspace import Workspace
 
@@ -50,6 +52,7 @@ def build_galaxy_dataset(
         with cluster(plan.facts["ask"]) as executor:
             with open_source(workspace, request, plan) as service:
                 counts = collect(plan, service, executor, max_connections)
-            summary = publish_build(workspace, plan, executor, counts, truth_path(workspace, request))
+            harvest = partial(gather_harvest, workspace, plan, truth_path(workspace, request))
+            summary = publish_build(workspace, harvest, executor, counts["requests"])
     show_build(workspace, plan, summary)
     return summary

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows import described
+from tasks.stages.galaxy_sources import sky_tables
 from tasks.stages.ingest import ingest_tables, show_ingest
-from tasks.stages.sources import sky_tables
 from tasks.workspace import Workspace
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,7 +30,7 @@ def united_schema(schemas: Sequence[pa.Schema]) -> pa.Schema:
 
 
 class CatalogueWriter:
-    """Gathers batches into row groups and writes them."""
+    """Gathers batches into row groups and writes them, one group at a time, beside the caller's own work."""
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.rows = 0
@@ -38,11 +39,14 @@ class CatalogueWriter:
         self._waiting: list[pa.RecordBatch] = []
         ranged = [item.name for item in schema if not item.name.endswith(tuple(VOTE_MEASURES))]
         self._parquet = pq.ParquetWriter(path, schema, compression="snappy", write_statistics=ranged)
+        self._thread = ThreadPoolExecutor(1)
+        self._encoding: Future[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._thread.shutdown()
         self._parquet.close()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -59,9 +63,17 @@ class CatalogueWriter:
     def finish(self, provenance: dict[str, Any]) -> dict[str, int]:
         """Write what waits, and the provenance; return the missing values by physical column."""
         self._encode()
+        self._wait()
         self._parquet.add_key_value_metadata({PROVENANCE_KEY: json.dumps(provenance)})
         return {name: count for name, count in self._nulls.items() if count}
 
     def _encode(self) -> None:
+        self._wait()
         group, self._waiting = pa.Table.from_batches(self._waiting, self._schema), []
-        self._parquet.write_table(group, row_group_size=max(1, group.num_rows))
+        self._encoding = self._thread.submit(self._parquet.write_table, group, max(1, group.num_rows))
+
+    def _wait(self) -> None:
+        """Wait for the row group before: two are never held, and its error is raised here."""
+        if self._encoding is not None:
+            self._encoding.result()
+            self._encoding = None

@@ -108,6 +108,10 @@ class TrackedRun:
         """Keep a copy of the file ``path``."""
         _client(self.workspace).log_artifact(self.id, str(path), folder)
 
+    def log_folder(self, path: Path, name: str) -> None:
+        """Keep a copy of the files under ``path`` as the artifact folder ``name``."""
+        _client(self.workspace).log_artifacts(self.id, str(path), name)
+
     def log_text(self, text: str, name: str) -> None:
         """Keep ``text`` as the artifact ``name``."""
         _client(self.workspace).log_text(self.id, text, name)

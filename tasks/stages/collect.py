@@ -6,7 +6,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.cluster import Executor
 from tasks.collecting import Batch, Source, collect_batch
 from tasks.progress import progress
-from tasks.stages.plan import BuildPlan
+from tasks.stages.galaxy_plan import BuildPlan
 
 
 @task(name="collect", description="Get every image that is missing, in parallel, into staging", cache_policy=NO_CACHE)

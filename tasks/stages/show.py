@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from galaxy.sheets import contact_sheet
 from tasks.learning.parts import part_rows
 from tasks.pages import Figure, Heading, Table, Text, page
-from tasks.stages.plan import BuildPlan
+from tasks.stages.galaxy_plan import BuildPlan
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
 from tasks.store.versions import stored_rows

@@ -317,6 +317,7 @@ def _finish(
             "images_per_second": fitted.images_per_second,
         }
     )
+    run.log_folder(training.dataset.path / "validation", "validation")
     saved = folder / "model"
     card = save_model(model, saved, _card(training, temperature))
     pq.write_table(training_members(training.dataset), saved / MEMBERS_FILE)

@@ -98,7 +98,9 @@ def judge_version(
         scheme = stem.partition(".")[0]
         verdicts += _judge_labels(stem, table, classes[scheme], ledger)
         if split is not None and stem == scheme:
-            verdicts.append(_judge_classes(scheme, classes[scheme], table, split, (expected or {}).get(scheme)))
+            least = suites.LEAST_GROUPS if drawn else suites.LEAST_PLACED_GROUPS
+            frame = frames.class_frame(classes[scheme], table, split, (expected or {}).get(scheme))
+            verdicts.append(_judge(frame, suites.classes(scheme, least)))
     if split is not None:
         verdicts += _judge_split(split, next(iter(labels.values()), None), ledger, drawn)
     return verdicts
@@ -180,12 +182,6 @@ def _judge_ledger(ledger: pa.Table, array_rows: int, raw_kept: bool) -> list[Ver
 def _judge_labels(stem: str, labels: pa.Table, classes: Sequence[str], ledger: pa.Table) -> list[Verdict]:
     columns = _judge(frames.column_frame(labels, suites.LABEL_TYPES, ("id", "label")), suites.types(f"labels {stem}"))
     return [columns, _judge(frames.label_frame(labels, ledger), suites.labels(stem, classes, labels.column_names))]
-
-
-def _judge_classes(
-    scheme: str, classes: Sequence[str], labels: pa.Table, split: pa.Table, expected: Mapping[str, int] | None
-) -> Verdict:
-    return _judge(frames.class_frame(classes, labels, split, expected), suites.classes(scheme))
 
 
 def _judge_split(split: pa.Table, labels: pa.Table | None, ledger: pa.Table, drawn: bool) -> list[Verdict]:

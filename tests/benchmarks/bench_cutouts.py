@@ -13,9 +13,9 @@ from PIL import Image
 
 from tasks.cluster import Executor, cluster
 from tasks.stages.collect import collect
+from tasks.stages.galaxy_plan import BuildRequest, plan_build
+from tasks.stages.galaxy_sources import open_source
 from tasks.stages.ingest import catalog_path
-from tasks.stages.plan import BuildRequest, plan_build
-from tasks.stages.sources import open_source
 from tasks.workspace import Workspace
 from tests.benchmarks.scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
 

@@ -133,7 +133,7 @@ def test_bad_archives_name_the_thing(flows_here: Workspace, archive: Archive, tm
         with pytest.raises(ValueError, match=message):
             build_galaxy_dataset(catalog=str(table), images=str(images), **SMALL)
     (empty / "1.jpeg").write_bytes(b"no image")
-    with pytest.raises(StoreError, match=r"0 of 4 objects are left.*no_image 4"):
+    with pytest.raises(StoreError, match=r"0 of 4 samples are left.*no_image 4"):
         build_galaxy_dataset(catalog=str(table), images=str(empty), **SMALL)
 
 

@@ -15,8 +15,8 @@ from galaxy.simulation import SKY_COUNT, synthetic_sky
 from tasks.budget import is_loopback
 from tasks.collecting import ArchiveSource, ServiceSource, Source, archive_members
 from tasks.skyserver import sky_process
+from tasks.stages.galaxy_plan import BuildPlan, BuildRequest
 from tasks.stages.ingest import catalog_path
-from tasks.stages.plan import BuildPlan, BuildRequest
 from tasks.stages.validate import judge_catalogue, require
 from tasks.store.files import write_table
 from tasks.workspace import Workspace
