@@ -6,10 +6,10 @@ What runs on the workers is here, apart from Prefect, so that a worker starts fa
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -79,6 +79,10 @@ class ServiceSource:
     budget: Path
     retry_rejected: bool = False
 
+    def narrowed(self, ids: Iterable[str]) -> "ServiceSource":
+        """Return the source as far as `ids` need it."""
+        return self
+
     @contextmanager
     def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
         """Open pooled connections and give the function that gets one object's image."""
@@ -140,6 +144,11 @@ class ArchiveSource:
     members: dict[str, str]
     raw: Path
 
+    def narrowed(self, ids: Iterable[str]) -> "ArchiveSource":
+        """Return the source as far as `ids` need it."""
+        here = {sample_id: self.members[sample_id] for sample_id in ids if sample_id in self.members}
+        return replace(self, members=here)
+
     @contextmanager
     def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
         """Open the archive and give the function that gets one object's image."""
@@ -198,7 +207,7 @@ class Batch:
     """A fixed list of objects for one task."""
 
     number: int
-    rows: tuple[dict[str, Any], ...]
+    rows: pa.Table
     source: Source
     source_name: str
     staging: Staging
@@ -210,7 +219,7 @@ class Batch:
 def collect_batch(batch: Batch) -> dict[str, int]:
     """Get every image of a batch, make samples of them, and leave both and the ledger rows in staging."""
     with batch.source.reader(batch.connections) as read, ThreadPoolExecutor(2 * batch.connections) as pool:
-        finished = list(pool.map(lambda row: _finish(row, read(row), batch), batch.rows))
+        finished = list(pool.map(lambda row: _finish(row, read(row), batch), batch.rows.to_pylist()))
     samples = [sample for _, sample in finished if sample is not None]
     shape = (0, batch.size_px, batch.size_px, 3)
     ledger = pa.Table.from_pylist([row for row, _ in finished], LEDGER_COLUMNS)

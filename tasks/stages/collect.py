@@ -12,25 +12,23 @@ from tasks.stages.galaxy_plan import BuildPlan
 @task(name="collect", description="Get every image that is missing, in parallel, into staging", cache_policy=NO_CACHE)
 def collect(plan: BuildPlan, source: Source, executor: Executor, max_connections: int) -> dict[str, int]:
     """Collect the plan's batches that are not finished; return counts of objects, stored and requests."""
-    rows = plan.rows_to_ask()
-    pieces = [(number, rows[start : start + plan.batch_size]) for number, start in plan.batch_starts(len(rows))]
-    left = [(number, piece) for number, piece in pieces if not plan.staging.is_finished(number)]
+    left = [(number, rows) for number, rows in plan.batches() if not plan.staging.is_finished(number)]
     workers = min(executor.workers, max_connections)
     batches = (
         Batch(
             number=number,
-            rows=tuple(piece),
-            source=source,
+            rows=rows,
+            source=source.narrowed(rows["id"].to_pylist()),
             source_name=plan.source,
             staging=plan.staging,
             size_px=plan.size_px,
             crop_fraction=plan.crop_fraction,
             connections=max_connections // workers,
         )
-        for number, piece in left
+        for number, rows in left
     )
     totals = {"objects": 0, "stored": 0, "requests": 0}
-    with progress("collecting", sum(len(piece) for _, piece in left)) as advance:
+    with progress("collecting", sum(rows.num_rows for _, rows in left)) as advance:
         for counts in executor.map(collect_batch, batches, None if workers == executor.workers else workers):
             totals = {name: totals[name] + counts[name] for name in totals}
             advance(counts["objects"])

@@ -137,14 +137,17 @@ class BuildPlan(Plan):
         """Objects a batch: depends on how many are asked for, never on the workers."""
         return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, -(-self.facts["ask"] // 16))))
 
-    def rows_to_ask(self) -> list[dict[str, Any]]:
-        """Return the rows that need an image, in order of id."""
-        asked: list[dict[str, Any]] = self.rows.filter(pc.equal(self.rows["state"], "ask")).to_pylist()
-        return asked
+    @cached_property
+    def asked(self) -> pa.Table:
+        """The rows that need an image, in order of id."""
+        return self.rows.filter(pc.equal(self.rows["state"], "ask")).combine_chunks()
 
-    def batch_starts(self, count: int) -> Iterator[tuple[int, int]]:
-        """Yield number and first position of every batch of `count` rows."""
-        return enumerate(range(0, count, self.batch_size))
+    def batches(self) -> Iterator[tuple[int, pa.Table]]:
+        """Yield number and rows of every batch."""
+        for number, start in enumerate(range(0, self.asked.num_rows, self.batch_size)):
+            stop = min(start + self.batch_size, self.asked.num_rows)
+            # A copy: a slice would carry the whole table along to a worker.
+            yield number, self.asked.take(pa.array(range(start, stop), pa.int64()))
 
 
 @task(name="plan", description="Choose objects, frames and labels; find what is stored already", cache_policy=NO_CACHE)

@@ -103,9 +103,10 @@ def _archive(workspace: Workspace, request: BuildRequest, plan: BuildPlan) -> Ar
         table = read_mapping(Path(request.mapping).expanduser())
         assets = dict(zip(table["id"].to_pylist(), map(str, table["asset_id"].to_pylist()), strict=True))
     found = {}
-    for row in plan.rows_to_ask():
-        stems = (row["file"] and Path(row["file"]).stem, assets.get(row["id"]), row["asset_id"], row["id"])
+    columns = (plan.asked[name].to_pylist() for name in ("id", "file", "asset_id"))
+    for sample_id, file, asset_id in zip(*columns, strict=True):
+        stems = (file and Path(file).stem, assets.get(sample_id), asset_id, sample_id)
         member = next((members[str(stem)] for stem in stems if stem is not None and str(stem) in members), None)
         if member is not None:
-            found[row["id"]] = member
+            found[sample_id] = member
     return ArchiveSource(path, found, workspace.raw)
