@@ -52,3 +52,29 @@ BatchSize = Annotated[int | None, told("Images a step; empty: the preset's")]
 Device = Annotated[Literal["auto", "cpu", "gpu"], told("auto: every GPU there is, else the processor")]
 Grey = Annotated[bool, told("Replace colour by luminance, inside the model")]
 Seed = Annotated[int, told("Seed of everything random")]
+
+CandidateSource = Annotated[
+    Literal["simulated", "frames", "zenodo", "alerts", "triplets"],
+    told("Simulated survey, FITS pairs, the published layout, alert packets, or an array with a table"),
+]
+CandidatePath = Annotated[str | None, told("Folder or file of the source; empty for the simulated survey")]
+Night = Annotated[int, told("Night of the simulated survey; another night adds to the dataset")]
+StampPx = Annotated[int, told("Side of a stamp, pixels")]
+LabelColumn = Annotated[str | None, told("Column of labels, for source=triplets; empty: weak_label or label")]
+GroupColumn = Annotated[str | None, told("Column of what must not be torn apart; empty: objectId, else each row")]
+GalaxyCatalog = Annotated[
+    str | None, told("Table of galaxies for injections, for source=frames: ra_deg, dec_deg, mag, radius_arcsec")
+]
+GalaxyFraction = Annotated[float, told("Share of the injections that lie on galaxies")]
+Balance = Annotated[
+    Literal["asked", "stored"], told("Whether that share is of the asked injections, or is met among the stored")
+]
+InjectionsPerVisit = Annotated[int, told("Artificial transients in one chip and visit")]
+Chips = Annotated[int, told("Detectors of the simulated survey that are used, of 84")]
+Visits = Annotated[int, told("Visits of each detector in the night")]
+Revisits = Annotated[int, told("Consecutive visits to one field")]
+Engine = Annotated[Literal["alard-lupton", "zogy", "sfft"], told("How a pair is subtracted")]
+ThresholdSigma = Annotated[float, told("Least signal to noise of a detection")]
+CandidateLimit = Annotated[
+    int | None, told("Take so many triplets, by a hash of id and seed; of frames, the first so many chip-visits")
+]

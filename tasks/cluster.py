@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+import dask
 from distributed import Client, LocalCluster, WorkerPlugin, as_completed
 
 ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
 ITEMS_WORTH_A_CLUSTER = 200
+# A worker's many threads would each keep an arena of the allocator, and their leavings grow with the work.
+WORKER_MEMORY = {"distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2}
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -105,6 +108,7 @@ def cluster(items: int) -> Iterator[Executor]:
             yield OnDask(client)
         return
     with (
+        dask.config.set(WORKER_MEMORY),
         LocalCluster(
             n_workers=max(2, os.cpu_count() or 1),
             threads_per_worker=1,

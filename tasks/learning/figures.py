@@ -156,6 +156,24 @@ def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
         return finish()
 
 
+def completeness_figure(
+    curves: Mapping[str, Sequence[tuple[float, Interval]]], fitted: tuple[float, float] | None
+) -> bytes:
+    """Draw the share found in bins of magnitude, by kind of injection, and the fitted fall (middle, width)."""
+    with _figure(5.4, 3.6) as (figure, finish):
+        axes = figure.subplots()
+        for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
+            _interval_points(axes, [place for place, _ in bins], [found for _, found in bins], color, marker, name)
+        if fitted is not None:
+            places = [place for bins in curves.values() for place, _ in bins]
+            mag = np.linspace(min(places), max(places), 200)
+            axes.plot(mag, 1 / (1 + np.exp((mag - fitted[0]) / fitted[1])), color=GREY, label="fitted to all")
+            axes.axvline(fitted[0], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(ylim=(-0.02, 1.02), xlabel="magnitude of the injection", ylabel="share found")
+        axes.legend(loc="lower left")
+        return finish()
+
+
 def image_strip(images: NDArray, captions: Sequence[str], columns: int = 6) -> bytes:
     """Draw images (n, height, width, 1 or 3) uint8 in rows, each above its caption."""
     lines = -(-len(images) // columns)

@@ -12,7 +12,8 @@ from tasks.stages.galaxy_plan import BuildPlan
 @task(name="collect", description="Get every image that is missing, in parallel, into staging", cache_policy=NO_CACHE)
 def collect(plan: BuildPlan, source: Source, executor: Executor, max_connections: int) -> dict[str, int]:
     """Collect the plan's batches that are not finished; return counts of objects, stored and requests."""
-    left = [(number, rows) for number, rows in plan.batches() if not plan.staging.is_finished(number)]
+    finished = {number for number, _ in plan.batches() if plan.staging.is_finished(number)}
+    left = sum(rows.num_rows for number, rows in plan.batches() if number not in finished)
     workers = min(executor.workers, max_connections)
     batches = (
         Batch(
@@ -25,10 +26,11 @@ def collect(plan: BuildPlan, source: Source, executor: Executor, max_connections
             crop_fraction=plan.crop_fraction,
             connections=max_connections // workers,
         )
-        for number, rows in left
+        for number, rows in plan.batches()
+        if number not in finished
     )
     totals = {"objects": 0, "stored": 0, "requests": 0}
-    with progress("collecting", sum(rows.num_rows for _, rows in left)) as advance:
+    with progress("collecting", left) as advance:
         for counts in executor.map(collect_batch, batches, None if workers == executor.workers else workers):
             totals = {name: totals[name] + counts[name] for name in totals}
             advance(counts["objects"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from galaxy.sheets import CAPTION_PX, GAP_PX, contact_sheet
+from tasks.sheets import CAPTION_PX, GAP_PX, contact_sheet
 
 
 def _plain(level: int, side: int = 20) -> np.ndarray:

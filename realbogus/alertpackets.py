@@ -1,0 +1,293 @@
+"""Alert packets of ZTF and Rubin: which fields say what, and their stamps, decoded within bounds.
+
+ZTF's difference stamp of a candidate from the negative subtraction (``isdiffpos`` f) is reference minus new, so it is
+negated and flagged (on 1,219 real packets the correlation with new minus reference has its median at +0.93 for t and
+-0.73 for f). Rubin's is always new minus reference; ``isNegative`` only says that the flux is below zero.
+"""
+
+import math
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from realbogus.records import CORRUPT, MJD_EPOCH_JD, NEGATED, NEGATED_FLAG, NEGATIVE_WORDS, night_of
+from realbogus.stamps import centre_pixel, fit_size
+
+PLANES = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+ZTF_STAMP_PX = 63
+ZTF_LONGITUDE_DEG, RUBIN_LONGITUDE_DEG = -116.86, -70.75
+MOST_STAMP_BYTES = 16 << 20
+MOST_STAMP_PX = 1024
+_CARD, _FITS_BLOCK = 80, 2880
+_FITS_DTYPES = {"8": "u1", "16": ">i2", "32": ">i4", "64": ">i8", "-32": ">f4", "-64": ">f8"}
+
+
+class StampFaultError(ValueError):
+    """A stamp's bytes are no image that can be used; the message says why."""
+
+
+class PacketError(ValueError):
+    """A packet is of neither survey, or has no identity."""
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """An image with the place of the candidate in it, 0-based (x, y) of FITS's reference pixel, None if not told."""
+
+    pixels: np.ndarray
+    reference_pixel: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a packet says of its candidate.
+
+    Attributes
+    ----------
+    id, group : str
+    ra_deg, dec_deg : float or None
+    detector, night : str or None
+    negated : bool
+        The packet's difference is reference minus new.
+    pixel : (x, y) or None
+        Place in the frame, 0-based, where the packet says it (ZTF).
+    rubin : bool
+    parameters : dict
+        Numbers, texts and truth values of the candidate's record.
+    """
+
+    id: str
+    group: str
+    ra_deg: float | None
+    dec_deg: float | None
+    detector: str | None
+    night: str | None
+    negated: bool
+    pixel: tuple[float, float] | None
+    rubin: bool
+    parameters: dict[str, Any] = field(repr=False)
+
+
+def read_candidate(packet: Mapping[str, Any]) -> Candidate:
+    """Read what a packet says, its stamps aside.
+
+    Raises
+    ------
+    PacketError
+        It has neither ``candid`` and ``candidate`` nor ``diaSource``.
+    """
+    if isinstance(packet.get("diaSource"), dict):
+        return _read_rubin(packet, packet["diaSource"])
+    if isinstance(packet.get("candidate"), dict) and packet.get("candid") is not None:
+        return _read_ztf(packet, packet["candidate"])
+    raise PacketError(f"a packet has neither candidate (ZTF) nor diaSource (Rubin); its fields are {sorted(packet)}")
+
+
+def _read_ztf(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
+    own = str(packet["candid"])
+    negated = str(record.get("isdiffpos")).lower() in NEGATIVE_WORDS
+    parameters = _scalars(record) | {"survey": "ztf", "objectId": packet.get("objectId")}
+    x, y, jd = _number(record, "xpos"), _number(record, "ypos"), _number(record, "jd")
+    return Candidate(
+        id=own,
+        group=str(packet.get("objectId") or own),
+        ra_deg=_number(record, "ra"),
+        dec_deg=_number(record, "dec"),
+        detector=_text(record, "rcid"),
+        night=None if jd is None else night_of(jd - MJD_EPOCH_JD, ZTF_LONGITUDE_DEG),
+        negated=negated,
+        pixel=None if x is None or y is None else (x - 1, y - 1),
+        rubin=False,
+        parameters=parameters | ({NEGATED_FLAG: NEGATED} if negated else {}),
+    )
+
+
+def _read_rubin(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
+    own = record.get("diaSourceId") or packet.get("diaSourceId") or packet.get("alertId")
+    if not own:
+        raise PacketError("a packet's diaSource has no diaSourceId")
+    mjd = _number(record, "midpointMjdTai", "midPointTai")
+    fixed, moving = record.get("diaObjectId"), record.get("ssObjectId")
+    return Candidate(
+        id=str(own),
+        group=str(fixed) if fixed else f"ss{moving}" if moving else str(own),
+        ra_deg=_number(record, "ra"),
+        dec_deg=_number(record, "dec", "decl"),
+        detector=_text(record, "detector"),
+        night=None if mjd is None else night_of(mjd, RUBIN_LONGITUDE_DEG),
+        negated=False,
+        pixel=None,
+        rubin=True,
+        parameters=_scalars(record) | {"survey": "rubin"},
+    )
+
+
+def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if isinstance(value, (bool, int, float, str, type(None)))}
+
+
+def _number(record: Mapping[str, Any], *names: str) -> float | None:
+    value = next((record[name] for name in names if isinstance(record.get(name), (int, float))), None)
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _text(record: Mapping[str, Any], name: str) -> str | None:
+    return None if record.get(name) is None else str(record[name])
+
+
+def read_triplet(
+    packet: Mapping[str, Any], candidate: Candidate, stamp_px: int
+) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """Decode a packet's three stamps.
+
+    A stamp is laid centre pixel on centre pixel. Rubin's header tells the candidate's place in the stamp, which goes
+    before. A ZTF stamp smaller than 63 pixels was cut short by the frame: the candidate's pixel in the frame says on
+    which side, and what is missing counts as beyond the frame.
+
+    Returns
+    -------
+    triplet : ndarray, (stamp_px, stamp_px, 3) float32
+        New, reference, new minus reference; NaN where there is nothing, and throughout where there is a fault.
+    outside : ndarray of bool, (stamp_px, stamp_px)
+        Pixels known to lie beyond the frame.
+    fault : str or None
+        ``corrupt`` where a stamp is missing or cannot be decoded, or the three differ in size.
+    """
+    try:
+        stamps = [decode_stamp(_stamp_bytes(packet.get(name))) for name in PLANES]
+    except StampFaultError:
+        return nothing_to_show(stamp_px)
+    if len({stamp.pixels.shape for stamp in stamps}) != 1:
+        return nothing_to_show(stamp_px)
+    planes = np.stack([stamp.pixels for stamp in stamps], axis=-1)
+    centre = _candidate_place(candidate, stamps[0])
+    triplet = fit_size(planes[None], stamp_px, centre)[0]
+    if candidate.negated:
+        triplet[..., 2] *= -1
+    outside = np.zeros((stamp_px, stamp_px), bool)
+    if not candidate.rubin and min(planes.shape[:2]) < ZTF_STAMP_PX:
+        covered = np.ones((1, *planes.shape[:2], 1), np.float32)
+        outside = np.isnan(fit_size(covered, stamp_px, centre)[0, ..., 0])
+    return triplet, outside, None
+
+
+def nothing_to_show(stamp_px: int) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """Return what `read_triplet` does for a packet whose stamps cannot be decoded."""
+    triplet = np.full((stamp_px, stamp_px, 3), np.nan, np.float32)
+    return triplet, np.zeros((stamp_px, stamp_px), bool), CORRUPT
+
+
+def _stamp_bytes(value: Any) -> bytes:
+    body = value.get("stampData") if isinstance(value, dict) else value
+    if not isinstance(body, bytes) or not body:
+        raise StampFaultError("it has no stamp")
+    return body
+
+
+def _candidate_place(candidate: Candidate, stamp: Stamp) -> tuple[int, int]:
+    """Return the candidate's pixel (y, x) in its stamp."""
+    height, width = stamp.pixels.shape
+    middle = centre_pixel(height), centre_pixel(width)
+    if candidate.rubin and stamp.reference_pixel is not None:
+        x, y = (math.floor(place + 0.5) for place in stamp.reference_pixel)
+        return (y, x) if 0 <= x < width and 0 <= y < height else middle
+    if candidate.rubin or candidate.pixel is None:
+        return middle
+    column, row = (math.floor(place + 0.5) for place in candidate.pixel)
+    return _place_in_cut(height, row), _place_in_cut(width, column)
+
+
+def _place_in_cut(side_px: int, frame_pixel: int) -> int:
+    """Return the candidate's pixel along a side of a ZTF stamp: its distance from the frame's first pixel where that
+    cut the stamp, else as far from the stamp's first pixel as in a whole stamp."""
+    half = centre_pixel(ZTF_STAMP_PX)
+    cut_at_start = side_px < ZTF_STAMP_PX and frame_pixel < half
+    whole = centre_pixel(side_px) if side_px >= ZTF_STAMP_PX else min(half, side_px - 1)
+    return min(max(frame_pixel, 0), side_px - 1) if cut_at_start else whole
+
+
+def decode_stamp(body: bytes) -> Stamp:
+    """Decode a FITS image, gzipped or plain, from its first header.
+
+    Read here and not by astropy, which takes ten times as long over so small a file.
+
+    Raises
+    ------
+    StampFaultError
+        It is not such an image, or is larger than `MOST_STAMP_PX` a side or `MOST_STAMP_BYTES`, or cut short.
+    """
+    plain = _gunzip(body) if body.startswith(b"\x1f\x8b") else body
+    cards, start = _read_cards(plain)
+    if cards.get("NAXIS") != "2" or cards.get("BITPIX") not in _FITS_DTYPES:
+        raise StampFaultError(f"NAXIS {cards.get('NAXIS')} and BITPIX {cards.get('BITPIX')} are no image")
+    width, height = (_whole(cards.get(name)) for name in ("NAXIS1", "NAXIS2"))
+    if not (1 <= width <= MOST_STAMP_PX and 1 <= height <= MOST_STAMP_PX):
+        raise StampFaultError(f"it declares {width} x {height} pixels, the most is {MOST_STAMP_PX} a side")
+    dtype = np.dtype(_FITS_DTYPES[cards["BITPIX"]])
+    if len(plain) < start + width * height * dtype.itemsize:
+        raise StampFaultError("its pixels end too early")
+    stored = np.frombuffer(plain, dtype, width * height, start).reshape(height, width)
+    return Stamp(_physical(stored, cards), _reference_pixel(cards))
+
+
+def _gunzip(body: bytes) -> bytes:
+    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    try:
+        plain = inflater.decompress(body, MOST_STAMP_BYTES)
+    except zlib.error as error:
+        raise StampFaultError(f"its gzip is broken: {error}") from error
+    if inflater.unconsumed_tail:
+        raise StampFaultError(f"it unpacks to more than {MOST_STAMP_BYTES} bytes")
+    if not inflater.eof:
+        raise StampFaultError("its gzip ends too early")
+    return plain
+
+
+def _read_cards(plain: bytes) -> tuple[dict[str, str], int]:
+    """Return the first header's values as text and the byte where its data begin."""
+    cards: dict[str, str] = {}
+    if not plain.startswith(b"SIMPLE  ="):
+        raise StampFaultError("it does not start as a FITS file does")
+    for offset in range(0, len(plain) - _CARD + 1, _CARD):
+        card = plain[offset : offset + _CARD].decode("ascii", "replace")
+        if card[:8].rstrip() == "END":
+            return cards, -(-(offset + _CARD) // _FITS_BLOCK) * _FITS_BLOCK
+        if card[8:10] == "= ":
+            cards.setdefault(card[:8].rstrip(), card[10:].partition("/")[0].strip())
+    raise StampFaultError("its header has no end")
+
+
+def _physical(stored: np.ndarray, cards: dict[str, str]) -> np.ndarray:
+    """Return values as float32, scaled as the header says; blank ones are NaN."""
+    values = stored.astype(np.float64)
+    if stored.dtype.kind != "f" and "BLANK" in cards:
+        values[stored == _whole(cards["BLANK"])] = np.nan
+    scale, zero = _real(cards.get("BSCALE"), 1.0), _real(cards.get("BZERO"), 0.0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (values * scale + zero).astype(np.float32)
+
+
+def _reference_pixel(cards: dict[str, str]) -> tuple[float, float] | None:
+    if "CRPIX1" not in cards or "CRPIX2" not in cards:
+        return None
+    x, y = _real(cards["CRPIX1"], math.nan), _real(cards["CRPIX2"], math.nan)
+    return (x - 1, y - 1) if math.isfinite(x) and math.isfinite(y) else None
+
+
+def _whole(text: str | None) -> int:
+    try:
+        return int(text or "")
+    except ValueError:
+        raise StampFaultError(f"its header has {text!r} where a whole number must be") from None
+
+
+def _real(text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    try:
+        return float(text.replace("D", "E"))
+    except ValueError:
+        raise StampFaultError(f"its header has {text!r} where a number must be") from None

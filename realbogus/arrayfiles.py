@@ -1,0 +1,158 @@
+"""Array files of triplets: ``.npy``, mapped into memory, and members of ``.npz``, read as a stream.
+
+Nothing is ever unpickled: a file that holds Python objects is refused. Memory stays that of the rows asked for.
+"""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from realbogus.records import SourceError
+
+_REAL_KINDS = "iuf"
+_ID_MEMBERS = ("candid", "id")
+
+
+class StampArray:
+    """The (n, height, width, 3) array of a file, read by rows.
+
+    An ``.npy`` is mapped anew for every stretch of rows, so that pages already read do not stay in memory. Of an
+    ``.npz`` one handle stays open, so that rows read in order cost one pass; it is not carried to other processes.
+
+    Attributes
+    ----------
+    path : Path
+    shape : tuple of int
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the array.
+
+        Raises
+        ------
+        SourceError
+            The file is no array of triplets of real numbers, or holds Python objects, or is cut short.
+        """
+        self.path = path
+        self._member = _choose_member(path) if path.suffix == ".npz" else None
+        self._stream: BinaryIO | None = None
+        with _open_plain(path, self._member) as stream:
+            shape, fortran, self._dtype = _read_header(stream, self._name)
+            self._start = stream.tell()
+        if len(shape) != 4 or shape[3] != 3:
+            raise SourceError(f"{self._name} has shape {shape}, expected (n, height, width, 3)")
+        self.shape = shape
+        held, declared = _plain_size(path, self._member) - self._start, int(np.prod(shape)) * self._dtype.itemsize
+        if held != declared:
+            raise SourceError(f"{self._name} declares {declared:,} bytes of {shape} {self._dtype}, it holds {held:,}")
+        self._fortran = fortran
+        if fortran and self._member is not None:
+            raise SourceError(f"{self._name} is in Fortran order: save it in C order, or as .npy")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"path": self.path}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["path"])  # type: ignore[misc]
+
+    @property
+    def _name(self) -> str:
+        return str(self.path) if self._member is None else f"{self.path}: member {self._member}"
+
+    def rows(self, first: int, count: int) -> np.ndarray:
+        """Return rows, (count, height, width, 3), in the file's type; a view of the file where it is mapped."""
+        count = min(count, len(self) - first)
+        if self._member is None:
+            return self._map_rows()[first : first + count]
+        row_bytes = int(np.prod(self.shape[1:])) * self._dtype.itemsize
+        try:
+            if self._stream is None:
+                self._stream = _open_plain(self.path, self._member)
+            self._stream.seek(self._start + first * row_bytes)
+            values = np.frombuffer(self._stream.read(count * row_bytes), self._dtype)
+            return values.reshape(count, *self.shape[1:])
+        except (zlib.error, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise SourceError(f"{self._name} cannot be read at row {first}: {error}") from error
+
+    def _map_rows(self) -> np.ndarray:
+        if 0 in self.shape:
+            return np.zeros(self.shape, self._dtype)
+        return np.memmap(self.path, self._dtype, "r", self._start, self.shape, "F" if self._fortran else "C")
+
+
+def read_member_ids(path: Path) -> np.ndarray | None:
+    """Return the one-dimensional member ``candid`` or ``id`` of an ``.npz``, or None where there is none."""
+    if path.suffix != ".npz":
+        return None
+    for name in _ID_MEMBERS:
+        if f"{name}.npy" in _member_names(path):
+            with _open_plain(path, f"{name}.npy") as stream:
+                shape, _, dtype = _read_header(stream, f"{path}: member {name}.npy")
+                return np.frombuffer(stream.read(int(np.prod(shape)) * dtype.itemsize), dtype)
+    return None
+
+
+def _member_names(path: Path) -> list[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise SourceError(f"{path} is no readable .npz: {error}") from error
+
+
+def _choose_member(path: Path) -> str:
+    """Return the name of the only four-dimensional member, ``triplets.npy`` where there are several."""
+    candidates = []
+    for name in _member_names(path):
+        with _open_plain(path, name) as stream:
+            if len(_read_header(stream, f"{path}: member {name}")[0]) == 4:
+                candidates.append(name)
+    if "triplets.npy" in candidates:
+        return "triplets.npy"
+    if len(candidates) != 1:
+        raise SourceError(f"{path} has {len(candidates)} four-dimensional members {candidates}: name one 'triplets'")
+    return candidates[0]
+
+
+def _open_plain(path: Path, member: str | None) -> BinaryIO:
+    try:
+        if member is None:
+            return path.open("rb")
+        return cast(BinaryIO, zipfile.ZipFile(path).open(member))
+    except (zipfile.BadZipFile, RuntimeError, OSError) as error:  # RuntimeError: a member with a password
+        raise SourceError(f"{path} cannot be opened: {error}") from error
+
+
+def _plain_size(path: Path, member: str | None) -> int:
+    if member is None:
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(member).file_size
+
+
+def _read_header(stream: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return shape, whether in Fortran order, and type of an array file; the stream is left at the values."""
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read is None:
+            raise SourceError(f"{name} is of .npy version {version}, expected (1, 0) or (2, 0)")
+        shape, fortran, dtype = read(stream)
+    except SourceError:
+        raise
+    except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+        raise SourceError(f"{name} is no NumPy array file: {error}") from error
+    if dtype.hasobject:
+        raise SourceError(f"{name} holds Python objects, which would have to be unpickled: save plain numbers")
+    if len(shape) == 4 and dtype.kind not in _REAL_KINDS:
+        raise SourceError(f"{name} is of type {dtype}, expected whole or floating-point numbers")
+    return shape, fortran, dtype

@@ -1,0 +1,134 @@
+"""A survey frame of one chip, and the pair of a new and a reference frame that a subtraction starts from."""
+
+from dataclasses import dataclass, replace
+from enum import IntFlag
+
+import numpy as np
+import sep
+from astropy.wcs import WCS
+
+BACKGROUND_MESH_PX = 64
+
+
+class FrameError(ValueError):
+    """A frame that nothing can be measured on."""
+
+
+class Mask(IntFlag):
+    """Why a pixel is not to be trusted; bits of `Frame.mask`."""
+
+    NO_DATA = 1
+    """Outside of the chip or of the exposures: the pixel holds NaN."""
+    SATURATED = 2
+    """At least one exposure reached the linear well."""
+    DEFECT = 4
+    """A known defect of the detector."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image of one chip, a single exposure or the sum of several.
+
+    Attributes
+    ----------
+    pixels : ndarray, (y, x) float32, counts
+        The background included; NaN exactly where `mask` has ``NO_DATA``.
+    mask : ndarray, (y, x) uint8
+        Bits of `Mask`.
+    background, background_rms : ndarray, (y, x) float32, counts
+        Level and standard deviation of a pixel without sources.
+    gain_e_per_count : float
+    saturation_counts : float
+        Value above which a pixel is saturated.
+    zero_point_mag : float or None
+        Magnitude of a source of one count; None where the survey gives none.
+    pixel_arcsec : float
+    quantum_counts : float
+        Step of the digitised values, 0 where they are not digitised.
+    wcs : WCS or None
+    """
+
+    pixels: np.ndarray
+    mask: np.ndarray
+    background: np.ndarray
+    background_rms: np.ndarray
+    gain_e_per_count: float
+    saturation_counts: float
+    zero_point_mag: float | None
+    pixel_arcsec: float
+    quantum_counts: float = 0.0
+    wcs: WCS | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        height, width = self.pixels.shape
+        return height, width
+
+    def variance(self) -> np.ndarray:
+        """Return the variance of each pixel, (y, x) float32, counts squared, the sources' own noise included.
+
+        A pixel without data has an infinite variance.
+        """
+        source = np.maximum(self.pixels - self.background, 0) / self.gain_e_per_count
+        variance = self.background_rms**2 + source
+        return np.where(np.isfinite(variance), variance, np.inf).astype(np.float32)
+
+    def signal(self) -> np.ndarray:
+        """Return the pixels without the background, (y, x) float32, 0 where there is no data."""
+        return np.where(self.mask & Mask.NO_DATA, 0, self.pixels - self.background).astype(np.float32)
+
+    def with_pixels(self, pixels: np.ndarray, mask: np.ndarray) -> "Frame":
+        """Return the frame with other pixels and mask; the background stays."""
+        return replace(self, pixels=pixels, mask=mask)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A new and a reference frame of the same sky.
+
+    Attributes
+    ----------
+    new, reference : Frame
+        Of equal shape when `aligned`.
+    aligned : bool
+        The two share their pixel grid; else the reference is resampled by the WCS of both.
+    detector, night, visit : what was observed when
+    sky_cell : str
+        Name of the group: the footprint of one chip at one pointing, with all its visits.
+    epoch_mjd : float or None
+    """
+
+    new: Frame
+    reference: Frame
+    aligned: bool
+    detector: str
+    night: str
+    visit: int
+    sky_cell: str
+    epoch_mjd: float | None = None
+
+
+def measure_background(pixels: np.ndarray, unusable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Measure level and standard deviation of the background over a mesh of 64 pixels.
+
+    Parameters
+    ----------
+    pixels : ndarray, (y, x), counts
+    unusable : ndarray of bool, (y, x)
+        Pixels to leave out.
+
+    Returns
+    -------
+    level, rms : ndarray, (y, x) float32
+
+    Raises
+    ------
+    FrameError
+        No pixel is usable.
+    """
+    if unusable.all():
+        raise FrameError("the frame has no usable pixel: all are masked or NaN")
+    clean = np.ascontiguousarray(np.where(unusable, 0, pixels), np.float32)
+    measured = sep.Background(clean, mask=unusable, bw=BACKGROUND_MESH_PX, bh=BACKGROUND_MESH_PX)
+    return measured.back(dtype=np.float32), measured.rms(dtype=np.float32)

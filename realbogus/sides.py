@@ -1,0 +1,82 @@
+"""What a subtraction reads of each of its two frames, and which pixels say something."""
+
+import numpy as np
+from scipy import ndimage
+
+from realbogus.frames import Frame, Mask
+from realbogus.kernels import evaluate_map, polynomial_terms
+from realbogus.matching import Side
+from realbogus.significance import estimate_variance
+
+_CELL_PX = 32
+_CELL_STEP = 2
+_LEVEL_ORDER = 2
+
+
+def read_side(frame: Frame, fwhm_px: float) -> Side:
+    """Return what the fit reads of a frame; a defect takes the value of the pixels beside it."""
+    unusable = find_unusable(frame)
+    signal = frame.signal()
+    defect = unusable & ~find_empty(frame)
+    if defect.any():
+        signal[defect] = _interpolate(signal, unusable, np.argwhere(defect))
+    saturated = (frame.mask & Mask.SATURATED) > 0
+    return Side(signal, estimate_variance(frame, signal, unusable), unusable | saturated, fwhm_px)
+
+
+def _interpolate(signal: np.ndarray, unusable: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the mean of the usable neighbours of each place, (n,); 0 where there is none."""
+    total, count = np.zeros(len(places), np.float32), np.zeros(len(places), np.float32)
+    for step in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (-1, 1), (1, -1), (1, 1)):
+        row, column = np.clip(places + step, 0, np.array(signal.shape) - 1).T
+        good = ~unusable[row, column]
+        total += np.where(good, signal[row, column], 0)
+        count += good
+    return total / np.maximum(count, 1)
+
+
+def find_empty(frame: Frame) -> np.ndarray:
+    """Return the pixels without data, (y, x) bool."""
+    return (frame.mask & Mask.NO_DATA) > 0
+
+
+def find_unusable(frame: Frame) -> np.ndarray:
+    """Return the pixels that say nothing of the sky, (y, x) bool: empty or defective."""
+    return (frame.mask & (Mask.NO_DATA | Mask.DEFECT)) > 0
+
+
+def spread_loss(lost: np.ndarray, reach: int) -> np.ndarray:
+    """Return the pixels, (y, x) bool, within `reach`, by rows and columns, of a lost one or of the image's border."""
+    near = ndimage.maximum_filter(lost, 2 * reach + 1, mode="constant") if lost.any() else lost.copy()
+    if reach:
+        near[:reach] = near[-reach:] = True
+        near[:, :reach] = near[:, -reach:] = True
+    return near
+
+
+def blank(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return the pixels with NaN in some places."""
+    return np.where(where, np.float32(np.nan), pixels)
+
+
+def fit_level(residual: np.ndarray) -> np.ndarray:
+    """Return the smooth level of a residual image, (y, x) float32: a polynomial through the medians of its cells.
+
+    It is read from the sky, which holds a hundred times as many pixels as the stamps of stars, whose own level also
+    takes up what the kernel leaves of the stars' wings. Cells with a NaN are left out.
+    """
+    rows, columns = (length // _CELL_PX for length in residual.shape)
+    per_cell = _CELL_PX // _CELL_STEP
+    sparse = residual[: rows * _CELL_PX : _CELL_STEP, : columns * _CELL_PX : _CELL_STEP]
+    cells = sparse.reshape(rows, per_cell, columns, per_cell).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
+    level = np.partition(cells, cells.shape[1] // 2, axis=1)[:, cells.shape[1] // 2]
+    row, column = np.divmod(np.arange(rows * columns), max(columns, 1))
+    whole = np.isfinite(cells).all(axis=1)
+    terms = polynomial_terms(
+        column * _CELL_PX + _CELL_PX / 2, row * _CELL_PX + _CELL_PX / 2, residual.shape, _LEVEL_ORDER
+    )
+    order = _LEVEL_ORDER if whole.sum() > 4 * terms.shape[1] else 0
+    terms = terms if order else terms[:, :1]
+    if not whole.any():
+        return np.zeros(residual.shape, np.float32)
+    return evaluate_map(np.linalg.lstsq(terms[whole], level[whole], rcond=None)[0], order, residual.shape)

@@ -1,0 +1,184 @@
+"""Stamps: small square cuts of new, reference and difference about one position, and whether they can be stored.
+
+A triplet is (stamp_px, stamp_px, 3) float32, channels new, reference, difference, in raw units, NaN where there is
+nothing. The centre pixel of a side of n pixels is (n - 1) // 2: the middle of an odd side, the pixel before the middle
+of an even one.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+EDGE, NAN_PLANE = "edge", "nan_plane"
+CENTRAL_PX = 5
+LEAST_FINITE = 0.5
+_CANONICAL_NAN = np.float32(np.nan)
+
+
+def centre_pixel(side_px: int) -> int:
+    """Return the 0-based centre pixel of a side."""
+    return (side_px - 1) // 2
+
+
+def round_position(position: np.ndarray) -> np.ndarray:
+    """Return the pixel that holds a position, halves rounded up: floor(position + 0.5), int64.
+
+    Raises
+    ------
+    ValueError
+        A position is not finite.
+    """
+    position = np.atleast_1d(np.asarray(position, np.float64))
+    bad = np.flatnonzero(~np.isfinite(position))
+    if len(bad):
+        raise ValueError(f"position {bad[0]} is {position[bad[0]]}, a stamp needs a finite one")
+    return np.floor(position + 0.5).astype(np.int64)
+
+
+def cut(planes: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, stamp_px: int) -> np.ndarray:
+    """Cut the stamps of candidates.
+
+    Parameters
+    ----------
+    planes : three ndarray, (y, x)
+        New, reference, difference, on one grid.
+    x, y : ndarray, (n,)
+        Positions as the detector reports them.
+    stamp_px : int
+
+    Returns
+    -------
+    ndarray, (n, stamp_px, stamp_px, 3) float32
+        The pixel of `round_position` is at `centre_pixel`; NaN beyond the frame and where a plane is not finite.
+
+    Raises
+    ------
+    ValueError
+        Not three planes of one shape; a position is not finite.
+    """
+    shapes = [np.shape(plane) for plane in planes]
+    if len(shapes) != 3 or len(set(shapes)) != 1:
+        raise ValueError(f"stamps are cut from three planes of one shape, got {shapes}")
+    rows, columns, outside = _stamp_indices(shapes[0], x, y, stamp_px)
+    stamps = np.empty((*outside.shape, 3), np.float32)
+    for channel, plane in enumerate(planes):
+        stamps[..., channel] = plane[rows[:, :, None], columns[:, None, :]]
+    stamps[outside] = _CANONICAL_NAN
+    return _only_finite(stamps)
+
+
+def outside_frame(shape: tuple[int, ...], x: np.ndarray, y: np.ndarray, stamp_px: int) -> np.ndarray:
+    """Return which pixels of the stamps lie beyond a frame of this shape, (n, stamp_px, stamp_px) bool."""
+    return _stamp_indices(shape, x, y, stamp_px)[2]
+
+
+def _stamp_indices(
+    shape: tuple[int, ...], x: np.ndarray, y: np.ndarray, stamp_px: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows (n, s) and columns (n, s) moved into the frame, and which pixels were beyond it (n, s, s)."""
+    steps = np.arange(stamp_px) - centre_pixel(stamp_px)
+    rows = round_position(y)[:, None] + steps
+    columns = round_position(x)[:, None] + steps
+    off_rows = (rows < 0) | (rows >= shape[0])
+    off_columns = (columns < 0) | (columns >= shape[1])
+    outside = off_rows[:, :, None] | off_columns[:, None, :]
+    return rows.clip(0, shape[0] - 1), columns.clip(0, shape[1] - 1), outside
+
+
+def fit_size(stamps: np.ndarray, stamp_px: int, centre: tuple[int, int] | None = None) -> np.ndarray:
+    """Cut or pad stamps to the dataset's size, centre pixel on centre pixel.
+
+    So 63 -> 29 keeps pixels 17 to 45; 30 -> 29 leaves out the last row and column; 29 -> 31 adds one on each side.
+
+    Parameters
+    ----------
+    stamps : ndarray, (n, height, width, channels), any real type
+        It may be a memory map: only what is kept is read.
+    stamp_px : int
+    centre : (y, x), optional
+        The pixel of the candidate where it is not the centre pixel, as in a stamp that the frame's edge cut short.
+
+    Returns
+    -------
+    ndarray, (n, stamp_px, stamp_px, channels) float32
+        NaN where nothing was, and where a value was infinite or beyond float32.
+    """
+    count, height, width, channels = stamps.shape
+    row, column = centre if centre is not None else (centre_pixel(height), centre_pixel(width))
+    from_rows, to_rows = _overlap(height, row, stamp_px)
+    from_columns, to_columns = _overlap(width, column, stamp_px)
+    fitted = np.full((count, stamp_px, stamp_px, channels), _CANONICAL_NAN)
+    with np.errstate(over="ignore", invalid="ignore"):
+        fitted[:, to_rows, to_columns] = stamps[:, from_rows, from_columns]
+    return _only_finite(fitted)
+
+
+def _overlap(side_px: int, centre_px: int, stamp_px: int) -> tuple[slice, slice]:
+    """Return what is taken of a side and where it goes."""
+    shift = centre_pixel(stamp_px) - centre_px
+    first, last = max(0, -shift), min(side_px, stamp_px - shift)
+    last = max(first, last)
+    return slice(first, last), slice(first + shift, last + shift)
+
+
+def _only_finite(stamps: np.ndarray) -> np.ndarray:
+    stamps[~np.isfinite(stamps)] = _CANONICAL_NAN
+    return stamps
+
+
+def finite_fraction(triplets: np.ndarray) -> np.ndarray:
+    """Return the share of finite values of each triplet over all planes, (n,) float64."""
+    finite = np.isfinite(triplets)
+    fraction = np.ones(len(finite))
+    partial = _incomplete(finite)
+    fraction[partial] = finite[partial].mean(axis=(1, 2, 3))
+    return fraction
+
+
+def _incomplete(finite: np.ndarray) -> np.ndarray:
+    """Return the rows that lack anything: few, so that only they need be counted out."""
+    return np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
+
+
+def stamp_reasons(triplets: np.ndarray, outside: np.ndarray | None = None) -> list[str | None]:
+    """Judge whether triplets can be stored.
+
+    A triplet can when the central 5x5 is finite in all planes and at least half of each plane is. Else the reason is
+    ``edge`` where it could be stored were the pixels beyond the frame there, and ``nan_plane`` otherwise.
+
+    Parameters
+    ----------
+    triplets : ndarray, (n, stamp_px, stamp_px, 3)
+    outside : ndarray of bool, (n, stamp_px, stamp_px), optional
+        Pixels known to lie beyond the frame.
+
+    Returns
+    -------
+    list of str or None, n long
+    """
+    finite = np.isfinite(triplets)
+    reasons: list[str | None] = [None] * len(finite)
+    partial = _incomplete(finite)
+    lost = partial[~_is_storable(finite[partial])]
+    for index in lost:
+        reasons[index] = NAN_PLANE
+    if outside is not None:
+        for index in lost[_is_storable(finite[lost] | outside[lost, ..., None])]:
+            reasons[index] = EDGE
+    return reasons
+
+
+def _is_storable(finite: np.ndarray) -> np.ndarray:
+    side_px = finite.shape[1]
+    first = max(0, centre_pixel(side_px) - CENTRAL_PX // 2)
+    central = finite[:, first : first + CENTRAL_PX, first : first + CENTRAL_PX]
+    half = finite.mean(axis=(1, 2)) >= LEAST_FINITE
+    return np.asarray(central.all(axis=(1, 2, 3)) & half.all(axis=1))
+
+
+def pixel_sha256(triplet: np.ndarray) -> str:
+    """Return the sha256 of a triplet's values: C order, little-endian float32, every NaN with the same bits."""
+    values = np.array(triplet, "<f4", order="C")
+    values[np.isnan(values)] = _CANONICAL_NAN
+    return hashlib.sha256(values.tobytes()).hexdigest()

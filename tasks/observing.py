@@ -1,0 +1,315 @@
+"""Getting candidates: from simulated or real frames, a chip-visit at a time, or from triplets that are ready.
+
+What runs on the workers is here, apart from Prefect, so that a worker starts fast.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from realbogus.alignment import AlignmentError
+from realbogus.catalog import no_hosts, read_galaxies
+from realbogus.framepairs import FrameKeywords, PairFiles, read_pair
+from realbogus.frames import FrameError
+from realbogus.injection import Hosts
+from realbogus.matching import MatchingError
+from realbogus.psf import PsfError
+from realbogus.records import BatchKey, RecordSource, SourceError
+from realbogus.simulation import Survey, SurveySettings
+from realbogus.stamps import pixel_sha256
+from realbogus.subtraction import SubtractionError
+from realbogus.verity import find_origins, judge_truth
+from realbogus.visits import CANDIDATES, VisitSettings, WorkedVisit, work_visit
+from tasks.learning.splits import hash_share
+from tasks.store.schema import LEDGER, REJECTED, STORED
+from tasks.store.staging import Staging
+
+_OF_CANDIDATES = [item for item in CANDIDATES if item.name not in {"number", "label", *LEDGER.names}]
+LEDGER_COLUMNS = pa.schema(
+    [
+        *LEDGER,
+        pa.field("detector", pa.string()),
+        pa.field("night", pa.string()),
+        pa.field("visit", pa.int32()),
+        pa.field("batch", pa.string()),
+        pa.field("seeing_fwhm_arcsec", pa.float64(), metadata={b"unit": b"arcsec"}),
+        *_OF_CANDIDATES,
+    ]
+)
+STAGED_COLUMNS = pa.schema(
+    [*LEDGER_COLUMNS, pa.field("label", pa.string()), pa.field("truth", pa.string()), pa.field("origin", pa.string())]
+)
+"""The ledger's columns, and what becomes the label and the hidden truth."""
+
+VISIT_FAULTS: dict[type[ValueError], str] = {
+    SourceError: "unreadable_frame",
+    FrameError: "empty_frame",
+    AlignmentError: "not_aligned",
+    PsfError: "no_psf",
+    MatchingError: "no_kernel",
+    SubtractionError: "not_subtracted",
+}
+"""What can keep a whole chip-visit from being worked on, and the reason in its ledger row."""
+FAULTY_VISIT = "visit"
+"""Kind of the one ledger row of such a visit."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Candidates of one batch: `STAGED_COLUMNS` and the pixels of the stored ones, in their order."""
+
+    table: pa.Table
+    pixels: np.ndarray
+    faults: tuple[str, ...] = ()
+
+
+class Observer(Protocol):
+    """Gets the candidates of a batch; it can be pickled."""
+
+    @property
+    def stamp_px(self) -> int:
+        """Side of a stamp."""
+
+    def observe(self, key: Any) -> Observed:
+        """Return the batch's candidates."""
+
+
+@dataclass(frozen=True)
+class VisitKey:
+    """A simulated chip-visit by its numbers."""
+
+    night: int
+    chip: int
+    visit: int
+    field: int
+
+    @property
+    def name(self) -> str:
+        """Unique in a dataset of one seed."""
+        return f"n{self.night}-c{self.chip}-v{self.visit}"
+
+
+@dataclass(frozen=True)
+class SimulatedVisits:
+    """The simulated survey."""
+
+    survey: SurveySettings
+    work: VisitSettings
+
+    @property
+    def stamp_px(self) -> int:
+        """Side of a stamp."""
+        return self.work.stamp_px
+
+    def observe(self, key: VisitKey) -> Observed:
+        """Simulate a chip-visit and work on it; the hidden truth is found by flux budget."""
+        name = f"s{self.survey.seed}-{key.name}"
+        simulated = Survey(self.survey).chip_visit(key.night, key.chip, key.visit, key.field)
+        rng = np.random.default_rng([self.survey.seed, key.night, key.chip, key.visit, 1])
+        galaxies = simulated.galaxies
+        hosts = Hosts(
+            x=galaxies.x,
+            y=galaxies.y,
+            flux=10 ** (-0.4 * galaxies.mag),
+            radius_arcsec=galaxies.radius_arcsec,
+            axis_ratio=galaxies.axis_ratio,
+            angle_rad=galaxies.angle_rad,
+            mag=galaxies.mag,
+        )
+        context = _Context(name, key.name, simulated.pair.night, simulated.pair.detector, key.visit)
+        try:
+            worked = work_visit(simulated.pair, hosts, self.work, rng)
+        except tuple(VISIT_FAULTS) as fault:
+            return _faulty(context, simulated.pair.sky_cell, fault, self.stamp_px)
+        where = worked.detections
+        origins: list[str | None] = [None] * worked.table.num_rows
+        found = find_origins(worked.difference, simulated.origins, worked.injected, where.x, where.y)
+        for row, origin in zip(worked.rows.tolist(), found, strict=True):
+            origins[row] = origin
+        truths = [None if origin is None else judge_truth([origin])[0] for origin in origins]
+        return _observed(context, simulated.pair.sky_cell, worked, truths, origins)
+
+
+@dataclass(frozen=True)
+class PairVisits:
+    """Pairs of frames in files."""
+
+    work: VisitSettings
+    seed: int
+    galaxies: Path | None
+    keywords: FrameKeywords = field(default_factory=FrameKeywords)
+
+    @property
+    def stamp_px(self) -> int:
+        """Side of a stamp."""
+        return self.work.stamp_px
+
+    def observe(self, key: PairFiles) -> Observed:
+        """Read a pair and work on it."""
+        name = key.identity()
+        context = _Context(name, name, "unknown", "0", key.visit)
+        try:
+            pair = read_pair(key, self.keywords)
+            context = _Context(name, name, pair.night, pair.detector, pair.visit)
+            catalogue = key.files.get("catalog", self.galaxies)
+            hosts = no_hosts()
+            if catalogue is not None and pair.new.wcs is not None:
+                hosts = read_galaxies(catalogue).on_frame(pair.new.wcs, pair.new.shape)
+            worked = work_visit(pair, hosts, self.work, np.random.default_rng([self.seed, *name.encode()]))
+        except tuple(VISIT_FAULTS) as fault:
+            return _faulty(context, name, fault, self.stamp_px, str(key.files["new"]))
+        nothing: list[str | None] = [None] * worked.table.num_rows
+        return _observed(context, pair.sky_cell, worked, nothing, nothing)
+
+
+@dataclass(frozen=True)
+class ReadyTriplets:
+    """Triplets that someone else has cut.
+
+    Attributes
+    ----------
+    source : RecordSource
+    stamp_px : int
+    seed : int
+    below : float
+        Only records whose hash of id and seed is below are taken: how a limit chooses.
+    """
+
+    source: RecordSource
+    stamp_px: int
+    seed: int
+    below: float = 1.0
+
+    def observe(self, key: BatchKey) -> Observed:
+        """Read a batch of records."""
+        records = self.source.read(key)
+        ids = records.table["id"].to_pylist()
+        taken = np.array([self.takes(sample_id) for sample_id in ids], bool)
+        table = records.table.filter(pa.array(taken))
+        stored = pc.is_null(table["reason"]).to_numpy(zero_copy_only=False)
+        pixels = records.pixels[taken][stored]
+        return Observed(_stage(table, key.name, pixels), pixels)
+
+    def takes(self, sample_id: str) -> bool:
+        """Tell whether a record is among those asked for."""
+        return self.below >= 1 or hash_share(sample_id, self.seed) < self.below
+
+
+@dataclass(frozen=True)
+class ObserveJob:
+    """One batch for one task.
+
+    Attributes
+    ----------
+    known : frozenset of str
+        Ids that are published already; they are left out.
+    """
+
+    number: int
+    key: Any
+    observer: Observer
+    source_name: str
+    staging: Staging
+    known: frozenset[str] = frozenset()
+
+
+def observe_batch(job: ObserveJob) -> dict[str, Any]:
+    """Get a batch's candidates and leave them in staging."""
+    observed = job.observer.observe(job.key)
+    table, pixels = observed.table, observed.pixels
+    if job.known:
+        fresh = ~pc.is_in(table["id"], pa.array(sorted(job.known))).to_numpy(zero_copy_only=False)
+        stored = pc.equal(table["status"], STORED).to_numpy(zero_copy_only=False)
+        pixels, table = pixels[fresh[stored]], table.filter(pa.array(fresh))
+    source = pa.array([job.source_name] * table.num_rows, pa.string())
+    table = table.set_column(table.schema.get_field_index("source"), "source", source)
+    job.staging.write(job.number, table, pixels)
+    return {"candidates": table.num_rows, "stored": len(pixels), "faults": observed.faults}
+
+
+@dataclass(frozen=True)
+class _Context:
+    """What all candidates of a chip-visit share."""
+
+    name: str
+    batch: str
+    night: str
+    detector: str
+    visit: int
+
+
+def _observed(
+    context: _Context,
+    sky_cell: str,
+    worked: WorkedVisit,
+    truths: Sequence[str | None],
+    origins: Sequence[str | None],
+) -> Observed:
+    """Return the staged rows of a worked chip-visit."""
+    table, count = worked.table, worked.table.num_rows
+    seeing = worked.psf.fwhm_px * worked.difference.pair.new.pixel_arcsec
+    given: dict[str, Sequence[Any]] = {
+        "id": [f"{context.name}-{number:04d}" for number in table["number"].to_pylist()],
+        "group": [sky_cell] * count,
+        "detector": [context.detector] * count,
+        "night": [context.night] * count,
+        "visit": [context.visit] * count,
+        "batch": [context.batch] * count,
+        "seeing_fwhm_arcsec": [seeing] * count,
+        "parameters": ["{}"] * count,
+        "truth": truths,
+        "origin": origins,
+    }
+    return Observed(_complete(table, given, worked.pixels), worked.pixels)
+
+
+def _faulty(context: _Context, sky_cell: str, fault: Exception, stamp_px: int, file: str | None = None) -> Observed:
+    """Return the one row of a chip-visit that could not be worked on."""
+    reason = next(reason for kind, reason in VISIT_FAULTS.items() if isinstance(fault, kind))
+    told = str(fault) if file is None or file in str(fault) else f"{file}: {fault}"
+    row: dict[str, Any] = {
+        "id": f"{context.name}-visit",
+        "group": sky_cell,
+        "detector": context.detector,
+        "night": context.night,
+        "visit": context.visit,
+        "batch": context.batch,
+        "kind": FAULTY_VISIT,
+        "reason": reason,
+        "parameters": json.dumps({"fault": told}),
+    }
+    pixels = np.zeros((0, stamp_px, stamp_px, 3), np.float32)
+    given = {name: [value] for name, value in row.items()}
+    return Observed(_complete(pa.table({"kind": [FAULTY_VISIT]}), given, pixels), pixels, (f"{reason}: {told}",))
+
+
+def _stage(table: pa.Table, batch: str, pixels: np.ndarray) -> pa.Table:
+    """Return the staged rows of ready triplets."""
+    return _complete(table, {"batch": [batch] * table.num_rows}, pixels)
+
+
+def _complete(table: pa.Table, given: Mapping[str, Sequence[Any]], pixels: np.ndarray) -> pa.Table:
+    """Return `STAGED_COLUMNS`: given values, else the table's own, else null; status and pixel digests follow."""
+    count = table.num_rows
+    columns: dict[str, Any] = {}
+    for item in STAGED_COLUMNS:
+        if item.name in given:
+            columns[item.name] = pa.array(given[item.name], item.type)
+        elif item.name in table.column_names:
+            columns[item.name] = table[item.name].combine_chunks().cast(item.type)
+        else:
+            columns[item.name] = pa.nulls(count, item.type)
+    reasons = columns["reason"].to_pylist()
+    digests = iter([pixel_sha256(triplet) for triplet in pixels])
+    columns["status"] = pa.array([STORED if reason is None else REJECTED for reason in reasons])
+    columns["pixel_sha256"] = pa.array([next(digests) if reason is None else None for reason in reasons], pa.string())
+    columns["attempts"] = pa.array([1] * count, pa.int32())
+    columns["finished_at"] = pa.array([datetime.now(UTC)] * count, STAGED_COLUMNS.field("finished_at").type)
+    return pa.table(columns, schema=STAGED_COLUMNS)

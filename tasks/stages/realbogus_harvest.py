@@ -1,0 +1,143 @@
+"""What a real/bogus build brings to be published: its ledger rows, labels, hidden truth, manifest entries, account."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from realbogus.completeness import fit_completeness
+from realbogus.injection import GALAXY, RANDOM
+from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets
+from tasks.stages.publish import Harvest, part_counts
+from tasks.stages.realbogus_plan import PROBLEM, CandidatePlan
+from tasks.store import merging
+from tasks.store.errors import StoreError
+from tasks.store.schema import STORED
+from tasks.store.versions import stored_rows
+
+PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
+LABEL_KINDS = {"simulated": "injection", "frames": "injection", "zenodo": "injection", "alerts": "weak"}
+INJECTED = {"galaxy": GALAXY, "random": RANDOM}
+
+
+def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
+    """Gather what the plan's batches left in staging.
+
+    Raises
+    ------
+    StoreError
+        Nothing was found, and why.
+    """
+    staged, places = merging.gather(plan.plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
+    if staged.num_rows == len(faults) and faults and not plan.before:
+        raise StoreError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}")
+    ids = pa.concat_arrays([pa.array(plan.before, pa.string()), staged["id"].combine_chunks()])
+    truth = staged.select(["id", "truth", "origin"]).filter(pc.is_valid(staged["truth"]))
+    stamp_px = int(plan.plan.request["stamp_px"])
+    return Harvest(
+        plan=plan.plan,
+        ids=ids,
+        ledger=staged.select(LEDGER_COLUMNS.names),
+        places=places,
+        labels=staged.select(["id", "label"]),
+        sample_shape=(stamp_px, stamp_px, 3),
+        dtype="float32",
+        linked=False,
+        raw_kept=False,
+        truth=truth if truth.num_rows else None,
+        manifest=_manifest(plan),
+        account=lambda mine, labels, split: _account(plan, mine, labels, split),
+        least_finite_fraction=0.0,
+    )
+
+
+def _manifest(plan: CandidatePlan) -> dict[str, Any]:
+    """Return the manifest's entries of a real/bogus dataset."""
+    request = plan.plan.request
+    return {
+        "problem": PROBLEM,
+        "pixels": pixels_of(request),
+        "label_kind": _label_kind(plan),
+        "source": plan.plan.source,
+        "release": None,
+        "field": None,
+        "request_px": None,
+        "size_px": request["stamp_px"],
+        "crop_fraction": None,
+        "survey": _survey(plan),
+        "parameters": request,
+    }
+
+
+def pixels_of(request: dict[str, Any]) -> str:
+    """Return where the pixels come from, in the words of the manifest."""
+    if request["source"] == "frames":
+        return "real+injected" if request["injections_per_visit"] else "real"
+    return PIXELS[request["source"]]
+
+
+def _label_kind(plan: CandidatePlan) -> str:
+    source = plan.plan.source
+    if source != "triplets":
+        return LABEL_KINDS[source]
+    observer = plan.observer
+    column = getattr(observer.source, "label_column", None) if isinstance(observer, ReadyTriplets) else None
+    return "weak" if column == "weak_label" else "human"
+
+
+def _survey(plan: CandidatePlan) -> dict[str, Any] | None:
+    """Return the simulated survey's settings, so that its difficulty is on record."""
+    survey = getattr(plan.observer, "survey", None)
+    return None if survey is None else json.loads(survey.model_dump_json())
+
+
+def _account(plan: CandidatePlan, mine: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
+    """Return the account of the request's candidates."""
+    stored = stored_rows(mine)
+    label_of = {} if labels is None else dict(zip(labels["id"].to_pylist(), labels["label"].to_pylist(), strict=True))
+    labelled = Counter(label_of.get(sample_id) or "unlabelled" for sample_id in stored["id"].to_pylist())
+    injected = {name: _count(mine, kind) for name, kind in INJECTED.items()}
+    middle = _completeness(mine)
+    return {
+        "asked": mine.num_rows,
+        "stored": stored.num_rows,
+        "rejected": dict(Counter(mine["reason"].drop_null().to_pylist()).most_common()),
+        "labels": {name: labelled[name] for name in ("real", "bogus", "unlabelled")},
+        "injected": injected,
+        "found": {name: _count(mine, kind, found=True) for name, kind in INJECTED.items()},
+        "kinds": dict(Counter(stored["kind"].to_pylist()).most_common()),
+        "detectors": len(set(stored["detector"].drop_null().to_pylist())),
+        "cells": len(set(stored["group"].to_pylist())),
+        "split": part_counts(split, stored["id"].combine_chunks()),
+        "completeness_50_mag": middle and round(middle, 2),
+        "detections_per_chip": _detections_a_chip(mine),
+        "pixels": pixels_of(plan.plan.request),
+    }
+
+
+def _count(ledger: pa.Table, kind: str, *, found: bool = False) -> int:
+    """Count the injections of a kind: all, or those that a detection was matched to (stored or not)."""
+    rows = ledger.filter(pc.equal(ledger["kind"], kind))
+    if not found:
+        return int(rows.num_rows)
+    detected = pc.if_else(pc.is_valid(rows["found"]), rows["found"], pc.equal(rows["status"], STORED))
+    return int(pc.sum(detected).as_py() or 0)
+
+
+def _completeness(ledger: pa.Table) -> float | None:
+    rows = ledger.filter(pc.is_valid(ledger["found"]))
+    columns = [np.asarray(rows[name].to_numpy(zero_copy_only=False)) for name in ("injected_mag", "found")]
+    fitted = fit_completeness(columns[0].astype(float), columns[1].astype(bool))
+    return None if fitted is None else fitted[0]
+
+
+def _detections_a_chip(ledger: pa.Table) -> float | None:
+    """Return the mean number of detections in a chip-visit; None for ready triplets."""
+    visits = ledger.filter(pc.is_valid(ledger["visit"]))
+    if visits.num_rows == 0:
+        return None
+    detected = pc.sum(pc.is_valid(visits["snr"])).as_py()
+    return round(float(detected) / len(set(visits["batch"].to_pylist())), 1)
