@@ -21,8 +21,6 @@ from realbogus.fitsimages import card_value, read_image, read_wcs
 from realbogus.frames import Frame, Mask, measure_background
 from realbogus.records import MJD_EPOCH_JD, SourceError
 
-LEAST_RMS_SHARE = 0.3
-"""Least background noise of a pixel, as a share of the frame's median."""
 _TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
 
 
@@ -149,8 +147,6 @@ def _measure_noise(
         raise SourceError(f"{path}: {error}") from error
     if not np.median(rms) > 0:
         raise SourceError(f"{path}: the background's noise is {np.median(rms)}: the frame is constant or all masked")
-    # The spline through the mesh swings below zero beside crowded cells (a corner of M13 in the shared frames).
-    rms = np.maximum(rms, np.float32(LEAST_RMS_SHARE * np.median(rms)))
     if variance is None:
         return background, rms
     known = (bits & (Mask.NO_DATA | Mask.DEFECT)) == 0

@@ -8,6 +8,7 @@ import sep
 from astropy.wcs import WCS
 
 BACKGROUND_MESH_PX = 64
+LEAST_RMS_SHARE = 0.3  # of the median: the spline between crowded meshes can dip below zero, as beside M13
 
 
 class FrameError(ValueError):
@@ -131,4 +132,5 @@ def measure_background(pixels: np.ndarray, unusable: np.ndarray) -> tuple[np.nda
         raise FrameError("the frame has no usable pixel: all are masked or NaN")
     clean = np.ascontiguousarray(np.where(unusable, 0, pixels), np.float32)
     measured = sep.Background(clean, mask=unusable, bw=BACKGROUND_MESH_PX, bh=BACKGROUND_MESH_PX)
-    return measured.back(dtype=np.float32), measured.rms(dtype=np.float32)
+    rms = measured.rms(dtype=np.float32)
+    return measured.back(dtype=np.float32), np.maximum(rms, LEAST_RMS_SHARE * np.median(rms))

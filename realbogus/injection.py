@@ -161,14 +161,15 @@ def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.G
     """
     model = _draw(psf, injections, frame.shape)
     lit = np.nonzero(model > 0)
-    electrons = rng.poisson(model[lit].astype(np.float64) * frame.gain_e_per_count)
-    pixels = frame.pixels.copy()
-    pixels[lit] += (electrons / frame.gain_e_per_count).astype(np.float32)
+    counts = rng.poisson(model[lit].astype(np.float64) * frame.gain_e_per_count) / frame.gain_e_per_count
     if frame.quantum_counts > 0:
-        pixels[lit] = np.round(pixels[lit] / frame.quantum_counts) * frame.quantum_counts
-    full = pixels > frame.saturation_counts
-    newly = full & (pixels != frame.pixels)
-    pixels[newly] = frame.saturation_counts
+        # What digitising left of the frame's own value is unknown, and even: so is the place of the next step.
+        steps = np.floor(counts / frame.quantum_counts + rng.random(len(counts)))
+        counts = steps * frame.quantum_counts
+    pixels = frame.pixels.copy()
+    pixels[lit] += counts.astype(np.float32)
+    newly = (pixels > frame.saturation_counts) & (pixels != frame.pixels)
+    pixels[newly] = np.maximum(frame.pixels[newly], frame.saturation_counts)
     mask = frame.mask | np.where(newly, Mask.SATURATED, 0).astype(frame.mask.dtype)
     return frame.with_pixels(pixels, mask), np.nan_to_num(pixels - frame.pixels)
 

@@ -11,6 +11,7 @@ from realbogus.significance import estimate_variance
 _CELL_PX = 32
 _CELL_STEP = 2
 _LEVEL_ORDER = 2
+_CELLS_PER_TERM = 4
 
 
 def read_side(frame: Frame, fwhm_px: float) -> Side:
@@ -63,20 +64,18 @@ def fit_level(residual: np.ndarray) -> np.ndarray:
     """Return the smooth level of a residual image, (y, x) float32: a polynomial through the medians of its cells.
 
     It is read from the sky, which holds a hundred times as many pixels as the stamps of stars, whose own level also
-    takes up what the kernel leaves of the stars' wings. Cells with a NaN are left out.
+    takes up what the kernel leaves of the stars' wings. Pixels that are NaN, and cells with mostly such, are left out.
     """
     rows, columns = (length // _CELL_PX for length in residual.shape)
     per_cell = _CELL_PX // _CELL_STEP
     sparse = residual[: rows * _CELL_PX : _CELL_STEP, : columns * _CELL_PX : _CELL_STEP]
-    cells = sparse.reshape(rows, per_cell, columns, per_cell).transpose(0, 2, 1, 3).reshape(rows * columns, -1)
-    level = np.partition(cells, cells.shape[1] // 2, axis=1)[:, cells.shape[1] // 2]
-    row, column = np.divmod(np.arange(rows * columns), max(columns, 1))
-    whole = np.isfinite(cells).all(axis=1)
-    terms = polynomial_terms(
-        column * _CELL_PX + _CELL_PX / 2, row * _CELL_PX + _CELL_PX / 2, residual.shape, _LEVEL_ORDER
-    )
-    order = _LEVEL_ORDER if whole.sum() > 4 * terms.shape[1] else 0
-    terms = terms if order else terms[:, :1]
-    if not whole.any():
+    cells = np.sort(sparse.reshape(rows, per_cell, columns, per_cell).transpose(0, 2, 1, 3).reshape(-1, per_cell**2))
+    count = np.isfinite(cells).sum(axis=1)  # a sort puts NaN last
+    level = np.take_along_axis(cells, count[:, None] // 2, axis=1)[:, 0]
+    full = count > per_cell**2 / 2
+    if not full.any():
         return np.zeros(residual.shape, np.float32)
-    return evaluate_map(np.linalg.lstsq(terms[whole], level[whole], rcond=None)[0], order, residual.shape)
+    row, column = np.divmod(np.flatnonzero(full), columns)
+    order = _LEVEL_ORDER if full.sum() > _CELLS_PER_TERM * (_LEVEL_ORDER + 1) * (_LEVEL_ORDER + 2) / 2 else 0
+    terms = polynomial_terms((column + 0.5) * _CELL_PX, (row + 0.5) * _CELL_PX, residual.shape, order)
+    return evaluate_map(np.linalg.lstsq(terms, level[full], rcond=None)[0], order, residual.shape)

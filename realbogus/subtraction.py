@@ -21,6 +21,7 @@ from realbogus.stars import Stars, find_stars
 __all__ = ["Difference", "SubtractionError", "SubtractionSettings", "subtract"]
 
 _LEAST_USABLE = 0.05
+_SKY_SIGMA = 3.0  # a lower cut would sort the pixels by their own noise
 
 
 class SubtractionSettings(BaseModel):
@@ -136,11 +137,12 @@ def _subtract_matched(
     basis = settings.width_ratios, settings.degrees
     fit = fit_kernel(sharp, broad, chosen.x, chosen.y, settings.spatial_order, *basis, settings.clip_sigma)
     image = fit.kernel.convolve(sharp.signal)
+    middle = float(fit.kernel.sums()[pair.new.shape[0] // 2, pair.new.shape[1] // 2])
     reach = fit.kernel.core_radius_px()
     frames = (pair.reference, pair.new) if convolved == "reference" else (pair.new, pair.reference)
     lost = spread_loss(find_empty(frames[0]), reach) | find_empty(frames[1])
-    rest = fit_level(blank(broad.signal - image, lost))
-    middle = float(fit.kernel.sums()[pair.new.shape[0] // 2, pair.new.shape[1] // 2])
+    noise = np.hypot(frames[1].background_rms, middle * frames[0].background_rms)
+    rest = fit_level(blank(broad.signal - image, lost | (image > _SKY_SIGMA * noise)))
     psf: Psf
     ratio: np.ndarray
     if convolved == "reference":

@@ -23,7 +23,7 @@ def contact_sheet(
     columns : int
         Images in a row.
     tile_px : int, optional
-        Side of the square that each image is made to fit, by default the first image's.
+        Side of the square that each image is made to fit; by default all have the first image's shape.
 
     Returns
     -------
@@ -34,8 +34,9 @@ def contact_sheet(
         raise ValueError(f"{len(images)} images but {len(captions)} captions")
     if columns < 1:
         raise ValueError(f"columns={columns} is below 1")
-    side = tile_px or (max(images[0].shape[:2]) if len(images) else 1)
-    step_x, step_y = side + GAP_PX, side + GAP_PX + (CAPTION_PX if any(captions) else 0)
+    first = images[0].shape[:2] if len(images) else (1, 1)
+    high, wide = (tile_px, tile_px) if tile_px else first
+    step_x, step_y = wide + GAP_PX, high + GAP_PX + (CAPTION_PX if any(captions) else 0)
     used = min(columns, max(len(images), 1))
     rows = max(-(-len(images) // columns), 1)
     sheet = Image.new("RGB", (used * step_x + GAP_PX, rows * step_y + GAP_PX), _PAPER)
@@ -43,14 +44,14 @@ def contact_sheet(
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(number, columns)
         left, top = GAP_PX + column * step_x, GAP_PX + row * step_y
-        sheet.paste(_fitted(image, side), (left, top))
-        while caption and pen.textlength(caption, font=font) > side:
+        sheet.paste(_fitted(image, wide, high), (left, top))
+        while caption and pen.textlength(caption, font=font) > wide:
             caption = caption[:-1]
-        pen.text((left + 1, top + side), caption, fill=_INK, font=font)
+        pen.text((left + 1, top + high), caption, fill=_INK, font=font)
     return sheet
 
 
-def _fitted(image: np.ndarray, side: int) -> Image.Image:
+def _fitted(image: np.ndarray, wide: int, high: int) -> Image.Image:
     picture = Image.fromarray(image)
-    method = Image.Resampling.BOX if max(picture.size) >= side else Image.Resampling.NEAREST
-    return picture if picture.size == (side, side) else picture.resize((side, side), method)
+    method = Image.Resampling.BOX if max(picture.size) >= max(wide, high) else Image.Resampling.NEAREST
+    return picture if picture.size == (wide, high) else picture.resize((wide, high), method)

@@ -13,6 +13,7 @@ from realbogus.injection import GALAXY, RANDOM
 from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets
 from tasks.stages.publish import Harvest, part_counts
 from tasks.stages.realbogus_plan import PROBLEM, CandidatePlan
+from tasks.stages.validate import judge_candidates
 from tasks.store import merging
 from tasks.store.errors import StoreError
 from tasks.store.schema import STORED
@@ -20,6 +21,10 @@ from tasks.store.versions import stored_rows
 
 PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
 LABEL_KINDS = {"simulated": "injection", "frames": "injection", "zenodo": "injection", "alerts": "weak"}
+JUDGED = (
+    *("id", "group", "status", "kind", "snr", "finite_fraction", "axis_ratio", "masked_fraction", "x_px", "y_px"),
+    *("injected_x_px", "injected_y_px", "injected_snr", "found", "host_separation_arcsec", "host_separation_re"),
+)
 INJECTED = {"galaxy": GALAXY, "random": RANDOM}
 
 
@@ -51,6 +56,7 @@ def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
         manifest=_manifest(plan),
         account=lambda mine, labels, split: _account(plan, mine, labels, split),
         least_finite_fraction=0.0,
+        judged=judge_candidates(staged.select(JUDGED), staged.select(["id", "label"]), plan.plan.request),
     )
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import task
 
-from expectations import frames, suites
+from expectations import candidates, frames, suites
 from expectations.verdicts import ValidationFailed, Verdict, require
 from tasks.pages import Heading, Headline, Headlines, Table, Text, page
 from tasks.store.dataset import Dataset
@@ -25,6 +26,7 @@ from tasks.workspace import Workspace
 __all__ = [
     "ValidationFailed",
     "Verdict",
+    "judge_candidates",
     "judge_catalogue",
     "judge_images",
     "judge_version",
@@ -104,6 +106,16 @@ def judge_version(
     if split is not None:
         verdicts += _judge_split(split, next(iter(labels.values()), None), ledger, drawn)
     return verdicts
+
+
+def judge_candidates(ledger: pa.Table, labels: pa.Table, request: Mapping[str, Any]) -> list[Verdict]:
+    """Judge the candidates that a real/bogus build brings: its stored rows, and what was asked for of them all."""
+    frame = candidates.candidate_frame(stored_rows(ledger))
+    kept = labels.filter(pc.is_in(labels["id"], stored_rows(ledger)["id"].combine_chunks()))
+    return [
+        _judge(frame, candidates.candidates(list(frame.columns), request["threshold_sigma"])),
+        _judge(candidates.candidate_quantities(ledger, kept, request), candidates.quantities()),
+    ]
 
 
 def write_validation(verdicts: Iterable[Verdict], folder: Path, title: str) -> None:

@@ -64,9 +64,7 @@ def test_a_rotation_gives_the_light_drawn_there():
     pair, light = make_exposures(make_wcs(), make_wcs((2.3, 1.7), angle_deg=1.5))
     aligned = align(pair)
     assert_same_light(aligned, light, 5e-3)
-    np.testing.assert_array_equal(
-        np.isnan(aligned.reference.pixels), (aligned.reference.mask & Mask.NO_DATA) > 0
-    )
+    np.testing.assert_array_equal(np.isnan(aligned.reference.pixels), (aligned.reference.mask & Mask.NO_DATA) > 0)
 
 
 def test_counts_and_noise_are_conserved_where_pixels_differ_in_size():

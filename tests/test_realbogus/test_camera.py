@@ -110,3 +110,13 @@ def test_what_the_well_clips_is_taken_from_the_stars():
     clip_light(total, stars, STACK)
     assert stars.tolist() == [[50, 4e5 - 500]]
     assert total.tolist() == [[100, STACK.well_counts]]
+
+
+def test_uneven_response_grows_with_the_light():
+    detector, light = build(), clean(build())
+    once, thrice = (
+        draw_detector_light(detector, factor * light, STACK, 290.0, 290.0, np.random.default_rng(5))
+        for factor in (np.float32(1), np.float32(3))
+    )
+    assert thrice - once == pytest.approx(2 * light * (detector.response - 1), abs=0.5)
+    assert np.std(thrice - once) > 5

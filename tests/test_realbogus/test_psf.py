@@ -88,7 +88,10 @@ def test_drawing_many_is_adding_each_where_it_falls(model):
     x, y, flux = rng.uniform(-5, SHAPE[1] + 5, 40), rng.uniform(-5, SHAPE[0] + 5, 40), rng.uniform(1, 9, 40)
     expected = np.zeros((SHAPE[0] + 200, SHAPE[1] + 200))
     for stamp, column, row, counts in zip(model.at(x, y), x, y, flux, strict=True):
-        left, top = int(np.floor(column + 0.5)) + 100 - model.size // 2, int(np.floor(row + 0.5)) + 100 - model.size // 2
+        left, top = (
+            int(np.floor(column + 0.5)) + 100 - model.size // 2,
+            int(np.floor(row + 0.5)) + 100 - model.size // 2,
+        )
         expected[top : top + model.size, left : left + model.size] += counts * stamp
     np.testing.assert_allclose(model.draw(x, y, flux, SHAPE), expected[100:-100, 100:-100], atol=1e-5)
 

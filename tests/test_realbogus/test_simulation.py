@@ -92,6 +92,18 @@ def test_a_frame_is_its_origins_and_sky_and_noise(visit, which):
     assert np.std(z[bright]) == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.parametrize("which", ["new", "reference"])
+def test_no_origin_holds_light_beyond_the_well(which):
+    crowded = Survey(SMALL.model_copy(update={"stars": 60000.0})).chip_visit(0, ON_AXIS, 0)
+    frame = getattr(crowded.pair, which)
+    saturated = (frame.mask & Mask.SATURATED) > 0
+    full = saturated & (frame.pixels == frame.saturation_counts)
+    assert full.sum() > 20
+    sky = np.median(frame.background)
+    light = light_of(getattr(crowded.origins, which))[full] + sky
+    assert light == pytest.approx(frame.saturation_counts, rel=0.02)
+
+
 def test_the_truths_flux_is_the_light_that_was_drawn(visit):
     margin = 25
     for kind in (Kind.TRANSIENT, Kind.ASTEROID, Kind.VARIABLE):
