@@ -11,31 +11,33 @@ from rich.table import Table
 from tasks.workspace import Workspace
 
 
-def show(summary: Mapping[str, Any], workspace: Workspace) -> None:
-    """Print the table of a run of ``galaxy-end-to-end`` on stderr."""
-    table = Table(
-        show_header=False, title="starloom demo: simulated sky, labels from drawn votes", title_justify="left"
-    )
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, text in rows(summary, workspace):
-        table.add_row(name, text)
-    Console(stderr=True).print(table)
+def show(galaxies: Mapping[str, Any], candidates: Mapping[str, Any], workspace: Workspace) -> None:
+    """Print the tables of the runs of ``galaxy-end-to-end`` and ``build-realbogus-dataset`` on stderr."""
+    console = Console(stderr=True)
+    for title, lines in (
+        ("galaxies: simulated sky, labels from drawn votes", galaxy_rows(galaxies, workspace)),
+        ("transients: simulated survey, labels by injection", candidate_rows(candidates, workspace)),
+    ):
+        table = Table(show_header=False, title=title, title_justify="left")
+        table.add_column(style="bold", no_wrap=True, min_width=14)
+        table.add_column(overflow="fold")
+        for name, text in lines:
+            table.add_row(name, text)
+        console.print(table)
 
 
-def rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, str]]:
-    """Return the table's rows: a name and a text each."""
+def galaxy_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, str]]:
+    """Return the rows of the galaxies' table: a name and a text each."""
     build, test, evaluation = summary["build"], summary["train"]["test"], summary["evaluate"]
     classes: dict[str, int] = build["classes"]
     labelled = sum(classes.values())
     largest = max(classes, key=lambda name: classes[name])
-    reasons = ", ".join(f"{count} {reason}" for reason, count in build["rejected"].items()) or "none"
     interval = f"{test['accuracy_low']:.3f} to {test['accuracy_high']:.3f}"
     return [
         ("dataset", f"{build['dataset']}, version {build['version']}: {build['path']}"),
-        ("galaxies", f"{build['objects']} asked, {build['stored']} stored, rejected: {reasons}"),
-        ("classes", ", ".join(f"{name} {count}" for name, count in classes.items())),
-        ("split", ", ".join(f"{part} {count}" for part, count in build["split"].items())),
+        ("galaxies", f"{build['objects']} asked, {build['stored']} stored, rejected: {_counts(build['rejected'])}"),
+        ("classes", _counts(classes)),
+        ("split", _counts(build["split"])),
         (
             "test accuracy",
             f"{test['accuracy']:.3f} (95 %: {interval}) on {evaluation['count']} simulated galaxies; "
@@ -45,6 +47,28 @@ def rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, st
         ("report", str(evaluation["report"])),
         ("MLflow", mlflow_command(workspace)),
     ]
+
+
+def candidate_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, str]]:
+    """Return the rows of the transients' table: a name and a text each."""
+    injected, found = summary["injected"], summary["found"]
+    middle = summary["completeness_50_mag"]
+    return [
+        ("dataset", f"{summary['dataset']}, version {summary['version']}: {summary['path']}"),
+        (
+            "candidates",
+            f"{summary['asked']} asked, {summary['stored']} stored, rejected: {_counts(summary['rejected'])}",
+        ),
+        ("labels", _counts(summary["labels"])),
+        ("split", f"{_counts(summary['split'])}, by {summary['cells']} sky cells"),
+        ("found", ", ".join(f"{found[where]} of {injected[where]} {where} injections" for where in injected)),
+        ("half are found", "not enclosed by the magnitudes injected" if middle is None else f"at magnitude {middle}"),
+        ("page", str(workspace.reports / f"{summary['dataset']}-{summary['version']:06d}.html")),
+    ]
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
 def mlflow_command(workspace: Workspace) -> str:

@@ -73,7 +73,7 @@ InjectionsPerVisit = Annotated[int, told("Artificial transients in one chip and 
 Chips = Annotated[int, told("Detectors of the simulated survey that are used, of 84")]
 Visits = Annotated[int, told("Visits of each detector in the night")]
 Revisits = Annotated[int, told("Consecutive visits to one field")]
-Engine = Annotated[Literal["alard-lupton", "zogy", "sfft"], told("How a pair is subtracted")]
+Engine = Annotated[Literal["alard-lupton", "zogy", "sfft", "precomputed"], told("How a pair is subtracted")]
 ThresholdSigma = Annotated[float, told("Least signal to noise of a detection")]
 CandidateLimit = Annotated[
     int | None, told("Take so many triplets, by a hash of id and seed; of frames, the first so many chip-visits")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from astropy.wcs import WCS, NoConvergence
 
+from realbogus.fitsimages import read_image
 from realbogus.framefiles import FrameFile, FrameKeywords, read_frame_file
 from realbogus.frames import Frame, Pair
 from realbogus.records import SourceError, file_sha256, night_of
@@ -28,7 +29,12 @@ LEAST_OVERLAP = 0.1
 _SIDES = ("new", "reference")
 _TABLE_NAMES = ("pairs.csv", "pairs.parquet")
 _FACTS = tuple(name for name in FrameKeywords.model_fields if name != "site_longitude_deg")
-_FILE_COLUMNS = (*_SIDES, *(f"{side}_{what}" for side in _SIDES for what in ("mask", "variance", "psf")), "catalog")
+_FILE_COLUMNS = (
+    *_SIDES,
+    *(f"{side}_{what}" for side in _SIDES for what in ("mask", "variance", "psf")),
+    "catalog",
+    "difference",
+)
 _TEXT_COLUMNS = ("new_hdu", "reference_hdu", "detector", "night", "visit", "sky_cell", "aligned")
 _FACT_COLUMNS = (*_FACTS, *(f"{side}_{fact}" for side in _SIDES for fact in _FACTS))
 _TRUTH_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
@@ -42,7 +48,8 @@ class PairFiles:
     Attributes
     ----------
     files : dict of Path
-        ``new``, ``reference`` and any of ``new_mask, new_variance, new_psf``, those of the reference, ``catalog``.
+        ``new``, ``reference`` and any of ``new_mask, new_variance, new_psf``, those of the reference, ``catalog``,
+        ``difference`` (new minus reference on the new frame's pixels, for the engine ``precomputed``).
     told : dict of str
         Every other column that has a value.
     visit : int
@@ -168,6 +175,22 @@ def read_pair(pair: PairFiles, keywords: FrameKeywords | None = None) -> Pair:
         sky_cell=pair.told.get("sky_cell") or f"tile-{file_sha256(pair.files['reference'])[:12]}",
         epoch_mjd=epoch,
     )
+
+
+def read_difference(pair: PairFiles, shape: tuple[int, int]) -> np.ndarray:
+    """Read the difference that a survey has made itself, (y, x) float32, NaN where there is none.
+
+    Raises
+    ------
+    SourceError
+        The pair has none, or it is of another shape than the new frame.
+    """
+    if "difference" not in pair.files:
+        raise SourceError(f"{pair.files['new']}: engine=precomputed needs a column 'difference' in the table of pairs")
+    pixels = read_image(pair.files["difference"]).pixels
+    if pixels.shape != shape:
+        raise SourceError(f"{pair.files['difference']} is {pixels.shape}, its new frame {shape}")
+    return np.where(np.isfinite(pixels), pixels, np.float32(np.nan)).astype(np.float32)
 
 
 def _read_side(pair: PairFiles, side: str, keywords: FrameKeywords) -> FrameFile:

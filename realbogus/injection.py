@@ -7,7 +7,7 @@ noise tell that it came later. How bright an injection is has nothing to do with
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -29,8 +29,6 @@ class InjectionSettings(BaseModel):
     """Injections asked for in one chip and visit."""
     galaxy_fraction: float = Field(default=0.5, ge=0, le=1)
     """Share of the asked injections that lie on a catalogued galaxy."""
-    balance: Literal["asked", "stored"] = "asked"
-    """Whether the share is that of the asked injections, or is met among those that are found."""
     brightest_snr: float = Field(default=60.0, gt=0)
     """Signal to noise of the brightest, for the sky's noise alone."""
     faintest_snr: float = Field(default=3.0, gt=0)

@@ -74,6 +74,41 @@ def place(groups: Sequence[str], labels: Sequence[str | None], known: Mapping[st
     return {group: known.get(group) or part_by_hash(group, seed) for group in groups}
 
 
+def split_by_time(groups: Sequence[str], nights: Sequence[str]) -> list[str | None]:
+    """Place samples by night: the first eight tenths train, then validation, then test, in whole nights.
+
+    Parameters
+    ----------
+    groups, nights : sequences, one entry a sample
+        Nights in an order that is that of time when sorted as text.
+
+    Returns
+    -------
+    list of str or None
+        The part of each sample. None for a sample whose group was seen in an earlier part: it may not be used, as
+        the same sky would be on both sides. Fewer than three nights give None throughout.
+    """
+    of_night = Counter(nights)
+    if len(of_night) < len(PARTS):
+        return [None] * len(nights)
+    part_of_night: dict[str, str] = {}
+    before = 0
+    names = sorted(of_night)
+    for number, night in enumerate(names):
+        share = before / len(nights)
+        part = PARTS[0] if share < SHARES["train"] else PARTS[1] if share < 1 - SHARES["test"] else PARTS[2]
+        # However uneven the nights are, the last two are left for validation and test.
+        part_of_night[night] = PARTS[max(PARTS.index(part), number + len(PARTS) - len(names))]
+        before += of_night[night]
+    first: dict[str, str] = {}
+    for group, night in sorted(zip(groups, nights, strict=True), key=lambda item: item[1]):
+        first.setdefault(group, part_of_night[night])
+    return [
+        part_of_night[night] if first[group] == part_of_night[night] else None
+        for group, night in zip(groups, nights, strict=True)
+    ]
+
+
 def check_no_leak(groups: Sequence[str], parts: Sequence[str], digests: Sequence[str]) -> None:
     """Refuse a split in which a group or a pixel digest stands in two parts.
 

@@ -15,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.cluster import Executor
 from tasks.learning.groups import link, name_groups
-from tasks.learning.splits import PARTS, place
+from tasks.learning.splits import PARTS, place, split_by_time
 from tasks.progress import progress
 from tasks.provenance import code_version
 from tasks.stages.plan import Plan
@@ -134,6 +134,7 @@ def publish_build(
             split,
             _manifest(harvest, parent, labels, ledger, requests, split),
             _truth(harvest.truth, parent, ledger),
+            _split_by_time(ledger),
             lambda target: write_validation([images, *harvest.judged, *sets], target, f"Validation of {folder.name}"),
         ),
         parent,
@@ -271,6 +272,19 @@ def _split(ledger: pa.Table, parent: Dataset | None, labels: pa.Table | None, pl
     label_of = {} if labels is None else dict(zip(labels["id"].to_pylist(), labels["label"].to_pylist(), strict=True))
     parts = place(groups, [label_of.get(sample_id) for sample_id in ids], known, plan.request["seed"])
     return pa.table([ids, groups, [parts[group] for group in groups]], schema=SPLIT)
+
+
+def _split_by_time(ledger: pa.Table) -> pa.Table | None:
+    """Return the split by night of the stored rows, or None where the problem has no nights or too few."""
+    if "night" not in ledger.column_names:
+        return None
+    stored = stored_rows(ledger)
+    stored = stored.filter(pc.is_valid(stored["night"])).sort_by("id")
+    groups = stored["group"].to_pylist()
+    parts = split_by_time(groups, stored["night"].to_pylist())
+    table = pa.table([stored["id"].to_pylist(), groups, parts], schema=SPLIT)
+    table = table.filter(pc.is_valid(table["part"]))
+    return table if table.num_rows else None
 
 
 def _truth(fresh: pa.Table | None, parent: Dataset | None, ledger: pa.Table) -> pa.Table | None:

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from realbogus.completeness import fit_completeness
 from realbogus.injection import GALAXY, RANDOM
+from tasks.learning.splits import hash_share
 from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets
 from tasks.stages.publish import Harvest, part_counts
 from tasks.stages.realbogus_plan import PROBLEM, CandidatePlan
@@ -25,6 +26,7 @@ JUDGED = (
     *("id", "group", "status", "kind", "snr", "finite_fraction", "axis_ratio", "masked_fraction", "x_px", "y_px"),
     *("injected_x_px", "injected_y_px", "injected_snr", "found", "host_separation_arcsec", "host_separation_re"),
 )
+OVER_BALANCE = "over_balance"
 INJECTED = {"galaxy": GALAXY, "random": RANDOM}
 
 
@@ -39,6 +41,8 @@ def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
     staged, places = merging.gather(plan.plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
     if staged.num_rows == len(faults) and faults and not plan.before:
         raise StoreError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}")
+    if plan.plan.request["balance"] == "stored":
+        staged = merging.reject(staged, dict.fromkeys(_surplus(staged, plan.plan.request), OVER_BALANCE))
     ids = pa.concat_arrays([pa.array(plan.before, pa.string()), staged["id"].combine_chunks()])
     truth = staged.select(["id", "truth", "origin"]).filter(pc.is_valid(staged["truth"]))
     stamp_px = int(plan.plan.request["stamp_px"])
@@ -58,6 +62,23 @@ def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
         least_finite_fraction=0.0,
         judged=judge_candidates(staged.select(JUDGED), staged.select(["id", "label"]), plan.plan.request),
     )
+
+
+def _surplus(staged: pa.Table, request: dict[str, Any]) -> list[str]:
+    """Return the found injections of the kind that is found too often, so many that the rest meets the share.
+
+    Near galaxies fewer are found, so the surplus is of the others as a rule; a hash of the id chooses.
+    """
+    share, seed = float(request["galaxy_fraction"]), int(request["seed"])
+    stored = stored_rows(staged)
+    ids = {kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist() for kind in (GALAXY, RANDOM)}
+    hosted, alone = len(ids[GALAXY]), len(ids[RANDOM])
+    kept = {
+        GALAXY: hosted if share in (0, 1) else min(hosted, round(alone * share / (1 - share))),
+        RANDOM: alone if share in (0, 1) else min(alone, round(hosted * (1 - share) / share)),
+    }
+    ordered = {kind: sorted(names, key=lambda name: hash_share(name, seed)) for kind, names in ids.items()}
+    return [name for kind, names in ordered.items() for name in names[kept[kind] :]]
 
 
 def _manifest(plan: CandidatePlan) -> dict[str, Any]:

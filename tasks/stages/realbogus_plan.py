@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow.compute as pc
 from prefect import task
@@ -57,7 +57,7 @@ class CandidateRequest(BaseModel):
     chips: int = Field(ge=1)
     visits: int = Field(ge=1, le=VISITS_A_NIGHT)
     revisits: int = Field(ge=1)
-    engine: Literal["alard-lupton", "zogy", "sfft"]
+    engine: Literal["alard-lupton", "zogy", "sfft", "precomputed"]
     threshold_sigma: float = Field(gt=0)
     limit: int | None = Field(ge=1)
     seed: int = Field(ge=0)
@@ -69,15 +69,15 @@ class CandidateRequest(BaseModel):
             raise ValueError(f"source={self.source} needs path=FOLDER or path=FILE")
         if self.source == "simulated" and self.path is not None:
             raise ValueError(f"source=simulated takes no path, path={self.path} was given; did you mean source=frames?")
+        if self.engine == "precomputed" and self.source != "frames":
+            raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         return self
 
     @property
     def work(self) -> VisitSettings:
         """How a chip-visit is worked on."""
         return VisitSettings(
-            injection=InjectionSettings(
-                per_visit=self.injections_per_visit, galaxy_fraction=self.galaxy_fraction, balance=self.balance
-            ),
+            injection=InjectionSettings(per_visit=self.injections_per_visit, galaxy_fraction=self.galaxy_fraction),
             subtraction=SubtractionSettings(engine=self.engine),
             threshold_sigma=self.threshold_sigma,
             stamp_px=self.stamp_px,
@@ -239,8 +239,3 @@ def _digest(request: CandidateRequest, batches: list[Batch]) -> str:
     for batch in batches:
         total.update(batch.name.encode() + b"\n")
     return total.hexdigest()
-
-
-def describe_request(request: CandidateRequest) -> dict[str, Any]:
-    """Return the manifest's parameters."""
-    return request.model_dump(mode="json")

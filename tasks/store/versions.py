@@ -34,6 +34,8 @@ class NewVersion:
         What the publisher cannot know; counts, digest and version are added here.
     truth : Table or None
         Hidden truth of simulated samples.
+    split_by_time : Table or None
+        id, group and part of the samples that a split by night may use.
     write_validation : callable or None
         Given the folder ``validation/`` to fill.
     """
@@ -43,6 +45,7 @@ class NewVersion:
     split: pa.Table | None
     manifest: Mapping[str, Any]
     truth: pa.Table | None = None
+    split_by_time: pa.Table | None = None
     write_validation: Callable[[Path], None] | None = field(default=None, repr=False)
 
 
@@ -136,6 +139,8 @@ def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path
         pq.write_table(table, version / "labels" / f"{stem}.parquet", compression="zstd")
     if new.split is not None:
         pq.write_table(new.split, version / "split.parquet", compression="zstd")
+    if new.split_by_time is not None:
+        pq.write_table(new.split_by_time, version / "split_by_time.parquet", compression="zstd")
     if new.truth is not None:
         pq.write_table(new.truth, version / "truth.parquet", compression="zstd")
     (version / "validation").mkdir()

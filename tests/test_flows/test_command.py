@@ -18,7 +18,7 @@ from prefect import get_client
 
 import flows
 from flows.command import execute
-from flows.demonstration import rows
+from flows.demonstration import galaxy_rows
 from flows.ending import describe
 from tasks.services import stop_services
 from tasks.workspace import Workspace
@@ -187,7 +187,7 @@ def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) 
         },
         "evaluate": {"count": 90, "report": "reports/a.html"},
     }
-    table = dict(rows(summary, workspace))
+    table = dict(galaxy_rows(summary, workspace))
     assert table["galaxies"] == "1000 asked, 900 stored, rejected: 100 scheme:votes"
     assert "0.900 (95 %: 0.820 to 0.950) on 90 simulated galaxies" in table["test accuracy"]
     assert "'smooth' would give 0.667" in table["test accuracy"]

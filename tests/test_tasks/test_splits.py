@@ -8,7 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.learning.groups import link, name_groups
-from tasks.learning.splits import PARTS, SHARES, LeakError, check_no_leak, draw_split, part_by_hash, place
+from tasks.learning.splits import (
+    PARTS,
+    SHARES,
+    LeakError,
+    check_no_leak,
+    draw_split,
+    part_by_hash,
+    place,
+    split_by_time,
+)
 
 # Group numbers repeat, so that whole groups of several labels must be placed; some labels are None.
 samples = st.lists(
@@ -100,3 +109,30 @@ def test_a_newcomer_takes_the_published_group_or_is_torn_between_parts() -> None
     assert name_groups(["p1", "n1"], np.array([0, 0]), known, parts) == (["g1", "g1"], [False, False])
     assert name_groups(["p1", "p3", "n2"], np.array([0, 0, 0]), known, parts)[0] == ["g1", "g3", "g1"]
     assert name_groups(["p2", "p3", "n3"], np.array([0, 0, 0]), known, parts)[1] == [False, False, True]
+
+
+nights = st.lists(st.tuples(st.integers(0, 30).map(str), st.integers(0, 12).map("{:03d}".format)), max_size=200)
+
+
+@given(nights)
+def test_by_time_no_part_is_before_an_earlier_one_and_no_group_is_in_two(drawn: list[tuple[str, str]]) -> None:
+    groups, when = [group for group, _ in drawn], [night for _, night in drawn]
+    parts = split_by_time(groups, when)
+    if len(set(when)) < 3:
+        assert parts == [None] * len(drawn)
+        return
+    spans = {part: [night for night, here in zip(when, parts, strict=True) if here == part] for part in PARTS}
+    assert spans["train"]
+    for earlier, later in (("train", "validation"), ("validation", "test"), ("train", "test")):
+        assert not spans[later] or max(spans[earlier], default="") < min(spans[later])
+    placed: dict[str, set[str]] = {}
+    for group, part in zip(groups, parts, strict=True):
+        if part is not None:
+            placed.setdefault(group, set()).add(part)
+    assert all(len(found) == 1 for found in placed.values())
+
+
+def test_by_time_ten_equal_nights_come_out_8_1_1() -> None:
+    when = [f"{night:02d}" for night in range(10) for _ in range(7)]
+    parts = Counter(split_by_time([str(number) for number in range(70)], when))
+    assert parts == {"train": 56, "validation": 7, "test": 7}
