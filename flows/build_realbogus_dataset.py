@@ -11,7 +11,7 @@ from tasks.stages.publish import finished_summary, publish_build
 from tasks.stages.realbogus_collect import collect_candidates
 from tasks.stages.realbogus_harvest import gather_candidates
 from tasks.stages.realbogus_plan import CandidateRequest, plan_candidates
-from tasks.stages.show import show_candidates
+from tasks.stages.realbogus_show import show_candidates
 from tasks.store.locks import one_builder
 from tasks.workspace import Workspace
 

@@ -85,6 +85,7 @@ class Observer(Protocol):
 class VisitKey:
     """A simulated chip-visit by its numbers."""
 
+    seed: int
     night: int
     chip: int
     visit: int
@@ -92,8 +93,8 @@ class VisitKey:
 
     @property
     def name(self) -> str:
-        """Unique in a dataset of one seed."""
-        return f"n{self.night}-c{self.chip}-v{self.visit}"
+        """What the ids of its candidates begin with."""
+        return f"s{self.seed}-n{self.night}-c{self.chip}-v{self.visit}"
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,6 @@ class SimulatedVisits:
 
     def observe(self, key: VisitKey) -> Observed:
         """Simulate a chip-visit and work on it; the hidden truth is found by flux budget."""
-        name = f"s{self.survey.seed}-{key.name}"
         simulated = Survey(self.survey).chip_visit(key.night, key.chip, key.visit, key.field)
         rng = np.random.default_rng([self.survey.seed, key.night, key.chip, key.visit, 1])
         galaxies = simulated.galaxies
@@ -123,7 +123,7 @@ class SimulatedVisits:
             angle_rad=galaxies.angle_rad,
             mag=galaxies.mag,
         )
-        context = _Context(name, key.name, simulated.pair.night, simulated.pair.detector, key.visit)
+        context = _Context(key.name, simulated.pair.night, simulated.pair.detector, key.visit)
         try:
             worked = work_visit(simulated.pair, hosts, self.work, rng)
         except tuple(VISIT_FAULTS) as fault:
@@ -154,10 +154,10 @@ class PairVisits:
     def observe(self, key: PairFiles) -> Observed:
         """Read a pair and work on it."""
         name = key.identity()
-        context = _Context(name, name, "unknown", "0", key.visit)
+        context = _Context(name, "unknown", "0", key.visit)
         try:
             pair = read_pair(key, self.keywords)
-            context = _Context(name, name, pair.night, pair.detector, pair.visit)
+            context = _Context(name, pair.night, pair.detector, pair.visit)
             catalogue = key.files.get("catalog", self.galaxies)
             hosts = no_hosts()
             if catalogue is not None and pair.new.wcs is not None:
@@ -241,7 +241,6 @@ class _Context:
     """What all candidates of a chip-visit share."""
 
     name: str
-    batch: str
     night: str
     detector: str
     visit: int
@@ -263,7 +262,7 @@ def _observed(
         "detector": [context.detector] * count,
         "night": [context.night] * count,
         "visit": [context.visit] * count,
-        "batch": [context.batch] * count,
+        "batch": [context.name] * count,
         "seeing_fwhm_arcsec": [seeing] * count,
         "parameters": ["{}"] * count,
         "truth": truths,
@@ -282,7 +281,7 @@ def _faulty(context: _Context, sky_cell: str, fault: Exception, stamp_px: int, f
         "detector": context.detector,
         "night": context.night,
         "visit": context.visit,
-        "batch": context.batch,
+        "batch": context.name,
         "kind": FAULTY_VISIT,
         "reason": reason,
         "parameters": json.dumps({"fault": told}),

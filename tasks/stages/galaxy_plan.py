@@ -137,17 +137,18 @@ class BuildPlan(Plan):
         """Objects a batch: depends on how many are asked for, never on the workers."""
         return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, -(-self.facts["ask"] // 16))))
 
-    @cached_property
+    @property
     def asked(self) -> pa.Table:
         """The rows that need an image, in order of id."""
         return self.rows.filter(pc.equal(self.rows["state"], "ask")).combine_chunks()
 
     def batches(self) -> Iterator[tuple[int, pa.Table]]:
         """Yield number and rows of every batch."""
-        for number, start in enumerate(range(0, self.asked.num_rows, self.batch_size)):
-            stop = min(start + self.batch_size, self.asked.num_rows)
+        asked = self.asked
+        for number, start in enumerate(range(0, asked.num_rows, self.batch_size)):
+            stop = min(start + self.batch_size, asked.num_rows)
             # A copy: a slice would carry the whole table along to a worker.
-            yield number, self.asked.take(pa.array(range(start, stop), pa.int64()))
+            yield number, asked.take(pa.array(range(start, stop), pa.int64()))
 
 
 @task(name="plan", description="Choose objects, frames and labels; find what is stored already", cache_policy=NO_CACHE)

@@ -128,6 +128,7 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     parent = published_parent(workspace, request.dataset, PROBLEM)
     _check_common(request, parent)
     observer, batches = _list_batches(request)
+    batches = list({batch.name: batch for batch in reversed(batches)}.values())[::-1]  # copies of a file count once
     left, before = _unpublished(batches, observer, parent)
     digest = _digest(request, batches)
     facts = {
@@ -187,7 +188,7 @@ def _simulated_visits(request: CandidateRequest) -> Iterator[VisitKey]:
     for visit in range(request.visits):
         field = request.night * VISITS_A_NIGHT + visit // request.revisits
         for chip in range(request.chips):
-            yield VisitKey(request.night, chip, visit, field)
+            yield VisitKey(request.seed, request.night, chip, visit, field)
 
 
 def _open_records(request: CandidateRequest, path: Path) -> RecordSource:

@@ -65,6 +65,7 @@ def write_shard(array: zarr.Array, first_row: int, samples: np.ndarray) -> None:
     if first_row % SHARD_ROWS or len(samples) > SHARD_ROWS:
         raise ValueError(f"rows {first_row} to {first_row + len(samples)} are not one shard of {SHARD_ROWS}")
     # The whole shard goes in one piece: a partial write would read the shard back and merge.
-    whole = np.zeros((SHARD_ROWS, *samples.shape[1:]), samples.dtype)
-    whole[: len(samples)] = samples
-    array[first_row : first_row + SHARD_ROWS] = whole
+    if len(samples) < SHARD_ROWS:
+        rest = np.zeros((SHARD_ROWS - len(samples), *samples.shape[1:]), samples.dtype)
+        samples = np.concatenate([samples, rest])
+    array[first_row : first_row + SHARD_ROWS] = samples
