@@ -18,8 +18,8 @@ ITEMS_WORTH_A_CLUSTER = 200
 # the system and faulted in again for every sum, which Dask's own settings bring about (a fifth of the time of a visit).
 WORKER_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2,
-    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 32 << 20,
-    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 64 << 20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 16 << 20,
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 16 << 20,
 }
 
 Job = TypeVar("Job")
