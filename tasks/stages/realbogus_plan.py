@@ -128,7 +128,7 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     parent = published_parent(workspace, request.dataset, PROBLEM)
     _check_common(request, parent)
     observer, batches = _list_batches(request)
-    batches = list({batch.name: batch for batch in reversed(batches)}.values())[::-1]  # copies of a file count once
+    batches = list({batch.name: batch for batch in batches}.values())  # copies of a file count once
     left, before = _unpublished(batches, observer, parent)
     digest = _digest(request, batches)
     facts = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.store import pixels
+from tasks.store.files import disk_full_named
 from tasks.store.staging import Staging
 
 
@@ -54,5 +55,6 @@ def write_shard_job(job: ShardJob) -> int:
         staged = job.staging.pixels(batch)
         for position, place in pairs:
             samples[position] = staged[place]
-    pixels.write_shard(array, job.first_row, samples)
+    with disk_full_named(job.store):
+        pixels.write_shard(array, job.first_row, samples)
     return len(samples)

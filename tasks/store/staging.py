@@ -42,7 +42,7 @@ class Staging:
         if stored != len(samples):
             raise ValueError(f"batch {number} has {stored} stored rows and {len(samples)} samples")
         with whole_folder(self.batch(number)) as folder:
-            np.save(folder / "pixels.npy", samples, allow_pickle=False)
+            _save(folder / "pixels.npy", samples)
             pq.write_table(ledger, folder / "ledger.parquet")
 
     def ledger(self, number: int) -> pa.Table:
@@ -57,6 +57,13 @@ class Staging:
     def clear(self) -> None:
         """Remove the staging folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _save(path: Path, samples: np.ndarray) -> None:
+    """Write an array as ``.npy``. `numpy.save` does not say of a short write that the disk is full; a stream does."""
+    with path.open("wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(samples))
+        stream.write(np.ascontiguousarray(samples).data)
 
 
 def clear_others(parent: Path, keep: Path) -> None:
