@@ -63,10 +63,12 @@ def quantities() -> Suite:
 
 
 def candidate_frame(stored: pa.Table) -> pd.DataFrame:
-    """Return the stored rows with the columns that have any value, and of injections the offset that was found."""
-    frame = stored.to_pandas().dropna(axis="columns", how="all")
+    """Return the stored rows' ids, kinds and the columns that have any value, and the offset of found injections."""
+    frame = stored.to_pandas()
+    frame = frame[[name for name in frame.columns if name in ("id", "kind") or frame[name].notna().any()]]
     if {"injected_x_px", "x_px"} <= set(frame.columns):
-        frame["offset_px"] = np.hypot(frame["x_px"] - frame["injected_x_px"], frame["y_px"] - frame["injected_y_px"])
+        offset = np.hypot(frame["x_px"] - frame["injected_x_px"], frame["y_px"] - frame["injected_y_px"])
+        return frame.assign(offset_px=offset)
     return frame
 
 

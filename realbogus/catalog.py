@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from astropy.wcs import WCS
 
@@ -18,6 +19,14 @@ _NAMES = {
     "radius_arcsec": ("radius_arcsec", "re_arcsec", "r_eff", "petror50_r"),
     "axis_ratio": ("axis_ratio", "q", "b_a"),
     "position_angle_deg": ("position_angle_deg", "pa", "pa_deg"),
+}
+_POSSIBLE = {  # above, up to: catalogues write -99, 99 or -999 for what they do not know
+    "ra_deg": (-360.0, 720.0),
+    "dec_deg": (-90.0, 90.0),
+    "mag": (0.0, 40.0),
+    "radius_arcsec": (0.0, 3600.0),
+    "axis_ratio": (0.0, 1.0),
+    "position_angle_deg": (-360.0, 360.0),
 }
 _DEFAULTS = {"radius_arcsec": DEFAULT_RADIUS_ARCSEC, "axis_ratio": 1.0, "position_angle_deg": 0.0}
 
@@ -49,11 +58,11 @@ class GalaxyTable:
         ra, dec = self.ra_deg[near], self.dec_deg[near]
         if len(ra) == 0:
             return no_hosts()
-        x, y = wcs.all_world2pix(ra, dec, 0)
+        x, y = wcs.all_world2pix(ra, dec, 0, quiet=True)  # beyond the frame a distortion's inverse may fail
         angle = np.radians(self.position_angle_deg[near])
         step_deg = 1 / 3600
         there = wcs.all_world2pix(
-            ra + step_deg * np.sin(angle) / np.cos(np.radians(dec)), dec + step_deg * np.cos(angle), 0
+            ra + step_deg * np.sin(angle) / np.cos(np.radians(dec)), dec + step_deg * np.cos(angle), 0, quiet=True
         )
         mag = self.mag[near]
         hosts = Hosts(
@@ -78,7 +87,8 @@ def read_galaxies(path: Path) -> GalaxyTable:
     """Read a table of galaxies in any format that astropy knows (CSV, FITS, VOTable, Parquet, ECSV).
 
     Columns: ``ra_deg, dec_deg, mag``, and where there are any ``radius_arcsec`` (else 2 arcsec), ``axis_ratio``
-    (else 1) and ``position_angle_deg``; usual other names are known. Rows without position or magnitude are left out.
+    (else 1) and ``position_angle_deg``; usual other names are known. Rows without position or magnitude are left out,
+    and values that can be none, such as -99, count as missing.
 
     Raises
     ------
@@ -87,26 +97,42 @@ def read_galaxies(path: Path) -> GalaxyTable:
     """
     if not path.is_file():
         raise SourceError(f"galaxy_catalog={path} does not exist")
-    try:
-        table = Table.read(path)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise SourceError(f"galaxy_catalog={path} cannot be read: {error}") from error
-    by_lower_name = {name.lower(): name for name in table.colnames}
-    columns: dict[str, np.ndarray] = {}
-    for wanted, names in _NAMES.items():
-        present = next((by_lower_name[name] for name in names if name in by_lower_name), None)
-        if present is None and wanted not in _DEFAULTS:
-            raise SourceError(
-                f"galaxy_catalog={path} has no column {wanted} ({', '.join(names)}); it has {', '.join(table.colnames)}"
-            )
-        values = np.full(len(table), _DEFAULTS.get(wanted)) if present is None else table[present]
-        columns[wanted] = np.ma.filled(np.ma.asarray(values, float), np.nan)
-        if wanted in _DEFAULTS:
-            columns[wanted] = np.where(np.isfinite(columns[wanted]), columns[wanted], _DEFAULTS[wanted])
-    usable = np.isfinite(columns["ra_deg"]) & np.isfinite(columns["dec_deg"]) & np.isfinite(columns["mag"])
+    table = _read_table(path)
+    columns = {name: _read_column(path, table, name) for name in _NAMES}
+    for name, default in _DEFAULTS.items():
+        columns[name] = np.where(np.isnan(columns[name]), default, columns[name])
+    usable = np.all([np.isfinite(values) for values in columns.values()], axis=0)
     if not usable.any():
         raise SourceError(f"galaxy_catalog={path} has no row with a position and a magnitude")
     return GalaxyTable(**{name: values[usable] for name, values in columns.items()})
+
+
+def _read_table(path: Path) -> Table:
+    try:
+        return Table.read(path)
+    except (OSError, ValueError, TypeError, KeyError, IORegistryError) as error:
+        told = str(error).splitlines()[0]  # the rest lists every format
+        raise SourceError(f"galaxy_catalog={path} cannot be read: {told}") from error
+
+
+def _read_column(path: Path, table: Table, wanted: str) -> np.ndarray:
+    """Return a column as float64, NaN where it has no value that can be one, or where the table has no such column."""
+    by_lower_name = {name.lower(): name for name in table.colnames}
+    present = next((by_lower_name[name] for name in _NAMES[wanted] if name in by_lower_name), None)
+    if present is None:
+        if wanted in _DEFAULTS:
+            return np.full(len(table), np.nan)
+        raise SourceError(
+            f"galaxy_catalog={path} has no column {wanted} ({', '.join(_NAMES[wanted])}); "
+            f"it has {', '.join(table.colnames)}"
+        )
+    try:
+        values = np.ma.filled(np.ma.asarray(table[present]).astype(float), np.nan)
+    except (ValueError, TypeError) as error:
+        raise SourceError(f"galaxy_catalog={path}: column {present} is no column of numbers: {error}") from error
+    low, high = _POSSIBLE[wanted]
+    values = np.asarray(values, float)
+    return np.where((values > low) & (values <= high), values, np.nan)
 
 
 def _separation_deg(ra_deg: np.ndarray, dec_deg: np.ndarray, ra_0: float, dec_0: float) -> np.ndarray:

@@ -80,7 +80,7 @@ def detect(difference: Difference, threshold_sigma: float = 5.0) -> Detections:
         raise ValueError(f"threshold_sigma is {threshold_sigma}, expected more than 0")
     row, column = _find_peaks(difference.snr, threshold_sigma, _SEPARATION_FWHM * difference.fwhm_px)
     snr = difference.snr[row, column]
-    x, y = _locate(difference.snr * difference.flux_error, row, column)
+    x, y = _locate(difference, row, column)
     flux, error = _fit_flux(difference, x, y, row, column)
     fwhm, axis_ratio = _measure_shape(difference, x, y, np.sign(snr))
     height, width = difference.pixels.shape
@@ -128,33 +128,56 @@ def _find_peaks(snr: np.ndarray, threshold: float, separation_px: float) -> tupl
     return row[kept], column[kept]
 
 
-def _locate(filtered: np.ndarray, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _locate(difference: Difference, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return x and y of the peaks: of a parabola through the logarithm of each three pixels, exact for a Gaussian.
 
-    A neighbour of the other sign, or without data, counts as a thousandth of the peak.
+    The peak is that of the likelihood for even noise, flux times the root of the filter's power: the source's own noise
+    is known too badly, and pixels without weight shift what is filtered. A neighbour of the other sign, or without
+    data, counts as a thousandth of the peak.
     """
-    height, width = filtered.shape
-    middle = filtered[row, column]
+    flux = np.pad(difference.snr * difference.flux_error, 1, constant_values=np.nan)
+    near = cut_stamps(flux, column + 1, row + 1, 3) * np.sqrt(_measure_power(difference, row, column))
+    middle = near[:, 1, 1]
 
     def vertex(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         left, right = (np.log(np.fmax(part / middle, 1e-3)) for part in (before, after))
         bend = left + right
         return np.clip(np.where(bend < -1e-6, (left - right) / np.minimum(2 * bend, -1e-6), 0), -0.5, 0.5)
 
-    up = vertex(filtered[np.maximum(row - 1, 0), column], filtered[np.minimum(row + 1, height - 1), column])
-    across = vertex(filtered[row, np.maximum(column - 1, 0)], filtered[row, np.minimum(column + 1, width - 1)])
-    return column + across.astype(float), row + up.astype(float)
+    return column + vertex(near[:, 1, 0], near[:, 1, 2]), row + vertex(near[:, 0, 1], near[:, 2, 1])
+
+
+def _measure_power(difference: Difference, row: np.ndarray, column: np.ndarray) -> np.ndarray:
+    """Return what pixels with weight hold of the filter's power, around each position, (n, 3, 3)."""
+    squares = np.square(difference.psf.at(column, row))
+    size = difference.psf.size
+    reach = size // 2 + 1
+    usable = np.pad(_find_weighted(difference), reach)
+    wide = cut_stamps(usable, column + reach, row + reach, size + 2)
+    power = np.empty((len(row), 3, 3))
+    for up in range(3):
+        for across in range(3):
+            power[:, up, across] = (squares * wide[:, up : up + size, across : across + size]).sum(axis=(1, 2))
+    return power
+
+
+def _find_weighted(difference: Difference) -> np.ndarray:
+    """Return the pixels that tell of a flux, (y, x) bool: with data and no defect."""
+    return np.isfinite(difference.pixels) & ((difference.mask & Mask.DEFECT) == 0)
 
 
 def _fit_flux(
     difference: Difference, x: np.ndarray, y: np.ndarray, row: np.ndarray, column: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flux of the PSF at each position and its standard deviation; pixels without data have no weight."""
+    """Return the flux of the PSF at each position and its standard deviation.
+
+    Pixels without data, and defects, have no weight.
+    """
     profile = difference.psf.at(x, y)
     radius = difference.psf.size // 2
     padded = np.pad(difference.pixels, radius, constant_values=np.nan)
     counts = cut_stamps(padded, x + radius, y + radius, profile.shape[-1])
-    usable = np.isfinite(counts)
+    usable = cut_stamps(np.pad(_find_weighted(difference), radius), x + radius, y + radius, profile.shape[-1])
     power = (np.square(profile) * usable).sum(axis=(1, 2), dtype=float)
     total = (profile * np.where(usable, counts, 0)).sum(axis=(1, 2), dtype=float)
     return total / np.maximum(power, 1e-12), difference.flux_error[row, column].astype(float)

@@ -47,7 +47,7 @@ class Difference:
     pixels : ndarray, (y, x) float32, counts
         NaN where either frame has no data.
     snr : ndarray, (y, x) float32
-        Matched filter over its noise; NaN where `pixels` is.
+        Matched filter over its noise; NaN where `pixels` is, and within defects that are more than a few pixels wide.
     flux_error : ndarray, (y, x) float32, counts
         Of the PSF flux of a source at each pixel.
     mask : ndarray, (y, x) uint8

@@ -122,7 +122,7 @@ def adopt_difference(pair: Pair, pixels: np.ndarray, psf: PsfModel) -> Differenc
     factor = np.float32((high - low) / 1.349)
     return Difference(
         pixels=pixels,
-        snr=snr / factor,
+        snr=blank(snr / factor, ~np.isfinite(pixels)),
         flux_error=flux_error * factor,
         mask=pair.new.mask | pair.reference.mask,
         psf=psf,

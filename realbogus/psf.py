@@ -12,7 +12,7 @@ import numpy as np
 from scipy import fft
 from scipy.spatial import cKDTree
 
-from realbogus.frames import Frame
+from realbogus.frames import Frame, Mask
 from realbogus.kernels import polynomial_terms
 from realbogus.psfmodel import (
     Psf,
@@ -35,7 +35,7 @@ LEAST_STARS = 12
 _STARS_FOR_ORDER = {1: 24, 2: 60}
 _MOST_STARS = 300
 _CELLS = (3, 5)  # rows and columns of the chip from which the brightest stars are taken in turn
-_LEAST_SNR = 25.0
+_LEAST_SNR = 15.0
 _RADIUS_FWHM = 4.0
 _CORE_FWHM = 1.2  # radius within which a source's flux is fitted
 _RADIUS_PX = (8, 25)
@@ -66,14 +66,15 @@ def measure_psf(frame: Frame, stars: Stars | None = None) -> PsfModel:
     if usable.sum() < LEAST_STARS:
         raise PsfError(_complain(int(usable.sum()), len(stars)))
     radius = int(np.clip(np.ceil(_RADIUS_FWHM * np.median(stars.fwhm[usable])), *_RADIUS_PX))
-    chosen = select_spread(stars.take(usable), frame.shape, radius, _MOST_STARS)
+    whole_core = int(np.ceil(_CORE_FWHM * np.median(stars.fwhm[usable])))
+    chosen = select_spread(stars.take(usable), frame.shape, whole_core, _MOST_STARS)
     signal = frame.signal()
     samples = _cut_samples(frame, signal, chosen, 2 * radius + 1)
     if len(samples.x) < LEAST_STARS:
         raise PsfError(_complain(len(samples.x), len(stars)))
     order = max((order for order, least in _STARS_FOR_ORDER.items() if len(samples.x) >= least), default=0)
     model = _solve(samples, order, frame.shape, float(np.median(chosen.fwhm)))
-    samples = _remove_neighbours(samples, stars, model, signal)
+    samples = _remove_neighbours(samples, stars, model, signal, frame.mask)
     for _ in range(2):
         samples = _refine(samples, model)
         if len(samples.x) < LEAST_STARS:
@@ -107,7 +108,7 @@ def _complain(usable: int, found: int) -> str:
 
 @dataclass(frozen=True)
 class _Samples:
-    """Stamps of stars: positions and fluxes, (n,); counts and variances, (n, size, size)."""
+    """Stamps of stars: positions and fluxes, (n,); counts, variances and what is not known, (n, size, size)."""
 
     x: np.ndarray
     y: np.ndarray
@@ -115,31 +116,44 @@ class _Samples:
     counts: np.ndarray
     filled: np.ndarray
     variance: np.ndarray
+    lost: np.ndarray
 
 
 def _cut_samples(frame: Frame, signal: np.ndarray, stars: Stars, size: int) -> _Samples:
-    """Cut the stamps of stars, leaving out those with a masked pixel or no light."""
-    clean = np.all(cut_stamps(frame.mask, stars.x, stars.y, size) == 0, axis=(1, 2))
-    stars = stars.take(clean)
-    counts = cut_stamps(signal, stars.x, stars.y, size).astype(float)
-    sky = cut_stamps(frame.background_rms, stars.x, stars.y, size).astype(float) ** 2
-    variance = sky + np.maximum(counts, 0) / frame.gain_e_per_count
+    """Cut the stamps of stars, leaving out those with a masked pixel in the core, a saturated one anywhere, no light.
+
+    Beyond the core a masked pixel is lost, as is what lies outside of the frame.
+    """
+    radius = size // 2
+    x, y = stars.x + radius, stars.y + radius
+    masked = cut_stamps(np.pad(frame.mask, radius, constant_values=int(Mask.NO_DATA)), x, y, size)
+    counts = cut_stamps(np.pad(signal, radius), x, y, size).astype(float)
+    sky = cut_stamps(np.pad(frame.background_rms, radius, mode="edge"), x, y, size).astype(float) ** 2
     core = make_disc(size, float(np.median(stars.fwhm)) if len(stars) else 1.0)
     flux = (counts * core).sum(axis=(1, 2))
-    lit = flux > 0
-    counts, flux, variance = counts[lit], flux[lit], variance[lit]
-    filled = _fill_by_median(counts, flux, variance, core) if lit.any() else counts
-    return _Samples(stars.x[lit], stars.y[lit], flux, counts, filled, variance)
+    spoiled = ((masked > 0) & core) | ((masked & Mask.SATURATED) > 0)
+    good = (flux > 0) & ~spoiled.any(axis=(1, 2))
+    counts, flux, lost = counts[good], flux[good], masked[good] > 0
+    variance = sky[good] + np.maximum(counts, 0) / frame.gain_e_per_count
+    filled = _fill_by_median(counts, flux, variance, lost, core) if good.any() else counts
+    return _Samples(stars.x[good], stars.y[good], flux, counts, filled, variance, lost)
 
 
-def _fill_by_median(counts: np.ndarray, flux: np.ndarray, variance: np.ndarray, core: np.ndarray) -> np.ndarray:
-    """Return the stamps with the pixels of other sources, outside of the core, taken from the stars' median."""
-    typical = np.median(counts / flux[:, None, None], axis=0) * flux[:, None, None]
+def _fill_by_median(
+    counts: np.ndarray, flux: np.ndarray, variance: np.ndarray, lost: np.ndarray, core: np.ndarray
+) -> np.ndarray:
+    """Return the stamps with lost pixels, and those of other sources outside of the core, from the stars' median."""
+    ordered = np.sort(np.where(lost, np.nan, counts / flux[:, None, None]), axis=0)  # a sort puts NaN last
+    known = (~lost).sum(axis=0)
+    middle = [np.take_along_axis(ordered, (np.maximum(known - last, 0) // 2)[None], 0)[0] for last in (1, 0)]
+    typical = np.where(known > 0, sum(middle) / 2, 0) * flux[:, None, None]
     foreign = (counts - typical > _CLIP_SIGMA * np.sqrt(variance) + 0.5 * np.abs(typical)) & ~core
-    return np.where(foreign, typical, counts)
+    return np.where(foreign | lost, typical, counts)
 
 
-def _remove_neighbours(samples: _Samples, stars: Stars, model: PsfModel, signal: np.ndarray) -> _Samples:
+def _remove_neighbours(
+    samples: _Samples, stars: Stars, model: PsfModel, signal: np.ndarray, mask: np.ndarray
+) -> _Samples:
     """Take the other sources of the frame out of the stamps, each drawn as a star of the flux that its core gives.
 
     The median of what is left of the frame goes too: in the background of a mesh the wings of stars are left in part.
@@ -147,24 +161,32 @@ def _remove_neighbours(samples: _Samples, stars: Stars, model: PsfModel, signal:
     reach = int(np.ceil(_CORE_FWHM * model.fwhm_px))
     core = slice(model.size // 2 - reach, model.size // 2 + reach + 1)
     stamps = model.at(stars.x, stars.y)
-    profile = stamps[:, core, core]
-    counts = cut_stamps(np.pad(signal, reach), stars.x + reach, stars.y + reach, 2 * reach + 1)
-    flux = np.maximum((profile * counts).sum(axis=(1, 2)) / np.square(profile).sum(axis=(1, 2)), 0)
+    masked = (mask & (Mask.NO_DATA | Mask.DEFECT)) > 0
+    counts, known = (
+        cut_stamps(np.pad(image, reach), stars.x + reach, stars.y + reach, 2 * reach + 1) for image in (signal, ~masked)
+    )
+    profile = stamps[:, core, core] * known
+    power = np.maximum(np.square(profile).sum(axis=(1, 2)), np.finfo(np.float32).tiny)
+    flux = np.maximum((profile * counts).sum(axis=(1, 2)) / power, 0)
     light = add_stamps(stamps * flux[:, None, None], stars.x, stars.y, signal.shape)
     own = cKDTree(np.column_stack([stars.x, stars.y])).query(np.column_stack([samples.x, samples.y]))[1]
-    others = cut_stamps(light, samples.x, samples.y, model.size) - flux[own, None, None] * stamps[own]
-    level = np.median((signal - light)[::_LEVEL_STEP, ::_LEVEL_STEP])
+    radius = model.size // 2
+    there = cut_stamps(np.pad(light, radius), samples.x + radius, samples.y + radius, model.size)
+    others = there - flux[own, None, None] * stamps[own]
+    sparse = np.s_[::_LEVEL_STEP, ::_LEVEL_STEP]
+    level = np.median((signal - light)[sparse][~masked[sparse]])
     return replace(samples, counts=samples.counts - others - level, flux=flux[own].astype(float))
 
 
 def _refine(samples: _Samples, model: PsfModel) -> _Samples:
-    """Fit position and flux of each star to the model, fill pixels of other sources with it, drop poor stars."""
+    """Fit position and flux of each star to the model, fill lost pixels and other sources' with it, drop poor stars."""
     design = _differentiate(model, samples)
     core = make_disc(model.size, _CORE_FWHM * model.fwhm_px)
-    fitted = _fit_linearly(design, samples.counts, core / samples.variance)
+    fitted = _fit_linearly(design, samples.counts, (core & ~samples.lost) / samples.variance)
     predicted = np.einsum("ni,niyx->nyx", fitted, design)
     residual = samples.counts - predicted
     foreign = residual**2 > _CLIP_SIGMA**2 * (samples.variance + (_MODEL_ERROR * predicted) ** 2)
+    foreign |= samples.lost
     flux, across, up = fitted[:, 0], fitted[:, 1] / fitted[:, 0], fitted[:, 2] / fitted[:, 0]
     good = (flux > 0) & (np.hypot(across, up) < 0.5) & ((foreign & core).sum(axis=(1, 2)) <= _MOST_FOREIGN * core.sum())
     if not good.any():
@@ -172,7 +194,8 @@ def _refine(samples: _Samples, model: PsfModel) -> _Samples:
     x = _move(samples.x, across - np.median(across[good]))  # the windowed centroids define the model's centre
     y = _move(samples.y, up - np.median(up[good]))
     filled = np.where(foreign, predicted, samples.counts)
-    return _Samples(x[good], y[good], flux[good], samples.counts[good], filled[good], samples.variance[good])
+    rest = samples.counts, filled, samples.variance, samples.lost
+    return _Samples(x[good], y[good], flux[good], *(stamps[good] for stamps in rest))
 
 
 def _differentiate(model: PsfModel, samples: _Samples) -> np.ndarray:

@@ -13,6 +13,7 @@ from realbogus.psfmodel import Psf
 _FILTER_FWHM = 2.5  # radius of the matched filter
 _KERNEL_MARGIN_PX = 5  # what the squared, kernel-convolved filter may reach beyond it
 _SMOOTHING_PX = 5
+_LEAST_SEEN = 0.5  # of the filter's power, where the pixel itself is not usable
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def measure_significance(
     Parameters
     ----------
     pixels : ndarray, (y, x), counts
-        NaN where there is no data.
+        NaN where there is no data; such a pixel has no weight.
     psf : Psf
         Of the difference, for a source of unit flux.
     fwhm_px : float
@@ -63,7 +64,8 @@ def measure_significance(
     Returns
     -------
     snr : ndarray, (y, x) float32
-        NaN where `pixels` is.
+        At a pixel without data it is that of the pixels around, NaN where these hold less than half of the filter's
+        power: a source whose peak lies on a defect stays one peak in its place.
     flux_error : ndarray, (y, x) float32, counts
         One standard deviation of the PSF flux of a source at each pixel.
     """
@@ -80,10 +82,11 @@ def measure_significance(
         for source in sources
     )
     noise = np.sqrt(np.maximum(tiles.assemble(through), np.finfo(np.float32).tiny))
-    power = np.square(filters).sum(axis=(1, 2)).reshape(tiles.counts)
-    step = tiles.step_px
-    power_map = np.repeat(np.repeat(power, step, axis=0), step, axis=1)[: pixels.shape[0], : pixels.shape[1]]
-    return np.where(usable, filtered / noise, np.float32(np.nan)), noise / power_map
+    squares = np.square(filters)
+    power = tiles.assemble(tiles.transform(usable) * tiles.transform_kernels(squares))
+    least = _LEAST_SEEN * float(squares.sum(axis=(1, 2)).mean())
+    shown = usable | (power > least)
+    return np.where(shown, filtered / noise, np.float32(np.nan)), noise / np.maximum(power, 1e-3 * least)
 
 
 def _combine(filters: np.ndarray, kernel: VaryingKernel | None, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:

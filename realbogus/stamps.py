@@ -6,6 +6,7 @@ of an even one.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -138,7 +139,7 @@ def finite_fraction(triplets: np.ndarray) -> np.ndarray:
 
 def _incomplete(finite: np.ndarray) -> np.ndarray:
     """Return the rows that lack anything: few, so that only they need be counted out."""
-    return np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))
+    return np.flatnonzero(~finite.reshape(len(finite), math.prod(finite.shape[1:])).all(axis=1))
 
 
 def stamp_reasons(triplets: np.ndarray, outside: np.ndarray | None = None) -> list[str | None]:

@@ -26,7 +26,7 @@ class Stars:
     Attributes
     ----------
     x, y : float64, pixels
-        Windowed centroids.
+        Windowed centroids, within the frame.
     flux : float64, counts
         Within the source's isophote.
     snr : float64
@@ -82,7 +82,7 @@ def find_stars(frame: Frame) -> Stars:
     half_light, _ = sep.flux_radius(
         signal, found["x"], found["y"], np.full(len(found), 2.5 * guess), 0.5, mask=unusable, subpix=3
     )
-    x, y, _ = sep.winpos(signal, found["x"], found["y"], np.full(len(found), guess / 2.355), mask=unusable)
+    x, y = _centre(signal, unusable, found, guess)
     return Stars(
         x=x,
         y=y,
@@ -94,6 +94,19 @@ def find_stars(frame: Frame) -> Stars:
         isolated=_flag_isolated(x, y, flux, guess),
         star_like=_flag_locus(x, y, half_light, (snr > _LOCUS_SNR) & ~saturated, frame.shape),
     )
+
+
+def _centre(signal: np.ndarray, unusable: np.ndarray, found: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return windowed centroids, all within the frame.
+
+    On a source that is smaller than the window, as a particle hit, or cut by the frame's edge the centroid can run
+    away, even out of the frame: more than one FWHM from its barycentre a source stays there.
+    """
+    height, width = signal.shape
+    x, y, _ = sep.winpos(signal, found["x"], found["y"], np.full(len(found), fwhm / 2.355), mask=unusable)
+    kept = np.hypot(x - found["x"], y - found["y"]) < fwhm
+    kept &= (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5)
+    return np.where(kept, x, found["x"]), np.where(kept, y, found["y"])
 
 
 def _touches_saturation(frame: Frame, column: np.ndarray, row: np.ndarray, peak: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ from realbogus.stars import Stars, find_stars
 __all__ = ["Difference", "SubtractionError", "SubtractionSettings", "subtract"]
 
 _LEAST_USABLE = 0.05
+_FEW_STARS = 10  # for a kernel
 _SKY_SIGMA = 3.0  # a lower cut would sort the pixels by their own noise
 
 
@@ -162,7 +163,7 @@ def _subtract_matched(
     snr, flux_error = measure_significance(blank(pixels, unusable), psf, broad.fwhm_px, sources)
     return Difference(
         pixels=pixels,
-        snr=snr,
+        snr=blank(snr, lost),
         flux_error=flux_error,
         mask=pair.new.mask | pair.reference.mask,
         psf=psf,
@@ -187,5 +188,10 @@ def _choose_convolved(
 
 
 def _choose_stars(stars: Stars, settings: SubtractionSettings, shape: tuple[int, int]) -> Stars:
-    usable = stars.star_like & ~stars.saturated & (stars.snr > settings.least_snr)
-    return select_spread(stars.take(usable), shape, 0, settings.most_stars)
+    """Return what the kernel is fitted on: stars, or sources of any shape where stars are few.
+
+    A galaxy goes through a kernel as a star does; it says less of it.
+    """
+    bright = ~stars.saturated & (stars.snr > settings.least_snr)
+    usable = bright & stars.star_like
+    return select_spread(stars.take(usable if usable.sum() >= _FEW_STARS else bright), shape, 0, settings.most_stars)

@@ -92,7 +92,8 @@ class TripletSource:
                 "they must go row for row"
             )
         self._order = [list(channels).index(channel) for channel in CHANNELS]
-        self._labels = _read_labels(self.table, label_column or self.table.first_of(LABEL_NAMES))
+        self.label_column = label_column or self.table.first_of(LABEL_NAMES)
+        self._labels = _read_labels(self.table, self.label_column)
         self._groups = group_column or self.table.first_of(("objectId",))
         if self._groups is not None:
             self.table.text(self._groups)

@@ -32,7 +32,7 @@ def run() -> dict[str, Any]:
         records = written_records(Path(folder) / "records", images)
         readers = {
             "shards": lambda: shards(array),
-            "records": lambda: record_batches(records),
+            "records": lambda: record_batches(records, images.shape[1:], "uint8"),
             "one_by_one": lambda: one_by_one(array),
         }
         for reader in readers.values():
@@ -62,7 +62,7 @@ def galaxy_like(count: int) -> np.ndarray:
 
 def stored(folder: Path, images: np.ndarray) -> zarr.Array:
     """Write the images as a dataset's store holds them."""
-    array = pixels.create(folder, images.shape[1:], "uint8")
+    array = pixels.create(folder, images.shape[1:], images.dtype.name)
     pixels.grow(array, len(images))
     for first in range(0, len(images), pixels.SHARD_ROWS):
         pixels.write_shard(array, first, images[first : first + pixels.SHARD_ROWS])
@@ -112,15 +112,15 @@ def shards(array: zarr.Array) -> Iterable[int]:
         yield len(labels)
 
 
-def record_batches(paths: list[str]) -> Iterable[int]:
-    """Yield the size of each batch of a gzip TFRecord reader."""
+def record_batches(paths: list[str], shape: tuple[int, ...], dtype: str) -> Iterable[int]:
+    """Yield the size of each batch of a gzip TFRecord reader of images of this shape."""
     import tensorflow as tf
 
     features = {"image": tf.io.FixedLenFeature([], tf.string), "label": tf.io.FixedLenFeature([], tf.int64)}
 
     def parse(records: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         parsed = tf.io.parse_example(records, features)
-        return tf.reshape(tf.io.decode_raw(parsed["image"], tf.uint8), (-1, 128, 128, 3)), parsed["label"]
+        return tf.reshape(tf.io.decode_raw(parsed["image"], dtype), (-1, *shape)), parsed["label"]
 
     files = tf.data.Dataset.from_tensor_slices(paths).shuffle(len(paths), seed=0)
     records = files.interleave(

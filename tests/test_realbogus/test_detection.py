@@ -138,6 +138,21 @@ def test_masks_and_edges_are_told(difference):
     assert np.isfinite(found.flux_counts[at[249, 255]])
 
 
+def test_a_defect_on_the_peak_moves_neither_place_nor_flux(difference, detections, truth):
+    x, y = (part[truth[2] > 1.5e4] for part in truth[:2])
+    assert len(x) > 5
+    mask, pixels = difference.pair.new.mask.copy(), difference.pair.new.pixels.copy()
+    place = np.rint(y).astype(int), np.rint(x).astype(int)
+    mask[place], pixels[place] = Mask.DEFECT, 1e5
+    spotted = subtract(replace(difference.pair, new=difference.pair.new.with_pixels(pixels, mask)))
+    found = match(detect(spotted), x, y)
+    assert np.hypot(found.x - x, found.y - y).max() < 0.3
+    whole = match(detections, x, y)
+    np.testing.assert_allclose(found.flux_counts, whole.flux_counts, rtol=0.06)
+    assert (np.abs(found.snr) > 0.85 * np.abs(whole.snr)).all()
+    assert (found.flux_error_counts >= whole.flux_error_counts).all()
+
+
 def test_nothing_found_is_an_empty_table(difference):
     found = detect(replace(difference, snr=np.zeros(SHAPE, np.float32)))
     assert len(found) == 0

@@ -138,6 +138,36 @@ def test_masked_stars_are_not_used(frame, model):
     assert 12 <= measure_psf(frame.with_pixels(frame.pixels, mask)).stars < 0.7 * model.stars
 
 
+def test_defects_and_the_edge_cost_no_star_outside_of_its_core(frame, model):
+    """A grid of defects, a bad column in each star's wings or none: the same stars give nearly the same model."""
+    mask = frame.mask.copy()
+    mask[:, ::29] = Mask.DEFECT
+    pixels = np.where(mask > 0, 3000, frame.pixels).astype(np.float32)
+    spotted = measure_psf(frame.with_pixels(pixels, mask))
+    assert spotted.stars > 0.5 * model.stars
+    place = np.array([100.2, 400.6]), np.array([300.4, 90.7])
+    drawn, true = spotted.at(*place), true_stamps(*place, spotted.size)
+    flux = (drawn * true).sum(axis=(1, 2)) / (drawn**2).sum(axis=(1, 2))
+    np.testing.assert_allclose(flux, 1, atol=0.02)
+
+
+def test_what_is_smaller_than_a_star_stays_in_the_frame():
+    """Hits near the upper edge, with a dark spot below, from which a windowed centroid runs away."""
+    rng = np.random.default_rng(1)
+    x, y, flux = scatter_stars(rng, 60, least=4e4, most=4e5, apart=40.0)
+    one = expose(draw_light(SHAPE, x, y, flux, Optics(6.0)), 800.0, rng)
+    pixels, height = one.pixels.copy(), SHAPE[0]
+    for left in range(20, SHAPE[1] - 20, 12):
+        pixels[height - 9 : height - 7, left : left + 3] += 200
+        pixels[height - 12 : height - 10, left : left + 3] -= 200
+    hit = one.with_pixels(pixels, one.mask)
+    stars = find_stars(hit)
+    assert len(stars) > 60
+    assert stars.x.min() > -0.5
+    assert stars.y.max() < height - 0.5
+    assert measure_psf(hit).fwhm_px == pytest.approx(measure_psf(one).fwhm_px, rel=0.01)
+
+
 def test_a_stamp_becomes_a_constant_model():
     stamp = true_stamps([200.0], [200.0], 25)[0]
     known = constant_psf(3 * stamp, SHAPE)

@@ -150,7 +150,7 @@ def test_lost_pixels_are_nan_and_poison_nothing_else(difference):
     assert np.isnan(holed.snr[200:220, 300:330]).all()
     assert np.isfinite(holed.pixels[120:180, 60:500]).all()
     assert np.abs(holed.pixels[95:106, 95:106] - difference.pixels[95:106, 95:106]).max() < 500
-    assert np.isnan(holed.snr[100, 100])
+    assert np.abs(holed.snr[98:103, 98:103] - difference.snr[98:103, 98:103]).max() < 4
 
 
 def test_saturated_stars_stay_out_of_the_fit():

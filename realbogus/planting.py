@@ -1,0 +1,96 @@
+"""Planting sources in simulated visits, to compare what the chain makes of injections and of the scene's own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from realbogus.injection import RANDOM, Hosts
+from realbogus.placement import Placement, gather_placement, join_placements
+from realbogus.planted import Found, gather_found, gather_stars, injected_places, join_found
+from realbogus.psf import measure_psf
+from realbogus.scene import Kind
+from realbogus.simulation import SimulatedVisit
+from realbogus.spoils import Spoil, Spoiled, lay_spoiled
+from realbogus.truth import SurveyGalaxies
+from realbogus.visits import VisitSettings, work_visit
+
+
+@dataclass(frozen=True)
+class Planted:
+    """What came of one or several visits: detections, held-out stars, and where injections were laid."""
+
+    found: Found
+    stars: Found
+    placement: Placement
+
+
+def join_planted(parts: Sequence[Planted]) -> Planted:
+    """Return all parts as one, one at least."""
+    return Planted(
+        join_found([part.found for part in parts]),
+        join_found([part.stars for part in parts]),
+        join_placements([part.placement for part in parts]),
+    )
+
+
+def plant_visit(
+    simulated: SimulatedVisit,
+    settings: VisitSettings,
+    spoils: Sequence[Spoil],
+    detector: int,
+    field: int,
+    rng: np.random.Generator,
+    shipped: bool = True,
+) -> Planted:
+    """Work on a visit whose scene has transients of its own, with injections.
+
+    Parameters
+    ----------
+    simulated : SimulatedVisit
+    settings : VisitSettings
+    spoils : sequence of Spoil
+        As many injections of each as the settings ask for are laid too, in the same frame.
+    detector, field : int
+        Numbers of the chip and of the sky cell.
+    rng : Generator
+    shipped : bool
+        Whether injections are laid as the chain ships them.
+
+    Raises
+    ------
+    AlignmentError, PsfError, MatchingError, SubtractionError
+        As of `work_visit`.
+    """
+    clean, hosts = simulated.pair.new, hosts_of(simulated.galaxies)
+    frame, spoiled = clean, list[Spoiled]()
+    psf = measure_psf(clean)
+    for spoil in spoils:
+        frame, laid = lay_spoiled(frame, psf, hosts, settings.injection, spoil, rng)
+        spoiled.append(laid)
+    if not shipped:
+        settings = settings.model_copy(update={"injection": settings.injection.model_copy(update={"per_visit": 0})})
+    worked = work_visit(replace(simulated.pair, new=frame), hosts, settings, rng)
+    scene = np.array([[one.x, one.y] for one in simulated.truth if one.kind is Kind.TRANSIENT], float).reshape(-1, 2)
+    places, random = injected_places(worked)
+    if not shipped:
+        places = np.concatenate([one.places for one in spoiled])
+        random = np.concatenate([one.injections.kind == RANDOM for one in spoiled])
+    return Planted(
+        gather_found(worked, scene, detector, field, spoiled),
+        gather_stars(worked, clean, detector, field, rng),
+        gather_placement(clean, worked.psf, places, random, rng),
+    )
+
+
+def hosts_of(galaxies: SurveyGalaxies) -> Hosts:
+    """Return a simulated survey's catalogue of galaxies as injections want it."""
+    return Hosts(
+        x=galaxies.x,
+        y=galaxies.y,
+        flux=10 ** (-0.4 * galaxies.mag),
+        radius_arcsec=galaxies.radius_arcsec,
+        axis_ratio=galaxies.axis_ratio,
+        angle_rad=galaxies.angle_rad,
+        mag=galaxies.mag,
+    )

@@ -1,0 +1,390 @@
+"""Building a real/bogus dataset end to end: the account, growing, going on after a kill, and what bad input says.
+
+Simulated chips are made small where the flow itself would take full ones: the flow's own tasks are called with an
+observer of a survey of small chips.
+"""
+
+import json
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from prefect import flow
+from scipy import stats
+
+from flows.build_realbogus_dataset import build_realbogus_dataset
+from realbogus.simulation import Survey, SurveySettings
+from realbogus.stamps import pixel_sha256
+from realbogus.visits import VisitSettings
+from realbogus.zenodo import write_published_layout
+from tasks.cluster import InProcess
+from tasks.observing import Observed, SimulatedVisits, VisitKey
+from tasks.stages.publish import finished_summary, publish_build
+from tasks.stages.realbogus_collect import collect_candidates
+from tasks.stages.realbogus_harvest import gather_candidates
+from tasks.stages.realbogus_plan import CandidatePlan, CandidateRequest, plan_candidates
+from tasks.store.dataset import Dataset
+from tasks.store.errors import StoreError
+from tasks.store.schema import STORED
+from tasks.workspace import Workspace
+
+SMALL_CHIPS = {"height_px": 400, "width_px": 500, "stars": 6000.0}
+"""Area a tenth of a full chip's; as many stars on it as a PSF and a kernel want."""
+REQUEST: dict[str, Any] = {
+    "dataset": "night",
+    "source": "simulated",
+    "path": None,
+    "night": 0,
+    "stamp_px": 29,
+    "label_column": None,
+    "group_column": None,
+    "galaxy_catalog": None,
+    "galaxy_fraction": 0.5,
+    "balance": "asked",
+    "injections_per_visit": 20,
+    "chips": 1,
+    "visits": 1,
+    "revisits": 1,
+    "engine": "alard-lupton",
+    "threshold_sigma": 5.0,
+    "limit": None,
+    "seed": 3,
+}
+
+
+@dataclass(frozen=True)
+class SmallChips(SimulatedVisits):
+    """The simulated survey with small chips; `seen` lists the visits that were worked on, `dies_at` ends the run."""
+
+    seen: list[str] = field(default_factory=list)
+    dies_at: str | None = None
+
+    def observe(self, key: VisitKey) -> Observed:
+        if key.name == self.dies_at:
+            raise KeyboardInterrupt(key.name)
+        self.seen.append(key.name)
+        return super().observe(key)
+
+
+def small(seed: int = 3, **settings: Any) -> SmallChips:
+    return SmallChips(SurveySettings(seed=seed, **SMALL_CHIPS | settings), VisitSettings())
+
+
+def with_small_chips(plan: CandidatePlan, observer: SmallChips) -> CandidatePlan:
+    """Return a plan whose visits are of small chips, worked on as was asked."""
+    assert isinstance(plan.observer, SimulatedVisits)
+    return replace(plan, observer=replace(observer, work=plan.observer.work))
+
+
+@flow
+def build_small(observer: SmallChips, **changes: Any) -> dict[str, Any]:
+    """Do what `build_realbogus_dataset` does, with small chips."""
+    workspace = Workspace.current()
+    plan = with_small_chips(plan_candidates(workspace, CandidateRequest(**REQUEST | changes)), observer)
+    if plan.plan.is_finished():
+        return finished_summary(workspace, plan.plan)
+    faults = collect_candidates(plan, InProcess())
+    return publish_build(workspace, partial(gather_candidates, plan, faults), InProcess(), 0)
+
+
+def tables_of(workspace: Workspace, name: str) -> tuple[Dataset, list[dict[str, Any]], dict[str, str | None]]:
+    """Return a dataset, its ledger's rows and its labels by id."""
+    dataset = Dataset.open(workspace, name)
+    labels = dataset.labels("real-bogus").to_pylist()
+    return dataset, dataset.samples().to_pylist(), {row["id"]: row["label"] for row in labels}
+
+
+def shards_of(workspace: Workspace, name: str) -> dict[str, bytes]:
+    store = workspace.datasets / name / "pixels.zarr" / "pixels" / "c"
+    return {str(path.relative_to(store)): path.read_bytes() for path in sorted(store.rglob("*")) if path.is_file()}
+
+
+def check_account(workspace: Workspace, summary: dict[str, Any]) -> Dataset:
+    """Check the summary of a dataset's only build against what is on disk, and what holds for every dataset."""
+    dataset, rows, labels = tables_of(workspace, summary["dataset"])
+    stored = [row for row in rows if row["status"] == STORED]
+    rejected = Counter(row["reason"] for row in rows if row["status"] != STORED)
+    assert summary["asked"] == len(rows) == summary["stored"] + sum(summary["rejected"].values())
+    assert (summary["stored"], summary["rejected"]) == (len(stored), dict(rejected))
+    assert summary["kinds"] == dict(Counter(row["kind"] for row in stored))
+    told = Counter(labels[row["id"]] or "unlabelled" for row in stored)
+    assert summary["labels"] == {name: told[name] for name in ("real", "bogus", "unlabelled")}
+    for kind, count in summary["injected"].items():
+        mine = [row for row in rows if row["kind"] == f"{kind}_injection"]
+        assert (count, summary["found"][kind]) == (len(mine), sum(row["found"] is not False for row in mine))
+    assert summary["detectors"] == len({row["detector"] for row in stored})
+    assert len({row["id"] for row in rows}) == len(rows)
+    pixels = np.asarray(dataset.pixels[:])
+    assert [pixel_sha256(pixels[row["row"]]) for row in stored] == [row["pixel_sha256"] for row in stored]
+    split = dataset.split()
+    assert split is not None
+    assert {row["id"]: row["group"] for row in split.to_pylist()} == {row["id"]: row["group"] for row in stored}
+    parts: dict[str, set[str]] = {}
+    for row in split.to_pylist():
+        parts.setdefault(row["group"], set()).add(row["part"])
+    assert all(len(of_group) == 1 for of_group in parts.values())
+    assert summary["split"] == {part: split["part"].to_pylist().count(part) for part in ("train", "validation", "test")}
+    staging = workspace.datasets / summary["dataset"] / "staging"
+    assert not staging.exists() or not list(staging.iterdir())
+    return dataset
+
+
+def test_a_night_balances_and_keeps_truth_apart_from_labels(flows_here: Workspace) -> None:
+    lively = small(transients_per_visit=4.0, variables=2.0)
+    summary = build_small(lively, visits=3, revisits=2)
+    dataset = check_account(flows_here, summary)
+    _, rows, labels = tables_of(flows_here, "night")
+    assert sum(summary["injected"].values()) == 60
+    assert summary["detectors"] == 1
+    assert summary["pixels"] == "simulated"
+    assert summary["detections_per_chip"] == pytest.approx(sum(row["snr"] is not None for row in rows) / 3, abs=0.05)
+    # Two visits of one field are one cell.
+    assert {(row["visit"], row["group"]) for row in rows} == {
+        (0, "field0000000-chip00"),
+        (1, "field0000000-chip00"),
+        (2, "field0000001-chip00"),
+    }
+    assert all(row["id"].startswith(f"s3-n0-c0-v{row['visit']}-") for row in rows)
+    stored = [row for row in rows if row["status"] == STORED]
+    assert all((labels[row["id"]] == "real") == (row["kind"] != "detection") for row in stored)
+    truth = {row["id"]: row for row in pq.read_table(dataset.path / "truth.parquet").to_pylist()}
+    assert set(truth) == {row["id"] for row in stored}
+    known = dataset.samples().column_names
+    assert not {"truth", "origin"} & set(known), "the truth is nowhere but in its own table"
+    wrong = [row["id"] for row in stored if labels[row["id"]] == "bogus" and truth[row["id"]]["truth"] == "real"]
+    assert wrong, "a transient of the scene is detected and taken for bogus, as in a survey"
+    assert {truth[sample_id]["origin"] for sample_id in wrong} <= {"transient", "variable", "asteroid", "flare"}
+    again = build_small(lively, visits=3, revisits=2)
+    assert again == summary | {"requests": 0}
+    assert len(lively.seen) == 3, "nothing was worked on again"
+    assert Dataset.open(flows_here, "night").version == 1
+
+
+def test_a_night_grows_and_goes_on_after_a_kill(flows_here: Workspace) -> None:
+    observer = small()
+    build_small(observer)
+    before, rows, _ = tables_of(flows_here, "night")
+    shards, parts = shards_of(flows_here, "night"), before.split().to_pylist()  # type: ignore[union-attr]
+    more = build_small(observer, visits=3)
+    later = build_small(small(seed=4), night=7, seed=4)
+    assert observer.seen == ["s3-n0-c0-v0", "s3-n0-c0-v1", "s3-n0-c0-v2"]
+    after, grown, _ = tables_of(flows_here, "night")
+    assert after.version == 3
+    assert [row for row in grown if row["batch"] == "s3-n0-c0-v0"] == rows
+    assert shards_of(flows_here, "night").items() >= shards.items()
+    assert all(row in after.split().to_pylist() for row in parts)  # type: ignore[union-attr]
+    for summary, night in ((more, "00000"), (later, "00007")):
+        assert summary["asked"] == sum(row["night"] == night for row in grown), "a summary tells of its own request"
+
+    build_small(small(seed=4), dataset="turned", night=7, seed=4)
+    with pytest.raises(KeyboardInterrupt):
+        build_small(replace(small(), dies_at="s3-n0-c0-v2"), dataset="turned", visits=3)
+    assert Dataset.open(flows_here, "turned").version == 1
+    (staging,) = (flows_here.datasets / "turned" / "staging").iterdir()
+    shutil.rmtree(staging / "batch-000000")  # what is lost of the finished ones is made again
+    resumed = small()
+    build_small(resumed, dataset="turned", visits=3)
+    assert resumed.seen == ["s3-n0-c0-v0", "s3-n0-c0-v2"]
+    assert Dataset.open(flows_here, "turned").digest == after.digest
+
+
+def test_the_stored_share_near_galaxies_is_met_where_asked_for(workspace: Workspace) -> None:
+    request = CandidateRequest(**REQUEST | {"galaxy_fraction": 0.3, "balance": "stored", "injections_per_visit": 60})
+    plan = with_small_chips(plan_candidates.fn(workspace, request), small())
+    ledger = gather_candidates(plan, collect_candidates.fn(plan, InProcess())).ledger.to_pylist()
+    kept = Counter(row["kind"] for row in ledger if row["status"] == STORED)
+    taken = Counter(row["kind"] for row in ledger if row["reason"] == "over_balance")
+    found = kept["galaxy_injection"] + kept["random_injection"]
+    assert kept["galaxy_injection"] == pytest.approx(0.3 * found, abs=1)
+    assert len(taken) == 1, "of one kind only is there too much"
+    assert found > 10
+
+
+def test_a_full_chip_through_the_flow(flows_here: Workspace) -> None:
+    summary = build_realbogus_dataset(dataset="chip", chips=1, visits=1, injections_per_visit=40)
+    dataset = check_account(flows_here, summary)
+    assert sum(summary["injected"].values()) == 40
+    share = summary["injected"]["galaxy"]
+    assert stats.binomtest(share, 40, 0.5).pvalue > 0.001
+    assert 15 < summary["labels"]["real"] <= summary["found"]["galaxy"] + summary["found"]["random"]
+    assert dataset.manifest["survey"]["height_px"] == 1128
+    assert dataset.manifest["label_kind"] == "injection"
+    assert build_realbogus_dataset(dataset="chip", chips=1, visits=1, injections_per_visit=40) == summary | {
+        "requests": 0
+    }
+
+
+def write_pair(folder: Path, name: str, chip: int) -> dict[str, Any]:
+    """Write a pair of FITS files from a simulated visit and return its galaxies."""
+    visit = Survey(SurveySettings(seed=5, **SMALL_CHIPS)).chip_visit(0, chip, 0)
+    for side, frame in (("new", visit.pair.new), ("ref", visit.pair.reference)):
+        whole = side == "new"
+        hdu = fits.PrimaryHDU(frame.pixels.astype(np.int32) if whole else frame.pixels)
+        hdu.header.update(frame.wcs.to_header())
+        hdu.header["GAIN"], hdu.header["SATURATE"] = frame.gain_e_per_count, frame.saturation_counts
+        hdu.header["MAGZP"], hdu.header["MJD-OBS"] = frame.zero_point_mag, 59000.75
+        hdu.header["CCDID"] = chip
+        hdu.writeto(folder / f"{side}_{name}.fits")
+    names = ("ra_deg", "dec_deg", "mag", "radius_arcsec", "axis_ratio", "position_angle_deg")
+    return {name: getattr(visit.galaxies, name) for name in names}
+
+
+@pytest.fixture(scope="session")
+def written_frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three pairs of small frames and the galaxies on them."""
+    folder = tmp_path_factory.mktemp("frames")
+    seen = [write_pair(folder, name, chip) for name, chip in (("a", 1), ("b", 40), ("c", 60))]
+    pq.write_table(
+        pa.table({name: np.concatenate([one[name] for one in seen]) for name in seen[0]}), folder / "g.parquet"
+    )
+    return folder
+
+
+@pytest.fixture
+def frames(written_frames: Path, tmp_path: Path) -> Path:
+    """A folder of one's own with links to the three pairs."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for path in written_frames.glob("*.fits"):
+        (folder / path.name).symlink_to(path)
+    return folder
+
+
+def test_ones_own_frames_become_a_dataset_and_a_bad_pair_is_one_row_of_it(
+    flows_here: Workspace, frames: Path, written_frames: Path
+) -> None:
+    whole = (frames / "new_c.fits").read_bytes()
+    (frames / "new_c.fits").unlink()
+    (frames / "new_c.fits").write_bytes(whole[: len(whole) // 2])
+    for side in ("new", "ref"):
+        shutil.copy(frames / f"{side}_a.fits", frames / f"{side}_copy.fits")
+    request: dict[str, Any] = {"dataset": "own", "source": "frames", "path": str(frames), "injections_per_visit": 30}
+    request["galaxy_catalog"] = str(written_frames / "g.parquet")
+    summary = build_realbogus_dataset(**request)
+    dataset = check_account(flows_here, summary)
+    assert sum(summary["injected"].values()) == 60
+    assert stats.binomtest(summary["injected"]["galaxy"], 60, 0.5).pvalue > 0.001
+    assert summary["rejected"]["unreadable_frame"] == 1, "and the copy of a pair is no second one"
+    assert (summary["pixels"], summary["detectors"]) == ("real+injected", 2)
+    assert not (dataset.path / "truth.parquet").exists()
+    rows = dataset.samples().to_pylist()
+    (bad,) = [row for row in rows if row["kind"] == "visit"]
+    assert "new_c.fits" in json.loads(bad["parameters"])["fault"]
+    others = [row for row in rows if row is not bad]
+    assert {row["detector"] for row in others} == {"1", "40"}
+    assert len({row["group"] for row in others}) == 2
+    assert {row["night"] for row in others} == {"2459001"}
+
+    moved = frames.rename(frames.with_name("moved"))
+    request["path"] = str(moved)
+    assert build_realbogus_dataset(**request) == summary | {"requests": 0}, "ids are those of the files' bytes"
+    (moved / "new_z.fits").write_bytes(whole[:5000])
+    shutil.copy(moved / "ref_c.fits", moved / "ref_z.fits")
+    worse = build_realbogus_dataset(**request)
+    assert (worse["stored"], worse["rejected"]["unreadable_frame"]) == (summary["stored"], 2)
+    after = Dataset.open(flows_here, "own").samples().to_pylist()
+    assert all(row in after for row in rows)
+
+
+def only(folder: Path, name: str) -> Path:
+    for path in folder.glob("*.fits"):
+        if path.stem[-1] != name:
+            path.unlink()
+    return folder
+
+
+def test_frames_of_which_none_can_be_used_name_the_file_and_the_cause(flows_here: Workspace, frames: Path) -> None:
+    only(frames, "a")
+    with fits.open(frames / "new_a.fits") as hdus:
+        del hdus[0].header["GAIN"]
+        (frames / "new_a.fits").unlink()
+        hdus.writeto(frames / "new_a.fits")
+    with pytest.raises(StoreError, match=r"none of 1 chip-visits .*new_a\.fits tells no gain_e_per_count"):
+        build_realbogus_dataset(dataset="own", source="frames", path=str(frames))
+    assert not (flows_here.datasets / "own" / "CURRENT").exists()
+
+
+def test_without_a_galaxy_on_the_frame_the_share_is_none_and_said_so(
+    flows_here: Workspace, frames: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere.csv").write_text("ra_deg,dec_deg,mag\n10.0,-80.0,17.0\n11.0,-80.0,16.0\n")
+    request: dict[str, Any] = {"dataset": "own", "source": "frames", "path": str(only(frames, "a"))}
+    summary = build_realbogus_dataset(**request, galaxy_catalog=str(tmp_path / "elsewhere.csv"))
+    dataset = check_account(flows_here, summary)
+    assert summary["injected"] == {"galaxy": 0, "random": 20}
+    assert "galaxy_injection" not in summary["kinds"]
+    results = json.loads((dataset.path / "validation" / "validation.json").read_text())
+    (low,) = [result for result in results if result["name"] == "quantity_low"]
+    assert not low["success"]
+    assert any("near galaxies" in example for example in low["examples"])
+
+
+def test_real_alerts_as_an_array_with_a_table(flows_here: Workspace, shared_data: Path) -> None:
+    summary = build_realbogus_dataset(dataset="ztf", source="triplets", path=str(shared_data / "ztf_alerts"))
+    dataset = check_account(flows_here, summary)
+    assert summary["labels"] == {"real": 877, "bogus": 92, "unlabelled": 250}
+    assert (summary["asked"], summary["pixels"]) == (1219, "real")
+    assert dataset.manifest["label_kind"] == "weak"
+    assert summary["completeness_50_mag"] is None
+    assert summary["detections_per_chip"] is None
+
+
+def test_the_published_layout_and_a_part_of_it(flows_here: Workspace, tmp_path: Path) -> None:
+    write_published_layout(tmp_path / "set", detectors=3, rows=160, rng=np.random.default_rng(2))
+    request: dict[str, Any] = {"dataset": "published", "source": "zenodo", "path": str(tmp_path / "set")}
+    part = build_realbogus_dataset(limit=150, **request)
+    check_account(flows_here, part)
+    assert part["asked"] == 150
+    chosen = Dataset.open(flows_here, "published").samples().to_pylist()
+    whole = build_realbogus_dataset(**request)
+    rows = {row["id"]: row for row in Dataset.open(flows_here, "published").samples().to_pylist()}
+    assert (whole["asked"], len(rows), whole["detectors"]) == (480, 480, 3)
+    assert all(rows[row["id"]] == row for row in chosen)
+    with pytest.raises(StoreError, match="'published' was built with stamp_px=29, not 31; use another dataset"):
+        build_realbogus_dataset(stamp_px=31, **request)
+
+
+def test_what_a_dataset_holds_already_decides_what_is_added(workspace: Workspace, tmp_path: Path) -> None:
+    folder = workspace.datasets / "held" / "versions" / "000001"
+    folder.mkdir(parents=True)
+    held = {"source": "zenodo", "stamp_px": 29, "engine": "zogy", "threshold_sigma": 5.0}
+    manifest = {"format_version": 1, "problem": "realbogus", "name": "held", "version": 1, "parameters": held}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (workspace.datasets / "held" / "CURRENT").write_text("1\n")
+    for name, other in {"source": "simulated", "stamp_px": 31, "engine": "sfft", "threshold_sigma": 4.0}.items():
+        request = CandidateRequest(
+            **REQUEST
+            | held
+            | {"dataset": "held", "path": "x", name: other}
+            | ({"path": None} if name == "source" else {})
+        )
+        with pytest.raises(StoreError, match=f"'held' was built with {name}={held[name]}, not {other}; use another"):
+            plan_candidates.fn(workspace, request)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"source": "zenodo"}, "source=zenodo needs path"),
+        ({"path": "somewhere"}, "path=somewhere was given; did you mean source=frames"),
+        ({"engine": "precomputed"}, "engine=precomputed is for source=frames"),
+        ({"stamp_px": 5}, "stamp_px"),
+        ({"galaxy_fraction": 1.5}, "galaxy_fraction"),
+        ({"dataset": "Bad/Name"}, "is not a name"),
+        ({"source": "frames", "path": "nowhere"}, "nowhere is neither a folder nor a table"),
+        ({"source": "triplets", "path": "nowhere"}, "nowhere"),
+        ({"source": "zenodo", "path": "nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_requests_name_the_thing(workspace: Workspace, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises((ValueError, StoreError), match=message):
+        plan_candidates.fn(workspace, CandidateRequest(**REQUEST | changes))
+    assert not list(workspace.datasets.glob("*/CURRENT"))

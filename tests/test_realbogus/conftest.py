@@ -1,0 +1,42 @@
+"""Simulated visits that several test files share, and what came of working on them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from realbogus.injection import Hosts, InjectionSettings
+from realbogus.simulation import SimulatedVisit, Survey
+from realbogus.visits import VisitSettings, WorkedVisit, work_visit
+
+from .small_survey import SMALL, hosts_of
+
+WORK = VisitSettings(injection=InjectionSettings(per_visit=40))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A simulated visit, its galaxies, and what came of it."""
+
+    simulated: SimulatedVisit
+    hosts: Hosts
+    worked: WorkedVisit
+
+
+@pytest.fixture(scope="session")
+def cases() -> dict[str, Case]:
+    """Two visits, by the frame that is convolved."""
+    found: dict[str, Case] = {}
+    for chip in (0, 22):
+        simulated = Survey(SMALL).chip_visit(0, chip, 0)
+        hosts = hosts_of(simulated)
+        worked = work_visit(simulated.pair, hosts, WORK, np.random.default_rng(chip))
+        found[worked.difference.convolved] = Case(simulated, hosts, worked)
+    assert set(found) == {"new", "reference"}
+    return found
+
+
+@pytest.fixture(scope="session", params=["new", "reference"])
+def case(request: pytest.FixtureRequest, cases: dict[str, Case]) -> Case:
+    """Each of the two visits."""
+    return cases[request.param]
