@@ -66,7 +66,9 @@ def fit_points(
     gain : ndarray, (n,), electrons per count
     fwhm_px : ndarray, (n,)
     """
-    core = stamp_radius(plane.shape[1]) <= np.maximum(_CORE_FWHM * fwhm_px, _LEAST_CORE_PX)[:, None, None]
+    reach = np.maximum(_CORE_FWHM * fwhm_px, _LEAST_CORE_PX)
+    plane, profile = (_crop(part, int(np.ceil(reach.max(initial=0))) + 1) for part in (plane, profile))
+    core = stamp_radius(plane.shape[1]) <= reach[:, None, None]
     used = core & np.isfinite(plane)
     counts, profile = np.where(used, plane, 0).astype(float), profile.astype(float)
     up, across = np.gradient(profile, axis=(1, 2))
@@ -95,6 +97,13 @@ def fit_points(
         stretch_cross=moments[:, 2],
         neighbour=_correlate(residual / np.sqrt(variance)),
     )
+
+
+def _crop(stamps: np.ndarray, reach: int) -> np.ndarray:
+    """Return the middle of the stamps, `reach` pixels on each side of the centre where there are as many."""
+    middle = centre_pixel(stamps.shape[1])
+    first = max(middle - reach, 0)
+    return np.asarray(stamps[:, first : middle + reach + 1, first : middle + reach + 1])
 
 
 def _correlate(pull: np.ndarray) -> np.ndarray:

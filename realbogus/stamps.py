@@ -180,6 +180,15 @@ def _is_storable(finite: np.ndarray) -> np.ndarray:
 
 def pixel_sha256(triplet: np.ndarray) -> str:
     """Return the sha256 of a triplet's values: C order, little-endian float32, every NaN with the same bits."""
-    values = np.array(triplet, "<f4", order="C")
-    values[np.isnan(values)] = _CANONICAL_NAN
-    return hashlib.sha256(values.tobytes()).hexdigest()
+    return pixel_digests(np.asarray(triplet)[None])[0]
+
+
+def pixel_digests(triplets: np.ndarray) -> list[str]:
+    """Return the sha256 of each triplet; see `pixel_sha256`."""
+    values = np.ascontiguousarray(triplets, "<f4")
+    digests = [hashlib.sha256(value.data).hexdigest() for value in values]
+    missing = np.isnan(values)
+    for index in _incomplete(~missing):
+        canonical = np.where(missing[index], _CANONICAL_NAN, values[index])
+        digests[index] = hashlib.sha256(canonical.data).hexdigest()
+    return digests

@@ -23,7 +23,7 @@ from realbogus.matching import MatchingError
 from realbogus.psf import PsfError
 from realbogus.records import BatchKey, RecordSource, SourceError
 from realbogus.simulation import Survey, SurveySettings
-from realbogus.stamps import pixel_sha256
+from realbogus.stamps import pixel_digests
 from realbogus.subtraction import SubtractionError
 from realbogus.verity import find_origins, judge_truth
 from realbogus.visits import CANDIDATES, VisitSettings, WorkedVisit, work_visit
@@ -195,8 +195,8 @@ class ReadyTriplets:
         ids = records.table["id"].to_pylist()
         taken = np.array([self.takes(sample_id) for sample_id in ids], bool)
         table = records.table.filter(pa.array(taken))
-        stored = pc.is_null(table["reason"]).to_numpy(zero_copy_only=False)
-        pixels = records.pixels[taken][stored]
+        taken[taken] = pc.is_null(table["reason"]).to_numpy(zero_copy_only=False)
+        pixels = records.pixels if taken.all() else records.pixels[taken]
         return Observed(_stage(table, key.name, pixels), pixels)
 
     def takes(self, sample_id: str) -> bool:
@@ -308,7 +308,7 @@ def _complete(table: pa.Table, given: Mapping[str, Sequence[Any]], pixels: np.nd
         else:
             columns[item.name] = pa.nulls(count, item.type)
     reasons = columns["reason"].to_pylist()
-    digests = iter([pixel_sha256(triplet) for triplet in pixels])
+    digests = iter(pixel_digests(pixels))
     columns["status"] = pa.array([STORED if reason is None else REJECTED for reason in reasons])
     columns["pixel_sha256"] = pa.array([next(digests) if reason is None else None for reason in reasons], pa.string())
     columns["attempts"] = pa.array([1] * count, pa.int32())

@@ -35,7 +35,10 @@ SCHEME = "real-bogus"
 CLASSES = ("bogus", "real")
 VISITS_A_NIGHT = 1000
 # What every sample of a dataset has in common, so that a network cannot tell apart what is no difference of the sky.
-COMMON = ("source", "stamp_px", "engine", "threshold_sigma")
+COMMON = (
+    *("source", "stamp_px", "engine", "threshold_sigma"),
+    *("injections_per_visit", "galaxy_fraction", "balance", "revisits"),
+)
 
 
 class CandidateRequest(BaseModel):

@@ -52,9 +52,8 @@ def write_shard_job(job: ShardJob) -> int:
     for position, (batch, place) in enumerate(job.places):
         by_batch[batch].append((position, place))
     for batch, pairs in by_batch.items():
-        staged = job.staging.pixels(batch)
-        for position, place in pairs:
-            samples[position] = staged[place]
+        positions, places = np.array(pairs).T
+        samples[positions] = np.asarray(job.staging.pixels(batch))[places]
     with disk_full_named(job.store):
         pixels.write_shard(array, job.first_row, samples)
     return len(samples)

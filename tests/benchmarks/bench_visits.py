@@ -60,7 +60,11 @@ def against_sfft(pair: Pair) -> dict[str, float]:
     """Subtract a pair by our kernel and by sfft with NumPy, both given the PSFs and half of the stars to fit on."""
     stars = find_stars(pair.new)
     fitted, others = (stars.take(np.arange(len(stars)) % 2 == half) for half in (0, 1))
-    known = {"stars": fitted, "psf_new": measure_psf(pair.new, stars), "psf_reference": measure_psf(pair.reference)}
+    known: dict[str, Any] = {
+        "stars": fitted,
+        "psf_new": measure_psf(pair.new, stars),
+        "psf_reference": measure_psf(pair.reference),
+    }
     seconds, residuals = {}, {}
     for engine in ("alard-lupton", "sfft"):
         settings = SubtractionSettings.model_validate({"engine": engine})

@@ -36,7 +36,7 @@ from tasks.store.errors import StoreError
 from tasks.store.schema import STORED
 from tasks.workspace import Workspace
 
-SMALL_CHIPS = {"height_px": 400, "width_px": 500, "stars": 6000.0}
+SMALL_CHIPS: dict[str, Any] = {"height_px": 400, "width_px": 500, "stars": 6000.0}
 """Area a tenth of a full chip's; as many stars on it as a PSF and a kernel want."""
 REQUEST: dict[str, Any] = {
     "dataset": "night",
@@ -228,6 +228,7 @@ def write_pair(folder: Path, name: str, chip: int) -> dict[str, Any]:
     for side, frame in (("new", visit.pair.new), ("ref", visit.pair.reference)):
         whole = side == "new"
         hdu = fits.PrimaryHDU(frame.pixels.astype(np.int32) if whole else frame.pixels)
+        assert frame.wcs is not None
         hdu.header.update(frame.wcs.to_header())
         hdu.header["GAIN"], hdu.header["SATURATE"] = frame.gain_e_per_count, frame.saturation_counts
         hdu.header["MAGZP"], hdu.header["MJD-OBS"] = frame.zero_point_mag, 59000.75

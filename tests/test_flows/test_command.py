@@ -188,7 +188,7 @@ def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) 
         "evaluate": {"count": 90, "report": "reports/a.html"},
     }
     table = dict(galaxy_rows(summary, workspace))
-    assert table["galaxies"] == "1000 asked, 900 stored, rejected: 100 scheme:votes"
+    assert table["galaxies"] == "1000 asked, 900 stored, rejected: scheme:votes 100"
     assert "0.900 (95 %: 0.820 to 0.950) on 90 simulated galaxies" in table["test accuracy"]
     assert "'smooth' would give 0.667" in table["test accuracy"]
     assert table["report"] == "reports/a.html"
