@@ -29,6 +29,8 @@ class InjectionSettings(BaseModel):
     """Injections asked for in one chip and visit."""
     galaxy_fraction: float = Field(default=0.5, ge=0, le=1)
     """Share of the asked injections that lie on a catalogued galaxy."""
+    brightest_host_mag: float = 16.0
+    """A brighter galaxy is chosen as often as one of this magnitude, else it would hold an injection at every visit."""
     brightest_snr: float = Field(default=60.0, gt=0)
     """Signal to noise of the brightest, for the sky's noise alone."""
     faintest_snr: float = Field(default=3.0, gt=0)
@@ -51,7 +53,7 @@ class Hosts:
     ----------
     x, y : ndarray, pixels
     flux : ndarray
-        Any unit; hosts are chosen in proportion to it.
+        Any unit; hosts are chosen in proportion to it, up to `InjectionSettings.brightest_host_mag`.
     radius_arcsec : ndarray
         Effective radius along the major axis.
     axis_ratio : ndarray
@@ -127,7 +129,7 @@ def plan_injections(
     if on_galaxy.any():
         wanted = int(on_galaxy.sum())
         again = wanted > len(inside.x)  # else no galaxy holds two, which would give injections away
-        chosen = rng.choice(len(inside.x), wanted, replace=again, p=inside.flux / inside.flux.sum())
+        chosen = rng.choice(len(inside.x), wanted, replace=again, p=_host_chances(inside, settings.brightest_host_mag))
         dx, dy, in_radii[on_galaxy] = _offsets_by_light(inside, chosen, frame.pixel_arcsec, rng)
         x[on_galaxy], y[on_galaxy] = inside.x[chosen] + dx, inside.y[chosen] + dy
         host[on_galaxy], host_mag[on_galaxy] = chosen, inside.mag[chosen]
@@ -192,6 +194,12 @@ def sky_limit_counts(frame: Frame, psf: PsfModel) -> float:
     height, width = frame.shape
     stamp = psf.at(np.array([width / 2]), np.array([height / 2]))[0]
     return float(np.nanmedian(frame.background_rms) / np.sqrt(np.sum(stamp.astype(np.float64) ** 2)))
+
+
+def _host_chances(hosts: Hosts, brightest_mag: float) -> np.ndarray:
+    """Return each galaxy's chance to be chosen: in proportion to its flux, as far as it is not too bright."""
+    weight = hosts.flux * 10 ** (-0.4 * np.maximum(brightest_mag - hosts.mag, 0))
+    return np.asarray(weight / weight.sum())
 
 
 def _even_positions(frame: Frame, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
