@@ -20,6 +20,7 @@ from astropy.wcs import WCS, NoConvergence
 from realbogus.fitsimages import read_image
 from realbogus.framefiles import FrameFile, FrameKeywords, read_frame_file
 from realbogus.frames import Frame, Pair
+from realbogus.psf import PsfError, PsfModel, constant_psf
 from realbogus.records import SourceError, file_sha256, night_of
 from realbogus.rowtables import RowTable
 
@@ -191,6 +192,23 @@ def read_difference(pair: PairFiles, shape: tuple[int, int]) -> np.ndarray:
     if pixels.shape != shape:
         raise SourceError(f"{pair.files['difference']} is {pixels.shape}, its new frame {shape}")
     return np.where(np.isfinite(pixels), pixels, np.float32(np.nan)).astype(np.float32)
+
+
+def read_psf(pair: PairFiles, side: str, shape: tuple[int, int]) -> PsfModel | None:
+    """Read the point-spread function that a survey gives of one side, the same over the chip; None without one.
+
+    Raises
+    ------
+    SourceError
+        The image is no square of an odd side with a positive sum.
+    """
+    path = pair.files.get(f"{side}_psf")
+    if path is None:
+        return None
+    try:
+        return constant_psf(read_image(path).pixels, shape)
+    except PsfError as error:
+        raise SourceError(f"{path}: {error}") from error
 
 
 def _read_side(pair: PairFiles, side: str, keywords: FrameKeywords) -> FrameFile:

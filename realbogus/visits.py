@@ -113,6 +113,8 @@ def work_visit(
     settings: VisitSettings,
     rng: np.random.Generator,
     precomputed: np.ndarray | None = None,
+    psf_new: PsfModel | None = None,
+    psf_reference: PsfModel | None = None,
 ) -> WorkedVisit:
     """Work on one chip-visit.
 
@@ -126,6 +128,8 @@ def work_visit(
         Draws the injections.
     precomputed : ndarray, (y, x), optional
         The difference, for the engine of that name.
+    psf_new, psf_reference : PsfModel, optional
+        Measured where they are not given.
 
     Raises
     ------
@@ -134,12 +138,12 @@ def work_visit(
     """
     pair = align(pair)
     stars = find_stars(pair.new)
-    psf = measure_psf(pair.new, stars)
+    psf = measure_psf(pair.new, stars) if psf_new is None else psf_new
     injections = plan_injections(pair.new, psf, hosts, settings.injection, rng)
     new, injected = inject(pair.new, psf, injections, rng)
     if precomputed is not None:
         precomputed = precomputed + injected
-    difference = subtract(replace(pair, new=new), settings.subtraction, psf_new=psf, precomputed=precomputed)
+    difference = subtract(replace(pair, new=new), settings.subtraction, None, psf, psf_reference, precomputed)
     detections = detect(difference, settings.threshold_sigma)
     detections = detections.take(detections.positive)
     found = match(injections.x, injections.y, detections.x, detections.y)

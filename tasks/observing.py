@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from realbogus.alignment import AlignmentError
 from realbogus.catalog import no_hosts, read_galaxies
-from realbogus.framepairs import FrameKeywords, PairFiles, read_difference, read_pair
+from realbogus.framepairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.frames import FrameError
 from realbogus.injection import Hosts
 from realbogus.matching import MatchingError
@@ -164,7 +164,9 @@ class PairVisits:
                 hosts = read_galaxies(catalogue).on_frame(pair.new.wcs, pair.new.shape)
             given = self.work.subtraction.engine == "precomputed"
             difference = read_difference(key, pair.new.shape) if given else None
-            worked = work_visit(pair, hosts, self.work, np.random.default_rng([self.seed, *name.encode()]), difference)
+            psfs = (read_psf(key, side, pair.new.shape) for side in ("new", "reference"))
+            rng = np.random.default_rng([self.seed, *name.encode()])
+            worked = work_visit(pair, hosts, self.work, rng, difference, *psfs)
         except tuple(VISIT_FAULTS) as fault:
             return _faulty(context, name, fault, self.stamp_px, str(key.files["new"]))
         nothing: list[str | None] = [None] * worked.table.num_rows

@@ -12,7 +12,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from realbogus.framefiles import FrameKeywords, read_frame, read_frame_file
-from realbogus.framepairs import read_pair, read_pairs
+from realbogus.framepairs import PairFiles, read_difference, read_pair, read_pairs, read_psf
 from realbogus.frames import Mask
 from realbogus.records import SourceError
 
@@ -349,3 +349,29 @@ def test_pairs_that_cannot_be_laid_on_each_other_are_refused(tmp_path):
     folder.mkdir()
     _pair(folder)
     assert _read_only_pair(folder).aligned
+
+
+def test_a_given_psf_is_drawn_as_it_lies_in_its_file_and_an_even_one_is_refused(tmp_path):
+    y, x = np.mgrid[-7:8, -7:8]
+    image = 50 * np.exp(-(x**2 + y**2) / (2 * 1.8**2))
+    files = {"new": tmp_path / "new.fits", "new_psf": _write(tmp_path / "psf.fits", image)}
+    psf = read_psf(PairFiles(files), "new", (100, 120))
+    np.testing.assert_allclose(psf.at(np.array([40.0]), np.array([30.0]))[0], image / image.sum(), atol=1e-6)
+    assert read_psf(PairFiles(files), "reference", (100, 120)) is None
+    files["new_psf"] = _write(tmp_path / "even.fits", image[:14, :14])
+    with pytest.raises(SourceError, match=r"even\.fits.*odd"):
+        read_psf(PairFiles(files), "new", (100, 120))
+
+
+def test_a_given_difference_must_be_there_and_of_the_frames_shape(tmp_path):
+    difference = np.arange(12.0).reshape(3, 4)
+    difference[1, 2] = np.inf
+    files = {"new": tmp_path / "new.fits"}
+    with pytest.raises(SourceError, match="difference"):
+        read_difference(PairFiles(files), (3, 4))
+    files["difference"] = _write(tmp_path / "difference.fits", difference)
+    read = read_difference(PairFiles(files), (3, 4))
+    assert np.isnan(read[1, 2])
+    assert np.isfinite(read).sum() == 11
+    with pytest.raises(SourceError, match=r"\(3, 4\)"):
+        read_difference(PairFiles(files), (4, 3))
