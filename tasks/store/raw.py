@@ -4,6 +4,7 @@ A file is named by the sha256 of its bytes, so writing is idempotent and reading
 index of requests is one SQLite database; a request whose answer is in it is never sent again.
 """
 
+import contextlib
 import hashlib
 import os
 import sqlite3
@@ -35,6 +36,9 @@ class RawStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._database = folder / "requests.sqlite"
+        if not self._database.exists():
+            _create(self._database)
         self._local = threading.local()
 
     def path(self, sha256: str) -> Path:
@@ -90,12 +94,8 @@ class RawStore:
     def _index(self) -> sqlite3.Connection:
         """Return this thread's connection to the index of requests."""
         if not hasattr(self._local, "index"):
-            index = sqlite3.connect(self.folder / "requests.sqlite", isolation_level=None, timeout=60)
-            index.execute("PRAGMA journal_mode = WAL")
+            index = sqlite3.connect(self._database, isolation_level=None, timeout=60)
             index.execute("PRAGMA synchronous = OFF")
-            index.execute(
-                "CREATE TABLE IF NOT EXISTS answers (request TEXT PRIMARY KEY, sha256 TEXT, reason TEXT) WITHOUT ROWID"
-            )
             self._local.index = index
         connection: sqlite3.Connection = self._local.index
         return connection
@@ -105,3 +105,20 @@ class RawStore:
         if hasattr(self._local, "index"):
             self._local.index.close()
             del self._local.index
+
+
+def _create(database: Path) -> None:
+    """Make an empty index of requests, whole or not at all.
+
+    Turning a database to write-ahead logging waits for nobody: beside others that open it, it fails as locked. So it
+    is done to a file of this thread's own, which then takes the name unless another was first.
+    """
+    beside = database.with_name(f".{database.name}.{os.getpid()}.{threading.get_ident()}.part")
+    with disk_full_named(database):
+        index = sqlite3.connect(beside, isolation_level=None)
+        index.execute("PRAGMA journal_mode = WAL")
+        index.execute("CREATE TABLE answers (request TEXT PRIMARY KEY, sha256 TEXT, reason TEXT) WITHOUT ROWID")
+        index.close()
+        with contextlib.suppress(FileExistsError):
+            os.link(beside, database)
+        beside.unlink()
