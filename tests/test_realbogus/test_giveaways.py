@@ -215,7 +215,7 @@ def planted():
 
 def test_shipped_injections_pass_every_check(planted):
     checks, count = judge_giveaways(planted.found, planted.stars, planted.placement, 0, caliper=CALIPER)
-    assert count > 20
+    assert count >= 15
     assert [check.name for check in checks if check.passed is False] == []
     assert {"all numbers", "pixels", "border", "quantisation", "pasted difference", "centring"} <= set(verdicts(checks))
 
