@@ -13,15 +13,14 @@ import pyarrow as pa
 from scipy import stats
 
 from expectations.suites import Condition, Expectation, Suite, between, matching, present
+from realbogus.records import GALAXY_INJECTION, MATCH_RADIUS_PX, RANDOM_INJECTION, REAL
 
-MATCH_RADIUS_PX = 2.0
 LEAST_CELLS = 20
 """A split of fewer sky cells is coarse."""
 LEAST_LABEL_SHARE = 0.02
 LEAST_LOST_SHARE = 0.02
 """Injections reach below the detection limit only if some are not found."""
 LEAST_P_VALUE = 1e-3
-_GALAXY, _RANDOM = "galaxy_injection", "random_injection"
 
 
 def candidates(columns: Collection[str], threshold_sigma: float) -> Suite:
@@ -40,7 +39,7 @@ def candidates(columns: Collection[str], threshold_sigma: float) -> Suite:
         ),
         between("separation_range", "set", "host_separation_arcsec", "[0, )", "a separation is not negative"),
     )
-    hosted: Condition = ("kind", "==", _GALAXY)
+    hosted: Condition = ("kind", "==", GALAXY_INJECTION)
     known = [expectation for expectation in numbers if expectation.columns[0] in columns]
     if "host_separation_re" in columns:
         known.append(present("host_missing", "host_separation_re", "an injection near a galaxy has a host", hosted))
@@ -97,13 +96,13 @@ def _label_rows(labels: pa.Table) -> list[tuple[str, float, float, float]]:
     if len(known) == 0:
         return []
     return [
-        ("share of real among the labelled", float((known == "real").mean()), LEAST_LABEL_SHARE, 1 - LEAST_LABEL_SHARE)
+        ("share of real among the labelled", float((known == REAL).mean()), LEAST_LABEL_SHARE, 1 - LEAST_LABEL_SHARE)
     ]
 
 
 def _injection_rows(injections: pd.DataFrame, galaxy_fraction: float) -> list[tuple[str, float, float, float]]:
-    hosted = injections[injections["kind"] == _GALAXY]
-    alone = injections[injections["kind"] == _RANDOM]
+    hosted = injections[injections["kind"] == GALAXY_INJECTION]
+    alone = injections[injections["kind"] == RANDOM_INJECTION]
     count, found = len(injections), injections["found"].astype(bool)
     rows = [
         ("share of the injections near galaxies", len(hosted) / count, *_binomial(galaxy_fraction, count)),

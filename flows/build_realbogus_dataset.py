@@ -8,15 +8,12 @@ from prefect import flow
 from flows import described
 from tasks.cluster import cluster
 from tasks.stages.publish import finished_summary, publish_build
-from tasks.stages.realbogus_collect import collect_candidates
+from tasks.stages.realbogus_collect import ITEMS_A_VISIT, collect_candidates
 from tasks.stages.realbogus_harvest import gather_candidates
 from tasks.stages.realbogus_plan import CandidateRequest, plan_candidates
 from tasks.stages.realbogus_show import show_candidates
 from tasks.store.locks import one_builder
 from tasks.workspace import Workspace
-
-ITEMS_A_BATCH = 50
-"""A batch is a second of work or more, so a few are worth a cluster."""
 
 
 @flow(name="build-realbogus-dataset", description="From survey frames to a validated, split triplet dataset in Zarr")
@@ -45,10 +42,10 @@ def build_realbogus_dataset(
     workspace = Workspace.current()
     with one_builder(workspace.datasets / dataset):
         plan = plan_candidates(workspace, request)
-        if plan.plan.is_finished():
-            return finished_summary(workspace, plan.plan)
-        with cluster(ITEMS_A_BATCH * len(plan.batches)) as executor:
-            faults = collect_candidates(plan, executor)
-            summary = publish_build(workspace, partial(gather_candidates, plan, faults), executor, 0)
+        if plan.is_finished():
+            return finished_summary(workspace, plan)
+        with cluster(ITEMS_A_VISIT * len(plan.batches)) as executor:
+            collect_candidates(plan, executor)
+            summary = publish_build(workspace, partial(gather_candidates, plan), executor, 0)
     show_candidates(workspace, summary)
     return summary

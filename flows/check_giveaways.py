@@ -7,11 +7,9 @@ from prefect import flow
 from flows import described
 from tasks.cluster import cluster
 from tasks.stages.giveaways import GiveawayRequest, SpoilName, judge_planted
+from tasks.stages.realbogus_collect import ITEMS_A_VISIT
 from tasks.stages.show import show_summary
 from tasks.workspace import Workspace
-
-ITEMS_A_VISIT = 50
-"""A visit is seconds of work, so a few are worth a cluster."""
 
 
 @flow(name="check-giveaways", description="Injected against scene transients: what could tell them apart, one by one")

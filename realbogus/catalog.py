@@ -10,6 +10,7 @@ from astropy.wcs import WCS
 
 from realbogus.injection import Hosts
 from realbogus.records import SourceError
+from realbogus.truth import SurveyGalaxies
 
 DEFAULT_RADIUS_ARCSEC = 2.0
 _NAMES = {
@@ -76,6 +77,19 @@ class GalaxyTable:
         )
         inside = (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
         return Hosts(*(getattr(hosts, name)[inside] for name in Hosts.__dataclass_fields__))
+
+
+def hosts_of(galaxies: SurveyGalaxies) -> Hosts:
+    """Return a simulated survey's catalogue of galaxies as injections want it."""
+    return Hosts(
+        x=galaxies.x,
+        y=galaxies.y,
+        flux=10 ** (-0.4 * galaxies.mag),
+        radius_arcsec=galaxies.radius_arcsec,
+        axis_ratio=galaxies.axis_ratio,
+        angle_rad=galaxies.angle_rad,
+        mag=galaxies.mag,
+    )
 
 
 def no_hosts() -> Hosts:

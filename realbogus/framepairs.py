@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ class PairFiles:
     told: dict[str, str] = field(default_factory=dict)
     visit: int = 0
 
+    @cached_property
     def identity(self) -> str:
         """Return what the ids of a pair's candidates begin with: a sha256 over both frames' bytes."""
         return hashlib.sha256("".join(file_sha256(self.files[side]) for side in _SIDES).encode()).hexdigest()[:32]

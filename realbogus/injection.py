@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from realbogus.frames import Frame, Mask
 from realbogus.psf import PsfModel
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 
-GALAXY = "galaxy_injection"
-RANDOM = "random_injection"
 SCALE_LENGTHS_A_RADIUS = 1.678  # half of an exponential disc's light lies within so many scale lengths
 
 
@@ -134,7 +133,7 @@ def plan_injections(
         x[on_galaxy], y[on_galaxy] = inside.x[chosen] + dx, inside.y[chosen] + dy
         host[on_galaxy], host_mag[on_galaxy] = chosen, inside.mag[chosen]
         separation[on_galaxy] = np.hypot(dx, dy) * frame.pixel_arcsec
-    kind = np.where(on_galaxy, GALAXY, RANDOM)
+    kind = np.where(on_galaxy, GALAXY_INJECTION, RANDOM_INJECTION)
     flux = _fluxes(frame, psf, count, settings, rng)
     realisation = rng.integers(0, max(1, len(psf.jackknife)), count)
     return Injections(x, y, flux, kind, host, separation, in_radii, host_mag, realisation)

@@ -6,12 +6,11 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from realbogus.frames import Frame, Pair
-from realbogus.injection import RANDOM
 from realbogus.psf import measure_psf
 from realbogus.psfmodel import Psf
-from realbogus.records import REAL
+from realbogus.records import RANDOM_INJECTION, REAL
 from realbogus.spoils import Spoil, Spoiled
-from realbogus.stamps import cut, fit_size, round_position
+from realbogus.stamps import cut, cut_plane, fit_size, round_position
 from realbogus.stars import find_stars
 from realbogus.visits import WorkedVisit, match
 
@@ -105,7 +104,7 @@ def gather_found(
     for one in spoiled:
         if one.spoil is Spoil.PASTED:
             mine = kind == Spoil.PASTED
-            light = cut((one.image,) * 3, x[mine], y[mine], side)[..., 0]
+            light = cut_plane(one.image, x[mine], y[mine], side)
             stamps[mine, ..., 0] -= np.nan_to_num(light)
             identity[mine] += np.nanmax(light, axis=(1, 2), initial=0)
     planted = np.concatenate([injected_places(worked)[0], *places.values()])
@@ -178,7 +177,7 @@ def injected_places(worked: WorkedVisit) -> tuple[np.ndarray, np.ndarray]:
     columns = [worked.table[name].to_numpy(zero_copy_only=False) for name in ("injected_x_px", "injected_y_px")]
     places = np.column_stack(columns).astype(float)
     laid = np.isfinite(places[:, 0])
-    return places[laid], (np.array(worked.table["kind"].to_pylist(), object) == RANDOM)[laid]
+    return places[laid], (np.array(worked.table["kind"].to_pylist(), object) == RANDOM_INJECTION)[laid]
 
 
 def _accompanied(x: np.ndarray, y: np.ndarray, planted: np.ndarray, side: int) -> np.ndarray:

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from realbogus.injection import RANDOM, Hosts
+from realbogus.catalog import hosts_of
 from realbogus.placement import Placement, gather_placement, join_placements
 from realbogus.planted import Found, gather_found, gather_stars, injected_places, join_found
 from realbogus.psf import measure_psf
+from realbogus.records import RANDOM_INJECTION
 from realbogus.scene import Kind
 from realbogus.simulation import SimulatedVisit
 from realbogus.spoils import Spoil, Spoiled, lay_spoiled
-from realbogus.truth import SurveyGalaxies
 from realbogus.visits import VisitSettings, work_visit
 
 
@@ -75,22 +75,9 @@ def plant_visit(
     places, random = injected_places(worked)
     if not shipped:
         places = np.concatenate([one.places for one in spoiled])
-        random = np.concatenate([one.injections.kind == RANDOM for one in spoiled])
+        random = np.concatenate([one.injections.kind == RANDOM_INJECTION for one in spoiled])
     return Planted(
         gather_found(worked, scene, detector, field, spoiled),
         gather_stars(worked, clean, detector, field, rng),
         gather_placement(clean, worked.psf, places, random, rng),
-    )
-
-
-def hosts_of(galaxies: SurveyGalaxies) -> Hosts:
-    """Return a simulated survey's catalogue of galaxies as injections want it."""
-    return Hosts(
-        x=galaxies.x,
-        y=galaxies.y,
-        flux=10 ** (-0.4 * galaxies.mag),
-        radius_arcsec=galaxies.radius_arcsec,
-        axis_ratio=galaxies.axis_ratio,
-        angle_rad=galaxies.angle_rad,
-        mag=galaxies.mag,
     )

@@ -19,6 +19,8 @@ from realbogus.stamps import finite_fraction, stamp_reasons
 
 REAL, BOGUS = "real", "bogus"
 GALAXY_INJECTION, RANDOM_INJECTION, DETECTION = "galaxy_injection", "random_injection", "detection"
+MATCH_RADIUS_PX = 2.0
+"""A detection so near to an injection is the injection found."""
 CORRUPT = "corrupt"
 """Reason of a record whose bytes cannot be decoded; its stamps are NaN."""
 
@@ -29,7 +31,6 @@ NEGATED_FLAG, NEGATED = "difference_was", "reference minus new"
 
 MJD_EPOCH_JD = 2_400_000.5
 _LARGEST_EXACT_INTEGER = 2**53  # beyond it a JSON reader with double precision changes the digits
-_HASH_BLOCK_BYTES = 1 << 20
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 SCHEMA = pa.schema(
@@ -181,11 +182,8 @@ def night_of(mjd: float, longitude_deg: float = 0.0) -> str:
 
 def file_sha256(path: Path) -> str:
     """Return the sha256 of a file's bytes."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(_HASH_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def row_id(digest: str, row: int) -> str:

@@ -61,10 +61,13 @@ def cut(planes: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, stamp_px: in
     shapes = [np.shape(plane) for plane in planes]
     if len(shapes) != 3 or len(set(shapes)) != 1:
         raise ValueError(f"stamps are cut from three planes of one shape, got {shapes}")
-    rows, columns, outside = _stamp_indices(shapes[0], x, y, stamp_px)
-    stamps = np.empty((*outside.shape, 3), np.float32)
-    for channel, plane in enumerate(planes):
-        stamps[..., channel] = plane[rows[:, :, None], columns[:, None, :]]
+    return np.stack([cut_plane(plane, x, y, stamp_px) for plane in planes], axis=-1)
+
+
+def cut_plane(plane: np.ndarray, x: np.ndarray, y: np.ndarray, stamp_px: int) -> np.ndarray:
+    """Cut the stamps of one plane, (n, stamp_px, stamp_px) float32; see `cut`."""
+    rows, columns, outside = _stamp_indices(np.shape(plane), x, y, stamp_px)
+    stamps = plane[rows[:, :, None], columns[:, None, :]].astype(np.float32)
     stamps[outside] = _CANONICAL_NAN
     return _only_finite(stamps)
 

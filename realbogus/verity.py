@@ -7,6 +7,7 @@ from scipy import signal
 
 from realbogus.difference import Difference
 from realbogus.origins import Origins
+from realbogus.stamps import cut_plane
 
 INJECTION, NOISE, BLEND = "injection", "noise", "blend"
 REAL_ORIGINS = (INJECTION, "transient", "flare", "variable", "asteroid")
@@ -44,17 +45,18 @@ def judge_truth(origins: Sequence[str], real: Sequence[str] = REAL_ORIGINS) -> l
 
 
 def _find_origin(difference: Difference, origins: Origins, injected: np.ndarray, x: float, y: float) -> str:
-    weights = difference.psf.at(np.array([x]), np.array([y]))[0]
+    place = np.array([x]), np.array([y])
+    weights = difference.psf.at(*place)[0]
     half = weights.shape[0] // 2
     kernel = difference.kernel_at(x, y) if difference.kernel is not None else np.full((1, 1), difference.scale)
     wide = half + kernel.shape[0] // 2
     light = origins.stamp(x, y, wide)
-    light[INJECTION] = (np.nan_to_num(_cut(injected, x, y, wide)), np.zeros((2 * wide + 1,) * 2, np.float32))
-    measured = np.nan_to_num(_cut(difference.pixels, x, y, half))
-    usable = np.isfinite(_cut(difference.pixels, x, y, half))
-    weights = weights * usable
+    added = np.nan_to_num(cut_plane(injected, *place, 2 * wide + 1)[0])
+    light[INJECTION] = (added, np.zeros_like(added))
+    measured = cut_plane(difference.pixels, *place, 2 * half + 1)[0]
+    weights = weights * np.isfinite(measured)
     fluxes = {name: float(np.sum(weights * _through(difference, kernel, *pair))) for name, pair in light.items()}
-    total = float(np.sum(weights * measured))
+    total = float(np.sum(weights * np.nan_to_num(measured)))
     fluxes[NOISE] = total - sum(fluxes.values())
     name = max(fluxes, key=lambda origin: fluxes[origin])
     return name if fluxes[name] >= LEAST_SHARE * total else BLEND
@@ -68,16 +70,3 @@ def _through(difference: Difference, kernel: np.ndarray, new: np.ndarray, refere
         scale = kernel.sum()
         return np.asarray((signal.convolve(new, kernel, "valid") - reference[inner, inner]) / scale)
     return np.asarray(new[inner, inner] - signal.convolve(reference, kernel, "valid"))
-
-
-def _cut(image: np.ndarray, x: float, y: float, half: int) -> np.ndarray:
-    """Cut a stamp about the pixel that holds (x, y), NaN beyond the frame."""
-    column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
-    side = 2 * half + 1
-    stamp = np.full((side, side), np.nan, np.float32)
-    top, left = max(row - half, 0), max(column - half, 0)
-    part = image[top : row + half + 1, left : column + half + 1]
-    stamp[
-        top - row + half : top - row + half + part.shape[0], left - column + half : left - column + half + part.shape[1]
-    ] = part
-    return stamp

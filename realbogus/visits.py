@@ -17,12 +17,11 @@ from realbogus.difference import Difference
 from realbogus.frames import Frame, Pair
 from realbogus.injection import Hosts, Injections, InjectionSettings, inject, plan_injections, sky_limit_counts
 from realbogus.psf import PsfModel, measure_psf
-from realbogus.records import BOGUS, DETECTION, REAL
+from realbogus.records import BOGUS, DETECTION, MATCH_RADIUS_PX, REAL
 from realbogus.stamps import cut, finite_fraction, outside_frame, stamp_reasons
 from realbogus.stars import find_stars
 from realbogus.subtraction import SubtractionSettings, subtract
 
-MATCH_RADIUS_PX = 2.0
 CHANCE_SHIFT_PX = 20.0
 NOT_DETECTED = "not_detected"
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,10 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from realbogus.alignment import AlignmentError
-from realbogus.catalog import no_hosts, read_galaxies
+from realbogus.catalog import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.framepairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.frames import FrameError
-from realbogus.injection import Hosts
 from realbogus.matching import MatchingError
 from realbogus.psf import PsfError
 from realbogus.records import BatchKey, RecordSource, SourceError
@@ -67,15 +67,10 @@ class Observed:
 
     table: pa.Table
     pixels: np.ndarray
-    faults: tuple[str, ...] = ()
 
 
 class Observer(Protocol):
     """Gets the candidates of a batch; it can be pickled."""
-
-    @property
-    def stamp_px(self) -> int:
-        """Side of a stamp."""
 
     def observe(self, key: Any) -> Observed:
         """Return the batch's candidates."""
@@ -104,37 +99,20 @@ class SimulatedVisits:
     survey: SurveySettings
     work: VisitSettings
 
-    @property
-    def stamp_px(self) -> int:
-        """Side of a stamp."""
-        return self.work.stamp_px
-
     def observe(self, key: VisitKey) -> Observed:
         """Simulate a chip-visit and work on it; the hidden truth is found by flux budget."""
         simulated = Survey(self.survey).chip_visit(key.night, key.chip, key.visit, key.field)
         rng = np.random.default_rng([self.survey.seed, key.night, key.chip, key.visit, 1])
-        galaxies = simulated.galaxies
-        hosts = Hosts(
-            x=galaxies.x,
-            y=galaxies.y,
-            flux=10 ** (-0.4 * galaxies.mag),
-            radius_arcsec=galaxies.radius_arcsec,
-            axis_ratio=galaxies.axis_ratio,
-            angle_rad=galaxies.angle_rad,
-            mag=galaxies.mag,
-        )
         context = _Context(key.name, simulated.pair.night, simulated.pair.detector, key.visit)
         try:
-            worked = work_visit(simulated.pair, hosts, self.work, rng)
+            worked = work_visit(simulated.pair, hosts_of(simulated.galaxies), self.work, rng)
         except tuple(VISIT_FAULTS) as fault:
-            return _faulty(context, simulated.pair.sky_cell, fault, self.stamp_px)
+            return _faulty(context, simulated.pair.sky_cell, fault, self.work.stamp_px)
         where = worked.detections
-        origins: list[str | None] = [None] * worked.table.num_rows
         found = find_origins(worked.difference, simulated.origins, worked.injected, where.x, where.y)
-        for row, origin in zip(worked.rows.tolist(), found, strict=True):
-            origins[row] = origin
-        truths = [None if origin is None else judge_truth([origin])[0] for origin in origins]
-        return _observed(context, simulated.pair.sky_cell, worked, truths, origins)
+        origins, truths = (np.full(worked.table.num_rows, None) for _ in range(2))
+        origins[worked.rows], truths[worked.rows] = found, judge_truth(found)
+        return _observed(context, simulated.pair.sky_cell, worked, truths.tolist(), origins.tolist())
 
 
 @dataclass(frozen=True)
@@ -146,14 +124,9 @@ class PairVisits:
     galaxies: Path | None
     keywords: FrameKeywords = field(default_factory=FrameKeywords)
 
-    @property
-    def stamp_px(self) -> int:
-        """Side of a stamp."""
-        return self.work.stamp_px
-
     def observe(self, key: PairFiles) -> Observed:
         """Read a pair and work on it."""
-        name = key.identity()
+        name = key.identity
         context = _Context(name, "unknown", "0", key.visit)
         try:
             pair = read_pair(key, self.keywords)
@@ -161,14 +134,14 @@ class PairVisits:
             catalogue = key.files.get("catalog", self.galaxies)
             hosts = no_hosts()
             if catalogue is not None and pair.new.wcs is not None:
-                hosts = read_galaxies(catalogue).on_frame(pair.new.wcs, pair.new.shape)
+                hosts = _galaxies(catalogue).on_frame(pair.new.wcs, pair.new.shape)
             given = self.work.subtraction.engine == "precomputed"
             difference = read_difference(key, pair.new.shape) if given else None
             psfs = (read_psf(key, side, pair.new.shape) for side in ("new", "reference"))
             rng = np.random.default_rng([self.seed, *name.encode()])
             worked = work_visit(pair, hosts, self.work, rng, difference, *psfs)
         except tuple(VISIT_FAULTS) as fault:
-            return _faulty(context, name, fault, self.stamp_px, str(key.files["new"]))
+            return _faulty(context, name, fault, self.work.stamp_px, str(key.files["new"]))
         nothing: list[str | None] = [None] * worked.table.num_rows
         return _observed(context, pair.sky_cell, worked, nothing, nothing)
 
@@ -180,14 +153,12 @@ class ReadyTriplets:
     Attributes
     ----------
     source : RecordSource
-    stamp_px : int
     seed : int
     below : float
         Only records whose hash of id and seed is below are taken: how a limit chooses.
     """
 
     source: RecordSource
-    stamp_px: int
     seed: int
     below: float = 1.0
 
@@ -199,7 +170,7 @@ class ReadyTriplets:
         table = records.table.filter(pa.array(taken))
         taken[taken] = pc.is_null(table["reason"]).to_numpy(zero_copy_only=False)
         pixels = records.pixels if taken.all() else records.pixels[taken]
-        return Observed(_stage(table, key.name, pixels), pixels)
+        return Observed(_complete(table, {"batch": [key.name] * table.num_rows}, pixels), pixels)
 
     def takes(self, sample_id: str) -> bool:
         """Tell whether a record is among those asked for."""
@@ -224,7 +195,7 @@ class ObserveJob:
     known: frozenset[str] = frozenset()
 
 
-def observe_batch(job: ObserveJob) -> dict[str, Any]:
+def observe_batch(job: ObserveJob) -> None:
     """Get a batch's candidates and leave them in staging."""
     observed = job.observer.observe(job.key)
     table, pixels = observed.table, observed.pixels
@@ -235,7 +206,22 @@ def observe_batch(job: ObserveJob) -> dict[str, Any]:
     source = pa.array([job.source_name] * table.num_rows, pa.string())
     table = table.set_column(table.schema.get_field_index("source"), "source", source)
     job.staging.write(job.number, table, pixels)
-    return {"candidates": table.num_rows, "stored": len(pixels), "faults": observed.faults}
+
+
+def faults_of(staged: pa.Table) -> list[str]:
+    """Return what kept chip-visits from being worked on, as reason and fault."""
+    rows = staged.filter(pc.equal(staged["kind"], FAULTY_VISIT)).select(["reason", "parameters"]).to_pylist()
+    return [f"{row['reason']}: {json.loads(row['parameters'])['fault']}" for row in rows]
+
+
+def _galaxies(path: Path) -> GalaxyTable:
+    """Read a table of galaxies, once a process as long as it is not changed."""
+    return _read_galaxies(path, path.stat().st_mtime_ns if path.is_file() else 0)
+
+
+@lru_cache(maxsize=2)
+def _read_galaxies(path: Path, modified: int) -> GalaxyTable:
+    return read_galaxies(path)
 
 
 @dataclass(frozen=True)
@@ -290,12 +276,7 @@ def _faulty(context: _Context, sky_cell: str, fault: Exception, stamp_px: int, f
     }
     pixels = np.zeros((0, stamp_px, stamp_px, 3), np.float32)
     given = {name: [value] for name, value in row.items()}
-    return Observed(_complete(pa.table({"kind": [FAULTY_VISIT]}), given, pixels), pixels, (f"{reason}: {told}",))
-
-
-def _stage(table: pa.Table, batch: str, pixels: np.ndarray) -> pa.Table:
-    """Return the staged rows of ready triplets."""
-    return _complete(table, {"batch": [batch] * table.num_rows}, pixels)
+    return Observed(_complete(pa.table({"kind": [FAULTY_VISIT]}), given, pixels), pixels)
 
 
 def _complete(table: pa.Table, given: Mapping[str, Sequence[Any]], pixels: np.ndarray) -> pa.Table:

@@ -1,5 +1,6 @@
 """Contact sheets: many images with captions in one picture."""
 
+import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,6 +50,13 @@ def contact_sheet(
             caption = caption[:-1]
         pen.text((left + 1, top + high), caption, fill=_INK, font=font)
     return sheet
+
+
+def to_jpeg(picture: Image.Image) -> bytes:
+    """Return a picture as the bytes of a JPEG."""
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=85)
+    return stream.getvalue()
 
 
 def _fitted(image: np.ndarray, wide: int, high: int) -> Image.Image:

@@ -30,9 +30,9 @@ def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) ->
     StoreError
         A batch is missing rows.
     """
-    parent = None if plan.facts["parent"] is None else Dataset.open(workspace, plan.dataset)
+    parent = plan.parent(workspace)
     asked = plan.asked.num_rows
-    ledger, places = merging.gather(plan.staging, (number for number, _ in plan.batches()), LEDGER_COLUMNS)
+    ledger, places = merging.gather(plan.staging, (number for number, _, _ in plan.spans()), LEDGER_COLUMNS)
     if ledger.num_rows != asked:
         raise StoreError(f"{asked} objects were asked for and {ledger.num_rows} came back; run the same build again")
     return Harvest(

@@ -142,13 +142,10 @@ class BuildPlan(Plan):
         """The rows that need an image, in order of id."""
         return self.rows.filter(pc.equal(self.rows["state"], "ask")).combine_chunks()
 
-    def batches(self) -> Iterator[tuple[int, pa.Table]]:
-        """Yield number and rows of every batch."""
-        asked = self.asked
-        for number, start in enumerate(range(0, asked.num_rows, self.batch_size)):
-            stop = min(start + self.batch_size, asked.num_rows)
-            # A copy: a slice would carry the whole table along to a worker.
-            yield number, asked.take(pa.array(range(start, stop), pa.int64()))
+    def spans(self) -> Iterator[tuple[int, int, int]]:
+        """Yield number, first row and end of every batch of `asked`."""
+        for number, start in enumerate(range(0, self.facts["ask"], self.batch_size)):
+            yield number, start, min(start + self.batch_size, self.facts["ask"])
 
 
 @task(name="plan", description="Choose objects, frames and labels; find what is stored already", cache_policy=NO_CACHE)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +23,7 @@ from tasks.cluster import Executor
 from tasks.pages import Block, Heading, Headline, Headlines, Table, Text, page
 from tasks.planting import PlantJob, plant_sources
 from tasks.progress import progress
+from tasks.stages.realbogus_collect import tell_faults
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
@@ -94,8 +94,7 @@ def judge_planted(workspace: Workspace, request: GiveawayRequest, executor: Exec
             else:
                 parts.append(planted)
             advance(1)
-    for fault in faults:
-        get_run_logger().warning("a chip-visit was left out: %s", fault)
+    tell_faults(faults)
     if not parts:
         raise ValueError(f"none of {request.count} chip-visits could be worked on; the first: {faults[0]}")
     whole = join_planted(parts)
@@ -136,9 +135,9 @@ def judge_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check
     if dataset.manifest["problem"] != "realbogus":
         raise StoreError(f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}, not realbogus")
     ledger = dataset.samples().join(dataset.labels(dataset.schemes[0]).select(["id", "label"]), "id", "id")
-    truth = dataset.path / "truth.parquet"
-    if truth.exists():
-        ledger = ledger.join(pq.read_table(truth, columns=["id", "truth", "origin"]), "id", "id")
+    truth = dataset.truth()
+    if truth is not None:
+        ledger = ledger.join(truth, "id", "id")
     else:
         nothing = pa.nulls(ledger.num_rows, pa.string())
         ledger = ledger.append_column("truth", nothing).append_column("origin", nothing)

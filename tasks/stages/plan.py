@@ -74,6 +74,10 @@ class Plan:
         """Wall-clock time since this run made or found the plan."""
         return time.time() - float(self.facts["started"])
 
+    def parent(self, workspace: Workspace) -> Dataset | None:
+        """Open the version that is added to, or return None for a new dataset."""
+        return None if self.facts["parent"] is None else Dataset.open(workspace, self.dataset)
+
     def is_finished(self) -> bool:
         """Tell whether the published version holds all that was asked."""
         return self.facts["ask"] == 0 and self.facts["finished_before"]

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -101,7 +100,7 @@ def publish_build(
     """
     harvest = gather()
     plan = harvest.plan
-    parent = None if plan.facts["parent"] is None else Dataset.open(workspace, plan.dataset)
+    parent = plan.parent(workspace)
     published = None if parent is None else parent.samples()
     ledger = merging.merge(published, harvest.ledger)
     ledger, images = _judged_rows(ledger, published, harvest.least_finite_fraction)
@@ -289,8 +288,8 @@ def _split_by_time(ledger: pa.Table) -> pa.Table | None:
 
 def _truth(fresh: pa.Table | None, parent: Dataset | None, ledger: pa.Table) -> pa.Table | None:
     """Return the hidden truth of the stored rows: what is published, and what this build adds."""
-    before = None if parent is None else parent.path / "truth.parquet"
-    tables = [] if before is None or not before.exists() else [pq.read_table(before)]
+    before = None if parent is None else parent.truth()
+    tables = [] if before is None else [before]
     if fresh is not None:
         known = pa.concat_arrays([pa.array([], pa.string()), *(old["id"].combine_chunks() for old in tables)])
         tables.append(fresh.filter(pc.invert(pc.is_in(fresh["id"], known))).cast(TRUTH))

@@ -9,10 +9,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from realbogus.completeness import fit_completeness
-from realbogus.injection import GALAXY, RANDOM
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 from tasks.learning.splits import hash_share
-from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets
+from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets, faults_of
 from tasks.stages.publish import Harvest, part_counts
+from tasks.stages.realbogus_collect import tell_faults
 from tasks.stages.realbogus_plan import PROBLEM, CandidatePlan
 from tasks.stages.validate import judge_candidates
 from tasks.store import merging
@@ -27,10 +28,10 @@ JUDGED = (
     *("injected_x_px", "injected_y_px", "injected_snr", "found", "host_separation_arcsec", "host_separation_re"),
 )
 OVER_BALANCE = "over_balance"
-INJECTED = {"galaxy": GALAXY, "random": RANDOM}
+INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION}
 
 
-def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
+def gather_candidates(plan: CandidatePlan) -> Harvest:
     """Gather what the plan's batches left in staging.
 
     Raises
@@ -38,16 +39,18 @@ def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
     StoreError
         Nothing was found, and why.
     """
-    staged, places = merging.gather(plan.plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
+    staged, places = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
+    faults = faults_of(staged)
+    tell_faults(faults)
     if staged.num_rows == len(faults) and faults and not plan.before:
         raise StoreError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}")
-    if plan.plan.request["balance"] == "stored":
-        staged = merging.reject(staged, dict.fromkeys(_surplus(staged, plan.plan.request), OVER_BALANCE))
+    if plan.request["balance"] == "stored":
+        staged = merging.reject(staged, dict.fromkeys(_surplus(staged, plan.request), OVER_BALANCE))
     ids = pa.concat_arrays([pa.array(plan.before, pa.string()), staged["id"].combine_chunks()])
     truth = staged.select(["id", "truth", "origin"]).filter(pc.is_valid(staged["truth"]))
-    stamp_px = int(plan.plan.request["stamp_px"])
+    stamp_px = int(plan.request["stamp_px"])
     return Harvest(
-        plan=plan.plan,
+        plan=plan,
         ids=ids,
         ledger=staged.select(LEDGER_COLUMNS.names),
         places=places,
@@ -60,7 +63,7 @@ def gather_candidates(plan: CandidatePlan, faults: list[str]) -> Harvest:
         manifest=_manifest(plan),
         account=lambda mine, labels, split: _account(plan, mine, labels, split),
         least_finite_fraction=0.0,
-        judged=judge_candidates(staged.select(JUDGED), staged.select(["id", "label"]), plan.plan.request),
+        judged=judge_candidates(staged.select(JUDGED), staged.select(["id", "label"]), plan.request),
     )
 
 
@@ -71,11 +74,11 @@ def _surplus(staged: pa.Table, request: dict[str, Any]) -> list[str]:
     """
     share, seed = float(request["galaxy_fraction"]), int(request["seed"])
     stored = stored_rows(staged)
-    ids = {kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist() for kind in (GALAXY, RANDOM)}
-    hosted, alone = len(ids[GALAXY]), len(ids[RANDOM])
+    ids = {kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist() for kind in INJECTED.values()}
+    hosted, alone = len(ids[GALAXY_INJECTION]), len(ids[RANDOM_INJECTION])
     kept = {
-        GALAXY: hosted if share in (0, 1) else min(hosted, round(alone * share / (1 - share))),
-        RANDOM: alone if share in (0, 1) else min(alone, round(hosted * (1 - share) / share)),
+        GALAXY_INJECTION: hosted if share in (0, 1) else min(hosted, round(alone * share / (1 - share))),
+        RANDOM_INJECTION: alone if share in (0, 1) else min(alone, round(hosted * (1 - share) / share)),
     }
     ordered = {kind: sorted(names, key=lambda name: hash_share(name, seed)) for kind, names in ids.items()}
     return [name for kind, names in ordered.items() for name in names[kept[kind] :]]
@@ -83,12 +86,12 @@ def _surplus(staged: pa.Table, request: dict[str, Any]) -> list[str]:
 
 def _manifest(plan: CandidatePlan) -> dict[str, Any]:
     """Return the manifest's entries of a real/bogus dataset."""
-    request = plan.plan.request
+    request = plan.request
     return {
         "problem": PROBLEM,
         "pixels": pixels_of(request),
         "label_kind": _label_kind(plan),
-        "source": plan.plan.source,
+        "source": plan.source,
         "release": None,
         "field": None,
         "request_px": None,
@@ -107,7 +110,7 @@ def pixels_of(request: dict[str, Any]) -> str:
 
 
 def _label_kind(plan: CandidatePlan) -> str:
-    source = plan.plan.source
+    source = plan.source
     if source != "triplets":
         return LABEL_KINDS[source]
     observer = plan.observer
@@ -141,7 +144,7 @@ def _account(plan: CandidatePlan, mine: pa.Table, labels: pa.Table | None, split
         "split": part_counts(split, stored["id"].combine_chunks()),
         "completeness_50_mag": middle and round(middle, 2),
         "detections_per_chip": _detections_a_chip(mine),
-        "pixels": pixels_of(plan.plan.request),
+        "pixels": pixels_of(plan.request),
     }
 
 

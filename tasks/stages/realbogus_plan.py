@@ -98,12 +98,11 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class CandidatePlan:
-    """What is to be done.
+class CandidatePlan(Plan):
+    """The plan of a real/bogus dataset, and what this process knows of its source.
 
     Attributes
     ----------
-    plan : Plan
     observer : Observer
     batches : tuple of Batch
         Those that are not published yet.
@@ -111,7 +110,6 @@ class CandidatePlan:
         Ids of the request that are published already.
     """
 
-    plan: Plan
     observer: Observer
     batches: tuple[Batch, ...]
     before: tuple[str, ...]
@@ -144,7 +142,7 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     }
     staged = hashlib.sha256("\n".join([digest, *(batch.name for batch in left)]).encode()).hexdigest()[:16]
     plan = Plan.begin(workspace.datasets / request.dataset, staged, facts)
-    return CandidatePlan(plan, observer, left, before)
+    return CandidatePlan(plan.folder, observer, left, before)
 
 
 def scheme_digest() -> str:
@@ -178,11 +176,11 @@ def _list_batches(request: CandidateRequest) -> tuple[Observer, list[Batch]]:
         if galaxies is not None and not galaxies.is_file():
             raise FileNotFoundError(f"galaxy_catalog={galaxies} does not exist")
         found = PairVisits(request.work, request.seed, galaxies)
-        return found, [Batch(number, pair.identity(), pair) for number, pair in enumerate(pairs)]
+        return found, [Batch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
     source = _open_records(request, path)
     keys = list(source.batches())
     below = 1.0 if request.limit is None else _hash_of_last(source, keys, request.limit, request.seed)
-    ready = ReadyTriplets(source, request.stamp_px, request.seed, below)
+    ready = ReadyTriplets(source, request.seed, below)
     return ready, [Batch(number, key.name, key) for number, key in enumerate(keys)]
 
 

@@ -1,13 +1,11 @@
 """What a person sees of a real/bogus build: triplets of each kind and origin, and what was found of the injections."""
 
-import io
 from collections import Counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
@@ -16,7 +14,7 @@ from realbogus.pictures import draw_triplet
 from tasks.learning.figures import completeness_figure
 from tasks.learning.measures import Interval, wilson
 from tasks.pages import Figure, Table
-from tasks.sheets import contact_sheet
+from tasks.sheets import contact_sheet, to_jpeg
 from tasks.stages.show import funnel_of, show_dataset
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
@@ -66,14 +64,14 @@ def kind_sheet(dataset: Dataset) -> bytes:
 
 def origin_sheet(dataset: Dataset) -> bytes | None:
     """Return a JPEG of what is labelled bogus, a row for each true origin; None where the truth is not known."""
-    path = dataset.path / "truth.parquet"
-    if not path.exists():
+    truth = dataset.truth()
+    if truth is None:
         return None
     labels = dataset.labels(dataset.schemes[0])
     bogus = labels.filter(pc.equal(labels["label"], "bogus"))["id"].combine_chunks()
-    truth = pq.read_table(path)
     truth = truth.filter(pc.is_in(truth["id"], bogus))
-    rows = dict(zip(*(dataset.samples(["id", "row"])[name].to_pylist() for name in ("id", "row")), strict=True))
+    samples = dataset.samples(["id", "row"])
+    rows = dict(zip(samples["id"].to_pylist(), samples["row"].to_pylist(), strict=True))
     shares = Counter(truth["origin"].to_pylist())
     chosen = []
     for origin, count in shares.most_common():
@@ -94,9 +92,7 @@ def _sheet(dataset: Dataset, chosen: list[tuple[int | None, str]]) -> bytes:
     size = dataset.manifest["size_px"]
     blank = np.zeros_like(draw_triplet(np.zeros((size, size, 3), np.float32)))
     images = [blank if row is None else draw_triplet(np.asarray(dataset.pixels[row])) for row, _ in chosen]
-    stream = io.BytesIO()
-    contact_sheet(images, [caption for _, caption in chosen], TRIPLETS_A_ROW).save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+    return to_jpeg(contact_sheet(images, [caption for _, caption in chosen], TRIPLETS_A_ROW))
 
 
 def _completeness(dataset: Dataset) -> list[Any]:

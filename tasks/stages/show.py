@@ -1,7 +1,6 @@
 """What a person sees of a run: artifacts on its Prefect page and a page of its own in the workspace."""
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.learning.parts import part_rows
 from tasks.pages import Figure, Heading, Table, Text, page
-from tasks.sheets import contact_sheet
+from tasks.sheets import contact_sheet, to_jpeg
 from tasks.stages.galaxy_plan import BuildPlan
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
@@ -94,10 +93,7 @@ def dataset_sheet(dataset: Dataset) -> bytes:
     """Return a JPEG with a row of samples for each class of the first scheme, or of any samples without one."""
     chosen = _chosen_rows(dataset)
     images = [np.asarray(dataset.pixels[row]) for _, row in chosen]
-    sheet = contact_sheet(images, [caption for caption, _ in chosen], SAMPLES_A_CLASS)
-    stream = io.BytesIO()
-    sheet.save(stream, "JPEG", quality=85)
-    return stream.getvalue()
+    return to_jpeg(contact_sheet(images, [caption for caption, _ in chosen], SAMPLES_A_CLASS))
 
 
 def _chosen_rows(dataset: Dataset) -> list[tuple[str, int]]:

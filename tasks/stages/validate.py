@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import task
 
-from expectations import candidates, frames, suites
+from expectations import frames, suites
 from expectations.verdicts import ValidationFailed, Verdict, require
 from tasks.pages import Heading, Headline, Headlines, Table, Text, page
 from tasks.store.dataset import Dataset
@@ -110,6 +110,8 @@ def judge_version(
 
 def judge_candidates(ledger: pa.Table, labels: pa.Table, request: Mapping[str, Any]) -> list[Verdict]:
     """Judge the candidates that a real/bogus build brings: its stored rows, and what was asked for of them all."""
+    from expectations import candidates  # SciPy's statistics take half a second to import
+
     frame = candidates.candidate_frame(stored_rows(ledger))
     kept = labels.filter(pc.is_in(labels["id"], stored_rows(ledger)["id"].combine_chunks()))
     return [

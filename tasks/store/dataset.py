@@ -100,6 +100,11 @@ class Dataset:
         path = self.path / "split.parquet"
         return pq.read_table(path) if path.exists() else None
 
+    def truth(self) -> pa.Table | None:
+        """Return the hidden truth of simulated samples, or None; nothing that trains may ask for it."""
+        path = self.path / "truth.parquet"
+        return pq.read_table(path) if path.exists() else None
+
     def labels(self, scheme: str, name: str | None = None) -> pa.Table:
         """Return the labels of a scheme: the original ones, or a relabelling by its name."""
         self.classes(scheme)

@@ -121,7 +121,7 @@ def write(folder: Path, triplets: np.ndarray) -> dict[str, float]:
 
     source, staging, store = InMemory(triplets), Staging(folder / "staging"), folder / "pixels.zarr"
     begin = time.process_time()
-    observer = ReadyTriplets(source, STAMP_PX, seed=0)
+    observer = ReadyTriplets(source, seed=0)
     for number, key in enumerate(source.batches()):
         observe_batch(ObserveJob(number, key, observer, "triplets", staging))
     staged = time.process_time()

@@ -16,12 +16,12 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from realbogus.alignment import align
+from realbogus.catalog import hosts_of
 from realbogus.difference import Difference
 from realbogus.frames import Pair
-from realbogus.injection import Hosts
 from realbogus.psf import measure_psf
 from realbogus.psfmodel import cut_stamps
-from realbogus.simulation import SimulatedVisit, Survey, SurveySettings
+from realbogus.simulation import Survey, SurveySettings
 from realbogus.stars import Stars, find_stars
 from realbogus.subtraction import SubtractionSettings, subtract
 from realbogus.visits import VisitSettings, work_visit
@@ -44,7 +44,7 @@ def run() -> dict[str, Any]:
             seconds, visit = _timed(partial(survey.chip_visit, 0, chip, 0))
             simulate_s.append(seconds)
             rng = np.random.default_rng(chip)
-            work_s.append(_timed(partial(work_visit, visit.pair, _hosts(visit), VisitSettings(), rng))[0])
+            work_s.append(_timed(partial(work_visit, visit.pair, hosts_of(visit.galaxies), VisitSettings(), rng))[0])
         quarter = align(Survey(QUARTER).chip_visit(0, CHIPS[0], 0).pair)
         compared = against_sfft(quarter) if find_spec("sfft") else {}
     height, width = visit.pair.new.shape
@@ -97,9 +97,3 @@ def _timed(work: Callable[[], Result]) -> tuple[float, Result]:
     begin = time.process_time()
     result = work()
     return time.process_time() - begin, result
-
-
-def _hosts(visit: SimulatedVisit) -> Hosts:
-    galaxies = visit.galaxies
-    names = ("radius_arcsec", "axis_ratio", "angle_rad", "mag")
-    return Hosts(galaxies.x, galaxies.y, 10 ** (-0.4 * galaxies.mag), *(getattr(galaxies, name) for name in names))

@@ -89,10 +89,10 @@ def build_small(observer: SmallChips, **changes: Any) -> dict[str, Any]:
     """Do what `build_realbogus_dataset` does, with small chips."""
     workspace = Workspace.current()
     plan = with_small_chips(plan_candidates(workspace, CandidateRequest(**REQUEST | changes)), observer)
-    if plan.plan.is_finished():
-        return finished_summary(workspace, plan.plan)
-    faults = collect_candidates(plan, InProcess())
-    return publish_build(workspace, partial(gather_candidates, plan, faults), InProcess(), 0)
+    if plan.is_finished():
+        return finished_summary(workspace, plan)
+    collect_candidates(plan, InProcess())
+    return publish_build(workspace, partial(gather_candidates, plan), InProcess(), 0)
 
 
 def tables_of(workspace: Workspace, name: str) -> tuple[Dataset, list[dict[str, Any]], dict[str, str | None]]:
@@ -199,7 +199,8 @@ def test_a_night_grows_and_goes_on_after_a_kill(flows_here: Workspace) -> None:
 def test_the_stored_share_near_galaxies_is_met_where_asked_for(workspace: Workspace) -> None:
     request = CandidateRequest(**REQUEST | {"galaxy_fraction": 0.3, "balance": "stored", "injections_per_visit": 60})
     plan = with_small_chips(plan_candidates.fn(workspace, request), small())
-    ledger = gather_candidates(plan, collect_candidates.fn(plan, InProcess())).ledger.to_pylist()
+    collect_candidates.fn(plan, InProcess())
+    ledger = gather_candidates(plan).ledger.to_pylist()
     kept = Counter(row["kind"] for row in ledger if row["status"] == STORED)
     taken = Counter(row["kind"] for row in ledger if row["reason"] == "over_balance")
     found = kept["galaxy_injection"] + kept["random_injection"]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from realbogus.catalog import hosts_of
 from realbogus.injection import Hosts, InjectionSettings
 from realbogus.simulation import SimulatedVisit, Survey
 from realbogus.visits import VisitSettings, WorkedVisit, work_visit
 
-from .small_survey import SMALL, hosts_of
+from .small_survey import SMALL
 
 WORK = VisitSettings(injection=InjectionSettings(per_visit=40))
 
@@ -29,7 +30,7 @@ def cases() -> dict[str, Case]:
     found: dict[str, Case] = {}
     for chip in (0, 22):
         simulated = Survey(SMALL).chip_visit(0, chip, 0)
-        hosts = hosts_of(simulated)
+        hosts = hosts_of(simulated.galaxies)
         worked = work_visit(simulated.pair, hosts, WORK, np.random.default_rng(chip))
         found[worked.difference.convolved] = Case(simulated, hosts, worked)
     assert set(found) == {"new", "reference"}

@@ -259,7 +259,7 @@ def test_pairs_are_found_by_their_names(tmp_path):
         ("new_a.fits", "ref_a.fits", 0),
         ("new_b.fits", "ref_b.fits", 1),
     ]
-    assert pairs[0].identity() != pairs[1].identity()
+    assert pairs[0].identity != pairs[1].identity
     (tmp_path / "ref_b.fits").rename(tmp_path / "reference_b.fits")
     assert [p.files["reference"].name for p in read_pairs(tmp_path)] == ["ref_a.fits", "reference_b.fits"]
     (tmp_path / "reference_b.fits").unlink()

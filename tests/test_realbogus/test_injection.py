@@ -9,8 +9,6 @@ from scipy import stats
 
 from realbogus.frames import Frame, Mask
 from realbogus.injection import (
-    GALAXY,
-    RANDOM,
     Hosts,
     Injections,
     InjectionSettings,
@@ -19,6 +17,7 @@ from realbogus.injection import (
     sky_limit_counts,
 )
 from realbogus.psfmodel import constant_psf
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 
 SHAPE = (300, 360)
 SKY, RMS, PIXEL_ARCSEC = 500.0, 10.0, 1.2
@@ -49,7 +48,7 @@ def placed(x, y, flux, realisation=None):
     count = len(x)
     nothing = np.full(count, np.nan)
     drawn = np.zeros(count, int) if realisation is None else realisation
-    kind = np.full(count, RANDOM)
+    kind = np.full(count, RANDOM_INJECTION)
     return Injections(x, y, flux, kind, np.full(count, -1), nothing, nothing, nothing, drawn)
 
 
@@ -160,7 +159,7 @@ def test_random_ones_are_even_over_the_pixels_that_have_data():
     frame.mask[:, 180:] = int(Mask.NO_DATA)
     frame.mask[100:140, 20:80] = int(Mask.SATURATED)
     injections = plan(frame, NO_GALAXIES, np.random.default_rng(7), per_visit=8000)
-    assert set(injections.kind) == {RANDOM}
+    assert set(injections.kind) == {RANDOM_INJECTION}
     assert stats.kstest(injections.x, stats.uniform(-0.5, 180).cdf).pvalue > 0.01
     assert stats.kstest(injections.y, stats.uniform(-0.5, 300).cdf).pvalue > 0.01
     inside = (abs(injections.y - 119.5) < 20) & (abs(injections.x - 49.5) < 30)
@@ -172,7 +171,7 @@ def test_random_ones_are_even_over_the_pixels_that_have_data():
 def test_hosts_are_chosen_by_their_flux_and_the_light_places_them():
     hosts = galaxies([50, 150, 250], [60, 60, 200], flux=[1, 3, 6], radius=4.0, ratio=0.4, angle=np.radians(30))
     injections = plan(flat_frame(), hosts, np.random.default_rng(8), per_visit=6000, galaxy_fraction=1)
-    assert set(injections.kind) == {GALAXY}
+    assert set(injections.kind) == {GALAXY_INJECTION}
     assert stats.chisquare(np.bincount(injections.host), 6000 * np.array([0.1, 0.3, 0.6])).pvalue > 0.01
     np.testing.assert_array_equal(injections.host_mag, hosts.mag[injections.host])
     dx, dy = injections.x - hosts.x[injections.host], injections.y - hosts.y[injections.host]
@@ -196,9 +195,9 @@ def test_no_galaxy_holds_two_while_there_are_enough():
 def test_the_share_near_galaxies_is_the_one_asked():
     hosts = galaxies(*np.random.default_rng(0).uniform(20, 280, (2, 900)))
     injections = plan(flat_frame(), hosts, np.random.default_rng(10), per_visit=1000, galaxy_fraction=0.3)
-    assert stats.binomtest(int((injections.kind == GALAXY).sum()), 1000, 0.3).pvalue > 0.01
-    assert ((injections.host >= 0) == (injections.kind == GALAXY)).all()
-    assert (np.isfinite(injections.host_separation_re) == (injections.kind == GALAXY)).all()
+    assert stats.binomtest(int((injections.kind == GALAXY_INJECTION).sum()), 1000, 0.3).pvalue > 0.01
+    assert ((injections.host >= 0) == (injections.kind == GALAXY_INJECTION)).all()
+    assert (np.isfinite(injections.host_separation_re) == (injections.kind == GALAXY_INJECTION)).all()
 
 
 def test_without_a_galaxy_on_the_frame_none_is_made_up():
@@ -206,11 +205,11 @@ def test_without_a_galaxy_on_the_frame_none_is_made_up():
     frame.mask[40:60, 40:60] = int(Mask.NO_DATA)
     elsewhere = galaxies([-3, 100, 400, 50, 100], [50, -0.6, 20, 50, 301])
     injections = plan(frame, elsewhere, np.random.default_rng(11), per_visit=50, galaxy_fraction=0.5)
-    assert set(injections.kind) == {RANDOM}
+    assert set(injections.kind) == {RANDOM_INJECTION}
     at_the_rim = plan(frame, galaxies([59.6], [50]), np.random.default_rng(11), per_visit=50)
-    assert GALAXY in at_the_rim.kind, "its pixel is the first that has data"
+    assert GALAXY_INJECTION in at_the_rim.kind, "its pixel is the first that has data"
     dark = replace(galaxies([100], [100]), flux=np.zeros(1))
-    assert set(plan(frame, dark, np.random.default_rng(11), per_visit=50).kind) == {RANDOM}
+    assert set(plan(frame, dark, np.random.default_rng(11), per_visit=50).kind) == {RANDOM_INJECTION}
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.25, 0.6])

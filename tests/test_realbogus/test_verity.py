@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import signal, sparse
 
+from realbogus.catalog import hosts_of
 from realbogus.detection import detect
 from realbogus.difference import Difference
 from realbogus.kernels import VaryingKernel
@@ -17,7 +18,7 @@ from realbogus.verity import find_origins, judge_truth
 from realbogus.visits import work_visit
 
 from .conftest import WORK
-from .small_survey import SMALL, hosts_of
+from .small_survey import SMALL
 
 SHAPE = (120, 160)
 STEPS = np.arange(-8, 9)
@@ -155,7 +156,7 @@ def test_what_was_injected_is_found_to_be_injected(case):
 def test_what_truly_changed_is_found_to_be_that():
     lively = SMALL.model_copy(update={"transients_per_visit": 12, "variables": 6, "asteroids": 6})
     simulated = Survey(lively).chip_visit(1, 22, 0)
-    worked = work_visit(simulated.pair, hosts_of(simulated), WORK, np.random.default_rng(0))
+    worked = work_visit(simulated.pair, hosts_of(simulated.galaxies), WORK, np.random.default_rng(0))
     detections = detect(worked.difference, WORK.threshold_sigma)
     detections = detections.take(detections.positive)
     origins = find_origins(worked.difference, simulated.origins, worked.injected, detections.x, detections.y)

@@ -12,9 +12,10 @@ from realbogus.frames import Mask
 from realbogus.injection import InjectionSettings, sky_limit_counts
 from realbogus.matching import MatchingError
 from realbogus.psf import PsfError
+from realbogus.records import MATCH_RADIUS_PX
 from realbogus.stamps import round_position
 from realbogus.subtraction import SubtractionSettings, subtract
-from realbogus.visits import CANDIDATES, CHANCE_SHIFT_PX, MATCH_RADIUS_PX, VisitSettings, match, work_visit
+from realbogus.visits import CANDIDATES, CHANCE_SHIFT_PX, VisitSettings, match, work_visit
 
 from .conftest import WORK, Case
 
