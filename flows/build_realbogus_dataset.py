@@ -32,6 +32,8 @@ def build_realbogus_dataset(
     chips: described.Chips = 8,
     visits: described.Visits = 3,
     revisits: described.Revisits = 1,
+    scene_transients: described.SceneTransients = 0.1,
+    diversity: described.Diversity = 1.0,
     engine: described.Engine = "alard-lupton",
     threshold_sigma: described.ThresholdSigma = 5.0,
     limit: described.CandidateLimit = None,

@@ -16,7 +16,7 @@ from tasks.workspace import Workspace
 def check_giveaways(
     chips: described.Chips = 8,
     visits: described.Visits = 10,
-    scene_transients: Annotated[float, described.told("The scene's own transients on a chip, on average")] = 110,
+    scene_transients: described.SceneTransients = 110,
     injections_per_visit: described.InjectionsPerVisit = 110,
     height_px: Annotated[int, described.told("Height of a chip, pixels; 640 or more has stars enough")] = 1128,
     width_px: Annotated[int, described.told("Width of a chip, pixels")] = 2000,

@@ -73,6 +73,10 @@ InjectionsPerVisit = Annotated[int, told("Artificial transients in one chip and 
 Chips = Annotated[int, told("Detectors of the simulated survey that are used, of 84")]
 Visits = Annotated[int, told("Visits of each detector in the night")]
 Revisits = Annotated[int, told("Consecutive visits to one field")]
+SceneTransients = Annotated[
+    float, told("The simulated scene's own transients on a chip, on average; a test survey wants many")
+]
+Diversity = Annotated[float, told("How far the simulated detectors differ: 0 all alike")]
 Engine = Annotated[Literal["alard-lupton", "zogy", "sfft", "precomputed"], told("How a pair is subtracted")]
 ThresholdSigma = Annotated[float, told("Least signal to noise of a detection")]
 CandidateLimit = Annotated[

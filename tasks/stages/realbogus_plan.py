@@ -37,7 +37,7 @@ VISITS_A_NIGHT = 1000
 # What every sample of a dataset has in common, so that a network cannot tell apart what is no difference of the sky.
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
-    *("injections_per_visit", "galaxy_fraction", "balance", "revisits"),
+    *("injections_per_visit", "galaxy_fraction", "balance", "revisits", "scene_transients", "diversity"),
 )
 
 
@@ -60,6 +60,8 @@ class CandidateRequest(BaseModel):
     chips: int = Field(ge=1)
     visits: int = Field(ge=1, le=VISITS_A_NIGHT)
     revisits: int = Field(ge=1)
+    scene_transients: float = Field(ge=0)
+    diversity: float = Field(ge=0)
     engine: Literal["alard-lupton", "zogy", "sfft", "precomputed"]
     threshold_sigma: float = Field(gt=0)
     limit: int | None = Field(ge=1)
@@ -75,6 +77,11 @@ class CandidateRequest(BaseModel):
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         return self
+
+    @property
+    def survey(self) -> SurveySettings:
+        """The survey that is simulated."""
+        return SurveySettings(seed=self.seed, transients_per_visit=self.scene_transients, diversity=self.diversity)
 
     @property
     def work(self) -> VisitSettings:
@@ -167,7 +174,7 @@ def _list_batches(request: CandidateRequest) -> tuple[Observer, list[Batch]]:
     """Return who gets candidates and all pieces of work of a request."""
     if request.source == "simulated":
         visits = list(_simulated_visits(request))[: request.limit]
-        simulated = SimulatedVisits(SurveySettings(seed=request.seed), request.work)
+        simulated = SimulatedVisits(request.survey, request.work)
         return simulated, [Batch(number, key.name, key) for number, key in enumerate(visits)]
     path = Path(str(request.path)).expanduser()
     if request.source == "frames":

@@ -53,6 +53,8 @@ REQUEST: dict[str, Any] = {
     "chips": 1,
     "visits": 1,
     "revisits": 1,
+    "scene_transients": 0.1,
+    "diversity": 1.0,
     "engine": "alard-lupton",
     "threshold_sigma": 5.0,
     "limit": None,
