@@ -68,7 +68,7 @@ def add_trails(
     height, width = image.shape
     for _ in range(rng.poisson(rate)):
         length = 10 ** rng.uniform(2.2, 3.2) * exposure_s / 0.5
-        counts = counts_of_mag * 10 ** (-0.4 * rng.uniform(8, 12)) / length
+        counts = counts_of_mag * 10 ** (-0.4 * rng.uniform(9, 12.5)) / length
         middle_x, middle_y, angle = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(0, np.pi)
         _add_line(image, (middle_x, middle_y), angle, length, counts, width_px, _draw_tumbling(rng))
 
@@ -188,7 +188,7 @@ def add_holes(image: np.ndarray, rng: np.random.Generator, depth_counts: float, 
     """
     height, width = image.shape
     for _ in range(rng.poisson(rate)):
-        x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(1.5, 5)
+        x, y, radius = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(1, 4)
         window = _window(image, x, y, 16)
         if window is not None:
             where, dx, dy = window

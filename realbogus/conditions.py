@@ -8,6 +8,9 @@ from realbogus.survey import SurveySettings
 
 _FOCUS_ARCSEC = (0.5, 0.3)
 _REFRACTION_PX = 0.02
+# Without a filter the extinction of a blue and a red star differs by some 0.1 mag an airmass: per standard deviation of
+# colour, and airmasses a few tenths apart.
+_EXTINCTION_MAG = 0.008
 _LEAST_SEEING, _MOST_SEEING = 0.6, 2.4  # in units of the survey's median
 _FINE_PX = (250.0, 900.0)
 
@@ -61,6 +64,8 @@ class Conditions:
         Of the exposures and of the dark frame subtracted from them.
     refraction_px : (2,)
         Displacement of a star whose colour is one standard deviation off the mean.
+    extinction_mag : float
+        By how much such a star is fainter than one of mean colour, against the reference.
     shift_px : (2,)
         Pointing: position in this frame minus position in the field.
     warp : Warp
@@ -76,6 +81,7 @@ class Conditions:
     temperature_k: float
     dark_temperature_k: float
     refraction_px: tuple[float, float]
+    extinction_mag: float
     shift_px: tuple[float, float]
     warp: Warp
 
@@ -103,6 +109,7 @@ def draw_conditions(settings: SurveySettings, night_rng: np.random.Generator, rn
         temperature_k=float(temperature),
         dark_temperature_k=float(temperature + rng.normal(0, 1.0)),
         refraction_px=_draw_pair(rng, _REFRACTION_PX),
+        extinction_mag=float(rng.normal(0, _EXTINCTION_MAG)),
         shift_px=_draw_dither(settings, rng),
         warp=_draw_warp(settings, rng),
     )
@@ -121,6 +128,7 @@ def draw_reference_conditions(settings: SurveySettings, rng: np.random.Generator
         temperature_k=293.0,
         dark_temperature_k=293.0,
         refraction_px=(0.0, 0.0),
+        extinction_mag=0.0,
         shift_px=(0.0, 0.0),
         warp=Warp(settings.shape, np.zeros((2, 6)), np.zeros((2, 0, 4))),
     )

@@ -195,7 +195,7 @@ def _draw_still_sky(
         galaxies.axis_ratio,
         galaxies.angle_rad,
     )
-    flux = path.count(galaxies.mag, x, y)
+    flux = path.count(galaxies.mag + path.conditions.extinction_mag * galaxies.colour, x, y)
     draw_galaxies(light["galaxy"], path.psf, x, y, flux * (1 - galaxies.nucleus), shapes, path.noise)
     draw_stars(light["galaxy"], path.psf, x, y, flux * galaxies.nucleus, path.noise)
     return light
@@ -215,7 +215,7 @@ def _draw_stars(
         stars.x + moved * stars.motion_x + refraction_px[0] * stars.colour,
         stars.y + moved * stars.motion_y + refraction_px[1] * stars.colour,
     )
-    flux = path.count(stars.mag, x, y)
+    flux = path.count(stars.mag + path.conditions.extinction_mag * stars.colour, x, y)
     draw_stars(image, path.psf, x, y, flux, path.noise)
     variables = sky.variables
     place = path.move(variables.x, variables.y)

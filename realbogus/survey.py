@@ -54,9 +54,9 @@ class SurveySettings(BaseModel):
     """Stellar flares on a chip-visit, on average; any size of chip."""
     particle_rate: float = Field(default=1.0, ge=0)
     """1: a muon per square centimetre and minute."""
-    trail_rate: float = Field(default=0.04, ge=0)
+    trail_rate: float = Field(default=0.02, ge=0)
     """Satellites on a full chip-visit, on average; a smaller chip has fewer."""
-    hole_rate: float = Field(default=1.0, ge=0)
+    hole_rate: float = Field(default=5.0, ge=0)
     """Negative spots on a full reference, on average; a smaller chip has fewer."""
     reference_asteroids: float = Field(default=0.1, ge=0)
     """Moving objects left in a full reference, on average; a smaller chip has fewer."""

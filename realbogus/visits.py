@@ -152,6 +152,8 @@ def work_visit(
     reasons = stamp_reasons(stamps, outside_frame(new.shape, detections.x, detections.y, settings.stamp_px))
     table = _tabulate(detections, injections, found, by_chance, reasons, stamps, new, psf, hosts)
     order = np.lexsort((table["x_px"].to_numpy(), table["y_px"].to_numpy()))
+    # Dealt anew, as a number that grows with y would tell how many detections a visit has.
+    order = rng.permutation(order)
     rows = np.argsort(order)[: len(detections)]
     table = table.take(pa.array(order)).set_column(0, CANDIDATES.field(0), pa.array(np.arange(len(order)), pa.int32()))
     kept = order[[reason is None for reason in table["reason"].to_pylist()]]
