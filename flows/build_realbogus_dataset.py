@@ -26,6 +26,7 @@ def build_realbogus_dataset(
     label_column: described.LabelColumn = None,
     group_column: described.GroupColumn = None,
     galaxy_catalog: described.GalaxyCatalog = None,
+    known_objects: described.KnownObjects = None,
     galaxy_fraction: described.GalaxyFraction = 0.5,
     balance: described.Balance = "asked",
     injections_per_visit: described.InjectionsPerVisit = 20,

@@ -65,6 +65,12 @@ GroupColumn = Annotated[str | None, told("Column of what must not be torn apart;
 GalaxyCatalog = Annotated[
     str | None, told("Table of galaxies for injections, for source=frames: ra_deg, dec_deg, mag, radius_arcsec")
 ]
+KnownObjects = Annotated[
+    str | None,
+    told(
+        "CSV of known transients (as TNS exports), variables, asteroids: matches leave the bogus; 'simulated': its own"
+    ),
+]
 GalaxyFraction = Annotated[float, told("Share of the injections that lie on galaxies")]
 Balance = Annotated[
     Literal["asked", "stored"], told("Whether that share is of the asked injections, or is met among the stored")
@@ -82,3 +88,24 @@ ThresholdSigma = Annotated[float, told("Least signal to noise of a detection")]
 CandidateLimit = Annotated[
     int | None, told("Take so many triplets, by a hash of id and seed; of frames, the first so many chip-visits")
 ]
+
+CandidateNetwork = Annotated[
+    Literal["simple", "complex", "compact", "first"],
+    told("The conventional network, the deeper one, a compact one, or the cheap first one of a cascade"),
+]
+CandidateSize = Annotated[Literal["small", "full"], told("Width and depth; full is the published one, for a GPU")]
+Profile = Annotated[
+    Literal["published", "as-written", "fixed"],
+    told("What the public code executes, what it means to, or that repaired"),
+]
+Treatment = Annotated[
+    Literal["each", "mix", "all"],
+    told("A model a detector, all detectors at the size of one, or all samples"),
+]
+Detector = Annotated[str | None, told("For treatment=each: this detector alone; empty: one model for every detector")]
+LossWeight = Annotated[
+    float | None,
+    told("Weight of a loss: cross-entropy, exponential cross-hinge (AUC), local smoothness (VAT); empty: the preset's"),
+]
+CandidateOptimizer = Annotated[Literal["sgd", "adam", "adadelta"] | None, told("Optimiser; empty: the preset's")]
+Relabelling = Annotated[str | None, told("Name of a relabelling of the train part; empty: the original labels")]

@@ -133,16 +133,20 @@ def _only_finite(stamps: np.ndarray) -> np.ndarray:
 
 def finite_fraction(triplets: np.ndarray) -> np.ndarray:
     """Return the share of finite values of each triplet over all planes, (n,) float64."""
-    finite = np.isfinite(triplets)
-    fraction = np.ones(len(finite))
-    partial = _incomplete(finite)
-    fraction[partial] = finite[partial].mean(axis=(1, 2, 3))
+    fraction = np.ones(len(triplets))
+    partial = _incomplete(triplets)
+    fraction[partial] = np.isfinite(triplets[partial]).mean(axis=(1, 2, 3))
     return fraction
 
 
-def _incomplete(finite: np.ndarray) -> np.ndarray:
-    """Return the rows that lack anything: few, so that only they need be counted out."""
-    return np.flatnonzero(~finite.reshape(len(finite), math.prod(finite.shape[1:])).all(axis=1))
+def _incomplete(triplets: np.ndarray) -> np.ndarray:
+    """Return the rows that may lack something: few, so that only they need be counted out.
+
+    A sum is finite only if all its terms are; one pass over the values finds the rest.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = triplets.reshape(len(triplets), math.prod(triplets.shape[1:])).sum(axis=1)
+    return np.flatnonzero(~np.isfinite(total))
 
 
 def stamp_reasons(triplets: np.ndarray, outside: np.ndarray | None = None) -> list[str | None]:
@@ -161,14 +165,13 @@ def stamp_reasons(triplets: np.ndarray, outside: np.ndarray | None = None) -> li
     -------
     list of str or None, n long
     """
-    finite = np.isfinite(triplets)
-    reasons: list[str | None] = [None] * len(finite)
-    partial = _incomplete(finite)
-    lost = partial[~_is_storable(finite[partial])]
+    reasons: list[str | None] = [None] * len(triplets)
+    partial = _incomplete(triplets)
+    lost = partial[~_is_storable(np.isfinite(triplets[partial]))]
     for index in lost:
         reasons[index] = NAN_PLANE
     if outside is not None:
-        for index in lost[_is_storable(finite[lost] | outside[lost, ..., None])]:
+        for index in lost[_is_storable(np.isfinite(triplets[lost]) | outside[lost, ..., None])]:
             reasons[index] = EDGE
     return reasons
 
@@ -190,8 +193,7 @@ def pixel_digests(triplets: np.ndarray) -> list[str]:
     """Return the sha256 of each triplet; see `pixel_sha256`."""
     values = np.ascontiguousarray(triplets, "<f4")
     digests = [hashlib.sha256(value.data).hexdigest() for value in values]
-    missing = np.isnan(values)
-    for index in _incomplete(~missing):
-        canonical = np.where(missing[index], _CANONICAL_NAN, values[index])
+    for index in _incomplete(values):
+        canonical = np.where(np.isnan(values[index]), _CANONICAL_NAN, values[index])
         digests[index] = hashlib.sha256(canonical.data).hexdigest()
     return digests

@@ -39,6 +39,7 @@ OBJECT_TYPES = {
     "rand_artificial_real": (REAL, RANDOM_INJECTION),
 }
 """Published word -> label and kind."""
+_WORDS = {meaning: word for word, meaning in OBJECT_TYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,11 @@ class ZenodoSource:
         if self._opened is None or self._opened.detector != detector:
             self._opened = _open_detector(self.path, detector)
         return self._opened
+
+
+def published_word(label: str | None, kind: str) -> str | None:
+    """Return the published word for a label and kind, None where the layout has none (unlabelled, a known object)."""
+    return _WORDS.get((label or "", kind))
 
 
 def read_zenodo(path: Path, stamp_px: int = 29, group_column: str | None = None) -> Iterator[Records]:

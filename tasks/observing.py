@@ -19,9 +19,10 @@ from realbogus.alignment import AlignmentError
 from realbogus.catalog import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.framepairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.frames import FrameError
+from realbogus.known import KNOWN_TRANSIENT, KnownTable, read_known, table_of
 from realbogus.matching import MatchingError
 from realbogus.psf import PsfError
-from realbogus.records import BatchKey, RecordSource, SourceError
+from realbogus.records import DETECTION, MJD_EPOCH_JD, BatchKey, RecordSource, SourceError
 from realbogus.simulation import Survey, SurveySettings
 from realbogus.stamps import pixel_digests
 from realbogus.subtraction import SubtractionError
@@ -57,6 +58,8 @@ VISIT_FAULTS: dict[type[ValueError], str] = {
     SubtractionError: "not_subtracted",
 }
 """What can keep a whole chip-visit from being worked on, and the reason in its ledger row."""
+KNOWN_GROUP = "known-"
+"""What the group of a known transient begins with: all its detections are one, and only judged."""
 FAULTY_VISIT = "visit"
 """Kind of the one ledger row of such a visit."""
 
@@ -94,10 +97,19 @@ class VisitKey:
 
 @dataclass(frozen=True)
 class SimulatedVisits:
-    """The simulated survey."""
+    """The simulated survey.
+
+    Attributes
+    ----------
+    survey : SurveySettings
+    work : VisitSettings
+    with_known : bool
+        Detections are compared with what other surveys would list of the simulated sky.
+    """
 
     survey: SurveySettings
     work: VisitSettings
+    with_known: bool = False
 
     def observe(self, key: VisitKey) -> Observed:
         """Simulate a chip-visit and work on it; the hidden truth is found by flux budget."""
@@ -112,17 +124,22 @@ class SimulatedVisits:
         found = find_origins(worked.difference, simulated.origins, worked.injected, where.x, where.y)
         origins, truths = (np.full(worked.table.num_rows, None) for _ in range(2))
         origins[worked.rows], truths[worked.rows] = found, judge_truth(found)
-        return _observed(context, simulated.pair.sky_cell, worked, truths.tolist(), origins.tolist())
+        observed = _observed(context, simulated.pair.sky_cell, worked, truths.tolist(), origins.tolist())
+        if not self.with_known:
+            return observed
+        listed = table_of(Survey(self.survey).known_objects(key.night, key.chip, key.visit, key.field))
+        return mark_known(observed, listed, simulated.pair.epoch_mjd)
 
 
 @dataclass(frozen=True)
 class PairVisits:
-    """Pairs of frames in files."""
+    """Pairs of frames in files; `known` is a table of known objects."""
 
     work: VisitSettings
     seed: int
     galaxies: Path | None
     keywords: FrameKeywords = field(default_factory=FrameKeywords)
+    known: Path | None = None
 
     def observe(self, key: PairFiles) -> Observed:
         """Read a pair and work on it."""
@@ -143,7 +160,8 @@ class PairVisits:
         except tuple(VISIT_FAULTS) as fault:
             return _faulty(context, name, fault, self.work.stamp_px, str(key.files["new"]))
         nothing: list[str | None] = [None] * worked.table.num_rows
-        return _observed(context, pair.sky_cell, worked, nothing, nothing)
+        observed = _observed(context, pair.sky_cell, worked, nothing, nothing)
+        return observed if self.known is None else mark_known(observed, _known(self.known), pair.epoch_mjd)
 
 
 @dataclass(frozen=True)
@@ -156,11 +174,14 @@ class ReadyTriplets:
     seed : int
     below : float
         Only records whose hash of id and seed is below are taken: how a limit chooses.
+    known : Path, optional
+        A table of known objects.
     """
 
     source: RecordSource
     seed: int
     below: float = 1.0
+    known: Path | None = None
 
     def observe(self, key: BatchKey) -> Observed:
         """Read a batch of records."""
@@ -170,7 +191,8 @@ class ReadyTriplets:
         table = records.table.filter(pa.array(taken))
         taken[taken] = pc.is_null(table["reason"]).to_numpy(zero_copy_only=False)
         pixels = records.pixels if taken.all() else records.pixels[taken]
-        return Observed(_complete(table, {"batch": [key.name] * table.num_rows}, pixels), pixels)
+        observed = Observed(_complete(table, {"batch": [key.name] * table.num_rows}, pixels), pixels)
+        return observed if self.known is None else mark_known(observed, _known(self.known))
 
     def takes(self, sample_id: str) -> bool:
         """Tell whether a record is among those asked for."""
@@ -206,6 +228,47 @@ def observe_batch(job: ObserveJob) -> None:
     source = pa.array([job.source_name] * table.num_rows, pa.string())
     table = table.set_column(table.schema.get_field_index("source"), "source", source)
     job.staging.write(job.number, table, pixels)
+
+
+def mark_known(observed: Observed, known: KnownTable, epoch_mjd: float | None = None) -> Observed:
+    """Give detections that are known objects their own kind and take their label.
+
+    A known transient joins the group of its name. Name and separation stand in `parameters`. Where no epoch is given,
+    each row's own is taken from its parameters (``jd`` or ``mjd``).
+    """
+    table = observed.table
+    columns = {name: table[name].to_pylist() for name in ("kind", "label", "group", "parameters")}
+    ra_deg, dec_deg = (np.asarray(table[name].to_numpy(zero_copy_only=False), float) for name in ("ra_deg", "dec_deg"))
+    epochs = [epoch_mjd if epoch_mjd is not None else _epoch_of(text) for text in columns["parameters"]]
+    matched = known.match(ra_deg, dec_deg, np.array([np.nan if epoch is None else epoch for epoch in epochs]))
+    for row in np.flatnonzero((matched >= 0) & (np.array(columns["kind"]) == DETECTION)):
+        name, kind = str(known.names[matched[row]]), str(known.kinds[matched[row]])
+        columns["kind"][row], columns["label"][row] = kind, None
+        if kind == KNOWN_TRANSIENT:
+            columns["group"][row] = KNOWN_GROUP + name
+        told = {**json.loads(columns["parameters"][row]), "known_object": name}
+        columns["parameters"][row] = json.dumps(told, sort_keys=True)
+    for name, values in columns.items():
+        at = table.schema.get_field_index(name)
+        table = table.set_column(at, table.schema.field(at), pa.array(values, table.schema.field(at).type))
+    return Observed(table, observed.pixels)
+
+
+def _epoch_of(parameters: str) -> float | None:
+    told = json.loads(parameters)
+    if isinstance(told.get("jd"), int | float):
+        return float(told["jd"]) - MJD_EPOCH_JD
+    return next((float(told[name]) for name in ("mjd", "midpointMjdTai", "midPointTai") if told.get(name)), None)
+
+
+def _known(path: Path) -> KnownTable:
+    """Read a table of known objects, once a process as long as it is not changed."""
+    return _read_known(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _read_known(path: Path, modified: int) -> KnownTable:
+    return read_known(path)
 
 
 def faults_of(staged: pa.Table) -> list[str]:

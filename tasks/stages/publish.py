@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,8 @@ class Harvest:
     account : function of (ledger of the request, labels, split)
         Returns the summary but for name, version and time.
     judged : verdicts on what only this problem knows, each of which must hold
+    test_only : str
+        What the names of those groups begin with that are only judged; empty: there are none.
     """
 
     plan: Plan
@@ -76,6 +79,7 @@ class Harvest:
     account: Account
     least_finite_fraction: float = 1.0
     judged: Sequence[Verdict] = field(default=(), repr=False)
+    test_only: str = ""
 
 
 @task(
@@ -113,7 +117,7 @@ def publish_build(
     folder = workspace.datasets / plan.dataset
     array_rows = _pack(folder, harvest, executor, ledger)
     labels = _labels(harvest, parent)
-    split = _split(ledger, parent, labels.get(plan.scheme or ""), plan)
+    split = _split(ledger, parent, labels.get(plan.scheme or ""), plan, harvest.test_only)
     sets = judge_version(
         ledger,
         labels,
@@ -260,7 +264,9 @@ def _groups_before(parent: Dataset | None) -> dict[str, dict[str, int]]:
     return {scheme: {label: len(names) for label, names in of.items()} for scheme, of in groups.items()}
 
 
-def _split(ledger: pa.Table, parent: Dataset | None, labels: pa.Table | None, plan: Plan) -> pa.Table | None:
+def _split(
+    ledger: pa.Table, parent: Dataset | None, labels: pa.Table | None, plan: Plan, test_only: str
+) -> pa.Table | None:
     """Return the split of every stored row, or None before the first scheme."""
     old = None if parent is None else parent.split()
     if old is None and labels is None:
@@ -269,7 +275,14 @@ def _split(ledger: pa.Table, parent: Dataset | None, labels: pa.Table | None, pl
     ids, groups = stored["id"].to_pylist(), stored["group"].to_pylist()
     known = {} if old is None else dict(zip(old["group"].to_pylist(), old["part"].to_pylist(), strict=True))
     label_of = {} if labels is None else dict(zip(labels["id"].to_pylist(), labels["label"].to_pylist(), strict=True))
-    parts = place(groups, [label_of.get(sample_id) for sample_id in ids], known, plan.request["seed"])
+    judged = {group for group in groups if test_only and group.startswith(test_only)}
+    free = [group not in judged for group in groups]
+    parts = place(
+        list(compress(groups, free)),
+        [label_of.get(sample_id) for sample_id in compress(ids, free)],
+        {group: part for group, part in known.items() if group not in judged},
+        plan.request["seed"],
+    ) | dict.fromkeys(judged, "test")
     return pa.table([ids, groups, [parts[group] for group in groups]], schema=SPLIT)
 
 

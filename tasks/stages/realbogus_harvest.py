@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from realbogus.completeness import fit_completeness
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 from tasks.learning.splits import hash_share
-from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets, faults_of
+from tasks.observing import KNOWN_GROUP, LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets, faults_of
 from tasks.stages.publish import Harvest, part_counts
 from tasks.stages.realbogus_collect import tell_faults
 from tasks.stages.realbogus_plan import PROBLEM, CandidatePlan
@@ -63,6 +63,7 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
         manifest=_manifest(plan),
         account=lambda mine, labels, split: _account(plan, mine, labels, split),
         least_finite_fraction=0.0,
+        test_only=KNOWN_GROUP,
         judged=judge_candidates(staged.select(JUDGED), staged.select(["id", "label"]), plan.request),
     )
 

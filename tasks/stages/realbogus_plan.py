@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from realbogus.alerts import AlertSource
 from realbogus.framepairs import PairFiles, read_pairs
 from realbogus.injection import InjectionSettings
+from realbogus.known import read_known
 from realbogus.records import BatchKey, RecordSource
 from realbogus.simulation import SurveySettings
 from realbogus.subtraction import SubtractionSettings
@@ -34,6 +35,8 @@ SourceName = Literal["simulated", "frames", "zenodo", "alerts", "triplets"]
 SCHEME = "real-bogus"
 CLASSES = ("bogus", "real")
 VISITS_A_NIGHT = 1000
+KNOWN_OF_SIMULATION = "simulated"
+"""What other surveys would list of the simulated sky."""
 # What every sample of a dataset has in common, so that a network cannot tell apart what is no difference of the sky.
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
@@ -54,6 +57,7 @@ class CandidateRequest(BaseModel):
     label_column: str | None
     group_column: str | None
     galaxy_catalog: str | None
+    known_objects: str | None
     galaxy_fraction: float = Field(ge=0, le=1)
     balance: Literal["asked", "stored"]
     injections_per_visit: int = Field(ge=0, le=10_000)
@@ -74,6 +78,8 @@ class CandidateRequest(BaseModel):
             raise ValueError(f"source={self.source} needs path=FOLDER or path=FILE")
         if self.source == "simulated" and self.path is not None:
             raise ValueError(f"source=simulated takes no path, path={self.path} was given; did you mean source=frames?")
+        if self.known_objects == KNOWN_OF_SIMULATION and self.source != "simulated":
+            raise ValueError(f"known_objects={KNOWN_OF_SIMULATION} is for source=simulated, not source={self.source}")
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         return self
@@ -174,7 +180,7 @@ def _list_batches(request: CandidateRequest) -> tuple[Observer, list[Batch]]:
     """Return who gets candidates and all pieces of work of a request."""
     if request.source == "simulated":
         visits = list(_simulated_visits(request))[: request.limit]
-        simulated = SimulatedVisits(request.survey, request.work)
+        simulated = SimulatedVisits(request.survey, request.work, request.known_objects == KNOWN_OF_SIMULATION)
         return simulated, [Batch(number, key.name, key) for number, key in enumerate(visits)]
     path = Path(str(request.path)).expanduser()
     if request.source == "frames":
@@ -182,13 +188,22 @@ def _list_batches(request: CandidateRequest) -> tuple[Observer, list[Batch]]:
         galaxies = None if request.galaxy_catalog is None else Path(request.galaxy_catalog).expanduser()
         if galaxies is not None and not galaxies.is_file():
             raise FileNotFoundError(f"galaxy_catalog={galaxies} does not exist")
-        found = PairVisits(request.work, request.seed, galaxies)
+        found = PairVisits(request.work, request.seed, galaxies, known=_known_objects(request))
         return found, [Batch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
     source = _open_records(request, path)
     keys = list(source.batches())
     below = 1.0 if request.limit is None else _hash_of_last(source, keys, request.limit, request.seed)
-    ready = ReadyTriplets(source, request.seed, below)
+    ready = ReadyTriplets(source, request.seed, below, _known_objects(request))
     return ready, [Batch(number, key.name, key) for number, key in enumerate(keys)]
+
+
+def _known_objects(request: CandidateRequest) -> Path | None:
+    """Return the table of known objects, refused here rather than on a worker."""
+    if request.known_objects is None:
+        return None
+    path = Path(request.known_objects).expanduser()
+    read_known(path)
+    return path
 
 
 def _simulated_visits(request: CandidateRequest) -> Iterator[VisitKey]:

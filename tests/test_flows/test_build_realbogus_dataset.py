@@ -47,6 +47,7 @@ REQUEST: dict[str, Any] = {
     "label_column": None,
     "group_column": None,
     "galaxy_catalog": None,
+    "known_objects": None,
     "galaxy_fraction": 0.5,
     "balance": "asked",
     "injections_per_visit": 20,
@@ -83,7 +84,7 @@ def small(seed: int = 3, **settings: Any) -> SmallChips:
 def with_small_chips(plan: CandidatePlan, observer: SmallChips) -> CandidatePlan:
     """Return a plan whose visits are of small chips, worked on as was asked."""
     assert isinstance(plan.observer, SimulatedVisits)
-    return replace(plan, observer=replace(observer, work=plan.observer.work))
+    return replace(plan, observer=replace(observer, work=plan.observer.work, with_known=plan.observer.with_known))
 
 
 @flow
@@ -168,6 +169,25 @@ def test_a_night_balances_and_keeps_truth_apart_from_labels(flows_here: Workspac
     assert again == summary | {"requests": 0}
     assert len(lively.seen) == 3, "nothing was worked on again"
     assert Dataset.open(flows_here, "night").version == 1
+
+
+def test_known_objects_leave_the_bogus_and_known_transients_are_only_judged(flows_here: Workspace) -> None:
+    lively = small(transients_per_visit=8.0, variables=3.0)
+    summary = build_small(lively, visits=3, revisits=2, known_objects="simulated")
+    dataset, rows, labels = tables_of(flows_here, "night")
+    known = [row for row in rows if row["status"] == STORED and row["kind"].startswith("known_")]
+    truth = {row["id"]: row for row in dataset.truth().to_pylist()}  # type: ignore[union-attr]
+    assert summary["kinds"]["known_transient"] >= 2
+    assert all(labels[row["id"]] is None for row in known)
+    assert summary["labels"]["unlabelled"] == len(known)
+    named = Counter(truth[row["id"]]["origin"] for row in known if row["kind"] == "known_transient")
+    assert named["transient"] >= 0.8 * named.total(), "what lies at a listed place is what was listed"
+    part = {row["id"]: row["part"] for row in dataset.split().to_pylist()}  # type: ignore[union-attr]
+    for row in known:
+        if row["kind"] == "known_transient":
+            assert row["group"] == "known-" + json.loads(row["parameters"])["known_object"]
+            assert part[row["id"]] == "test"
+    assert {part[row["id"]] for row in rows if row["kind"] == "detection" and row["id"] in part} - {"test"}
 
 
 def test_a_night_grows_and_goes_on_after_a_kill(flows_here: Workspace) -> None:
