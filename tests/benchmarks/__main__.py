@@ -35,6 +35,7 @@ WANTED = {
     ("triplets", "written_per_processor_s"): (">=", 15_000),
     ("triplets", "times_published"): (">=", 2.5),
     ("triplets", "times_records"): (">=", 1),
+    ("published", "memory_ratio"): ("<=", 1.2),
     ("command", "help_s"): ("<", 0.5),
     ("command", "command_adds_s"): ("<", 10),
     ("command", "command_and_server_add_s"): ("<", 30),
