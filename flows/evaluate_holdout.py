@@ -22,8 +22,9 @@ def evaluate_holdout(
         Literal["test", "validation", "train", "all"],
         described.told("Part to judge; what the model was trained on is left out and counted"),
     ] = "test",
+    against: Annotated[str | None, described.told("For candidates: a second model, compared on the same rows")] = None,
 ) -> dict[str, Any]:
     """Judge a model and return its figures."""
-    summary = evaluate(Workspace.current(), model, dataset, scheme, split)
+    summary = evaluate(Workspace.current(), model, dataset, scheme, split, against)
     show_summary(summary)
     return summary

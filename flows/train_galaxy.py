@@ -5,7 +5,8 @@ from typing import Any
 from prefect import flow
 
 from flows import described
-from tasks.stages.train import TrainRequest, train
+from tasks.stages.galaxy_train import GalaxyTrainRequest, open_galaxy_training
+from tasks.stages.train import train
 from tasks.workspace import Workspace
 
 
@@ -23,5 +24,5 @@ def train_galaxy(
     grey: described.Grey = False,
 ) -> dict[str, Any]:
     """Train a galaxy classifier and return its figures."""
-    request = TrainRequest(**locals())
-    return train(Workspace.current(), request)
+    request = GalaxyTrainRequest(**locals())
+    return train(open_galaxy_training(Workspace.current(), request))

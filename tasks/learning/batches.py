@@ -36,6 +36,8 @@ class Reading:
         are shuffled.
     epoch : int
         Each epoch of one seed has an order of its own.
+    even_classes : bool
+        Every class is spread evenly over a pool's batches, so that each batch has its share of a rare one.
     """
 
     rows: NDArray[np.int64]
@@ -43,6 +45,7 @@ class Reading:
     batch_size: int
     seed: int | None = None
     epoch: int = 0
+    even_classes: bool = False
 
     @property
     def steps(self) -> int:
@@ -62,6 +65,7 @@ def image_batches(
     *,
     seed: int | None = None,
     epoch: int = 0,
+    even_classes: bool = False,
     pool_bytes: int = POOL_BYTES,
 ) -> tf.data.Dataset:
     """Return the images and labels of `rows`, every row once.
@@ -72,6 +76,7 @@ def image_batches(
     rows, labels : (n,) int
     batch_size : int
     seed, epoch : int
+    even_classes : bool
         See `Reading`. The same seed and epoch give the same batches on every machine.
     pool_bytes : int
         Size of one pool, at least two shards. Shuffling reaches over a pool.
@@ -80,7 +85,7 @@ def image_batches(
     -------
     tf.data.Dataset of (images (b, y, x, channel) in the array's dtype, labels (b,) int32)
     """
-    reading = Reading(np.asarray(rows, np.int64), np.asarray(labels, np.int32), batch_size, seed, epoch)
+    reading = Reading(np.asarray(rows, np.int64), np.asarray(labels, np.int32), batch_size, seed, epoch, even_classes)
     if len(reading.rows) != len(reading.labels) or not len(reading.rows):
         raise ValueError(f"{len(reading.rows)} rows and {len(reading.labels)} labels: need as many, at least one")
     if seed is None and (np.diff(reading.rows) <= 0).any():
@@ -174,9 +179,26 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
     for dealt in np.array_split(np.arange(len(shards)), -(-len(shards) // together)):
         positions = np.concatenate([shards[at] for at in dealt])
         positions = positions[np.argsort(reading.rows[positions], kind="stable")]
-        order = np.arange(len(positions)) if rng is None else rng.permutation(len(positions))
+        if rng is None:
+            order = np.arange(len(positions))
+        elif reading.even_classes:
+            order = deal_evenly(reading.labels[positions], rng)
+        else:
+            order = rng.permutation(len(positions))
         pools.append(Pool(positions, reading.rows[positions], order, shard_rows))
     return pools
+
+
+def deal_evenly(labels: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random order in which any stretch holds of each class its share, but for one or two samples.
+
+    The members of a class are mixed and laid at random, one into each of as many equal parts of the whole.
+    """
+    place = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        place[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
+    return np.argsort(place, kind="stable")
 
 
 def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[list[NDArray]]:

@@ -156,6 +156,73 @@ def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
         return finish()
 
 
+def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: float) -> bytes:
+    """Draw true-positive rates against false-positive rates on a logarithmic axis, down to `least_fpr`."""
+    with _figure(6.2, 4.2) as (figure, finish):
+        axes = figure.subplots()
+        for (name, (false, true)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
+            axes.step(np.maximum(false, least_fpr / 2), true, color=color, linestyle=dash, label=name, where="post")
+        axes.axhline(0.9, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(
+            xscale="log", xlim=(least_fpr, 1), ylim=(0, 1.01), xlabel="false-positive rate", ylabel="true-positive rate"
+        )
+        axes.legend(loc="lower right", fontsize=8)
+        return finish()
+
+
+def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float], xlabel: str) -> bytes:
+    """Draw histograms of samples on a logarithmic axis of counts, with named marks along x."""
+    with _figure(6.6, 3.8) as (figure, finish):
+        axes = figure.subplots()
+        everything = np.concatenate([values for values in samples.values() if len(values)])
+        low, high = np.quantile(everything, [0.0005, 0.9995])
+        edges = np.linspace(low, high, 50)
+        for (name, values), (color, dash, _) in zip(samples.items(), cycle(_CURVES), strict=False):
+            if len(values):
+                clipped = np.clip(values, edges[0], edges[-1])
+                axes.hist(clipped, edges, histtype="step", color=color, linestyle=dash, label=name, linewidth=1.6)
+        for name, place in marks.items():
+            axes.axvline(place, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label=name)
+        axes.set(yscale="log", xlabel=xlabel, ylabel="candidates", ylim=(0.6, None))
+        axes.legend(fontsize=8)
+        return finish()
+
+
+def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel: str, ylabel: str) -> bytes:
+    """Draw rates with their intervals against something, a curve a name."""
+    with _figure(5.4, 3.6) as (figure, finish):
+        axes = figure.subplots()
+        for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
+            _interval_points(axes, [place for place, _ in bins], [rate for _, rate in bins], color, marker, name)
+        axes.set(ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel)
+        axes.legend(fontsize=8)
+        return finish()
+
+
+def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: bool = False) -> bytes:
+    """Draw a value with its interval in a line a name, the first on top."""
+    with _figure(6.6, 0.42 * len(values) + 1.2) as (figure, finish):
+        axes = figure.subplots()
+        places = np.arange(len(values))[::-1]
+        middle = np.array([value.value for value in values.values()])
+        below = middle - [value.low for value in values.values()]
+        above = np.array([value.high for value in values.values()]) - middle
+        axes.errorbar(
+            middle,
+            places,
+            xerr=np.maximum([below, above], 0),
+            fmt="o",
+            color=BLUE,
+            markersize=5,
+            elinewidth=1.4,
+            capsize=3,
+        )
+        axes.set(yticks=places, yticklabels=list(values), xlabel=xlabel, ylim=(-0.6, len(values) - 0.4))
+        if logarithmic:
+            axes.set(xscale="log")
+        return finish()
+
+
 def completeness_figure(
     curves: Mapping[str, Sequence[tuple[float, Interval]]], fitted: tuple[float, float] | None
 ) -> bytes:

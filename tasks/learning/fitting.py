@@ -59,9 +59,14 @@ class Recipe(Protocol):
     def keep(self) -> Literal["best", "last"]: ...  # noqa: D102
 
 
+def classifier(network: keras.Model, seed: int) -> keras.Model:
+    """Return what fits a network by cross-entropy: the network itself."""
+    return network
+
+
 @dataclass(frozen=True)
 class Learner:
-    """A problem's network and the views it is fitted on.
+    """A problem's network, the views it is fitted on, and by what it is fitted.
 
     Attributes
     ----------
@@ -72,12 +77,19 @@ class Learner:
     plain_view : callable
         Stored images to the views that validation is measured on.
     classes : int
+    trainer : callable
+        Network and seed to the model whose ``train_step`` and ``test_step`` hold the losses; it adds no variables to
+        the network's. Targets are (n, classes); the row of an unlabelled sample is all zeros.
+    even_classes : bool
+        Every training batch has its share of each class.
     """
 
     build: Callable[[str], keras.Model]
     random_view: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     plain_view: Callable[[tf.Tensor], tf.Tensor]
     classes: int
+    trainer: Callable[[keras.Model, int], keras.Model] = classifier
+    even_classes: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,9 +121,10 @@ class Fit:
     ----------
     pixels : zarr.Array
     train, validation : Part
+        A label of -1 is none.
     recipe : Recipe
     optimizer : str
-        sgd or adam.
+        sgd, adam or adadelta.
     epochs : int, optional
         Exactly this many, in place of the recipe's rule.
     batch_size : int, optional
@@ -127,7 +140,7 @@ class Fit:
     train: Part
     validation: Part
     recipe: Recipe
-    optimizer: Literal["sgd", "adam"]
+    optimizer: Literal["sgd", "adam", "adadelta"]
     seed: int
     device: Device
     folder: Path
@@ -167,17 +180,19 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     keras.utils.set_random_seed(plan.seed)
     with plan.device.strategy().scope():
         network = plan.learner.build(plan.device.precision)
-        network.compile(_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
-        network.optimizer.build(network.trainable_variables)
+        trainer = plan.learner.trainer(network, plan.seed)
+        trainer.compile(_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        trainer.optimizer.build(network.trainable_variables)
     state = load_state(plan.folder)
     if state.epoch:
-        _restore(network, state.variables)
+        _restore(network, trainer.optimizer, state.variables)
     with progress("training", plan.most_epochs * plan.steps) as advance:
         advance(state.epoch * plan.steps)
         counter = _StepCounter(advance)
         while not _finished(plan, state):
-            record = _run_epoch(plan, network, state.epoch + 1, counter)
-            _take_in(plan, network, state, record)
+            record = _run_epoch(plan, trainer, state.epoch + 1, counter)
+            _require_finite(plan, network, record)
+            _take_in(plan, network, trainer.optimizer, state, record)
             if on_epoch:
                 on_epoch(record)
             save_state(plan.folder, state)
@@ -200,6 +215,8 @@ def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
     decay = recipe.weight_decay or None
     if plan.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, weight_decay=decay)
+    elif plan.optimizer == "adadelta":
+        optimizer = keras.optimizers.Adadelta(rate, weight_decay=decay)
     else:
         optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
     if decay:
@@ -207,14 +224,14 @@ def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def _run_epoch(plan: Fit, network: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
-    """Fit one epoch, measure the validation part, and refuse what is not finite."""
-    rate = float(keras.ops.convert_to_numpy(network.optimizer.learning_rate))
+def _run_epoch(plan: Fit, trainer: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
+    """Fit one epoch and measure the validation part."""
+    rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
     started = time.monotonic()
-    logs = network.fit(_train_batches(plan, epoch), shuffle=False, verbose=0, callbacks=[counter]).history
+    logs = trainer.fit(_train_batches(plan, epoch), shuffle=False, verbose=0, callbacks=[counter]).history
     seconds = time.monotonic() - started
-    seen = network.evaluate(_validation_batches(plan), return_dict=True, verbose=0)
-    record = EpochRecord(
+    seen = trainer.evaluate(_validation_batches(plan), return_dict=True, verbose=0)
+    return EpochRecord(
         epoch=epoch,
         train_loss=float(logs["loss"][0]),
         train_accuracy=float(logs["accuracy"][0]),
@@ -223,8 +240,6 @@ def _run_epoch(plan: Fit, network: keras.Model, epoch: int, counter: keras.callb
         learning_rate=rate,
         seconds=seconds,
     )
-    _require_finite(plan, network, record)
-    return record
 
 
 def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> None:
@@ -241,15 +256,22 @@ def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> Non
 
 def _train_batches(plan: Fit, epoch: int) -> tf.data.Dataset:
     batches = image_batches(
-        plan.pixels, plan.train.rows, plan.train.labels, plan.step_images, seed=plan.seed, epoch=epoch
+        plan.pixels,
+        plan.train.rows,
+        plan.train.labels,
+        plan.step_images,
+        seed=plan.seed,
+        epoch=epoch,
+        even_classes=plan.learner.even_classes,
     )
     smoothing = plan.recipe.label_smoothing
 
     def view(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         seed = tf.stack([tf.cast(step, tf.int32) + epoch * plan.steps, plan.seed])
-        targets = tf.one_hot(labels, plan.learner.classes) * (1 - smoothing) + smoothing / plan.learner.classes
-        return plan.learner.random_view(images, seed), targets
+        targets = tf.one_hot(labels, plan.learner.classes)
+        smoothed = targets * (1 - smoothing) + smoothing / plan.learner.classes * tf.reduce_sum(targets, 1, True)
+        return plan.learner.random_view(images, seed), smoothed
 
     return batches.enumerate().map(view, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 
@@ -260,7 +282,9 @@ def _validation_batches(plan: Fit) -> tf.data.Dataset:
     return batches.map(lambda images, labels: (plan.learner.plain_view(images), tf.one_hot(labels, classes)))
 
 
-def _take_in(plan: Fit, network: keras.Model, state: FitState, record: EpochRecord) -> None:
+def _take_in(
+    plan: Fit, network: keras.Model, optimizer: keras.optimizers.Optimizer, state: FitState, record: EpochRecord
+) -> None:
     """Add a finished epoch to the state; lower the rate on a plateau."""
     better = record.validation_loss < state.best_loss
     state.history.append(record)
@@ -269,17 +293,17 @@ def _take_in(plan: Fit, network: keras.Model, state: FitState, record: EpochReco
     if better:
         state.best_epoch, state.best_weights = record.epoch, network.get_weights()
     if plan.recipe.schedule == "plateau" and state.plateau >= plan.recipe.plateau_after:
-        network.optimizer.learning_rate = record.learning_rate * plan.recipe.plateau_factor
+        optimizer.learning_rate = record.learning_rate * plan.recipe.plateau_factor
         state.plateau = 0
-    state.variables = [keras.ops.convert_to_numpy(variable) for variable in _variables(network)]
+    state.variables = [keras.ops.convert_to_numpy(variable) for variable in _variables(network, optimizer)]
 
 
-def _variables(network: keras.Model) -> list[keras.Variable]:
-    return [*network.variables, *network.optimizer.variables]
+def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    return [*network.variables, *optimizer.variables]
 
 
-def _restore(network: keras.Model, values: list[NDArray]) -> None:
-    for variable, value in zip(_variables(network), values, strict=True):
+def _restore(network: keras.Model, optimizer: keras.optimizers.Optimizer, values: list[NDArray]) -> None:
+    for variable, value in zip(_variables(network, optimizer), values, strict=True):
         variable.assign(value)
 
 

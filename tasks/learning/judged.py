@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,22 @@ class Judged:
         return measures.paired_difference(
             self.correct.astype(float), other.correct.astype(float), self.part.groups, _rng(), repeats=BOOTSTRAPS
         )
+
+
+def figures_of(probabilities: NDArray, labels: NDArray, temperature: float) -> dict[str, Any]:
+    """Return a part's figures: accuracy with Wilson's interval, macro-F1, and ECE and NLL at `temperature`."""
+    predicted = probabilities.argmax(axis=1)
+    calibrated = measures.apply_temperature(probabilities, temperature)
+    accuracy = measures.accuracy(labels, predicted)
+    return {
+        "count": len(labels),
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "macro_f1": measures.macro_f1(measures.confusion(labels, predicted, probabilities.shape[1])),
+        "ece": measures.ece(calibrated, labels),
+        "nll": measures.nll(calibrated, labels),
+    }
 
 
 def _rng() -> np.random.Generator:

@@ -1,6 +1,7 @@
 """Labelled rows of a dataset: those of one part of its split, and folds over all of them.
 
-A class is its position in the scheme's order; an unlabelled, rejected or unstored sample is not a row.
+A class is its position in the scheme's order; a rejected or unstored sample is not a row, an unlabelled one only
+where it is asked for.
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from tasks.learning.splits import PARTS, LeakError, check_no_leak, hash_share
 from tasks.store.dataset import Dataset
 
 ALL = "all"
+UNLABELLED = -1
 
 
 class PartError(ValueError):
@@ -24,7 +26,7 @@ class PartError(ValueError):
 
 @dataclass(frozen=True)
 class Part:
-    """Labelled samples, sorted by row.
+    """Samples with their labels, sorted by row.
 
     Attributes
     ----------
@@ -32,7 +34,7 @@ class Part:
     rows : (n,) int64
         Rows of the pixel array.
     labels : (n,) int32
-        Positions in the scheme's classes.
+        Positions in the scheme's classes, `UNLABELLED` where there is none.
     groups : list of str
         What must not be torn apart.
     """
@@ -55,7 +57,7 @@ class Part:
         )
 
 
-def part_rows(dataset: Dataset, scheme: str, part: str, labels: str | None = None) -> Part:
+def part_rows(dataset: Dataset, scheme: str, part: str, labels: str | None = None, *, unlabelled: bool = False) -> Part:
     """Return the labelled samples of `part` (train, validation, test or all).
 
     Parameters
@@ -66,6 +68,8 @@ def part_rows(dataset: Dataset, scheme: str, part: str, labels: str | None = Non
     part : str
     labels : str, optional
         A relabelling's name; the original labels where it is None.
+    unlabelled : bool
+        Samples without a label too, as semi-supervised training takes them.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def part_rows(dataset: Dataset, scheme: str, part: str, labels: str | None = Non
     split = dataset.split()
     if split is None:
         raise PartError(f"dataset {dataset.name!r} version {dataset.version} has no split: build it with a scheme")
-    table = _labelled(dataset, split, scheme, labels)
+    table = _labelled(dataset, split, scheme, labels, unlabelled)
     check_no_leak(*(table[column].to_pylist() for column in ("group", "part", "pixel_sha256")))
     chosen = table if part == ALL else table.filter(pc.equal(table["part"], part))
     if not len(chosen):
@@ -125,12 +129,12 @@ def draw_folds(part: Part, count: int, seed: int) -> NDArray[np.int32]:
     names, group_of = np.unique(np.asarray(part.groups), return_inverse=True)
     if not 2 <= count <= len(names):
         raise PartError(f"folds={count} is not between 2 and the {len(names)} groups of the dataset")
-    classes = int(part.labels.max()) + 1
-    brings = np.zeros((len(names), classes), np.int64)
-    np.add.at(brings, (group_of, part.labels), 1)
+    strata = part.labels - part.labels.min()  # the unlabelled are a stratum of their own
+    brings = np.zeros((len(names), int(strata.max()) + 1), np.int64)
+    np.add.at(brings, (group_of, strata), 1)
     shares = brings / np.maximum(brings.sum(axis=0), 1)
     order = sorted(range(len(names)), key=lambda at: (-int(brings[at].sum()), hash_share(str(names[at]), seed)))
-    filled, held = np.zeros((count, classes)), np.zeros(count)
+    filled, held = np.zeros((count, brings.shape[1])), np.zeros(count)
     fold_of_group = np.empty(len(names), np.int32)
     for at in order:
         fold = int(np.lexsort((held, filled @ (shares[at] > 0)))[0])
@@ -140,21 +144,22 @@ def draw_folds(part: Part, count: int, seed: int) -> NDArray[np.int32]:
     return fold_of_group[group_of]
 
 
-def _labelled(dataset: Dataset, split: pa.Table, scheme: str, labels: str | None) -> pa.Table:
-    """Return id, row, group, part, label and pixel digest of every stored, labelled sample, sorted by row."""
+def _labelled(dataset: Dataset, split: pa.Table, scheme: str, labels: str | None, unlabelled: bool) -> pa.Table:
+    """Return id, row, group, part, label and pixel digest of every stored sample that counts, sorted by row."""
     ledger = dataset.samples(["id", "row", "pixel_sha256"])
     wanted = dataset.labels(scheme, labels).select(["id", "label"])
     table = ledger.filter(pc.is_valid(ledger["row"]))
-    table = table.join(wanted.filter(pc.is_valid(wanted["label"])), "id", join_type="inner")
+    wanted = wanted if unlabelled else wanted.filter(pc.is_valid(wanted["label"]))
+    table = table.join(wanted, "id", join_type="inner")
     return table.join(split.select(["id", "group", "part"]), "id", join_type="inner").sort_by("row")
 
 
 def _class_positions(table: pa.Table, classes: list[str], scheme: str) -> NDArray[np.int32]:
     positions = pc.index_in(table["label"], value_set=pa.array(classes, table["label"].type))
-    if positions.null_count:
-        strange = pc.unique(table["label"].filter(pc.is_null(positions))).to_pylist()
+    strange = pc.unique(table["label"].filter(pc.and_(pc.is_null(positions), pc.is_valid(table["label"])))).to_pylist()
+    if strange:
         raise PartError(f"labels of scheme {scheme!r} hold {strange}, its classes are {classes}")
-    return positions.to_numpy().astype(np.int32)
+    return pc.fill_null(positions, UNLABELLED).to_numpy().astype(np.int32)
 
 
-__all__ = ["ALL", "LeakError", "Part", "PartError", "draw_folds", "part_rows", "require_every_class"]
+__all__ = ["ALL", "UNLABELLED", "LeakError", "Part", "PartError", "draw_folds", "part_rows", "require_every_class"]

@@ -21,23 +21,19 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.learning import measures
 from tasks.learning.figures import confusion_figure
-from tasks.learning.parts import ALL, Part, draw_folds, part_rows, require_every_class
+from tasks.learning.judged import figures_of
+from tasks.learning.parts import ALL, Part, draw_folds
 from tasks.pages import Figure, Headline, Headlines, Table, page
 from tasks.stages.train import (
     SCORE_BATCH,
     Training,
-    TrainRequest,
     alone,
-    fitted_model,
-    judge,
-    open_training,
-    plan_fit,
+    fit_parts,
     quiet_tensorflow,
     run_logger,
     tracked,
 )
 from tasks.store.files import whole_file, write_table
-from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
     from tasks.learning.devices import Device
@@ -84,22 +80,20 @@ class Folds:
     @property
     def name(self) -> str:
         """What the cross-validation's files are called."""
-        training, request = self.training, self.training.request
-        grey = ["grey"] if request.grey else []
-        words = [training.dataset.name, training.scheme, request.network, request.preset, request.optimizer, *grey]
-        return "-".join(["cross-validate", *words, self.folder.name[:8]])
+        training = self.training
+        words = [training.dataset.name, training.scheme, *training.words, self.folder.name[:8]]
+        return "-".join(["cross-validate", *(word.replace(" ", "-") for word in words)])
 
 
 @task(name="cross-validate", description="Fit and judge fold after fold", cache_policy=NO_CACHE)
-def cross_validate_folds(workspace: Workspace, request: TrainRequest, count: int) -> dict[str, Any]:
+def cross_validate_folds(training: Training, count: int) -> dict[str, Any]:
     """Run the folds that are not finished and return the pooled summary."""
     quiet_tensorflow()
     from tasks.learning.devices import choose_device
 
     started = time.monotonic()
-    training = open_training(workspace, request)
-    folds = Folds(training, part_rows(training.dataset, training.scheme, ALL), count)
-    device = choose_device(request.device)
+    folds = Folds(training, training.part(ALL), count)
+    device = choose_device(training.request.device)
     run_logger().info("fitting %d folds on %s", count, device)
     with alone(folds.folder):
         for fold in range(count):
@@ -108,30 +102,31 @@ def cross_validate_folds(workspace: Workspace, request: TrainRequest, count: int
         scores = pa.concat_tables([pq.read_table(folds.scores_path(fold)) for fold in range(count)])
         summary, blocks = _pooled(folds, scores)
         _publish(folds, scores, summary, blocks, device)
-    report = workspace.reports / f"{folds.name}.html"
+    report = training.workspace.reports / f"{folds.name}.html"
     return {**summary, "report": str(report), "seconds": round(time.monotonic() - started, 1)}
 
 
 def run_fold(folds: Folds, fold: int, device: "Device") -> None:
     """Fit one fold, judge its samples, and keep their scores."""
-    from tasks.learning.fitting import fit
     from tasks.learning.scoring import score
 
     training = folds.training
     train_part, validation, judged = folds.sides(fold)
-    require_every_class(train_part, training.classes, f"the train part of fold {fold + 1}")
     state = folds.folder / f"fold-{fold + 1}"
-    plan = plan_fit(training, train_part, validation, device, state)
-    fitted = fit(
-        plan,
-        lambda record: run_logger().info(
-            "fold %d/%d, epoch %d/%d: %s", fold + 1, folds.count, record.epoch, plan.most_epochs, record
+    fitted = fit_parts(
+        training,
+        train_part,
+        validation,
+        device,
+        state,
+        lambda record, most: run_logger().info(
+            "fold %d/%d, epoch %d/%d: %s", fold + 1, folds.count, record.epoch, most, record
         ),
     )
-    model, pixels = fitted_model(training, fitted), training.dataset.pixels
-    on_validation = score(model, pixels, validation.rows, SCORE_BATCH)
+    model, pixels = training.model(fitted.weights), training.dataset.pixels
+    on_validation = training.probabilities(score(model, pixels, validation.rows, SCORE_BATCH))
     temperature = measures.fit_temperature(on_validation, validation.labels)
-    probabilities = score(model, pixels, judged.rows, SCORE_BATCH)
+    probabilities = training.probabilities(score(model, pixels, judged.rows, SCORE_BATCH))
     columns: dict[str, Any] = {
         "id": judged.ids,
         "group": judged.groups,
@@ -158,7 +153,7 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
     per_fold = [
         {
             "fold": number,
-            **judge(probabilities[fold == number], labels[fold == number], float(temperature[fold == number][0])),
+            **figures_of(probabilities[fold == number], labels[fold == number], float(temperature[fold == number][0])),
             "best_epoch": int(best_epoch[fold == number][0]),
         }
         for number in range(1, folds.count + 1)
@@ -170,6 +165,7 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "auc": auc,
+        **folds.training.pooled(scores["id"].to_pylist(), probabilities, labels),
         "per_fold": per_fold,
     }
     counts = measures.confusion(labels, predicted, len(classes))
@@ -192,15 +188,15 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
 def _publish(folds: Folds, scores: pa.Table, summary: dict[str, Any], blocks: list[Any], device: "Device") -> None:
     """Write the scores and the page, and record both in MLflow."""
     training = folds.training
-    workspace, request = training.workspace, training.request
+    workspace = training.workspace
     write_table(workspace.scores / f"{folds.name}.parquet", scores.sort_by("id"))
     report = workspace.reports / f"{folds.name}.html"
     pixels = training.dataset.manifest["pixels"]
-    title = f"Cross-validation of {request.network} {request.preset} on {training.dataset.name}"
+    title = f"Cross-validation of {' '.join(training.words)} on {training.dataset.name}"
     subtitle = f"{training.scheme}, {pixels} pixels, labels from {training.dataset.manifest['label_kind']}"
     with whole_file(report) as path:
         path.write_text(page(title, blocks, subtitle), encoding="utf-8")
-    figures = ("accuracy", "accuracy_low", "accuracy_high", "auc")
+    figures = [name for name, value in summary.items() if isinstance(value, float)]
     params, tags = {"folds": folds.count}, {"kind": "cross-validation"}
     with tracked(training, device, folds.folder, folds.name, params, tags) as run:
         run.log_metrics({f"out_of_fold_{name}": summary[name] for name in figures})

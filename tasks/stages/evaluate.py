@@ -3,13 +3,14 @@
 TensorFlow takes long to import, so it is imported inside the task.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.candidate_evaluation import evaluate_candidates
 from tasks.evaluation import CURVES, EvaluationError, evaluate_model
 from tasks.learning.members import MEMBERS_FILE
 from tasks.provenance import code_version
@@ -18,33 +19,49 @@ from tasks.store.dataset import Dataset
 from tasks.tracking import ModelRef, metric_history, open_run, resolve_model
 from tasks.workspace import Workspace
 
+JUDGES: dict[str, Callable[..., dict[str, Any]]] = {"galaxy": evaluate_model, "realbogus": evaluate_candidates}
+COMPARING = ("realbogus",)
+
 
 @task(
     name="evaluate",
     description="Judge a registered model on a part of a dataset, write the report",
     cache_policy=NO_CACHE,
 )
-def evaluate(workspace: Workspace, model: str, dataset: str, scheme: str | None, part: str) -> dict[str, Any]:
-    """Judge the model that ``model`` names, and return the summary; the model's own scheme where none is named."""
+def evaluate(
+    workspace: Workspace, model: str, dataset: str, scheme: str | None, part: str, against: str | None = None
+) -> dict[str, Any]:
+    """Judge the model that ``model`` names, and return the summary; the model's own scheme where none is named.
+
+    ``against`` names a second model of candidates, which is judged on the same rows.
+    """
     quiet_tensorflow()
     from tasks.learning.saved import load_model
 
     opened = Dataset.open(workspace, dataset)
     if not opened.schemes:
         raise EvaluationError(f"dataset {opened.name!r} version {opened.version} has no labels: build it with a scheme")
-    ref = resolve_model(workspace, model, registered_name(opened.manifest["problem"], scheme or opened.schemes[0]))
+    problem = opened.manifest["problem"]
+    registered = registered_name(problem, scheme or opened.schemes[0])
+    ref = resolve_model(workspace, model, registered)
     network, card = load_model(ref.folder)
+    more: dict[str, Any] = {}
+    if against is not None:
+        if problem not in COMPARING:
+            raise EvaluationError(f"against={against} compares models of {', '.join(COMPARING)}, not of {problem}")
+        second = resolve_model(workspace, against, registered)
+        more["against"] = (f"{second.name} {second.version}", load_model(second.folder)[0])
     judged_by = scheme or str(card["scheme"])
     kept = ref.folder / MEMBERS_FILE
     with open_run(
         workspace,
-        problem=opened.manifest["problem"],
+        problem=problem,
         run_name=f"evaluate {ref.name} {ref.version} on {opened.name}@{opened.version} {part}",
         params={"model": ref.uri, "dataset": f"{opened.name}@{opened.version}", "scheme": judged_by, "part": part},
         tags=_tags(opened, judged_by, ref, card),
         dataset=opened,
     ) as run:
-        summary = evaluate_model(
+        summary = JUDGES[problem](
             workspace,
             opened,
             network,
@@ -54,6 +71,7 @@ def evaluate(workspace: Workspace, model: str, dataset: str, scheme: str | None,
             metric_history(workspace, ref.run_id, CURVES),
             run,
             members=pq.read_table(kept) if kept.is_file() else None,
+            **more,
         )
     return {
         "model": ref.uri,

@@ -1,6 +1,7 @@
-"""Training a galaxy classifier: fit on train, choose on validation, judge once on test, register.
+"""Training a classifier: fit on train, choose on validation, judge once on test, register.
 
-TensorFlow takes long to import, so it is imported inside the task.
+What a problem brings is its `Training`: which samples, what network, how it is judged. TensorFlow takes long to
+import, so it is imported inside the task.
 """
 
 import hashlib
@@ -10,25 +11,26 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
+from numpy.typing import NDArray
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.exceptions import MissingContextError
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.evaluation import CURVES, evaluate_model
-from tasks.learning import measures
+from tasks.evaluation import CURVES
 from tasks.learning.members import MEMBERS_FILE, training_members
-from tasks.learning.parts import Part, PartError, part_rows, require_every_class
+from tasks.learning.parts import Part, PartError, require_every_class
 from tasks.provenance import code_version
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_json
@@ -36,14 +38,11 @@ from tasks.tracking import TrackedRun, open_run
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    from galaxy.presets import Preset
     from tasks.learning.checkpoints import EpochRecord
     from tasks.learning.devices import Device
-    from tasks.learning.fitting import Fit, Fitted
+    from tasks.learning.fitting import Fitted, Learner, Recipe
 
-PROBLEM = "galaxy"
 SCORE_BATCH = 64
-TEST_FIGURES = ("count", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "ece", "nll")
 
 
 class TrainingBusyError(RuntimeError):
@@ -51,41 +50,111 @@ class TrainingBusyError(RuntimeError):
 
 
 class TrainRequest(BaseModel):
-    """What to train on, and how."""
+    """What to train on, and how; a problem adds what is its own."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
     scheme: str | None = None
     """None: the dataset's first scheme."""
-    network: Literal["cnn"] = "cnn"
-    optimizer: Literal["sgd", "adam"] = "adam"
-    preset: Literal["deck", "tuned"] = "tuned"
     epochs: int | None = Field(default=None, ge=1)
     """None: the preset's rule."""
     batch_size: int | None = Field(default=None, ge=2)
-    """Images; None: the preset's."""
+    """Samples a step; None: the preset's."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    grey: bool = False
-    """Colour is replaced by luminance inside the model."""
 
 
 @dataclass(frozen=True)
-class Training:
-    """A request with what it names opened and checked."""
+class Training(ABC):
+    """A request with what it names opened and checked.
 
-    request: TrainRequest
+    Attributes
+    ----------
+    request : TrainRequest
+    workspace : Workspace
+    dataset : Dataset
+    scheme : str
+    classes : list of str
+        In the scheme's order.
+    preset : pydantic model
+        The problem's settings; `preset.training` is the recipe.
+    """
+
+    request: Any
     workspace: Workspace
     dataset: Dataset
     scheme: str
     classes: list[str]
-    preset: "Preset"
+    preset: Any
+
+    PROBLEM: ClassVar[str]
 
     @property
-    def size_px(self) -> int:
-        """Width of the stored images."""
-        return int(self.dataset.pixels.shape[1])
+    @abstractmethod
+    def words(self) -> list[str]:
+        """What tells this training from others of the dataset and scheme, in a few words."""
+
+    @property
+    @abstractmethod
+    def registered_name(self) -> str:
+        """The name that the model is registered under."""
+
+    @property
+    @abstractmethod
+    def optimizer(self) -> Literal["sgd", "adam", "adadelta"]:
+        """Which optimiser fits."""
+
+    @abstractmethod
+    def part(self, name: str) -> Part:
+        """Return the samples of a part of the split that this training takes."""
+
+    @abstractmethod
+    def learner(self, train: Part) -> "Learner":
+        """Return what is fitted to the samples `train`."""
+
+    @abstractmethod
+    def model(self, weights: list[NDArray]) -> Any:
+        """Return the model to save or score with: stored samples to what it gives."""
+
+    @abstractmethod
+    def probabilities(self, outputs: NDArray) -> NDArray:
+        """Return (n, classes) probabilities of what the model gives."""
+
+    @abstractmethod
+    def settle(self, outputs: NDArray, validation: Part, train: Part) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what is chosen on the validation part, for the card, and the figures there."""
+
+    @abstractmethod
+    def evaluate(
+        self,
+        model: Any,
+        card: Mapping[str, Any],
+        part: str,
+        history: Mapping[str, Sequence[float]],
+        run: TrackedRun,
+        best_epoch: int,
+    ) -> dict[str, Any]:
+        """Judge the model and return the summary."""
+
+    @abstractmethod
+    def summary(self, test: Mapping[str, Any], validation: Mapping[str, Any], fitted: "Fitted") -> dict[str, Any]:
+        """Return the problem's own entries of the training's summary."""
+
+    @property
+    @abstractmethod
+    def preprocessing_version(self) -> str:
+        """Version of what the model does before its network."""
+
+    def pooled(self, ids: list[str], probabilities: NDArray, labels: NDArray) -> dict[str, Any]:
+        """Return the problem's own figures of a cross-validation, from out-of-fold (n, classes) probabilities."""
+        return {}
+
+    @property
+    def recipe(self) -> "Recipe":
+        """How the network is fitted."""
+        recipe: Recipe = self.preset.training
+        return recipe
 
     def identity(self, **more: Any) -> dict[str, Any]:
         """Return what decides the result, whatever the device."""
@@ -115,33 +184,52 @@ class Training:
             "split_hash": manifest["split_hash"],
             "dataset": f"{self.dataset.name}@{self.dataset.version}",
             "dataset_digest": self.dataset.digest,
-            "preset": self.request.preset,
             "device": str(device),
             "seed": str(self.request.seed),
             "code_version": code_version(),
         }
 
+    def card(self) -> dict[str, Any]:
+        """Return what ``model.json`` says of every training; a problem adds its own."""
+        manifest = self.dataset.manifest
+        return {
+            "problem": self.PROBLEM,
+            "scheme": self.scheme,
+            "scheme_digest": manifest["schemes"][self.scheme]["digest"],
+            "classes": self.classes,
+            "preprocessing_version": self.preprocessing_version,
+            "dataset": self.dataset.name,
+            "dataset_version": self.dataset.version,
+            "dataset_digest": self.dataset.digest,
+            "split_hash": manifest["split_hash"],
+            "optimizer": self.optimizer,
+            "seed": self.request.seed,
+            "code_version": code_version(),
+        }
+
 
 @task(name="train", description="Fit the network, choose on validation, judge on test, register", cache_policy=NO_CACHE)
-def train(workspace: Workspace, request: TrainRequest) -> dict[str, Any]:
+def train(training: Training) -> dict[str, Any]:
     """Train, and return the summary; an interrupted training goes on after its last finished epoch."""
     quiet_tensorflow()
     from tasks.learning.devices import choose_device
-    from tasks.learning.fitting import fit
 
     started = time.monotonic()
-    training = open_training(workspace, request)
-    device = choose_device(request.device)
+    device = choose_device(training.request.device)
     run_logger().info("fitting on %s", device)
-    parts = {name: part_rows(training.dataset, training.scheme, name) for name in ("train", "validation", "test")}
-    require_every_class(parts["train"], training.classes, "the train part")
+    train_part, validation = training.part("train"), training.part("validation")
+    training.part("test")  # what cannot be judged is not fitted
     folder = training.folder()
-    grey = " grey" if request.grey else ""
-    name = f"{training.scheme} {request.network} {request.preset} {request.optimizer}{grey} seed {request.seed}"
-    with alone(folder), tracked(training, device, folder, name, _flat(training.preset), {}) as run:
-        plan = plan_fit(training, parts["train"], parts["validation"], device, folder)
-        fitted = fit(plan, lambda record: _log_epoch(run, record, plan.most_epochs))
-        summary = _finish(training, fitted, parts, run, folder)
+    with alone(folder), tracked(training, device, folder, run_name(training), flat(training.preset), {}) as run:
+        fitted = fit_parts(
+            training,
+            train_part,
+            validation,
+            device,
+            folder / "fit",
+            lambda record, most: _log_epoch(run, record, most),
+        )
+        summary = _finish(training, fitted, train_part, validation, run, folder)
         shutil.rmtree(folder)
     return {**summary, "seconds": round(time.monotonic() - started, 1)}
 
@@ -161,67 +249,52 @@ def quiet_tensorflow() -> None:
         os.close(stderr)
 
 
-def open_training(workspace: Workspace, request: TrainRequest) -> Training:
-    """Open the dataset, scheme and preset that a request names.
+def open_labelled(workspace: Workspace, name: str, problem: str, scheme: str | None) -> tuple[Dataset, str]:
+    """Return the dataset of a problem and the scheme that a request names.
 
     Raises
     ------
     PartError
         The dataset is of another problem, or has no labels.
     """
-    from galaxy.presets import load_preset
-
-    dataset = Dataset.open(workspace, request.dataset)
-    if dataset.manifest["problem"] != PROBLEM:
-        raise PartError(f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}, not {PROBLEM}")
+    dataset = Dataset.open(workspace, name)
+    if dataset.manifest["problem"] != problem:
+        raise PartError(f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}, not {problem}")
     if not dataset.schemes:
         raise PartError(f"dataset {dataset.name!r} version {dataset.version} has no labels: build it with a scheme")
-    scheme = request.scheme or dataset.schemes[0]
-    return Training(
-        request, workspace, dataset, scheme, dataset.classes(scheme), load_preset(request.network, request.preset)
-    )
+    return dataset, scheme or dataset.schemes[0]
 
 
-def plan_fit(training: Training, train_part: Part, validation: Part, device: "Device", folder: Path) -> "Fit":
-    """Return the fit of a training on the given parts."""
-    from galaxy.augmentation import centre_view, random_view
-    from galaxy.models import build_network, view_px
-    from tasks.learning.fitting import Fit, Learner
+def fit_parts(
+    training: Training,
+    train_part: Part,
+    validation: Part,
+    device: "Device",
+    folder: Path,
+    on_epoch: "Callable[[EpochRecord, int], None] | None" = None,
+) -> "Fitted":
+    """Fit the training's network to given samples; its state is kept in `folder`.
 
-    preset, request, size_px = training.preset, training.request, training.size_px
-    width, classes = view_px(preset, size_px), len(training.classes)
-    learner = Learner(
-        lambda precision: build_network(preset, size_px, classes, grey=request.grey, precision=precision),
-        lambda images, seed: random_view(images, seed, preset.augmentation, width),
-        lambda images: centre_view(images, width),
-        classes,
-    )
-    return Fit(
-        learner,
+    `on_epoch` is called with every finished epoch and the number of epochs at most.
+    """
+    from tasks.learning.fitting import Fit, fit
+
+    require_every_class(train_part, training.classes, "the train part")
+    request = training.request
+    plan = Fit(
+        training.learner(train_part),
         training.dataset.pixels,
         train_part,
         validation,
-        preset.training,
-        request.optimizer,
+        training.recipe,
+        training.optimizer,
         request.seed,
         device,
-        folder / "fit",
+        folder,
         request.epochs,
         request.batch_size,
     )
-
-
-def fitted_model(training: Training, fitted: "Fitted") -> Any:
-    """Return the model to save or score with: stored images to probabilities."""
-    from galaxy.models import build_model
-
-    return build_model(
-        training.preset,
-        training.size_px,
-        len(training.classes),
-        grey=training.request.grey,
-        weights=fitted.weights,
-    )
+    return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None)
 
 
 @contextmanager
@@ -256,7 +329,7 @@ def tracked(
     run_id = json.loads(record.read_text(encoding="utf-8"))["run_id"] if record.exists() else None
     with open_run(
         training.workspace,
-        problem=PROBLEM,
+        problem=training.PROBLEM,
         run_name=name,
         params={**training.request.model_dump(exclude={"device"}), "scheme": training.scheme, **params},
         tags={**training.tags(device), **tags},
@@ -267,13 +340,18 @@ def tracked(
         yield run
 
 
-def _flat(preset: "Preset") -> dict[str, Any]:
+def run_name(training: Training) -> str:
+    """Return what the training is called in MLflow."""
+    return " ".join([training.scheme, *training.words, f"seed {training.request.seed}"])
+
+
+def flat(preset: BaseModel) -> dict[str, Any]:
     """Return a preset's settings under dotted names."""
-    flat: dict[str, Any] = {}
+    flattened: dict[str, Any] = {}
     for name, value in preset.model_dump(mode="json").items():
         inner = value if isinstance(value, dict) else {"": value}
-        flat |= {f"preset.{name}.{key}".rstrip("."): entry for key, entry in inner.items()}
-    return flat
+        flattened |= {f"preset.{name}.{key}".rstrip("."): entry for key, entry in inner.items()}
+    return flattened
 
 
 def run_logger() -> Any:
@@ -299,90 +377,36 @@ def _log_epoch(run: TrackedRun, record: "EpochRecord", most_epochs: int) -> None
 
 
 def _finish(
-    training: Training, fitted: "Fitted", parts: dict[str, Part], run: TrackedRun, folder: Path
+    training: Training, fitted: "Fitted", train_part: Part, validation: Part, run: TrackedRun, folder: Path
 ) -> dict[str, Any]:
     """Calibrate on validation, judge on test, save and register."""
     from tasks.learning.saved import save_model
     from tasks.learning.scoring import score
 
-    model, pixels = fitted_model(training, fitted), training.dataset.pixels
-    on_validation = score(model, pixels, parts["validation"].rows, SCORE_BATCH)
-    temperature = measures.fit_temperature(on_validation, parts["validation"].labels)
-    validation = judge(on_validation, parts["validation"].labels, temperature)
+    model, pixels = training.model(fitted.weights), training.dataset.pixels
+    outputs = score(model, pixels, validation.rows, SCORE_BATCH)
+    settled, figures = training.settle(outputs, validation, train_part)
     run.log_metrics(
         {
-            **{f"chosen_validation_{name}": value for name, value in validation.items()},
-            "temperature": temperature,
+            **{f"chosen_validation_{name}": value for name, value in figures.items()},
+            "temperature": settled["temperature"],
             "best_epoch": fitted.best_epoch,
             "images_per_second": fitted.images_per_second,
         }
     )
     run.log_folder(training.dataset.path / "validation", "validation")
     saved = folder / "model"
-    card = save_model(model, saved, _card(training, temperature))
+    card = save_model(model, saved, {**training.card(), **settled})
     pq.write_table(training_members(training.dataset), saved / MEMBERS_FILE)
     history = {name: [getattr(record, name) for record in fitted.history] for name in CURVES}
-    test = evaluate_model(
-        training.workspace,
-        training.dataset,
-        model,
-        card,
-        "test",
-        training.scheme,
-        history,
-        run,
-        best_epoch=fitted.best_epoch,
-    )
+    test = training.evaluate(model, card, "test", history, run, fitted.best_epoch)
     example = np.zeros((1, *pixels.shape[1:]), pixels.dtype)
-    ref = run.log_model(model, saved, f"{PROBLEM}-{training.scheme}", example)
+    ref = run.log_model(model, saved, training.registered_name, example)
     return {
         "run_id": run.id,
         "model_uri": ref.uri,
         "best_epoch": fitted.best_epoch,
         "epochs": len(fitted.history),
-        "validation": validation,
-        "test": {name: test[name] for name in TEST_FIGURES},
+        **training.summary(test, figures, fitted),
         "report": test["report"],
-        "images_per_second": round(fitted.images_per_second, 1),
-    }
-
-
-def judge(probabilities: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, Any]:
-    """Return a part's figures: accuracy with Wilson's interval, macro-F1, and ECE and NLL at `temperature`."""
-    predicted = probabilities.argmax(axis=1)
-    calibrated = measures.apply_temperature(probabilities, temperature)
-    accuracy = measures.accuracy(labels, predicted)
-    return {
-        "count": len(labels),
-        "accuracy": accuracy.value,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
-        "macro_f1": measures.macro_f1(measures.confusion(labels, predicted, probabilities.shape[1])),
-        "ece": measures.ece(calibrated, labels),
-        "nll": measures.nll(calibrated, labels),
-    }
-
-
-def _card(training: Training, temperature: float) -> dict[str, Any]:
-    from galaxy.models import PREPROCESSING_VERSION
-
-    manifest = training.dataset.manifest
-    return {
-        "problem": PROBLEM,
-        "scheme": training.scheme,
-        "scheme_digest": manifest["schemes"][training.scheme]["digest"],
-        "classes": training.classes,
-        "preprocessing_version": PREPROCESSING_VERSION,
-        "grey": training.request.grey,
-        "temperature": temperature,
-        "operating_points": {},
-        "dataset": training.dataset.name,
-        "dataset_version": training.dataset.version,
-        "dataset_digest": training.dataset.digest,
-        "split_hash": manifest["split_hash"],
-        "network": training.request.network,
-        "preset": training.request.preset,
-        "optimizer": training.request.optimizer,
-        "seed": training.request.seed,
-        "code_version": code_version(),
     }

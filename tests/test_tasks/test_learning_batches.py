@@ -8,7 +8,7 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.learning.batches import Reading, generate_batches, image_batches, plan_pools
+from tasks.learning.batches import Reading, deal_evenly, generate_batches, image_batches, plan_pools
 from tasks.store import pixels
 
 ROWS = 2500
@@ -119,3 +119,25 @@ def test_rows_that_cannot_be_read_are_refused(array: zarr.Array) -> None:
         image_batches(array, np.arange(3), np.arange(2), 8)
     with pytest.raises(ValueError, match="ascend"):
         image_batches(array, np.array([2, 1]), np.arange(2), 8)
+
+
+@given(rare=st.integers(1, 40), common=st.integers(1, 400), seed=st.integers(0, 9), size=st.integers(2, 64))
+def test_any_stretch_holds_its_share_of_each_class(rare: int, common: int, seed: int, size: int) -> None:
+    labels = np.repeat([1, 0], [rare, common])
+    order = deal_evenly(labels, np.random.default_rng(seed))
+    assert sorted(order.tolist()) == list(range(rare + common))
+    dealt = np.cumsum(np.append(0, labels[order]))
+    found = dealt[size:] - dealt[:-size]
+    # One of n parts of the line holds one member of a class of n, so that counts and shares differ by two at most
+    # for each of the two classes.
+    assert (np.abs(found - size * rare / (rare + common)) <= 4).all()
+
+
+def test_even_classes_reach_every_batch(array: zarr.Array) -> None:
+    labels = (np.arange(ROWS) % 50 == 0).astype(np.int32)
+    reading = Reading(np.arange(ROWS), labels, 128, 3, even_classes=True)
+    batches = list(generate_batches(array, reading))
+    assert all(1 <= batch.sum() <= 5 for _, batch in batches)
+    assert sum(batch.sum() for _, batch in batches) == labels.sum()
+    seen = np.concatenate([rows_of(images) for images, _ in batches])
+    assert sorted(seen.tolist()) == list(range(ROWS))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.learning.parts import Part, PartError, draw_folds, part_rows, require_every_class
+from tasks.learning.parts import UNLABELLED, Part, PartError, draw_folds, part_rows, require_every_class
 from tasks.learning.splits import LeakError
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
@@ -62,6 +62,8 @@ def test_a_part_holds_its_labelled_samples(workspace: Workspace) -> None:
     rows = dict(zip(*built.samples(["id", "row"]).to_pydict().values(), strict=True))
     assert train.rows.tolist() == [rows["a"], rows["c"]]
     assert part_rows(built, "scheme", "all").ids == ["a", "c", "d"]
+    with_unlabelled = part_rows(built, "scheme", "train", unlabelled=True)
+    assert (with_unlabelled.ids, with_unlabelled.labels.tolist()) == (["a", "b", "c"], [1, UNLABELLED, 0])
     with pytest.raises(PartError, match="'validation' of dataset 'tiny' has no sample"):
         part_rows(built, "scheme", "validation")
     with pytest.raises(PartError, match="'holdout' is no part"):

@@ -15,7 +15,8 @@ import pytest
 from tasks.learning.parts import PartError
 from tasks.learning.saved import load_model
 from tasks.stages.cross_validate import cross_validate_folds
-from tasks.stages.train import TrainRequest, train
+from tasks.stages.galaxy_train import GalaxyTrainRequest, open_galaxy_training
+from tasks.stages.train import train
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
 from tasks.store.schema import LEDGER, SPLIT
@@ -67,9 +68,11 @@ def publish(workspace: Workspace) -> Dataset:
 
 RUN = """
 import sys
-from tasks.stages.train import TrainRequest, train
+from tasks.stages.galaxy_train import GalaxyTrainRequest, open_galaxy_training
+from tasks.stages.train import train
 from tasks.workspace import Workspace
-train.fn(Workspace.current(), TrainRequest.model_validate_json(sys.argv[1]))
+request = GalaxyTrainRequest.model_validate_json(sys.argv[1])
+train.fn(open_galaxy_training(Workspace.current(), request))
 """
 
 
@@ -77,7 +80,7 @@ def test_a_killed_training_goes_on_and_registers_once(workspace: Workspace) -> N
     import mlflow
 
     publish(workspace)
-    request = TrainRequest(dataset="discs", preset="deck", epochs=5, batch_size=16)
+    request = GalaxyTrainRequest(dataset="discs", preset="deck", epochs=5, batch_size=16)
     words = [sys.executable, "-c", RUN, request.model_dump_json()]
     process = subprocess.Popen(words, cwd=Path(__file__).parents[2], env=os.environ.copy())
     while not list(workspace.root.glob("training/*/fit/epoch-00000[2-4]")):
@@ -89,7 +92,7 @@ def test_a_killed_training_goes_on_and_registers_once(workspace: Workspace) -> N
     assert not client.search_registered_models()
     (begun,) = client.search_runs([client.get_experiment_by_name("galaxy").experiment_id])
 
-    summary = train.fn(workspace, request)
+    summary = train.fn(open_galaxy_training(workspace, request))
     assert summary["run_id"] == begun.info.run_id
     assert summary["epochs"] == 5
     steps = [point.step for point in client.get_metric_history(summary["run_id"], "validation_loss")]
@@ -111,8 +114,8 @@ def test_a_killed_training_goes_on_and_registers_once(workspace: Workspace) -> N
 
 def test_cross_validation_judges_every_sample_once_and_keeps_finished_folds(workspace: Workspace) -> None:
     dataset = publish(workspace)
-    request = TrainRequest(dataset="discs", preset="deck", epochs=1, batch_size=16)
-    summary = cross_validate_folds.fn(workspace, request, 2)
+    request = GalaxyTrainRequest(dataset="discs", preset="deck", epochs=1, batch_size=16)
+    summary = cross_validate_folds.fn(open_galaxy_training(workspace, request), 2)
     assert (summary["folds"], summary["count"]) == (2, 2 * PER_CLASS)
     assert summary["accuracy_low"] < summary["accuracy"] < summary["accuracy_high"]
     assert 0 <= summary["auc"] <= 1
@@ -127,7 +130,7 @@ def test_cross_validation_judges_every_sample_once_and_keeps_finished_folds(work
     first, second = sorted(workspace.root.glob("training/*/fold-*.parquet"))
     kept = first.stat().st_mtime_ns
     second.unlink()
-    again = cross_validate_folds.fn(workspace, request, 2)
+    again = cross_validate_folds.fn(open_galaxy_training(workspace, request), 2)
     assert first.stat().st_mtime_ns == kept
     assert again["per_fold"][0] == summary["per_fold"][0]
 
@@ -135,6 +138,6 @@ def test_cross_validation_judges_every_sample_once_and_keeps_finished_folds(work
 def test_what_cannot_be_trained_on_is_named(workspace: Workspace) -> None:
     publish(workspace)
     with pytest.raises(Exception, match="not labelled by scheme 'deck-3'; it has: shape"):
-        train.fn(workspace, TrainRequest(dataset="discs", scheme="deck-3"))
+        open_galaxy_training(workspace, GalaxyTrainRequest(dataset="discs", scheme="deck-3"))
     with pytest.raises(PartError, match="folds=81 is not between 2 and the 80 groups"):
-        cross_validate_folds.fn(workspace, TrainRequest(dataset="discs"), 81)
+        cross_validate_folds.fn(open_galaxy_training(workspace, GalaxyTrainRequest(dataset="discs")), 81)

@@ -1,0 +1,394 @@
+"""The report of a real/bogus evaluation: what it shows, as blocks of a page and as pictures."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from realbogus.efficiency import EfficiencyBin, efficiencies
+from realbogus.pictures import draw_triplet
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
+from tasks.learning import figures as draw
+from tasks.learning import measures, operating
+from tasks.learning.measures import Interval
+from tasks.pages import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text
+from tasks.sheets import contact_sheet, to_jpeg
+
+if TYPE_CHECKING:
+    from tasks.candidate_evaluation import Chosen
+
+NEAR_RADII = 2.0
+SNR_EDGES = (5.0, 6.0, 7.0, 10.0, 20.0, np.inf)
+AGAINST = {
+    "injected_mag": "magnitude of the injection",
+    "injected_snr": "S/N of the injection",
+    "host_separation_re": "separation from the host, effective radii",
+    "seeing_fwhm_arcsec": "seeing, arcsec",
+}
+BINS = 7
+
+
+@dataclass(frozen=True)
+class CandidateEvaluation:
+    """What the report is made of; see `tasks.candidate_evaluation.evaluate_candidates`."""
+
+    title: str
+    origin: str
+    facts: dict[str, Any]
+    chosen: "Chosen"
+    logits: NDArray[np.float64]
+    temperature: float
+    training_share: float
+    card_points: dict[str, Any]
+    rivals: dict[str, NDArray[np.float64]]
+    against: str | None
+    night_candidates: float
+    night_prior: float
+    worst: dict[str, tuple[NDArray, NDArray]]
+    ledger: pa.Table
+    history: dict[str, Sequence[float]]
+    best_epoch: int | None
+    notes: list[str]
+
+
+def candidate_blocks(
+    evaluation: CandidateEvaluation, summary: Mapping[str, Any]
+) -> tuple[list[Block], dict[str, bytes]]:
+    """Return the page's blocks and its pictures by name."""
+    rows = np.flatnonzero(evaluation.chosen.headline)
+    pictures = _pictures(evaluation, rows, summary)
+    blocks: list[Block] = [
+        _headlines(summary, evaluation.origin),
+        *(Text(note, quiet=True) for note in evaluation.notes),
+        Heading("Operating points"),
+        _points_table(summary, evaluation.origin),
+        _night_table(evaluation, summary),
+        pictures["roc"],
+        pictures["scores"],
+        Heading("Against what needs no network"),
+        _rivals_table(evaluation, rows, summary),
+        Heading("By what it is, where, and how bright"),
+        *_cuts(evaluation, rows, summary),
+        Heading("Probabilities"),
+        *_calibration(evaluation, rows),
+    ]
+    curves = _efficiency_figures(evaluation, summary)
+    if curves:
+        blocks += [
+            Heading("Efficiencies"),
+            Text(
+                "Detection is found of injected, classification kept of found at the threshold of TPR 0.9, "
+                "completeness their product; chance matches are taken off. Injections of this part."
+            ),
+            *curves.values(),
+        ]
+    if "training" in pictures:
+        blocks += [Heading("Training"), pictures["training"]]
+    blocks += [
+        Heading("Look at them"),
+        Text(
+            "Every bogus above the threshold wants a person's verdict: true objects among them put a floor under the "
+            "false-positive rate, so without verdicts the rate is an upper limit."
+        ),
+        *(pictures[name] for name in ("bogus", "real") if name in pictures),
+        Heading("Provenance"),
+        Table("What was judged, by what", ["what", "value"], _fact_rows(evaluation.facts)),
+    ]
+    return blocks, {name: figure.png for name, figure in (pictures | curves).items()}
+
+
+def _headlines(summary: Mapping[str, Any], origin: str) -> Headlines:
+    point = summary["points"]["tpr90"]
+    counts = f"{point['passed']} of {point['negatives']} bogus"
+    if point["resolved"]:
+        fpr, detail = f"{point['fpr']:.2%}", f"{point['fpr_low']:.2%} to {point['fpr_high']:.2%}; {counts}; {origin}"
+    else:
+        fpr, detail = f"below {point['fpr_limit']:.2%}", f"{counts}: too few to resolve; upper 95 % limit; {origin}"
+    return Headlines(
+        [
+            Headline("False-positive rate at TPR 0.9", fpr, detail),
+            Headline(
+                "AUC", f"{summary['auc']:.4f}", f"{summary['auc_low']:.4f} to {summary['auc_high']:.4f}; {origin}"
+            ),
+            Headline("Judged", f"{summary['real']} real, {summary['bogus']} bogus", _left_out(summary["left_out"])),
+        ]
+    )
+
+
+def _left_out(counts: Mapping[str, int]) -> str:
+    told = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in counts.items())
+    return f"left out: {told}" if told else "nothing left out"
+
+
+def _points_table(summary: Mapping[str, Any], origin: str) -> Table:
+    rows = [_point_row(f"set here, {name[3:]} % kept", point) for name, point in summary["points"].items()]
+    rows += [
+        _point_row(f"set on validation for {name[3:]} %", point)
+        for name, point in summary["at_card_thresholds"].items()
+    ]
+    columns = ["threshold", "logit", "TPR", "of", "FPR", "95 % interval", "passed", "of"]
+    return Table(
+        f"Thresholds set on these rows, and those set on the validation part as they turn out here; {origin}",
+        columns,
+        rows,
+    )
+
+
+def _point_row(name: str, point: Mapping[str, Any]) -> list[Cell]:
+    fpr = f"{point['fpr']:.3%}" if point["resolved"] else f"< {point['fpr_limit']:.3%}"
+    ends = f"{point['fpr_low']:.3%} to {point['fpr_high']:.3%}" if point["resolved"] else "not resolved"
+    tpr = f"{point['tpr']:.3f}"
+    return [name, f"{point['threshold']:.3f}", tpr, point["positives"], fpr, ends, point["passed"], point["negatives"]]
+
+
+def _night_table(evaluation: CandidateEvaluation, summary: Mapping[str, Any]) -> Table:
+    rows: list[list[Cell]] = [
+        [int(wanted), None if share is None else f"{share:.3f}"]
+        for wanted, share in summary["tpr_at_night_candidates"].items()
+    ]
+    return Table(
+        f"Of a night of {evaluation.night_candidates:.0e} detections: share of true transients kept when so many bogus "
+        "may pass (below the resolution of these rows the threshold is that of the highest bogus)",
+        ["bogus candidates a night", "TPR"],
+        rows,
+    )
+
+
+def _rivals_table(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> Table:
+    real = evaluation.chosen.real[rows]
+    lines: list[list[Cell]] = []
+    share = f"{real.mean():.3f} real"
+    lines.append(["majority class", None, None, share])
+    for name, scores in {**evaluation.rivals, "this model": evaluation.logits}.items():
+        mine = scores[rows]
+        lines.append(
+            [
+                name,
+                f"{measures.auc(mine, real):.4f}",
+                f"{operating.fpr_at_tpr(mine, real, 0.9):.3%}",
+                int(np.count_nonzero(mine[~real] >= operating.threshold_for_tpr(mine[real], 0.9))),
+            ]
+        )
+    columns = ["score", "AUC", "FPR at TPR 0.9", f"bogus passed of {int((~real).sum())}"]
+    return Table(f"On the same {len(rows)} rows; {evaluation.origin}", columns, lines)
+
+
+def _cuts(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> list[Block]:
+    chosen, threshold = evaluation.chosen, summary["points"]["tpr90"]["threshold"]
+    kept, real = evaluation.logits >= threshold, chosen.real
+    tables: list[Block] = []
+    if (chosen.origins != "").any():
+        lines = []
+        for origin in np.unique(chosen.origins):
+            mine = chosen.origins == origin
+            lines.append([str(origin), "real" if real[mine].mean() > 0.5 else "bogus", *_share(kept[mine])])
+        tables.append(_cut_table("By what it truly is (hidden truth)", "origin", ["counts as"], lines))
+    snr = chosen.column("snr")
+    if np.isfinite(snr).any():
+        lines = []
+        for low, high in pairwise(SNR_EDGES):
+            inside = (snr >= low) & (snr < high)
+            for name, mine in (("real", inside & real & chosen.headline), ("bogus", inside & ~real)):
+                if mine.any():
+                    lines.append(
+                        [f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}", name, *_share(kept[mine])]
+                    )
+        tables.append(_cut_table("By S/N", "S/N", ["class"], lines))
+        tables.append(Text(_equalised(evaluation, rows, snr)))
+    near = chosen.column("galaxy_separation_re") <= NEAR_RADII
+    where = [
+        ["bogus within two effective radii of a galaxy", *_share(kept[near & ~real])],
+        ["all other bogus", *_share(kept[~near & ~real])],
+    ]
+    kinds = chosen.words("kind")
+    where += [
+        [f"real: {kind.replace('_', ' ')}", *_share(kept[(kinds == kind) & real])] for kind in np.unique(kinds[real])
+    ]
+    tables.append(_cut_table("By surroundings and kind", "what", [], where))
+    detectors = chosen.words("detector")
+    if len(np.unique(detectors)) > 1:
+        lines = [
+            [
+                str(name),
+                *_share(kept[(detectors == name) & real & chosen.headline]),
+                *_share(kept[(detectors == name) & ~real]),
+            ]
+            for name in np.unique(detectors)
+        ]
+        columns = ["detector", "real kept", "of", "share", "95 %", "bogus passed", "of", "share", "95 %"]
+        tables.append(Table("By detector, at the threshold of TPR 0.9", columns, lines))
+    return tables
+
+
+def _cut_table(caption: str, first: str, more: list[str], lines: list[list[Cell]]) -> Table:
+    return Table(f"{caption}, at the threshold of TPR 0.9", [first, *more, "kept", "of", "share", "95 %"], lines)
+
+
+def _share(kept: NDArray[np.bool_]) -> list[Cell]:
+    rate = measures.rate(int(kept.sum()), len(kept))
+    if not len(kept):
+        return [0, 0, None, None]
+    return [int(kept.sum()), len(kept), f"{rate.value:.3f}", f"{rate.low:.3f} to {rate.high:.3f}"]
+
+
+def _equalised(evaluation: CandidateEvaluation, rows: NDArray, snr: NDArray) -> str:
+    """Say what is left when reals and bogus are drawn with one distribution of S/N."""
+    real, mine = evaluation.chosen.real[rows], np.log(np.maximum(snr[rows], 1e-3))
+    edges = np.quantile(mine[real], np.linspace(0, 1, 11))
+    place = np.clip(np.searchsorted(edges, mine) - 1, 0, 9)
+    rng = np.random.default_rng(0)
+    drawn = []
+    for number in range(10):
+        pools = [np.flatnonzero((place == number) & (real == wanted)) for wanted in (True, False)]
+        size = min(map(len, pools))
+        drawn += [rng.permutation(pool)[:size] for pool in pools]
+    few = np.concatenate(drawn)
+    if len(few) < 20:
+        return "Too few rows of equal S/N to repeat the figure at equalised brightness."
+    area = measures.auc(evaluation.logits[rows][few], real[few])
+    rate = operating.fpr_at_tpr(evaluation.logits[rows][few], real[few], 0.9)
+    return f"With S/N equalised ({len(few) // 2} of each): AUC {area:.4f}, FPR at TPR 0.9 {rate:.2%}."
+
+
+def _calibration(evaluation: CandidateEvaluation, rows: NDArray) -> list[Block]:
+    logits, real = evaluation.logits[rows], evaluation.chosen.real[rows]
+    share = evaluation.training_share
+    blocks: list[Block] = []
+    at_mix = operating.probability(logits, evaluation.temperature, share, share)
+    curves = {"at the training mix": measures.reliability(np.stack([1 - at_mix, at_mix], axis=1), real.astype(int))}
+    blocks.append(
+        Figure(
+            f"Share right against confidence, in bins of equally many; {evaluation.origin}. Prior of the training mix: "
+            f"{share:.3f} real; here {real.mean():.3f} are.",
+            draw.reliability_figure(curves),
+            "reliability diagram",
+        )
+    )
+    thresholds = [0.5, 0.9, 0.99, 0.999]
+    lines: list[list[Cell]] = []
+    for value in thresholds:
+        logit = evaluation.temperature * np.log(value / (1 - value))
+        night = operating.probability(np.array([logit]), evaluation.temperature, share, evaluation.night_prior)[0]
+        above = logits >= logit
+        lines.append(
+            [f"{value:g}", f"{night:.3g}", int(above.sum()), f"{real[above].mean():.4f}" if above.any() else None]
+        )
+    columns = [
+        "probability at the training mix",
+        f"at {evaluation.night_prior:g} real",
+        "rows above",
+        "of them real here",
+    ]
+    blocks.append(Table("A probability names its prior", columns, lines))
+    return blocks
+
+
+def _pictures(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> dict[str, Figure]:
+    chosen, origin = evaluation.chosen, evaluation.origin
+    logits, real = evaluation.logits[rows], chosen.real[rows]
+    shown = {f"this model, AUC {summary['auc']:.4f}": measures.roc_curve(logits, real)}
+    for name, scores in list(evaluation.rivals.items())[-4:]:
+        shown[name] = measures.roc_curve(scores[rows], real)
+    kinds = chosen.words("kind")
+    samples = {
+        "bogus": evaluation.logits[~chosen.real],
+        "real, not injected": evaluation.logits[chosen.real & ~chosen.injected],
+        "injected near galaxies": evaluation.logits[chosen.real & (kinds == GALAXY_INJECTION)],
+        "injected at random": evaluation.logits[chosen.real & (kinds == RANDOM_INJECTION)],
+    }
+    found = {
+        "roc": Figure(
+            f"True-positive against false-positive rate; {origin}. One bogus is {1 / max((~real).sum(), 1):.1e}.",
+            draw.operating_figure(shown, 0.5 / max(int((~real).sum()), 1)),
+            "ROC curves on a logarithmic axis",
+        ),
+        "scores": Figure(
+            f"Logits by class and kind; {origin}.",
+            draw.histogram_figure(
+                {name: values for name, values in samples.items() if len(values)},
+                {"threshold of TPR 0.9": summary["points"]["tpr90"]["threshold"]},
+                "logit",
+            ),
+            "histograms of scores",
+        ),
+    }
+    if any(len(values) for values in evaluation.history.values()):
+        found["training"] = Figure(
+            f"Accuracy and loss after each epoch; {origin}.",
+            draw.training_figure(evaluation.history, evaluation.best_epoch),
+            "curves of accuracy and loss",
+        )
+    words = {"bogus": "Bogus that scored highest", "real": "Reals that scored lowest"}
+    for name, (positions, triplets) in evaluation.worst.items():
+        if len(positions):
+            captions = [_caption(evaluation, int(at)) for at in positions]
+            sheet = contact_sheet([draw_triplet(triplet) for triplet in triplets], captions, 4)
+            found[name] = Figure(
+                f"{words[name]}: new, reference, difference; {origin}.", to_jpeg(sheet), f"{name} triplets"
+            )
+    return found
+
+
+def _caption(evaluation: CandidateEvaluation, at: int) -> str:
+    chosen = evaluation.chosen
+    origin = str(chosen.origins[at]) or str(chosen.words("kind")[at])
+    return f"{origin} {evaluation.logits[at]:+.1f} {chosen.part.ids[at]}"
+
+
+def _efficiency_figures(evaluation: CandidateEvaluation, summary: Mapping[str, Any]) -> dict[str, Figure]:
+    """Return detection, classification and completeness of the injections of the judged groups."""
+    ledger = evaluation.ledger
+    ledger = ledger.filter(
+        pc.and_(
+            pc.is_valid(ledger["found"]),
+            pc.is_in(ledger["group"], pa.array(sorted(set(evaluation.chosen.part.groups)))),
+        )
+    )
+    if ledger.num_rows < 20:
+        return {}
+    place = pc.index_in(ledger["id"].combine_chunks(), pa.array(evaluation.chosen.part.ids))
+    at = np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False))
+    threshold = summary["points"]["tpr90"]["threshold"]
+    kept = np.where(at >= 0, evaluation.logits[at] >= threshold, False)
+    found = np.asarray(ledger["found"].to_numpy(zero_copy_only=False)).astype(bool) & (at >= 0)
+    chance = np.asarray(pc.fill_null(ledger["chance_match"].cast(pa.int8()), 0).to_numpy(zero_copy_only=False)).astype(
+        bool
+    )
+    hosted = np.array(ledger["kind"].to_pylist(), str) == GALAXY_INJECTION
+    figures = {}
+    for column, title in AGAINST.items():
+        values = np.asarray(ledger[column].cast(pa.float64()).to_numpy(zero_copy_only=False), float)
+        known = np.isfinite(values)
+        if known.sum() < 20 or np.ptp(values[known]) == 0:
+            continue
+        curves: dict[str, Sequence[tuple[float, Interval]]] = {}
+        for name, mine in (("hosted", known & hosted), ("hostless", known & ~hosted)):
+            if mine.sum() < 20:
+                continue
+            edges = np.unique(np.quantile(values[mine], np.linspace(0, 1, BINS + 1)))
+            edges[-1] += 1e-9
+            bins = efficiencies(values[mine], found[mine], kept[mine], chance[mine], edges)
+            for what in ("detection", "classification", "completeness"):
+                curves[f"{name}: {what}"] = _curve(bins, what)
+        if curves:
+            figures[f"efficiency_{column}"] = Figure(
+                f"Against {title}; {evaluation.origin}.",
+                draw.rates_figure(curves, title, "efficiency"),
+                f"efficiencies against {title}",
+            )
+    return figures
+
+
+def _curve(bins: Sequence[EfficiencyBin], what: str) -> list[tuple[float, Interval]]:
+    rates = [(one.centre, getattr(one, what)) for one in bins]
+    return [(centre, Interval(rate.value, rate.low, rate.high)) for centre, rate in rates if rate.trials]
+
+
+def _fact_rows(facts: Mapping[str, Any]) -> list[list[Cell]]:
+    return [[name, value if isinstance(value, str) else json.dumps(value)] for name, value in facts.items()]
