@@ -22,16 +22,16 @@ _BORDER_PX = 3
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class FillMissing(keras.layers.Layer):
-    """Replace what is not finite by the mean of the plane's finite pixels, 0 in a plane without any."""
+    """Replace NaN by the mean of the plane's other pixels, 0 in a plane without any; stored stamps hold no infinity."""
 
     def call(self, stamps: Any) -> Any:
         """Return stamps without NaN, (n, h, w, c) float32."""
         stamps = ops.cast(stamps, self.compute_dtype)
-        finite = ops.isfinite(stamps)
-        known = ops.where(finite, stamps, 0.0)
-        count = ops.sum(ops.cast(finite, self.compute_dtype), axis=(1, 2), keepdims=True)
-        mean = ops.sum(known, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
-        return ops.where(finite, stamps, mean)
+        missing = ops.isnan(stamps)  # this very condition: the converter to ONNX knows it for one that guards NaN
+        known = ops.where(missing, ops.zeros_like(stamps), stamps)
+        lost = ops.cast(missing, self.compute_dtype)
+        count = ops.sum(1.0 - lost, axis=(1, 2), keepdims=True)
+        return known + lost * ops.sum(known, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         """Return the shape, which stays."""

@@ -8,8 +8,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar for `total` items of work and give the function that advances it.
+def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a bar for `total` items of work (None: nobody knows) and give the function that advances it.
 
     Where stderr is no terminal a bar would be a thousand lines, so nothing is drawn there.
     """
