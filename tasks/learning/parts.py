@@ -18,6 +18,7 @@ from tasks.store.dataset import Dataset
 
 ALL = "all"
 UNLABELLED = -1
+VALIDATION_SHARE = 10
 
 
 class PartError(ValueError):
@@ -144,6 +145,18 @@ def draw_folds(part: Part, count: int, seed: int) -> NDArray[np.int32]:
     return fold_of_group[group_of]
 
 
+def fold_sides(part: Part, fold_of: NDArray[np.int32], fold: int, seed: int) -> tuple[Part, Part, Part]:
+    """Return train, validation and the samples to judge of one fold; a tenth of the others' groups validates."""
+    judged = fold_of == fold
+    rest = part.take(np.flatnonzero(~judged))
+    aside = draw_folds(rest, VALIDATION_SHARE, seed) == 0
+    return (
+        rest.take(np.flatnonzero(~aside)),
+        rest.take(np.flatnonzero(aside)),
+        part.take(np.flatnonzero(judged)),
+    )
+
+
 def _labelled(dataset: Dataset, split: pa.Table, scheme: str, labels: str | None, unlabelled: bool) -> pa.Table:
     """Return id, row, group, part, label and pixel digest of every stored sample that counts, sorted by row."""
     ledger = dataset.samples(["id", "row", "pixel_sha256"])
@@ -162,4 +175,14 @@ def _class_positions(table: pa.Table, classes: list[str], scheme: str) -> NDArra
     return pc.fill_null(positions, UNLABELLED).to_numpy().astype(np.int32)
 
 
-__all__ = ["ALL", "UNLABELLED", "LeakError", "Part", "PartError", "draw_folds", "part_rows", "require_every_class"]
+__all__ = [
+    "ALL",
+    "UNLABELLED",
+    "LeakError",
+    "Part",
+    "PartError",
+    "draw_folds",
+    "fold_sides",
+    "part_rows",
+    "require_every_class",
+]

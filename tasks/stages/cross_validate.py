@@ -22,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.learning import measures
 from tasks.learning.figures import confusion_figure
 from tasks.learning.judged import figures_of
-from tasks.learning.parts import ALL, Part, draw_folds
+from tasks.learning.parts import ALL, Part, draw_folds, fold_sides
 from tasks.pages import Figure, Headline, Headlines, Table, page
 from tasks.stages.train import (
     SCORE_BATCH,
@@ -38,7 +38,6 @@ from tasks.store.files import whole_file, write_table
 if TYPE_CHECKING:
     from tasks.learning.devices import Device
 
-VALIDATION_SHARE = 10
 PROBABILITY = "probability_"
 
 
@@ -64,14 +63,7 @@ class Folds:
 
     def sides(self, fold: int) -> tuple[Part, Part, Part]:
         """Return train, validation and the samples to judge of one fold."""
-        judged = self.fold_of == fold
-        rest = self.part.take(np.flatnonzero(~judged))
-        aside = draw_folds(rest, VALIDATION_SHARE, self.training.request.seed) == 0
-        return (
-            rest.take(np.flatnonzero(~aside)),
-            rest.take(np.flatnonzero(aside)),
-            self.part.take(np.flatnonzero(judged)),
-        )
+        return fold_sides(self.part, self.fold_of, fold, self.training.request.seed)
 
     def scores_path(self, fold: int) -> Path:
         """Where the scores of a finished fold lie."""

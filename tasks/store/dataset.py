@@ -100,6 +100,11 @@ class Dataset:
         path = self.path / "split.parquet"
         return pq.read_table(path) if path.exists() else None
 
+    def split_by_time(self) -> pa.Table | None:
+        """Return id, group and part of the samples that a split by night may use, or None where there are too few."""
+        path = self.path / "split_by_time.parquet"
+        return pq.read_table(path) if path.exists() else None
+
     def truth(self) -> pa.Table | None:
         """Return the hidden truth of simulated samples, or None; nothing that trains may ask for it."""
         path = self.path / "truth.parquet"

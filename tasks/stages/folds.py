@@ -1,0 +1,69 @@
+"""Out-of-fold scores of candidates: every one judged by a network that saw neither it nor its sky cell.
+
+Folds run beside each other on Dask, each in a process with its share of the cores. A finished fold lies on disk and is
+not run again; one that dies takes nothing else with it.
+"""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tasks.cluster import Executor
+from tasks.fold_jobs import FoldJob, run_fold
+from tasks.learning.parts import Part, PartError, draw_folds
+from tasks.progress import progress
+from tasks.stages.realbogus_train import CandidateTraining, CandidateTrainRequest
+
+ITEMS_A_FOLD = 100
+"""A fold is minutes of work, so a few are worth a cluster."""
+
+
+def out_of_fold(training: CandidateTraining, part: Part, folds: int, folder: Path, executor: Executor) -> pa.Table:
+    """Return ``id, logit, fold`` of a part's samples, sorted by id.
+
+    Parameters
+    ----------
+    training : CandidateTraining
+    part : Part
+        Samples with the labels to fit to, which need not be the dataset's.
+    folds : int
+    folder : Path
+        Where finished folds are kept; it must belong to this part and training alone.
+    executor : Executor
+
+    Raises
+    ------
+    PartError
+        A fold would have one class only.
+    """
+    detectors = np.unique(training.detectors_of(part), return_inverse=True)[1]
+    strata = replace(part, labels=(part.labels + 1 + 3 * detectors).astype(np.int32))
+    fold_of = draw_folds(strata, folds, training.request.seed)
+    _require_both(part, fold_of, training.classes)
+    request = CandidateTrainRequest(
+        **{name: getattr(training.request, name) for name in CandidateTrainRequest.model_fields}
+    ).model_dump_json()
+    threads = max(1, (os.cpu_count() or 1) // executor.workers)
+    paths = [folder / f"fold-{fold + 1}.parquet" for fold in range(folds)]
+    jobs = [
+        FoldJob(training.workspace, request, part, fold_of, fold, path, threads)
+        for fold, path in enumerate(paths)
+        if not path.exists()
+    ]
+    with progress("folds", len(jobs)) as advance:
+        for _ in executor.map(run_fold, jobs):
+            advance(1)
+    return pa.concat_tables([pq.read_table(path) for path in paths]).sort_by("id")
+
+
+def _require_both(part: Part, fold_of: NDArray[np.int32], classes: list[str]) -> None:
+    for fold in np.unique(fold_of):
+        labels = part.labels[fold_of != fold]
+        for at, name in enumerate(classes):
+            if not (labels == at).any():
+                raise PartError(f"outside of fold {fold + 1} no sample is {name}: use fewer folds or a larger dataset")
