@@ -109,3 +109,8 @@ LossWeight = Annotated[
 ]
 CandidateOptimizer = Annotated[Literal["sgd", "adam", "adadelta"] | None, told("Optimiser; empty: the preset's")]
 Relabelling = Annotated[str | None, told("Name of a relabelling of the train part; empty: the original labels")]
+TestDataset = Annotated[
+    str, told("Another simulated dataset with hidden truth, on which all is judged: other seed, fields and nights")
+]
+Seeds = Annotated[list[int], told("Every training is repeated with each of these")]
+StudyLimit = Annotated[int | None, told("Training triplets, by a hash of their ids; empty: all")]

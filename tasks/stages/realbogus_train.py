@@ -21,6 +21,8 @@ from tasks.tracking import TrackedRun
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
+    import zarr
+
     from tasks.learning.devices import Device
     from tasks.learning.fitting import Fitted, Learner
 
@@ -115,7 +117,6 @@ class CandidateTraining(Training):
         from realbogus.augmentation import random_view
         from realbogus.losses import CandidateTrainer
         from realbogus.models import build_network, prepare_views
-
         from tasks.learning.fitting import Learner
 
         preset, stamp_px = self.preset, self.stamp_px
@@ -280,6 +281,16 @@ def class_weights(labels: NDArray) -> tuple[float, float] | None:
     return float(bogus), float(real)
 
 
-def fit_model(training: CandidateTraining, train_part: Part, validation: Part, folder: Path, device: "Device") -> Any:
-    """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`."""
-    return training.model(fit_parts(training, train_part, validation, device, folder).weights)
+def fit_model(
+    training: CandidateTraining,
+    train_part: Part,
+    validation: Part,
+    folder: Path,
+    device: "Device",
+    pixels: "zarr.Array | None" = None,
+) -> Any:
+    """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`.
+
+    The parts' rows are of `pixels`, or of the dataset's own.
+    """
+    return training.model(fit_parts(training, train_part, validation, device, folder, pixels=pixels).weights)

@@ -1,0 +1,52 @@
+"""What becomes of suspect labels, under three combinations of losses."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows import described
+from tasks.cluster import cluster
+from tasks.stages.folds import ITEMS_A_FOLD
+from tasks.stages.show import show_summary
+from tasks.stages.studies import Row, StudyRequest, compare_rows, publish_study, run_rows
+from tasks.workspace import Workspace
+
+NAME = "compare-label-handling"
+LOSSES: dict[str, dict[str, Any]] = {
+    "CE": {},
+    "CE+ECH": {"loss_ech": 0.1},
+    "CE+ECH+VAT": {"loss_ech": 0.1, "loss_lds": 1.0},
+}
+HANDLED = {"all": "none", "removed": "remove", "unlabeled": "unlabel"}
+"""The deck's word -> what becomes of suspects; what is removed or unlabelled without VAT is left out alike."""
+
+
+@flow(name=NAME, description="All labels, suspects removed, suspects unlabelled; under three combinations of losses")
+def compare_label_handling(
+    dataset: described.Dataset = "survey",
+    test_dataset: described.TestDataset = "testsurvey",
+    network: described.CandidateNetwork = "complex",
+    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
+    limit: described.StudyLimit = 4000,
+    folds: Annotated[int, described.told("Folds of the first stage", ge=2)] = 5,
+) -> dict[str, Any]:
+    """Train and judge every combination."""
+    workspace = Workspace.current()
+    request = StudyRequest(
+        dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds
+    )
+    steps: dict[str, dict[str, Any]] = {
+        f"{word}, {losses}": {"handling": handling, **weights}
+        for losses, weights in LOSSES.items()
+        for word, handling in HANDLED.items()
+        if not (word == "removed" and "VAT" in losses) and not (word == "unlabeled" and "VAT" not in losses)
+    }
+    rows = [Row(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
+    with cluster(ITEMS_A_FOLD * folds) as executor:
+        results = run_rows(workspace, NAME, request, rows, executor)
+    compared = compare_rows(workspace, NAME, request, results, list(steps))
+    remark = "What is unlabelled takes part in VAT alone, so without VAT it is the same as removed."
+    summary = publish_study(workspace, NAME, request, results, compared, remark)
+    show_summary({name: value for name, value in summary.items() if name != "rows"})
+    return summary

@@ -1,0 +1,47 @@
+"""The ladder: from the conventional network on one detector to two stages, one change a step."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows import described
+from tasks.cluster import cluster
+from tasks.stages.folds import ITEMS_A_FOLD
+from tasks.stages.show import show_summary
+from tasks.stages.studies import Row, StudyRequest, compare_rows, publish_study, run_rows
+from tasks.workspace import Workspace
+
+NAME = "compare-ladder"
+STEPS: dict[str, dict[str, Any]] = {
+    "simple, one detector each": {"network": "simple", "treatment": "each"},
+    "simple, all detectors at the size of one": {"network": "simple", "treatment": "mix"},
+    "simple, all": {"network": "simple"},
+    "complex, all": {"network": "complex"},
+    "complex + AUC loss": {"network": "complex", "loss_ech": 0.1},
+    "complex + AUC loss + two stages": {
+        "network": "complex",
+        "loss_ech": 0.1,
+        "loss_lds": 1.0,
+        "handling": "unlabel",
+    },
+}
+
+
+@flow(name=NAME, description="One detector, all, a deeper network, the AUC loss, two stages: each step's ratio")
+def compare_ladder(
+    dataset: described.Dataset = "survey",
+    test_dataset: described.TestDataset = "testsurvey",
+    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
+    limit: described.StudyLimit = 8000,
+    folds: Annotated[int, described.told("Folds of the first stage", ge=2)] = 5,
+) -> dict[str, Any]:
+    """Train and judge every step; return rows, ratios and the report."""
+    request, workspace = StudyRequest(**locals()), Workspace.current()
+    rows = [Row(name=name, seed=seed, **step) for seed in seeds for name, step in STEPS.items()]
+    with cluster(ITEMS_A_FOLD * folds) as executor:
+        results = run_rows(workspace, NAME, request, rows, executor)
+    compared = compare_rows(workspace, NAME, request, results, list(STEPS))
+    summary = publish_study(workspace, NAME, request, results, compared, "One change a step.")
+    show_summary({name: value for name, value in summary.items() if name != "rows"})
+    return summary

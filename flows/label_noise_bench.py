@@ -1,0 +1,60 @@
+"""How training stands label errors: score-matched and uniform noise, four ways to treat suspects."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows import described
+from tasks.cluster import cluster
+from tasks.stages.folds import ITEMS_A_FOLD
+from tasks.stages.show import show_summary
+from tasks.stages.studies import Row, StudyRequest, compare_rows, publish_study, run_rows
+from tasks.workspace import Workspace
+
+NAME = "label-noise-bench"
+LOSSES: dict[str, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
+HANDLINGS = list(LOSSES)
+
+
+@flow(
+    name=NAME, description="Label noise added on purpose; suspects kept, removed, unlabelled + VAT, confident learning"
+)
+def label_noise_bench(
+    dataset: described.Dataset = "survey",
+    test_dataset: described.TestDataset = "testsurvey",
+    network: described.CandidateNetwork = "complex",
+    matched: Annotated[
+        list[float], described.told("Shares of all labels flipped where errors are, by another network's scores")
+    ] = [0.0, 0.1, 0.3],  # noqa: B006
+    uniform: Annotated[list[float], described.told("Shares of all labels flipped anywhere")] = [0.05],  # noqa: B006
+    handlings: Annotated[list[str], described.told("Of none, remove, unlabel (with VAT), confident")] = HANDLINGS,
+    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
+    limit: described.StudyLimit = 4000,
+    folds: Annotated[int, described.told("Folds of the first stage", ge=2)] = 5,
+) -> dict[str, Any]:
+    """Train and judge the grid; each row has the rates, and how well its suspects are the wrong labels."""
+    workspace = Workspace.current()
+    request = StudyRequest(
+        dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds
+    )
+    noises = [("score-matched", share) for share in matched] + [("uniform", share) for share in uniform]
+    steps: dict[str, dict[str, Any]] = {
+        f"{kind} {share:.0%}, {handling}": {
+            "noise_kind": kind,
+            "noise": share,
+            "handling": handling,
+            **LOSSES[handling],
+        }
+        for kind, share in noises
+        for handling in handlings
+    }
+    rows = [Row(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
+    with cluster(ITEMS_A_FOLD * folds) as executor:
+        results = run_rows(workspace, NAME, request, rows, executor)
+    compared = compare_rows(workspace, NAME, request, results, list(steps))
+    remark = "Uniform and score-matched noise on simulated triplets, beside the natural label errors."
+    summary = publish_study(workspace, NAME, request, results, compared, remark)
+    summary["rows"] = [{**row, "kind": row["noise_kind"]} for row in summary["rows"]]
+    show_summary({name: value for name, value in summary.items() if name != "rows"})
+    return summary

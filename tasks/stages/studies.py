@@ -1,0 +1,425 @@
+"""Studies of real/bogus training: rows of settings, each trained, and judged on a test survey of its own.
+
+A row trains on a part of one dataset, chooses its epoch on that dataset's validation part, and is judged against the
+hidden truth of another survey: reals are true transients that were not injected, bogus is what truly is.
+"""
+
+import hashlib
+import json
+import re
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from pydantic import BaseModel, ConfigDict, Field
+from zarr.storage import MemoryStore
+
+from realbogus.labelnoise import Noisy, add_noise
+from realbogus.records import BOGUS, REAL
+from realbogus.suspects import find_suspects, guard, handled, noise_found
+from tasks.candidate_evaluation import Chosen, choose, logit_of
+from tasks.cluster import Executor, InProcess
+from tasks.learning import figures, measures, operating
+from tasks.learning.measures import Interval
+from tasks.learning.parts import UNLABELLED, Part, PartError
+from tasks.learning.scoring import score
+from tasks.learning.splits import hash_share
+from tasks.pages import Figure, Heading, Table, Text, page
+from tasks.stages.folds import out_of_fold
+from tasks.stages.realbogus_train import CandidateTraining, CandidateTrainRequest, fit_model, open_candidate_training
+from tasks.stages.train import quiet_tensorflow, run_logger
+from tasks.store.dataset import Dataset
+from tasks.store.files import whole_file
+from tasks.studies import row_name, run_study
+from tasks.tracking import open_run
+from tasks.workspace import Workspace
+
+SCORE_BATCH = 256
+HANDLINGS: dict[str, tuple[str, str]] = {
+    "none": ("misclassified", "keep"),
+    "remove": ("misclassified", "remove"),
+    "unlabel": ("misclassified", "unlabel"),
+    "flip": ("misclassified", "flip"),
+    "confident": ("confident", "remove"),
+}
+"""What a study calls a way to treat suspects -> rule and handling."""
+MATCHING_NETWORK = {"complex": "simple", "compact": "simple", "simple": "first", "first": "simple"}
+"""Whose scores match noise to a network: another architecture's."""
+REPEATS = 300
+
+
+class StudyRequest(BaseModel):
+    """What every study takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    test_dataset: str
+    seeds: list[int] = [0, 1, 2]
+    epochs: int = Field(ge=1)
+    limit: int | None = Field(default=None, ge=100)
+    """Training triplets, by a hash of their ids; None: all."""
+    folds: int = Field(default=5, ge=2)
+
+
+class Row(BaseModel):
+    """One training of a study."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """What the row is called in tables."""
+    seed: int
+    network: str = "complex"
+    size: str = "small"
+    profile: str = "fixed"
+    treatment: str = "all"
+    loss_ce: float | None = None
+    loss_ech: float | None = None
+    loss_lds: float | None = None
+    optimizer: str | None = None
+    handling: str = "none"
+    noise_kind: str = "none"
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A training dataset and a test survey, with what rows share.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    request : StudyRequest
+    folder : Path
+        Where rows, scores and folds are kept.
+    executor : Executor
+        Runs folds.
+    """
+
+    workspace: Workspace
+    request: StudyRequest
+    folder: Path
+    executor: Executor
+
+    @cached_property
+    def test(self) -> Chosen:
+        """The rows of the test survey that count."""
+        dataset = Dataset.open(self.workspace, self.request.test_dataset)
+        if dataset.truth() is None:
+            raise PartError(f"dataset {dataset.name!r} has no hidden truth: a study is judged on a simulated survey")
+        chosen = choose(dataset, dataset.schemes[0], "all")
+        rows = np.flatnonzero(chosen.headline & (~chosen.injected | ~chosen.real))
+        return Chosen(
+            chosen.part.take(rows),
+            chosen.samples.take(rows),
+            chosen.origins[rows],
+            chosen.headline[rows],
+            chosen.injected[rows],
+            chosen.left_out,
+        )
+
+    @cached_property
+    def test_pixels(self) -> zarr.Array:
+        """The test survey's pixels."""
+        return Dataset.open(self.workspace, self.request.test_dataset).pixels
+
+    def training(self, row: Row, **changes: Any) -> CandidateTraining:
+        """Open a row's training."""
+        own = {name: getattr(row, name) for name in ("network", "size", "profile", "seed", "optimizer")}
+        losses = {name: getattr(row, name) for name in ("loss_ce", "loss_ech", "loss_lds")}
+        asked = {"dataset": self.request.dataset, "epochs": self.request.epochs, **own, **losses, **changes}
+        return open_candidate_training(self.workspace, CandidateTrainRequest(**asked))
+
+    def part(self, training: CandidateTraining, name: str) -> Part:
+        """Return a part of the training dataset, at most `limit` of its train part."""
+        part = training.part(name)
+        limit = self.request.limit
+        if name != "train" or limit is None or limit >= len(part):
+            return part
+        order = np.argsort([hash_share(sample_id, 0) for sample_id in part.ids], kind="stable")
+        return part.take(np.sort(order[:limit]))
+
+
+@task(name="study", description="Train and judge every row that is not there yet", cache_policy=NO_CACHE)
+def run_rows(
+    workspace: Workspace, name: str, request: StudyRequest, rows: Sequence[Row], executor: Executor
+) -> list[dict[str, Any]]:
+    """Run a study's rows; return their results."""
+    quiet_tensorflow()
+    bench = Bench(workspace, request, study_folder(workspace, name, request), executor)
+    return run_study(
+        bench.folder,
+        [row.model_dump() for row in rows],
+        lambda settings: _run_row(bench, Row(**settings)),
+        run_logger().info,
+    )
+
+
+def study_folder(workspace: Workspace, name: str, request: StudyRequest) -> Path:
+    """Return where a study keeps its rows: it follows from datasets and sizes, not from the rows asked for."""
+    same = request.model_dump(include={"epochs", "limit", "folds"})
+    digests = [Dataset.open(workspace, which).digest for which in (request.dataset, request.test_dataset)]
+    told = json.dumps([same, digests], sort_keys=True)
+    return workspace.root / "studies" / f"{name}-{hashlib.sha256(told.encode()).hexdigest()[:12]}"
+
+
+def _run_row(bench: Bench, row: Row) -> dict[str, Any]:
+    """Train and judge one row; its scores of the test survey are kept for paired comparisons."""
+    started = time.monotonic()
+    logits, told = _each(bench, row) if row.treatment == "each" else _one(bench, row, {})
+    np.save(bench.folder / f"scores-{row_name(row.model_dump())}.npy", logits, allow_pickle=False)
+    real = bench.test.real
+    point = operating.at_tpr(logits, real, bench.test.part.groups, 0.9)
+    return {
+        **told,
+        "auc": measures.auc(logits, real),
+        "fpr_at_tpr90": point.fpr.value,
+        "fpr_at_tpr90_low": point.fpr.low,
+        "fpr_at_tpr90_high": point.fpr.high,
+        "bogus_passed": point.passed,
+        "real": point.positives,
+        "bogus": point.negatives,
+        "fit_seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _each(bench: Bench, row: Row) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Train a model a detector; each judges the test rows of its own."""
+    detectors = np.array(bench.test.samples["detector"].to_pylist(), str)
+    logits = np.full(len(detectors), np.nan)
+    told: dict[str, Any] = {}
+    for detector in np.unique(detectors):
+        found, told = _one(bench, row, {"treatment": "each", "detector": str(detector)}, detectors == detector)
+        logits[detectors == detector] = found
+    return logits, told
+
+
+def _one(
+    bench: Bench, row: Row, changes: Mapping[str, Any], judged: NDArray[np.bool_] | None = None
+) -> tuple[NDArray[np.float64], dict[str, Any]]:
+    """Train one model and return its logits of the test rows, and what was done to the labels."""
+    import keras
+
+    from tasks.learning.devices import choose_device
+
+    treatment = {} if changes else {"treatment": row.treatment}
+    lds = 0.0 if HANDLINGS[row.handling][1] == "remove" else row.loss_lds
+    training = bench.training(row, **treatment, **changes, **({} if lds is None else {"loss_lds": lds}))
+    part, validation = bench.part(training, "train"), bench.part(training, "validation")
+    noisy = _noisy(bench, row, part)
+    part, told = _with_handling(bench, row, training, replace(part, labels=noisy.labels), noisy)
+    if not training.preset.losses.lds:
+        part = part.take(np.flatnonzero(part.labels != UNLABELLED))
+    held, (part, validation) = hold(training.dataset.pixels, (part, validation))
+    state = bench.folder / "fit"
+    shutil.rmtree(state, ignore_errors=True)
+    model = fit_model(training, part, validation, state, choose_device("auto"), held)
+    rows = bench.test.part.rows if judged is None else bench.test.part.rows[judged]
+    logits = logit_of(score(model, bench.test_pixels, rows, SCORE_BATCH))
+    shutil.rmtree(state, ignore_errors=True)
+    keras.backend.clear_session()
+    return logits, {"trained_on": len(part), **told}
+
+
+def _noisy(bench: Bench, row: Row, part: Part) -> Noisy:
+    """Return the part's labels with the row's noise, the same for all handlings."""
+    rng = np.random.default_rng([row.seed, 42])
+    if row.noise_kind != "score-matched" or not row.noise:
+        return add_noise(part.labels, row.noise_kind if row.noise else "none", row.noise, rng)  # type: ignore[arg-type]
+    other = Row(name="scores", seed=row.seed, network=MATCHING_NETWORK[row.network])
+    scores = _folds(bench, other, bench.training(other), part, "matching")
+    return add_noise(part.labels, "score-matched", row.noise, rng, scores)
+
+
+def _with_handling(
+    bench: Bench, row: Row, training: CandidateTraining, part: Part, noisy: Noisy
+) -> tuple[Part, dict[str, Any]]:
+    """Return the part with its suspects treated, and how good they were against the hidden truth."""
+    told: dict[str, Any] = {"noise_reached": noisy.reached}
+    rule, handling = HANDLINGS[row.handling]
+    if handling == "keep":
+        return part, told
+    first = bench.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0)
+    logits = _folds(bench, row, first, part, "folds")
+    suspect = find_suspects(logits, part.labels, rule)  # type: ignore[arg-type]
+    guard(suspect, part.labels, {})
+    found = noise_found(suspect, part.labels, _truth_of(training.dataset, part))
+    told |= {
+        "precision": _known(found.precision),
+        "recall": _known(found.recall),
+        "suspects": found.suspects,
+        "wrong": found.wrong,
+    }
+    return replace(part, labels=handled(part.labels, suspect, handling)), told  # type: ignore[arg-type]
+
+
+def _folds(bench: Bench, row: Row, training: CandidateTraining, part: Part, what: str) -> NDArray[np.float64]:
+    """Return out-of-fold logits in the part's order, shared by all rows of the same network, seed and labels."""
+    told = [row.network, row.size, row.profile, row.seed, what, part.ids, part.labels.tolist()]
+    folder = bench.folder / f"{what}-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+    scores = out_of_fold(training, part, bench.request.folds, folder, bench.executor)
+    logit_by_id = dict(zip(scores["id"].to_pylist(), scores["logit"].to_pylist(), strict=True))
+    return np.array([logit_by_id[name] for name in part.ids])
+
+
+def _truth_of(dataset: Dataset, part: Part) -> NDArray[np.int64]:
+    """Return what each sample truly is, for the account of the suspects alone: 1, 0, or -1 where it is a blend."""
+    truth = dataset.truth()
+    if truth is None:
+        return np.full(len(part), UNLABELLED)
+    known = dict(zip(truth["id"].to_pylist(), truth["truth"].to_pylist(), strict=True))
+    return np.array([{REAL: 1, BOGUS: 0}.get(str(known.get(name)), UNLABELLED) for name in part.ids])
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else value
+
+
+def hold(pixels: zarr.Array, parts: Sequence[Part]) -> tuple[zarr.Array, list[Part]]:
+    """Return an array in memory with the parts' samples, and the parts with their rows there."""
+    rows = np.unique(np.concatenate([part.rows for part in parts]))
+    samples = np.empty((len(rows), *pixels.shape[1:]), pixels.dtype)
+    size = (pixels.shards or pixels.chunks)[0]
+    for shard in np.unique(rows // size):
+        mine = np.flatnonzero(rows // size == shard)
+        first, last = int(rows[mine[0]]), int(rows[mine[-1]])
+        samples[mine] = np.asarray(pixels[first : last + 1])[rows[mine] - first]
+    held = zarr.create_array(MemoryStore(), data=samples, chunks=(512, *samples.shape[1:]), compressors=None)
+    return held, [replace(part, rows=np.searchsorted(rows, part.rows).astype(np.int64)) for part in parts]
+
+
+def compare_rows(
+    workspace: Workspace, name: str, request: StudyRequest, results: Sequence[Mapping[str, Any]], names: Sequence[str]
+) -> dict[str, Any]:
+    """Return each name's figures over its seeds, and the ratio to the name before; sky cells resampled."""
+    bench = Bench(workspace, request, study_folder(workspace, name, request), InProcess())
+    scores = {
+        which: np.stack(
+            [
+                np.load(bench.folder / f"scores-{row_name(Row(**_settings(row)).model_dump())}.npy", allow_pickle=False)
+                for row in results
+                if row["name"] == which
+            ]
+        )
+        for which in names
+    }
+    real, groups = bench.test.real, bench.test.part.groups
+
+    def rate(which: str, rows: NDArray[np.int64]) -> float:
+        return float(np.mean([operating.fpr_at_tpr(one[rows], real[rows], 0.9) for one in scores[which]]))
+
+    found: dict[str, Any] = {}
+    for at, which in enumerate(names):
+        value = measures.group_bootstrap(groups, lambda rows, which=which: rate(which, rows), _rng(), REPEATS)  # type: ignore[misc]
+        per_seed = [operating.fpr_at_tpr(one, real, 0.9) for one in scores[which]]
+        found[which] = {
+            "fpr_at_tpr90": value.value,
+            "fpr_at_tpr90_low": value.low,
+            "fpr_at_tpr90_high": value.high,
+            "per_seed": per_seed,
+            "auc": float(np.mean([measures.auc(one, real) for one in scores[which]])),
+        }
+        for word, other in (("previous", names[at - 1] if at else None), ("first", names[0] if at else None)):
+            if other is not None:
+                found[which][f"ratio_to_{word}"] = _ratio(groups, rate, other, which)
+    return found
+
+
+def _ratio(groups: Sequence[str], rate: Any, other: str, which: str) -> list[float]:
+    """Return how many times fewer bogus pass than by `other`, with its interval."""
+    ratio = measures.group_bootstrap(
+        groups, lambda rows: (rate(other, rows) + 1e-5) / (rate(which, rows) + 1e-5), _rng(), REPEATS
+    )
+    return [ratio.value, ratio.low, ratio.high]
+
+
+def _settings(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result[name] for name in Row.model_fields}
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def publish_study(
+    workspace: Workspace,
+    name: str,
+    request: StudyRequest,
+    results: Sequence[Mapping[str, Any]],
+    compared: Mapping[str, Any],
+    remark: str,
+) -> dict[str, Any]:
+    """Write a study's page and table, record both in MLflow, and return the summary."""
+    bench = Bench(workspace, request, study_folder(workspace, name, request), InProcess())
+    dataset = Dataset.open(workspace, request.dataset)
+    origin = f"{dataset.manifest['pixels']} pixels, truth labels"
+    bars = {
+        which: Interval(told["fpr_at_tpr90"], told["fpr_at_tpr90_low"], told["fpr_at_tpr90_high"])
+        for which, told in compared.items()
+    }
+    figure = Figure(
+        f"False-positive rate at TPR 0.9, mean over {len(request.seeds)} seeds, sky cells resampled; {origin}.",
+        figures.bars_figure(bars, "false-positive rate at TPR 0.9", logarithmic=True),
+        "rates with intervals",
+    )
+    rows = [
+        [
+            which,
+            f"{told['fpr_at_tpr90']:.3%}",
+            f"{told['fpr_at_tpr90_low']:.3%} to {told['fpr_at_tpr90_high']:.3%}",
+            f"{told['auc']:.4f}",
+            *(_times(told.get(f"ratio_to_{word}")) for word in ("previous", "first")),
+        ]
+        for which, told in compared.items()
+    ]
+    real, bogus = int(bench.test.real.sum()), int((~bench.test.real).sum())
+    columns = ["what", "FPR at TPR 0.9", "95 %", "AUC", "times fewer than the line before", "than the first line"]
+    every = [
+        name_ for name_ in results[0] if name_ not in Row.model_fields or len({str(r[name_]) for r in results}) > 1
+    ]
+    blocks = [
+        Text(
+            f"{remark} Judged on {real} true transients that were not injected and {bogus} bogus of "
+            f"{request.test_dataset}; {origin}. Nothing here says anything of a real survey's rates."
+        ),
+        figure,
+        Table(f"Means over seeds {', '.join(map(str, request.seeds))}", columns, rows),
+        Heading("Every row"),
+        Table("As trained", every, [[_cell(row.get(column)) for column in every] for row in results]),
+    ]
+    report = workspace.reports / f"{bench.folder.name}.html"
+    with whole_file(report) as path:
+        path.write_text(page(name.replace("-", " "), blocks, origin), encoding="utf-8")  # type: ignore[arg-type]
+    tags = {"kind": "study", "pixels": dataset.manifest["pixels"], "labels": "truth", "dataset_digest": dataset.digest}
+    with open_run(
+        workspace, problem="realbogus", run_name=name, params=request.model_dump(), tags=tags, dataset=dataset
+    ) as run:
+        rates = {re.sub(r"[^\w./ -]+", " ", which): told["fpr_at_tpr90"] for which, told in compared.items()}
+        run.log_metrics({f"{which} fpr_at_tpr90": rate for which, rate in rates.items()})
+        run.log_table({column: [row.get(column) for row in results] for column in results[0]}, "rows")
+        run.log_figure(figure.png, "rates")
+        run.log_file(report, "report")
+    return {
+        "rows": list(results),
+        "compared": dict(compared),
+        "report": str(report),
+        "pixels": dataset.manifest["pixels"],
+    }
+
+
+def _times(ratio: Sequence[float] | None) -> str:
+    return "–" if ratio is None else f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) or value is None else json.dumps(value)
