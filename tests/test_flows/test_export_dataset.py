@@ -37,7 +37,10 @@ def test_an_export_is_read_back_as_it_was(flows_here: Workspace, tmp_path: Path)
     before = {row["pixel_sha256"]: row for row in dataset.samples().to_pylist() if row["id"] in trained}
     assert {row["pixel_sha256"] for row in again} == set(before)
     for row in again:
-        assert (row["kind"], row["group"]) == (before[row["pixel_sha256"]]["kind"], before[row["pixel_sha256"]]["group"])
+        assert (row["kind"], row["group"]) == (
+            before[row["pixel_sha256"]]["kind"],
+            before[row["pixel_sha256"]]["group"],
+        )
 
     with pytest.raises(StoreError, match="exists already"):
         export_dataset(dataset="one", part="train", path=str(folder))

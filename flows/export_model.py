@@ -1,0 +1,22 @@
+"""Export a registered model as ONNX."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows import described
+from tasks.stages.export_model import export_model as write_onnx
+from tasks.stages.show import show_summary
+from tasks.workspace import Workspace
+
+
+@flow(name="export-model", description="A registered model as ONNX, its answers compared with Keras's")
+def export_model(
+    model: Annotated[str, described.told("Run id, models:/NAME/VERSION, NAME@alias, or an alias alone")] = "champion",
+    dataset: described.Dataset = "transients",
+    path: Annotated[str | None, described.told("File to write; empty: exports/NAME-VERSION in the workspace")] = None,
+) -> dict[str, Any]:
+    """Export, compare on samples of the dataset's validation part, and return the largest difference."""
+    summary = write_onnx(Workspace.current(), model, dataset, path)
+    show_summary(summary)
+    return summary
