@@ -141,7 +141,7 @@ class CandidateTrainer(keras.Model):
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Make one step; the clean pass serves all three losses."""
-        views, targets = data
+        views, targets, *_ = data
         with tf.GradientTape() as tape:
             logits = self.network(views, training=True)
             loss, parts = self._labelled_loss(logits, targets)
@@ -157,7 +157,7 @@ class CandidateTrainer(keras.Model):
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Measure the losses of labels, which choose the epoch: the smoothness asks nothing of the labels."""
-        views, targets = data
+        views, targets, *_ = data
         logits = self.network(views, training=False)
         loss, parts = self._labelled_loss(logits, targets)
         return self._told(loss, parts, logits, targets)
