@@ -1,6 +1,6 @@
 """Score a night of candidates."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 
@@ -26,6 +26,13 @@ def score_night(
         float, described.told("Share of reals in a night, for the probability at that prior")
     ] = 1e-3,
     night: Annotated[str | None, described.told("Name of the scores file; empty: the source's")] = None,
+    against: Annotated[
+        str | None, described.told("Model in use before, which scores the night too: counts at equal recovery")
+    ] = None,
+    engine: Annotated[
+        Literal["auto", "onnx", "tensorflow"],
+        described.told("ONNX Runtime where its answers are Keras's; tensorflow for a graphics processor"),
+    ] = "auto",
 ) -> dict[str, Any]:
     """Score a night and return the account."""
     request = NightRequest(**locals())

@@ -30,8 +30,9 @@ class InjectionSettings(BaseModel):
     """Share of the asked injections that lie on a catalogued galaxy."""
     brightest_host_mag: float = 16.0
     """A brighter galaxy is chosen as often as one of this magnitude, else it would hold an injection at every visit."""
-    brightest_snr: float = Field(default=60.0, gt=0)
-    """Signal to noise of the brightest, for the sky's noise alone."""
+    brightest_snr: float = Field(default=300.0, gt=0)
+    """Signal to noise of the brightest, for the sky's noise alone: as bright as transients come, since a classifier
+    takes what is brighter than all it was shown for an artefact."""
     faintest_snr: float = Field(default=3.0, gt=0)
     """Signal to noise of the faintest; below the detection threshold, so that the loss is seen."""
     slope_per_mag: float = Field(default=0.25, ge=0, le=1)

@@ -21,10 +21,20 @@ from realbogus.layers import (
     SymmetryMean,
     SymmetryViews,
 )
+from realbogus.preprocessing import PREPROCESSING_VERSION, PROBLEM
 from realbogus.presets import Preset
 
-PREPROCESSING_VERSION = "realbogus-1"
-PROBLEM = "realbogus"
+__all__ = [
+    "CLASSES",
+    "PREPROCESSING_VERSION",
+    "PROBLEM",
+    "NetworkSizeError",
+    "build_model",
+    "build_network",
+    "multiply_adds",
+    "prepare_views",
+]
+
 CLASSES = 2
 PLANES = 3
 _FIRST_PX = 21

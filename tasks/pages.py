@@ -67,7 +67,15 @@ class Headlines:
     figures: Sequence[Headline]
 
 
-Block = Heading | Text | Table | Figure | Headlines
+@dataclass(frozen=True)
+class Link:
+    """A file that lies beside the page: ``address`` is relative to it, so that both may move together."""
+
+    text: str
+    address: str
+
+
+Block = Heading | Text | Table | Figure | Headlines | Link
 
 
 def page(title: str, blocks: Sequence[Block], subtitle: str | None = None) -> str:

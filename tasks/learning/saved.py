@@ -7,11 +7,12 @@ in safe mode, so that nothing in the file can run code.
 import importlib
 import json
 from pathlib import Path
-from typing import Any
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from tasks.store.files import sha256_of_file, write_json
+
+if TYPE_CHECKING:
+    import keras
 
 MODEL_FILE = "model.keras"
 CARD_FILE = "model.json"
@@ -40,7 +41,7 @@ class SavedModelError(ValueError):
     """A folder does not hold a model that may be loaded."""
 
 
-def save_model(model: keras.Model, folder: Path, card: dict[str, Any]) -> dict[str, Any]:
+def save_model(model: "keras.Model", folder: Path, card: dict[str, Any]) -> dict[str, Any]:
     """Write `model` and its card into `folder` and return the card as written.
 
     Parameters
@@ -66,8 +67,17 @@ def save_model(model: keras.Model, folder: Path, card: dict[str, Any]) -> dict[s
     return written
 
 
-def load_model(folder: Path) -> tuple[keras.Model, dict[str, Any]]:
-    """Return the model of `folder` and its card.
+def load_model(folder: Path) -> tuple["keras.Model", dict[str, Any]]:
+    """Return the model of `folder` and its card; errors as of `checked_card`."""
+    card = checked_card(folder)
+    import keras
+
+    importlib.import_module(PROBLEM_LAYERS[card["problem"]])
+    return keras.saving.load_model(folder / MODEL_FILE, compile=False, safe_mode=True), card
+
+
+def checked_card(folder: Path) -> dict[str, Any]:
+    """Return a model's card, having compared the model's file with it; neither Keras nor TensorFlow is imported.
 
     Raises
     ------
@@ -81,8 +91,7 @@ def load_model(folder: Path) -> tuple[keras.Model, dict[str, Any]]:
             f"{folder / MODEL_FILE} has sha256 {found}, {CARD_FILE} says {card['sha256']}: the file was changed, "
             "it is not loaded"
         )
-    importlib.import_module(PROBLEM_LAYERS[card["problem"]])
-    return keras.saving.load_model(folder / MODEL_FILE, compile=False, safe_mode=True), card
+    return card
 
 
 def read_card(folder: Path) -> dict[str, Any]:

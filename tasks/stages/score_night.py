@@ -1,48 +1,49 @@
-"""Scoring a night with the registered models: which threshold, which first model, what is shown.
+"""Scoring a night with the registered models: which threshold, which first model, what is shown and recorded.
 
-TensorFlow takes long to import, so it is imported inside the task.
+TensorFlow and MLflow take long to import; MLflow is imported inside the task, TensorFlow only if a model has yet to be
+exported.
 """
 
+import logging
 import math
+import os
 import re
 import time
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import MissingContextError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from realbogus.pictures import draw_triplet
-from realbogus.records import REAL
-from tasks.candidate_evaluation import INJECTIONS
-from tasks.learning.cascade import Discard, fit_discard
+from realbogus.preprocessing import PREPROCESSING_VERSION, PROBLEM
+from tasks.learning import cascade, saved
+from tasks.learning.cascade import CascadeError, Discard
+from tasks.learning.inference import Engine, open_outputs
 from tasks.learning.parts import part_rows
-from tasks.learning.scoring import score
-from tasks.night import Judge, Rule, Scored, best_of, keep_discard, kept_discard, score_night, stamps_of
+from tasks.learning.scoring import image_blocks
+from tasks.night import Judge, NightError, OneScorer, Rule, score_into_parts
+from tasks.night_decisions import Scored, decide
+from tasks.night_operations import Judged, known_of, operations
+from tasks.night_page import SHOWN, write_night_page
 from tasks.night_sources import BLOCK_ROWS, DatasetNight, NightSource, open_night
-from tasks.pages import Block, Figure, Headline, Headlines, Table, Text, page
 from tasks.progress import progress
-from tasks.sheets import contact_sheet, to_jpeg
-from tasks.stages.train import quiet_tensorflow, run_logger
+from tasks.provenance import code_version
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.files import whole_file
-from tasks.tracking import UnknownModelError, resolve_model
+from tasks.store.files import write_json
+from tasks.tracking import UnknownModelError, open_run, resolve_model
 from tasks.workspace import Workspace
 
 REGISTERED, REGISTERED_FIRST = "realbogus", "realbogus-first"
 DEFAULT_TPR = 0.9
 DISCARD_MARGIN = 1.0
-"""Logits by which the first model's threshold lies below the lowest real of the validation part."""
-SHOWN = 48
-
-
-class NightError(ValueError):
-    """A night cannot be scored as asked."""
+"""Logits by which the first model's threshold lies below the lowest real of the validation part: those are injections,
+and the faintest true transients lie somewhat lower."""
+MOST_LOST_LIMIT = 0.01
+"""A first model whose loss cannot be shown to be below this, as the validation part has too few reals, is not used."""
 
 
 class NightRequest(BaseModel):
@@ -66,17 +67,24 @@ class NightRequest(BaseModel):
     """Share of reals among a night's detections, for the probability at that prior."""
     night: str | None = None
     """Name of the scores file; None: the source's."""
+    against: str | None = None
+    """Model that was in use before: it scores the night too, for the counts at equal recovery."""
+    engine: Engine = "auto"
+    """What runs the models; tensorflow for a graphics processor."""
 
     @model_validator(mode="after")
     def _one_rule(self) -> "NightRequest":
         given = [name for name in ("threshold", "tpr", "max_candidates") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given: choose one of threshold, tpr, max_candidates")
-        if self.model.endswith((".h5", ".hdf5")):
-            raise ValueError(
-                f"model={self.model}: HDF5 models of the public code are not supported, as their layers have no "
-                "configuration; train the network here with profile=published, or give a registered model"
-            )
+        if self.threshold is not None and not math.isfinite(self.threshold):
+            raise ValueError(f"threshold={self.threshold} is no finite logit")
+        for name in ("model", "first", "against"):
+            if str(getattr(self, name)).lower().endswith((".h5", ".hdf5")):
+                raise ValueError(
+                    f"{name}={getattr(self, name)}: HDF5 models of the public code are not supported, as their layers "
+                    "have no configuration; train the network here with profile=published, or give a registered model"
+                )
         return self
 
 
@@ -86,34 +94,34 @@ class NightRequest(BaseModel):
 def score_candidates(workspace: Workspace, request: NightRequest) -> dict[str, Any]:
     """Score a night and return the account; a killed scoring goes on with the next call."""
     started = time.monotonic()
-    quiet_tensorflow()
-    full = open_judge(workspace, request.model, REGISTERED)
-    stamp_px = int(full.card["input_shape"][0])
-    source = open_night(workspace, request.path, stamp_px)
-    threshold, most, version = _threshold(request, full)
-    first, discard = _first(workspace, request, full, threshold)
-    rule = Rule(
-        full,
-        first,
-        -math.inf if discard is None else discard.threshold,
-        threshold,
-        most,
-        version,
-        request.night_prior,
-    )
+    full = open_judge(workspace, request.model, REGISTERED, request.engine)
+    source = open_night(workspace, request.path, _stamp_px(full))
+    threshold, most, version = choose_threshold(request, full)
+    first, discard, why = _first(workspace, request, full, threshold)
+    below = -math.inf if discard is None else discard.threshold
+    rule = Rule(full, first, below, threshold, most, version, request.night_prior)
     night = re.sub(r"[^A-Za-z0-9._-]+", "_", request.night or source.name)
-    target = workspace.scores / f"{night}.parquet"
-    with progress("scoring", source.count) as advance:
-        scored = score_night(source, rule, workspace.root / "scoring", target, advance)
-    seconds = time.monotonic() - started
-    summary = _summary(scored, rule, discard, seconds) | _recovery(source, scored)
+    with OneScorer(workspace.root / "scoring", night) as scorer:
+        scored = _score(workspace, scorer, source, rule, night)
+        seconds = time.monotonic() - started
+        other = None
+        if request.against is not None:
+            against = open_judge(workspace, request.against, REGISTERED, request.engine)
+            alone = Rule(against, None, -math.inf, 0.0, None, f"{against.name} for comparison", request.night_prior)
+            _score(workspace, scorer, source, alone, f"{night}.against")
+            other = Judged.read(workspace.scores / f"{night}.against.parquet"), against.name
+    summary = _summary(source, scored, rule, seconds) | {
+        "cascade": _told_cascade(first, discard, why, scored),
+        "against": other and other[1],
+        "operations": operations(Judged.read(scored.path), known_of(source), other and other[0]),
+    }
     report = workspace.reports / f"night-{night}.html"
-    with whole_file(report) as path:
-        path.write_text(page(f"Night {night}", _blocks(source, scored, rule, summary)), encoding="utf-8")
-    return summary | {"report": str(report), "seconds": round(time.monotonic() - started, 1)}
+    write_night_page(report, f"Night {night}", source, scored, rule, summary)
+    run_id = _record(workspace, request, source, rule, summary, report)
+    return summary | {"report": str(report), "run_id": run_id, "seconds": round(time.monotonic() - started, 1)}
 
 
-def open_judge(workspace: Workspace, model: str, registered: str) -> Judge:
+def open_judge(workspace: Workspace, model: str, registered: str, engine: Engine) -> Judge:
     """Open a registered model, checked, in its fastest form.
 
     Raises
@@ -121,95 +129,103 @@ def open_judge(workspace: Workspace, model: str, registered: str) -> Judge:
     NightError
         It is of another problem, or its preprocessing is another version's.
     """
-    from realbogus.models import PREPROCESSING_VERSION, PROBLEM, multiply_adds
-    from tasks.learning.inference import fast_model
-    from tasks.learning.saved import load_model
-
     ref = resolve_model(workspace, model, registered)
-    network, card = load_model(ref.folder)
+    card = saved.checked_card(ref.folder)
+    name = f"{ref.name}/{ref.version}"
     if card["problem"] != PROBLEM:
-        raise NightError(f"model {ref.name} {ref.version} is of problem {card['problem']!r}, not {PROBLEM}")
+        raise NightError(f"model {name} is of problem {card['problem']!r}, not {PROBLEM}")
     if card["preprocessing_version"] != PREPROCESSING_VERSION:
         raise NightError(
-            f"model {ref.name} {ref.version} was trained with preprocessing {card['preprocessing_version']!r}, this "
-            f"code has {PREPROCESSING_VERSION!r}: train it anew"
+            f"model {name} was trained with preprocessing {card['preprocessing_version']!r}, this code has "
+            f"{PREPROCESSING_VERSION!r}: train it anew, or score with the code that trained it"
         )
-    return Judge(f"{ref.name}/{ref.version}", card, fast_model(network, BLOCK_ROWS, multiply_adds(network)))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    outputs = open_outputs(card, lambda: saved.load_model(ref.folder)[0], workspace.root / "onnx", engine)
+    if engine == "auto" and outputs.engine == "tensorflow":
+        _logger().warning("%s is run by TensorFlow: what was exported does not answer as it does", name)
+    return Judge(name, card, outputs)
 
 
-def _threshold(request: NightRequest, full: Judge) -> tuple[float | None, int | None, str]:
+def choose_threshold(request: NightRequest, full: Judge) -> tuple[float | None, int | None, str]:
     """Return the threshold, or how many are wanted, and what it is called."""
-    told = f"{full.name} {str(full.card['sha256'])[:8]}"
+    told = f"{full.name} {full.sha256[:8]}"
     if request.max_candidates is not None:
         return None, request.max_candidates, f"{told} best {request.max_candidates}"
     if request.threshold is not None:
         return request.threshold, None, f"{told} threshold {request.threshold:g}"
-    name = f"tpr{round(100 * (request.tpr or DEFAULT_TPR))}"
-    points = full.card["operating_points"]
+    tpr, points = request.tpr or DEFAULT_TPR, full.card.get("operating_points") or {}
+    name = f"tpr{100 * tpr:.6g}"
     if name not in points:
-        raise NightError(f"tpr={request.tpr} is no operating point of {full.name}; it has {', '.join(points)}")
+        known = ", ".join(f"0.{point.removeprefix('tpr')}" for point in points) or "none"
+        raise NightError(f"tpr={tpr:g} is no operating point of {full.name}, which has {known}; or give a threshold")
     return float(points[name]["threshold"]), None, f"{told} {name}"
 
 
 def _first(
     workspace: Workspace, request: NightRequest, full: Judge, threshold: float | None
-) -> tuple[Judge | None, Discard | None]:
-    """Return the first model and what it may discard; neither where there is none to be had."""
+) -> tuple[Judge | None, Discard | None, str | None]:
+    """Return the first model and what it may discard, or why none is used."""
     if request.first is None:
-        return None, None
+        return None, None, "none was asked for"
     try:
-        first = open_judge(workspace, request.first, REGISTERED_FIRST)
+        first = open_judge(workspace, request.first, REGISTERED_FIRST, request.engine)
     except UnknownModelError:
-        run_logger().info(
-            "no first model is registered (train-realbogus network=first): every candidate is judged in full"
-        )
-        return None, None
+        return _without_first("no first model is registered (train-realbogus network=first)")
     if first.card["input_shape"] != full.card["input_shape"]:
-        raise NightError(
-            f"{first.name} takes stamps of {first.card['input_shape']}, {full.name} {full.card['input_shape']}"
-        )
+        return _without_first(f"{first.name} takes stamps of {_stamp_px(first)} px, {full.name} {_stamp_px(full)} px")
     at = float(full.card["operating_points"]["tpr99"]["threshold"]) if threshold is None else threshold
-    kept = workspace.root / "cascade" / f"{first.card['sha256'][:16]}-{full.card['sha256'][:16]}-{at:.6f}.json"
-    told = kept_discard(kept)
-    if told is None:
-        found = _fit_first(workspace, first, full, at)
-        if found is None:
-            return None, None
-        told = found.told()
-        keep_discard(kept, told)
-    return first, Discard(**told)
-
-
-def _fit_first(workspace: Workspace, first: Judge, full: Judge, threshold: float) -> Discard | None:
-    """Set what the first model may discard on the reals of its validation part."""
-    name = f"{first.card['dataset']}@{first.card['dataset_version']}"
     try:
-        dataset = Dataset.open(workspace, name)
-    except StoreError as error:
-        run_logger().warning("the first model is not used, as its validation part is needed: %s", error)
-        return None
+        discard = _fitted_discard(workspace, first, full, at)
+    except (StoreError, CascadeError) as error:
+        return _without_first(f"what {first.name} may discard cannot be set: {error}")
+    if discard.lost_limit > MOST_LOST_LIMIT:
+        return _without_first(
+            f"{first.name} may lose up to {discard.lost_limit:.1%} of the reals, as far as the {discard.kept_by_full} "
+            f"of the validation part tell; {MOST_LOST_LIMIT:.1%} is allowed"
+        )
+    return first, discard, None
+
+
+def _without_first(why: str) -> tuple[None, None, str]:
+    _logger().info("every candidate is judged in full: %s", why)
+    return None, None, why
+
+
+def _fitted_discard(workspace: Workspace, first: Judge, full: Judge, threshold: float) -> Discard:
+    """Return what the first model may discard, by the reals of its validation part; found once for a pair of models."""
+    name = f"{first.sha256[:16]}-{full.sha256[:16]}-{threshold:.6f}-{DISCARD_MARGIN:g}.json"
+    kept = workspace.root / "cascade" / name
+    if kept.is_file():
+        return Discard.read(kept)
+    dataset = Dataset.open(workspace, f"{first.card['dataset']}@{first.card['dataset_version']}")
     part = part_rows(dataset, str(first.card["scheme"]), "validation")
-    rows = part.rows[part.labels == 1]
-    logits = [_by_row(judge, dataset, rows) for judge in (first, full)]
-    return fit_discard(logits[0], logits[1], threshold, DISCARD_MARGIN)
+    rows = np.sort(part.rows[part.labels == 1])
+    if not len(rows):
+        raise CascadeError(f"the validation part of {dataset.name}@{dataset.version} holds no real")
+    blocks = [
+        [judge.logits(stamps) for judge in (first, full)] for stamps in image_blocks(dataset.pixels, rows, BLOCK_ROWS)
+    ]
+    by_first, by_full = (np.concatenate(logits) for logits in zip(*blocks, strict=True))
+    discard = cascade.fit_discard(by_first, by_full, threshold, DISCARD_MARGIN)
+    write_json(kept, discard.told())
+    return discard
 
 
-def _by_row(judge: Judge, dataset: Dataset, rows: np.ndarray) -> np.ndarray:
-    outputs = score(_Outputs(judge), dataset.pixels, rows, BLOCK_ROWS)
-    return np.asarray(outputs[:, 1].astype(float) - outputs[:, 0].astype(float))
+def _score(workspace: Workspace, scorer: OneScorer, source: NightSource, rule: Rule, night: str) -> Scored:
+    state = scorer.folder / rule.identity(source)
+    with progress("scoring", source.count) as advance:
+        parts = score_into_parts(source, rule, state, advance)
+    scored = decide(parts, rule, workspace.scores / f"{night}.parquet", SHOWN)
+    scorer.forget(state)
+    return scored
 
 
-class _Outputs:
-    """A judge as `tasks.learning.scoring` takes it."""
-
-    def __init__(self, judge: Judge) -> None:
-        self._judge = judge
-
-    def predict_on_batch(self, x: np.ndarray) -> np.ndarray:
-        return self._judge.outputs(x)
+def _stamp_px(judge: Judge) -> int:
+    return int(judge.card["input_shape"][0])
 
 
-def _summary(scored: Scored, rule: Rule, discard: Discard | None, seconds: float) -> dict[str, Any]:
+def _summary(source: NightSource, scored: Scored, rule: Rule, seconds: float) -> dict[str, Any]:
+    manifest = source.dataset.manifest if isinstance(source, DatasetNight) else {}
     return {
         "path": str(scored.path),
         "count": scored.count,
@@ -218,80 +234,70 @@ def _summary(scored: Scored, rule: Rule, discard: Discard | None, seconds: float
         "selected": scored.selected,
         "stamps_per_second": round(scored.count / seconds, 1),
         "model": rule.full.name,
+        "engine": rule.full.outputs.engine,
         "threshold": scored.threshold if math.isfinite(scored.threshold) else None,
         "threshold_version": rule.threshold_version,
-        "cascade": None
-        if rule.first is None or discard is None
-        else {"first": rule.first.name, "discarded": scored.discarded, **discard.told()},
-        "objects": None if scored.objects is None else {"before": scored.objects[0], "after": scored.objects[1]},
+        "night_prior": rule.night_prior,
+        "pixels": manifest.get("pixels"),
     }
 
 
-def _recovery(source: NightSource, scored: Scored) -> dict[str, Any]:
-    """Return how many true transients, injected or not, are among the selected, where the truth is known."""
-    truth = source.dataset.truth() if isinstance(source, DatasetNight) else None
-    if truth is None:
-        return {"recovered": None}
-    assert isinstance(source, DatasetNight)
-    samples = source.dataset.samples(["id", "kind"])
-    injected = samples.filter(pc.is_in(samples["kind"], value_set=_words(INJECTIONS)))["id"].combine_chunks()
-    true = truth.filter(pc.and_(pc.equal(truth["truth"], REAL), pc.invert(pc.is_in(truth["id"], injected))))["id"]
-    table = pq.read_table(scored.path, columns=["id", "decision"])
-    mine = table.filter(pc.is_in(table["id"], true.combine_chunks()))
-    kept = int(pc.sum(pc.fill_null(pc.equal(mine["decision"], REAL), False)).as_py() or 0)
-    return {"recovered": {"true_transients": mine.num_rows, "selected": kept}}
-
-
-def _words(values: tuple[str, ...]) -> Any:
-    import pyarrow as pa
-
-    return pa.array(values, pa.string())
-
-
-def _blocks(source: NightSource, scored: Scored, rule: Rule, summary: Mapping[str, Any]) -> list[Block]:
-    """Return the page of a night: how many before and after, and the best candidates."""
-    best = best_of(scored.path, SHOWN)
-    stamps = stamps_of(source, best["id"].to_pylist())
-    rows = best.to_pylist()
-    captions = [f"{row['probability_night']:.3f} {row['id']}" for row in rows]
-    objects = summary["objects"]
-    found = "" if objects is None else f"{objects['before']:,} and {objects['after']:,} objects"
-    blocks: list[Block] = [
-        Headlines(
-            [
-                Headline("Detections", scored.count, "before"),
-                Headline("Candidates", scored.selected, f"after the classifier; {found}".rstrip("; ")),
-                Headline("Not scored", scored.count - scored.scored, _told(scored.not_scored)),
-            ]
-        ),
-        Text(
-            f"By {rule.full.name}, threshold {scored.threshold:.3f} ({rule.threshold_version}). This is the "
-            "classifier's share only; further cuts follow in a survey."
-        ),
-    ]
-    if summary["recovered"] is not None:
-        share = summary["recovered"]
-        blocks.append(
-            Text(f"Of {share['true_transients']} true transients {share['selected']} are among the candidates.")
+def _told_cascade(first: Judge | None, discard: Discard | None, why: str | None, scored: Scored) -> dict[str, Any]:
+    """Return what the first model did, or why there is none; `beyond` where the threshold fell below the fitted one."""
+    if first is None or discard is None:
+        return {"first": None, "why": why}
+    beyond = scored.threshold < discard.full_threshold
+    if beyond:
+        _logger().warning(
+            "the best so many reach down to logit %.3f, the loss of the first model is bounded from %.3f on",
+            scored.threshold,
+            discard.full_threshold,
         )
-    if rule.first is not None:
-        sure = f"{rule.first.name} discarded {scored.discarded} that it was sure of"
-        lost = f"it loses at most {summary['cascade']['lost_limit']:.2%} of the reals that the full model keeps"
-        blocks.append(Text(f"{sure} (logit below {rule.discard_below:.2f}); {lost}."))
-    if rows:
-        sheet = contact_sheet([draw_triplet(stamps[row["id"]]) for row in rows], captions, 4)
-        blocks.append(
-            Figure(
-                f"The best {len(rows)}: new, reference, difference; probability of being real where "
-                f"{rule.night_prior:g} of all are, and id.",
-                to_jpeg(sheet),
-                "contact sheet of candidates",
-            )
+    return {"first": first.name, "discarded": scored.discarded, **discard.told(), "beyond": beyond}
+
+
+def _record(
+    workspace: Workspace,
+    request: NightRequest,
+    source: NightSource,
+    rule: Rule,
+    summary: Mapping[str, Any],
+    report: Any,
+) -> str:
+    """Record the scoring in MLflow and return the run's id."""
+    dataset = source.dataset if isinstance(source, DatasetNight) else None
+    cascade_told, recovered = summary["cascade"], summary["operations"]["recovered"]
+    with open_run(
+        workspace,
+        problem=PROBLEM,
+        run_name=f"score {source.name} by {rule.full.name}",
+        params={name: value for name, value in request.model_dump().items() if value is not None},
+        tags={
+            "kind": "scoring",
+            "model": rule.full.name,
+            "model_sha256": rule.full.sha256,
+            "threshold_version": rule.threshold_version,
+            "pixels": summary["pixels"] or "unknown",
+            "code_version": code_version(),
+        },
+        dataset=dataset,
+    ) as run:
+        run.log_metrics(
+            {
+                **{name: summary[name] for name in ("count", "scored", "selected", "stamps_per_second", "threshold")},
+                "not_scored": sum(summary["not_scored"].values()),
+                "discarded": cascade_told.get("discarded"),
+                "lost_limit": cascade_told.get("lost_limit"),
+                "recovered": None if recovered is None else recovered["share"],
+            }
         )
-        columns = ["id", "probability_night", "probability", "logit", "ra_deg", "dec_deg"]
-        blocks.append(Table("Best first", columns, [[row[name] for name in columns] for row in rows]))
-    return blocks
+        run.log_file(report, "report")
+        return run.id
 
 
-def _told(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} {count}" for reason, count in counts.items()) or "none"
+def _logger() -> Any:
+    """Return the logger of the present run, or this module's where the stage is called without Prefect."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(__name__)

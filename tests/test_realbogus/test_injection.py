@@ -252,6 +252,6 @@ def test_the_generator_alone_decides():
 
 def test_settings_that_make_no_sense_are_refused():
     with pytest.raises(ValidationError, match=r"faintest_snr=60.0 is not below brightest_snr=60.0"):
-        InjectionSettings(faintest_snr=60)
+        InjectionSettings(faintest_snr=60, brightest_snr=60)
     with pytest.raises(ValidationError, match="galaxy_share"):
         InjectionSettings(galaxy_share=0.5)
