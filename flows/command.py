@@ -16,10 +16,13 @@ from typing import Any, TextIO
 from flows.ending import INTERRUPTED, Outcome, UsageError, last_words, perform
 from tasks.workspace import ENVIRONMENT_NAME, Workspace
 
-DEMO = {
-    "galaxy-end-to-end": ("dataset=demo", "scheme=deck-3", "limit=1000", "preset=tuned"),
-    "build-realbogus-dataset": ("dataset=demo-transients", "chips=8", "visits=3"),
-}
+DEMO = (
+    ("galaxy-end-to-end", "dataset=demo", "scheme=deck-3", "limit=1000", "preset=tuned"),
+    ("build-realbogus-dataset", "dataset=demo-transients", "chips=8", "visits=3"),
+    ("train-realbogus", "dataset=demo-transients", "network=first"),
+    ("train-realbogus", "dataset=demo-transients"),
+    ("make-night", "dataset=demo-transients", "count=20000"),
+)
 
 _TRACEBACK_NAME = "last-failure.txt"
 
@@ -93,9 +96,12 @@ def demo(options: argparse.Namespace) -> Outcome:
     """Run both halves' chains on small simulated skies, then say what came of it."""
 
     def work(output: TextIO) -> dict[str, Any]:
-        galaxies, candidates = (run_flow(name, parameters) for name, parameters in DEMO.items())
-        import_module("flows.demonstration").show(galaxies, candidates, Workspace.current())
-        return {**galaxies, "realbogus": candidates}
+        galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
+        build, first, train, night = candidates
+        scores = run_flow("score-night", [f"path={night['path']}"])
+        realbogus = {"build": build, "first": first, "train": train, "night": night, "score": scores}
+        import_module("flows.demonstration").show(galaxies, realbogus, Workspace.current())
+        return {**galaxies, "realbogus": realbogus}
 
     return _perform(work)
 

@@ -12,11 +12,21 @@ from tasks.workspace import Workspace
 
 
 def show(galaxies: Mapping[str, Any], candidates: Mapping[str, Any], workspace: Workspace) -> None:
-    """Print the tables of the runs of ``galaxy-end-to-end`` and ``build-realbogus-dataset`` on stderr."""
+    """Print the tables of both halves on stderr.
+
+    Parameters
+    ----------
+    galaxies : mapping
+        Summary of ``galaxy-end-to-end``.
+    candidates : mapping
+        Summaries ``build``, ``first``, ``train``, ``night`` and ``score`` of the flows of candidates.
+    workspace : Workspace
+    """
     console = Console(stderr=True)
     for title, lines in (
         ("galaxies: simulated sky, labels from drawn votes", galaxy_rows(galaxies, workspace)),
-        ("transients: simulated survey, labels by injection", candidate_rows(candidates, workspace)),
+        ("transients: simulated survey, labels by injection", candidate_rows(candidates["build"], workspace)),
+        ("real/bogus: trained on them, a made night of their triplets scored", classifier_rows(candidates)),
     ):
         table = Table(show_header=False, title=title, title_justify="left")
         table.add_column(style="bold", no_wrap=True, min_width=14)
@@ -64,6 +74,36 @@ def candidate_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tup
         ("found", ", ".join(f"{found[where]} of {injected[where]} {where} injections" for where in injected)),
         ("half are found", "not enclosed by the magnitudes injected" if middle is None else f"at magnitude {middle}"),
         ("page", str(workspace.reports / f"{summary['dataset']}-{summary['version']:06d}.html")),
+    ]
+
+
+def classifier_rows(summaries: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the rows of the classifier's table: a name and a text each."""
+    train, first, night, scores = (summaries[name] for name in ("train", "first", "night", "score"))
+    test = train["test"]
+    detections = scores["operations"]["detections"]
+    cascade = scores["cascade"]
+    return [
+        (
+            "test",
+            f"AUC {test['auc']:.3f} (95 %: {test['auc_low']:.3f} to {test['auc_high']:.3f}), "
+            f"{test['fpr_at_tpr90']:.1%} of the bogus pass where 90 % of the reals do "
+            f"({test['fpr_at_tpr90_low']:.1%} to {test['fpr_at_tpr90_high']:.1%}); "
+            f"{test['real']} reals and {test['bogus']} bogus",
+        ),
+        ("model", f"{train['model_uri']}; goes before it: {first['model_uri']}"),
+        ("evaluation", str(train["report"])),
+        (
+            "night",
+            f"{night['count']} candidates with {night['reals']} reals, scored in {scores['seconds']:.0f} s: "
+            f"{detections['before']} before the classifier, {detections['after']} after",
+        ),
+        (
+            "two in a row",
+            f"{cascade['first']} discarded {cascade['discarded']}" if cascade["first"] else str(cascade["why"]),
+        ),
+        ("scores", str(scores["path"])),
+        ("page", str(scores["report"])),
     ]
 
 

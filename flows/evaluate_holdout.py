@@ -23,8 +23,11 @@ def evaluate_holdout(
         described.told("Part to judge; what the model was trained on is left out and counted"),
     ] = "test",
     against: Annotated[str | None, described.told("For candidates: a second model, compared on the same rows")] = None,
+    verdicts: Annotated[
+        str | None, described.told("For candidates: the table of bogus that pass, its column verdict filled in")
+    ] = None,
 ) -> dict[str, Any]:
     """Judge a model and return its figures."""
-    summary = evaluate(Workspace.current(), model, dataset, scheme, split, against)
+    summary = evaluate(Workspace.current(), model, dataset, scheme, split, against, verdicts)
     show_summary(summary)
     return summary

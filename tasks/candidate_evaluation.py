@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from realbogus import baselines
 from realbogus.known import KNOWN_TRANSIENT
+from realbogus.label_errors import VERDICTS, WRONG
 from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
 from tasks.candidate_page import CandidateEvaluation, candidate_blocks
 from tasks.evaluation import EvaluationError
@@ -35,9 +36,13 @@ from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
 from tasks.tracking import TrackedRun
+from tasks.verdicts import read_verdicts, write_verdict_table
 from tasks.workspace import Workspace
 
 BATCH_SIZE = 256
+SHOWN, MOST_ASKED = 32, 200
+"""Triplets on a sheet of the report; at most, where people are asked about them."""
+TRUTH = "truth"
 LEAST_SCENE_REALS = 30
 """With fewer reals that were not injected the injections count too."""
 NIGHT_CANDIDATES = 1e6
@@ -101,6 +106,7 @@ def evaluate_candidates(
     members: pa.Table | None = None,
     best_epoch: int | None = None,
     against: tuple[str, Scorer] | None = None,
+    verdicts: Path | None = None,
 ) -> dict[str, Any]:
     """Judge a model on a part of a dataset, write the report, and return the summary.
 
@@ -120,11 +126,16 @@ def evaluate_candidates(
         What the model has seen; told from the card's dataset where it is None.
     against
         Name of a second model, and the model, judged on the same rows.
+    verdicts
+        Table that says of every bogus above the threshold of TPR 0.9 whether its label is right; where labels are not
+        the hidden truth, one to fill in is written beside the report.
 
     Raises
     ------
     EvaluationError
         Problem, classes or stamp shape are not the model's, or a class is absent.
+    VerdictError
+        The table of verdicts lacks a row or has a word that is no verdict.
     """
     _require_fit(dataset, scheme, card)
     trained_on, notes = _trained_on(workspace, card)
@@ -156,6 +167,7 @@ def evaluate_candidates(
     )
     summary = _summary(evaluation, overlap)
     report = _report_path(workspace, dataset, part, card)
+    summary["verdicts"] = _verdicts(evaluation, report.with_suffix(".verdicts.csv"), verdicts)
     blocks, figures = candidate_blocks(evaluation, summary)
     with whole_file(report) as path:
         path.write_text(page(evaluation.title, blocks, evaluation.origin), encoding="utf-8")
@@ -212,6 +224,13 @@ def _with_headline(
     return Chosen(part, samples, origins, headline, injected, left_out, notes)
 
 
+def passed_bogus(chosen: Chosen, logits: NDArray) -> NDArray[np.int64]:
+    """Return the positions of the bogus at or above the threshold of TPR 0.9, the highest first."""
+    threshold = operating.threshold_for_tpr(logits[chosen.real & chosen.headline], 0.9)
+    passed = np.flatnonzero(~chosen.real & (logits >= threshold))
+    return passed[np.argsort(-logits[passed], kind="stable")]
+
+
 def logit_of(outputs: NDArray) -> NDArray[np.float64]:
     """Return the logit of being real from a model's (n, 2) outputs."""
     outputs = np.asarray(outputs, float)
@@ -219,7 +238,7 @@ def logit_of(outputs: NDArray) -> NDArray[np.float64]:
 
 
 def _label_word(dataset: Dataset) -> str:
-    return "truth" if dataset.truth() is not None else str(dataset.manifest["label_kind"])
+    return TRUTH if dataset.truth() is not None else str(dataset.manifest["label_kind"])
 
 
 def _require_fit(dataset: Dataset, scheme: str, card: Mapping[str, Any]) -> None:
@@ -321,11 +340,17 @@ def _border(dataset: Dataset, part: Part) -> NDArray[np.float64]:
 
 
 def _worst(dataset: Dataset, chosen: Chosen, logits: NDArray) -> dict[str, tuple[NDArray, NDArray]]:
-    """Return the bogus scored highest and the reals scored lowest: positions and triplets."""
+    """Return the bogus scored highest and the reals scored lowest: positions and triplets.
+
+    Where people are asked about the bogus that pass, all of those are shown, up to `MOST_ASKED`.
+    """
     found = {}
+    shown = {"bogus": SHOWN, "real": SHOWN}
+    if _label_word(dataset) != TRUTH:
+        shown["bogus"] = min(max(SHOWN, len(passed_bogus(chosen, logits))), MOST_ASKED)
     for name, wanted, sign in (("bogus", False, -1), ("real", True, 1)):
         rows = np.flatnonzero((chosen.real == wanted) & chosen.headline)
-        rows = rows[np.argsort(sign * logits[rows], kind="stable")][:32]
+        rows = rows[np.argsort(sign * logits[rows], kind="stable")][: shown[name]]
         found[name] = (rows, np.array([dataset.pixels[int(chosen.part.rows[row])] for row in rows]))
     return found
 
@@ -400,6 +425,33 @@ def _summary(evaluation: CandidateEvaluation, overlap: int | None) -> dict[str, 
     if evaluation.against is not None:
         numbers["against"] = _compared(evaluation, rows)
     return {name: _or_none(value) for name, value in numbers.items()}
+
+
+def _verdicts(evaluation: CandidateEvaluation, table: Path, filled: Path | None) -> dict[str, Any] | None:
+    """Write what asks people about the bogus above the threshold, or count their answers; None where the truth rules.
+
+    A bogus that is judged to be real leaves the bogus; one that nobody is sure of stays.
+    """
+    chosen = evaluation.chosen
+    if evaluation.facts["labels"] == TRUTH:
+        if filled is not None:
+            raise EvaluationError(f"verdicts={filled}: the labels are the simulation's truth, which needs none")
+        return None
+    passed = passed_bogus(chosen, evaluation.logits)
+    ids = [chosen.part.ids[row] for row in passed]
+    if filled is None:
+        write_verdict_table(table, zip(ids, [BOGUS] * len(ids), evaluation.logits[passed], strict=True))
+        return {"table": str(table), "asked": len(ids)}
+    said = Counter(read_verdicts(filled, ids))
+    left, of = len(ids) - said[WRONG], int((~chosen.real).sum()) - said[WRONG]
+    rate = measures.rate(left, of) if of else None
+    return {
+        "asked": len(ids),
+        **{word: said[word] for word in VERDICTS},
+        "fpr_at_tpr90": None if rate is None else rate.value,
+        "fpr_at_tpr90_low": None if rate is None else rate.low,
+        "fpr_at_tpr90_high": None if rate is None else rate.high,
+    }
 
 
 def _injections(evaluation: CandidateEvaluation) -> dict[str, Any] | None:

@@ -92,15 +92,37 @@ def candidate_blocks(
         blocks += [Heading("Training"), pictures["training"]]
     blocks += [
         Heading("Look at them"),
-        Text(
-            "Every bogus above the threshold wants a person's verdict: true objects among them put a floor under the "
-            "false-positive rate, so without verdicts the rate is an upper limit."
-        ),
+        Text(_told_verdicts(summary["verdicts"])),
         *(pictures[name] for name in ("bogus", "real") if name in pictures),
         Heading("Provenance"),
         Table("What was judged, by what", ["what", "value"], _fact_rows(evaluation.facts)),
     ]
     return blocks, {name: figure.png for name, figure in (pictures | curves).items()}
+
+
+def _told_verdicts(verdicts: Mapping[str, Any] | None) -> str:
+    if verdicts is None:
+        return "What is real is the simulation's truth, so no person's verdict is needed on the bogus that pass."
+    if "table" in verdicts:
+        return (
+            f"{verdicts['asked']} bogus above the threshold of TPR 0.9 want a person's verdict: true objects among "
+            "them put a floor under the false-positive rate, so without verdicts the rate is an upper limit. Fill in "
+            f"the column verdict of {verdicts['table']} (right: it is bogus, wrong, or unsure), and give the file as "
+            "verdicts."
+        )
+    share = verdicts["fpr_at_tpr90"]
+    told = (
+        "none is left"
+        if share is None
+        else (
+            f"without those the false-positive rate is {share:.2%} ({verdicts['fpr_at_tpr90_low']:.2%} to "
+            f"{verdicts['fpr_at_tpr90_high']:.2%})"
+        )
+    )
+    return (
+        f"Of {verdicts['asked']} bogus above the threshold of TPR 0.9 people judged {verdicts['wrong']} to be real, "
+        f"{verdicts['right']} to be bogus, and were unsure of {verdicts['unsure']}: {told}."
+    )
 
 
 def _headlines(summary: Mapping[str, Any], origin: str) -> Headlines:

@@ -24,9 +24,10 @@ from realbogus.records import RecordSource, SourceError
 from realbogus.stamps import centre_pixel, fit_size, stamp_reasons
 from realbogus.triplets import TripletSource
 from realbogus.zenodo import ZenodoSource
-from tasks.store.dataset import PIXELS, Dataset
+from tasks.store.dataset import PIXELS, VERSIONS, Dataset, current_version
 from tasks.store.errors import StoreError
 from tasks.store.pixels import ARRAY_NAME
+from tasks.store.schema import version_folder
 from tasks.store.versions import stored_rows
 from tasks.workspace import Workspace
 
@@ -79,7 +80,7 @@ class NightSource(Protocol):
 
 
 def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int = BLOCK_ROWS) -> NightSource:
-    """Open what `path` names: a dataset of the workspace, a version folder, an array, alerts, a Zarr array.
+    """Open what `path` names: a dataset (its name, folder or version folder), an array, alerts, a Zarr array.
 
     Raises
     ------
@@ -87,6 +88,9 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
         It is none of these, or its stamps are not what a model takes.
     """
     place = Path(path).expanduser()
+    published = current_version(place)
+    if published is not None:
+        place = place / VERSIONS / version_folder(published)
     if (place / "manifest.json").is_file():
         return DatasetNight(Dataset.at(place.resolve()), stamp_px, block_rows)
     if not place.exists():

@@ -4,6 +4,7 @@ TensorFlow takes long to import, so it is imported inside the task.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -19,8 +20,8 @@ from tasks.store.dataset import Dataset
 from tasks.tracking import ModelRef, metric_history, open_run, resolve_model
 from tasks.workspace import Workspace
 
-JUDGES: dict[str, Callable[..., dict[str, Any]]] = {"galaxy": evaluate_model, "realbogus": evaluate_candidates}
-COMPARING = ("realbogus",)
+CANDIDATES = "realbogus"
+JUDGES: dict[str, Callable[..., dict[str, Any]]] = {"galaxy": evaluate_model, CANDIDATES: evaluate_candidates}
 
 
 @task(
@@ -29,11 +30,18 @@ COMPARING = ("realbogus",)
     cache_policy=NO_CACHE,
 )
 def evaluate(
-    workspace: Workspace, model: str, dataset: str, scheme: str | None, part: str, against: str | None = None
+    workspace: Workspace,
+    model: str,
+    dataset: str,
+    scheme: str | None,
+    part: str,
+    against: str | None = None,
+    verdicts: str | None = None,
 ) -> dict[str, Any]:
     """Judge the model that ``model`` names, and return the summary; the model's own scheme where none is named.
 
-    ``against`` names a second model of candidates, which is judged on the same rows.
+    Of candidates, ``against`` names a second model, which is judged on the same rows, and ``verdicts`` a table of what
+    people say of the bogus that pass.
     """
     quiet_tensorflow()
     from tasks.learning.saved import load_model
@@ -45,10 +53,13 @@ def evaluate(
     registered = registered_name(problem, scheme or opened.schemes[0])
     ref = resolve_model(workspace, model, registered)
     network, card = load_model(ref.folder)
+    for name, value in (("against", against), ("verdicts", verdicts)):
+        if value is not None and problem != CANDIDATES:
+            raise EvaluationError(f"{name}={value} goes with a dataset of {CANDIDATES}, not of {problem}")
     more: dict[str, Any] = {}
+    if verdicts is not None:
+        more["verdicts"] = Path(verdicts).expanduser()
     if against is not None:
-        if problem not in COMPARING:
-            raise EvaluationError(f"against={against} compares models of {', '.join(COMPARING)}, not of {problem}")
         second = resolve_model(workspace, against, registered)
         more["against"] = (f"{second.name} {second.version}", load_model(second.folder)[0])
     judged_by = scheme or str(card["scheme"])

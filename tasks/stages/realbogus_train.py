@@ -23,6 +23,7 @@ from tasks.workspace import Workspace
 if TYPE_CHECKING:
     import zarr
 
+    from realbogus.presets import Preset
     from tasks.learning.devices import Device
     from tasks.learning.fitting import Fitted, Learner
 
@@ -114,21 +115,8 @@ class CandidateTraining(Training):
 
     def learner(self, train: Part) -> "Learner":
         """Return the preset's network, its random views, and the trainer that holds the losses."""
-        from realbogus.augmentation import random_view
-        from realbogus.losses import CandidateTrainer
-        from realbogus.models import build_network, prepare_views
-        from tasks.learning.fitting import Learner
-
-        preset, stamp_px = self.preset, self.stamp_px
-        weights = class_weights(train.labels) if preset.class_weights == "auto" else None
-        return Learner(
-            lambda precision: build_network(preset, stamp_px, precision=precision),
-            lambda stamps, seed: prepare_views(random_view(stamps, seed, preset.augmentation), preset),
-            lambda stamps: prepare_views(stamps, preset),
-            len(self.classes),
-            lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
-            even_classes=True,
-        )
+        weights = class_weights(train.labels) if self.preset.class_weights == "auto" else None
+        return candidate_learner(self.preset, self.stamp_px, weights)
 
     def model(self, weights: list[NDArray]) -> Any:
         """Return the model from stored triplets to logits."""
@@ -233,6 +221,23 @@ class CandidateTraining(Training):
         samples = self.dataset.samples(["id", "detector"])
         place = pc.index_in(pa.array(part.ids, pa.string()), samples["id"].combine_chunks())
         return np.asarray(pc.fill_null(samples["detector"].take(place), "").to_pylist(), str)
+
+
+def candidate_learner(preset: "Preset", stamp_px: int, weights: tuple[float, float] | None) -> "Learner":
+    """Return a preset's network for stamps of a width, its views, and its trainer with weights of the classes."""
+    from realbogus.augmentation import random_view
+    from realbogus.losses import CandidateTrainer
+    from realbogus.models import CLASSES, build_network, prepare_views
+    from tasks.learning.fitting import Learner
+
+    return Learner(
+        lambda precision: build_network(preset, stamp_px, precision=precision),
+        lambda stamps, seed: prepare_views(random_view(stamps, seed, preset.augmentation), preset),
+        lambda stamps: prepare_views(stamps, preset),
+        CLASSES,
+        lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
+        even_classes=True,
+    )
 
 
 def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest) -> CandidateTraining:

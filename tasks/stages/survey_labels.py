@@ -1,6 +1,5 @@
 """The survey of label errors: draw by score, show to people, read their verdicts, estimate both rates."""
 
-import csv
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from realbogus.label_errors import EDGES, UNSURE, VERDICTS, bin_of, count_bins, draw_sample, error_rates
+from realbogus.label_errors import EDGES, UNSURE, bin_of, count_bins, draw_sample, error_rates
 from realbogus.pictures import draw_triplet
 from realbogus.records import BOGUS, REAL
 from tasks.cluster import Executor
@@ -22,9 +21,9 @@ from tasks.sheets import contact_sheet, to_jpeg
 from tasks.stages.relabel import RelabelRequest, score_folds
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file, write_json
+from tasks.verdicts import read_verdicts, write_verdict_table
 from tasks.workspace import Workspace
 
-COLUMNS = ("id", "label", "bin", "logit", "verdict")
 TRUTH = "truth"
 NAMES = (BOGUS, REAL)
 
@@ -50,9 +49,9 @@ def survey_labels(
     if answers == TRUTH:
         verdicts = _by_truth(dataset, [ids[at] for at in sample], labels[sample])
     elif answers is not None:
-        verdicts = _read(Path(answers).expanduser(), [ids[at] for at in sample])
+        verdicts = read_verdicts(Path(answers).expanduser(), [ids[at] for at in sample])
     else:
-        _write_table(table, ids, logits, labels, sample)
+        write_verdict_table(table, ((ids[at], NAMES[labels[at]], logits[at]) for at in sample))
     blocks: list[Any] = []
     if verdicts is not None:
         counts = count_bins(logits, labels, sample, verdicts)
@@ -65,33 +64,6 @@ def survey_labels(
     with whole_file(sheet) as path:
         path.write_text(page(title, blocks, f"{dataset.manifest['pixels']} pixels"), encoding="utf-8")
     return summary | {"seconds": round(time.monotonic() - started, 1)}
-
-
-def _write_table(path: Path, ids: list[str], logits: NDArray, labels: NDArray, sample: NDArray[np.int64]) -> None:
-    bins = bin_of(logits)
-    with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
-        for at in sample:
-            writer.writerow([ids[at], NAMES[labels[at]], int(bins[at]), f"{logits[at]:.4f}", ""])
-
-
-def _read(path: Path, wanted: list[str]) -> list[str]:
-    """Return the verdict of each sampled id; what was left empty is unsure."""
-    with path.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream))
-    if not rows or not {"id", "verdict"} <= set(rows[0]):
-        raise PartError(f"answers={path} lacks the columns id and verdict")
-    said = {row["id"]: (row["verdict"] or UNSURE).strip().lower() for row in rows}
-    strange = sorted(set(said.values()) - set(VERDICTS))
-    if strange:
-        raise PartError(f"answers={path} has the verdict {strange[0]!r}; there are {', '.join(VERDICTS)}")
-    missing = [name for name in wanted if name not in said]
-    if missing:
-        raise PartError(
-            f"answers={path} has no row for {len(missing)} of {len(wanted)} sampled ids, such as {missing[0]}"
-        )
-    return [said[name] for name in wanted]
 
 
 def _by_truth(dataset: Dataset, ids: list[str], labels: NDArray) -> list[str]:

@@ -1,0 +1,27 @@
+"""Draw a night of candidates from a simulated survey."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows import described
+from tasks.stages.make_night import NightToMake
+from tasks.stages.make_night import make_night as draw_night
+from tasks.stages.show import show_summary
+from tasks.workspace import Workspace
+
+
+@flow(
+    name="make-night",
+    description="A simulated night of any length: a survey's triplets, turned, shifted, with noise added",
+)
+def make_night(
+    dataset: described.Dataset = "transients",
+    count: Annotated[int, described.told("Candidates of the night")] = 20_000,
+    real_share: Annotated[float, described.told("Share of true transients among them")] = 0.01,
+    seed: described.Seed = 0,
+) -> dict[str, Any]:
+    """Draw the night and return where it lies, for score-night's path."""
+    summary = draw_night(Workspace.current(), NightToMake(**locals()))
+    show_summary(summary)
+    return summary
