@@ -21,13 +21,17 @@ FORESTS: dict[str, tuple[str, ...]] = {
 PACKET_FORESTS: dict[str, tuple[str, ...]] = {
     "date alone": ("jd",),
     "template scalars alone": ("distnr", "magnr", "sgscore1", "distpsnr1", "sgmag1", "srmag1", "chinr", "sharpnr"),
-    "three numbers of the packet": ("fwhm", "elong", "scorr"),
+    "numbers of the packet": ("fwhm", "elong", "scorr", "nbad"),
 }
 """The same of the fields of an alert packet."""
 PACKET_SCORES = ("rb",)
-"""Fields of a packet that are a score themselves."""
+"""Fields of a packet that are a classifier's score themselves."""
+PACKET_NUMBERS = ("scorr", "fwhm", "elong", "sigmapsf", "nbad", "ndethist")
+"""Fields that tell something of a candidate without any training."""
+CENTRE_SCALARS = ("S/N in the middle", "deepest pixel", "concentration")
 FOREST_ROWS = 8000
 _BORDER_PX = 6
+_CORE_PX, _WIDE_PX = 2, 5
 
 
 def forest_scores(train: NDArray, train_real: NDArray, judged: NDArray, seed: int) -> NDArray[np.float64]:
@@ -59,3 +63,23 @@ def border_scalars(triplets: NDArray) -> NDArray[np.float64]:
     pixels = np.where(np.isfinite(triplets), triplets, 0.0)[:, rim]
     statistics = (pixels.mean(axis=1), pixels.std(axis=1), pixels.min(axis=1), pixels.max(axis=1))
     return np.concatenate(statistics, axis=1).astype(float)
+
+
+def centre_scalars(triplets: NDArray) -> NDArray[np.float64]:
+    """Return `CENTRE_SCALARS` of the difference in (n, s, s, 3) stamps, (n, 3).
+
+    The sum of the middle 5 x 5 pixels over its noise; the lowest of the middle 11 x 11 pixels in the noise of one; and
+    the share of the light in the middle 11 x 11 that lies in the middle 5 x 5. Noise is the scatter of the border.
+    """
+    difference = np.nan_to_num(triplets[..., 2].astype(float))
+    rim = np.ones(difference.shape[1:], bool)
+    rim[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
+    middle = (difference.shape[1] - 1) // 2
+    core, wide = (
+        difference[:, middle - half : middle + half + 1, middle - half : middle + half + 1]
+        for half in (_CORE_PX, _WIDE_PX)
+    )
+    noise = np.maximum(difference[:, rim].std(axis=1), 1e-6)
+    light = np.maximum(np.abs(wide).sum(axis=(1, 2)), 1e-6)
+    summed = core.sum(axis=(1, 2))
+    return np.stack([summed / (noise * (2 * _CORE_PX + 1)), wide.min(axis=(1, 2)) / noise, summed / light], axis=1)

@@ -24,12 +24,13 @@ from realbogus import baselines
 from realbogus.known import KNOWN_TRANSIENT
 from realbogus.label_errors import VERDICTS, WRONG
 from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
+from tasks import candidate_rivals
 from tasks.candidate_page import CandidateEvaluation, candidate_blocks
 from tasks.evaluation import EvaluationError
 from tasks.learning import measures, operating
 from tasks.learning.members import COLUMNS, seen_before, training_members
 from tasks.learning.parts import UNLABELLED, Part, part_rows
-from tasks.learning.scoring import Scorer, image_blocks, score
+from tasks.learning.scoring import Scorer, score
 from tasks.pages import page
 from tasks.provenance import code_version
 from tasks.store.dataset import Dataset
@@ -143,7 +144,8 @@ def evaluate_candidates(
         members = training_members(trained_on)
     chosen, overlap = _unseen(choose(dataset, scheme, part, card.get("detector")), members, part)
     logits = logit_of(score(model, dataset.pixels, chosen.part.rows, BATCH_SIZE))
-    rivals = _baselines(dataset, scheme, trained_on, chosen)
+    untrained = candidate_rivals.untrained_scores(dataset, chosen.part)
+    rivals = untrained | _forests(dataset, scheme, trained_on, chosen)
     if against is not None:
         rivals[against[0]] = logit_of(score(against[1], dataset.pixels, chosen.part.rows, BATCH_SIZE))
     evaluation = CandidateEvaluation(
@@ -156,6 +158,7 @@ def evaluate_candidates(
         training_share=float(card["training_real_share"]),
         card_points=dict(card["operating_points"]),
         rivals=rivals,
+        untrained=list(untrained),
         against=None if against is None else against[0],
         night_candidates=NIGHT_CANDIDATES,
         night_prior=NIGHT_PRIOR,
@@ -290,53 +293,20 @@ def _unknown_overlap(overlap: int | None) -> list[str]:
     return ["What the model was trained on could not be told, so nothing was left out."] if overlap is None else []
 
 
-def _baselines(
+def _forests(
     dataset: Dataset, scheme: str, trained_on: Dataset | None, chosen: Chosen
 ) -> dict[str, NDArray[np.float64]]:
-    """Return the scores of what a network has to beat, on the same rows."""
-    scores: dict[str, NDArray[np.float64]] = {}
-    snr = chosen.column("snr")
-    if np.isfinite(snr).any():
-        scores["S/N alone"] = np.nan_to_num(snr, nan=0.0)
-    parameters = chosen.samples["parameters"].to_pylist()
-    for name in baselines.PACKET_SCORES:
-        column = baselines.packet_columns(parameters, (name,))
-        if column is not None:
-            scores[f"the packet's own {name}"] = np.nan_to_num(column[:, 0], nan=-1.0)
+    """Return the scores of forests on few scalars, fitted to what the model was trained on."""
     if trained_on is None:
-        return scores
+        return {}
+    scores = {}
     train = part_rows(trained_on, scheme, "train")
     few = train.take(np.sort(np.random.default_rng(0).permutation(len(train))[: baselines.FOREST_ROWS]))
-    samples = trained_on.samples()
-    samples = samples.take(pc.index_in(pa.array(few.ids), samples["id"].combine_chunks()))
-    real = few.labels == 1
-    for name, columns in baselines.FORESTS.items():
-        tables = [_ledger_columns(table, columns) for table in (samples, chosen.samples)]
-        if all(np.isfinite(table).any() for table in tables):
-            scores[name] = baselines.forest_scores(tables[0], real, tables[1], 0)
-    for name, columns in baselines.PACKET_FORESTS.items():
-        packets = [
-            baselines.packet_columns(table["parameters"].to_pylist(), columns) for table in (samples, chosen.samples)
-        ]
-        if packets[0] is not None and packets[1] is not None:
-            scores[name] = baselines.forest_scores(packets[0], real, packets[1], 0)
-    borders = [_border(trained_on, few), _border(dataset, chosen.part)]
-    scores["frame border alone"] = baselines.forest_scores(borders[0], real, borders[1], 0)
+    fitted_on = candidate_rivals.scalar_tables(trained_on, few)
+    for name, table in candidate_rivals.scalar_tables(dataset, chosen.part).items():
+        if name in fitted_on:
+            scores[name] = baselines.forest_scores(fitted_on[name], few.labels == 1, table, 0)
     return scores
-
-
-def _ledger_columns(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
-    columns = [pc.cast(table[name], pa.float64()).to_numpy(zero_copy_only=False) for name in names]
-    return np.stack([np.asarray(column, float) for column in columns], axis=1)
-
-
-def _border(dataset: Dataset, part: Part) -> NDArray[np.float64]:
-    order = np.argsort(part.rows, kind="stable")
-    blocks = image_blocks(dataset.pixels, part.rows[order], BATCH_SIZE)
-    scalars = np.concatenate([baselines.border_scalars(images) for images in blocks])
-    in_order = np.empty_like(scalars)
-    in_order[order] = scalars
-    return in_order
 
 
 def _worst(dataset: Dataset, chosen: Chosen, logits: NDArray) -> dict[str, tuple[NDArray, NDArray]]:
@@ -416,6 +386,7 @@ def _summary(evaluation: CandidateEvaluation, overlap: int | None) -> dict[str, 
             }
             for name, scores in evaluation.rivals.items()
         },
+        "best_untrained": _best_untrained(evaluation, rows),
         "injections": _injections(evaluation),
         "left_out": chosen.left_out,
         "pixels": evaluation.facts["pixels"],
@@ -452,6 +423,17 @@ def _verdicts(evaluation: CandidateEvaluation, table: Path, filled: Path | None)
         "fpr_at_tpr90_low": None if rate is None else rate.low,
         "fpr_at_tpr90_high": None if rate is None else rate.high,
     }
+
+
+def _best_untrained(evaluation: CandidateEvaluation, rows: NDArray) -> dict[str, Any]:
+    """Return the best score that needs no training, and its AUC."""
+    areas = {
+        name: measures.auc(evaluation.rivals[name][rows], evaluation.chosen.real[rows])
+        for name in evaluation.untrained
+        if not candidate_rivals.is_classifier(name)
+    }
+    best = max(areas, key=lambda name: areas[name])
+    return {"name": best, "auc": areas[best]}
 
 
 def _injections(evaluation: CandidateEvaluation) -> dict[str, Any] | None:

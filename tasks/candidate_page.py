@@ -47,6 +47,7 @@ class CandidateEvaluation:
     training_share: float
     card_points: dict[str, Any]
     rivals: dict[str, NDArray[np.float64]]
+    untrained: list[str]
     against: str | None
     night_candidates: float
     night_prior: float

@@ -33,11 +33,12 @@ def read_verdicts(path: Path, wanted: Sequence[str]) -> list[str]:
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            rows, columns = list(reader), reader.fieldnames or []
     except OSError as error:
         raise VerdictError(f"{path} cannot be read: {error.strerror}") from error
-    if not rows or not {"id", "verdict"} <= set(rows[0]):
-        raise VerdictError(f"{path} lacks the columns id and verdict, or has no row")
+    if not {"id", "verdict"} <= set(columns):
+        raise VerdictError(f"{path} lacks the columns id and verdict; it has {', '.join(columns) or 'none'}")
     said = {row["id"]: (row["verdict"] or UNSURE).strip().lower() for row in rows}
     strange = sorted(set(said.values()) - set(VERDICTS))
     if strange:

@@ -218,7 +218,7 @@ def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: boo
             capsize=3,
         )
         axes.set(yticks=places, yticklabels=list(values), xlabel=xlabel, ylim=(-0.6, len(values) - 0.4))
-        if logarithmic:
+        if logarithmic and (middle > 0).any():
             axes.set(xscale="log")
         return finish()
 

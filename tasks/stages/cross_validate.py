@@ -150,6 +150,9 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
         }
         for number in range(1, folds.count + 1)
     ]
+    rows = {name: row for row, name in enumerate(folds.part.ids)}
+    judged = folds.part.take(np.array([rows[name] for name in scores["id"].to_pylist()]))
+    own, own_blocks = folds.training.pooled(judged, probabilities, fold)
     summary = {
         "folds": folds.count,
         "count": len(labels),
@@ -157,7 +160,7 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "auc": auc,
-        **folds.training.pooled(scores["id"].to_pylist(), probabilities, labels),
+        **own,
         "per_fold": per_fold,
     }
     counts = measures.confusion(labels, predicted, len(classes))
@@ -171,6 +174,7 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
             [Headline("accuracy", accuracy.value, f"{accuracy.low:.3f} to {accuracy.high:.3f}, {len(labels)} samples")]
         ),
         Table("Pooled over all folds, Wilson's interval", ("", "accuracy", "low", "high", "AUC"), table),
+        *own_blocks,
         Table("Fold by fold", tuple(per_fold[0]), [tuple(row.values()) for row in per_fold]),
         Figure("Confusion, out of fold", confusion_figure(counts, classes), "confusion matrix"),
     ]

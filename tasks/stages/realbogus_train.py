@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from tasks.candidate_evaluation import evaluate_candidates
+from tasks.candidate_pooling import pooled_figures
 from tasks.learning import measures, operating
 from tasks.learning.parts import UNLABELLED, Part, PartError, part_rows
 from tasks.learning.splits import hash_share
+from tasks.pages import Block
 from tasks.stages.train import Training, TrainRequest, fit_parts, open_labelled, train
 from tasks.tracking import TrackedRun
 from tasks.workspace import Workspace
@@ -33,8 +35,6 @@ TEST_FIGURES = (
     *("count", "real", "bogus", "auc", "auc_low", "auc_high"),
     *("fpr_at_tpr90", "fpr_at_tpr90_low", "fpr_at_tpr90_high"),
 )
-LEAST_NIGHTS = 5
-"""Fewer are not resampled."""
 FIRST = "first"
 """The network that goes before the full one when a night is scored."""
 
@@ -165,22 +165,12 @@ class CandidateTraining(Training):
             "samples_per_second": round(fitted.images_per_second, 1),
         }
 
-    def pooled(self, ids: list[str], probabilities: NDArray, labels: NDArray) -> dict[str, Any]:
-        """Return AUC and the operating point, intervals over groups and over nights, where there are several."""
-        samples = self.dataset.samples(["id", "group", "night"])
-        place = pc.index_in(pa.array(ids, pa.string()), samples["id"].combine_chunks())
-        real, scores = labels == REAL, np.log(probabilities[:, REAL]) - np.log(probabilities[:, 1 - REAL])
-        figures: dict[str, Any] = {}
-        for column, word in (("group", ""), ("night", "_by_night")):
-            names = pc.fill_null(samples[column].take(place), "").to_pylist()
-            if word and len(set(names)) < LEAST_NIGHTS:
-                continue
-            area = measures.group_bootstrap(
-                names, lambda rows: measures.auc(scores[rows], real[rows]), np.random.default_rng(0)
-            )
-            figures |= {f"auc{word}_low": area.low, f"auc{word}_high": area.high}
-        point = operating.operating_points(scores, real)["tpr90"]
-        return {**figures, "real": int(real.sum()), "bogus": int((~real).sum()), "fpr_at_tpr90": point["fpr"]}
+    def pooled(
+        self, part: Part, probabilities: NDArray, folds: NDArray[np.int32]
+    ) -> tuple[dict[str, Any], list[Block]]:
+        """Return AUC, the operating point and what needs no network, pooled and by night."""
+        scores = np.log(probabilities[:, REAL]) - np.log(probabilities[:, 1 - REAL])
+        return pooled_figures(self.dataset, part, scores, folds)
 
     def card(self) -> dict[str, Any]:
         """Add what chose the network and the samples."""

@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.evaluation import CURVES
 from tasks.learning.members import MEMBERS_FILE, training_members
 from tasks.learning.parts import Part, PartError, require_every_class
+from tasks.pages import Block
 from tasks.provenance import code_version
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_json
@@ -148,9 +149,20 @@ class Training(ABC):
     def preprocessing_version(self) -> str:
         """Version of what the model does before its network."""
 
-    def pooled(self, ids: list[str], probabilities: NDArray, labels: NDArray) -> dict[str, Any]:
-        """Return the problem's own figures of a cross-validation, from out-of-fold (n, classes) probabilities."""
-        return {}
+    def pooled(
+        self, part: Part, probabilities: NDArray, folds: NDArray[np.int32]
+    ) -> tuple[dict[str, Any], list[Block]]:
+        """Return the problem's own figures of a cross-validation, and the blocks of its page.
+
+        Parameters
+        ----------
+        part : Part
+            All judged samples.
+        probabilities : (n, classes)
+            Out of fold.
+        folds : (n,)
+        """
+        return {}, []
 
     @property
     def recipe(self) -> "Recipe":

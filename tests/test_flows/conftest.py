@@ -46,3 +46,28 @@ def archive(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
 def flows_here(prefect_api: str, workspace: Workspace) -> Workspace:
     """A temporary workspace whose flow runs go to the suite's one Prefect server."""
     return workspace
+
+
+def write_triplets(folder: Path, labels: np.ndarray, seed: int = 0, side: int = 29) -> Path:
+    """Write a folder of triplets for the source of that name: a star in new and difference is real, a step is bogus.
+
+    Ids are ``c0000`` on, two neighbours have one sky cell; `labels` are written whatever the stamps show, which goes by
+    turns: even ones are real.
+    """
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side] - side // 2
+    star, step = np.exp(-(x**2 + y**2) / 5), np.where(x > 0, 0.4, -0.4) * (np.abs(y) < 4) * (np.abs(x) < 6)
+    stamps = rng.normal(100, 4, (len(labels), side, side, 3))
+    heights = rng.uniform(20, 200, len(labels))
+    for number, stamp in enumerate(stamps):
+        shape = heights[number] * (star if number % 2 == 0 else step)
+        stamp[..., 0] += shape
+        stamp[..., 2] += shape - 100
+    folder.mkdir(parents=True)
+    np.save(folder / "stamps.npy", stamps.astype(np.float32))
+    with (folder / "table.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "label", "objectId"])
+        rows = (f"c{number:04d},{label},o{number // 2:04d}".split(",") for number, label in enumerate(labels))
+        writer.writerows(rows)
+    return folder

@@ -1,0 +1,88 @@
+"""What a network of candidates has to beat on the same rows: scores without any training, forests on few scalars."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from realbogus import baselines
+from tasks.learning import measures
+from tasks.learning.parts import Part
+from tasks.learning.scoring import image_blocks
+from tasks.store.dataset import Dataset
+
+BLOCK_ROWS = 256
+SNR, PACKET = "S/N alone", "the packet's "
+
+
+def untrained_scores(dataset: Dataset, part: Part) -> dict[str, NDArray[np.float64]]:
+    """Return scores of the part's candidates that need no training, (n,) by name.
+
+    Of those whose meaning is not plain the sign is chosen by the part's own labels: the network has to beat the better.
+    """
+    table, real = _ledger(dataset, part), part.labels == 1
+    scores = {}
+    snr = _numbers(table, ("snr",))[:, 0]
+    if np.isfinite(snr).any():
+        scores[SNR] = np.nan_to_num(snr, nan=0.0)
+    packets = table["parameters"].to_pylist()
+    for name in (*baselines.PACKET_SCORES, *baselines.PACKET_NUMBERS):
+        column = baselines.packet_columns(packets, (name,))
+        if column is not None:
+            scores[f"{PACKET}{name}"] = np.nan_to_num(column[:, 0], nan=-1.0)
+    stamp = _of_stamps(dataset, part, baselines.centre_scalars)
+    scores |= {f"the stamp's {name}": stamp[:, at] for at, name in enumerate(baselines.CENTRE_SCALARS)}
+    return {name: -values if measures.auc(values, real) < 1 / 2 else values for name, values in scores.items()}
+
+
+def is_classifier(name: str) -> bool:
+    """Tell whether an untrained score is that of a packet's own classifier, which somebody did train."""
+    return name.removeprefix(PACKET) in baselines.PACKET_SCORES
+
+
+def scalar_tables(dataset: Dataset, part: Part) -> dict[str, NDArray[np.float64]]:
+    """Return what forests are fitted on, (n, columns) by name; what the dataset has nothing of is left out."""
+    table = _ledger(dataset, part)
+    found = {name: _numbers(table, columns) for name, columns in baselines.FORESTS.items()}
+    tables = {name: columns for name, columns in found.items() if np.isfinite(columns).any()}
+    packets = table["parameters"].to_pylist()
+    for name, fields in baselines.PACKET_FORESTS.items():
+        columns = baselines.packet_columns(packets, fields)
+        if columns is not None:
+            tables[name] = columns
+    tables["three numbers of the stamp"] = _of_stamps(dataset, part, baselines.centre_scalars)
+    tables["frame border alone"] = _of_stamps(dataset, part, baselines.border_scalars)
+    return tables
+
+
+def out_of_fold(
+    tables: dict[str, NDArray[np.float64]], real: NDArray[np.bool_], folds: NDArray[np.int32]
+) -> dict[str, NDArray[np.float64]]:
+    """Return forests' scores of every row by forests of the other folds."""
+    scores = {}
+    for name, table in tables.items():
+        scores[name] = np.empty(len(real))
+        for fold in np.unique(folds):
+            mine = folds == fold
+            scores[name][mine] = baselines.forest_scores(table[~mine], real[~mine], table[mine], 0)
+    return scores
+
+
+def _ledger(dataset: Dataset, part: Part) -> pa.Table:
+    samples = dataset.samples()
+    return samples.take(pc.index_in(pa.array(part.ids, pa.string()), samples["id"].combine_chunks()))
+
+
+def _numbers(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
+    columns = [pc.cast(table[name], pa.float64()).to_numpy(zero_copy_only=False) for name in names]
+    return np.stack([np.asarray(column, float) for column in columns], axis=1)
+
+
+def _of_stamps(dataset: Dataset, part: Part, scalars: Callable[[NDArray], NDArray]) -> NDArray[np.float64]:
+    order = np.argsort(part.rows, kind="stable")
+    found = np.concatenate([scalars(images) for images in image_blocks(dataset.pixels, part.rows[order], BLOCK_ROWS)])
+    in_order = np.empty_like(found)
+    in_order[order] = found
+    return in_order

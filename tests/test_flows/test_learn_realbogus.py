@@ -1,0 +1,296 @@
+"""Learning to tell real from bogus, flow by flow: what each gives, what goes on, what must not leak."""
+
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from flows.build_realbogus_dataset import build_realbogus_dataset
+from flows.cross_validate import cross_validate
+from flows.evaluate_holdout import evaluate_holdout
+from flows.label_noise_bench import label_noise_bench
+from flows.make_night import make_night
+from flows.relabel_and_retrain import relabel_and_retrain
+from flows.score_night import score_night
+from flows.survey_label_errors import survey_label_errors
+from flows.train_realbogus import train_realbogus
+from tasks.cluster import InProcess
+from tasks.learning.parts import PartError
+from tasks.learning.saved import load_model
+from tasks.stages.relabel import RelabelRequest
+from tasks.stages.relabel import relabel_and_retrain as relabel_rounds
+from tasks.stages.studies import Row, StudyRequest, run_rows
+from tasks.store.dataset import Dataset
+from tasks.store.locks import one_builder
+from tasks.store.versions import NewVersion, publish
+from tasks.tracking import resolve_model
+from tasks.workspace import ENVIRONMENT_NAME, Workspace
+
+from .conftest import write_triplets
+
+COUNT = 320
+QUICK: dict[str, Any] = {"network": "first", "epochs": 2, "batch_size": 32}
+
+
+@pytest.fixture(scope="module")
+def shared(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    """A workspace of this file: dataset ``made`` with its hidden truth, 5 % of the labels wrong, and a first model."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("learning")
+        patch.setenv(ENVIRONMENT_NAME, str(folder / "workspace"))
+        workspace = Workspace.current()
+        true = 1 - np.arange(COUNT) % 2
+        wrong = np.random.default_rng(1).random(COUNT) < 0.05
+        source = write_triplets(folder / "triplets", np.where(wrong, 1 - true, true))
+        build_realbogus_dataset(dataset="made", source="triplets", path=str(source))
+        tell_truth(workspace, "made", {f"c{number:04d}": bool(label) for number, label in enumerate(true)})
+        yield workspace
+
+
+def tell_truth(workspace: Workspace, name: str, real: dict[str, bool]) -> None:
+    """Publish the dataset once more with a hidden truth, as a simulated survey has it."""
+    dataset = Dataset.open(workspace, name)
+    ids = dataset.samples(["id"])["id"].to_pylist()
+    words = ["real" if real[sample_id] else "bogus" for sample_id in ids]
+    truth = pa.table({"id": ids, "truth": words, "origin": ["made"] * len(ids)})
+    kept = {key: dataset.manifest[key] for key in dataset.manifest if key not in {"name", "version", "parent"}}
+    folder = dataset.path.parents[1]
+    with one_builder(folder):
+        publish(
+            folder,
+            NewVersion(
+                dataset.samples(), dataset.every_label_table(), dataset.split(), kept, truth, None, lambda _: None
+            ),
+            dataset,
+        )
+
+
+@pytest.fixture(scope="module")
+def first_model(shared: Workspace) -> dict[str, Any]:
+    return train_realbogus(dataset="made", **QUICK)
+
+
+def test_a_training_tells_its_operating_point_and_is_the_same_in_another_process(
+    shared: Workspace, first_model: dict[str, Any], tmp_path: Path
+) -> None:
+    test = first_model["test"]
+    assert test["auc_low"] <= test["auc"] <= test["auc_high"]
+    assert test["fpr_at_tpr90_low"] <= test["fpr_at_tpr90"] <= test["fpr_at_tpr90_high"]
+    assert first_model["model_uri"] == "models:/realbogus-first/1"
+    folder = resolve_model(shared, "champion", "realbogus-first").folder
+    stamps = np.random.default_rng(0).normal(100, 5, (4, 29, 29, 3)).astype(np.float32)
+    stamps[0, 3:9, :, 1] = np.nan
+    np.save(tmp_path / "stamps.npy", stamps)
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from tasks.learning.saved import load_model\n"
+        "print(load_model(Path(sys.argv[1]))[0].predict_on_batch(np.load(sys.argv[2])).tolist())"
+    )
+    words = [sys.executable, "-c", code, str(folder), str(tmp_path / "stamps.npy")]
+    answer = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    model, _ = load_model(folder)
+    np.testing.assert_allclose(json.loads(answer.stdout), model.predict_on_batch(stamps), atol=1e-5)
+
+
+def test_every_detector_has_a_row_of_its_own_and_an_unknown_one_is_named(shared: Workspace) -> None:
+    with pytest.raises(PartError, match="detector 'chip99' has no sample"):
+        train_realbogus(dataset="made", treatment="each", detector="chip99", **QUICK)
+
+
+def test_holdout_labels_decide_nothing(shared: Workspace, tmp_path: Path) -> None:
+    """Folds, suspects and both stages: with the labels of the test part scrambled the weights are the same bits."""
+    labels = 1 - np.arange(COUNT) % 2
+    at: list[int] = []
+    weights = []
+    for name in ("honest", "scrambled"):
+        written = labels.copy()
+        written[at] = 1 - written[at]  # both of a cell, so that the split stays as it is
+        source = write_triplets(tmp_path / name, written)
+        build_realbogus_dataset(dataset=name, source="triplets", path=str(source))
+        split = Dataset.open(shared, name).split()
+        assert split is not None
+        tested = sorted(int(row["id"][1:]) for row in split.to_pylist() if row["part"] == "test")
+        assert tested
+        assert at in ([], tested)
+        at = tested
+        request = RelabelRequest(
+            dataset=name, folds=2, most_of_stratum=1.0, loss_ech=0.1, loss_lds=0.5, **QUICK | {"epochs": 1}
+        )
+        summary = relabel_rounds(shared, request, InProcess())
+        model, _ = load_model(resolve_model(shared, summary["model_uri"], "realbogus-first").folder)
+        weights.append(model.get_weights())
+    for honest, scrambled in zip(*weights, strict=True):
+        np.testing.assert_array_equal(honest, scrambled)
+
+
+def test_stages_go_on_where_they_stopped_and_originals_stay(shared: Workspace) -> None:
+    asked = {"dataset": "made", "folds": 3, "most_of_stratum": 1.0, "epochs": 4, "network": "first", "batch_size": 32}
+    assert relabel_rounds(shared, RelabelRequest(stage="folds", **asked), InProcess())["folds"] == 3
+    folds = sorted((shared.root / "training").glob("*/fold-*.parquet"))
+    folds[0].unlink()
+    before = {path: path.stat().st_mtime_ns for path in folds[1:]}
+    selected = relabel_rounds(shared, RelabelRequest(stage="select", **asked), InProcess())
+    assert folds[0].exists()
+    assert {path: path.stat().st_mtime_ns for path in folds[1:]} == before
+    summary = relabel_and_retrain(**asked, loss_ech=None, loss_lds=None)
+    assert summary["labels"] == selected["labels"]
+    assert summary["suspects"] == selected["suspects"]
+    dataset = Dataset.open(shared, "made")
+    original = {row["id"]: row["label"] for row in dataset.labels("real-bogus").to_pylist()}
+    relabelled = dataset.labels("real-bogus", summary["labels"]).to_pylist()
+    split = dataset.split()
+    assert split is not None
+    part_of = {row["id"]: row["part"] for row in split.to_pylist()}
+    changed = [row for row in relabelled if row["label"] != row["previous"]]
+    assert len(changed) == sum(summary["suspects"].values())
+    for row in relabelled:
+        assert row["previous"] == original[row["id"]]
+    for row in changed:
+        assert part_of[row["id"]] == "train"
+        assert (row["label"], row["round"], row["reason"]) == (None, 1, "misclassified:unlabel")
+        assert row["score"] is not None
+    found = summary["noise_found"]
+    assert found["wrong"] > 0
+    assert found["recall"] == pytest.approx(found["both"] / found["wrong"])
+
+
+def test_a_person_finds_the_true_objects_among_the_bogus_that_pass(shared: Workspace, tmp_path: Path) -> None:
+    """A dataset without hidden truth asks people; what they call wrong leaves the bogus."""
+    labels = 1 - np.arange(80) % 2
+    labels[:6] = 0
+    source = write_triplets(tmp_path / "people", labels, seed=9)
+    build_realbogus_dataset(dataset="people", source="triplets", path=str(source))
+    asked = {"model": "realbogus-first@champion", "dataset": "people", "split": "all"}
+    raw = evaluate_holdout(**asked)
+    table = Path(raw["verdicts"]["table"])
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert len(rows) == raw["verdicts"]["asked"] == raw["points"]["tpr90"]["passed"]
+    assert {"c0000", "c0002", "c0004"} & {row["id"] for row in rows}
+    said = ["wrong" if row["id"] < "c0006" else "right" for row in rows]
+    with (tmp_path / "filled.csv").open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "verdict"])
+        writer.writerows((row["id"], word) for row, word in zip(rows, said, strict=True))
+    told = evaluate_holdout(**asked, verdicts=str(tmp_path / "filled.csv"))["verdicts"]
+    passed, bogus, wrong = len(rows), raw["points"]["tpr90"]["negatives"], said.count("wrong")
+    assert told["fpr_at_tpr90"] == pytest.approx((passed - wrong) / (bogus - wrong))
+
+
+def test_a_cross_validation_judges_each_once_beside_what_needs_no_network(shared: Workspace) -> None:
+    summary = cross_validate(dataset="made", folds=3, **QUICK)
+    assert summary["count"] == COUNT
+    assert summary["real"] + summary["bogus"] == COUNT
+    assert summary["rivals"]["this network, out of fold"]["auc"] == pytest.approx(summary["auc"])
+    assert {"forest, frame border alone", "the stamp's S/N in the middle"} <= set(summary["rivals"])
+    assert summary["rivals"]["forest, frame border alone"]["auc"] < 0.75
+
+
+def test_the_error_survey_reads_verdicts_or_the_truth(shared: Workspace, tmp_path: Path) -> None:
+    asked = {"dataset": "made", "folds": 3, "per_bin": 400, "network": "first", "epochs": 2}
+    drawn = survey_label_errors(**asked)
+    rows = list(csv.DictReader(Path(drawn["table"]).read_text().splitlines()))
+    assert len(rows) == drawn["sampled"] == drawn["count"]
+    by_truth = survey_label_errors(**asked, answers="truth")["rates"]
+    dataset = Dataset.open(shared, "made")
+    truth_table = dataset.truth()
+    assert truth_table is not None
+    truth = {row["id"]: row["truth"] for row in truth_table.to_pylist()}
+    for label in ("real", "bogus"):
+        mine = [row for row in rows if row["label"] == label]
+        share = np.mean([truth[row["id"]] != label for row in mine])
+        assert by_truth[label]["value"] == pytest.approx(share)
+        assert by_truth[label]["low"] <= share <= by_truth[label]["high"]
+    filled = tmp_path / "filled.csv"
+    with filled.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "verdict"])
+        writer.writerows((row["id"], "right" if truth[row["id"]] == row["label"] else "wrong") for row in rows)
+    assert survey_label_errors(**asked, answers=str(filled))["rates"] == by_truth
+
+
+def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace) -> None:
+    asked: dict[str, Any] = {
+        **{"dataset": "made", "test_dataset": "made", "network": "first", "matched": [], "uniform": [0.1]},
+        **{"handlings": ["none", "unlabel"], "epochs": 1, "limit": 150, "folds": 2},
+    }
+    summary = label_noise_bench(**asked, seeds=[0])
+    folder = next((shared.root / "studies").glob("label-noise-bench-*"))
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("row-*.json")}
+    assert len(before) == len(summary["rows"]) == 2
+    for row in summary["rows"]:
+        assert {"noise", "kind", "handling", "network", "seed", "auc", "fpr_at_tpr90"} <= set(row)
+        assert row["noise_reached"] == pytest.approx(0.1, abs=0.01)
+    assert Path(summary["report"]).is_file()
+    request = StudyRequest(dataset="made", test_dataset="made", seeds=[0, 1], epochs=1, limit=150, folds=2)
+    own = [{name: row[name] for name in Row.model_fields} for row in summary["rows"]]
+    rows = [Row(**own[0] | {"seed": seed}) for seed in (0, 1)]
+    again = run_rows(shared, "label-noise-bench", request, rows, InProcess())
+    assert again[0] == {name: value for name, value in summary["rows"][0].items() if name != "kind"}
+    assert again[1]["seed"] == 1
+    assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_a_study_needs_a_survey_with_truth(shared: Workspace, tmp_path: Path) -> None:
+    build_realbogus_dataset(
+        dataset="blind", source="triplets", path=str(write_triplets(tmp_path / "blind", 1 - np.arange(60) % 2, seed=4))
+    )
+    with pytest.raises(PartError, match="no hidden truth"):
+        run_rows(
+            shared,
+            "x",
+            StudyRequest(dataset="made", test_dataset="blind", epochs=1),
+            [Row(name="a", seed=0)],
+            InProcess(),
+        )
+
+
+def test_a_drawn_night_is_scored_row_by_row(shared: Workspace, first_model: dict[str, Any]) -> None:
+    """The night is drawn as asked, and of one model alone every candidate is judged in full."""
+    night = make_night(dataset="made", count=900, real_share=0.2)
+    assert make_night(dataset="made", count=900, real_share=0.2) == night
+    assert abs(night["reals"] - 180) < 5 * np.sqrt(900 * 0.2 * 0.8)
+    summary = score_night(path=night["path"], model="realbogus-first@champion", first=None, max_candidates=100)
+    assert (summary["count"], summary["scored"], summary["not_scored"]) == (900, 900, {})
+    assert summary["selected"] == 100
+    made = pa.parquet.read_table(Path(night["path"]) / "made.parquet")["real"].to_numpy()
+    scores = pa.parquet.read_table(summary["path"])
+    assert scores["id"].to_pylist() == [f"{row:09d}" for row in range(900)]
+    selected = np.array(scores["decision"].to_pylist()) == "real"
+    assert selected.sum() == 100
+    assert made[selected].mean() > 2 * made.mean()
+
+
+BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (train_realbogus, {"dataset": "made", "network": "compact", "profile": "published"}, "no preset network=compact"),
+    (train_realbogus, {"dataset": "made", "treatment": "all", "detector": "a"}, "goes with treatment=each"),
+    (relabel_and_retrain, {"dataset": "made", "handling": "remove", "loss_lds": 1.0}, "takes part in nothing"),
+    (score_night, {"path": "made", "tpr": 0.9, "max_candidates": 5}, "choose one of"),
+    (score_night, {"path": "made", "model": "classifier.h5"}, "HDF5 models of the public code are not supported"),
+    (score_night, {"path": "nowhere"}, "neither a file or folder nor a dataset"),
+    (evaluate_holdout, {"dataset": "made", "verdicts": "a.csv", "model": "realbogus-first@champion"}, "needs none"),
+]
+
+
+@pytest.mark.parametrize(("run", "asked", "message"), BAD, ids=[message for _, _, message in BAD])
+def test_bad_requests_name_the_thing(
+    shared: Workspace, first_model: dict[str, Any], run: Callable[..., Any], asked: dict[str, Any], message: str
+) -> None:
+    if run is score_night:
+        asked = {"model": "realbogus-first@champion", "first": None} | asked
+    with pytest.raises(Exception, match=message):
+        run(**asked)
+
+
+def test_labels_of_one_kind_train_nothing(shared: Workspace, tmp_path: Path) -> None:
+    for name, label, message in (("ones", 1, "no sample of bogus"), ("none", -1, "no sample labelled")):
+        build_realbogus_dataset(
+            dataset=name, source="triplets", path=str(write_triplets(tmp_path / name, np.full(60, label)))
+        )
+        with pytest.raises(PartError, match=message):
+            train_realbogus(dataset=name, **QUICK)
