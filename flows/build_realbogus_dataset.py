@@ -35,6 +35,7 @@ def build_realbogus_dataset(
     revisits: described.Revisits = 1,
     scene_transients: described.SceneTransients = 0.1,
     diversity: described.Diversity = 1.0,
+    seeing_arcsec: described.Seeing = 3.4,
     engine: described.Engine = "alard-lupton",
     threshold_sigma: described.ThresholdSigma = 5.0,
     limit: described.CandidateLimit = None,

@@ -23,6 +23,7 @@ def cross_validate(
         str | None, described.told("For candidates: published, as-written or fixed; empty: fixed")
     ] = None,
     optimizer: Annotated[str | None, described.told("adam, sgd or, for candidates, adadelta")] = None,
+    normalisation: described.Normalisation = None,
     folds: Annotated[int, described.told("Parts that are judged in turn", ge=2)] = 5,
     epochs: described.Epochs = None,
     batch_size: described.BatchSize = None,

@@ -83,6 +83,7 @@ SceneTransients = Annotated[
     float, told("The simulated scene's own transients on a chip, on average; a test survey wants many")
 ]
 Diversity = Annotated[float, told("How far the simulated detectors differ: 0 all alike")]
+Seeing = Annotated[float, told("Median seeing of the simulated survey, arcsec FWHM; optics and pixel come on top")]
 Engine = Annotated[Literal["alard-lupton", "zogy", "sfft", "precomputed"], told("How a pair is subtracted")]
 ThresholdSigma = Annotated[float, told("Least signal to noise of a detection")]
 CandidateLimit = Annotated[
@@ -106,6 +107,10 @@ Detector = Annotated[str | None, told("For treatment=each: this detector alone; 
 LossWeight = Annotated[
     float | None,
     told("Weight of a loss: cross-entropy, exponential cross-hinge (AUC), local smoothness (VAT); empty: the preset's"),
+]
+Normalisation = Annotated[
+    Literal["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2"] | None,
+    told("How stamps are brought to one scale; empty: the preset's, by the sky's noise. l2 for few alerts of a survey"),
 ]
 CandidateOptimizer = Annotated[Literal["sgd", "adam", "adadelta"] | None, told("Optimiser; empty: the preset's")]
 Relabelling = Annotated[str | None, told("Name of a relabelling of the train part; empty: the original labels")]

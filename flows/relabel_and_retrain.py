@@ -39,6 +39,7 @@ def relabel_and_retrain(
     loss_ech: described.LossWeight = 0.1,
     loss_lds: described.LossWeight = 1.0,
     optimizer: described.CandidateOptimizer = None,
+    normalisation: described.Normalisation = None,
     epochs: described.Epochs = None,
     batch_size: described.BatchSize = None,
     seed: described.Seed = 0,

@@ -21,6 +21,7 @@ def train_realbogus(
     loss_ech: described.LossWeight = None,
     loss_lds: described.LossWeight = None,
     optimizer: described.CandidateOptimizer = None,
+    normalisation: described.Normalisation = None,
     epochs: described.Epochs = None,
     batch_size: described.BatchSize = None,
     seed: described.Seed = 0,

@@ -3,17 +3,17 @@
 Stamps are (n, height, width, channel), channels new, reference, difference.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 import keras
 from keras import ops
+
+from realbogus.preprocessing import Normalisation
 
 PACKAGE = "realbogus"
 VIEWS = 8
 EPSILON = 1e-6
 
-Normalisation = Literal["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2"]
-"""How stamps are brought to numbers of order one; see `Normalise`."""
 
 _ASINH_SCALE = 4.0
 _CLIP_SIGMA = 2.5

@@ -4,5 +4,9 @@ It changes with the rule for missing values, the normalisations (`realbogus.laye
 model of another version is refused by name and not run on what it was not trained on.
 """
 
+from typing import Literal
+
 PREPROCESSING_VERSION = "realbogus-1"
 PROBLEM = "realbogus"
+Normalisation = Literal["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2"]
+"""How stamps are brought to numbers of order one; see `realbogus.layers.Normalise`."""

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.augmentation import Augmentation
-from realbogus.layers import Normalisation
+from realbogus.preprocessing import Normalisation
 
 Network = Literal["simple", "complex", "compact", "first"]
 Size = Literal["small", "full"]

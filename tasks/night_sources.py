@@ -88,7 +88,7 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
         It is none of these, or its stamps are not what a model takes.
     """
     place = Path(path).expanduser()
-    published = current_version(place)
+    published = current_version(place) if place.is_dir() else None
     if published is not None:
         place = place / VERSIONS / version_folder(published)
     if (place / "manifest.json").is_file():

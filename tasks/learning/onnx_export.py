@@ -8,12 +8,10 @@ import onnxruntime
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tasks.learning.inference import ParityError
+
 OPSET = 18
 INPUT = "samples"
-
-
-class ParityError(ValueError):
-    """An exported model gives other answers than the one it was made of."""
 
 
 def export_onnx(model: keras.Model, path: Path) -> None:

@@ -41,6 +41,7 @@ KNOWN_OF_SIMULATION = "simulated"
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
     *("injections_per_visit", "galaxy_fraction", "balance", "revisits", "scene_transients", "diversity"),
+    "seeing_arcsec",
 )
 
 
@@ -66,6 +67,7 @@ class CandidateRequest(BaseModel):
     revisits: int = Field(ge=1)
     scene_transients: float = Field(ge=0)
     diversity: float = Field(ge=0)
+    seeing_arcsec: float = Field(gt=0)
     engine: Literal["alard-lupton", "zogy", "sfft", "precomputed"]
     threshold_sigma: float = Field(gt=0)
     limit: int | None = Field(ge=1)
@@ -87,7 +89,12 @@ class CandidateRequest(BaseModel):
     @property
     def survey(self) -> SurveySettings:
         """The survey that is simulated."""
-        return SurveySettings(seed=self.seed, transients_per_visit=self.scene_transients, diversity=self.diversity)
+        return SurveySettings(
+            seed=self.seed,
+            transients_per_visit=self.scene_transients,
+            diversity=self.diversity,
+            seeing_fwhm_arcsec=self.seeing_arcsec,
+        )
 
     @property
     def work(self) -> VisitSettings:

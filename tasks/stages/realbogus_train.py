@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from realbogus.preprocessing import Normalisation
 from tasks.candidate_evaluation import evaluate_candidates
 from tasks.candidate_pooling import pooled_figures
 from tasks.learning import measures, operating
@@ -55,6 +56,8 @@ class CandidateTrainRequest(TrainRequest):
     """Weights of cross-entropy, exponential cross-hinge and local distributional smoothness; None: the preset's."""
     optimizer: Literal["sgd", "adam", "adadelta"] | None = None
     """None: the preset's."""
+    normalisation: Normalisation | None = None
+    """None: the preset's."""
     labels: str | None = None
     """A relabelling of the training part; None: the original labels."""
 
@@ -77,7 +80,8 @@ class CandidateTraining(Training):
         request, losses = self.request, self.preset.losses
         weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
         where = [request.treatment, *([request.detector] if request.detector else [])]
-        told = [f"labels {request.labels}"] if request.labels else []
+        told = [request.normalisation] if request.normalisation else []
+        told += [f"labels {request.labels}"] if request.labels else []
         return [request.network, request.size, request.profile, *where, weights, *told]
 
     @property
@@ -245,7 +249,8 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
     asked = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
     told = {name: value for name, value in asked.items() if value is not None}
     losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **told})
-    chosen = preset.model_copy(update={"losses": losses})
+    changed = {"losses": losses} | ({"normalisation": request.normalisation} if request.normalisation else {})
+    chosen = preset.model_copy(update=changed)
     return CandidateTraining(request, workspace, dataset, scheme, dataset.classes(scheme), chosen)
 
 

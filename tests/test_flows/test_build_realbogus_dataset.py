@@ -56,6 +56,7 @@ REQUEST: dict[str, Any] = {
     "revisits": 1,
     "scene_transients": 0.1,
     "diversity": 1.0,
+    "seeing_arcsec": 3.4,
     "engine": "alard-lupton",
     "threshold_sigma": 5.0,
     "limit": None,

@@ -1,0 +1,47 @@
+"""The three efficiencies: counts in bins, their product, and what a chance match is worth."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from realbogus.efficiency import efficiencies, rate_of
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_completeness_is_detection_times_classification_without_chance(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    values, found, kept = rng.uniform(0, 3, count), rng.random(count) < 0.7, rng.random(count) < 0.8
+    bins = efficiencies(values, found, kept, np.zeros(count, bool), np.array([0.0, 1.0, 2.0, 3.0]))
+    assert sum(one.detection.trials for one in bins) == count
+    for one in bins:
+        inside = (values >= one.low) & (values < one.high)
+        assert one.detection.trials == one.completeness.trials == inside.sum()
+        assert one.detection.events == one.classification.trials == (found & inside).sum()
+        assert one.low <= one.centre < one.high
+        if one.classification.trials:
+            product = one.detection.value * one.classification.value
+            assert one.completeness.value == pytest.approx(product)
+
+
+def test_what_is_met_by_chance_is_taken_off() -> None:
+    values, found, kept = np.full(100, 0.5), np.arange(100) < 60, np.arange(100) < 50
+    chance = np.arange(100) < 10
+    (one,) = efficiencies(values, found, kept, chance, np.array([0.0, 1.0]))
+    assert (one.detection.events, one.classification.events, one.completeness.events) == (50, 50, 40)
+
+
+@pytest.mark.parametrize(("events", "trials"), [(0, 10), (3, 10), (10, 10), (250, 1000)])
+def test_the_interval_is_that_of_jeffreys(events: int, trials: int) -> None:
+    rate = rate_of(events, trials)
+    low, high = stats.beta.interval(0.95, events + 0.5, trials - events + 0.5)
+    assert rate.low == (0 if events == 0 else pytest.approx(low))
+    assert rate.high == (1 if events == trials else pytest.approx(high))
+    assert rate.value == events / trials
+
+
+def test_without_trials_anything_may_be() -> None:
+    assert np.isnan(rate_of(0, 0).value)
+    assert (rate_of(0, 0).low, rate_of(0, 0).high) == (0.0, 1.0)
