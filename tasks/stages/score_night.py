@@ -42,7 +42,7 @@ DEFAULT_TPR = 0.9
 DISCARD_MARGIN = 1.0
 """Logits by which the first model's threshold lies below the lowest real of the validation part: those are injections,
 and the faintest true transients lie somewhat lower."""
-MOST_LOST_LIMIT = 0.01
+MOST_LOST_LIMIT = 0.02
 """A first model whose loss cannot be shown to be below this, as the validation part has too few reals, is not used."""
 
 
