@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from realbogus import baselines
 from realbogus.known import KNOWN_TRANSIENT
 from realbogus.label_errors import VERDICTS, WRONG
+from realbogus.preprocessing import PREPROCESSING_VERSION
 from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
 from tasks import candidate_rivals
 from tasks.candidate_page import CandidateEvaluation, candidate_blocks
@@ -248,6 +249,7 @@ def _require_fit(dataset: Dataset, scheme: str, card: Mapping[str, Any]) -> None
     for what, has, takes in (
         ("is of problem", dataset.manifest["problem"], card["problem"]),
         (f"has, under {scheme!r}, the classes", dataset.classes(scheme), list(card["classes"])),
+        ("is read here by the preprocessing", PREPROCESSING_VERSION, card["preprocessing_version"]),
         ("has stamps of shape", list(dataset.pixels.shape[1:]), list(card["input_shape"])),
     ):
         if has != takes:

@@ -75,6 +75,10 @@ class NightSource(Protocol):
     def count(self) -> int | None:
         """How many candidates there are, None where only reading them tells."""
 
+    @property
+    def pixels(self) -> str | None:
+        """What kind of pixels they are, such as simulated; None where nothing tells."""
+
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Yield the candidates from block ``first`` on, in the same blocks every time; those before are not read."""
 
@@ -154,6 +158,11 @@ class DatasetNight:
         """How many are stored."""
         return len(self.ledger)
 
+    @property
+    def pixels(self) -> str:
+        """As the manifest says."""
+        return str(self.dataset.manifest["pixels"])
+
     @cached_property
     def ledger(self) -> pa.Table:
         """Ledger rows of the candidates, in their order."""
@@ -162,10 +171,10 @@ class DatasetNight:
 
     def blocks(self, first: int = 0) -> Iterator[Block]:
         """Yield the stored candidates by row."""
-        rows, pixels = self.ledger["row"].to_numpy(), self.dataset.pixels
+        rows, stored = self.ledger["row"].to_numpy(), self.dataset.pixels
         for start in range(first * self.block_rows, len(rows), self.block_rows):
             part, mine = self.ledger.slice(start, self.block_rows), rows[start : start + self.block_rows]
-            stamps = np.asarray(pixels[int(mine[0]) : int(mine[-1]) + 1])
+            stamps = np.asarray(stored[int(mine[0]) : int(mine[-1]) + 1])
             if len(stamps) != len(mine):
                 stamps = stamps[mine - mine[0]]
             yield _block(
@@ -201,6 +210,11 @@ class ZarrNight:
         """The array's length."""
         return int(self.array.shape[0])
 
+    @property
+    def pixels(self) -> str | None:
+        """The array's attribute of that name."""
+        return self.array.attrs.get("pixels")  # type: ignore[return-value]
+
     @cached_property
     def array(self) -> zarr.Array:
         """The array, read only."""
@@ -225,6 +239,7 @@ class ArrayNight:
     path: Path
     stamp_px: int
     block_rows: int = BLOCK_ROWS
+    pixels: None = None
 
     def __post_init__(self) -> None:
         require_stamps(str(self.path), self.array.shape, self.stamp_px)
@@ -273,6 +288,7 @@ class RecordNight:
 
     path: Path
     source: RecordSource
+    pixels: None = None
 
     @property
     def name(self) -> str:

@@ -56,7 +56,8 @@ def make_night(workspace: Workspace, request: NightToMake) -> dict[str, Any]:
     folder = workspace.root / "nights" / f"{name}.zarr"
     height, width, planes = dataset.pixels.shape[1:]
     if not folder.exists():
-        pixels.create(folder, (height, width, planes), "float32")
+        array = pixels.create(folder, (height, width, planes), "float32")
+        array.attrs["pixels"] = f"{dataset.manifest['pixels']}, redrawn"
     done, wanted = _done(folder), pixels.shards_for(request.count)
     if done < wanted:
         _draw_shards(folder, samples_of(dataset), request, done, wanted)

@@ -225,7 +225,6 @@ def _stamp_px(judge: Judge) -> int:
 
 
 def _summary(source: NightSource, scored: Scored, rule: Rule, seconds: float) -> dict[str, Any]:
-    manifest = source.dataset.manifest if isinstance(source, DatasetNight) else {}
     return {
         "path": str(scored.path),
         "count": scored.count,
@@ -238,7 +237,7 @@ def _summary(source: NightSource, scored: Scored, rule: Rule, seconds: float) ->
         "threshold": scored.threshold if math.isfinite(scored.threshold) else None,
         "threshold_version": rule.threshold_version,
         "night_prior": rule.night_prior,
-        "pixels": manifest.get("pixels"),
+        "pixels": source.pixels,
     }
 
 

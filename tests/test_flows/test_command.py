@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,7 +19,7 @@ from prefect import get_client
 
 import flows
 from flows.command import execute
-from flows.demonstration import galaxy_rows
+from flows.demonstration import classifier_rows, galaxy_rows
 from flows.ending import describe
 from tasks.services import stop_services
 from tasks.workspace import Workspace
@@ -193,6 +194,27 @@ def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) 
     assert "'smooth' would give 0.667" in table["test accuracy"]
     assert table["report"] == "reports/a.html"
     assert workspace.mlflow_uri in table["MLflow"]
+
+
+def test_the_demo_table_of_the_classifier_tells_rates_and_why_one_model_judges_all() -> None:
+    test = {"auc": 0.99, "auc_low": 0.98, "auc_high": 0.995, "real": 43, "bogus": 67}
+    test |= {"fpr_at_tpr90": 0.03, "fpr_at_tpr90_low": 0.0, "fpr_at_tpr90_high": 0.07}
+    cascade: dict[str, Any] = {"first": None, "why": "35 reals tell too little"}
+    summaries: dict[str, Any] = {
+        "train": {"test": test, "model_uri": "models:/realbogus/1", "report": "reports/a.html"},
+        "first": {"model_uri": "models:/realbogus-first/1"},
+        "night": {"count": 20000, "reals": 205},
+        "score": {
+            **{"operations": {"detections": {"before": 20000, "after": 400}}, "cascade": cascade},
+            **{"seconds": 9.6, "path": "scores/a.parquet", "report": "reports/night.html"},
+        },
+    }
+    table = dict(classifier_rows(summaries))
+    assert "3.0% of the bogus pass where 90 % of the reals do (0.0% to 7.0%)" in table["test"]
+    assert table["night"].endswith("scored in 10 s: 20000 before the classifier, 400 after")
+    assert table["two in a row"] == "35 reals tell too little"
+    cascade |= {"first": "realbogus-first/1", "discarded": 17000}
+    assert dict(classifier_rows(summaries))["two in a row"] == "realbogus-first/1 discarded 17000"
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,10 @@ from flows.survey_label_errors import survey_label_errors
 from flows.train_realbogus import train_realbogus
 from tasks.cluster import InProcess
 from tasks.learning.parts import PartError
-from tasks.learning.saved import load_model
+from tasks.learning.saved import SavedModelError, load_model
+from tasks.night import NightError
+from tasks.stages.folds import out_of_fold
+from tasks.stages.realbogus_train import CandidateTrainRequest, open_candidate_training
 from tasks.stages.relabel import RelabelRequest
 from tasks.stages.relabel import relabel_and_retrain as relabel_rounds
 from tasks.stages.studies import Row, StudyRequest, run_rows
@@ -266,6 +270,39 @@ def test_a_drawn_night_is_scored_row_by_row(shared: Workspace, first_model: dict
     selected = np.array(scores["decision"].to_pylist()) == "real"
     assert selected.sum() == 100
     assert made[selected].mean() > 2 * made.mean()
+
+
+def test_folds_that_would_leave_a_class_out_are_refused(shared: Workspace, tmp_path: Path) -> None:
+    training = open_candidate_training(shared, CandidateTrainRequest(dataset="made", **QUICK))
+    part = training.part("train")
+    one_cell = np.array([group == part.groups[0] for group in part.groups])
+    alone = replace(part, labels=one_cell.astype(np.int32))
+    with pytest.raises(PartError, match=r"outside of fold \d no sample is real"):
+        out_of_fold(training, alone, 3, tmp_path, InProcess())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_was_touched_or_is_of_another_preprocessing_scores_nothing(
+    shared: Workspace, first_model: dict[str, Any]
+) -> None:
+    folder = resolve_model(shared, "champion", "realbogus-first").folder
+    asked: dict[str, Any] = {"path": "made", "model": "realbogus-first@champion", "first": None}
+    card = folder / "model.json"
+    text = card.read_text()
+    card.write_text(text.replace('"realbogus-1"', '"realbogus-0"'))
+    try:
+        with pytest.raises(NightError, match="preprocessing 'realbogus-0'"):
+            score_night(**asked)
+    finally:
+        card.write_text(text)
+    model = folder / "model.keras"
+    content = model.read_bytes()
+    model.write_bytes(content + b" ")
+    try:
+        with pytest.raises(SavedModelError, match="sha256"):
+            score_night(**asked)
+    finally:
+        model.write_bytes(content)
 
 
 BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
