@@ -266,6 +266,7 @@ def _train_batches(plan: Fit, epoch: int) -> tf.data.Dataset:
     )
     smoothing = plan.recipe.label_smoothing
 
+    @tf.autograph.experimental.do_not_convert
     def view(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         images, labels = batch
         seed = tf.stack([tf.cast(step, tf.int32) + epoch * plan.steps, plan.seed])
@@ -279,7 +280,12 @@ def _train_batches(plan: Fit, epoch: int) -> tf.data.Dataset:
 def _validation_batches(plan: Fit) -> tf.data.Dataset:
     batches = image_batches(plan.pixels, plan.validation.rows, plan.validation.labels, 2 * plan.step_images)
     classes = plan.learner.classes
-    return batches.map(lambda images, labels: (plan.learner.plain_view(images), tf.one_hot(labels, classes)))
+
+    @tf.autograph.experimental.do_not_convert
+    def view(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return plan.learner.plain_view(images), tf.one_hot(labels, classes)
+
+    return batches.map(view)
 
 
 def _take_in(

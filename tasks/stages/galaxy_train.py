@@ -10,7 +10,7 @@ from tasks.evaluation import evaluate_model
 from tasks.learning import measures
 from tasks.learning.judged import figures_of
 from tasks.learning.parts import Part, part_rows
-from tasks.stages.train import Training, TrainRequest, open_labelled
+from tasks.stages.train import Training, TrainRequest, open_labelled, quiet_tensorflow
 from tasks.tracking import TrackedRun
 from tasks.workspace import Workspace
 
@@ -140,6 +140,7 @@ def open_galaxy_training(workspace: Workspace, request: GalaxyTrainRequest) -> G
     PartError
         The dataset is of another problem, or has no labels.
     """
+    quiet_tensorflow()
     from galaxy.presets import load_preset
 
     dataset, scheme = open_labelled(workspace, request.dataset, GalaxyTraining.PROBLEM, request.scheme)

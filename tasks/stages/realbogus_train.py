@@ -19,7 +19,7 @@ from tasks.learning import measures, operating
 from tasks.learning.parts import UNLABELLED, Part, PartError, part_rows
 from tasks.learning.splits import hash_share
 from tasks.pages import Block
-from tasks.stages.train import Training, TrainRequest, fit_parts, open_labelled, train
+from tasks.stages.train import Training, TrainRequest, fit_parts, open_labelled, quiet_tensorflow, train
 from tasks.tracking import TrackedRun
 from tasks.workspace import Workspace
 
@@ -242,6 +242,7 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
     PartError
         The dataset is of another problem, or has no labels.
     """
+    quiet_tensorflow()
     from realbogus.presets import load_preset
 
     dataset, scheme = open_labelled(workspace, request.dataset, CandidateTraining.PROBLEM, request.scheme)
