@@ -48,11 +48,11 @@ def flows_here(prefect_api: str, workspace: Workspace) -> Workspace:
     return workspace
 
 
-def write_triplets(folder: Path, labels: np.ndarray, seed: int = 0, side: int = 29) -> Path:
+def write_triplets(folder: Path, labels: np.ndarray, seed: int = 0, prefix: str = "", side: int = 29) -> Path:
     """Write a folder of triplets for the source of that name: a star in new and difference is real, a step is bogus.
 
-    Ids are ``c0000`` on, two neighbours have one sky cell; `labels` are written whatever the stamps show, which goes by
-    turns: even ones are real.
+    Ids are ``c0000`` on after the prefix, two neighbours have one sky cell. `labels` are written whatever the stamps
+    show, which goes by turns: even ones are real.
     """
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] - side // 2
@@ -68,6 +68,9 @@ def write_triplets(folder: Path, labels: np.ndarray, seed: int = 0, side: int = 
     with (folder / "table.csv").open("w", newline="") as stream:
         writer = csv.writer(stream)
         writer.writerow(["id", "label", "objectId"])
-        rows = (f"c{number:04d},{label},o{number // 2:04d}".split(",") for number, label in enumerate(labels))
+        rows = (
+            f"{prefix}c{number:04d},{label},{prefix}o{number // 2:04d}".split(",")
+            for number, label in enumerate(labels)
+        )
         writer.writerows(rows)
     return folder

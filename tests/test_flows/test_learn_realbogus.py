@@ -172,7 +172,7 @@ def test_a_person_finds_the_true_objects_among_the_bogus_that_pass(
     """A dataset without hidden truth asks people; what they call wrong leaves the bogus."""
     labels = 1 - np.arange(80) % 2
     labels[1::8] = 1  # so many that the threshold of TPR 0.9 lies among what looks bogus
-    source = write_triplets(tmp_path / "people", labels, seed=9)
+    source = write_triplets(tmp_path / "people", labels, seed=9, prefix="new-")
     build_realbogus_dataset(dataset="people", source="triplets", path=str(source))
     asked = {"model": "realbogus-first@champion", "dataset": "people", "split": "all"}
     raw = evaluate_holdout(**asked)
