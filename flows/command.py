@@ -96,9 +96,12 @@ def demo(options: argparse.Namespace) -> Outcome:
     """Run both halves' chains on small simulated skies, then say what came of it."""
 
     def work(output: TextIO) -> dict[str, Any]:
-        galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
-        build, first, train, night = candidates
-        scores = run_flow("score-night", [f"path={night['path']}"])
+        from tasks.processes import guarded
+
+        with guarded():
+            galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
+            build, first, train, night = candidates
+            scores = run_flow("score-night", [f"path={night['path']}"])
         realbogus = {"build": build, "first": first, "train": train, "night": night, "score": scores}
         import_module("flows.demonstration").show(galaxies, realbogus, Workspace.current())
         return {**galaxies, "realbogus": realbogus}

@@ -6,10 +6,13 @@ from typing import Any
 
 
 def show_on_terminal() -> None:
-    """Write the process's log lines to stderr. Call it before Prefect is imported, or its own handler stays."""
+    """Write the process's log lines to stderr, once. Call it before Prefect is imported, or its own handler stays."""
+    root = logging.getLogger()
+    if any(isinstance(handler, TerminalHandler) for handler in root.handlers):
+        return
     handler = TerminalHandler()
     handler.setFormatter(TerminalFormatter(datefmt="%H:%M:%S"))
-    logging.getLogger().addHandler(handler)
+    root.addHandler(handler)
 
 
 class TerminalHandler(logging.StreamHandler):

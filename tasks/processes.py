@@ -146,13 +146,21 @@ def _gone_within(process: psutil.Process, patience_s: float) -> bool:
     return True
 
 
+_guarding: list[str] = []
+"""The token of this process's `guarded` block, while it is inside of one."""
+
+
 @contextlib.contextmanager
 def guarded() -> Iterator[None]:
     """See that every process started inside, and theirs, end with this block or with this process.
 
     They are found by a mark in their environment, so new sessions and lost parents do not hide them. A keeper
-    process waits for the end of this one, so that not even ``kill -9`` leaves anything behind.
+    process waits for the end of this one, so that not even ``kill -9`` leaves anything behind. Inside of another such
+    block of this process it does nothing: what is started ends with the outer one.
     """
+    if _guarding:
+        yield
+        return
     unmarked = {name: value for name, value in os.environ.items() if name != MARK}
     token = uuid.uuid4().hex
     keeper = subprocess.Popen(
@@ -163,9 +171,11 @@ def guarded() -> Iterator[None]:
         start_new_session=True,
     )
     os.environ[MARK] = token
+    _guarding.append(token)
     try:
         yield
     finally:
+        _guarding.clear()
         os.environ.pop(MARK, None)
         with contextlib.suppress(BrokenPipeError):
             keeper.communicate(b"orderly")

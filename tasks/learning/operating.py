@@ -150,9 +150,9 @@ def partial_auc(scores: NDArray, positive: NDArray, most_fpr: float) -> float:
     if positive.all() or not positive.any():
         return float("nan")
     false, true = measures.roc_curve(scores, positive)
-    inside = false < most_fpr
-    x = np.append(false[inside], most_fpr)
-    y = np.append(true[inside], np.interp(most_fpr, false, true))
+    at = int(np.searchsorted(false, most_fpr))  # where the curve rises at most_fpr itself, its lower end counts
+    x = np.append(false[:at], most_fpr)
+    y = np.append(true[:at], np.interp(most_fpr, false[: at + 1], true[: at + 1]))
     return float(np.trapezoid(y, x) / most_fpr)
 
 

@@ -146,10 +146,16 @@ def draw_folds(part: Part, count: int, seed: int) -> NDArray[np.int32]:
 
 
 def fold_sides(part: Part, fold_of: NDArray[np.int32], fold: int, seed: int) -> tuple[Part, Part, Part]:
-    """Return train, validation and the samples to judge of one fold; a tenth of the others' groups validates."""
+    """Return train, validation and the samples to judge of one fold; a tenth of the others' groups validates.
+
+    Of fewer than ten groups one does; with one alone there is nothing to fit to.
+    """
     judged = fold_of == fold
     rest = part.take(np.flatnonzero(~judged))
-    aside = draw_folds(rest, VALIDATION_SHARE, seed) == 0
+    groups = len(set(rest.groups))
+    if groups < 2:
+        raise PartError(f"outside of fold {fold + 1} is one group only, which cannot both train and validate")
+    aside = draw_folds(rest, min(VALIDATION_SHARE, groups), seed) == 0
     return (
         rest.take(np.flatnonzero(~aside)),
         rest.take(np.flatnonzero(aside)),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.cluster import Executor
 from tasks.fold_jobs import FoldJob, run_fold
-from tasks.learning.parts import Part, PartError, draw_folds
+from tasks.learning.parts import Part, PartError, draw_folds, fold_sides
 from tasks.progress import progress
 from tasks.stages.realbogus_train import CandidateTraining, CandidateTrainRequest
 
@@ -39,12 +39,12 @@ def out_of_fold(training: CandidateTraining, part: Part, folds: int, folder: Pat
     Raises
     ------
     PartError
-        A fold would have one class only.
+        A fold would be fitted to one class only.
     """
     detectors = np.unique(training.detectors_of(part), return_inverse=True)[1]
     strata = replace(part, labels=(part.labels + 1 + 3 * detectors).astype(np.int32))
     fold_of = draw_folds(strata, folds, training.request.seed)
-    _require_both(part, fold_of, training.classes)
+    _require_both(part, fold_of, training.classes, training.request.seed)
     request = CandidateTrainRequest(
         **{name: getattr(training.request, name) for name in CandidateTrainRequest.model_fields}
     ).model_dump_json()
@@ -61,9 +61,11 @@ def out_of_fold(training: CandidateTraining, part: Part, folds: int, folder: Pat
     return pa.concat_tables([pq.read_table(path) for path in paths]).sort_by("id")
 
 
-def _require_both(part: Part, fold_of: NDArray[np.int32], classes: list[str]) -> None:
-    for fold in np.unique(fold_of):
-        labels = part.labels[fold_of != fold]
+def _require_both(part: Part, fold_of: NDArray[np.int32], classes: list[str], seed: int) -> None:
+    for fold in range(int(fold_of.max()) + 1):
+        train, _, _ = fold_sides(part, fold_of, fold, seed)
         for at, name in enumerate(classes):
-            if not (labels == at).any():
-                raise PartError(f"outside of fold {fold + 1} no sample is {name}: use fewer folds or a larger dataset")
+            if not (train.labels == at).any():
+                raise PartError(
+                    f"outside of fold {fold + 1} no sample is {name} to fit to: use fewer folds or a larger dataset"
+                )

@@ -83,7 +83,7 @@ def select_suspects(
     logits, labels = scores["logit"].to_numpy(), scores["label"].to_numpy()
     suspect = find_suspects(logits, labels, request.rule, request.suspect_threshold)
     guard(suspect, labels, _strata(training, scores["id"].to_pylist()), request.most_of_stratum)
-    name = _name(request, training, number, suspect)
+    name = _name(request, training, number, suspect, source)
     after = handled(labels, suspect, request.handling)
     words = {1: REAL, 0: BOGUS, UNLABELLED: None}
     at = np.flatnonzero(suspect if request.handling != "keep" else np.zeros(len(suspect), bool))
@@ -138,9 +138,11 @@ def _since(started: float) -> float:
     return round(time.monotonic() - started, 1)
 
 
-def _name(request: RelabelRequest, training: CandidateTraining, number: int, suspect: NDArray[np.bool_]) -> str:
-    """Return a name that follows from what was done."""
-    told = json.dumps([training.dataset.digest, request.rule, request.handling, suspect.nonzero()[0].tolist()])
+def _name(
+    request: RelabelRequest, training: CandidateTraining, number: int, suspect: NDArray[np.bool_], source: str | None
+) -> str:
+    """Return a name that follows from what was done, and to which labels."""
+    told = json.dumps([training.dataset.digest, source, request.rule, request.handling, suspect.nonzero()[0].tolist()])
     return f"{request.rule}-{request.handling}-r{number}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
 
 

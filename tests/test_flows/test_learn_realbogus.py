@@ -4,6 +4,7 @@ import csv
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,45 @@ def test_a_training_tells_its_operating_point_and_is_the_same_in_another_process
     answer = subprocess.run(words, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     model, _ = load_model(folder)
     np.testing.assert_allclose(json.loads(answer.stdout), model.predict_on_batch(stamps), atol=1e-5)
+
+
+JUDGED = {
+    *("count", "real", "bogus", "overlap_with_training", "auc", "auc_low", "auc_high", "fpr_at_tpr90"),
+    *("fpr_at_tpr90_low", "fpr_at_tpr90_high", "fpr_at_tpr95", "fpr_at_tpr99", "ece", "report"),
+}
+POOLED = {"folds", "count", "accuracy", "accuracy_low", "accuracy_high", "auc", "per_fold", "report", "seconds"}
+
+
+def test_summaries_have_the_keys_of_the_contract_and_their_counts_add_up(
+    shared: Workspace, first_model: dict[str, Any]
+) -> None:
+    assert {"run_id", "model_uri", "best_epoch", "epochs", "validation", "test", "report", "seconds"} <= set(
+        first_model
+    )
+    assert JUDGED - {"overlap_with_training", "fpr_at_tpr95", "fpr_at_tpr99", "ece", "report"} == set(
+        first_model["test"]
+    )
+    split = Dataset.open(shared, "made").split()
+    assert split is not None
+    of_part = Counter(split["part"].to_pylist())
+    asked: dict[str, Any] = {"model": first_model["model_uri"], "dataset": "made"}
+    tested, every = evaluate_holdout(**asked), evaluate_holdout(**asked, split="all")
+    for judged, seen in ((tested, 0), (every, of_part["train"] + of_part["validation"])):
+        assert set(judged) >= JUDGED
+        assert (judged["count"], judged["overlap_with_training"]) == (of_part["test"], seen)
+        assert judged["real"] + judged["bogus"] == judged["count"]
+        assert judged["auc_low"] <= judged["auc"] <= judged["auc_high"]
+        assert judged["fpr_at_tpr90"] <= judged["fpr_at_tpr95"] <= judged["fpr_at_tpr99"]
+        assert Path(judged["report"]).is_file()
+    assert tested["auc"] == pytest.approx(first_model["test"]["auc"])
+    summary = cross_validate(dataset="made", folds=3, **QUICK)
+    assert set(summary) >= POOLED
+    assert (summary["folds"], len(summary["per_fold"])) == (3, 3)
+    assert sum(fold["count"] for fold in summary["per_fold"]) == summary["count"] == COUNT
+    assert summary["accuracy_low"] < summary["accuracy"] < summary["accuracy_high"]
+    assert Path(summary["report"]).is_file()
+    table = pa.parquet.read_table(shared.scores / f"{Path(summary['report']).stem}.parquet")
+    assert table["id"].to_pylist() == sorted(split["id"].to_pylist())
 
 
 def test_every_detector_has_a_row_of_its_own_and_an_unknown_one_is_named(shared: Workspace) -> None:

@@ -71,6 +71,29 @@ def test_a_redrawn_candidate_is_turned_as_it_was_asked() -> None:
         np.testing.assert_array_equal(found[symmetry], np.rot90(before, symmetry % 4))
 
 
+def test_the_eight_symmetries_are_a_group() -> None:
+    """None is another, one does nothing, each undoes one of them, and two after each other are one of the eight."""
+    stamp = np.random.default_rng(7).normal(size=(1, 5, 5, 3)).astype(np.float32)
+    eight = turned(np.repeat(stamp, 8, axis=0), np.arange(8))
+    name_of = {one.tobytes(): name for name, one in enumerate(eight)}
+    assert len(name_of) == 8
+    table = np.array(
+        [[name_of[turned(eight[one : one + 1], np.array([two])).tobytes()] for two in range(8)] for one in range(8)]
+    )
+    nothing = name_of[stamp[0].tobytes()]
+    for line in (*table, *table.T):
+        assert sorted(line) == list(range(8))
+    assert ((table == nothing).sum(axis=0) == 1).all()
+    assert (table != table.T).any()  # a flip and a turn do not commute
+
+
+def test_a_view_of_a_view_is_one_of_the_eight() -> None:
+    stamp = np.random.default_rng(8).normal(size=(1, 5, 5, 3)).astype(np.float32)
+    eight = {one.tobytes() for one in turned(np.repeat(stamp, 8, axis=0), np.arange(8))}
+    twice = view(view(np.repeat(stamp, 100, axis=0), 1, symmetries=True), 2, symmetries=True)
+    assert {one.tobytes() for one in twice} == eight
+
+
 def test_a_shift_by_phases_is_exact_and_can_be_undone() -> None:
     stamps = spots(4)
     by = np.array([[0.3, -0.4], [0.5, 0.5], [-0.2, 0.0], [0.0, 0.0]])

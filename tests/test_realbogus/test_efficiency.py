@@ -1,5 +1,7 @@
 """The three efficiencies: counts in bins, their product, and what a chance match is worth."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -45,3 +47,41 @@ def test_the_interval_is_that_of_jeffreys(events: int, trials: int) -> None:
 def test_without_trials_anything_may_be() -> None:
     assert np.isnan(rate_of(0, 0).value)
     assert (rate_of(0, 0).low, rate_of(0, 0).high) == (0.0, 1.0)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_hosted_and_hostless_are_everything(seed: int) -> None:
+    """Cut by host, the counts of a bin add up to those of all; what lies outside of the bins is in none."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 80))
+    values, edges = rng.uniform(-1, 4, count).round(1), np.array([0.0, 1.0, 2.0, 3.0])
+    values[rng.random(count) < 0.1] = np.nan
+    found, kept, hosted = (rng.random(count) < share for share in (0.7, 0.8, 0.5))
+    chance = np.zeros(count, bool)
+
+    def counts(rows: np.ndarray) -> dict[float, np.ndarray]:
+        bins = efficiencies(values[rows], found[rows], kept[rows], chance[rows], edges)
+        assert all(low.high <= high.low for low, high in pairwise(bins))
+        return {
+            one.low: np.array([one.detection.trials, one.detection.events, one.completeness.events]) for one in bins
+        }
+
+    every, parts = counts(np.ones(count, bool)), [counts(hosted), counts(~hosted)]
+    assert set(every) == {edge for edge in edges[:-1] if ((values >= edge) & (values < edge + 1)).any()}
+    for low, numbers in every.items():
+        np.testing.assert_array_equal(sum(part.get(low, np.zeros(3, int)) for part in parts), numbers)
+
+
+def test_a_detection_that_is_classified_as_bogus_is_complete_for_nobody() -> None:
+    """Kept counts where it was found alone: what was never detected cannot be kept."""
+    found, kept = np.array([True, True, False, False]), np.array([True, False, True, False])
+    (one,) = efficiencies(np.zeros(4), found, kept, np.zeros(4, bool), np.array([0.0, 1.0]))
+    rates = (one.detection, one.classification, one.completeness)
+    assert [(rate.events, rate.trials) for rate in rates] == [(2, 4), (1, 2), (1, 4)]
+
+
+def test_more_chance_matches_than_finds_leave_none() -> None:
+    found = np.arange(10) < 3
+    (one,) = efficiencies(np.zeros(10), found, np.zeros(10, bool), found, np.array([0.0, 1.0]))
+    assert (one.detection.events, one.completeness.events) == (0, 0)
+    assert one.detection.low == 0

@@ -124,3 +124,12 @@ def test_processes_started_outside_the_block_are_left_alone() -> None:
 def test_the_holder_of_a_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         assert f"process {os.getpid()} (" in port_holder(listener.getsockname()[1])
+
+
+def test_a_block_inside_of_another_ends_nothing() -> None:
+    with guarded():
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        with guarded():
+            pass
+        assert child.poll() is None
+    assert child.wait(10) is not None

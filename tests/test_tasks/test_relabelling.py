@@ -43,12 +43,12 @@ def changes(rows: Sequence[tuple[str, str | None]], number: int = 1) -> pa.Table
     )
 
 
-def make(workspace: Workspace, name: str = "made", **columns: Sequence[Any]) -> Dataset:
+def make(workspace: Workspace, **columns: Sequence[Any]) -> Dataset:
     """Even rows are real; of sky cells of four every eighth validates and every eighth tests."""
     labels = ["real" if row % 2 == 0 else "bogus" for row in range(COUNT)]
     cells = [f"cell {row // 4:03d}" for row in range(COUNT)]
     parts = [{0: "validation", 1: "test"}.get(row // 4 % 8, "train") for row in range(COUNT)]
-    return publish_candidates(workspace, name, labels, cells, parts, columns=columns)
+    return publish_candidates(workspace, "made", labels, cells, parts, columns=columns)
 
 
 def labels_of(dataset: Dataset, name: str | None = None) -> dict[str, str | None]:
@@ -81,9 +81,7 @@ def select(workspace: Workspace, wrong: Sequence[int], source: str | None = None
     rows=st.dictionaries(st.text("abc", min_size=1, max_size=4), st.tuples(*2 * [st.sampled_from(WORDS)]), min_size=1),
     picked=st.randoms(use_true_random=False),
 )
-def test_only_what_is_changed_changes_and_says_why(
-    rows: dict[str, tuple[str | None, str | None]], picked: Any
-) -> None:
+def test_only_what_is_changed_changes_and_says_why(rows: dict[str, tuple[str | None, str | None]], picked: Any) -> None:
     ids = list(rows)
     chosen = picked.sample(ids, picked.randint(0, len(ids)))
     before = pa.table({"id": ids, "label": pa.array([rows[name][0] for name in ids], pa.string())})
@@ -143,7 +141,7 @@ def test_only_the_current_version_is_relabelled_and_the_name_is_checked(workspac
     publish_relabelling(first, SCHEME, "eyes", changes([("c0008", None)]), None, NOW)
     with pytest.raises(StoreError, match="is at version 2: version 1 cannot be relabelled"):
         publish_relabelling(first, SCHEME, "later", changes([]), None, NOW)
-    with pytest.raises(DatasetNameError, match="'../out' is not a name"):
+    with pytest.raises(DatasetNameError, match=r"'\.\./out' is not a name"):
         publish_relabelling(Dataset.open(workspace, "made"), SCHEME, "../out", changes([]), None, NOW)
 
 
@@ -189,7 +187,7 @@ def test_what_is_kept_keeps_its_label(workspace: Workspace) -> None:
 def test_a_rule_that_takes_a_whole_class_stops_with_counts_and_publishes_nothing(workspace: Workspace) -> None:
     make(workspace)
     reals = [row for row in range(COUNT) if row % 2 == 0]
-    with pytest.raises(SuspectError, match="all 120 real labels are suspect .120 are bogus"):
+    with pytest.raises(SuspectError, match=r"all 120 real labels are suspect \(120 are bogus\)"):
         select(workspace, reals, most_of_stratum=1.0)
     assert Dataset.open(workspace, "made").version == 1
 
@@ -197,7 +195,7 @@ def test_a_rule_that_takes_a_whole_class_stops_with_counts_and_publishes_nothing
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ("mag", "magnitude" if False else "mag bin 4 of 4"),
+        ("mag", "mag bin 4 of 4"),
         ("galaxy_separation_re", "galaxy_separation_re bin 1 of 4"),
         ("detector", "detector chip3"),
         ("kind", "kind known_variable"),
@@ -207,20 +205,21 @@ def test_a_rule_that_takes_a_kind_of_candidate_stops_with_counts(
     workspace: Workspace, column: str, message: str
 ) -> None:
     """Of 60 in the stratum 12 is a fifth and passes, 13 are too many."""
-    faint = [row for row in range(COUNT) if row // 4 % 8 > 1 and row // 4 % 4 == 3]
-    assert len(faint) == 80
+    trained = [row for row in range(COUNT) if row // 4 % 8 > 1]
+    faint = [row for at, row in enumerate(trained) if at // 4 % 4 == 3]
+    assert (len(trained), len(faint)) == (240, 60)
     values: dict[str, list[Any]] = {
-        "mag": [19.5 if row in faint else 16 + row / COUNT for row in range(COUNT)],
-        "galaxy_separation_re": [0.5 if row in faint else 3 + row / COUNT for row in range(COUNT)],
+        "mag": [16 + 3 * (row in faint) + row / COUNT for row in range(COUNT)],
+        "galaxy_separation_re": [3 - 2 * (row in faint) + row / COUNT for row in range(COUNT)],
         "detector": ["chip3" if row in faint else "chip1" for row in range(COUNT)],
         "kind": ["known_variable" if row in faint else "detection" for row in range(COUNT)],
     }
     make(workspace, **{column: values[column]})
-    with pytest.raises(SuspectError, match=rf"17 of 80 labels with {message} are suspect, more than 20%"):
-        select(workspace, faint[:17])
+    with pytest.raises(SuspectError, match=rf"13 of 60 labels with {message} are suspect, more than 20%"):
+        select(workspace, faint[:13])
     assert Dataset.open(workspace, "made").version == 1
-    select(workspace, faint[:16])
-    select(workspace, faint[:17], most_of_stratum=0.25)
+    select(workspace, faint[:12])
+    select(workspace, faint[:13], most_of_stratum=0.25)
     assert Dataset.open(workspace, "made").version == 3
 
 
@@ -257,5 +256,5 @@ def test_a_relabelling_that_is_not_there_and_one_without_labels_are_named(worksp
 
 
 def test_the_removed_cannot_take_part_in_the_smoothness() -> None:
-    with pytest.raises(ValueError, match="handling=remove with loss_lds=0.5: a removed candidate takes part in noth"):
+    with pytest.raises(ValueError, match=r"handling=remove with loss_lds=0\.5: a removed candidate takes part in noth"):
         RelabelRequest(dataset="made", handling="remove", loss_lds=0.5)
