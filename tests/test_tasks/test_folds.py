@@ -124,7 +124,6 @@ def test_a_killed_stage_keeps_its_folds_and_every_training_sample_is_judged_once
     paths = sorted(workspace.root.glob("training/*/fold-*.parquet"))
     assert len(paths) == FOLDS
     assert {path.parent for path in paths} == {kept[0].parent}
-    assert [path.name for path in sorted(kept[0].parent.iterdir())] == [path.name for path in paths]
 
     split, labels = dataset.split(), dataset.labels("real-bogus")
     assert split is not None

@@ -87,9 +87,9 @@ def test_a_row_s_name_follows_from_its_settings_whatever_their_order(one: dict[s
 
 
 def survey(workspace: Workspace, name: str, **columns: Any) -> Dataset:
-    """A simulated survey: even rows are real; every tenth cell of four validates and every tenth tests."""
+    """A simulated survey: even rows are real; of ten cells of four three validate and one tests."""
     real = [row % 2 == 0 for row in range(COUNT)]
-    parts = [{0: "validation", 1: "test"}.get(row // 4 % 10, "train") for row in range(COUNT)]
+    parts = [("validation", "validation", "validation", "test", *6 * ["train"])[row // 4 % 10] for row in range(COUNT)]
     labels = ["real" if flag else "bogus" for flag in real]
     cells = [f"cell {row // 4:03d}" for row in range(COUNT)]
     return publish_candidates(workspace, name, labels, cells, parts, real=real, columns=columns)
@@ -118,23 +118,23 @@ def test_a_larger_limit_holds_the_smaller_and_limits_training_alone(workspace: W
         training = one.training(Row(name="a", seed=0, network="first"))
         parts[limit] = {name: one.part(training, name) for name in ("train", "validation")}
     few, more, every = (parts[limit]["train"] for limit in (100, 200, None))
-    assert (len(few), len(more), len(every)) == (100, 200, COUNT * 8 // 10)
+    assert (len(few), len(more), len(every)) == (100, 200, COUNT * 6 // 10)
     assert set(few.ids) < set(more.ids) < set(every.ids)
     assert (np.diff(few.rows) > 0).all()
     label_of = dict(zip(every.ids, every.labels.tolist(), strict=True))
     assert few.labels.tolist() == [label_of[name] for name in few.ids]
-    assert {len(one["validation"]) for one in parts.values()} == {COUNT // 10}
+    assert {len(one["validation"]) for one in parts.values()} == {COUNT * 3 // 10}
 
 
 def test_the_test_survey_counts_all_its_parts_but_no_injection(workspace: Workspace) -> None:
-    """Reals of the hidden truth that were not injected, against every bogus, whatever their labels and parts."""
+    """However few reals were not injected, they alone stand against the bogus, whatever their labels and parts."""
     survey(workspace, "survey")
-    injected = [row % 4 == 0 for row in range(COUNT)]
+    injected = [row % 2 == 0 and row >= 40 for row in range(COUNT)]
     survey(workspace, "testsurvey", kind=[RANDOM_INJECTION if flag else "detection" for flag in injected])
     test = bench(workspace).test
-    assert (int(test.real.sum()), int((~test.real).sum())) == (COUNT // 4, COUNT // 2)
+    assert (int(test.real.sum()), int((~test.real).sum())) == (20, COUNT // 2)
     assert not test.injected.any()
-    assert [int(name[1:]) % 4 == 2 for name in test.part.ids] == test.real.tolist()
+    assert [int(name[1:]) % 2 == 0 for name in test.part.ids] == test.real.tolist()
     publish_candidates(workspace, "blind", ["real", "bogus"], ["a", "b"], ["train", "test"])
     blind = Bench(
         workspace, StudyRequest(dataset="survey", test_dataset="blind", epochs=1), workspace.root, InProcess()
