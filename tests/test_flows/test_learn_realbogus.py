@@ -164,7 +164,7 @@ def test_holdout_labels_decide_nothing(shared: Workspace, tmp_path: Path) -> Non
         assert at in ([], tested)
         at = tested
         request = RelabelRequest(
-            dataset=name, folds=2, most_of_stratum=1.0, loss_ech=0.1, loss_lds=0.5, **QUICK | {"epochs": 1}
+            dataset=name, folds=2, most_of_stratum=1.0, loss_ech=0.1, loss_lds=0.5, **QUICK | {"epochs": 4}
         )
         summary = relabel_rounds(shared, request, InProcess())
         model, _ = load_model(resolve_model(shared, summary["model_uri"], "realbogus-first").folder)
