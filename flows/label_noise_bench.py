@@ -1,6 +1,6 @@
 """How training stands label errors: score-matched and uniform noise, four ways to treat suspects."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 
@@ -12,7 +12,8 @@ from tasks.stages.studies import Row, StudyRequest, compare_rows, publish_study,
 from tasks.workspace import Workspace
 
 NAME = "label-noise-bench"
-LOSSES: dict[str, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
+Handling = Literal["none", "remove", "unlabel", "confident"]
+LOSSES: dict[Handling, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
 HANDLINGS = list(LOSSES)
 
 
@@ -27,7 +28,7 @@ def label_noise_bench(
         list[float], described.told("Shares of all labels flipped where errors are, by another network's scores")
     ] = [0.0, 0.1, 0.3],  # noqa: B006
     uniform: Annotated[list[float], described.told("Shares of all labels flipped anywhere")] = [0.05],  # noqa: B006
-    handlings: Annotated[list[str], described.told("Of none, remove, unlabel (with VAT), confident")] = HANDLINGS,
+    handlings: Annotated[list[Handling], described.told("Of none, remove, unlabel (with VAT), confident")] = HANDLINGS,
     seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
     epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
     limit: described.StudyLimit = 4000,

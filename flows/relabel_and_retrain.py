@@ -22,9 +22,9 @@ def relabel_and_retrain(
     folds: Annotated[int, described.told("Folds of the training part", ge=2)] = 5,
     rule: Annotated[
         Literal["misclassified", "threshold", "confident"],
-        described.told("Suspect is: likelier the other class, by a threshold, or by confident learning"),
-    ] = "misclassified",
-    suspect_threshold: Annotated[float, described.told("For rule=threshold: chance of the other class")] = 0.7,
+        described.told("Suspect is: likelier the other class, so by a threshold, or by confident learning"),
+    ] = "threshold",
+    suspect_threshold: Annotated[float, described.told("For rule=threshold: chance of the other class")] = 0.65,
     handling: Annotated[
         Literal["keep", "remove", "unlabel", "flip"], described.told("What becomes of suspects")
     ] = "unlabel",
@@ -36,7 +36,7 @@ def relabel_and_retrain(
         Literal["folds", "select", "retrain"], described.told("Where to stop; finished stages are not run again")
     ] = "retrain",
     loss_ce: described.LossWeight = None,
-    loss_ech: described.LossWeight = 0.1,
+    loss_ech: described.LossWeight = None,
     loss_lds: described.LossWeight = 1.0,
     optimizer: described.CandidateOptimizer = None,
     normalisation: described.Normalisation = None,

@@ -1,6 +1,7 @@
 """A saved model as ONNX, for programs that have no TensorFlow, and how far its answers are from Keras's."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,13 +10,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.learning.inference import ParityError
+from tasks.store.files import whole_file
 
 OPSET = 18
 INPUT = "samples"
 
 
-def export_onnx(model: keras.Model, path: Path) -> None:
-    """Write a model of one input and one output as ONNX; the number of samples is free."""
+def onnx_graph(model: keras.Model, *, planes_first: bool = False) -> Any:
+    """Return a model of one input and one output as an ONNX graph; the number of samples is free.
+
+    With `planes_first` it takes (n, c, h, w) where the model takes (n, h, w, c).
+    """
     import tf2onnx
 
     inputs = model.inputs[0]
@@ -25,8 +30,23 @@ def export_onnx(model: keras.Model, path: Path) -> None:
     def run(samples: tf.Tensor) -> tf.Tensor:
         return model(samples, training=False)
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET, output_path=str(path))
+    turned = [INPUT] if planes_first else None
+    graph, _ = tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET, inputs_as_nchw=turned)
+    return graph
+
+
+def write_onnx(graph: Any, path: Path) -> None:
+    """Write a graph that holds together; a reader sees it whole or not at all."""
+    import onnx
+
+    onnx.checker.check_model(graph)
+    with whole_file(path) as beside:
+        onnx.save(graph, str(beside))
+
+
+def export_onnx(model: keras.Model, path: Path) -> None:
+    """Write a model of one input and one output as ONNX, with the stored order of axes."""
+    write_onnx(onnx_graph(model), path)
 
 
 def run_onnx(path: Path, samples: NDArray) -> NDArray[np.float32]:

@@ -57,6 +57,13 @@ class Part:
             [self.groups[position] for position in positions],
         )
 
+    def joined(self, other: "Part") -> "Part":
+        """Return the samples of both, sorted by row."""
+        rows = np.concatenate([self.rows, other.rows])
+        labels = np.concatenate([self.labels, other.labels])
+        both = Part(self.ids + other.ids, rows, labels, self.groups + other.groups)
+        return both.take(np.argsort(rows, kind="stable"))
+
 
 def part_rows(dataset: Dataset, scheme: str, part: str, labels: str | None = None, *, unlabelled: bool = False) -> Part:
     """Return the labelled samples of `part` (train, validation, test or all).

@@ -7,40 +7,23 @@ interchange form, with the stored order of axes, is that of `tasks.learning.onnx
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
 
-from tasks.store.files import whole_file
+from tasks.learning.onnx_export import onnx_graph, write_onnx
 
-if TYPE_CHECKING:
-    import keras
-
-OPSET = 18
-INPUT = "samples"
 _SCALE = 2.0**-40
 """Before squaring, so that the square of an arcsinh's argument overflows beyond 2e31 only; a power of two is exact."""
 _STEEP = 1e30
 
 
-def export_planes_first(model: "keras.Model", path: Path) -> None:
+def export_planes_first(model: keras.Model, path: Path) -> None:
     """Write a model of (n, h, w, c) as ONNX that takes (n, c, h, w); the number of samples is free."""
-    import onnx
-    import tensorflow as tf
-    import tf2onnx
-
-    inputs = model.inputs[0]
-    signature = [tf.TensorSpec((None, *inputs.shape[1:]), inputs.dtype, name=INPUT)]
-
-    @tf.function(input_signature=signature, autograph=False)
-    def run(samples: tf.Tensor) -> tf.Tensor:
-        return model(samples, training=False)
-
-    graph, _ = tf2onnx.convert.from_function(run, input_signature=signature, opset=OPSET, inputs_as_nchw=[INPUT])
+    graph = onnx_graph(model, planes_first=True)
     _spell_out_asinh(graph)
-    onnx.checker.check_model(graph)
-    with whole_file(path) as beside:
-        onnx.save(graph, str(beside))
+    write_onnx(graph, path)
 
 
 def _spell_out_asinh(model: Any) -> None:

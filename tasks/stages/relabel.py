@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import Field, model_validator
 
 from realbogus.records import BOGUS, REAL
-from realbogus.suspects import Handling, Rule, find_suspects, guard, handled, noise_found
+from realbogus.suspects import SUSPECT_THRESHOLD, Handling, Rule, find_suspects, guard, handled, noise_found
 from tasks.cluster import Executor
 from tasks.learning.parts import UNLABELLED
 from tasks.learning.relabelling import publish_relabelling
@@ -36,8 +36,8 @@ class RelabelRequest(CandidateTrainRequest):
     """How labels are doubted, and how the second training goes; the losses and labels are of the second one."""
 
     folds: int = Field(default=5, ge=2)
-    rule: Rule = "misclassified"
-    suspect_threshold: float = Field(default=0.7, gt=0.5, lt=1)
+    rule: Rule = "threshold"
+    suspect_threshold: float = Field(default=SUSPECT_THRESHOLD, gt=0.5, lt=1)
     """For rule=threshold."""
     handling: Handling = "unlabel"
     rounds: int = Field(default=1, ge=1)

@@ -23,9 +23,9 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 from zarr.storage import MemoryStore
 
-from realbogus.labelnoise import Noisy, add_noise
+from realbogus.labelnoise import add_noise
 from realbogus.records import BOGUS, REAL
-from realbogus.suspects import find_suspects, guard, handled, noise_found
+from realbogus.suspects import find_suspects, guard, handled, noise_found, recall_at_precision
 from tasks.candidate_evaluation import Chosen, choose, logit_of
 from tasks.cluster import Executor, InProcess
 from tasks.learning import figures, measures, operating
@@ -46,9 +46,9 @@ from tasks.workspace import Workspace
 SCORE_BATCH = 256
 HANDLINGS: dict[str, tuple[str, str]] = {
     "none": ("misclassified", "keep"),
-    "remove": ("misclassified", "remove"),
-    "unlabel": ("misclassified", "unlabel"),
-    "flip": ("misclassified", "flip"),
+    "remove": ("threshold", "remove"),
+    "unlabel": ("threshold", "unlabel"),
+    "flip": ("threshold", "flip"),
     "confident": ("confident", "remove"),
 }
 """What a study calls a way to treat suspects -> rule and handling."""
@@ -216,8 +216,8 @@ def _one(
     lds = 0.0 if HANDLINGS[row.handling][1] == "remove" else row.loss_lds
     training = bench.training(row, **treatment, **changes, **({} if lds is None else {"loss_lds": lds}))
     part, validation = bench.part(training, "train"), bench.part(training, "validation")
-    noisy = _noisy(bench, row, part)
-    part, told = _with_handling(bench, row, training, replace(part, labels=noisy.labels), noisy)
+    part, validation, reached = _noisy(bench, row, part, validation)
+    part, found = _with_handling(bench, row, training, part)
     if not training.preset.losses.lds:
         part = part.take(np.flatnonzero(part.labels != UNLABELLED))
     held, (part, validation) = hold(training.dataset.pixels, (part, validation))
@@ -228,35 +228,44 @@ def _one(
     logits = logit_of(score(model, bench.test_pixels, rows, SCORE_BATCH))
     shutil.rmtree(state, ignore_errors=True)
     keras.backend.clear_session()
-    return logits, {"trained_on": len(part), **told}
+    return logits, {"trained_on": len(part), "noise_reached": reached, **found}
 
 
-def _noisy(bench: Bench, row: Row, part: Part) -> Noisy:
-    """Return the part's labels with the row's noise, the same for all handlings."""
+def _noisy(bench: Bench, row: Row, part: Part, validation: Part) -> tuple[Part, Part, float]:
+    """Return both parts with the row's noise, the same for all handlings, and the share of labels that it flipped.
+
+    A survey's validation labels come from where its training labels come from, so they are as noisy.
+    """
     rng = np.random.default_rng([row.seed, 42])
+    both = part.joined(validation)
     if row.noise_kind != "score-matched" or not row.noise:
-        return add_noise(part.labels, row.noise_kind if row.noise else "none", row.noise, rng)  # type: ignore[arg-type]
-    other = Row(name="scores", seed=row.seed, network=MATCHING_NETWORK[row.network])
-    scores = _folds(bench, other, bench.training(other), part, "matching")
-    return add_noise(part.labels, "score-matched", row.noise, rng, scores)
+        noisy = add_noise(both.labels, row.noise_kind if row.noise else "none", row.noise, rng)  # type: ignore[arg-type]
+    else:
+        other = Row(name="scores", seed=row.seed, network=MATCHING_NETWORK[row.network])
+        scores = _folds(bench, other, bench.training(other), both, "matching")
+        noisy = add_noise(both.labels, "score-matched", row.noise, rng, scores)
+    label_of = dict(zip(both.ids, noisy.labels.tolist(), strict=True))
+    with_noise = [
+        replace(one, labels=np.array([label_of[name] for name in one.ids], np.int32)) for one in (part, validation)
+    ]
+    return with_noise[0], with_noise[1], noisy.reached
 
 
-def _with_handling(
-    bench: Bench, row: Row, training: CandidateTraining, part: Part, noisy: Noisy
-) -> tuple[Part, dict[str, Any]]:
+def _with_handling(bench: Bench, row: Row, training: CandidateTraining, part: Part) -> tuple[Part, dict[str, Any]]:
     """Return the part with its suspects treated, and how good they were against the hidden truth."""
-    told: dict[str, Any] = {"noise_reached": noisy.reached}
     rule, handling = HANDLINGS[row.handling]
     if handling == "keep":
-        return part, told
+        return part, {}
     first = bench.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0)
     logits = _folds(bench, row, first, part, "folds")
     suspect = find_suspects(logits, part.labels, rule)  # type: ignore[arg-type]
     guard(suspect, part.labels, {})
-    found = noise_found(suspect, part.labels, _truth_of(training.dataset, part))
-    told |= {
+    truth = _truth_of(training.dataset, part)
+    found = noise_found(suspect, part.labels, truth)
+    told = {
         "precision": _known(found.precision),
         "recall": _known(found.recall),
+        "recall_at_precision_80": _known(recall_at_precision(logits, part.labels, truth)),
         "suspects": found.suspects,
         "wrong": found.wrong,
     }

@@ -199,7 +199,7 @@ def test_stages_go_on_where_they_stopped_and_originals_stay(shared: Workspace) -
         assert row["previous"] == original[row["id"]]
     for row in changed:
         assert part_of[row["id"]] == "train"
-        assert (row["label"], row["round"], row["reason"]) == (None, 1, "misclassified:unlabel")
+        assert (row["label"], row["round"], row["reason"]) == (None, 1, "threshold:unlabel")
         assert row["score"] is not None
     found = summary["noise_found"]
     assert found["wrong"] > 0

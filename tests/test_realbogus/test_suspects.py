@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from realbogus.label_errors import bin_of, count_bins, draw_sample, error_rates
 from realbogus.labelnoise import add_noise
-from realbogus.suspects import SuspectError, find_suspects, guard, handled, noise_found
+from realbogus.suspects import SuspectError, find_suspects, guard, handled, noise_found, recall_at_precision
 
 
 def test_rules_pick_what_the_scores_contradict() -> None:
@@ -20,6 +20,25 @@ def test_rules_pick_what_the_scores_contradict() -> None:
         np.array([True, True, False, False, True]), np.array([1, 1, 0, 0, -1]), np.array([1, 0, 1, -1, 1])
     )
     assert (found.precision, found.recall, found.suspects, found.wrong) == (0.5, 0.5, 2, 2)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(-3, 3), st.integers(-1, 1), st.integers(-1, 1)), min_size=1, max_size=30),
+    precision=st.floats(0.05, 1),
+)
+def test_recall_at_a_precision_is_the_best_of_all_thresholds(
+    rows: list[tuple[int, int, int]], precision: float
+) -> None:
+    logits, labels, truth = (np.array(column) for column in zip(*rows, strict=True))
+    doubt = np.where(labels == 1, -logits, logits)
+    best = [
+        found.recall
+        for threshold in np.unique(doubt)
+        if (found := noise_found(doubt >= threshold, labels, truth)).both >= precision * found.suspects
+    ]
+    answer = recall_at_precision(logits, labels, truth, precision)
+    assert answer == pytest.approx(max(best, default=0), nan_ok=True) or np.isnan(answer)
+    assert np.isnan(answer) == (not noise_found(doubt > 99, labels, truth).wrong)
 
 
 def test_confident_learning_against_its_definition() -> None:

@@ -157,9 +157,9 @@ def test_suspects_are_recorded_with_round_score_and_reason(workspace: Workspace)
     assert {name: row["label"] for name, row in by_name[two].items()} == {"c0012": "bogus"}
     assert labels_of(dataset, two) == originals | {"c0008": None, "c0009": None, "c0010": None, "c0012": "bogus"}
     row = by_name[one]["c0009"]
-    assert (row["previous"], row["round"], row["reason"]) == ("bogus", 1, "misclassified:unlabel")
+    assert (row["previous"], row["round"], row["reason"]) == ("bogus", 1, "threshold:unlabel")
     assert row["score"] == pytest.approx(3, abs=0.1)
-    assert (by_name[two]["c0012"]["round"], by_name[two]["c0012"]["reason"]) == (2, "misclassified:flip")
+    assert (by_name[two]["c0012"]["round"], by_name[two]["c0012"]["reason"]) == (2, "threshold:flip")
     assert by_name[two]["c0012"]["score"] == pytest.approx(-3, abs=0.1)
     assert "first" in row["by"]
 
