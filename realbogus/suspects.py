@@ -17,7 +17,7 @@ UNLABELLED = -1
 CLASSES = ("bogus", "real")
 MOST_OF_STRATUM = 0.2
 SUSPECT_THRESHOLD = 0.65
-"""Between more wrong labels found and fewer hard right ones taken; chosen on training triplets that a study left out."""
+"""A lower one finds more wrong labels and takes more hard right ones; chosen on triplets that a study left out."""
 LEAST_IN_STRATUM = 50
 """A smaller stratum is no evidence of a rule that picks on a kind."""
 
