@@ -2,7 +2,8 @@
 product, completeness = kept / injected, in bins of what they may depend on.
 
 An injection that a detection met by chance would count as found; how often that happens is known from injections
-moved by some pixels, and is taken off.
+moved by some pixels, and is taken off: of n injections, t truly detected, and a share c of all places with a detection
+that has nothing to do with them, t + c (n - t) are matched.
 """
 
 from dataclasses import dataclass
@@ -15,12 +16,12 @@ from scipy.special import betainccinv, betaincinv
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with Jeffreys' 95 % interval and its counts."""
+    """A share with Jeffreys' 95 % interval and its counts; events are what is expected where chance is taken off."""
 
     value: float
     low: float
     high: float
-    events: int
+    events: float
     trials: int
 
 
@@ -45,7 +46,7 @@ class EfficiencyBin:
     completeness: Rate
 
 
-def rate_of(events: int, trials: int) -> Rate:
+def rate_of(events: float, trials: int) -> Rate:
     """Return a share with Jeffreys' interval; NaN and 0 to 1 without trials."""
     if not trials:
         return Rate(float("nan"), 0.0, 1.0, events, trials)
@@ -75,11 +76,11 @@ def efficiencies(
         injected = int(inside.sum())
         if not injected:
             continue
-        # A chance match finds what is not there as often as what is there and would have been lost.
-        by_chance = int((inside & chance & found).sum())
         matched, passed = int((inside & found).sum()), int((inside & found & kept).sum())
-        detected = max(matched - by_chance, 0)
-        completeness = rate_of(max(passed - by_chance, 0), injected)
+        elsewhere = (inside & chance).sum() / injected
+        detected = max(matched - elsewhere * injected, 0) / (1 - elsewhere) if elsewhere < 1 else 0.0
+        # What was met by chance has no class of its own, so it is taken off in equal parts.
+        complete = detected * passed / matched if matched else 0.0
         bins.append(
             EfficiencyBin(
                 low,
@@ -87,7 +88,7 @@ def efficiencies(
                 float(np.median(values[inside])),
                 rate_of(detected, injected),
                 rate_of(passed, matched),
-                completeness,
+                rate_of(complete, injected),
             )
         )
     return bins
