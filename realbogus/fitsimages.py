@@ -3,6 +3,7 @@
 A header is judged before memory is taken for its image. Every fault names the file.
 """
 
+import errno
 import math
 import warnings
 import zlib
@@ -54,6 +55,8 @@ def _faults_named(path: Path) -> Iterator[None]:
         except SourceError:
             raise
         except _READING_FAULTS as error:
+            if isinstance(error, OSError) and error.errno == errno.EINVAL:  # a place in the file beyond all files
+                raise SourceError(f"{path} declares an image that no file can hold") from error
             raise SourceError(f"{path} cannot be read as FITS: {error or type(error).__name__}") from error
 
 
