@@ -40,8 +40,8 @@ class LossSettings(_Frozen):
     xi: float = 0.1
     """Length of the step at which the adversarial direction is looked for, in the units of the network's input."""
     epsilon: float = 0.3
-    """Length of the adversarial step. In noise-scaled pixels a candidate at the limit of detection is of length 5: a step
-    of 1 smooths faint ones away, 0.3 costs nothing (measured on training triplets that a study left out)."""
+    """Length of the adversarial step. In noise-scaled pixels a candidate at the limit of detection has length 5:
+    steps of 1 smooth faint ones away, 0.3 costs nothing (measured on triplets that a study left out)."""
     iterations: int = Field(default=1, ge=1)
     """How often the direction is improved."""
     weights: Literal["written", "executed"] = "written"

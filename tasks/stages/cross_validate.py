@@ -24,13 +24,13 @@ from tasks.learning.figures import confusion_figure
 from tasks.learning.judged import figures_of
 from tasks.learning.parts import ALL, Part, draw_folds, fold_sides
 from tasks.pages import Figure, Headline, Headlines, Table, page
+from tasks.stages.run_log import run_logger
 from tasks.stages.train import (
     SCORE_BATCH,
     Training,
     alone,
     fit_parts,
     quiet_tensorflow,
-    run_logger,
     tracked,
 )
 from tasks.store.files import whole_file, write_table

@@ -25,7 +25,8 @@ from tasks.learning.parts import UNLABELLED
 from tasks.learning.relabelling import publish_relabelling
 from tasks.stages.folds import out_of_fold
 from tasks.stages.realbogus_train import CandidateTraining, CandidateTrainRequest, open_candidate_training
-from tasks.stages.train import run_logger, train
+from tasks.stages.run_log import run_logger
+from tasks.stages.train import train
 from tasks.store.dataset import Dataset
 from tasks.workspace import Workspace
 

@@ -4,7 +4,6 @@ TensorFlow and MLflow take long to import; MLflow is imported inside the task, T
 exported.
 """
 
-import logging
 import math
 import os
 import re
@@ -13,9 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import MissingContextError
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from realbogus.preprocessing import PREPROCESSING_VERSION, PROBLEM
@@ -31,6 +29,7 @@ from tasks.night_page import SHOWN, write_night_page
 from tasks.night_sources import BLOCK_ROWS, DatasetNight, NightSource, open_night
 from tasks.progress import progress
 from tasks.provenance import code_version
+from tasks.stages.run_log import run_logger
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import write_json
@@ -142,7 +141,7 @@ def open_judge(workspace: Workspace, model: str, registered: str, engine: Engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     outputs = open_outputs(card, lambda: saved.load_model(ref.folder)[0], workspace.root / "onnx", engine)
     if engine == "auto" and outputs.engine == "tensorflow":
-        _logger().warning("%s is run by TensorFlow: what was exported does not answer as it does", name)
+        run_logger().warning("%s is run by TensorFlow: what was exported does not answer as it does", name)
     return Judge(name, card, outputs)
 
 
@@ -187,7 +186,7 @@ def _first(
 
 
 def _without_first(why: str) -> tuple[None, None, str]:
-    _logger().info("every candidate is judged in full: %s", why)
+    run_logger().info("every candidate is judged in full: %s", why)
     return None, None, why
 
 
@@ -247,7 +246,7 @@ def _told_cascade(first: Judge | None, discard: Discard | None, why: str | None,
         return {"first": None, "why": why}
     beyond = scored.threshold < discard.full_threshold
     if beyond:
-        _logger().warning(
+        run_logger().warning(
             "the best so many reach down to logit %.3f, the loss of the first model is bounded from %.3f on",
             scored.threshold,
             discard.full_threshold,
@@ -292,11 +291,3 @@ def _record(
         )
         run.log_file(report, "report")
         return run.id
-
-
-def _logger() -> Any:
-    """Return the logger of the present run, or this module's where the stage is called without Prefect."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger(__name__)

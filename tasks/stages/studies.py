@@ -36,7 +36,8 @@ from tasks.learning.splits import hash_share
 from tasks.pages import Figure, Heading, Table, Text, page
 from tasks.stages.folds import out_of_fold
 from tasks.stages.realbogus_train import CandidateTraining, CandidateTrainRequest, fit_model, open_candidate_training
-from tasks.stages.train import quiet_tensorflow, run_logger
+from tasks.stages.run_log import run_logger
+from tasks.stages.train import quiet_tensorflow
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
 from tasks.studies import row_name, run_study

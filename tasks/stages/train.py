@@ -6,7 +6,6 @@ import, so it is imported inside the task.
 
 import hashlib
 import json
-import logging
 import os
 import shutil
 import sys
@@ -23,9 +22,8 @@ import numpy as np
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
-from prefect import get_run_logger, task
+from prefect import task
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import MissingContextError
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.evaluation import CURVES
@@ -33,6 +31,7 @@ from tasks.learning.members import MEMBERS_FILE, training_members
 from tasks.learning.parts import Part, PartError, require_every_class
 from tasks.pages import Block
 from tasks.provenance import code_version
+from tasks.stages.run_log import run_logger
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_json
 from tasks.tracking import TrackedRun, open_run
@@ -368,14 +367,6 @@ def flat(preset: BaseModel) -> dict[str, Any]:
         inner = value if isinstance(value, dict) else {"": value}
         flattened |= {f"preset.{name}.{key}".rstrip("."): entry for key, entry in inner.items()}
     return flattened
-
-
-def run_logger() -> Any:
-    """Return the logger of the present run, or this module's where a stage is called without Prefect."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger(__name__)
 
 
 def _log_epoch(run: TrackedRun, record: "EpochRecord", most_epochs: int) -> None:
