@@ -71,6 +71,7 @@ def candidate_blocks(
         _points_table(summary, evaluation.origin),
         _night_table(evaluation, summary),
         pictures["roc"],
+        pictures["precision"],
         pictures["scores"],
         Heading("Against what needs no network"),
         _rivals_table(evaluation, rows, summary),
@@ -314,7 +315,7 @@ def _calibration(evaluation: CandidateEvaluation, rows: NDArray) -> list[Block]:
 
 def _pictures(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> dict[str, Figure]:
     chosen, origin = evaluation.chosen, evaluation.origin
-    logits, real = evaluation.logits[rows], chosen.real[rows]
+    logits, real, prior = evaluation.logits[rows], chosen.real[rows], evaluation.night_prior
     shown = {f"this model, AUC {summary['auc']:.4f}": measures.roc_curve(logits, real)}
     for name, scores in list(evaluation.rivals.items())[-4:]:
         shown[name] = measures.roc_curve(scores[rows], real)
@@ -330,6 +331,16 @@ def _pictures(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[s
             f"True-positive against false-positive rate; {origin}. One bogus is {1 / max((~real).sum(), 1):.1e}.",
             draw.operating_figure(shown, 0.5 / max(int((~real).sum()), 1)),
             "ROC curves on a logarithmic axis",
+        ),
+        "precision": Figure(
+            f"Precision against recall, as judged here and where {prior:g} of all are real; {origin}.",
+            draw.precision_figure(
+                {
+                    f"{real.mean():.3f} real, as here": operating.precision_recall(logits, real),
+                    f"{prior:g} real, a night": operating.precision_recall(logits, real, prior),
+                }
+            ),
+            "precision against recall",
         ),
         "scores": Figure(
             f"Logits by class and kind; {origin}.",

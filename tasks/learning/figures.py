@@ -170,6 +170,18 @@ def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: f
         return finish()
 
 
+def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
+    """Draw precision against recall, a curve a name."""
+    with _figure(6.2, 4.2) as (figure, finish):
+        axes = figure.subplots()
+        for (name, (recall, precision)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
+            axes.step(recall, precision, color=color, linestyle=dash, label=name, where="post")
+        axes.axvline(0.9, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall (true-positive rate)", ylabel="precision")
+        axes.legend(loc="lower left", fontsize=8)
+        return finish()
+
+
 def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float], xlabel: str) -> bytes:
     """Draw histograms of samples on a logarithmic axis of counts, with named marks along x."""
     with _figure(6.6, 3.8) as (figure, finish):

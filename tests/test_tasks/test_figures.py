@@ -23,6 +23,7 @@ DRAWN = {
     "covariate": lambda: figures.covariate_figure({"z": [(0.1, RIGHT, 10), (0.2, RIGHT, 10)]}),
     "three covariates": lambda: figures.covariate_figure({name: [(0.1, RIGHT, 10)] for name in "abc"}),
     "roc": lambda: figures.roc_figure({str(number): CURVE for number in range(6)}),
+    "precision": lambda: figures.precision_figure({"here": CURVE, "a night": CURVE}),
     "strip": lambda: figures.image_strip(np.zeros((2, 8, 8, 3), np.uint8), ["one\ntwo", "three"]),
     "planes": lambda: figures.image_strip(np.zeros((7, 8, 8, 1), np.uint8), [""] * 7),
 }
