@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -62,11 +62,20 @@ def _keep_traceback(error: Exception, path: Path) -> None:
 
 def describe(error: BaseException) -> str:
     """Return one line that says what went wrong; the type is named where the text alone means little."""
+    faults = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(faults):  # pydantic's, which need not be imported
+        return "; ".join(_describe_fault(fault) for fault in faults(include_url=False))
     text = " ".join(str(error).split())
     own = type(error).__module__.partition(".")[0] in _OWN_PACKAGES
     if text and (own or type(error) in (ValueError, RuntimeError) or isinstance(error, OSError)):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _describe_fault(fault: Mapping[str, Any]) -> str:
+    message = " ".join(fault["msg"].removeprefix("Value error, ").split())
+    place = ".".join(map(str, fault["loc"]))
+    return f"{place}={fault['input']}: {message[:1].lower()}{message[1:]}" if place else message
 
 
 def last_words(outcomes: list[Outcome]) -> None:

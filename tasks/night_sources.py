@@ -3,6 +3,7 @@
 A block is read whole, the next while others are judged, so memory holds a few blocks whatever the night's length.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -98,10 +99,12 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
     if (place / "manifest.json").is_file():
         return DatasetNight(Dataset.at(place.resolve()), stamp_px, block_rows)
     if not place.exists():
+        if place.suffix or os.sep in path:
+            raise SourceError(f"path={path} does not exist")
         try:
             return DatasetNight(Dataset.open(workspace, path), stamp_px, block_rows)
         except (StoreError, ValueError) as error:
-            raise SourceError(f"path={path} is neither a file or folder nor a dataset: {error}") from error
+            raise SourceError(f"path={path} is no file or folder, and no dataset: {error}") from error
     if place.suffix in (".h5", ".hdf5"):
         raise SourceError(f"path={path}: HDF5 is not read; save the triplets as .npy, .npz or Zarr")
     if (place / "zarr.json").is_file() or place.suffix == ".zarr":

@@ -16,12 +16,14 @@ from typing import Any
 import psutil
 import pytest
 from prefect import get_client
+from pydantic import ValidationError
 
 import flows
 from flows.command import execute
 from flows.demonstration import classifier_rows, galaxy_rows
 from flows.ending import describe
 from tasks.services import stop_services
+from tasks.stages.relabel import RelabelRequest
 from tasks.workspace import Workspace
 
 MORE_FLOWS = Path(__file__).with_name("more_flows")
@@ -168,6 +170,17 @@ def test_messages_name_the_type_where_the_text_says_little() -> None:
     assert describe(KeyError("ra")) == "KeyError: 'ra'"
     assert describe(FileNotFoundError(2, "No such file", "a.csv")) == "[Errno 2] No such file: 'a.csv'"
     assert describe(AssertionError()) == "AssertionError"
+
+
+def test_refused_settings_are_told_by_name_and_value() -> None:
+    asked: list[tuple[dict[str, Any], str]] = [
+        ({"suspect_threshold": 0.4}, "suspect_threshold=0.4: input should be greater than 0.5"),
+        ({"handling": "remove", "loss_lds": 1}, "handling=remove with loss_lds=1.0: a removed candidate takes part"),
+    ]
+    for settings, words in asked:
+        with pytest.raises(ValidationError) as caught:
+            RelabelRequest(dataset="made", **settings)
+        assert describe(caught.value).startswith(words)
 
 
 def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) -> None:

@@ -353,7 +353,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (relabel_and_retrain, {"dataset": "made", "handling": "remove", "loss_lds": 1.0}, "takes part in nothing"),
     (score_night, {"path": "made", "tpr": 0.9, "max_candidates": 5}, "choose one of"),
     (score_night, {"path": "made", "model": "classifier.h5"}, "HDF5 models of the public code are not supported"),
-    (score_night, {"path": "nowhere"}, "neither a file or folder nor a dataset"),
+    (score_night, {"path": "nowhere"}, "no file or folder, and no dataset"),
     (evaluate_holdout, {"dataset": "made", "verdicts": "a.csv", "model": "realbogus-first@champion"}, "needs none"),
 ]
 
