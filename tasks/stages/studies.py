@@ -217,7 +217,7 @@ def _one(
     lds = 0.0 if HANDLINGS[row.handling][1] == "remove" else row.loss_lds
     training = bench.training(row, **treatment, **changes, **({} if lds is None else {"loss_lds": lds}))
     part, validation = bench.part(training, "train"), bench.part(training, "validation")
-    part, validation, reached = _noisy(bench, row, part, validation)
+    part, validation, reached = with_noise(bench, row, part, validation)
     part, found = _with_handling(bench, row, training, part)
     if not training.preset.losses.lds:
         part = part.take(np.flatnonzero(part.labels != UNLABELLED))
@@ -232,7 +232,7 @@ def _one(
     return logits, {"trained_on": len(part), "noise_reached": reached, **found}
 
 
-def _noisy(bench: Bench, row: Row, part: Part, validation: Part) -> tuple[Part, Part, float]:
+def with_noise(bench: Bench, row: Row, part: Part, validation: Part) -> tuple[Part, Part, float]:
     """Return both parts with the row's noise, the same for all handlings, and the share of labels that it flipped.
 
     A survey's validation labels come from where its training labels come from, so they are as noisy.
@@ -246,10 +246,10 @@ def _noisy(bench: Bench, row: Row, part: Part, validation: Part) -> tuple[Part, 
         scores = _folds(bench, other, bench.training(other), both, "matching")
         noisy = add_noise(both.labels, "score-matched", row.noise, rng, scores)
     label_of = dict(zip(both.ids, noisy.labels.tolist(), strict=True))
-    with_noise = [
+    noisy_part, noisy_validation = (
         replace(one, labels=np.array([label_of[name] for name in one.ids], np.int32)) for one in (part, validation)
-    ]
-    return with_noise[0], with_noise[1], noisy.reached
+    )
+    return noisy_part, noisy_validation, noisy.reached
 
 
 def _with_handling(bench: Bench, row: Row, training: CandidateTraining, part: Part) -> tuple[Part, dict[str, Any]]:

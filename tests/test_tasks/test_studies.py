@@ -16,7 +16,7 @@ from realbogus.records import RANDOM_INJECTION
 from tasks.cluster import InProcess
 from tasks.learning import operating
 from tasks.learning.parts import Part, PartError
-from tasks.stages.studies import Bench, Row, StudyRequest, compare_rows, hold, study_folder
+from tasks.stages.studies import Bench, Row, StudyRequest, compare_rows, hold, study_folder, with_noise
 from tasks.store.dataset import Dataset
 from tasks.studies import row_name, run_study
 from tasks.workspace import Workspace
@@ -124,6 +124,24 @@ def test_a_larger_limit_holds_the_smaller_and_limits_training_alone(workspace: W
     label_of = dict(zip(every.ids, every.labels.tolist(), strict=True))
     assert few.labels.tolist() == [label_of[name] for name in few.ids]
     assert {len(one["validation"]) for one in parts.values()} == {COUNT * 3 // 10}
+
+
+def test_noise_falls_on_training_and_validation_alike_whatever_is_done_about_it(workspace: Workspace) -> None:
+    survey(workspace, "survey")
+    survey(workspace, "testsurvey")
+    one = bench(workspace)
+    flipped = {}
+    for handling in ("none", "unlabel"):
+        row = Row(name=handling, seed=0, network="first", handling=handling, noise_kind="uniform", noise=0.25)
+        training = one.training(row)
+        clean = [one.part(training, name) for name in ("train", "validation")]
+        *noisy, reached = with_noise(one, row, *clean)
+        assert [part.ids for part in noisy] == [part.ids for part in clean]
+        flipped[handling] = [before.labels != after.labels for before, after in zip(clean, noisy, strict=True)]
+        assert sum(map(np.sum, flipped[handling])) == 0.25 * sum(map(len, clean)) == reached * sum(map(len, clean))
+    for side in (0, 1):
+        assert 0.15 < flipped["none"][side].mean() < 0.35
+        np.testing.assert_array_equal(flipped["none"][side], flipped["unlabel"][side])
 
 
 def test_the_test_survey_counts_all_its_parts_but_no_injection(workspace: Workspace) -> None:
