@@ -428,14 +428,19 @@ def _verdicts(evaluation: CandidateEvaluation, table: Path, filled: Path | None)
 
 
 def _best_untrained(evaluation: CandidateEvaluation, rows: NDArray) -> dict[str, Any]:
-    """Return the best score that needs no training, and its AUC."""
-    areas = {
-        name: measures.auc(evaluation.rivals[name][rows], evaluation.chosen.real[rows])
-        for name in evaluation.untrained
-        if not candidate_rivals.is_classifier(name)
-    }
-    best = max(areas, key=lambda name: areas[name])
-    return {"name": best, "auc": areas[best]}
+    """Return what leads of all that needs no training, and how far the model is ahead of it."""
+    chosen = evaluation.chosen
+    return candidate_rivals.lead_of(
+        evaluation.logits[rows],
+        {
+            name: evaluation.rivals[name][rows]
+            for name in evaluation.untrained
+            if not candidate_rivals.is_classifier(name)
+        },
+        chosen.real[rows],
+        np.asarray(chosen.part.groups)[rows],
+        chosen.words("night")[rows],
+    )
 
 
 def _injections(evaluation: CandidateEvaluation) -> dict[str, Any] | None:

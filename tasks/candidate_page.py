@@ -75,6 +75,7 @@ def candidate_blocks(
         pictures["scores"],
         Heading("Against what needs no network"),
         _rivals_table(evaluation, rows, summary),
+        _lead_table(summary["best_untrained"], evaluation.origin),
         Heading("By what it is, where, and how bright"),
         *_cuts(evaluation, rows, summary),
         Heading("Probabilities"),
@@ -201,6 +202,25 @@ def _rivals_table(evaluation: CandidateEvaluation, rows: NDArray, summary: Mappi
         )
     columns = ["score", "AUC", "FPR at TPR 0.9", f"bogus passed of {int((~real).sum())}"]
     return Table(f"On the same {len(rows)} rows; {evaluation.origin}", columns, lines)
+
+
+def _lead_table(best: Mapping[str, Any], origin: str) -> Table:
+    lines: list[list[Cell]] = [
+        [
+            where,
+            lead["name"],
+            f"{lead['auc']:.4f}",
+            f"{lead['auc_of_network']:.4f}",
+            f"{lead['lead']:+.4f}",
+            f"{lead['lead_low']:+.4f} to {lead['lead_high']:+.4f}",
+        ]
+        for where, lead in {
+            "all rows": best,
+            **{f"night {night}": one for night, one in best["nights"].items()},
+        }.items()
+    ]
+    columns = ["rows", "best score that needs no training", "its AUC", "this model's", "lead", "95 %, paired"]
+    return Table(f"Ahead of what needs no training, groups resampled; {origin}", columns, lines)
 
 
 def _cuts(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> list[Block]:

@@ -16,8 +16,6 @@ from tasks.store.dataset import Dataset
 
 LEAST_NIGHTS = 5
 """Fewer are not resampled."""
-LEAST_OF_A_CLASS = 10
-"""A night with fewer of one class has no row of its own."""
 
 
 def pooled_figures(
@@ -60,16 +58,12 @@ def pooled_figures(
             ).items()
         },
     }
-    large = [night for night in np.unique(nights) if _both_classes(real[nights == night])]
+    large = candidate_rivals.large_nights(nights, real)
     rows = {name: _row(values, real, [nights == night for night in large]) for name, values in rivals.items()}
     figures["rivals"] = {
         name: row | {"nights": dict(zip(large, row["nights"], strict=True))} for name, row in rows.items()
     }
     return figures, [_table(rows, large, nights, real, str(dataset.manifest["label_kind"]))]
-
-
-def _both_classes(real: NDArray[np.bool_]) -> bool:
-    return min(int(real.sum()), int((~real).sum())) >= LEAST_OF_A_CLASS
 
 
 def _row(values: NDArray, real: NDArray[np.bool_], nights: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What a network of candidates has to beat on the same rows: scores without any training, forests on few scalars."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,13 +9,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from realbogus import baselines
-from tasks.learning import measures
+from tasks.learning import measures, operating
 from tasks.learning.parts import Part
 from tasks.learning.scoring import image_blocks
 from tasks.store.dataset import Dataset
 
 BLOCK_ROWS = 256
 SNR, PACKET = "S/N alone", "the packet's "
+LEAST_OF_A_CLASS = 10
+"""A night with fewer of one class has no figure of its own."""
 
 
 def untrained_scores(dataset: Dataset, part: Part) -> dict[str, NDArray[np.float64]]:
@@ -40,6 +43,44 @@ def untrained_scores(dataset: Dataset, part: Part) -> dict[str, NDArray[np.float
 def is_classifier(name: str) -> bool:
     """Tell whether an untrained score is that of a packet's own classifier, which somebody did train."""
     return name.removeprefix(PACKET) in baselines.PACKET_SCORES
+
+
+def large_nights(nights: NDArray[np.str_], real: NDArray[np.bool_]) -> list[str]:
+    """Return the nights that have enough of both classes for a figure of their own."""
+    return [
+        str(night)
+        for night in np.unique(nights)
+        if min(real[nights == night].sum(), (~real)[nights == night].sum()) >= LEAST_OF_A_CLASS
+    ]
+
+
+def lead_of(
+    scores: NDArray[np.float64],
+    untrained: Mapping[str, NDArray[np.float64]],
+    real: NDArray[np.bool_],
+    groups: Sequence[str] | NDArray,
+    nights: NDArray[np.str_],
+) -> dict[str, Any]:
+    """Return by how much a network's AUC exceeds that of the best score without training, on all rows and by night.
+
+    The best is chosen on the same rows, of a night on those of the night, so the lead is rather too small.
+    """
+
+    def lead(rows: NDArray) -> dict[str, Any]:
+        areas = {name: measures.auc(values[rows], real[rows]) for name, values in untrained.items()}
+        best = max(areas, key=lambda name: areas[name])
+        ahead = operating.auc_difference(untrained[best][rows], scores[rows], real[rows], np.asarray(groups)[rows])
+        return {
+            "name": best,
+            "auc": areas[best],
+            "auc_of_network": measures.auc(scores[rows], real[rows]),
+            "lead": ahead.value,
+            "lead_low": ahead.low,
+            "lead_high": ahead.high,
+        }
+
+    by_night = {night: lead(np.flatnonzero(nights == night)) for night in large_nights(nights, real)}
+    return {**lead(np.arange(len(real))), "nights": by_night}
 
 
 def scalar_tables(dataset: Dataset, part: Part) -> dict[str, NDArray[np.float64]]:
