@@ -60,6 +60,8 @@ class CandidateTrainRequest(TrainRequest):
     """None: the preset's."""
     labels: str | None = None
     """A relabelling of the training part; None: the original labels."""
+    keep: Literal["best", "last"] | None = None
+    """Which epoch's weights are kept; None: the preset's."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> "CandidateTrainRequest":
@@ -250,7 +252,11 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
     asked = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
     told = {name: value for name, value in asked.items() if value is not None}
     losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **told})
-    changed = {"losses": losses} | ({"normalisation": request.normalisation} if request.normalisation else {})
+    changed: dict[str, Any] = {"losses": losses}
+    if request.normalisation:
+        changed["normalisation"] = request.normalisation
+    if request.keep:
+        changed["training"] = preset.training.model_copy(update={"keep": request.keep})
     chosen = preset.model_copy(update=changed)
     return CandidateTraining(request, workspace, dataset, scheme, dataset.classes(scheme), chosen)
 

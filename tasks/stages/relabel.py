@@ -1,7 +1,8 @@
 """Two stages of training: find suspect labels out of fold, relabel, train anew with what is left.
 
-Folds, suspects and changes concern the training part alone. The validation part chooses the epoch, with labels as
-noisy as they are; the test part decides nothing.
+Folds, suspects and changes concern the training part alone; the test part decides nothing. The validation part keeps
+the labels that it has, so it cannot choose the second training's epoch: the surer a network fitted to cleaner labels
+becomes, the larger is its loss on wrong ones. The last epoch is kept, at which the learning rate has come to its end.
 """
 
 import hashlib
@@ -31,6 +32,8 @@ from tasks.store.dataset import Dataset
 from tasks.workspace import Workspace
 
 STRATA_BINS = 4
+KEPT: Literal["last"] = "last"
+"""Which epoch of the second training is kept."""
 
 
 class RelabelRequest(CandidateTrainRequest):
@@ -125,7 +128,8 @@ def relabel_and_retrain(workspace: Workspace, request: RelabelRequest, executor:
     if request.stage == "select":
         return {**account, "noise_found": _found(workspace, name, scores, suspect), "seconds": _since(started)}
     lds = 0.0 if request.handling == "remove" else request.loss_lds
-    trained = train(open_candidate_training(workspace, request.training(dataset=name, labels=source, loss_lds=lds)))
+    second = request.training(dataset=name, labels=source, loss_lds=lds, keep=KEPT)
+    trained = train(open_candidate_training(workspace, second))
     found = _found(workspace, name, scores, suspect)
     return {**trained, **account, "noise_found": found, "seconds": _since(started)}
 

@@ -36,6 +36,7 @@ from tasks.learning.splits import hash_share
 from tasks.pages import Figure, Heading, Table, Text, page
 from tasks.stages.folds import out_of_fold
 from tasks.stages.realbogus_train import CandidateTraining, CandidateTrainRequest, fit_model, open_candidate_training
+from tasks.stages.relabel import KEPT
 from tasks.stages.run_log import run_logger
 from tasks.stages.train import quiet_tensorflow
 from tasks.store.dataset import Dataset
@@ -214,8 +215,11 @@ def _one(
     from tasks.learning.devices import choose_device
 
     treatment = {} if changes else {"treatment": row.treatment}
-    lds = 0.0 if HANDLINGS[row.handling][1] == "remove" else row.loss_lds
-    training = bench.training(row, **treatment, **changes, **({} if lds is None else {"loss_lds": lds}))
+    handling = HANDLINGS[row.handling][1]
+    second: dict[str, Any] = {} if handling == "keep" else {"keep": KEPT}
+    if handling == "remove":
+        second["loss_lds"] = 0.0
+    training = bench.training(row, **{**treatment, **changes, **second})
     part, validation = bench.part(training, "train"), bench.part(training, "validation")
     part, validation, reached = with_noise(bench, row, part, validation)
     part, found = _with_handling(bench, row, training, part)
