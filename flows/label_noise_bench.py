@@ -53,7 +53,8 @@ def label_noise_bench(
     rows = [Row(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
-    compared = compare_rows(workspace, NAME, request, results, list(steps))
+    plain = {name: f"{name.rpartition(', ')[0]}, none" for name in steps} if "none" in handlings else None
+    compared = compare_rows(workspace, NAME, request, results, list(steps), plain)
     remark = "Uniform and score-matched noise on simulated triplets, beside the natural label errors."
     summary = publish_study(workspace, NAME, request, results, compared, remark)
     summary["rows"] = [{**row, "kind": row["noise_kind"]} for row in summary["rows"]]

@@ -57,6 +57,12 @@ HANDLINGS: dict[str, tuple[str, str]] = {
 MATCHING_NETWORK = {"complex": "simple", "compact": "simple", "simple": "first", "first": "simple"}
 """Whose scores match noise to a network: another architecture's."""
 REPEATS = 300
+RATIOS = {
+    "previous": "times fewer than the line before",
+    "plain": "times fewer than with the same labels left alone",
+    "first": "times fewer than the first line",
+}
+"""What a line is compared with -> column of a study's table."""
 
 
 class StudyRequest(BaseModel):
@@ -313,9 +319,17 @@ def hold(pixels: zarr.Array, parts: Sequence[Part]) -> tuple[zarr.Array, list[Pa
 
 
 def compare_rows(
-    workspace: Workspace, name: str, request: StudyRequest, results: Sequence[Mapping[str, Any]], names: Sequence[str]
+    workspace: Workspace,
+    name: str,
+    request: StudyRequest,
+    results: Sequence[Mapping[str, Any]],
+    names: Sequence[str],
+    plain: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return each name's figures over its seeds, and the ratio to the name before; sky cells resampled."""
+    """Return each name's figures over its seeds, and ratios to other names on the same rows; sky cells resampled.
+
+    The others are the first name and the name before, or with `plain` in place of that the name that it holds.
+    """
     bench = Bench(workspace, request, study_folder(workspace, name, request), InProcess())
     scores = {
         which: np.stack(
@@ -343,8 +357,9 @@ def compare_rows(
             "per_seed": per_seed,
             "auc": float(np.mean([measures.auc(one, real) for one in scores[which]])),
         }
-        for word, other in (("previous", names[at - 1] if at else None), ("first", names[0] if at else None)):
-            if other is not None:
+        before = ("previous", names[max(at - 1, 0)]) if plain is None else ("plain", plain[which])
+        for word, other in (before, ("first", names[0])):
+            if other != which:
                 found[which][f"ratio_to_{word}"] = _ratio(groups, rate, other, which)
     return found
 
@@ -386,18 +401,20 @@ def publish_study(
         figures.bars_figure(bars, "false-positive rate at TPR 0.9", logarithmic=True),
         "rates with intervals",
     )
+    ratios = dict(RATIOS)
+    del ratios["previous" if any("ratio_to_plain" in told for told in compared.values()) else "plain"]
     rows = [
         [
             which,
             f"{told['fpr_at_tpr90']:.3%}",
             f"{told['fpr_at_tpr90_low']:.3%} to {told['fpr_at_tpr90_high']:.3%}",
             f"{told['auc']:.4f}",
-            *(_times(told.get(f"ratio_to_{word}")) for word in ("previous", "first")),
+            *(_times(told.get(f"ratio_to_{word}")) for word in ratios),
         ]
         for which, told in compared.items()
     ]
     real, bogus = int(bench.test.real.sum()), int((~bench.test.real).sum())
-    columns = ["what", "FPR at TPR 0.9", "95 %", "AUC", "times fewer than the line before", "than the first line"]
+    columns = ["what", "FPR at TPR 0.9", "95 %", "AUC", *ratios.values()]
     every = [
         name_ for name_ in results[0] if name_ not in Row.model_fields or len({str(r[name_]) for r in results}) > 1
     ]

@@ -208,3 +208,9 @@ def test_rows_are_compared_on_the_same_test_survey_over_seeds(workspace: Workspa
     assert value == pytest.approx(np.mean(rates["poor"]) / np.mean(rates["good"]), rel=1e-3)
     assert 1 < low < value < high
     assert found["good"]["ratio_to_first"] == [value, low, high]
+    beside = compare_rows(workspace, "x", one.request, results, ["poor", "good"], {"poor": "good", "good": "good"})
+    assert {name: sorted(word for word in told if "ratio" in word) for name, told in beside.items()} == {
+        "poor": ["ratio_to_plain"],
+        "good": ["ratio_to_first"],
+    }
+    assert beside["poor"]["ratio_to_plain"][0] == pytest.approx(1 / value, rel=1e-6)
