@@ -178,7 +178,7 @@ def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
             axes.step(recall, precision, color=color, linestyle=dash, label=name, where="post")
         axes.axvline(0.9, color=GREY, linewidth=1, linestyle=(0, (4, 3)))
         axes.set(xlim=(0, 1.01), ylim=(0, 1.02), xlabel="recall (true-positive rate)", ylabel="precision")
-        axes.legend(loc="lower left", fontsize=8)
+        axes.legend(loc="best", fontsize=8)
         return finish()
 
 
