@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 
 from flows import described
+from realbogus.suspects import SUSPECT_THRESHOLD
 from tasks.cluster import cluster
 from tasks.stages.folds import ITEMS_A_FOLD
 from tasks.stages.relabel import RelabelRequest
@@ -24,7 +25,9 @@ def relabel_and_retrain(
         Literal["misclassified", "threshold", "confident"],
         described.told("Suspect is: likelier the other class, so by a threshold, or by confident learning"),
     ] = "threshold",
-    suspect_threshold: Annotated[float, described.told("For rule=threshold: chance of the other class")] = 0.65,
+    suspect_threshold: Annotated[
+        float, described.told("For rule=threshold: chance of the other class")
+    ] = SUSPECT_THRESHOLD,
     handling: Annotated[
         Literal["keep", "remove", "unlabel", "flip"], described.told("What becomes of suspects")
     ] = "unlabel",
