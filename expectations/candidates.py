@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from scipy import stats
 
+from expectations.frames import as_frame
 from expectations.suites import Condition, Expectation, Suite, between, matching, present
 from realbogus.records import GALAXY_INJECTION, MATCH_RADIUS_PX, RANDOM_INJECTION, REAL
 
@@ -63,8 +65,8 @@ def quantities() -> Suite:
 
 def candidate_frame(stored: pa.Table) -> pd.DataFrame:
     """Return the stored rows' ids, kinds and the columns that have any value, and the offset of found injections."""
-    frame = stored.to_pandas()
-    frame = frame[[name for name in frame.columns if name in ("id", "kind") or frame[name].notna().any()]]
+    known = [name for name in stored.column_names if stored[name].null_count < stored.num_rows]
+    frame = as_frame(stored.select(["id", "kind", *(name for name in known if name not in ("id", "kind"))]))
     if {"injected_x_px", "x_px"} <= set(frame.columns):
         offset = np.hypot(frame["x_px"] - frame["injected_x_px"], frame["y_px"] - frame["injected_y_px"])
         return frame.assign(offset_px=offset)
@@ -82,21 +84,20 @@ def candidate_quantities(ledger: pa.Table, labels: pa.Table, request: Mapping[st
     request : mapping
         ``galaxy_fraction`` and the like, as asked.
     """
-    frame = ledger.to_pandas()
-    rows = [("sky cells", float(frame["group"].nunique()), float(LEAST_CELLS), np.inf)]
+    rows = [("sky cells", float(pc.count_distinct(ledger["group"]).as_py()), float(LEAST_CELLS), np.inf)]
     rows += _label_rows(labels)
-    injections = frame[frame["found"].notna()] if "found" in frame else frame.iloc[:0]
+    injections = ledger.filter(pc.is_valid(ledger["found"])).to_pandas()
     if len(injections):
         rows += _injection_rows(injections, float(request["galaxy_fraction"]))
     return pd.DataFrame(rows, columns=["quantity", "value", "low", "high"])
 
 
 def _label_rows(labels: pa.Table) -> list[tuple[str, float, float, float]]:
-    known = labels["label"].drop_null().to_pandas()
+    known = labels["label"].drop_null()
     if len(known) == 0:
         return []
     return [
-        ("share of real among the labelled", float((known == REAL).mean()), LEAST_LABEL_SHARE, 1 - LEAST_LABEL_SHARE)
+        ("share of real among the labelled", pc.mean(pc.equal(known, REAL)).as_py(), LEAST_LABEL_SHARE, 1 - LEAST_LABEL_SHARE)
     ]
 
 

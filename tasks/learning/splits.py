@@ -5,8 +5,11 @@ hash of its name alone, so neither the order of arrival nor a new scheme moves a
 """
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 PARTS = ("train", "validation", "test")
 SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -30,7 +33,7 @@ def part_by_hash(group: str, seed: int) -> str:
     return "validation" if share < SHARES["train"] + SHARES["validation"] else "test"
 
 
-def draw_split(groups: Sequence[str], labels: Sequence[str | None], seed: int) -> dict[str, str]:
+def draw_split(groups: pa.Array, labels: pa.Array, seed: int) -> pa.Array:
     """Draw the first split.
 
     Groups are taken largest first, equal ones in the order of their keyed hash, and each goes to the
@@ -38,75 +41,89 @@ def draw_split(groups: Sequence[str], labels: Sequence[str | None], seed: int) -
 
     Parameters
     ----------
-    groups, labels : sequences, one entry a sample
-        An unlabelled sample has None, which is a stratum of its own.
+    groups, labels : Array of string, one entry a sample
+        An unlabelled sample has null, which is a stratum of its own.
     seed : int
 
     Returns
     -------
-    dict of group to part
+    Array of string
+        The part of each sample.
     """
-    members: dict[str, Counter[str | None]] = defaultdict(Counter)
-    for group, label in zip(groups, labels, strict=True):
-        members[group][label] += 1
-    totals: Counter[str | None] = Counter(labels)
-    filled: dict[str, Counter[str | None]] = {part: Counter() for part in PARTS}
-    parts: dict[str, str] = {}
-    for group in sorted(members, key=lambda name: (-members[name].total(), hash_share(name, seed), name)):
-        brings = members[group]
-        parts[group] = max(PARTS, key=lambda part: _need(brings, totals, filled[part], SHARES[part]))
-        filled[parts[group]].update(brings)
-    return parts
+    names, codes = _codes(groups)
+    classes, label_codes = _codes(pc.fill_null(labels, ""))
+    members = np.bincount(codes * len(classes) + label_codes, minlength=len(names) * len(classes))
+    members = members.reshape(len(names), len(classes)).astype(np.int32)
+    sizes, totals = members.sum(axis=1), members.sum(axis=0)
+    wanted = [[SHARES[part] * total for total in totals.tolist()] for part in PARTS]
+    filled = [[0] * len(classes) for _ in PARTS]
+    part_of = np.zeros(len(names), np.int8)
+
+    def need(part: int, brings: list[tuple[int, int]]) -> tuple[float, float]:
+        """Return how much a part lacks of a group's classes, as a share of what it should hold, and of all."""
+        has, should = filled[part], wanted[part]
+        lack = sum(count * (1 - has[label] / should[label]) for label, count in brings)
+        return lack, 1 - sum(has) / (SHARES[PARTS[part]] * len(groups))
+
+    for block in _blocks(np.lexsort((_hash_shares(names, seed), -sizes))):
+        for group, counts in zip(block.tolist(), members[block].tolist(), strict=True):
+            brings = [(label, count) for label, count in enumerate(counts) if count]
+            part = max(range(len(PARTS)), key=lambda part: need(part, brings))
+            part_of[group] = part
+            for label, count in brings:
+                filled[part][label] += count
+    return _part_names(part_of[codes])
 
 
-def _need(
-    brings: Counter[str | None], totals: Counter[str | None], has: Counter[str | None], share: float
-) -> tuple[float, float]:
-    """Return how much a part lacks of a group's classes, as a share of what the part should hold."""
-    lack = sum(count * (1 - has[label] / (share * totals[label])) for label, count in brings.items())
-    return lack, 1 - has.total() / (share * totals.total())
+def place(groups: pa.Array, labels: pa.Array, known: pa.Table | None, seed: int) -> pa.Array:
+    """Return the part of every sample: as its group is published, by hash for newcomers, or drawn.
 
-
-def place(groups: Sequence[str], labels: Sequence[str | None], known: Mapping[str, str], seed: int) -> dict[str, str]:
-    """Return the part of every group: as published, by hash for newcomers, or drawn where nothing is published."""
-    if not known:
+    Parameters
+    ----------
+    groups, labels : Array of string, one entry a sample
+    known : Table with group and part, or None
+        The published split; without one the split is drawn.
+    seed : int
+    """
+    if known is None or known.num_rows == 0:
         return draw_split(groups, labels, seed)
-    return {group: known.get(group) or part_by_hash(group, seed) for group in groups}
+    published = known["part"].take(pc.index_in(groups, known["group"].combine_chunks())).combine_chunks()
+    names, codes = _codes(groups.filter(pc.is_null(published)))
+    by_hash = pa.array([part_by_hash(name, seed) for name in names.to_pylist()], pa.string())
+    return pc.replace_with_mask(published, pc.is_null(published), by_hash.take(pa.array(codes)))
 
 
-def split_by_time(groups: Sequence[str], nights: Sequence[str]) -> list[str | None]:
+def split_by_time(groups: pa.Array, nights: pa.Array) -> pa.Array:
     """Place samples by night: the first eight tenths train, then validation, then test, in whole nights.
 
     Parameters
     ----------
-    groups, nights : sequences, one entry a sample
+    groups, nights : Array of string, one entry a sample
         Nights in an order that is that of time when sorted as text.
 
     Returns
     -------
-    list of str or None
-        The part of each sample. None for a sample whose group was seen in an earlier part: it may not be used, as
-        the same sky would be on both sides. Fewer than three nights give None throughout.
+    Array of string
+        The part of each sample. Null for a sample whose group was seen in an earlier part: it may not be used, as
+        the same sky would be on both sides. Fewer than three nights give null throughout.
     """
-    of_night = Counter(nights)
-    if len(of_night) < len(PARTS):
-        return [None] * len(nights)
-    part_of_night: dict[str, str] = {}
+    names, night_of = _codes(nights)
+    if len(names) < len(PARTS):
+        return pa.nulls(len(nights), pa.string())
+    sizes = np.bincount(night_of, minlength=len(names)).tolist()
+    part_of_night = np.zeros(len(names), np.int8)
     before = 0
-    names = sorted(of_night)
-    for number, night in enumerate(names):
+    for number, size in enumerate(sizes):
         share = before / len(nights)
-        part = PARTS[0] if share < SHARES["train"] else PARTS[1] if share < 1 - SHARES["test"] else PARTS[2]
+        part = 0 if share < SHARES["train"] else 1 if share < 1 - SHARES["test"] else 2
         # However uneven the nights are, the last two are left for validation and test.
-        part_of_night[night] = PARTS[max(PARTS.index(part), number + len(PARTS) - len(names))]
-        before += of_night[night]
-    first: dict[str, str] = {}
-    for group, night in sorted(zip(groups, nights, strict=True), key=lambda item: item[1]):
-        first.setdefault(group, part_of_night[night])
-    return [
-        part_of_night[night] if first[group] == part_of_night[night] else None
-        for group, night in zip(groups, nights, strict=True)
-    ]
+        part_of_night[number] = max(part, number + len(PARTS) - len(names))
+        before += size
+    group_names, group_of = _codes(groups)
+    first = np.full(len(group_names), len(names))
+    np.minimum.at(first, group_of, night_of)
+    parts = part_of_night[night_of]
+    return _part_names(parts, part_of_night[first][group_of] != parts)
 
 
 def check_no_leak(groups: Sequence[str], parts: Sequence[str], digests: Sequence[str]) -> None:
@@ -123,3 +140,23 @@ def check_no_leak(groups: Sequence[str], parts: Sequence[str], digests: Sequence
         if torn:
             first = ", ".join(sorted(set(torn))[:5])
             raise LeakError(f"{len(set(torn))} {what}s stand in two parts of the split, such as {first}")
+
+
+def _codes(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Return the distinct values in order, and the number of each value among them."""
+    distinct = pc.unique(values).sort()
+    return distinct, pc.index_in(values, distinct).to_numpy()
+
+
+def _blocks(values: np.ndarray, size: int = 10_000) -> Iterator[np.ndarray]:
+    """Cut an array, so that only few values at a time become Python's."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _hash_shares(names: pa.Array, seed: int) -> np.ndarray:
+    blocks = (names.take(block).to_pylist() for block in _blocks(np.arange(len(names))))
+    return np.fromiter((hash_share(name, seed) for block in blocks for name in block), float, len(names))
+
+
+def _part_names(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    return pa.array(PARTS, pa.string()).take(pa.array(codes, pa.int8(), mask=missing))

@@ -32,14 +32,13 @@ def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) ->
     """
     parent = plan.parent(workspace)
     asked = plan.asked.num_rows
-    ledger, places = merging.gather(plan.staging, (number for number, _, _ in plan.spans()), LEDGER_COLUMNS)
+    ledger = merging.gather(plan.staging, (number for number, _, _ in plan.spans()), LEDGER_COLUMNS)
     if ledger.num_rows != asked:
         raise StoreError(f"{asked} objects were asked for and {ledger.num_rows} came back; run the same build again")
     return Harvest(
         plan=plan,
         ids=plan.rows["id"].combine_chunks(),
-        ledger=pa.concat_tables([ledger, _left_out(plan, parent)]),
-        places=places,
+        ledger=pa.concat_tables([ledger, merging.without_place(_left_out(plan, parent))]),
         labels=None if plan.scheme is None else plan.rows.select(LABEL_COLUMNS),
         sample_shape=(plan.size_px, plan.size_px, 3),
         dtype="uint8",
@@ -47,6 +46,7 @@ def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) ->
         raw_kept=True,
         truth=None if truth is None else _truth(truth),
         manifest=_manifest(plan, parent),
+        accounted=("id", "status", "reason"),
         account=lambda mine, labels, split: _account(plan, mine, labels, split),
     )
 

@@ -1,6 +1,5 @@
 """From staged batches to a published version: judge rows, group, pack, split, judge sets, publish."""
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -19,13 +18,13 @@ from tasks.learning.splits import PARTS, place, split_by_time
 from tasks.progress import progress
 from tasks.provenance import code_version
 from tasks.stages.plan import Plan
-from tasks.stages.validate import Verdict, judge_images, judge_version, require, write_validation
+from tasks.stages.validate import STATISTICS, Verdict, judge_images, judge_version, require, write_validation
 from tasks.store import merging, pixels
 from tasks.store.dataset import PIXELS, Dataset
 from tasks.store.errors import StoreError
 from tasks.store.packing import shard_jobs, write_shard_job
 from tasks.store.schema import SPLIT, TRUTH
-from tasks.store.versions import NewVersion, publish, stored_rows
+from tasks.store.versions import NewVersion, aligned, publish, stored_rows, value_counts
 from tasks.workspace import Workspace
 
 Account = Callable[[pa.Table, pa.Table | None, pa.Table | None], dict[str, Any]]
@@ -41,9 +40,8 @@ class Harvest:
     ids : Array of string
         Every id of the request, published or not: what the summary accounts for.
     ledger : Table
-        The request's rows that are not published yet, `LEDGER` and the problem's own columns.
-    places : mapping of id to (batch, position)
-        Where the pixels of the stored ones are staged.
+        The request's rows that are not published yet: `LEDGER`, the problem's own columns, and where the pixels of
+        the stored ones are staged (`tasks.store.merging.PLACE`).
     labels : Table or None
         Labels of the plan's scheme for the request's ids.
     sample_shape, dtype
@@ -58,7 +56,9 @@ class Harvest:
         Hidden truth of simulated samples: id, truth, origin.
     manifest : mapping
         The problem's entries.
-    account : function of (ledger of the request, labels, split)
+    accounted : sequence of str
+        The ledger's columns that `account` looks at.
+    account : function of (those of the request's rows, labels, split)
         Returns the summary but for name, version and time.
     judged : verdicts on what only this problem knows, each of which must hold
     test_only : str
@@ -68,7 +68,6 @@ class Harvest:
     plan: Plan
     ids: pa.Array
     ledger: pa.Table
-    places: dict[str, tuple[int, int]]
     labels: pa.Table | None
     sample_shape: tuple[int, int, int]
     dtype: str
@@ -76,6 +75,7 @@ class Harvest:
     raw_kept: bool
     truth: pa.Table | None
     manifest: dict[str, Any]
+    accounted: Sequence[str]
     account: Account
     least_finite_fraction: float = 1.0
     judged: Sequence[Verdict] = field(default=(), repr=False)
@@ -105,8 +105,8 @@ def publish_build(
     harvest = gather()
     plan = harvest.plan
     parent = plan.parent(workspace)
-    published = None if parent is None else parent.samples()
-    ledger = merging.merge(published, harvest.ledger)
+    published = merging.published(parent, plan.staging)
+    ledger = merging.merge(published, harvest.ledger, plan.staging)
     ledger, images = _judged_rows(ledger, published, harvest.least_finite_fraction)
     ledger = _grouped(ledger, parent, harvest)
     if parent is not None and plan.facts["finished_before"] and _same_outcome(ledger, published):
@@ -116,6 +116,7 @@ def publish_build(
     ledger = merging.give_rows(ledger, merging.next_free_row(published))
     folder = workspace.datasets / plan.dataset
     array_rows = _pack(folder, harvest, executor, ledger)
+    ledger = ledger.drop_columns(merging.PLACE.names)
     labels = _labels(harvest, parent)
     split = _split(ledger, parent, labels.get(plan.scheme or ""), plan, harvest.test_only)
     sets = judge_version(
@@ -168,8 +169,9 @@ def _judged_rows(
     ledger: pa.Table, published: pa.Table | None, least_finite_fraction: float
 ) -> tuple[pa.Table, Verdict]:
     """Reject the rows that fail an expectation on images."""
-    known = [] if published is None else stored_rows(published)["id"].to_pylist()
-    images = judge_images(stored_rows(ledger), known, least_finite_fraction=least_finite_fraction)
+    known = None if published is None else stored_rows(published, ["id"])["id"].combine_chunks()
+    statistics = [name for name in STATISTICS if name in ledger.column_names]
+    images = judge_images(stored_rows(ledger, statistics), known, least_finite_fraction=least_finite_fraction)
     return merging.reject(ledger, images.row_failures), images
 
 
@@ -177,32 +179,26 @@ def _grouped(ledger: pa.Table, parent: Dataset | None, harvest: Harvest) -> pa.T
     """Name the group of every stored row and reject newcomers that would join groups of different parts."""
     if not harvest.linked:
         return ledger
-    stored = stored_rows(ledger)
+    stored = stored_rows(ledger, ["id", "group", "staged_batch", "ra_deg", "dec_deg", "width_arcsec"])
     ids = stored["id"].to_pylist()
     positions = (_floats(stored, name) for name in ("ra_deg", "dec_deg", "width_arcsec"))
-    known = {
-        sample_id: group
-        for sample_id, group in zip(ids, stored["group"].to_pylist(), strict=True)
-        if sample_id not in harvest.places
-    }
+    old = stored.filter(pc.is_null(stored["staged_batch"]))
+    known = dict(zip(old["id"].to_pylist(), old["group"].to_pylist(), strict=True))
     split = None if parent is None else parent.split()
     parts = {} if split is None else dict(zip(split["group"].to_pylist(), split["part"].to_pylist(), strict=True))
     groups, torn = name_groups(ids, link(*positions), known, parts)
-    group_of = dict(zip(ids, groups, strict=True))
-    ledger = merging.with_columns(
-        ledger, {"group": [group_of.get(sample_id) for sample_id in ledger["id"].to_pylist()]}
-    )
-    torn_ids = [sample_id for sample_id, is_torn in zip(ids, torn, strict=True) if is_torn]
-    return merging.reject(ledger, dict.fromkeys(torn_ids, "joins_two_groups"))
+    named = pa.table({"id": stored["id"], "group": pa.array(groups, pa.string())})
+    ledger = merging.with_columns(ledger, {"group": aligned(ledger["id"], named, "group")})
+    return merging.reject(ledger, dict.fromkeys(compress(ids, torn), "joins_two_groups"))
 
 
 def _refuse_too_few(ledger: pa.Table, harvest: Harvest) -> None:
     """Stop when nothing, or less than was asked for, is left to store."""
-    mine = ledger.filter(pc.is_in(ledger["id"], harvest.ids))
+    mine = _of_request(ledger, ["status", "reason"], harvest)
     stored = stored_rows(mine).num_rows
     least = max(1, harvest.plan.request.get("min_stored_fraction", 0) * mine.num_rows)
     if stored < least:
-        reasons = Counter(mine["reason"].drop_null().to_pylist()).most_common(4)
+        reasons = value_counts(mine["reason"].drop_null()).most_common(4)
         told = ", ".join(f"{reason} {count}" for reason, count in reasons)
         raise StoreError(
             f"{stored} of {mine.num_rows} samples are left, at least {least:.0f} are needed; rejected: {told}"
@@ -215,16 +211,13 @@ def _pack(folder: Path, harvest: Harvest, executor: Executor, ledger: pa.Table) 
     if not store.exists():
         pixels.create(store, harvest.sample_shape, harvest.dtype)
     array = pixels.open_array(store, writable=True)
-    stored = stored_rows(ledger)
-    new = [
-        (row, harvest.places[sample_id])
-        for sample_id, row in zip(stored["id"].to_pylist(), stored["row"].to_pylist(), strict=True)
-        if sample_id in harvest.places
-    ]
-    if new:
-        pixels.grow(array, new[-1][0] + 1)
-        jobs = shard_jobs(store, harvest.plan.staging, new[0][0], (where for _, where in new))
-        with progress("packing", len(new)) as advance:
+    stored = stored_rows(ledger, ["row", *merging.PLACE.names])
+    new = stored.filter(pc.is_valid(stored["staged_batch"]))
+    rows, batches, positions = (column.to_numpy() for column in new.columns)
+    if len(rows):
+        pixels.grow(array, int(rows[-1]) + 1)
+        jobs = shard_jobs(store, harvest.plan.staging, int(rows[0]), batches, positions)
+        with progress("packing", len(rows)) as advance:
             for written in executor.map(write_shard_job, jobs):
                 advance(written)
     return int(pixels.open_array(store).shape[0])
@@ -254,14 +247,13 @@ def _groups_before(parent: Dataset | None) -> dict[str, dict[str, int]]:
     split = None if parent is None else parent.split()
     if parent is None or split is None:
         return {}
-    group_of = dict(zip(split["id"].to_pylist(), split["group"].to_pylist(), strict=True))
-    groups: dict[str, dict[str, set[str]]] = {scheme: defaultdict(set) for scheme in parent.schemes}
+    groups = {}
     for scheme in parent.schemes:
         table = parent.labels(scheme)
-        for sample_id, label in zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True):
-            if label is not None and sample_id in group_of:
-                groups[scheme][label].add(group_of[sample_id])
-    return {scheme: {label: len(names) for label, names in of.items()} for scheme, of in groups.items()}
+        labelled = pa.table({"label": table["label"], "group": aligned(table["id"], split, "group")}).drop_null()
+        counted = labelled.group_by("label").aggregate([("group", "count_distinct")]).to_pydict()
+        groups[scheme] = dict(zip(counted["label"], counted["group_count_distinct"], strict=True))
+    return groups
 
 
 def _split(
@@ -271,30 +263,27 @@ def _split(
     old = None if parent is None else parent.split()
     if old is None and labels is None:
         return None
-    stored = stored_rows(ledger).sort_by("id")
-    ids, groups = stored["id"].to_pylist(), stored["group"].to_pylist()
-    known = {} if old is None else dict(zip(old["group"].to_pylist(), old["part"].to_pylist(), strict=True))
-    label_of = {} if labels is None else dict(zip(labels["id"].to_pylist(), labels["label"].to_pylist(), strict=True))
-    judged = {group for group in groups if test_only and group.startswith(test_only)}
-    free = [group not in judged for group in groups]
-    parts = place(
-        list(compress(groups, free)),
-        [label_of.get(sample_id) for sample_id in compress(ids, free)],
-        {group: part for group, part in known.items() if group not in judged},
-        plan.request["seed"],
-    ) | dict.fromkeys(judged, "test")
-    return pa.table([ids, groups, [parts[group] for group in groups]], schema=SPLIT)
+    stored = stored_rows(ledger, ["id", "group"]).combine_chunks()
+    groups = stored["group"].combine_chunks()
+    classes = (
+        pa.nulls(len(groups), pa.string())
+        if labels is None
+        else aligned(stored["id"], labels, "label").combine_chunks()
+    )
+    free = pc.invert(pc.starts_with(groups, test_only)) if test_only else pa.array(np.ones(len(groups), bool))
+    parts = place(groups.filter(free), classes.filter(free), old, plan.request["seed"])
+    every = pc.replace_with_mask(pa.array(["test"] * len(groups), pa.string()), free, parts)
+    return pa.table([stored["id"], groups, every], schema=SPLIT)
 
 
 def _split_by_time(ledger: pa.Table) -> pa.Table | None:
     """Return the split by night of the stored rows, or None where the problem has no nights or too few."""
     if "night" not in ledger.column_names:
         return None
-    stored = stored_rows(ledger)
-    stored = stored.filter(pc.is_valid(stored["night"])).sort_by("id")
-    groups = stored["group"].to_pylist()
-    parts = split_by_time(groups, stored["night"].to_pylist())
-    table = pa.table([stored["id"].to_pylist(), groups, parts], schema=SPLIT)
+    stored = stored_rows(ledger, ["id", "group", "night"])
+    stored = stored.filter(pc.is_valid(stored["night"])).combine_chunks()
+    parts = split_by_time(stored["group"].combine_chunks(), stored["night"].combine_chunks())
+    table = pa.table([stored["id"], stored["group"], parts], schema=SPLIT)
     table = table.filter(pc.is_valid(table["part"]))
     return table if table.num_rows else None
 
@@ -309,7 +298,7 @@ def _truth(fresh: pa.Table | None, parent: Dataset | None, ledger: pa.Table) -> 
     if not tables:
         return None
     truth = pa.concat_tables(tables)
-    return truth.filter(pc.is_in(truth["id"], stored_rows(ledger)["id"].combine_chunks())).sort_by("id")
+    return truth.filter(pc.is_in(truth["id"], stored_rows(ledger, ["id"])["id"].combine_chunks())).sort_by("id")
 
 
 def _manifest(
@@ -342,7 +331,7 @@ def _manifest(
 
 def _account(harvest: Harvest, ledger: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
     """Return the account of the request's own samples, which must balance."""
-    account = harvest.account(ledger.filter(pc.is_in(ledger["id"], harvest.ids)).sort_by("id"), labels, split)
+    account = harvest.account(_of_request(ledger, harvest.accounted, harvest), labels, split)
     asked = account.get("objects", account.get("asked"))
     stored, rejected = account["stored"], sum(account["rejected"].values())
     if stored + rejected != asked:
@@ -350,18 +339,23 @@ def _account(harvest: Harvest, ledger: pa.Table, labels: pa.Table | None, split:
     return account
 
 
+def _of_request(ledger: pa.Table, columns: Sequence[str], harvest: Harvest) -> pa.Table:
+    """Return some columns of the request's own rows."""
+    return ledger.select(columns).filter(pc.is_in(ledger["id"], harvest.ids))
+
+
 def part_counts(split: pa.Table | None, ids: pa.Array) -> dict[str, int] | None:
     """Count the given samples in each part of the split, or return None without one."""
     if split is None:
         return None
-    counted = Counter(split.filter(pc.is_in(split["id"], ids))["part"].to_pylist())
+    counted = value_counts(split["part"].filter(pc.is_in(split["id"], ids)))
     return {part: counted[part] for part in PARTS}
 
 
 def class_counts(ledger: pa.Table, labels: pa.Table, classes: Iterable[str]) -> dict[str, int]:
     """Count the stored samples of each class."""
-    stored = stored_rows(ledger)["id"].combine_chunks()
-    counted = Counter(labels.filter(pc.is_in(labels["id"], stored))["label"].to_pylist())
+    stored = stored_rows(ledger, ["id"])["id"].combine_chunks()
+    counted = value_counts(labels["label"].filter(pc.is_in(labels["id"], stored)))
     return {name: counted[name] for name in classes}
 
 

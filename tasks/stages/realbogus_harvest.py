@@ -1,7 +1,6 @@
 """What a real/bogus build brings to be published: its ledger rows, labels, hidden truth, manifest entries, account."""
 
 import json
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -19,13 +18,17 @@ from tasks.stages.validate import judge_candidates
 from tasks.store import merging
 from tasks.store.errors import StoreError
 from tasks.store.schema import STORED
-from tasks.store.versions import stored_rows
+from tasks.store.versions import aligned, stored_rows, value_counts
 
 PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
 LABEL_KINDS = {"simulated": "injection", "frames": "injection", "zenodo": "injection", "alerts": "weak"}
 JUDGED = (
     *("id", "group", "status", "kind", "snr", "finite_fraction", "axis_ratio", "masked_fraction", "x_px", "y_px"),
     *("injected_x_px", "injected_y_px", "injected_snr", "found", "host_separation_arcsec", "host_separation_re"),
+)
+ACCOUNTED = (
+    *("id", "group", "status", "reason", "kind", "found", "injected_mag"),
+    *("snr", "detector", "visit", "batch"),
 )
 OVER_BALANCE = "over_balance"
 INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION}
@@ -39,7 +42,7 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     StoreError
         Nothing was found, and why.
     """
-    staged, places = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
+    staged = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
     faults = faults_of(staged)
     tell_faults(faults)
     if staged.num_rows == len(faults) and faults and not plan.before:
@@ -52,8 +55,7 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     return Harvest(
         plan=plan,
         ids=ids,
-        ledger=staged.select(LEDGER_COLUMNS.names),
-        places=places,
+        ledger=staged.select([*LEDGER_COLUMNS.names, *merging.PLACE.names]),
         labels=staged.select(["id", "label"]),
         sample_shape=(stamp_px, stamp_px, 3),
         dtype="float32",
@@ -61,6 +63,7 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
         raw_kept=False,
         truth=truth if truth.num_rows else None,
         manifest=_manifest(plan),
+        accounted=ACCOUNTED,
         account=lambda mine, labels, split: _account(plan, mine, labels, split),
         least_finite_fraction=0.0,
         test_only=KNOWN_GROUP,
@@ -74,7 +77,7 @@ def _surplus(staged: pa.Table, request: dict[str, Any]) -> list[str]:
     Near galaxies fewer are found, so the surplus is of the others as a rule; a hash of the id chooses.
     """
     share, seed = float(request["galaxy_fraction"]), int(request["seed"])
-    stored = stored_rows(staged)
+    stored = stored_rows(staged, ["id", "kind"])
     ids = {kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist() for kind in INJECTED.values()}
     hosted, alone = len(ids[GALAXY_INJECTION]), len(ids[RANDOM_INJECTION])
     kept = {
@@ -128,20 +131,21 @@ def _survey(plan: CandidatePlan) -> dict[str, Any] | None:
 def _account(plan: CandidatePlan, mine: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
     """Return the account of the request's candidates."""
     stored = stored_rows(mine)
-    label_of = {} if labels is None else dict(zip(labels["id"].to_pylist(), labels["label"].to_pylist(), strict=True))
-    labelled = Counter(label_of.get(sample_id) or "unlabelled" for sample_id in stored["id"].to_pylist())
+    unlabelled = pa.nulls(stored.num_rows, pa.string())
+    given = unlabelled if labels is None else aligned(stored["id"], labels, "label")
+    labelled = value_counts(pc.fill_null(given, "unlabelled"))
     injected = {name: _count(mine, kind) for name, kind in INJECTED.items()}
     middle = _completeness(mine)
     return {
         "asked": mine.num_rows,
         "stored": stored.num_rows,
-        "rejected": dict(Counter(mine["reason"].drop_null().to_pylist()).most_common()),
+        "rejected": dict(value_counts(mine["reason"].drop_null()).most_common()),
         "labels": {name: labelled[name] for name in ("real", "bogus", "unlabelled")},
         "injected": injected,
         "found": {name: _count(mine, kind, found=True) for name, kind in INJECTED.items()},
-        "kinds": dict(Counter(stored["kind"].to_pylist()).most_common()),
-        "detectors": len(set(stored["detector"].drop_null().to_pylist())),
-        "cells": len(set(stored["group"].to_pylist())),
+        "kinds": dict(value_counts(stored["kind"]).most_common()),
+        "detectors": pc.count_distinct(stored["detector"]).as_py(),
+        "cells": pc.count_distinct(stored["group"]).as_py(),
         "split": part_counts(split, stored["id"].combine_chunks()),
         "completeness_50_mag": middle and round(middle, 2),
         "detections_per_chip": _detections_a_chip(mine),
@@ -151,7 +155,7 @@ def _account(plan: CandidatePlan, mine: pa.Table, labels: pa.Table | None, split
 
 def _count(ledger: pa.Table, kind: str, *, found: bool = False) -> int:
     """Count the injections of a kind: all, or those that a detection was matched to (stored or not)."""
-    rows = ledger.filter(pc.equal(ledger["kind"], kind))
+    rows = ledger.select(["status", "found"]).filter(pc.equal(ledger["kind"], kind))
     if not found:
         return int(rows.num_rows)
     detected = pc.if_else(pc.is_valid(rows["found"]), rows["found"], pc.equal(rows["status"], STORED))
@@ -159,7 +163,7 @@ def _count(ledger: pa.Table, kind: str, *, found: bool = False) -> int:
 
 
 def _completeness(ledger: pa.Table) -> float | None:
-    rows = ledger.filter(pc.is_valid(ledger["found"]))
+    rows = ledger.select(["injected_mag", "found"]).filter(pc.is_valid(ledger["found"]))
     columns = [np.asarray(rows[name].to_numpy(zero_copy_only=False)) for name in ("injected_mag", "found")]
     fitted = fit_completeness(columns[0].astype(float), columns[1].astype(bool))
     return None if fitted is None else fitted[0]
@@ -167,8 +171,8 @@ def _completeness(ledger: pa.Table) -> float | None:
 
 def _detections_a_chip(ledger: pa.Table) -> float | None:
     """Return the mean number of detections in a chip-visit; None for ready triplets."""
-    visits = ledger.filter(pc.is_valid(ledger["visit"]))
+    visits = ledger.select(["snr", "batch"]).filter(pc.is_valid(ledger["visit"]))
     if visits.num_rows == 0:
         return None
     detected = pc.sum(pc.is_valid(visits["snr"])).as_py()
-    return round(float(detected) / len(set(visits["batch"].to_pylist())), 1)
+    return round(float(detected) / pc.count_distinct(visits["batch"]).as_py(), 1)

@@ -5,7 +5,7 @@ raises where a set fails; ``write_validation`` fills a version's ``validation/``
 when something is judged.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -45,14 +45,14 @@ def judge_catalogue(catalogue: pa.Table) -> list[Verdict]:
     return [columns, _judge(_frame(catalogue, suite), suite)]
 
 
-def judge_images(images: pa.Table, published: Collection[str] = (), *, least_finite_fraction: float = 1.0) -> Verdict:
+def judge_images(images: pa.Table, published: pa.Array | None = None, *, least_finite_fraction: float = 1.0) -> Verdict:
     """Judge images by their statistics and digests.
 
     Parameters
     ----------
     images : Table with id, pixel_sha256 and any of blank_fraction, mean, std, finite_fraction
         Everything that has pixels: what is published, and what would be stored.
-    published : collection of str
+    published : Array of string, optional
         Ids of published rows. They stay; a newcomer with the same pixels is rejected.
     least_finite_fraction : float
         Below it an image is rejected as ``nan``.
@@ -65,8 +65,9 @@ def judge_images(images: pa.Table, published: Collection[str] = (), *, least_fin
     known = [name for name in images.column_names if name in STATISTICS]
     frame = frames.image_frame(images.select(known), published)
     verdict = _judge(frame, suites.images(known, least_finite_fraction=least_finite_fraction))
-    kept = set(published)
-    return replace(verdict, row_failures={row: why for row, why in verdict.row_failures.items() if row not in kept})
+    failing = pa.array(verdict.row_failures, pa.string())
+    new = failing if published is None else failing.filter(pc.invert(pc.is_in(failing, published)))
+    return replace(verdict, row_failures={row: verdict.row_failures[row] for row in new.to_pylist()})
 
 
 def judge_version(
@@ -113,7 +114,7 @@ def judge_candidates(ledger: pa.Table, labels: pa.Table, request: Mapping[str, A
     from expectations import candidates  # SciPy's statistics take half a second to import
 
     frame = candidates.candidate_frame(stored_rows(ledger))
-    kept = labels.filter(pc.is_in(labels["id"], stored_rows(ledger)["id"].combine_chunks()))
+    kept = labels.filter(pc.is_in(labels["id"], stored_rows(ledger, ["id"])["id"].combine_chunks()))
     return [
         _judge(frame, candidates.candidates(list(frame.columns), request["threshold_sigma"])),
         _judge(candidates.candidate_quantities(ledger, kept, request), candidates.quantities()),
@@ -153,7 +154,8 @@ def validate_dataset(dataset: str) -> dict[str, Any]:
     ledger, split = version.samples(), version.split()
     labels = {scheme: version.labels(scheme) for scheme in version.schemes}
     classes = {scheme: version.classes(scheme) for scheme in version.schemes}
-    images = judge_images(stored_rows(ledger))
+    statistics = [name for name in STATISTICS if name in ledger.column_names]
+    images = judge_images(stored_rows(ledger, statistics))
     raw_kept = version.manifest["problem"] == "galaxy"
     sets = judge_version(
         ledger,
@@ -183,7 +185,7 @@ def _judge(frame: pd.DataFrame, suite: suites.Suite) -> Verdict:
 
 
 def _frame(table: pa.Table, suite: suites.Suite) -> pd.DataFrame:
-    return table.select([name for name in suite.columns if name in table.column_names]).to_pandas()
+    return frames.as_frame(table.select([name for name in suite.columns if name in table.column_names]))
 
 
 def _judge_ledger(ledger: pa.Table, array_rows: int, raw_kept: bool) -> list[Verdict]:

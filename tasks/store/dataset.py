@@ -18,6 +18,7 @@ from tasks.workspace import Workspace
 CURRENT = "CURRENT"
 VERSIONS = "versions"
 PIXELS = "pixels.zarr"
+SAMPLES = "samples.parquet"
 
 
 def current_version(folder: Path) -> int | None:
@@ -93,7 +94,7 @@ class Dataset:
 
     def samples(self, columns: list[str] | None = None) -> pa.Table:
         """Return the ledger, or some of its columns."""
-        return pq.read_table(self.path / "samples.parquet", columns=columns)
+        return pq.read_table(self.path / SAMPLES, columns=columns)
 
     def split(self) -> pa.Table | None:
         """Return id, group and part of every stored sample, or None before the first scheme."""

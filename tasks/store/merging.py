@@ -1,82 +1,151 @@
-"""Ledger arithmetic of a build: gather staged parts, reject, merge with what is published, give out rows."""
+"""Ledger arithmetic of a build: gather staged parts, reject, merge with what is published, give out rows.
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+A ledger in the making lies in a file that is mapped, so that a build holds in memory what it looks at. Besides the
+ledger's columns it has those of `PLACE`.
+"""
 
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from tasks.store import pixels
+from tasks.store.dataset import SAMPLES, Dataset
+from tasks.store.files import disk_full_named
 from tasks.store.schema import REJECTED, STORED
 from tasks.store.staging import Staging
 
+PLACE = pa.schema([("staged_batch", pa.int32()), ("staged_position", pa.int32())])
+"""Where the pixels of a row that is not published yet are staged; null if they are published or there are none."""
 
-def gather(staging: Staging, numbers: Iterable[int], schema: pa.Schema) -> tuple[pa.Table, dict[str, tuple[int, int]]]:
-    """Return the ledger rows of the given batches and, by id, where each stored sample is staged."""
-    parts = [schema.empty_table()]
-    places: dict[str, tuple[int, int]] = {}
-    for number in numbers:
-        part = staging.ledger(number)
-        parts.append(part.cast(schema))
-        stored = part.filter(pc.equal(part["status"], STORED))["id"].to_pylist()
-        places.update({sample_id: (number, position) for position, sample_id in enumerate(stored)})
-    return pa.concat_tables(parts), places
+BLOCK_ROWS = 8192
+
+
+def gather(staging: Staging, numbers: Iterable[int], schema: pa.Schema) -> pa.Table:
+    """Return the rows of the given batches: `schema` and `PLACE`."""
+    placed = (_placed(staging.ledger(number).cast(schema), number) for number in numbers)
+    return _mapped(staging.folder / "gathered.arrow", pa.schema([*schema, *PLACE]), placed)
+
+
+def published(parent: Dataset | None, staging: Staging) -> pa.Table | None:
+    """Return the parent's ledger."""
+    if parent is None:
+        return None
+    with pq.ParquetFile(parent.path / SAMPLES) as file:
+        parts = (pa.Table.from_batches([batch]) for batch in file.iter_batches(BLOCK_ROWS))
+        return _mapped(staging.folder / "published.arrow", file.schema_arrow, parts)
+
+
+def without_place(new: pa.Table) -> pa.Table:
+    """Return rows that are not staged with the columns of `PLACE`, all null."""
+    for field in PLACE:
+        new = new.append_column(field, pa.nulls(new.num_rows, field.type))
+    return new
 
 
 def reject(ledger: pa.Table, reasons: Mapping[str, str]) -> pa.Table:
     """Return the ledger with the given ids rejected for the given reasons."""
     if not reasons:
         return ledger
-    ids = ledger["id"].to_pylist()
-    status = [REJECTED if sample_id in reasons else old for sample_id, old in _paired(ids, ledger["status"])]
-    reason = [reasons.get(sample_id, old) for sample_id, old in _paired(ids, ledger["reason"])]
-    row = [None if sample_id in reasons else old for sample_id, old in _paired(ids, ledger["row"])]
-    return with_columns(ledger, {"status": status, "reason": reason, "row": row})
+    found = pc.index_in(ledger["id"], pa.array(reasons, pa.string()))
+    reason = pa.array(reasons.values(), pa.string()).take(found.combine_chunks())
+    hit = pc.is_valid(found)
+    return with_columns(
+        ledger,
+        {
+            "status": pc.if_else(hit, REJECTED, ledger["status"]),
+            "reason": pc.if_else(hit, reason, ledger["reason"]),
+            "row": pc.if_else(hit, pa.scalar(None, pa.int64()), ledger["row"]),
+        },
+    )
 
 
-def merge(published: pa.Table | None, new: pa.Table) -> pa.Table:
+def merge(old: pa.Table | None, new: pa.Table, staging: Staging) -> pa.Table:
     """Return one ledger in order of id; a new row takes the place of a published one that is not stored.
+
+    Parameters
+    ----------
+    old : Table or None
+        The parent's ledger.
+    new : Table
+        Rows with the columns of `PLACE`.
+    staging : Staging
+        The merged ledger is mapped from a file in its folder.
 
     Raises
     ------
     ValueError
         A stored row would be replaced.
     """
-    if published is not None:
-        replaced = published.filter(pc.is_in(published["id"], new["id"].combine_chunks()))
-        lost = replaced.filter(pc.equal(replaced["status"], STORED))["id"].to_pylist()
-        if lost:
+    keep = np.ones(new.num_rows, bool)
+    if old is not None:
+        replaced = pc.is_in(old["id"], new["id"].combine_chunks())
+        lost = old["id"].filter(pc.and_(replaced, pc.equal(old["status"], STORED)))
+        if len(lost):
             raise ValueError(f"{len(lost)} stored rows would be replaced, such as {lost[0]}")
-        kept = published.filter(pc.invert(pc.is_in(published["id"], new["id"].combine_chunks())))
-        new = pa.concat_tables([kept.cast(new.schema), new])
-    return new.sort_by("id").combine_chunks()
+        keep = np.concatenate([~replaced.to_numpy(), keep])
+        new = pa.concat_tables([without_place(old).cast(new.schema), new])
+    order = pc.sort_indices(new["id"]).to_numpy()
+    return _mapped(staging.folder / "merged.arrow", new.schema, _taken(new, order[keep[order]]))
 
 
-def next_free_row(published: pa.Table | None) -> int:
-    """Return the first row of the shard after the last published one."""
-    last = None if published is None else pc.max(published["row"]).as_py()
+def next_free_row(old: pa.Table | None) -> int:
+    """Return the first row of the shard after the last one of the parent's ledger."""
+    last = None if old is None else pc.max(old["row"]).as_py()
     return 0 if last is None else pixels.shards_for(last + 1) * pixels.SHARD_ROWS
 
 
 def give_rows(ledger: pa.Table, first_row: int) -> pa.Table:
     """Give the stored rows that have none consecutive array rows, in order of id."""
-    rows: list[int | None] = []
-    following = first_row
-    for status, row in zip(ledger["status"].to_pylist(), ledger["row"].to_pylist(), strict=True):
-        if status == STORED and row is None:
-            row, following = following, following + 1
-        rows.append(row)
-    return with_columns(ledger, {"row": rows})
+    lacking = pc.and_(pc.equal(ledger["status"], STORED), pc.is_null(ledger["row"])).to_numpy()
+    following = pa.array(first_row + np.cumsum(lacking) - 1, pa.int64())
+    return with_columns(ledger, {"row": pc.if_else(pa.array(lacking), following, ledger["row"])})
 
 
-def with_columns(table: pa.Table, columns: Mapping[str, list[Any]]) -> pa.Table:
-    """Return `table` with columns replaced by lists, their types kept."""
+def with_columns(table: pa.Table, columns: Mapping[str, pa.Array | pa.ChunkedArray | list[object]]) -> pa.Table:
+    """Return `table` with columns replaced, their types kept."""
     for name, values in columns.items():
         position = table.schema.get_field_index(name)
         field = table.schema.field(position)
-        table = table.set_column(position, field, pa.array(values, field.type))
+        given = pa.array(values, field.type) if isinstance(values, list) else values.cast(field.type)
+        table = table.set_column(position, field, given)
     return table
 
 
-def _paired(ids: list[str], column: pa.ChunkedArray) -> Iterable[tuple[str, Any]]:
-    return zip(ids, column.to_pylist(), strict=True)
+def _placed(part: pa.Table, number: int) -> pa.Table:
+    """Add where the batch's stored rows have their pixels: in the order of the rows."""
+    stored = pc.equal(part["status"], STORED).to_numpy()
+    absent = ~stored
+    columns = (np.full(len(stored), number), np.cumsum(stored) - 1)
+    for field, values in zip(PLACE, columns, strict=True):
+        part = part.append_column(field, pa.array(values, field.type, mask=absent))
+    return part
+
+
+def _taken(table: pa.Table, order: np.ndarray) -> Iterator[pa.Table]:
+    """Yield the rows of a table in the given order, a block at a time, looking only at the chunks that have them."""
+    batches = table.to_batches()
+    ends = np.cumsum([batch.num_rows for batch in batches])
+    for start in range(0, len(order), BLOCK_ROWS):
+        rows = order[start : start + BLOCK_ROWS].astype(np.int64)
+        batch_of = np.searchsorted(ends, rows, side="right")
+        by_batch = np.argsort(batch_of, kind="stable")
+        pieces = []
+        for number in np.unique(batch_of):
+            mine = rows[by_batch][batch_of[by_batch] == number]
+            batch = batches[number]
+            pieces.append(pa.Table.from_batches([batch]).take(pa.array(mine - (ends[number] - batch.num_rows))))
+        yield pa.concat_tables(pieces).combine_chunks().take(pa.array(np.argsort(by_batch)))
+
+
+def _mapped(path: Path, schema: pa.Schema, parts: Iterable[pa.Table]) -> pa.Table:
+    """Write tables into one file and return them mapped from it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # a table that is still mapped from it keeps its own
+    with disk_full_named(path), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for part in parts:
+            writer.write_table(part)
+    return pa.ipc.open_file(pa.memory_map(str(path))).read_all()

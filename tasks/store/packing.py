@@ -1,7 +1,6 @@
 """From staged batches to shards: samples in order of id, one task a shard."""
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,36 +23,34 @@ class ShardJob:
         Where the batches are.
     first_row : int
         The shard's first row in the array.
-    places : tuple of (batch, position)
-        One for each row, in order.
+    batches, positions : ndarray of int
+        The batch of each row, in order, and the sample's position in it.
     """
 
     store: Path
     staging: Staging
     first_row: int
-    places: tuple[tuple[int, int], ...]
+    batches: np.ndarray
+    positions: np.ndarray
 
 
-def shard_jobs(store: Path, staging: Staging, first_row: int, places: Iterable[tuple[int, int]]) -> list[ShardJob]:
-    """Cut a sequence of staged places, in order of id, into one job a shard beginning at `first_row`."""
-    ordered = tuple(places)
+def shard_jobs(
+    store: Path, staging: Staging, first_row: int, batches: np.ndarray, positions: np.ndarray
+) -> Iterator[ShardJob]:
+    """Cut staged places, in order of id, into one job a shard beginning at `first_row`."""
     size = pixels.SHARD_ROWS
-    return [
-        ShardJob(store, staging, first_row + start, ordered[start : start + size])
-        for start in range(0, len(ordered), size)
-    ]
+    for start in range(0, len(batches), size):
+        shard = slice(start, start + size)
+        yield ShardJob(store, staging, first_row + start, batches[shard], positions[shard])
 
 
 def write_shard_job(job: ShardJob) -> int:
     """Gather a shard's samples from their batches, write it, and return how many there are."""
     array = pixels.open_array(job.store, writable=True)
-    samples = np.empty((len(job.places), *array.shape[1:]), array.dtype)
-    by_batch: dict[int, list[tuple[int, int]]] = defaultdict(list)
-    for position, (batch, place) in enumerate(job.places):
-        by_batch[batch].append((position, place))
-    for batch, pairs in by_batch.items():
-        positions, places = np.array(pairs).T
-        samples[positions] = np.asarray(job.staging.pixels(batch))[places]
+    samples = np.empty((len(job.batches), *array.shape[1:]), array.dtype)
+    for batch in np.unique(job.batches):
+        mine = job.batches == batch
+        samples[mine] = np.asarray(job.staging.pixels(int(batch)))[job.positions[mine]]
     with disk_full_named(job.store):
         pixels.write_shard(array, job.first_row, samples)
     return len(samples)

@@ -3,7 +3,8 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.store.dataset import CURRENT, PIXELS, VERSIONS, Dataset
+from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
 from tasks.store.files import sync, whole_file, whole_folder, write_json
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
+
+_LINES_AT_ONCE = 10_000
+_ROW_GROUP_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,10 @@ class NewVersion:
     write_validation: Callable[[Path], None] | None = field(default=None, repr=False)
 
 
-def stored_rows(ledger: pa.Table) -> pa.Table:
-    """Return the ledger's stored rows."""
-    return ledger.filter(pc.equal(ledger["status"], STORED))
+def stored_rows(ledger: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the ledger's stored rows, or some of their columns: only those are copied."""
+    kept = ledger if columns is None else ledger.select(columns)
+    return kept.filter(pc.equal(ledger["status"], STORED))
 
 
 def account(ledger: pa.Table) -> tuple[int, dict[str, int]]:
@@ -62,17 +67,14 @@ def account(ledger: pa.Table) -> tuple[int, dict[str, int]]:
     AccountError
         A row is neither stored with a place nor rejected with a reason.
     """
-    stored = 0
-    rejected: dict[str, int] = {}
-    columns = [ledger[name].to_pylist() for name in ("id", "status", "row", "reason")]
-    for sample_id, status, row, reason in zip(*columns, strict=True):
-        if status == STORED and row is not None and reason is None:
-            stored += 1
-        elif status != STORED and row is None and reason:
-            rejected[reason] = rejected.get(reason, 0) + 1
-        else:
-            raise AccountError(f"ledger row {sample_id} is {status!r} with row {row} and reason {reason!r}")
-    return stored, dict(sorted(rejected.items(), key=lambda item: (-item[1], item[0])))
+    stored = pc.equal(ledger["status"], STORED)
+    placed, told = pc.is_valid(ledger["row"]), pc.fill_null(pc.not_equal(ledger["reason"], ""), False)
+    good = pc.if_else(stored, pc.and_(placed, pc.is_null(ledger["reason"])), pc.and_(pc.invert(placed), told))
+    bad = ledger.select(["id", "status", "row", "reason"]).filter(pc.invert(good)).slice(0, 1).to_pylist()
+    if bad:
+        raise AccountError("ledger row {id} is {status!r} with row {row} and reason {reason!r}".format(**bad[0]))
+    counted = value_counts(ledger["reason"].drop_null())
+    return pc.sum(stored).as_py() or 0, dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
 def digest(ledger: pa.Table, labels: Mapping[str, pa.Table]) -> str:
@@ -81,24 +83,24 @@ def digest(ledger: pa.Table, labels: Mapping[str, pa.Table]) -> str:
     A line an id: the fields are separated by tabs, labels follow in the order of the schemes' names,
     and an unlabelled sample has an empty field. Relabellings do not enter.
     """
-    originals = [dict(zip(*_id_and_label(labels[stem]), strict=True)) for stem in sorted(labels) if "." not in stem]
-    total = hashlib.sha256()
-    stored = stored_rows(ledger).select(["id", "pixel_sha256"]).sort_by("id")
-    for sample_id, pixel_sha256 in zip(stored["id"].to_pylist(), stored["pixel_sha256"].to_pylist(), strict=True):
-        fields = [sample_id, pixel_sha256, *((original.get(sample_id) or "") for original in originals)]
-        total.update(("\t".join(fields) + "\n").encode())
-    return total.hexdigest()
+    originals = [labels[stem] for stem in sorted(labels) if "." not in stem]
+    stored = stored_rows(ledger, ["id", "pixel_sha256"]).sort_by("id")
+    columns = [stored["id"], stored["pixel_sha256"]]
+    columns += [pc.fill_null(aligned(stored["id"], table, "label"), "") for table in originals]
+    return _hash_lines(columns)
 
 
 def split_hash(split: pa.Table | None) -> str | None:
     """Return the sha256 over id, group and part, sorted by id, or None without a split."""
     if split is None:
         return None
-    total = hashlib.sha256()
     ordered = split.sort_by("id")
-    for row in zip(*(ordered[name].to_pylist() for name in ("id", "group", "part")), strict=True):
-        total.update(("\t".join(row) + "\n").encode())
-    return total.hexdigest()
+    return _hash_lines([ordered[name] for name in ("id", "group", "part")])
+
+
+def aligned(ids: pa.ChunkedArray, table: pa.Table, name: str) -> pa.ChunkedArray:
+    """Return a column of `table` in the order of `ids`, null where the table lacks the id."""
+    return table[name].take(pc.index_in(ids, table["id"].combine_chunks()))
 
 
 def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
@@ -133,7 +135,7 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
 
 def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path) -> None:
     """Write a version's files into `version`."""
-    pq.write_table(new.ledger, version / "samples.parquet", compression="zstd")
+    pq.write_table(new.ledger, version / SAMPLES, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
     (version / "labels").mkdir()
     for stem, table in new.labels.items():
         pq.write_table(table, version / "labels" / f"{stem}.parquet", compression="zstd")
@@ -151,6 +153,15 @@ def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path
     write_json(version / "manifest.json", manifest)
 
 
-def _id_and_label(table: pa.Table) -> tuple[list[str], list[str | None]]:
-    """Return a label table's two columns as lists."""
-    return table["id"].to_pylist(), table["label"].to_pylist()
+def value_counts(values: pa.ChunkedArray) -> Counter[Any]:
+    """Count how often each value occurs."""
+    return Counter({item["values"]: item["counts"] for item in pc.value_counts(values).to_pylist()})
+
+
+def _hash_lines(columns: Sequence[pa.ChunkedArray]) -> str:
+    """Return the sha256 over lines of columns of text, a tab between them, each line ended."""
+    total = hashlib.sha256()
+    lines = pc.binary_join_element_wise(*columns, "\t")
+    for start in range(0, len(lines), _LINES_AT_ONCE):
+        total.update("".join(f"{line}\n" for line in lines.slice(start, _LINES_AT_ONCE).to_pylist()).encode())
+    return total.hexdigest()

@@ -125,14 +125,15 @@ def write(folder: Path, triplets: np.ndarray) -> dict[str, float]:
     for number, key in enumerate(source.batches()):
         observe_batch(ObserveJob(number, key, observer, "triplets", staging))
     staged = time.process_time()
-    rows, places = merging.gather(staging, range(len(source.batches())), STAGED_COLUMNS)
-    ledger = merging.merge(None, rows.select(LEDGER_COLUMNS.names))
+    rows = merging.gather(staging, range(len(source.batches())), STAGED_COLUMNS)
+    ledger = merging.merge(None, rows.select([*LEDGER_COLUMNS.names, *merging.PLACE.names]), staging)
     judged = judge_images(ledger, least_finite_fraction=0.0)
     ledger = merging.give_rows(merging.reject(ledger, judged.row_failures), 0)
     validated = time.process_time()
     pixels.create(store, triplets.shape[1:], "float32")
     pixels.grow(pixels.open_array(store, writable=True), ledger.num_rows)
-    for job in shard_jobs(store, staging, 0, (places[row_id] for row_id in ledger["id"].to_pylist())):
+    places = (ledger[name].to_numpy() for name in merging.PLACE.names)
+    for job in shard_jobs(store, staging, 0, *places):
         write_shard_job(job)
     packed = time.process_time()
     return {"staging": staged - begin, "judging": validated - staged, "packing": packed - validated}

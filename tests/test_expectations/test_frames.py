@@ -36,7 +36,7 @@ def test_how_text_is_stored_is_not_its_type(kind):
 
 def test_images_are_ordered_published_first_then_by_id():
     images = pa.table({"id": ["c", "a", "d", "b"], "pixel_sha256": ["1", "2", "3", "4"]})
-    assert list(frames.image_frame(images, published=["d", "b"])["id"]) == ["b", "d", "a", "c"]
+    assert list(frames.image_frame(images, pa.array(["d", "b"]))["id"]) == ["b", "d", "a", "c"]
 
 
 def test_shares_are_of_rows_and_sum_to_one():

@@ -19,7 +19,7 @@ def drawn_dataset(count=1000, seed=0, class_shares=(0.6, 0.3, 0.1)):
     ids = [f"{number:05d}" for number in range(count)]
     groups = [ids[number - number % 6 % 4] for number in range(count)]
     names = list(rng.choice(CLASSES, size=count, p=class_shares))
-    parts = draw_split(groups, names, seed)
+    parts = draw_split(pa.array(groups), pa.array(names, pa.string()), seed)
     ledger = pa.table(
         {
             "id": ids,
@@ -29,7 +29,7 @@ def drawn_dataset(count=1000, seed=0, class_shares=(0.6, 0.3, 0.1)):
         }
     )
     labels = pa.table({"id": ids, "label": names})
-    split = pa.table({"id": ids, "group": groups, "part": [parts[group] for group in groups]})
+    split = pa.table({"id": ids, "group": groups, "part": parts})
     return ledger, labels, split
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,10 @@ def publish(workspace: Workspace, parent: Dataset | None, ids: list[str]) -> Dat
         array = pixels.create(folder / "pixels.zarr", (4, 4, 3), "uint8")
         pixels.grow(array, 1)
     old = None if parent is None else parent.samples()
-    table = merging.give_rows(merging.merge(old, ledger(ids)), merging.next_free_row(old))
+    staging = Staging(folder / "staging")
+    new = merging.without_place(ledger(ids))
+    table = merging.give_rows(merging.merge(old, new, staging), merging.next_free_row(old))
+    table = table.drop_columns(merging.PLACE.names)
     labels = {"scheme": pa.table({"id": table["id"], "label": pa.array(["E"] * table.num_rows)})}
     split = pa.table([table["id"], table["id"], pa.array(["train"] * table.num_rows)], schema=SPLIT)
     manifest = {"problem": "galaxy", "schemes": {"scheme": {"classes": ["E"]}}}
@@ -129,7 +133,9 @@ def test_merging_keeps_what_is_stored_and_gives_every_stored_row_one_place(ids: 
     old = merging.reject(merging.give_rows(ledger(old_ids), 0), dict.fromkeys(refused, "timeout"))
     new_ids = sorted(set(ids) - set(old_ids) | set(refused))
     first_row = merging.next_free_row(old)
-    merged = merging.give_rows(merging.merge(old, ledger(new_ids)), first_row)
+    with tempfile.TemporaryDirectory() as name:
+        new = merging.without_place(ledger(new_ids))
+        merged = merging.give_rows(merging.merge(old, new, Staging(Path(name))), first_row)
     assert merged["id"].to_pylist() == sorted(ids)
     rows = dict(zip(merged["id"].to_pylist(), merged["row"].to_pylist(), strict=True))
     assert len(set(rows.values())) == len(ids)
@@ -138,9 +144,34 @@ def test_merging_keeps_what_is_stored_and_gives_every_stored_row_one_place(ids: 
     assert [rows[name] for name in new_ids] == list(range(first_row, first_row + len(new_ids)))
 
 
-def test_a_stored_row_is_never_replaced() -> None:
+def test_a_stored_row_is_never_replaced(tmp_path: Path) -> None:
+    new = merging.without_place(ledger(["a"]))
     with pytest.raises(ValueError, match="stored rows would be replaced"):
-        merging.merge(merging.give_rows(ledger(["a"]), 0), ledger(["a"]))
+        merging.merge(merging.give_rows(ledger(["a"]), 0), new, Staging(tmp_path))
+
+
+def test_gathered_rows_say_where_their_pixels_are_and_merge_in_order_of_id(tmp_path: Path) -> None:
+    staging = Staging(tmp_path)
+    batches = {0: ["e", "a", "c"], 1: ["d", "b"]}
+    for number, ids in batches.items():
+        rejected = {"status": ["rejected" if name == "a" else "stored" for name in ids]}
+        stored = sum(name != "a" for name in ids)
+        staging.write(number, ledger(ids, **rejected), np.zeros((stored, 2, 2, 3), np.uint8))
+    merged = merging.merge(None, merging.gather(staging, batches, LEDGER), staging)
+    places = zip(*(merged[name].to_pylist() for name in ("id", *merging.PLACE.names)), strict=True)
+    assert list(places) == [("a", None, None), ("b", 1, 1), ("c", 0, 1), ("d", 1, 0), ("e", 0, 0)]
+
+
+def test_batches_without_any_order_merge_in_order_of_id_with_all_their_columns(tmp_path: Path) -> None:
+    count = 2 * merging.BLOCK_ROWS + 100
+    numbers = np.random.default_rng(0).permutation(count)
+    staging = Staging(tmp_path)
+    for batch, mine in enumerate(np.array_split(numbers, 5)):
+        rows = ledger([f"{number:06d}" for number in mine], attempts=mine.tolist())
+        staging.write(batch, rows, np.zeros((len(mine), 1, 1, 3), np.uint8))
+    merged = merging.merge(None, merging.gather(staging, range(5), LEDGER), staging)
+    assert merged["attempts"].to_pylist() == list(range(count))
+    assert merged["id"].to_pylist() == [f"{number:06d}" for number in range(count)]
 
 
 def test_packing_puts_samples_in_their_rows_whatever_batch_they_come_from(tmp_path: Path) -> None:
@@ -148,14 +179,14 @@ def test_packing_puts_samples_in_their_rows_whatever_batch_they_come_from(tmp_pa
     rng = np.random.default_rng(0)
     samples = rng.integers(0, 255, (count, 4, 4, 3), dtype=np.uint8)
     staging = Staging(tmp_path / "staging")
-    places: dict[int, tuple[int, int]] = {}
+    batches, positions = np.empty(count, int), np.empty(count, int)
     for number in range(3):
         mine = np.flatnonzero(np.arange(count) % 3 == number)
         staging.write(number, ledger([str(index) for index in mine]), samples[mine])
-        places |= {int(index): (number, position) for position, index in enumerate(mine)}
+        batches[mine], positions[mine] = number, np.arange(len(mine))
     array = pixels.create(tmp_path / "pixels.zarr", (4, 4, 3), "uint8")
     pixels.grow(array, count)
-    jobs = shard_jobs(tmp_path / "pixels.zarr", staging, 0, [places[index] for index in range(count)])
+    jobs = list(shard_jobs(tmp_path / "pixels.zarr", staging, 0, batches, positions))
     assert [write_shard_job(job) for job in reversed(jobs)] == [30, pixels.SHARD_ROWS]
     assert np.array_equal(pixels.open_array(tmp_path / "pixels.zarr")[:count], samples)
     opened = xarray.open_zarr(tmp_path / "pixels.zarr", consolidated=False)

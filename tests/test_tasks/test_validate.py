@@ -70,13 +70,13 @@ def test_the_first_id_of_equal_pixels_stays_whatever_the_order_of_rows():
 def test_a_published_row_stays_and_its_earlier_newcomer_goes():
     ledger, _, _ = faultless()
     ledger = with_value(ledger, "pixel_sha256", 40, ledger["pixel_sha256"][7].as_py())
-    assert validate.judge_images(ledger, published=["040"]).row_failures == {"007": "duplicate_pixels"}
+    assert validate.judge_images(ledger, published=pa.array(["040"])).row_failures == {"007": "duplicate_pixels"}
 
 
 def test_published_rows_are_never_rejected():
     ledger, _, _ = faultless()
     ledger = with_value(with_value(ledger, "blank_fraction", 3, 1.0), "blank_fraction", 4, 1.0)
-    assert validate.judge_images(ledger, published=["003"]).row_failures == {"004": "blank"}
+    assert validate.judge_images(ledger, published=pa.array(["003"])).row_failures == {"004": "blank"}
 
 
 def test_a_leak_stops_the_publish_and_names_the_rows():
