@@ -97,7 +97,12 @@ def _label_rows(labels: pa.Table) -> list[tuple[str, float, float, float]]:
     if len(known) == 0:
         return []
     return [
-        ("share of real among the labelled", pc.mean(pc.equal(known, REAL)).as_py(), LEAST_LABEL_SHARE, 1 - LEAST_LABEL_SHARE)
+        (
+            "share of real among the labelled",
+            pc.mean(pc.equal(known, REAL)).as_py(),
+            LEAST_LABEL_SHARE,
+            1 - LEAST_LABEL_SHARE,
+        )
     ]
 
 

@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.cluster import Executor
 from tasks.learning.groups import link, name_groups
 from tasks.learning.splits import PARTS, place, split_by_time
+from tasks.memory import return_what_is_freed
 from tasks.progress import progress
 from tasks.provenance import code_version
 from tasks.stages.plan import Plan
@@ -102,6 +103,7 @@ def publish_build(
     requests : int
         How often a service was asked, for the summary.
     """
+    return_what_is_freed()
     harvest = gather()
     plan = harvest.plan
     parent = plan.parent(workspace)
@@ -138,7 +140,7 @@ def publish_build(
             split,
             _manifest(harvest, parent, labels, ledger, requests, split),
             _truth(harvest.truth, parent, ledger),
-            _split_by_time(ledger),
+            _split_by_time(ledger, plan),
             lambda target: write_validation([images, *harvest.judged, *sets], target, f"Validation of {folder.name}"),
         ),
         parent,
@@ -232,7 +234,7 @@ def _labels(harvest: Harvest, parent: Dataset | None) -> dict[str, pa.Table]:
             old = labels[scheme]
             fresh = mine.filter(pc.invert(pc.is_in(mine["id"], old["id"].combine_chunks())))
             mine = pa.concat_tables([old, fresh.cast(old.schema)])
-        labels[scheme] = mine.sort_by("id").combine_chunks()
+        labels[scheme] = merging.set_aside(mine.sort_by("id"), harvest.plan.staging, "labels")
     return labels
 
 
@@ -273,10 +275,10 @@ def _split(
     free = pc.invert(pc.starts_with(groups, test_only)) if test_only else pa.array(np.ones(len(groups), bool))
     parts = place(groups.filter(free), classes.filter(free), old, plan.request["seed"])
     every = pc.replace_with_mask(pa.array(["test"] * len(groups), pa.string()), free, parts)
-    return pa.table([stored["id"], groups, every], schema=SPLIT)
+    return merging.set_aside(pa.table([stored["id"], groups, every], schema=SPLIT), plan.staging, "split")
 
 
-def _split_by_time(ledger: pa.Table) -> pa.Table | None:
+def _split_by_time(ledger: pa.Table, plan: Plan) -> pa.Table | None:
     """Return the split by night of the stored rows, or None where the problem has no nights or too few."""
     if "night" not in ledger.column_names:
         return None
@@ -285,7 +287,7 @@ def _split_by_time(ledger: pa.Table) -> pa.Table | None:
     parts = split_by_time(stored["group"].combine_chunks(), stored["night"].combine_chunks())
     table = pa.table([stored["id"], stored["group"], parts], schema=SPLIT)
     table = table.filter(pc.is_valid(table["part"]))
-    return table if table.num_rows else None
+    return merging.set_aside(table, plan.staging, "split_by_time") if table.num_rows else None
 
 
 def _truth(fresh: pa.Table | None, parent: Dataset | None, ledger: pa.Table) -> pa.Table | None:

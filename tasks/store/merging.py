@@ -141,6 +141,11 @@ def _taken(table: pa.Table, order: np.ndarray) -> Iterator[pa.Table]:
         yield pa.concat_tables(pieces).combine_chunks().take(pa.array(np.argsort(by_batch)))
 
 
+def set_aside(table: pa.Table, staging: Staging, name: str) -> pa.Table:
+    """Return a table mapped from a file in staging, so that its own memory can be freed."""
+    return _mapped(staging.folder / f"{name}.arrow", table.schema, [table])
+
+
 def _mapped(path: Path, schema: pa.Schema, parts: Iterable[pa.Table]) -> pa.Table:
     """Write tables into one file and return them mapped from it."""
     path.parent.mkdir(parents=True, exist_ok=True)

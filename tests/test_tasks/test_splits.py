@@ -68,7 +68,9 @@ def test_published_groups_stay_and_newcomers_go_by_hash_alone() -> None:
     known = pa.table({"group": text(["a", "b", "c", "d"]), "part": text(["train", "test", "validation", "train"])})
     grown = place(text(["x", "d", "b", "y", "c", "a", "x"]), text([None] * 7), known, 0).to_pylist()
     assert grown[1:3] + grown[4:6] == ["train", "test", "validation", "train"]
-    assert grown[0] == grown[6] == part_by_hash("x", 0) == place(text(["y", "x"]), text(["S", "S"]), known, 0)[1].as_py()
+    assert (
+        grown[0] == grown[6] == part_by_hash("x", 0) == place(text(["y", "x"]), text(["S", "S"]), known, 0)[1].as_py()
+    )
     assert grown[3] == part_by_hash("y", 0)
 
 
