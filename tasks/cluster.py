@@ -22,6 +22,8 @@ WORKER_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 16 << 20,
 }
 
+MOST_SECONDS_TO_END = 30.0
+
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
@@ -37,6 +39,10 @@ class Executor(Protocol):
         """Yield ``function(job)`` for every job as they finish, never more than `at_once` running."""
         ...
 
+    def finish(self) -> None:
+        """End the worker processes that were started for this executor: no job follows."""
+        ...
+
 
 class InProcess:
     """Runs jobs one after the other here."""
@@ -48,6 +54,9 @@ class InProcess:
     ) -> Iterator[Result]:
         """Yield ``function(job)`` for every job, in order."""
         return map(function, jobs)
+
+    def finish(self) -> None:
+        """There are none."""
 
 
 class OnDask:
@@ -73,6 +82,16 @@ class OnDask:
                     running.add(self._submit(function, job))
         finally:
             running.clear()
+
+    def finish(self) -> None:
+        """End the workers of a local cluster; one that was named by its address is others' too."""
+        local = self.client.cluster
+        if local is None:
+            return
+        local.scale(0)
+        given_up = time.monotonic() + MOST_SECONDS_TO_END
+        while local.workers and time.monotonic() < given_up:
+            time.sleep(0.05)
 
     def _submit(self, function: Callable[[Job], Result], job: Job) -> Any:
         return self.client.submit(function, job, pure=False)

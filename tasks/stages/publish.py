@@ -99,7 +99,7 @@ def publish_build(
     gather : function
         Returns what the build's batches left in staging.
     executor : Executor
-        Writes the shards.
+        Writes the shards, and is finished then: what follows needs the memory and not the workers.
     requests : int
         How often a service was asked, for the summary.
     """
@@ -118,6 +118,7 @@ def publish_build(
     ledger = merging.give_rows(ledger, merging.next_free_row(published))
     folder = workspace.datasets / plan.dataset
     array_rows = _pack(folder, harvest, executor, ledger)
+    executor.finish()
     ledger = ledger.drop_columns(merging.PLACE.names)
     labels = _labels(harvest, parent)
     split = _split(ledger, parent, labels.get(plan.scheme or ""), plan, harvest.test_only)
@@ -196,14 +197,16 @@ def _grouped(ledger: pa.Table, parent: Dataset | None, harvest: Harvest) -> pa.T
 
 def _refuse_too_few(ledger: pa.Table, harvest: Harvest) -> None:
     """Stop when nothing, or less than was asked for, is left to store."""
-    mine = _of_request(ledger, ["status", "reason"], harvest)
+    mine = _of_request(ledger, ["id", "status", "reason", "parameters"], harvest)
     stored = stored_rows(mine).num_rows
     least = max(1, harvest.plan.request.get("min_stored_fraction", 0) * mine.num_rows)
     if stored < least:
         reasons = value_counts(mine["reason"].drop_null()).most_common(4)
         told = ", ".join(f"{reason} {count}" for reason, count in reasons)
+        first = mine.filter(pc.is_valid(mine["reason"])).slice(0, 1).to_pylist()
+        named = "".join("; the first: {id} ({reason}) {parameters}".format(**row) for row in first)
         raise StoreError(
-            f"{stored} of {mine.num_rows} samples are left, at least {least:.0f} are needed; rejected: {told}"
+            f"{stored} of {mine.num_rows} samples are left, at least {least:.0f} are needed; rejected: {told}{named}"
         )
 
 

@@ -16,7 +16,7 @@ from realbogus.preprocessing import Normalisation
 from tasks.candidate_evaluation import evaluate_candidates
 from tasks.candidate_pooling import pooled_figures
 from tasks.learning import measures, operating
-from tasks.learning.parts import UNLABELLED, Part, PartError, part_rows
+from tasks.learning.parts import UNLABELLED, Part, PartError, part_rows, require_every_class
 from tasks.learning.splits import hash_share
 from tasks.pages import Block
 from tasks.stages.train import Training, TrainRequest, fit_parts, open_labelled, quiet_tensorflow, train
@@ -137,6 +137,7 @@ class CandidateTraining(Training):
 
     def settle(self, outputs: NDArray, validation: Part, train: Part) -> tuple[dict[str, Any], dict[str, Any]]:
         """Fit temperature and thresholds."""
+        require_every_class(validation, self.classes, "the validation part")
         real = validation.labels == REAL
         logits = np.asarray(outputs, float)[:, REAL] - np.asarray(outputs, float)[:, 1 - REAL]
         points = operating.operating_points(logits, real)
