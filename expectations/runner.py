@@ -28,6 +28,7 @@ __all__ = ["ValidationFailed", "Verdict", "judge", "require", "write_docs"]
 EXAMPLES = 10
 DOCS_ROWS = 20
 """Rows that a Data Docs page lists for one expectation."""
+_FRAMES = "frames"
 
 
 def judge(frame: pd.DataFrame, suite: Suite) -> Verdict:
@@ -76,15 +77,20 @@ def write_docs(verdicts: Iterable[Verdict], folder: Path) -> list[dict[str, Any]
 
 
 def _validate(frame: pd.DataFrame, suite: Suite, able: list[Expectation]) -> Any:
-    batch = _frames().get_batch({"dataframe": frame.reset_index(drop=True)})
-    return batch.validate(
-        gx.ExpectationSuite(name=suite.name, expectations=[_built(expectation) for expectation in able]),
-        result_format={
-            "result_format": "COMPLETE",
-            "unexpected_index_column_names": [suite.index],
-            "return_unexpected_index_query": False,
-        },
-    )
+    sources = _sources()
+    asset = sources.add_pandas(_FRAMES).add_dataframe_asset("frame")
+    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame.reset_index(drop=True)})
+    try:
+        return batch.validate(
+            gx.ExpectationSuite(name=suite.name, expectations=[_built(expectation) for expectation in able]),
+            result_format={
+                "result_format": "COMPLETE",
+                "unexpected_index_column_names": [suite.index],
+                "return_unexpected_index_query": False,
+            },
+        )
+    finally:
+        sources.delete(_FRAMES)  # it holds the frame
 
 
 def _built(expectation: Expectation) -> Any:
@@ -178,9 +184,8 @@ def _key(verdict: Verdict) -> ValidationResultIdentifier:
 
 
 @functools.cache
-def _frames() -> Any:
-    asset = _context(None).data_sources.add_pandas("frames").add_dataframe_asset("frame")
-    return asset.add_batch_definition_whole_dataframe("whole")
+def _sources() -> Any:
+    return _context(None).data_sources
 
 
 def _context(site: Path | None) -> Any:

@@ -1,5 +1,6 @@
 """From staged batches to a published version: judge rows, group, pack, split, judge sets, publish."""
 
+import gc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
@@ -109,7 +110,7 @@ def publish_build(
     parent = plan.parent(workspace)
     published = merging.published(parent, plan.staging)
     ledger = merging.merge(published, harvest.ledger, plan.staging)
-    ledger, images = _judged_rows(ledger, published, harvest.least_finite_fraction)
+    ledger, images = _judged_rows(ledger, published, harvest)
     ledger = _grouped(ledger, parent, harvest)
     if parent is not None and plan.facts["finished_before"] and _same_outcome(ledger, published):
         plan.staging.clear()
@@ -168,13 +169,13 @@ def _same_outcome(ledger: pa.Table, published: pa.Table) -> bool:
     return bool(ledger.select(columns).sort_by("id").equals(published.select(columns).sort_by("id")))
 
 
-def _judged_rows(
-    ledger: pa.Table, published: pa.Table | None, least_finite_fraction: float
-) -> tuple[pa.Table, Verdict]:
+def _judged_rows(ledger: pa.Table, published: pa.Table | None, harvest: Harvest) -> tuple[pa.Table, Verdict]:
     """Reject the rows that fail an expectation on images."""
     known = None if published is None else stored_rows(published, ["id"])["id"].combine_chunks()
     statistics = [name for name in STATISTICS if name in ledger.column_names]
-    images = judge_images(stored_rows(ledger, statistics), known, least_finite_fraction=least_finite_fraction)
+    stored = merging.set_aside(stored_rows(ledger, statistics), harvest.plan.staging, "statistics")
+    images = judge_images(stored, known, least_finite_fraction=harvest.least_finite_fraction)
+    gc.collect()  # the frame that was judged is part of a cycle
     return merging.reject(ledger, images.row_failures), images
 
 
