@@ -3,10 +3,12 @@
 What a candidate is depends neither on its angle nor on its handedness, nor on where in the pixel its centre lies.
 """
 
+import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
 from realbogus.layers import FillMissing, sky_of
+from realbogus.redrawing import SYMMETRIES, turned
 
 
 class Augmentation(BaseModel):
@@ -35,9 +37,10 @@ def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: Augmentation) -> t
 
     Returns
     -------
-    (n, s, s, 3) float32, raw units, without NaN.
+    (n, s, s, 3) float32, raw units; without NaN where anything but the symmetries is asked.
     """
-    stamps = FillMissing()(stamps)
+    if settings.shift_px or settings.noise:
+        stamps = FillMissing()(stamps)
     if settings.symmetries:
         stamps = _turned(stamps, seed)
     if settings.shift_px:
@@ -49,11 +52,13 @@ def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: Augmentation) -> t
 
 
 def _turned(stamps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Transpose, mirror left to right and upside down, each with chance one half: all eight symmetries."""
-    chances = tf.random.stateless_uniform((3, tf.shape(stamps)[0], 1, 1, 1), seed) < 0.5
-    stamps = tf.where(chances[0], tf.transpose(stamps, (0, 2, 1, 3)), stamps)
-    stamps = tf.where(chances[1], stamps[:, :, ::-1], stamps)
-    return tf.where(chances[2], stamps[:, ::-1], stamps)
+    """Take the pixels of each stamp in the order of one of the eight symmetries, each as likely."""
+    side, planes = int(stamps.shape[1]), int(stamps.shape[3])
+    places = np.arange(side * side).reshape(1, side, side, 1)
+    orders = turned(np.repeat(places, SYMMETRIES, axis=0), np.arange(SYMMETRIES)).reshape(SYMMETRIES, -1)
+    chosen = tf.random.stateless_uniform((tf.shape(stamps)[0],), seed, 0, SYMMETRIES, tf.int32)
+    pixels = tf.reshape(stamps, (-1, side * side, planes))
+    return tf.reshape(tf.gather(pixels, tf.gather(tf.constant(orders), chosen), batch_dims=1), tf.shape(stamps))
 
 
 def _shifted(stamps: tf.Tensor, seed: tf.Tensor, shift_px: float) -> tf.Tensor:

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import keras
-from keras import layers
+from keras import layers, ops
 
 from realbogus.layers import (
     CentreCut,
@@ -46,7 +46,9 @@ class NetworkSizeError(ValueError):
 
 def prepare_views(stamps: Any, preset: Preset) -> Any:
     """Return what the network takes of stored triplets (n, s, s, 3): filled and, unless inside of it, normalised."""
-    filled = FillMissing()(stamps)
+    # Few batches have anything to fill, which takes as long as the rest.
+    fill = FillMissing()
+    filled = ops.cond(ops.any(ops.isnan(stamps)), lambda: fill(stamps), lambda: ops.cast(stamps, fill.compute_dtype))
     return filled if preset.inside else Normalise(preset.normalisation)(filled)
 
 

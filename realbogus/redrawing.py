@@ -14,7 +14,7 @@ MOST_SHIFT_PX = 0.5
 NOISE_SHARE = 0.3
 """Standard deviation of the added noise, in that of the stamp's border."""
 _BORDER_PX = 3
-_SYMMETRIES = 8
+SYMMETRIES = 8
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def altered(stamps: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
 
     New and difference get the same noise, so that the difference stays one, and the reference none. NaN stays NaN.
     """
-    stamps = turned(stamps, rng.integers(_SYMMETRIES, size=len(stamps)))
+    stamps = turned(stamps, rng.integers(SYMMETRIES, size=len(stamps)))
     missing = np.isnan(stamps)
     known = np.where(missing, np.float32(0), stamps)
     means = known.sum(axis=(1, 2), keepdims=True) / np.maximum((~missing).sum(axis=(1, 2), keepdims=True), 1)
@@ -73,10 +73,10 @@ def altered(stamps: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
 def turned(stamps: NDArray[np.float32], symmetries: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return each triplet by its own symmetry of the square: quarter turns (0 to 3), or of its mirror (4 to 7)."""
     result = np.empty_like(stamps)
-    for symmetry in range(_SYMMETRIES):
+    for symmetry in range(SYMMETRIES):
         mine = symmetries == symmetry
-        mirrored = stamps[mine][:, :, ::-1] if symmetry >= _SYMMETRIES // 2 else stamps[mine]
-        result[mine] = np.rot90(mirrored, symmetry % (_SYMMETRIES // 2), axes=(1, 2))
+        mirrored = stamps[mine][:, :, ::-1] if symmetry >= SYMMETRIES // 2 else stamps[mine]
+        result[mine] = np.rot90(mirrored, symmetry % (SYMMETRIES // 2), axes=(1, 2))
     return result
 
 

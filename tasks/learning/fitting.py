@@ -183,6 +183,7 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
         trainer = plan.learner.trainer(network, plan.seed)
         trainer.compile(_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         trainer.optimizer.build(network.trainable_variables)
+    feed = _Feed(plan)
     state = load_state(plan.folder)
     if state.epoch:
         _restore(network, trainer.optimizer, state.variables)
@@ -190,7 +191,7 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
         advance(state.epoch * plan.steps)
         counter = _StepCounter(advance)
         while not _finished(plan, state):
-            record = _run_epoch(plan, trainer, state.epoch + 1, counter)
+            record = _run_epoch(feed, trainer, state.epoch + 1, counter)
             _require_finite(plan, network, record)
             _take_in(plan, network, trainer.optimizer, state, record)
             if on_epoch:
@@ -224,13 +225,13 @@ def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def _run_epoch(plan: Fit, trainer: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
+def _run_epoch(feed: "_Feed", trainer: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
     """Fit one epoch and measure the validation part."""
     rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
     started = time.monotonic()
-    logs = trainer.fit(_train_batches(plan, epoch), shuffle=False, verbose=0, callbacks=[counter]).history
+    logs = trainer.fit(feed.train(epoch), shuffle=False, verbose=0, callbacks=[counter]).history
     seconds = time.monotonic() - started
-    seen = trainer.evaluate(_validation_batches(plan), return_dict=True, verbose=0)
+    seen = trainer.evaluate(feed.validation(), return_dict=True, verbose=0)
     return EpochRecord(
         epoch=epoch,
         train_loss=float(logs["loss"][0]),
@@ -254,38 +255,47 @@ def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> Non
         )
 
 
-def _train_batches(plan: Fit, epoch: int) -> tf.data.Dataset:
-    batches = image_batches(
-        plan.pixels,
-        plan.train.rows,
-        plan.train.labels,
-        plan.step_images,
-        seed=plan.seed,
-        epoch=epoch,
-        even_classes=plan.learner.even_classes,
-    )
-    smoothing = plan.recipe.label_smoothing
+class _Feed:
+    """The batches of a fit. Its views are traced once: anew in every epoch they take a third of a short one."""
 
-    @tf.autograph.experimental.do_not_convert
-    def view(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        images, labels = batch
-        seed = tf.stack([tf.cast(step, tf.int32) + epoch * plan.steps, plan.seed])
+    def __init__(self, plan: Fit) -> None:
+        self._plan = plan
+        batch = [tf.TensorSpec((None, *plan.pixels.shape[1:]), plan.pixels.dtype), tf.TensorSpec((None,), tf.int32)]
+        number = tf.TensorSpec((), tf.int64)
+        self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
+        self._plain = tf.function(self._plain_view, input_signature=batch, autograph=False)
+
+    def train(self, epoch: int) -> tf.data.Dataset:
+        """Return the batches of an epoch: views and smoothed targets."""
+        plan = self._plan
+        batches = image_batches(
+            plan.pixels,
+            plan.train.rows,
+            plan.train.labels,
+            plan.step_images,
+            seed=plan.seed,
+            epoch=epoch,
+            even_classes=plan.learner.even_classes,
+        )
+        numbered = batches.enumerate(start=epoch * plan.steps)
+        views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=tf.data.AUTOTUNE)
+        return views.prefetch(tf.data.AUTOTUNE)
+
+    def validation(self) -> tf.data.Dataset:
+        """Return the batches of the validation part: views and targets."""
+        plan = self._plan
+        batches = image_batches(plan.pixels, plan.validation.rows, plan.validation.labels, 2 * plan.step_images)
+        return batches.map(self._plain)
+
+    def _random_view(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        plan, smoothing = self._plan, self._plan.recipe.label_smoothing
+        seed = tf.stack([tf.cast(step, tf.int32), plan.seed])
         targets = tf.one_hot(labels, plan.learner.classes)
         smoothed = targets * (1 - smoothing) + smoothing / plan.learner.classes * tf.reduce_sum(targets, 1, True)
         return plan.learner.random_view(images, seed), smoothed
 
-    return batches.enumerate().map(view, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
-
-
-def _validation_batches(plan: Fit) -> tf.data.Dataset:
-    batches = image_batches(plan.pixels, plan.validation.rows, plan.validation.labels, 2 * plan.step_images)
-    classes = plan.learner.classes
-
-    @tf.autograph.experimental.do_not_convert
-    def view(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return plan.learner.plain_view(images), tf.one_hot(labels, classes)
-
-    return batches.map(view)
+    def _plain_view(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._plan.learner.plain_view(images), tf.one_hot(labels, self._plan.learner.classes)
 
 
 def _take_in(

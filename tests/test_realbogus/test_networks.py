@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from realbogus.layers import FillMissing, FilterResponse, Normalise
-from realbogus.models import build_model, build_network
+from realbogus.layers import FillMissing, FilterResponse, Normalise, arcsinh
+from realbogus.models import build_model, build_network, prepare_views
 from realbogus.presets import UnknownPresetError, load_preset
 
 
@@ -38,6 +38,22 @@ def test_no_stamp_breaks_a_normalisation(how: str) -> None:
     stamps[0] = 7.0
     stamps[1, 14, 14] = 6e4
     assert np.isfinite(np.asarray(Normalise(how)(stamps))).all()  # type: ignore[arg-type]
+
+
+def test_the_inverse_hyperbolic_sine_is_numpy_s_from_tiny_to_huge() -> None:
+    values = np.concatenate([np.linspace(-20, 20, 10_001), np.logspace(-12, 17, 500), [0.0]]).astype(np.float32)
+    exact = np.arcsinh(values.astype(float))
+    assert (np.abs(np.asarray(arcsinh(values)) - exact) <= 2e-7 * np.maximum(np.abs(exact), 1)).all()
+    assert np.isfinite(np.asarray(arcsinh(np.array([3e38, -3e38], np.float32)))).all()
+
+
+def test_a_batch_is_prepared_alike_whether_another_of_it_lacks_pixels_or_not() -> None:
+    stamps = np.random.default_rng(4).normal(50, 3, (3, 29, 29, 3)).astype(np.float32)
+    broken = np.concatenate([stamps, np.full((1, 29, 29, 3), np.nan, np.float32)])
+    preset = load_preset("simple", "small", "fixed")
+    views = np.asarray(prepare_views(broken, preset))
+    np.testing.assert_array_equal(views[:3], np.asarray(prepare_views(stamps, preset)))
+    assert np.isfinite(views).all()
 
 
 def test_sky_asinh_knows_neither_level_nor_unit() -> None:
