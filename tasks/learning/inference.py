@@ -1,6 +1,6 @@
 """Running a saved model as fast as a processor can, with the answers that Keras gives.
 
-ONNX Runtime on planes-first graphs (`tasks.learning.planes_first`), one thread a block of samples, is the quickest on a
+ONNX Runtime on planes-first graphs (`tasks.learning.onnx_export`), one thread a block of samples, is the quickest on a
 processor and needs no TensorFlow, which takes longer to import than 20,000 stamps to score. A model is exported once:
 the file is kept by the model's sha256, and used only if its answers were found to be Keras's. TensorFlow itself, with
 what comes before the network compiled by XLA, is the second way: for a graphics processor, and where an export is
@@ -105,10 +105,10 @@ def export_verified(model: "keras.Model", path: Path) -> float:
     ParityError
         By more than `USUAL_DIFFERENCE` or `MOST_DIFFERENCE`, or one is not finite; no file is left.
     """
-    from tasks.learning.planes_first import export_planes_first
+    from tasks.learning.onnx_export import export_onnx
 
     samples = trial_samples(tuple(model.inputs[0].shape[1:]))
-    export_planes_first(model, path)
+    export_onnx(model, path, planes_first=True)
     theirs, ours = np.asarray(model.predict_on_batch(samples)), onnx_outputs(path)(samples)
     differences = np.max(np.abs(theirs - ours), axis=1)
     usual, largest = float(np.quantile(differences, 0.95)), float(np.max(differences))
