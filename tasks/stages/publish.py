@@ -32,6 +32,10 @@ from tasks.workspace import Workspace
 Account = Callable[[pa.Table, pa.Table | None, pa.Table | None], dict[str, Any]]
 
 
+MANY_ROWS = 100_000
+"""Judging as many takes more memory than workers; for fewer their starting anew is not worth it."""
+
+
 @dataclass(frozen=True)
 class Harvest:
     """What a build brings, and what only its problem knows.
@@ -100,12 +104,14 @@ def publish_build(
     gather : function
         Returns what the build's batches left in staging.
     executor : Executor
-        Writes the shards, and is finished then: what follows needs the memory and not the workers.
+        Writes the shards. It rests after that, and while `MANY_ROWS` are judged before: that needs the memory alone.
     requests : int
         How often a service was asked, for the summary.
     """
     return_what_is_freed()
     harvest = gather()
+    if harvest.ledger.num_rows >= MANY_ROWS:
+        executor.rest()
     plan = harvest.plan
     parent = plan.parent(workspace)
     published = merging.published(parent, plan.staging)
@@ -119,7 +125,7 @@ def publish_build(
     ledger = merging.give_rows(ledger, merging.next_free_row(published))
     folder = workspace.datasets / plan.dataset
     array_rows = _pack(folder, harvest, executor, ledger)
-    executor.finish()
+    executor.rest()
     ledger = ledger.drop_columns(merging.PLACE.names)
     labels = _labels(harvest, parent)
     split = _split(ledger, parent, labels.get(plan.scheme or ""), plan, harvest.test_only)

@@ -1,4 +1,4 @@
-"""The workers of a local cluster: there while there is work, gone when an executor is finished."""
+"""The workers of a local cluster: there while there is work, gone while an executor rests."""
 
 import os
 
@@ -12,17 +12,20 @@ def pid_of(_: int) -> int:
     return os.getpid()
 
 
-def test_a_finished_executor_has_no_worker_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resting_executor_has_no_worker_and_wakes_for_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ADDRESS_ENVIRONMENT_NAME, raising=False)
     with cluster(ITEMS_WORTH_A_CLUSTER) as executor:
         workers = set(executor.map(pid_of, range(8)))
         assert os.getpid() not in workers
-        executor.finish()
+        executor.rest()
         assert not any(psutil.pid_exists(pid) for pid in workers)
+        again = set(executor.map(pid_of, range(8)))
+        assert again.isdisjoint(workers | {os.getpid()})
+        assert len(again) <= executor.workers
 
 
 def test_little_work_stays_in_this_process() -> None:
     with cluster(ITEMS_WORTH_A_CLUSTER - 1) as executor:
         assert isinstance(executor, InProcess)
         assert list(executor.map(pid_of, [1])) == [os.getpid()]
-        executor.finish()
+        executor.rest()
