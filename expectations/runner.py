@@ -78,10 +78,9 @@ def write_docs(verdicts: Iterable[Verdict], folder: Path) -> list[dict[str, Any]
 
 def _validate(frame: pd.DataFrame, suite: Suite, able: list[Expectation]) -> Any:
     sources = _sources()
-    asset = sources.add_pandas(_FRAMES).add_dataframe_asset("frame")
-    batch = asset.add_batch_definition_whole_dataframe("whole").get_batch({"dataframe": frame.reset_index(drop=True)})
+    whole = sources.add_pandas(_FRAMES).add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
     try:
-        return batch.validate(
+        return whole.get_batch({"dataframe": frame.reset_index(drop=True)}).validate(
             gx.ExpectationSuite(name=suite.name, expectations=[_built(expectation) for expectation in able]),
             result_format={
                 "result_format": "COMPLETE",

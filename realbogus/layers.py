@@ -18,9 +18,10 @@ EPSILON = 1e-6
 _ASINH_SCALE = 4.0
 _CLIP_SIGMA = 2.5
 _BORDER_PX = 3
-_SCALE = 2.0**-40
-"""Before squaring, so that the square of an arcsinh's argument overflows beyond 2e31 only; a power of two is exact."""
+_LARGEST = 1e18
+"""Of an arcsinh's argument, whose square is finite; what is larger is taken for as large."""
 _STEEP = 1e30
+"""Makes a sign of a clipped line."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
@@ -112,12 +113,12 @@ def sky_of(stamps: Any, clips: int) -> tuple[Any, Any]:
 
 
 def arcsinh(values: Any) -> Any:
-    """Return the inverse hyperbolic sine to 2e-7, as sign(x) log(|x| + sqrt(x^2 + 1)).
+    """Return the inverse hyperbolic sine to 2e-7, up to 1e18, as sign(x) log(|x| + sqrt(x^2 + 1)).
 
     TensorFlow's and ONNX Runtime's own go value by value, several times slower; so does the latter's Sign.
     """
-    root = ops.sqrt(ops.square(values * _SCALE) + _SCALE**2) / _SCALE
-    return ops.clip(values * _STEEP, -1.0, 1.0) * ops.log(ops.abs(values) + root)
+    size = ops.minimum(ops.abs(values), _LARGEST)
+    return ops.clip(values * _STEEP, -1.0, 1.0) * ops.log(size + ops.sqrt(ops.square(size) + 1.0))
 
 
 def min_max(stamps: Any) -> Any:

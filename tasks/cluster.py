@@ -65,13 +65,13 @@ class OnDask:
     def __init__(self, client: Client) -> None:
         self.client = client
         self.workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-        self._resting = False
 
     def map(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
     ) -> Iterator[Result]:
         """Yield results as they finish; a worker holds two jobs at most, a lost worker's jobs run again."""
-        self._wake()
+        if self.client.cluster is not None:
+            self.client.cluster.scale(self.workers)  # they may rest
         waiting = iter(jobs)
         running = as_completed(with_results=True)
         for job in islice(waiting, min(at_once or 2 * self.workers, 2 * self.workers)):
@@ -90,16 +90,10 @@ class OnDask:
         local = self.client.cluster
         if local is None:
             return
-        self._resting = True
         local.scale(0)
         given_up = time.monotonic() + MOST_SECONDS_TO_END
         while local.workers and time.monotonic() < given_up:
             time.sleep(0.05)
-
-    def _wake(self) -> None:
-        if self._resting:
-            self.client.cluster.scale(self.workers)
-            self._resting = False
 
     def _submit(self, function: Callable[[Job], Result], job: Job) -> Any:
         return self.client.submit(function, job, pure=False)

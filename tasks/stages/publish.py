@@ -181,7 +181,7 @@ def _judged_rows(ledger: pa.Table, published: pa.Table | None, harvest: Harvest)
     statistics = [name for name in STATISTICS if name in ledger.column_names]
     stored = merging.set_aside(stored_rows(ledger, statistics), harvest.plan.staging, "statistics")
     images = judge_images(stored, known, least_finite_fraction=harvest.least_finite_fraction)
-    gc.collect()  # the frame that was judged is part of a cycle
+    gc.collect()  # Great Expectations leaves the frame in a cycle
     return merging.reject(ledger, images.row_failures), images
 
 

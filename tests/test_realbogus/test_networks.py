@@ -45,7 +45,7 @@ def test_the_inverse_hyperbolic_sine_is_numpy_s_from_tiny_to_huge() -> None:
     values = np.concatenate([np.linspace(-20, 20, 10_001), np.logspace(-12, 17, 500), [0.0]]).astype(np.float32)
     exact = np.arcsinh(values.astype(float))
     assert (np.abs(np.asarray(arcsinh(tf.constant(values))) - exact) <= 2e-7 * np.maximum(np.abs(exact), 1)).all()
-    assert np.isfinite(np.asarray(arcsinh(tf.constant([1e31, -1e31])))).all()
+    assert np.isfinite(np.asarray(arcsinh(tf.constant([3e38, -3e38])))).all()
 
 
 def test_a_batch_is_prepared_alike_whether_another_of_it_lacks_pixels_or_not() -> None:
