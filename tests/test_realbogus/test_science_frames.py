@@ -1,6 +1,7 @@
 """Real frames through the whole chain: two half exposures made of one, transients injected, subtracted, recovered."""
 
 import csv
+import logging
 import warnings
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from realbogus.significance import estimate_variance
 from realbogus.stars import find_stars
 from realbogus.visits import VisitSettings, WorkedVisit, work_visit
 
+LOG = logging.getLogger(__name__)
 STAR_FIELD = "galsim_tnx"
 """400 x 400 pixels of a crowded field, 30 s; its header tells gain and saturation."""
 MOVED_PX = 5, -3
@@ -92,6 +94,9 @@ def recovered(worked: list[WorkedVisit]) -> dict[str, np.ndarray]:
 
 def test_bright_injections_are_recovered_and_faint_ones_are_not(recovered):
     bright, faint = recovered["snr"] > 7, recovered["snr"] < 3
+    for low, high in ((0, 3), (3, 5), (5, 7), (7, 10), (10, np.inf)):
+        inside = (recovered["snr"] >= low) & (recovered["snr"] < high)
+        LOG.info("S/N %g to %g: %d of %d found", low, high, recovered["found"][inside].sum(), inside.sum())
     assert bright.sum() > 30
     assert faint.sum() > 3
     assert recovered["found"][bright].mean() >= 0.93
