@@ -23,23 +23,28 @@ class Augmentation(BaseModel):
     noise: float = 0.0
     """White noise is added to each plane, its standard deviation this share of the plane's own."""
 
+    @property
+    def alters_pixels(self) -> bool:
+        """Values change, not only their places, so that it matters in what units they are."""
+        return bool(self.shift_px or self.noise)
+
 
 def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: Augmentation) -> tf.Tensor:
     """Return a random view of each triplet.
 
     Parameters
     ----------
-    stamps : (n, s, s, 3) float32
-        Raw units, NaN where there is nothing.
+    stamps : (n, s, s, c) float32
+        Raw units, NaN where there is nothing; for the symmetries alone any.
     seed : (2,) int32
         The same seed gives the same views.
     settings : Augmentation
 
     Returns
     -------
-    (n, s, s, 3) float32, raw units; without NaN where anything but the symmetries is asked.
+    (n, s, s, c) float32 in the same units; without NaN where anything but the symmetries is asked.
     """
-    if settings.shift_px or settings.noise:
+    if settings.alters_pixels:
         stamps = FillMissing()(stamps)
     if settings.symmetries:
         stamps = _turned(stamps, seed)

@@ -1,4 +1,4 @@
-"""Batches of images straight from a sharded Zarr array.
+"""Batches of images straight from a sharded Zarr array, or the same batches of images that are held in memory.
 
 A shard is the unit that is read: reading single rows would decompress a chunk each, some 50 times the work.
 Shards are gathered into pools; threads of their own read the next pool while batches are cut from the
@@ -26,9 +26,9 @@ class Reading:
 
     Attributes
     ----------
-    rows : (n,) int64
+    rows : (n,) int
         Rows of the pixel array, each once.
-    labels : (n,) int32
+    labels : (n,) int
     batch_size : int
         The largest batch; batches of one reading differ by at most one image in size.
     seed : int, optional
@@ -40,12 +40,19 @@ class Reading:
         Every class is spread evenly over a pool's batches, so that each batch has its share of a rare one.
     """
 
-    rows: NDArray[np.int64]
-    labels: NDArray[np.int32]
+    rows: NDArray
+    labels: NDArray
     batch_size: int
     seed: int | None = None
     epoch: int = 0
     even_classes: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be read."""
+        if len(self.rows) != len(self.labels) or not len(self.rows):
+            raise ValueError(f"{len(self.rows)} rows and {len(self.labels)} labels: need as many, at least one")
+        if self.seed is None and (np.diff(self.rows) <= 0).any():
+            raise ValueError("rows that are read in order must ascend and not repeat")
 
     @property
     def steps(self) -> int:
@@ -57,27 +64,14 @@ class Reading:
         return [len(part) for part in np.array_split(np.arange(len(self.rows)), self.steps)]
 
 
-def image_batches(
-    pixels: zarr.Array,
-    rows: NDArray,
-    labels: NDArray,
-    batch_size: int,
-    *,
-    seed: int | None = None,
-    epoch: int = 0,
-    even_classes: bool = False,
-    pool_bytes: int = POOL_BYTES,
-) -> tf.data.Dataset:
-    """Return the images and labels of `rows`, every row once.
+def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES) -> tf.data.Dataset:
+    """Return the batches of one pass, every row once.
 
     Parameters
     ----------
     pixels : zarr.Array, (sample, y, x, channel)
-    rows, labels : (n,) int
-    batch_size : int
-    seed, epoch : int
-    even_classes : bool
-        See `Reading`. The same seed and epoch give the same batches on every machine.
+    reading : Reading
+        The same seed and epoch give the same batches on every machine.
     pool_bytes : int
         Size of one pool, at least two shards. Shuffling reaches over a pool.
 
@@ -85,11 +79,6 @@ def image_batches(
     -------
     tf.data.Dataset of (images (b, y, x, channel) in the array's dtype, labels (b,) int32)
     """
-    reading = Reading(np.asarray(rows, np.int64), np.asarray(labels, np.int32), batch_size, seed, epoch, even_classes)
-    if len(reading.rows) != len(reading.labels) or not len(reading.rows):
-        raise ValueError(f"{len(reading.rows)} rows and {len(reading.labels)} labels: need as many, at least one")
-    if seed is None and (np.diff(reading.rows) <= 0).any():
-        raise ValueError("rows that are read in order must ascend and not repeat")
     signature = (
         tf.TensorSpec((None, *pixels.shape[1:]), tf.dtypes.as_dtype(pixels.dtype)),
         tf.TensorSpec((None,), tf.int32),
@@ -97,34 +86,57 @@ def image_batches(
     batches = tf.data.Dataset.from_generator(
         lambda: generate_batches(pixels, reading, pool_bytes), output_signature=signature
     )
-    options = tf.data.Options()
-    # There are no files to deal out between replicas: each takes its part of every batch.
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     sized = batches.apply(tf.data.experimental.assert_cardinality(reading.steps))
-    return sized.with_options(options).prefetch(PREFETCHED)
+    return _unsharded(sized).prefetch(PREFETCHED)
+
+
+def held_batches(
+    held: tf.Tensor, pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES
+) -> tf.data.Dataset:
+    """Return the batches of `image_batches`, of what is held of each row: `held` (n, ...) in the order of the rows.
+
+    What was made of an image once serves every epoch.
+    """
+    pools = plan_pools(reading, _shard_rows(pixels), _row_bytes(pixels), pool_bytes)
+    pieces = [piece for batch in cut_batches(pools, reading.batch_sizes()) for piece in batch]
+    order = tf.constant(np.concatenate([pools[number].positions[take] for number, take in pieces]))
+    labels = tf.constant(reading.labels, tf.int32)
+    ends = tf.constant(np.cumsum([0, *reading.batch_sizes()]))
+
+    def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        at = order[ends[step] : ends[step + 1]]
+        return tf.gather(held, at), tf.gather(labels, at)
+
+    batches = tf.data.Dataset.range(reading.steps).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+    return _unsharded(batches)
+
+
+def _unsharded(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """There are no files to deal out between replicas: each takes its part of every batch."""
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+    return batches.with_options(options)
 
 
 def generate_batches(
     pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES
 ) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
     """Yield the batches of one pass; see `image_batches`."""
-    pools = plan_pools(reading, (pixels.shards or pixels.chunks)[0], _row_bytes(pixels), pool_bytes)
-    sizes = iter(reading.batch_sizes())
-    images = _aligned((next(sizes), *pixels.shape[1:]), pixels.dtype)
-    labels = np.empty(len(images), np.int32)
-    filled = 0
-    for pool, blocks in zip(pools, _read_ahead(pixels, pools), strict=True):
-        start = 0
-        while start < len(pool.order):
-            # The order within a batch is free: ascending rows are copied shard by shard.
-            take = np.sort(pool.order[start : start + len(images) - filled])
-            pool.copy(blocks, take, images[filled : filled + len(take)])
-            labels[filled : filled + len(take)] = reading.labels[pool.positions[take]]
-            start, filled = start + len(take), filled + len(take)
-            if filled == len(images):
-                yield images, labels
-                images = _aligned((next(sizes, 0), *pixels.shape[1:]), pixels.dtype)
-                labels, filled = np.empty(len(images), np.int32), 0
+    pools = plan_pools(reading, _shard_rows(pixels), _row_bytes(pixels), pool_bytes)
+    sizes = reading.batch_sizes()
+    opened = _read_ahead(pixels, pools)
+    present, blocks = -1, []
+    for size, pieces in zip(sizes, cut_batches(pools, sizes), strict=True):
+        images, labels = _aligned((size, *pixels.shape[1:]), pixels.dtype), np.empty(size, np.int32)
+        filled = 0
+        for number, take in pieces:
+            if number != present:
+                present, blocks = number, next(opened)
+            upto = filled + len(take)
+            pools[number].copy(blocks, take, images[filled:upto])
+            labels[filled:upto] = reading.labels[pools[number].positions[take]]
+            filled = upto
+        yield images, labels
 
 
 @dataclass(frozen=True)
@@ -189,6 +201,24 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
     return pools
 
 
+def cut_batches(pools: list[Pool], sizes: list[int]) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
+    """Yield of what each batch is made: pools by number, and ascending positions in each.
+
+    The order within a batch is free: ascending rows are copied shard by shard.
+    """
+    number = start = 0
+    for size in sizes:
+        pieces = []
+        while size:
+            order = pools[number].order
+            take = np.sort(order[start : start + size])
+            pieces.append((number, take))
+            size, start = size - len(take), start + len(take)
+            if start == len(order):
+                number, start = number + 1, 0
+        yield pieces
+
+
 def deal_evenly(labels: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return a random order in which any stretch holds of each class its share, but for one or two samples.
 
@@ -223,6 +253,10 @@ def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> NDArray:
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def _shard_rows(pixels: zarr.Array) -> int:
+    return int((pixels.shards or pixels.chunks)[0])
 
 
 def _row_bytes(pixels: zarr.Array) -> int:

@@ -13,13 +13,13 @@ from typing import Any, Literal, Protocol
 
 import keras
 import numpy as np
-import tensorflow as tf
 import zarr
 from numpy.typing import NDArray
 
-from tasks.learning.batches import image_batches
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device
+from tasks.learning.feed import Feed
+from tasks.learning.learner import Learner
 from tasks.learning.parts import Part
 from tasks.progress import progress
 
@@ -57,39 +57,6 @@ class Recipe(Protocol):
     def momentum(self) -> float: ...  # noqa: D102
     @property
     def keep(self) -> Literal["best", "last"]: ...  # noqa: D102
-
-
-def classifier(network: keras.Model, seed: int) -> keras.Model:
-    """Return what fits a network by cross-entropy: the network itself."""
-    return network
-
-
-@dataclass(frozen=True)
-class Learner:
-    """A problem's network, the views it is fitted on, and by what it is fitted.
-
-    Attributes
-    ----------
-    build : callable
-        Precision (a Keras dtype policy) to a functional model from views to logits (n, classes).
-    random_view : callable
-        Stored images (n, y, x, channel) and a seed (2,) int32 to the views of one training step.
-    plain_view : callable
-        Stored images to the views that validation is measured on.
-    classes : int
-    trainer : callable
-        Network and seed to the model whose ``train_step`` and ``test_step`` hold the losses; it adds no variables to
-        the network's. Targets are (n, classes); the row of an unlabelled sample is all zeros.
-    even_classes : bool
-        Every training batch has its share of each class.
-    """
-
-    build: Callable[[str], keras.Model]
-    random_view: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-    plain_view: Callable[[tf.Tensor], tf.Tensor]
-    classes: int
-    trainer: Callable[[keras.Model, int], keras.Model] = classifier
-    even_classes: bool = False
 
 
 @dataclass(frozen=True)
@@ -183,7 +150,7 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
         trainer = plan.learner.trainer(network, plan.seed)
         trainer.compile(_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
         trainer.optimizer.build(network.trainable_variables)
-    feed = _Feed(plan)
+    feed = _feed(plan)
     state = load_state(plan.folder)
     if state.epoch:
         _restore(network, trainer.optimizer, state.variables)
@@ -198,6 +165,11 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
                 on_epoch(record)
             save_state(plan.folder, state)
     return _result(plan, network, state)
+
+
+def _feed(plan: Fit) -> Feed:
+    smoothing = plan.recipe.label_smoothing
+    return Feed(plan.learner, plan.pixels, plan.train, plan.validation, plan.step_images, plan.seed, smoothing)
 
 
 def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
@@ -225,13 +197,13 @@ def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
     return optimizer
 
 
-def _run_epoch(feed: "_Feed", trainer: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
+def _run_epoch(feed: Feed, trainer: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
     """Fit one epoch and measure the validation part."""
     rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
     started = time.monotonic()
     logs = trainer.fit(feed.train(epoch), shuffle=False, verbose=0, callbacks=[counter]).history
     seconds = time.monotonic() - started
-    seen = trainer.evaluate(feed.validation(), return_dict=True, verbose=0)
+    seen = trainer.evaluate(feed.validation, return_dict=True, verbose=0)
     return EpochRecord(
         epoch=epoch,
         train_loss=float(logs["loss"][0]),
@@ -253,49 +225,6 @@ def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> Non
             f"{', '.join(broken)} not finite in epoch {record.epoch} (learning rate {record.learning_rate:g}, "
             f"optimizer {plan.optimizer}): choose another optimizer, preset or seed, or look at the dataset's images"
         )
-
-
-class _Feed:
-    """The batches of a fit. Its views are traced once: anew in every epoch they take a third of a short one."""
-
-    def __init__(self, plan: Fit) -> None:
-        self._plan = plan
-        batch = [tf.TensorSpec((None, *plan.pixels.shape[1:]), plan.pixels.dtype), tf.TensorSpec((None,), tf.int32)]
-        number = tf.TensorSpec((), tf.int64)
-        self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
-        self._plain = tf.function(self._plain_view, input_signature=batch, autograph=False)
-
-    def train(self, epoch: int) -> tf.data.Dataset:
-        """Return the batches of an epoch: views and smoothed targets."""
-        plan = self._plan
-        batches = image_batches(
-            plan.pixels,
-            plan.train.rows,
-            plan.train.labels,
-            plan.step_images,
-            seed=plan.seed,
-            epoch=epoch,
-            even_classes=plan.learner.even_classes,
-        )
-        numbered = batches.enumerate(start=epoch * plan.steps)
-        views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=tf.data.AUTOTUNE)
-        return views.prefetch(tf.data.AUTOTUNE)
-
-    def validation(self) -> tf.data.Dataset:
-        """Return the batches of the validation part: views and targets."""
-        plan = self._plan
-        batches = image_batches(plan.pixels, plan.validation.rows, plan.validation.labels, 2 * plan.step_images)
-        return batches.map(self._plain)
-
-    def _random_view(self, step: tf.Tensor, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        plan, smoothing = self._plan, self._plan.recipe.label_smoothing
-        seed = tf.stack([tf.cast(step, tf.int32), plan.seed])
-        targets = tf.one_hot(labels, plan.learner.classes)
-        smoothed = targets * (1 - smoothing) + smoothing / plan.learner.classes * tf.reduce_sum(targets, 1, True)
-        return plan.learner.random_view(images, seed), smoothed
-
-    def _plain_view(self, images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return self._plan.learner.plain_view(images), tf.one_hot(labels, self._plan.learner.classes)
 
 
 def _take_in(

@@ -15,7 +15,8 @@ from tasks.tracking import TrackedRun
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    from tasks.learning.fitting import Fitted, Learner
+    from tasks.learning.fitting import Fitted
+    from tasks.learning.learner import Learner
 
 TEST_FIGURES = ("count", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "ece", "nll")
 
@@ -73,7 +74,7 @@ class GalaxyTraining(Training):
         """Return the preset's network and its random views."""
         from galaxy.augmentation import centre_view, random_view
         from galaxy.models import build_network, view_px
-        from tasks.learning.fitting import Learner
+        from tasks.learning.learner import Learner
 
         preset, size_px, classes = self.preset, self.size_px, len(self.classes)
         width, grey = view_px(preset, size_px), self.request.grey

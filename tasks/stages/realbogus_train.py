@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from realbogus.presets import Preset
     from tasks.learning.devices import Device
-    from tasks.learning.fitting import Fitted, Learner
+    from tasks.learning.fitting import Fitted
+    from tasks.learning.learner import Learner
 
 REAL = 1
 """Position of the class real."""
@@ -221,17 +222,28 @@ class CandidateTraining(Training):
 
 
 def candidate_learner(preset: "Preset", stamp_px: int, weights: tuple[float, float] | None) -> "Learner":
-    """Return a preset's network for stamps of a width, its views, and its trainer with weights of the classes."""
+    """Return a preset's network for stamps of a width, its views, and its trainer with weights of the classes.
+
+    Turning and mirroring can wait until stamps are normalised; what alters pixels in their raw units cannot.
+    """
     from realbogus.augmentation import random_view
     from realbogus.losses import CandidateTrainer
     from realbogus.models import CLASSES, build_network, prepare_views
-    from tasks.learning.fitting import Learner
+    from tasks.learning.learner import Learner
 
+    def prepared(stamps: Any) -> Any:
+        return prepare_views(stamps, preset)
+
+    def drawn(stamps: Any, seed: Any) -> Any:
+        return random_view(stamps, seed, preset.augmentation)
+
+    raw = preset.augmentation.alters_pixels
     return Learner(
         lambda precision: build_network(preset, stamp_px, precision=precision),
-        lambda stamps, seed: prepare_views(random_view(stamps, seed, preset.augmentation), preset),
-        lambda stamps: prepare_views(stamps, preset),
+        (lambda stamps, seed: prepared(drawn(stamps, seed))) if raw else drawn,
+        prepared if raw else (lambda views: views),
         CLASSES,
+        None if raw else prepared,
         lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
         even_classes=True,
     )

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
     from tasks.learning.checkpoints import EpochRecord
     from tasks.learning.devices import Device
-    from tasks.learning.fitting import Fitted, Learner, Recipe
+    from tasks.learning.fitting import Fitted, Recipe
+    from tasks.learning.learner import Learner
 
 SCORE_BATCH = 64
 

@@ -105,10 +105,10 @@ def measured(reader: Callable[[], Iterable[int]]) -> Rate:
 
 def shards(array: zarr.Array) -> Iterable[int]:
     """Yield the size of each batch that `image_batches` gives."""
-    from tasks.learning.batches import image_batches
+    from tasks.learning.batches import Reading, image_batches
 
     rows = np.arange(array.shape[0])
-    for _, labels in image_batches(array, rows, rows, BATCH, seed=0):
+    for _, labels in image_batches(array, Reading(rows, rows, BATCH, seed=0)):
         yield len(labels)
 
 
@@ -150,7 +150,7 @@ def input_share(array: zarr.Array) -> float:
     from galaxy.augmentation import random_view
     from galaxy.models import build_network
     from galaxy.presets import load_preset
-    from tasks.learning.batches import image_batches
+    from tasks.learning.batches import Reading, image_batches
     from tasks.learning.devices import choose_device
 
     preset = load_preset("cnn", "deck")
@@ -158,7 +158,7 @@ def input_share(array: zarr.Array) -> float:
     network.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     rows = np.arange(array.shape[0])
     batches = (
-        image_batches(array, rows, rows % 2, BATCH, seed=0)
+        image_batches(array, Reading(rows, rows % 2, BATCH, seed=0))
         .enumerate()
         .map(
             lambda step, batch: (

@@ -1,11 +1,16 @@
 """Random views and redrawn candidates: symmetries, shifts that keep light, noise of a stated size, no label touched."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from realbogus.augmentation import Augmentation, random_view
+from realbogus.models import prepare_views
+from realbogus.presets import Profile, load_preset
 from realbogus.redrawing import NOISE_SHARE, Samples, altered, draw, shifted, turned
+from tasks.stages.realbogus_train import candidate_learner
 
 
 def spots(count: int, side: int = 29, fwhm_px: float = 4.0) -> np.ndarray:
@@ -61,6 +66,25 @@ def test_missing_pixels_are_filled_before_they_move() -> None:
     stamps = spots(2)
     stamps[0, 3, 4, 1] = np.nan
     assert np.isfinite(view(stamps, symmetries=True, shift_px=0.5, noise=0.1)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "prepares"), [({"symmetries": True}, True), ({"symmetries": True, "shift_px": 0.3}, False)]
+)
+@pytest.mark.parametrize("profile", ["published", "fixed"])
+def test_views_are_those_of_raw_stamps_however_early_they_are_prepared(
+    settings: dict[str, Any], prepares: bool, profile: Profile
+) -> None:
+    stamps = np.random.default_rng(9).normal(200, 7, (40, 29, 29, 3)).astype(np.float32) + spots(40)
+    stamps[::5, 3, 4:9, 1] = np.nan
+    preset = load_preset("simple", "small", profile).model_copy(update={"augmentation": Augmentation(**settings)})
+    learner = candidate_learner(preset, 29, None)
+    assert (learner.prepare is not None) == prepares
+    images, seed = tf.constant(stamps), tf.constant([4, 7])
+    seen = learner.random_view(images if learner.prepare is None else learner.prepare(images), seed)
+    expected = prepare_views(random_view(images, seed, preset.augmentation), preset)
+    np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-4)
+    assert (np.abs(np.asarray(seen) - prepare_views(stamps, preset)) > 0.1).any()
 
 
 def test_a_redrawn_candidate_is_turned_as_it_was_asked() -> None:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.learning.batches import Reading, deal_evenly, generate_batches, image_batches, plan_pools
+from tasks.learning.batches import Reading, deal_evenly, generate_batches, held_batches, image_batches, plan_pools
 from tasks.store import pixels
 
 ROWS = 2500
@@ -35,7 +36,7 @@ def rows_of(images: np.ndarray) -> np.ndarray:
 def read(array: zarr.Array, rows: np.ndarray, batch_size: int, **settings: int | None) -> list[np.ndarray]:
     """The rows of each batch, after checking that labels go with their images."""
     batches = []
-    for images, labels in image_batches(array, rows, rows % 7, batch_size, **settings):
+    for images, labels in image_batches(array, Reading(rows, rows % 7, batch_size, **settings)):
         seen = rows_of(images.numpy())
         assert (labels.numpy() == seen % 7).all()
         batches.append(seen)
@@ -82,6 +83,26 @@ def test_order_does_not_depend_on_the_order_of_the_rows(array: zarr.Array) -> No
     assert (seen == mixed).all()
 
 
+@settings(max_examples=20, deadline=None)
+@given(
+    share=st.sampled_from([0.01, 0.5, 1.0]),
+    batch_size=st.sampled_from([7, 64, 3000]),
+    seed=st.sampled_from([None, 0, 1]),
+    pool_bytes=st.sampled_from([1, 4 * SHARD, 10**9]),
+    even_classes=st.booleans(),
+)
+def test_held_images_come_in_the_batches_that_are_read(
+    array: zarr.Array, share: float, batch_size: int, seed: int | None, pool_bytes: int, even_classes: bool
+) -> None:
+    rows = np.flatnonzero(np.random.default_rng(5).random(ROWS) < share)
+    reading = Reading(rows, rows % 7, batch_size, seed, 3, even_classes)
+    held = held_batches(tf.constant(rows * 10), array, reading, pool_bytes)
+    read = image_batches(array, reading, pool_bytes)
+    for (tens, labels), (images, read_labels) in zip(held, read, strict=True):
+        np.testing.assert_array_equal(tens, rows_of(images.numpy()) * 10)
+        np.testing.assert_array_equal(labels, read_labels)
+
+
 def test_without_a_seed_rows_come_in_order(array: zarr.Array) -> None:
     rows = np.arange(5, ROWS, 3)
     assert (np.concatenate(read(array, rows, 50)) == rows).all()
@@ -107,18 +128,18 @@ def test_planes_of_floats_come_as_they_are_stored(tmp_path: Path) -> None:
     triplets = np.random.default_rng(0).normal(size=(10, 29, 29, 3)).astype(np.float32)
     triplets[3, 0, 0, 1] = np.nan
     pixels.write_shard(store, 0, triplets)
-    ((images, labels),) = image_batches(store, np.arange(10), np.arange(10), 16)
+    ((images, labels),) = image_batches(store, Reading(np.arange(10), np.arange(10), 16))
     np.testing.assert_array_equal(images.numpy(), triplets)
     assert (labels.numpy() == np.arange(10)).all()
 
 
 def test_rows_that_cannot_be_read_are_refused(array: zarr.Array) -> None:
     with pytest.raises(ValueError, match="0 rows"):
-        image_batches(array, np.arange(0), np.arange(0), 8)
+        image_batches(array, Reading(np.arange(0), np.arange(0), 8))
     with pytest.raises(ValueError, match="3 rows and 2 labels"):
-        image_batches(array, np.arange(3), np.arange(2), 8)
+        image_batches(array, Reading(np.arange(3), np.arange(2), 8))
     with pytest.raises(ValueError, match="ascend"):
-        image_batches(array, np.array([2, 1]), np.arange(2), 8)
+        image_batches(array, Reading(np.array([2, 1]), np.arange(2), 8))
 
 
 @given(rare=st.integers(1, 40), common=st.integers(1, 400), seed=st.integers(0, 9), size=st.integers(2, 64))

@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device, DeviceError, choose_device
-from tasks.learning.fitting import Fit, Learner, NotFiniteError, fit
+from tasks.learning.feed import Feed
+from tasks.learning.fitting import Fit, NotFiniteError, fit
+from tasks.learning.learner import Learner
 from tasks.learning.parts import Part
 from tasks.store import pixels
 
@@ -113,6 +115,22 @@ def test_a_fit_that_is_stopped_goes_on_as_if_it_had_not_been(
         np.testing.assert_allclose(one, two, rtol=1e-4)
     for one, two in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
+    learner = Learner(network, noisy, lambda images: images, 2, lambda images: images * 3)
+    held, read = (
+        Feed(learner, bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION), 20, 5, 0.1, held_bytes)
+        for held_bytes in ((TRAIN + VALIDATION) * 64, (TRAIN + VALIDATION) * 64 - 1)
+    )
+    assert held.held_images == TRAIN + VALIDATION
+    assert read.held_images == 0
+    for one, two in ((held.train(2), read.train(2)), (held.validation, read.validation)):
+        for (views, targets), (read_views, read_targets) in zip(one, two, strict=True):
+            np.testing.assert_array_equal(views, read_views)
+            np.testing.assert_array_equal(targets, read_targets)
+    seen = np.concatenate([views for views, _ in held.validation])
+    np.testing.assert_array_equal(seen, bright_or_dark[TRAIN : TRAIN + VALIDATION] * 3)
 
 
 def test_the_classes_are_learned(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
