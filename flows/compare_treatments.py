@@ -7,7 +7,8 @@ from prefect import flow
 from flows import described
 from tasks.cluster import cluster
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, compare_rows, publish_study, run_rows
+from tasks.stages.studies import Row, StudyRequest, run_rows
+from tasks.stages.study_report import compare_rows, publish_study
 from tasks.workspace import Workspace
 
 NAME = "compare-treatments"

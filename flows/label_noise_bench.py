@@ -8,7 +8,8 @@ from flows import described
 from tasks.cluster import cluster
 from tasks.stages.folds import ITEMS_A_FOLD
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, compare_rows, publish_study, run_rows
+from tasks.stages.studies import Row, StudyRequest, run_rows
+from tasks.stages.study_report import compare_rows, publish_study
 from tasks.workspace import Workspace
 
 NAME = "label-noise-bench"

@@ -1,36 +1,32 @@
 """Judging a real/bogus model at its operating point: counts, intervals, baselines on the same rows, a report.
 
-What is real is the hidden truth where the survey has one, else the original label. The reals that the headline counts
-are those that were not injected; injections are a second figure. Training, which has the model in memory, and
-``evaluate-holdout`` call the same ``evaluate_candidates``.
+Training, which has the model in memory, and ``evaluate-holdout`` call the same ``evaluate_candidates``.
 """
 
-import math
 import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from realbogus import baselines
-from realbogus.known import KNOWN_TRANSIENT
 from realbogus.label_errors import VERDICTS, WRONG
 from realbogus.preprocessing import PREPROCESSING_VERSION
-from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
+from realbogus.records import BOGUS
 from tasks import candidate_rivals
-from tasks.candidate_page import CandidateEvaluation, candidate_blocks
+from tasks.candidate_numbers import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation, summarise
+from tasks.candidate_page import candidate_blocks
+from tasks.candidate_rows import Chosen, choose, logit_of, passed_bogus, unseen
 from tasks.evaluation import EvaluationError
-from tasks.learning import measures, operating
-from tasks.learning.members import COLUMNS, seen_before, training_members
-from tasks.learning.parts import UNLABELLED, Part, part_rows
+from tasks.learning import measures
+from tasks.learning.members import training_members
+from tasks.learning.parts import part_rows
 from tasks.learning.scoring import Scorer, score
 from tasks.pages import page
 from tasks.provenance import code_version
@@ -45,54 +41,6 @@ BATCH_SIZE = 256
 SHOWN, MOST_ASKED = 32, 200
 """Triplets on a sheet of the report; at most, where people are asked about them."""
 TRUTH = "truth"
-LEAST_SCENE_REALS = 30
-"""With fewer reals that were not injected the injections count too."""
-NIGHT_CANDIDATES = 1e6
-"""Detections of a night that the figures for a night are for."""
-NIGHT_PRIOR = 1e-3
-WANTED_A_NIGHT = (40, 400, 4000)
-INJECTIONS = (GALAXY_INJECTION, RANDOM_INJECTION)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The rows that are judged.
-
-    Attributes
-    ----------
-    part : Part
-        Label 1 is real.
-    samples : Table
-        Their ledger rows, in the same order.
-    origins : (n,) str
-        What each truly is by the simulation, empty where there is none.
-    headline : (n,) bool
-        Rows of the headline figure: every bogus, and the reals that count.
-    injected : (n,) bool
-    left_out : counts by reason
-    notes : list of str
-    """
-
-    part: Part
-    samples: pa.Table
-    origins: NDArray[np.str_]
-    headline: NDArray[np.bool_]
-    injected: NDArray[np.bool_]
-    left_out: dict[str, int]
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def real(self) -> NDArray[np.bool_]:
-        """Which rows are real."""
-        return np.asarray(self.part.labels == 1)
-
-    def column(self, name: str) -> NDArray[np.float64]:
-        """Return a ledger column as numbers, NaN for null."""
-        return np.asarray(pc.cast(self.samples[name], pa.float64()).to_numpy(zero_copy_only=False), float)
-
-    def words(self, name: str) -> NDArray[np.str_]:
-        """Return a ledger column as text, empty for null."""
-        return np.array(pc.fill_null(self.samples[name], "").to_pylist(), str)
 
 
 def evaluate_candidates(
@@ -143,7 +91,7 @@ def evaluate_candidates(
     trained_on, notes = _trained_on(workspace, card)
     if members is None and trained_on is not None:
         members = training_members(trained_on)
-    chosen, overlap = _unseen(choose(dataset, scheme, part, card.get("detector")), members, part)
+    chosen, overlap = unseen(choose(dataset, scheme, part, card.get("detector")), members, part)
     logits = logit_of(score(model, dataset.pixels, chosen.part.rows, BATCH_SIZE))
     untrained = candidate_rivals.untrained_scores(dataset, chosen.part)
     rivals = untrained | _forests(dataset, scheme, trained_on, chosen)
@@ -169,7 +117,7 @@ def evaluate_candidates(
         best_epoch=best_epoch,
         notes=[*notes, *chosen.notes, *_unknown_overlap(overlap)],
     )
-    summary = _summary(evaluation, overlap)
+    summary = summarise(evaluation, overlap)
     report = _report_path(workspace, dataset, part, card)
     summary["verdicts"] = _verdicts(evaluation, report.with_suffix(".verdicts.csv"), verdicts)
     blocks, figures = candidate_blocks(evaluation, summary)
@@ -178,67 +126,6 @@ def evaluate_candidates(
     if run is not None:
         _record(run, summary, figures, evaluation, report, part)
     return summary | {"report": str(report)}
-
-
-def choose(dataset: Dataset, scheme: str, part: str, detector: str | None = None) -> Chosen:
-    """Return the rows of a part that can be judged, and by what.
-
-    A blend, an injection that something else outshines, and what nobody has labelled stay out, counted.
-    """
-    rows = part_rows(dataset, scheme, part, unlabelled=True)
-    samples = dataset.samples()
-    samples = samples.take(pc.index_in(pa.array(rows.ids), samples["id"].combine_chunks()))
-    kinds = np.array(samples["kind"].to_pylist(), str)
-    injected = np.isin(kinds, INJECTIONS)
-    origins, labels = np.full(len(rows), "", object), rows.labels.copy()
-    reasons = np.full(len(rows), "", object)
-    truth = dataset.truth()
-    if truth is None:
-        labels[kinds == KNOWN_TRANSIENT] = 1
-        reasons[labels == UNLABELLED] = "unlabelled"
-    else:
-        place = pc.index_in(pa.array(rows.ids), truth["id"].combine_chunks())
-        true = truth["truth"].take(place).to_pylist()
-        origins = np.array(truth["origin"].take(place).to_pylist(), object)
-        labels = np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in true], np.int32)
-        reasons[labels == UNLABELLED] = "blend"
-        reasons[injected & (labels == 0)] = "injection_outshone"
-    if detector is not None:
-        reasons[np.array(pc.fill_null(samples["detector"], "").to_pylist(), str) != detector] = "other_detector"
-    kept = np.flatnonzero(reasons == "")
-    left_out = Counter(reason for reason in reasons.tolist() if reason)
-    part_kept = Part([rows.ids[at] for at in kept], rows.rows[kept], labels[kept], [rows.groups[at] for at in kept])
-    return _with_headline(
-        part_kept, samples.take(kept), np.array(origins[kept], str), injected[kept], dict(left_out), truth is not None
-    )
-
-
-def _with_headline(
-    part: Part, samples: pa.Table, origins: NDArray, injected: NDArray, left_out: dict[str, int], simulated: bool
-) -> Chosen:
-    real = part.labels == 1
-    scene = real & ~injected
-    notes = []
-    if scene.sum() >= LEAST_SCENE_REALS or not injected.any():
-        headline = ~injected | ~real
-    else:
-        headline = np.ones(len(part), bool)
-        which = "true transients that were not injected" if simulated else "reals that were not injected"
-        notes.append(f"Only {int(scene.sum())} {which} are here, so the injections count as reals too.")
-    return Chosen(part, samples, origins, headline, injected, left_out, notes)
-
-
-def passed_bogus(chosen: Chosen, logits: NDArray) -> NDArray[np.int64]:
-    """Return the positions of the bogus at or above the threshold of TPR 0.9, the highest first."""
-    threshold = operating.threshold_for_tpr(logits[chosen.real & chosen.headline], 0.9)
-    passed = np.flatnonzero(~chosen.real & (logits >= threshold))
-    return passed[np.argsort(-logits[passed], kind="stable")]
-
-
-def logit_of(outputs: NDArray) -> NDArray[np.float64]:
-    """Return the logit of being real from a model's (n, 2) outputs."""
-    outputs = np.asarray(outputs, float)
-    return np.asarray(outputs[:, 1] - outputs[:, 0])
 
 
 def _label_word(dataset: Dataset) -> str:
@@ -265,30 +152,6 @@ def _trained_on(workspace: Workspace, card: Mapping[str, Any]) -> tuple[Dataset 
     if found.digest != card["dataset_digest"]:
         return None, [f"No baselines that are fitted: {reference} here is not the dataset the model was trained on."]
     return found, []
-
-
-def _unseen(chosen: Chosen, members: pa.Table | None, part: str) -> tuple[Chosen, int | None]:
-    """Leave out what the model has seen; count it (None where that is unknown)."""
-    if members is None:
-        return chosen, None
-    seen = seen_before(chosen.samples.select(list(COLUMNS)), members)
-    kept = np.flatnonzero(~seen)
-    real = chosen.real[kept]
-    if real.all() or not real.any():
-        raise EvaluationError(
-            f"part {part!r} has {int(real.sum())} real and {int((~real).sum())} bogus that the model has not seen "
-            f"({int(seen.sum())} were in its training or validation part): both classes are needed"
-        )
-    left = Chosen(
-        chosen.part.take(kept),
-        chosen.samples.take(kept),
-        chosen.origins[kept],
-        chosen.headline[kept],
-        chosen.injected[kept],
-        chosen.left_out,
-        chosen.notes,
-    )
-    return left, int(seen.sum())
 
 
 def _unknown_overlap(overlap: int | None) -> list[str]:
@@ -344,62 +207,6 @@ def _report_path(workspace: Workspace, dataset: Dataset, part: str, card: Mappin
     return workspace.reports / f"evaluation-{'-'.join(re.sub(r'[^a-zA-Z0-9.-]+', '_', word) for word in words)}.html"
 
 
-def _summary(evaluation: CandidateEvaluation, overlap: int | None) -> dict[str, Any]:
-    """Return the numbers as JSON takes them: what is not measurable is None."""
-    chosen, rows = evaluation.chosen, np.flatnonzero(evaluation.chosen.headline)
-    logits, real = evaluation.logits[rows], chosen.real[rows]
-    groups = np.asarray(chosen.part.groups)[rows]
-    area = measures.group_bootstrap(
-        groups, lambda at: measures.auc(logits[at], real[at]), np.random.default_rng(0), operating.REPEATS
-    )
-    points = {wanted: operating.at_tpr(logits, real, groups, wanted) for wanted in operating.WANTED_TPR}
-    calibrated = _two(operating.probability(logits, evaluation.temperature, 0.5, 0.5))
-    perfect = measures.perfect_ece(calibrated, np.random.default_rng(0))
-    numbers: dict[str, Any] = {
-        "count": len(rows),
-        "real": int(real.sum()),
-        "bogus": int((~real).sum()),
-        "overlap_with_training": overlap,
-        "auc": area.value,
-        "auc_low": area.low,
-        "auc_high": area.high,
-        "fpr_at_tpr90": points[0.90].fpr.value,
-        "fpr_at_tpr90_low": points[0.90].fpr.low,
-        "fpr_at_tpr90_high": points[0.90].fpr.high,
-        "fpr_at_tpr95": points[0.95].fpr.value,
-        "fpr_at_tpr99": points[0.99].fpr.value,
-        "points": {f"tpr{round(100 * wanted)}": operating.told(point) for wanted, point in points.items()},
-        "partial_auc_fpr05": operating.partial_auc(logits, real, 0.05),
-        "ece": measures.ece(calibrated, real.astype(int)),
-        "ece_of_perfect": perfect.value,
-        "ece_of_perfect_high": perfect.high,
-        "temperature": evaluation.temperature,
-        "tpr_at_night_candidates": {
-            str(wanted): operating.tpr_at_count(logits, real, wanted, NIGHT_CANDIDATES) for wanted in WANTED_A_NIGHT
-        },
-        "at_card_thresholds": {
-            name: operating.told(operating.at_threshold(logits, real, groups, point["threshold"]))
-            for name, point in evaluation.card_points.items()
-        },
-        "baselines": {
-            name: {
-                "auc": measures.auc(scores[rows], real),
-                "fpr_at_tpr90": operating.fpr_at_tpr(scores[rows], real, 0.9),
-            }
-            for name, scores in evaluation.rivals.items()
-        },
-        "best_untrained": _best_untrained(evaluation, rows),
-        "injections": _injections(evaluation),
-        "left_out": chosen.left_out,
-        "pixels": evaluation.facts["pixels"],
-        "labels": evaluation.facts["labels"],
-        "notes": evaluation.notes,
-    }
-    if evaluation.against is not None:
-        numbers["against"] = _compared(evaluation, rows)
-    return {name: _or_none(value) for name, value in numbers.items()}
-
-
 def _verdicts(evaluation: CandidateEvaluation, table: Path, filled: Path | None) -> dict[str, Any] | None:
     """Write what asks people about the bogus above the threshold, or count their answers; None where the truth rules.
 
@@ -425,60 +232,6 @@ def _verdicts(evaluation: CandidateEvaluation, table: Path, filled: Path | None)
         "fpr_at_tpr90_low": None if rate is None else rate.low,
         "fpr_at_tpr90_high": None if rate is None else rate.high,
     }
-
-
-def _best_untrained(evaluation: CandidateEvaluation, rows: NDArray) -> dict[str, Any]:
-    """Return what leads of all that needs no training, and how far the model is ahead of it."""
-    chosen = evaluation.chosen
-    return candidate_rivals.lead_of(
-        evaluation.logits[rows],
-        {
-            name: evaluation.rivals[name][rows]
-            for name in evaluation.untrained
-            if not candidate_rivals.is_classifier(name)
-        },
-        chosen.real[rows],
-        np.asarray(chosen.part.groups)[rows],
-        chosen.words("night")[rows],
-    )
-
-
-def _injections(evaluation: CandidateEvaluation) -> dict[str, Any] | None:
-    """Return the second figure: injections as reals, against the same bogus; None where there are none."""
-    chosen = evaluation.chosen
-    rows = np.flatnonzero((chosen.injected & chosen.real) | ~chosen.real)
-    real = chosen.real[rows]
-    if not real.any():
-        return None
-    logits = evaluation.logits[rows]
-    return {
-        "real": int(real.sum()),
-        "auc": measures.auc(logits, real),
-        "fpr_at_tpr90": operating.fpr_at_tpr(logits, real, 0.9),
-    }
-
-
-def _compared(evaluation: CandidateEvaluation, rows: NDArray) -> dict[str, Any]:
-    name = str(evaluation.against)
-    other, logits, real = evaluation.rivals[name][rows], evaluation.logits[rows], evaluation.chosen.real[rows]
-    groups = np.asarray(evaluation.chosen.part.groups)[rows]
-    ratio = operating.fpr_ratio(other, logits, real, groups, 0.9)
-    area = operating.auc_difference(other, logits, real, groups)
-    return {
-        "model": name,
-        "fpr_at_tpr90_ratio": [ratio.value, ratio.low, ratio.high],
-        "auc_difference": [area.value, area.low, area.high],
-    }
-
-
-def _two(probability: NDArray) -> NDArray[np.float64]:
-    return np.stack([1 - probability, probability], axis=1)
-
-
-def _or_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _or_none(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _record(

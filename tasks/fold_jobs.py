@@ -61,7 +61,7 @@ def run_fold(job: FoldJob) -> None:
     quiet_tensorflow()
     import keras
 
-    from tasks.candidate_evaluation import logit_of
+    from tasks.candidate_rows import logit_of
     from tasks.learning.devices import choose_device
     from tasks.learning.scoring import score
 

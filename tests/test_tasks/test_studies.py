@@ -16,7 +16,8 @@ from realbogus.records import RANDOM_INJECTION
 from tasks.cluster import InProcess
 from tasks.learning import operating
 from tasks.learning.parts import Part, PartError
-from tasks.stages.studies import Bench, Row, StudyRequest, compare_rows, hold, study_folder, with_noise
+from tasks.stages.studies import Bench, Row, StudyRequest, hold, study_folder, with_noise
+from tasks.stages.study_report import compare_rows
 from tasks.store.dataset import Dataset
 from tasks.studies import row_name, run_study
 from tasks.workspace import Workspace
