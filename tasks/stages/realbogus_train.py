@@ -24,8 +24,6 @@ from tasks.tracking import TrackedRun
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    import zarr
-
     from realbogus.presets import Preset
     from tasks.learning.devices import Device
     from tasks.learning.fitting import Fitted
@@ -307,10 +305,6 @@ def fit_model(
     validation: Part,
     folder: Path,
     device: "Device",
-    pixels: "zarr.Array | None" = None,
 ) -> Any:
-    """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`.
-
-    The parts' rows are of `pixels`, or of the dataset's own.
-    """
-    return training.model(fit_parts(training, train_part, validation, device, folder, pixels=pixels).weights)
+    """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`."""
+    return training.model(fit_parts(training, train_part, validation, device, folder).weights)

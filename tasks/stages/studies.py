@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
-from zarr.storage import MemoryStore
 
 from realbogus.labelnoise import add_noise
 from realbogus.records import BOGUS, REAL
@@ -219,10 +218,9 @@ def _one(
     part, found = _with_handling(bench, row, training, part)
     if not training.preset.losses.lds:
         part = part.take(np.flatnonzero(part.labels != UNLABELLED))
-    held, (part, validation) = hold(training.dataset.pixels, (part, validation))
     state = bench.folder / "fit"
     shutil.rmtree(state, ignore_errors=True)
-    model = fit_model(training, part, validation, state, choose_device("auto"), held)
+    model = fit_model(training, part, validation, state, choose_device("auto"))
     rows = bench.test.part.rows if judged is None else bench.test.part.rows[judged]
     logits = logit_of(score(model, bench.test_pixels, rows, SCORE_BATCH))
     shutil.rmtree(state, ignore_errors=True)
@@ -291,16 +289,3 @@ def _truth_of(dataset: Dataset, part: Part) -> NDArray[np.int64]:
 
 def _known(value: float) -> float | None:
     return None if np.isnan(value) else value
-
-
-def hold(pixels: zarr.Array, parts: Sequence[Part]) -> tuple[zarr.Array, list[Part]]:
-    """Return an array in memory with the parts' samples, and the parts with their rows there."""
-    rows = np.unique(np.concatenate([part.rows for part in parts]))
-    samples = np.empty((len(rows), *pixels.shape[1:]), pixels.dtype)
-    size = (pixels.shards or pixels.chunks)[0]
-    for shard in np.unique(rows // size):
-        mine = np.flatnonzero(rows // size == shard)
-        first, last = int(rows[mine[0]]), int(rows[mine[-1]])
-        samples[mine] = np.asarray(pixels[first : last + 1])[rows[mine] - first]
-    held = zarr.create_array(MemoryStore(), data=samples, chunks=(512, *samples.shape[1:]), compressors=None)
-    return held, [replace(part, rows=np.searchsorted(rows, part.rows).astype(np.int64)) for part in parts]

@@ -38,8 +38,6 @@ from tasks.tracking import TrackedRun, open_run
 from tasks.workspace import Workspace
 
 if TYPE_CHECKING:
-    import zarr
-
     from tasks.learning.checkpoints import EpochRecord
     from tasks.learning.devices import Device
     from tasks.learning.fitting import Fitted, Recipe
@@ -286,12 +284,10 @@ def fit_parts(
     device: "Device",
     folder: Path,
     on_epoch: "Callable[[EpochRecord, int], None] | None" = None,
-    pixels: "zarr.Array | None" = None,
 ) -> "Fitted":
     """Fit the training's network to given samples; its state is kept in `folder`.
 
-    `on_epoch` is called with every finished epoch and the number of epochs at most. The parts' rows are of `pixels`,
-    or of the dataset's own.
+    `on_epoch` is called with every finished epoch and the number of epochs at most.
     """
     from tasks.learning.fitting import Fit, fit
 
@@ -299,7 +295,7 @@ def fit_parts(
     request = training.request
     plan = Fit(
         training.learner(train_part),
-        training.dataset.pixels if pixels is None else pixels,
+        training.dataset.pixels,
         train_part,
         validation,
         training.recipe,

@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from zarr.storage import MemoryStore
 
 from realbogus.records import RANDOM_INJECTION
 from tasks.cluster import InProcess
 from tasks.learning import operating
 from tasks.learning.parts import Part, PartError
-from tasks.stages.studies import Bench, Row, StudyRequest, hold, study_folder, with_noise
+from tasks.stages.studies import Bench, Row, StudyRequest, study_folder, with_noise
 from tasks.stages.study_report import compare_rows
 from tasks.store.dataset import Dataset
 from tasks.studies import row_name, run_study
 from tasks.workspace import Workspace
 
-from .small_candidates import draw_stamps, publish_candidates
+from .small_candidates import publish_candidates
 
 COUNT = 400
 SETTINGS = st.dictionaries(
@@ -160,27 +158,6 @@ def test_the_test_survey_counts_all_its_parts_but_no_injection(workspace: Worksp
     )
     with pytest.raises(PartError, match="dataset 'blind' has no hidden truth"):
         _ = blind.test
-
-
-@settings(max_examples=40)
-@given(
-    picked=st.lists(st.sets(st.integers(0, 39), min_size=1), min_size=1, max_size=3),
-    shard=st.sampled_from([None, 8, 16]),
-)
-def test_what_is_held_in_memory_are_the_same_samples(picked: list[set[int]], shard: int | None) -> None:
-    stamps = draw_stamps([True] * 40)[:, :3, :3]
-    stored = zarr.create_array(
-        MemoryStore(), data=stamps, chunks=(4, 3, 3, 3), shards=None if shard is None else (shard, 3, 3, 3)
-    )
-    parts = []
-    for rows in picked:
-        taken = np.array(sorted(rows))
-        parts.append(Part([str(row) for row in taken], taken, taken % 2, ["g"] * len(taken)))
-    held, moved = hold(stored, parts)
-    assert held.shape == (len(set.union(*picked)), *stamps.shape[1:])
-    for before, after in zip(parts, moved, strict=True):
-        assert (after.ids, after.labels.tolist()) == (before.ids, before.labels.tolist())
-        np.testing.assert_array_equal(np.asarray(held[:])[after.rows], stamps[before.rows])
 
 
 def test_rows_are_compared_on_the_same_test_survey_over_seeds(workspace: Workspace) -> None:
