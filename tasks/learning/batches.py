@@ -87,7 +87,7 @@ def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_B
         lambda: generate_batches(pixels, reading, pool_bytes), output_signature=signature
     )
     sized = batches.apply(tf.data.experimental.assert_cardinality(reading.steps))
-    return _unsharded(sized).prefetch(PREFETCHED)
+    return sized.with_options(_unsharded()).prefetch(PREFETCHED)
 
 
 def held_batches(
@@ -107,15 +107,18 @@ def held_batches(
         at = order[ends[step] : ends[step + 1]]
         return tf.gather(held, at), tf.gather(labels, at)
 
-    batches = tf.data.Dataset.range(reading.steps).map(batch, num_parallel_calls=tf.data.AUTOTUNE)
-    return _unsharded(batches)
+    options = _unsharded()
+    # There is nothing to wait for: what looks for the best threads and buffers takes longer than the batches.
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return tf.data.Dataset.range(reading.steps).map(batch).with_options(options)
 
 
-def _unsharded(batches: tf.data.Dataset) -> tf.data.Dataset:
+def _unsharded() -> tf.data.Options:
     """There are no files to deal out between replicas: each takes its part of every batch."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return batches.with_options(options)
+    return options
 
 
 def generate_batches(

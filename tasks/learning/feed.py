@@ -7,7 +7,7 @@ read, and prepared, anew in every epoch. The batches are the same.
 import tensorflow as tf
 import zarr
 
-from tasks.learning.batches import Reading, held_batches, image_batches
+from tasks.learning.batches import PREFETCHED, Reading, held_batches, image_batches
 from tasks.learning.learner import Learner
 from tasks.learning.parts import Part
 
@@ -75,8 +75,9 @@ class Feed:
         even = self._learner.even_classes
         batches = self._batches("train", self._step_images, seed=self._seed, epoch=epoch, even_classes=even)
         numbered = batches.enumerate(start=epoch * len(batches))
-        views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=tf.data.AUTOTUNE)
-        return views.prefetch(tf.data.AUTOTUNE)
+        threads = None if self.held_images else tf.data.AUTOTUNE
+        views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=threads)
+        return views.prefetch(PREFETCHED)
 
     def _batches(
         self, name: str, size: int, seed: int | None = None, epoch: int = 0, even_classes: bool = False

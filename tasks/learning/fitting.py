@@ -148,7 +148,9 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     with plan.device.strategy().scope():
         network = plan.learner.build(plan.device.precision)
         trainer = plan.learner.trainer(network, plan.seed)
-        trainer.compile(_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+        trainer.compile(
+            build_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
+        )
         trainer.optimizer.build(network.trainable_variables)
     feed = _feed(plan)
     state = load_state(plan.folder)
@@ -172,7 +174,8 @@ def _feed(plan: Fit) -> Feed:
     return Feed(plan.learner, plan.pixels, plan.train, plan.validation, plan.step_images, plan.seed, smoothing)
 
 
-def _optimizer(plan: Fit) -> keras.optimizers.Optimizer:
+def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
+    """Return the optimiser of a plan, with its schedule and decay."""
     recipe = plan.recipe
     highest = recipe.learning_rate[plan.optimizer]
     rate: Any = highest
