@@ -87,6 +87,8 @@ class Feed:
         if name in self._held:
             return held_batches(self._held[name], self._pixels, reading)
         batches = image_batches(self._pixels, reading)
+        if self._learner.prepare is None:
+            return batches
         return batches.map(lambda images, labels: (self._prepare(images), labels), num_parallel_calls=tf.data.AUTOTUNE)
 
     def _hold(self, part: Part) -> tf.Tensor:
