@@ -20,11 +20,11 @@ from realbogus.label_errors import VERDICTS, WRONG
 from realbogus.preprocessing import PREPROCESSING_VERSION
 from realbogus.records import BOGUS
 from tasks import candidate_rivals
-from tasks.candidate_numbers import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation, summarise
+from tasks.candidate_numbers import CandidateEvaluation, summarise
 from tasks.candidate_page import candidate_blocks
-from tasks.candidate_rows import Chosen, choose, logit_of, passed_bogus, unseen
+from tasks.candidate_rows import Chosen, choose, passed_bogus, unseen
 from tasks.evaluation import EvaluationError
-from tasks.learning import measures
+from tasks.learning import measures, operating
 from tasks.learning.members import training_members
 from tasks.learning.parts import part_rows
 from tasks.learning.scoring import Scorer, score
@@ -92,11 +92,11 @@ def evaluate_candidates(
     if members is None and trained_on is not None:
         members = training_members(trained_on)
     chosen, overlap = unseen(choose(dataset, scheme, part, card.get("detector")), members, part)
-    logits = logit_of(score(model, dataset.pixels, chosen.part.rows, BATCH_SIZE))
+    logits = operating.logit_of(score(model, dataset.pixels, chosen.part.rows, BATCH_SIZE))
     untrained = candidate_rivals.untrained_scores(dataset, chosen.part)
     rivals = untrained | _forests(dataset, scheme, trained_on, chosen)
     if against is not None:
-        rivals[against[0]] = logit_of(score(against[1], dataset.pixels, chosen.part.rows, BATCH_SIZE))
+        rivals[against[0]] = operating.logit_of(score(against[1], dataset.pixels, chosen.part.rows, BATCH_SIZE))
     evaluation = CandidateEvaluation(
         title=f"Real/bogus on {dataset.name}, {part} part",
         origin=f"{dataset.manifest['pixels']} pixels, {_label_word(dataset)} labels",
@@ -109,8 +109,6 @@ def evaluate_candidates(
         rivals=rivals,
         untrained=list(untrained),
         against=None if against is None else against[0],
-        night_candidates=NIGHT_CANDIDATES,
-        night_prior=NIGHT_PRIOR,
         worst=_worst(dataset, chosen, logits),
         ledger=dataset.samples(),
         history=dict(history or {}),

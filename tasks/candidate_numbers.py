@@ -34,8 +34,6 @@ class CandidateEvaluation:
     rivals: dict[str, NDArray[np.float64]]
     untrained: list[str]
     against: str | None
-    night_candidates: float
-    night_prior: float
     worst: dict[str, tuple[NDArray, NDArray]]
     ledger: pa.Table
     history: dict[str, Sequence[float]]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.candidate_numbers import CandidateEvaluation
+from tasks.candidate_numbers import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation
 from tasks.candidate_pictures import efficiency_figures, evaluation_pictures
 from tasks.learning import figures as draw
 from tasks.learning import measures, operating
@@ -138,7 +138,7 @@ def _night_table(evaluation: CandidateEvaluation, summary: Mapping[str, Any]) ->
         for wanted, share in summary["tpr_at_night_candidates"].items()
     ]
     return Table(
-        f"Of a night of {evaluation.night_candidates:.0e} detections: share of true transients kept when so many bogus "
+        f"Of a night of {NIGHT_CANDIDATES:.0e} detections: share of true transients kept when so many bogus "
         "may pass (below the resolution of these rows the threshold is that of the highest bogus)",
         ["bogus candidates a night", "TPR"],
         rows,
@@ -278,14 +278,14 @@ def _calibration(evaluation: CandidateEvaluation, rows: NDArray) -> list[Block]:
     lines: list[list[Cell]] = []
     for value in thresholds:
         logit = evaluation.temperature * np.log(value / (1 - value))
-        night = operating.probability(np.array([logit]), evaluation.temperature, share, evaluation.night_prior)[0]
+        night = operating.probability(np.array([logit]), evaluation.temperature, share, NIGHT_PRIOR)[0]
         above = logits >= logit
         lines.append(
             [f"{value:g}", f"{night:.3g}", int(above.sum()), f"{real[above].mean():.4f}" if above.any() else None]
         )
     columns = [
         "probability at the training mix",
-        f"at {evaluation.night_prior:g} real",
+        f"at {NIGHT_PRIOR:g} real",
         "rows above",
         "of them real here",
     ]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from realbogus.efficiency import EfficiencyBin, efficiencies
 from realbogus.pictures import draw_triplet
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
-from tasks.candidate_numbers import CandidateEvaluation
+from tasks.candidate_numbers import NIGHT_PRIOR, CandidateEvaluation
 from tasks.learning import figures as draw
 from tasks.learning import measures, operating
 from tasks.learning.measures import Interval
@@ -32,7 +32,7 @@ def evaluation_pictures(
 ) -> dict[str, Figure]:
     """Return curves, histograms and contact sheets by name; `rows` are those of the headline."""
     chosen, origin = evaluation.chosen, evaluation.origin
-    logits, real, prior = evaluation.logits[rows], chosen.real[rows], evaluation.night_prior
+    logits, real = evaluation.logits[rows], chosen.real[rows]
     shown = {f"this model, AUC {summary['auc']:.4f}": measures.roc_curve(logits, real)}
     for name, scores in list(evaluation.rivals.items())[-4:]:
         shown[name] = measures.roc_curve(scores[rows], real)
@@ -50,11 +50,11 @@ def evaluation_pictures(
             "ROC curves on a logarithmic axis",
         ),
         "precision": Figure(
-            f"Precision against recall, as judged here and where {prior:g} of all are real; {origin}.",
+            f"Precision against recall, as judged here and where {NIGHT_PRIOR:g} of all are real; {origin}.",
             draw.precision_figure(
                 {
                     f"{real.mean():.3f} real, as here": operating.precision_recall(logits, real),
-                    f"{prior:g} real, a night": operating.precision_recall(logits, real, prior),
+                    f"{NIGHT_PRIOR:g} real, a night": operating.precision_recall(logits, real, NIGHT_PRIOR),
                 }
             ),
             "precision against recall",

@@ -65,6 +65,18 @@ class Chosen:
         """Return a ledger column as text, empty for null."""
         return np.array(pc.fill_null(self.samples[name], "").to_pylist(), str)
 
+    def take(self, rows: NDArray[np.int64]) -> "Chosen":
+        """Return the rows at these positions; what was left out before and the notes stay."""
+        return Chosen(
+            self.part.take(rows),
+            self.samples.take(rows),
+            self.origins[rows],
+            self.headline[rows],
+            self.injected[rows],
+            self.left_out,
+            self.notes,
+        )
+
 
 def choose(dataset: Dataset, scheme: str, part: str, detector: str | None = None) -> Chosen:
     """Return the rows of a part that can be judged, and by what.
@@ -126,16 +138,7 @@ def unseen(chosen: Chosen, members: pa.Table | None, part: str) -> tuple[Chosen,
             f"part {part!r} has {int(real.sum())} real and {int((~real).sum())} bogus that the model has not seen "
             f"({int(seen.sum())} were in its training or validation part): both classes are needed"
         )
-    left = Chosen(
-        chosen.part.take(kept),
-        chosen.samples.take(kept),
-        chosen.origins[kept],
-        chosen.headline[kept],
-        chosen.injected[kept],
-        chosen.left_out,
-        chosen.notes,
-    )
-    return left, int(seen.sum())
+    return chosen.take(kept), int(seen.sum())
 
 
 def passed_bogus(chosen: Chosen, logits: NDArray) -> NDArray[np.int64]:
@@ -143,9 +146,3 @@ def passed_bogus(chosen: Chosen, logits: NDArray) -> NDArray[np.int64]:
     threshold = operating.threshold_for_tpr(logits[chosen.real & chosen.headline], 0.9)
     passed = np.flatnonzero(~chosen.real & (logits >= threshold))
     return passed[np.argsort(-logits[passed], kind="stable")]
-
-
-def logit_of(outputs: NDArray) -> NDArray[np.float64]:
-    """Return the logit of being real from a model's (n, 2) outputs."""
-    outputs = np.asarray(outputs, float)
-    return np.asarray(outputs[:, 1] - outputs[:, 0])

@@ -61,8 +61,8 @@ def run_fold(job: FoldJob) -> None:
     quiet_tensorflow()
     import keras
 
-    from tasks.candidate_rows import logit_of
     from tasks.learning.devices import choose_device
+    from tasks.learning.operating import logit_of
     from tasks.learning.scoring import score
 
     request = CandidateTrainRequest.model_validate_json(job.request)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from realbogus.stamps import pixel_digests
 from tasks.learning.inference import Outputs
+from tasks.learning.operating import logit_of
 from tasks.night_sources import Block, NightSource
 from tasks.store.files import whole_file
 
@@ -81,8 +82,7 @@ class Judge:
 
     def logits(self, stamps: NDArray) -> NDArray[np.float64]:
         """Return the logit of being real, second output minus first."""
-        outputs = np.asarray(self.outputs.run(stamps), float)
-        return np.asarray(outputs[:, 1] - outputs[:, 0])
+        return logit_of(self.outputs.run(stamps))
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,6 @@ class Feed:
 
     Attributes
     ----------
-    held_images : int
-        How many are held.
     validation : tf.data.Dataset
         The batches of the validation part: views and targets (n, classes).
     """
@@ -61,21 +59,25 @@ class Feed:
         self._prepare = tf.function(learner.prepare or tf.identity, input_signature=[stored], autograph=False)
         prepared = self._prepare.get_concrete_function().structured_outputs
         image_bytes = prepared.shape[1:].num_elements() * prepared.dtype.size
-        count = len(train) + len(validation)
-        self.held_images = count if learner.prepare and count * image_bytes <= held_bytes else 0
-        self._held = {name: self._hold(part) for name, part in self._parts.items()} if self.held_images else {}
+        fits = (len(train) + len(validation)) * image_bytes <= held_bytes
+        self._held = {name: self._hold(part) for name, part in self._parts.items()} if learner.prepare and fits else {}
         batch = [tf.TensorSpec(prepared.shape, prepared.dtype), tf.TensorSpec((None,), tf.int32)]
         number = tf.TensorSpec((), tf.int64)
         self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
         plain = tf.function(self._plain_view, input_signature=batch, autograph=False)
         self.validation = self._batches("validation", 2 * step_images).map(plain)
 
+    @property
+    def held_images(self) -> int:
+        """How many prepared images are held."""
+        return sum(len(held) for held in self._held.values())
+
     def train(self, epoch: int) -> tf.data.Dataset:
         """Return the batches of an epoch: views and smoothed targets (n, classes)."""
         even = self._learner.even_classes
         batches = self._batches("train", self._step_images, seed=self._seed, epoch=epoch, even_classes=even)
         numbered = batches.enumerate(start=epoch * len(batches))
-        threads = None if self.held_images else tf.data.AUTOTUNE
+        threads = None if self._held else tf.data.AUTOTUNE
         views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=threads)
         return views.prefetch(PREFETCHED)
 

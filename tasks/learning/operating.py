@@ -176,6 +176,12 @@ def precision_recall(
     return true[1:], kept / np.maximum(kept + passed, np.finfo(float).tiny)
 
 
+def logit_of(outputs: NDArray) -> NDArray[np.float64]:
+    """Return the logit of being positive, (n,), from a model's (n, 2) outputs."""
+    outputs = np.asarray(outputs, float)
+    return np.asarray(outputs[:, 1] - outputs[:, 0])
+
+
 def probability(logit: NDArray, temperature: float, training_share: float, share: float) -> NDArray[np.float64]:
     """Return the calibrated probability of a positive where `share` of all are positive.
 

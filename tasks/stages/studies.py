@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from realbogus.labelnoise import add_noise
 from realbogus.records import BOGUS, REAL
 from realbogus.suspects import find_suspects, guard, handled, noise_found, recall_at_precision
-from tasks.candidate_rows import Chosen, choose, logit_of
+from tasks.candidate_rows import Chosen, choose
 from tasks.cluster import Executor
 from tasks.learning import measures, operating
 from tasks.learning.parts import UNLABELLED, Part, PartError
@@ -113,15 +113,7 @@ class Bench:
         if dataset.truth() is None:
             raise PartError(f"dataset {dataset.name!r} has no hidden truth: a study is judged on a simulated survey")
         chosen = choose(dataset, dataset.schemes[0], "all")
-        rows = np.flatnonzero(chosen.headline & (~chosen.injected | ~chosen.real))
-        return Chosen(
-            chosen.part.take(rows),
-            chosen.samples.take(rows),
-            chosen.origins[rows],
-            chosen.headline[rows],
-            chosen.injected[rows],
-            chosen.left_out,
-        )
+        return chosen.take(np.flatnonzero(chosen.headline & (~chosen.injected | ~chosen.real)))
 
     @cached_property
     def test_pixels(self) -> zarr.Array:
@@ -222,7 +214,7 @@ def _one(
     shutil.rmtree(state, ignore_errors=True)
     model = fit_model(training, part, validation, state, choose_device("auto"))
     rows = bench.test.part.rows if judged is None else bench.test.part.rows[judged]
-    logits = logit_of(score(model, bench.test_pixels, rows, SCORE_BATCH))
+    logits = operating.logit_of(score(model, bench.test_pixels, rows, SCORE_BATCH))
     shutil.rmtree(state, ignore_errors=True)
     keras.backend.clear_session()
     return logits, {"trained_on": len(part), "noise_reached": reached, **found}
