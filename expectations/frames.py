@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from expectations.suites import PART_SHARES
+from expectations.split_shares import PART_SHARES
 
 
 def column_frame(table: pa.Table, wanted: Mapping[str, str], required: Collection[str] = ("id",)) -> pd.DataFrame:

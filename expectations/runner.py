@@ -20,10 +20,10 @@ from great_expectations.data_context.types.resource_identifiers import (
 from great_expectations.expectations.row_conditions import Column
 
 from expectations import custom
+from expectations.results import ValidationFailed, ValidationResult, require
 from expectations.suites import Condition, Expectation, Suite
-from expectations.verdicts import ValidationFailed, Verdict, require
 
-__all__ = ["ValidationFailed", "Verdict", "judge", "require", "write_docs"]
+__all__ = ["ValidationFailed", "ValidationResult", "judge", "require", "write_docs"]
 
 EXAMPLES = 10
 DOCS_ROWS = 20
@@ -31,7 +31,7 @@ DOCS_ROWS = 20
 _FRAMES = "frames"
 
 
-def judge(frame: pd.DataFrame, suite: Suite) -> Verdict:
+def judge(frame: pd.DataFrame, suite: Suite) -> ValidationResult:
     """Judge a frame by a suite.
 
     Parameters
@@ -41,7 +41,7 @@ def judge(frame: pd.DataFrame, suite: Suite) -> Verdict:
 
     Returns
     -------
-    Verdict
+    ValidationResult
         Row failures hold every failing row; examples and texts name at most ten.
     """
     able = [e for e in suite.expectations if {*e.columns, *_where_column(e), suite.index} <= set(frame.columns)]
@@ -56,10 +56,10 @@ def judge(frame: pd.DataFrame, suite: Suite) -> Verdict:
             set_failures.append(_sentence(result))
         elif expectation.kind == "row":
             row_failures.update({row: expectation.name for row in failing if row not in row_failures})
-    return Verdict(suite.name, len(frame), results, row_failures, set_failures, _capped(docs, suite))
+    return ValidationResult(suite.name, len(frame), results, row_failures, set_failures, _capped(docs, suite))
 
 
-def write_docs(verdicts: Iterable[Verdict], folder: Path) -> list[dict[str, Any]]:
+def write_docs(verdicts: Iterable[ValidationResult], folder: Path) -> list[dict[str, Any]]:
     """Write ``validation.json`` and Great Expectations' ``data_docs/`` into a folder; return the results."""
     verdicts = list(verdicts)
     results = [result for verdict in verdicts for result in verdict.results]
@@ -175,7 +175,7 @@ def _capped(docs: Any, suite: Suite) -> Any:
     return docs
 
 
-def _key(verdict: Verdict) -> ValidationResultIdentifier:
+def _key(verdict: ValidationResult) -> ValidationResultIdentifier:
     name = verdict.suite.replace(" ", "-")  # becomes a folder of the site
     return ValidationResultIdentifier(
         ExpectationSuiteIdentifier(name), verdict.docs.meta["run_id"], f"{verdict.rows}-rows"

@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from galaxy.columns import BY_NAME, COLUMNS, Column
+from expectations.split_shares import PART_SHARES
+from galaxy.catalogue.columns import BY_NAME, COLUMNS, CatalogueColumn
 
 Kind = Literal["row", "set", "note"]
 """``row`` rejects the rows that fail, ``set`` stops the flow, ``note`` is recorded and shown."""
 
-PART_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
 LEAST_GROUPS = 30
 """A class with fewer groups may lack a part of the split."""
 LEAST_PLACED_GROUPS = 66
@@ -157,7 +157,7 @@ def catalogue(columns: Collection[str]) -> Suite:
     return Suite("catalogue", (*identities(), *known))
 
 
-def _bounded(column: Column) -> Expectation:
+def _bounded(column: CatalogueColumn) -> Expectation:
     ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
     interval = f"({ends[0]}, {ends[1]})"
     sentence = f"{column.meaning}: lies in {interval} {column.unit}".strip()

@@ -5,41 +5,41 @@ from typing import Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
-from tasks.stages.collect import collect
-from tasks.stages.galaxy_harvest import gather_harvest
-from tasks.stages.galaxy_plan import BuildRequest, plan_build
-from tasks.stages.galaxy_sources import find_catalog, open_source, truth_path
-from tasks.stages.publish import finished_summary, publish_build
+from flows.cli import parameter_types
+from tasks.building.publish import finished_summary, publish_build
+from tasks.galaxies.harvest import gather_harvest
+from tasks.galaxies.plan import BuildRequest, plan_build
+from tasks.galaxies.sources import find_catalog, open_source, truth_path
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
+from tasks.stages.collect_cutouts import collect
 from tasks.stages.show import show_build
 from tasks.store.locks import one_builder
-from tasks.workspace import Workspace
 
 
 @flow(name="build-galaxy-dataset", description="From a catalogue to a validated, split image dataset in Zarr")
 def build_galaxy_dataset(
-    dataset: described.NewDataset = "sky",
-    catalog: described.Catalog = None,
-    metadata: described.Metadata = None,
-    source: described.Source = "simulated",
-    images: described.Images = None,
-    mapping: described.Mapping = None,
-    scheme: described.BuildScheme = "deck-3",
-    size_px: described.SizePx = 128,
-    request_px: described.RequestPx = 424,
-    crop_fraction: described.CropFraction = 1.0,
-    field: described.FieldRule = "petrosian",
-    scale_arcsec_per_px: described.Scale = None,
-    limit: described.Limit = None,
-    service_url: described.ServiceUrl = None,
-    release: described.Release = None,
-    max_rate_per_s: described.MaxRate = 5.0,
-    max_connections: described.MaxConnections = 16,
-    min_stored_fraction: described.MinStored = 0.0,
-    allow_mixed: described.AllowMixed = False,
-    retry_rejected: described.RetryRejected = False,
-    seed: described.Seed = 0,
+    dataset: parameter_types.NewDataset = "sky",
+    catalog: parameter_types.Catalog = None,
+    metadata: parameter_types.Metadata = None,
+    source: parameter_types.Source = "simulated",
+    images: parameter_types.Images = None,
+    mapping: parameter_types.Mapping = None,
+    scheme: parameter_types.BuildScheme = "deck-3",
+    size_px: parameter_types.SizePx = 128,
+    request_px: parameter_types.RequestPx = 424,
+    crop_fraction: parameter_types.CropFraction = 1.0,
+    field: parameter_types.FieldRule = "petrosian",
+    scale_arcsec_per_px: parameter_types.Scale = None,
+    limit: parameter_types.Limit = None,
+    service_url: parameter_types.ServiceUrl = None,
+    release: parameter_types.Release = None,
+    max_rate_per_s: parameter_types.MaxRate = 5.0,
+    max_connections: parameter_types.MaxConnections = 16,
+    min_stored_fraction: parameter_types.MinStored = 0.0,
+    allow_mixed: parameter_types.AllowMixed = False,
+    retry_rejected: parameter_types.RetryRejected = False,
+    seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build or grow a galaxy dataset and return its account."""
     request = BuildRequest(**locals())

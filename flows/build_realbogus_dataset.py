@@ -5,41 +5,41 @@ from typing import Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
-from tasks.stages.publish import finished_summary, publish_build
-from tasks.stages.realbogus_collect import ITEMS_A_VISIT, collect_candidates
-from tasks.stages.realbogus_harvest import gather_candidates
-from tasks.stages.realbogus_plan import CandidateRequest, plan_candidates
-from tasks.stages.realbogus_show import show_candidates
+from flows.cli import parameter_types
+from tasks.building.publish import finished_summary, publish_build
+from tasks.candidates.harvest import gather_candidates
+from tasks.candidates.plan import CandidateRequest, plan_candidates
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
+from tasks.stages.collect_candidates import ITEMS_A_VISIT, collect_candidates
+from tasks.stages.show_candidates import show_candidates
 from tasks.store.locks import one_builder
-from tasks.workspace import Workspace
 
 
 @flow(name="build-realbogus-dataset", description="From survey frames to a validated, split triplet dataset in Zarr")
 def build_realbogus_dataset(
-    dataset: described.NewDataset = "transients",
-    source: described.CandidateSource = "simulated",
-    path: described.CandidatePath = None,
-    night: described.Night = 0,
-    stamp_px: described.StampPx = 29,
-    label_column: described.LabelColumn = None,
-    group_column: described.GroupColumn = None,
-    galaxy_catalog: described.GalaxyCatalog = None,
-    known_objects: described.KnownObjects = None,
-    galaxy_fraction: described.GalaxyFraction = 0.5,
-    balance: described.Balance = "asked",
-    injections_per_visit: described.InjectionsPerVisit = 20,
-    chips: described.Chips = 8,
-    visits: described.Visits = 3,
-    revisits: described.Revisits = 1,
-    scene_transients: described.SceneTransients = 0.1,
-    diversity: described.Diversity = 1.0,
-    seeing_arcsec: described.Seeing = 3.4,
-    engine: described.Engine = "alard-lupton",
-    threshold_sigma: described.ThresholdSigma = 5.0,
-    limit: described.CandidateLimit = None,
-    seed: described.Seed = 0,
+    dataset: parameter_types.NewDataset = "transients",
+    source: parameter_types.CandidateSource = "simulated",
+    path: parameter_types.CandidatePath = None,
+    night: parameter_types.Night = 0,
+    stamp_px: parameter_types.StampPx = 29,
+    label_column: parameter_types.LabelColumn = None,
+    group_column: parameter_types.GroupColumn = None,
+    galaxy_catalog: parameter_types.GalaxyCatalog = None,
+    known_objects: parameter_types.KnownObjects = None,
+    galaxy_fraction: parameter_types.GalaxyFraction = 0.5,
+    balance: parameter_types.Balance = "asked",
+    injections_per_visit: parameter_types.InjectionsPerVisit = 20,
+    chips: parameter_types.Chips = 8,
+    visits: parameter_types.Visits = 3,
+    revisits: parameter_types.Revisits = 1,
+    scene_transients: parameter_types.SceneTransients = 0.1,
+    diversity: parameter_types.Diversity = 1.0,
+    seeing_arcsec: parameter_types.Seeing = 3.4,
+    engine: parameter_types.Engine = "alard-lupton",
+    threshold_sigma: parameter_types.ThresholdSigma = 5.0,
+    limit: parameter_types.CandidateLimit = None,
+    seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build or grow a real/bogus dataset and return its account."""
     request = CandidateRequest(**locals())

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
-from tasks.stages.folds import ITEMS_A_FOLD
+from flows.cli import parameter_types
+from tasks.candidates.folds import ITEMS_A_FOLD
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, run_rows
-from tasks.stages.study_report import compare_rows, publish_study
-from tasks.workspace import Workspace
+from tasks.studies.report import compare_rows, publish_study
+from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "compare-label-handling"
 LOSSES: dict[str, dict[str, Any]] = {
@@ -24,13 +24,13 @@ HANDLED = {"all": "none", "removed": "remove", "unlabeled": "unlabel"}
 
 @flow(name=NAME, description="All labels, suspects removed, suspects unlabelled; under three combinations of losses")
 def compare_label_handling(
-    dataset: described.Dataset = "survey",
-    test_dataset: described.TestDataset = "testsurvey",
-    network: described.CandidateNetwork = "complex",
-    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
-    limit: described.StudyLimit = 4000,
-    folds: Annotated[int, described.told("Folds of the first stage", ge=2)] = 5,
+    dataset: parameter_types.Dataset = "survey",
+    test_dataset: parameter_types.TestDataset = "testsurvey",
+    network: parameter_types.CandidateNetwork = "complex",
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    limit: parameter_types.StudyLimit = 4000,
+    folds: Annotated[int, parameter_types.told("Folds of the first stage", ge=2)] = 5,
 ) -> dict[str, Any]:
     """Train and judge every combination."""
     workspace = Workspace.current()

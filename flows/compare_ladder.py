@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
-from tasks.stages.folds import ITEMS_A_FOLD
+from flows.cli import parameter_types
+from tasks.candidates.folds import ITEMS_A_FOLD
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, run_rows
-from tasks.stages.study_report import compare_rows, publish_study
-from tasks.workspace import Workspace
+from tasks.studies.report import compare_rows, publish_study
+from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "compare-ladder"
 STEPS: dict[str, dict[str, Any]] = {
@@ -30,12 +30,12 @@ STEPS: dict[str, dict[str, Any]] = {
 
 @flow(name=NAME, description="One detector, all, a deeper network, the AUC loss, two stages: each step's ratio")
 def compare_ladder(
-    dataset: described.Dataset = "survey",
-    test_dataset: described.TestDataset = "testsurvey",
-    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
-    limit: described.StudyLimit = 8000,
-    folds: Annotated[int, described.told("Folds of the first stage", ge=2)] = 5,
+    dataset: parameter_types.Dataset = "survey",
+    test_dataset: parameter_types.TestDataset = "testsurvey",
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    limit: parameter_types.StudyLimit = 8000,
+    folds: Annotated[int, parameter_types.told("Folds of the first stage", ge=2)] = 5,
 ) -> dict[str, Any]:
     """Train and judge every step; return rows, ratios and the report."""
     request, workspace = StudyRequest(**locals()), Workspace.current()

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
+from flows.cli import parameter_types
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, run_rows
-from tasks.stages.study_report import compare_rows, publish_study
-from tasks.workspace import Workspace
+from tasks.studies.report import compare_rows, publish_study
+from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "compare-profiles"
 PROFILES = ("published", "as-written", "fixed")
@@ -19,13 +19,13 @@ LOSSES: dict[str, Any] = {"loss_ce": 0.1, "loss_ech": 1.0, "loss_lds": 0.1}
 
 @flow(name=NAME, description="What the public code executes, what it means to, and that repaired")
 def compare_profiles(
-    dataset: described.Dataset = "survey",
-    test_dataset: described.TestDataset = "testsurvey",
-    network: described.CandidateNetwork = "complex",
-    optimizer: described.CandidateOptimizer = "adam",
-    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
-    limit: described.StudyLimit = 4000,
+    dataset: parameter_types.Dataset = "survey",
+    test_dataset: parameter_types.TestDataset = "testsurvey",
+    network: parameter_types.CandidateNetwork = "complex",
+    optimizer: parameter_types.CandidateOptimizer = "adam",
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    limit: parameter_types.StudyLimit = 4000,
 ) -> dict[str, Any]:
     """Train and judge the three profiles with one optimiser and the public code's weights."""
     workspace = Workspace.current()

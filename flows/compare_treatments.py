@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
+from flows.cli import parameter_types
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, run_rows
-from tasks.stages.study_report import compare_rows, publish_study
-from tasks.workspace import Workspace
+from tasks.studies.report import compare_rows, publish_study
+from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "compare-treatments"
 TREATMENTS = ("each", "mix", "all")
@@ -17,12 +17,12 @@ TREATMENTS = ("each", "mix", "all")
 
 @flow(name=NAME, description="A model a detector, all detectors at the size of one, or all samples")
 def compare_treatments(
-    dataset: described.Dataset = "survey",
-    test_dataset: described.TestDataset = "testsurvey",
-    network: described.CandidateNetwork = "simple",
-    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
-    limit: described.StudyLimit = 8000,
+    dataset: parameter_types.Dataset = "survey",
+    test_dataset: parameter_types.TestDataset = "testsurvey",
+    network: parameter_types.CandidateNetwork = "simple",
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    limit: parameter_types.StudyLimit = 8000,
 ) -> dict[str, Any]:
     """Train and judge the treatments; on a dataset built with diversity=0 each and mix should be alike."""
     workspace = Workspace.current()

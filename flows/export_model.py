@@ -4,17 +4,21 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
+from flows.cli import parameter_types
+from tasks.runtime.workspace import Workspace
 from tasks.stages.export_model import export_model as write_onnx
 from tasks.stages.show import show_summary
-from tasks.workspace import Workspace
 
 
 @flow(name="export-model", description="A registered model as ONNX, its answers compared with Keras's")
 def export_model(
-    model: Annotated[str, described.told("Run id, models:/NAME/VERSION, NAME@alias, or an alias alone")] = "champion",
-    dataset: described.Dataset = "transients",
-    path: Annotated[str | None, described.told("File to write; empty: exports/NAME-VERSION in the workspace")] = None,
+    model: Annotated[
+        str, parameter_types.told("Run id, models:/NAME/VERSION, NAME@alias, or an alias alone")
+    ] = "champion",
+    dataset: parameter_types.Dataset = "transients",
+    path: Annotated[
+        str | None, parameter_types.told("File to write; empty: exports/NAME-VERSION in the workspace")
+    ] = None,
 ) -> dict[str, Any]:
     """Export, compare on samples of the dataset's validation part, and return the largest difference."""
     summary = write_onnx(Workspace.current(), model, dataset, path)

@@ -5,42 +5,42 @@ from typing import Any
 
 from prefect import flow
 
-from flows import described
 from flows.build_galaxy_dataset import build_galaxy_dataset
+from flows.cli import parameter_types
 from flows.evaluate_holdout import evaluate_holdout
 from flows.train_galaxy import train_galaxy
 
 
 @flow(name="galaxy-end-to-end", description="Build a galaxy dataset, train on it, evaluate on its holdout")
 def galaxy_end_to_end(
-    dataset: described.NewDataset = "sky",
-    catalog: described.Catalog = None,
-    metadata: described.Metadata = None,
-    source: described.Source = "simulated",
-    images: described.Images = None,
-    mapping: described.Mapping = None,
-    scheme: described.BuildScheme = "deck-3",
-    size_px: described.SizePx = 128,
-    request_px: described.RequestPx = 424,
-    crop_fraction: described.CropFraction = 1.0,
-    field: described.FieldRule = "petrosian",
-    scale_arcsec_per_px: described.Scale = None,
-    limit: described.Limit = None,
-    service_url: described.ServiceUrl = None,
-    release: described.Release = None,
-    max_rate_per_s: described.MaxRate = 5.0,
-    max_connections: described.MaxConnections = 16,
-    min_stored_fraction: described.MinStored = 0.0,
-    allow_mixed: described.AllowMixed = False,
-    retry_rejected: described.RetryRejected = False,
-    network: described.Network = "cnn",
-    optimizer: described.Optimizer = "adam",
-    preset: described.Preset = "tuned",
-    epochs: described.Epochs = None,
-    batch_size: described.BatchSize = None,
-    device: described.Device = "auto",
-    grey: described.Grey = False,
-    seed: described.Seed = 0,
+    dataset: parameter_types.NewDataset = "sky",
+    catalog: parameter_types.Catalog = None,
+    metadata: parameter_types.Metadata = None,
+    source: parameter_types.Source = "simulated",
+    images: parameter_types.Images = None,
+    mapping: parameter_types.Mapping = None,
+    scheme: parameter_types.BuildScheme = "deck-3",
+    size_px: parameter_types.SizePx = 128,
+    request_px: parameter_types.RequestPx = 424,
+    crop_fraction: parameter_types.CropFraction = 1.0,
+    field: parameter_types.FieldRule = "petrosian",
+    scale_arcsec_per_px: parameter_types.Scale = None,
+    limit: parameter_types.Limit = None,
+    service_url: parameter_types.ServiceUrl = None,
+    release: parameter_types.Release = None,
+    max_rate_per_s: parameter_types.MaxRate = 5.0,
+    max_connections: parameter_types.MaxConnections = 16,
+    min_stored_fraction: parameter_types.MinStored = 0.0,
+    allow_mixed: parameter_types.AllowMixed = False,
+    retry_rejected: parameter_types.RetryRejected = False,
+    network: parameter_types.Network = "cnn",
+    optimizer: parameter_types.Optimizer = "adam",
+    preset: parameter_types.Preset = "tuned",
+    epochs: parameter_types.Epochs = None,
+    batch_size: parameter_types.BatchSize = None,
+    device: parameter_types.Device = "auto",
+    grey: parameter_types.Grey = False,
+    seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Return the summaries of build, train and evaluate."""
     given = locals()

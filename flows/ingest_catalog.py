@@ -4,22 +4,22 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
-from tasks.stages.galaxy_sources import sky_tables
+from flows.cli import parameter_types
+from tasks.galaxies.sources import sky_tables
+from tasks.runtime.workspace import Workspace
 from tasks.stages.ingest import ingest_tables, show_ingest
-from tasks.workspace import Workspace
 
 
 @flow(name="ingest-catalog", description="From published tables to one catalogue Parquet, every row accounted for")
 def ingest_catalog(
-    name: Annotated[str, described.told("Name of the catalogue; an existing one is replaced")] = "sky",
+    name: Annotated[str, parameter_types.told("Name of the catalogue; an existing one is replaced")] = "sky",
     tables: Annotated[
         list[str] | None,
-        described.told("Files, addresses or official names such as gz2-hart16; empty for the simulated sky's"),
+        parameter_types.told("Files, addresses or official names such as gz2-hart16; empty for the simulated sky's"),
     ] = None,
     metadata: Annotated[
         str | None,
-        described.told("Table with redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
+        parameter_types.told("Table with redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
     ] = None,
 ) -> dict[str, Any]:
     """Return the summary: name, path, rows_in, rows, rejected, kind, joined, missing, seconds."""

@@ -4,13 +4,13 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
-from tasks.stages.folds import ITEMS_A_FOLD
+from flows.cli import parameter_types
+from tasks.candidates.folds import ITEMS_A_FOLD
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.stages.studies import Row, StudyRequest, run_rows
-from tasks.stages.study_report import compare_rows, publish_study
-from tasks.workspace import Workspace
+from tasks.studies.report import compare_rows, publish_study
+from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "label-noise-bench"
 Handling = Literal["none", "remove", "unlabel", "confident"]
@@ -22,18 +22,20 @@ HANDLINGS = list(LOSSES)
     name=NAME, description="Label noise added on purpose; suspects kept, removed, unlabelled + VAT, confident learning"
 )
 def label_noise_bench(
-    dataset: described.Dataset = "survey",
-    test_dataset: described.TestDataset = "testsurvey",
-    network: described.CandidateNetwork = "complex",
+    dataset: parameter_types.Dataset = "survey",
+    test_dataset: parameter_types.TestDataset = "testsurvey",
+    network: parameter_types.CandidateNetwork = "complex",
     matched: Annotated[
-        list[float], described.told("Shares of all labels flipped where errors are, by another network's scores")
+        list[float], parameter_types.told("Shares of all labels flipped where errors are, by another network's scores")
     ] = [0.0, 0.1, 0.3],  # noqa: B006
-    uniform: Annotated[list[float], described.told("Shares of all labels flipped anywhere")] = [0.05],  # noqa: B006
-    handlings: Annotated[list[Handling], described.told("Of none, remove, unlabel (with VAT), confident")] = HANDLINGS,
-    seeds: described.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, described.told("Epochs of every training", ge=1)] = 8,
-    limit: described.StudyLimit = 4000,
-    folds: Annotated[int, described.told("Folds of the first stage", ge=2)] = 5,
+    uniform: Annotated[list[float], parameter_types.told("Shares of all labels flipped anywhere")] = [0.05],  # noqa: B006
+    handlings: Annotated[
+        list[Handling], parameter_types.told("Of none, remove, unlabel (with VAT), confident")
+    ] = HANDLINGS,
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    limit: parameter_types.StudyLimit = 4000,
+    folds: Annotated[int, parameter_types.told("Folds of the first stage", ge=2)] = 5,
 ) -> dict[str, Any]:
     """Train and judge the grid; each row has the rates, and how well its suspects are the wrong labels."""
     workspace = Workspace.current()

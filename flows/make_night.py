@@ -4,11 +4,11 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
+from flows.cli import parameter_types
+from tasks.runtime.workspace import Workspace
 from tasks.stages.make_night import NightToMake
 from tasks.stages.make_night import make_night as draw_night
 from tasks.stages.show import show_summary
-from tasks.workspace import Workspace
 
 
 @flow(
@@ -16,10 +16,10 @@ from tasks.workspace import Workspace
     description="A simulated night of any length: a survey's triplets, turned, shifted, with noise added",
 )
 def make_night(
-    dataset: described.Dataset = "transients",
-    count: Annotated[int, described.told("Candidates of the night")] = 20_000,
-    real_share: Annotated[float, described.told("Share of true transients among them")] = 0.01,
-    seed: described.Seed = 0,
+    dataset: parameter_types.Dataset = "transients",
+    count: Annotated[int, parameter_types.told("Candidates of the night")] = 20_000,
+    real_share: Annotated[float, parameter_types.told("Share of true transients among them")] = 0.01,
+    seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Draw the night and return where it lies, for score-night's path."""
     summary = draw_night(Workspace.current(), NightToMake(**locals()))

@@ -4,31 +4,31 @@ from typing import Annotated, Any
 
 from prefect import flow
 
-from flows import described
-from tasks.cluster import cluster
-from tasks.stages.folds import ITEMS_A_FOLD
-from tasks.stages.relabel import RelabelRequest
+from flows.cli import parameter_types
+from tasks.candidates.folds import ITEMS_A_FOLD
+from tasks.runtime.cluster import cluster
+from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.stages.survey_labels import survey_labels
-from tasks.workspace import Workspace
+from tasks.studies.label_survey import survey_labels
+from tasks.studies.relabel import RelabelRequest
 
 
 @flow(name="survey-label-errors", description="A stratified sample by score, its verdicts, both error rates")
 def survey_label_errors(
-    dataset: described.Dataset = "transients",
-    network: described.CandidateNetwork = "complex",
-    size: described.CandidateSize = "small",
-    profile: described.Profile = "fixed",
-    folds: Annotated[int, described.told("Folds of the training part", ge=2)] = 5,
-    epochs: described.Epochs = None,
-    per_bin: Annotated[int, described.told("Candidates to look at, of each label and bin of score", ge=1)] = 40,
+    dataset: parameter_types.Dataset = "transients",
+    network: parameter_types.CandidateNetwork = "complex",
+    size: parameter_types.CandidateSize = "small",
+    profile: parameter_types.Profile = "fixed",
+    folds: Annotated[int, parameter_types.told("Folds of the training part", ge=2)] = 5,
+    epochs: parameter_types.Epochs = None,
+    per_bin: Annotated[int, parameter_types.told("Candidates to look at, of each label and bin of score", ge=1)] = 40,
     answers: Annotated[
         str | None,
-        described.told(
+        parameter_types.told(
             "The table with verdicts; 'truth': the simulation answers; empty: write the table and its sheet"
         ),
     ] = None,
-    seed: described.Seed = 0,
+    seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Write the sample's sheet and table, or estimate the rates from verdicts."""
     request = RelabelRequest(

@@ -4,24 +4,24 @@ from typing import Any
 
 from prefect import flow
 
-from flows import described
-from tasks.stages.galaxy_train import GalaxyTrainRequest, open_galaxy_training
-from tasks.stages.train import train
-from tasks.workspace import Workspace
+from flows.cli import parameter_types
+from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
+from tasks.runtime.workspace import Workspace
+from tasks.training.training_task import train
 
 
 @flow(name="train-galaxy", description="Fit a network on a dataset's train part, judge it on test, register it")
 def train_galaxy(
-    dataset: described.Dataset = "sky",
-    scheme: described.Scheme = None,
-    network: described.Network = "cnn",
-    optimizer: described.Optimizer = "adam",
-    preset: described.Preset = "tuned",
-    epochs: described.Epochs = None,
-    batch_size: described.BatchSize = None,
-    seed: described.Seed = 0,
-    device: described.Device = "auto",
-    grey: described.Grey = False,
+    dataset: parameter_types.Dataset = "sky",
+    scheme: parameter_types.Scheme = None,
+    network: parameter_types.Network = "cnn",
+    optimizer: parameter_types.Optimizer = "adam",
+    preset: parameter_types.Preset = "tuned",
+    epochs: parameter_types.Epochs = None,
+    batch_size: parameter_types.BatchSize = None,
+    seed: parameter_types.Seed = 0,
+    device: parameter_types.Device = "auto",
+    grey: parameter_types.Grey = False,
 ) -> dict[str, Any]:
     """Train a galaxy classifier and return its figures."""
     request = GalaxyTrainRequest(**locals())

@@ -4,29 +4,29 @@ from typing import Any
 
 from prefect import flow
 
-from flows import described
-from tasks.stages.realbogus_train import CandidateTrainRequest, train_candidates
-from tasks.workspace import Workspace
+from flows.cli import parameter_types
+from tasks.candidates.training import CandidateTrainRequest, train_candidates
+from tasks.runtime.workspace import Workspace
 
 
 @flow(name="train-realbogus", description="Fit a network on candidates, judge it at the operating point, register it")
 def train_realbogus(
-    dataset: described.Dataset = "transients",
-    network: described.CandidateNetwork = "complex",
-    size: described.CandidateSize = "small",
-    profile: described.Profile = "fixed",
-    treatment: described.Treatment = "all",
-    detector: described.Detector = None,
-    loss_ce: described.LossWeight = None,
-    loss_ech: described.LossWeight = None,
-    loss_lds: described.LossWeight = None,
-    optimizer: described.CandidateOptimizer = None,
-    normalisation: described.Normalisation = None,
-    epochs: described.Epochs = None,
-    batch_size: described.BatchSize = None,
-    seed: described.Seed = 0,
-    labels: described.Relabelling = None,
-    device: described.Device = "auto",
+    dataset: parameter_types.Dataset = "transients",
+    network: parameter_types.CandidateNetwork = "complex",
+    size: parameter_types.CandidateSize = "small",
+    profile: parameter_types.Profile = "fixed",
+    treatment: parameter_types.Treatment = "all",
+    detector: parameter_types.Detector = None,
+    loss_ce: parameter_types.LossWeight = None,
+    loss_ech: parameter_types.LossWeight = None,
+    loss_lds: parameter_types.LossWeight = None,
+    optimizer: parameter_types.CandidateOptimizer = None,
+    normalisation: parameter_types.Normalisation = None,
+    epochs: parameter_types.Epochs = None,
+    batch_size: parameter_types.BatchSize = None,
+    seed: parameter_types.Seed = 0,
+    labels: parameter_types.Relabelling = None,
+    device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Train a real/bogus classifier and return its figures; treatment=each without a detector gives ``rows``."""
     request = CandidateTrainRequest(**locals())

@@ -76,7 +76,7 @@ class Records:
 
 
 @dataclass(frozen=True)
-class Part:
+class FileSpan:
     """A stretch of one file: rows of an array, or bytes of a packet file."""
 
     file: str
@@ -99,7 +99,7 @@ class BatchKey:
     """
 
     name: str
-    parts: tuple[Part, ...]
+    parts: tuple[FileSpan, ...]
     identity: str = ""
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tasks.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["DO_NOT_TRACK"] = "true"
@@ -34,7 +34,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the one Prefect server of the whole run."""
-    from tasks.services import prefect_server, stop_services
+    from tasks.server.prefect_server import prefect_server, stop_services
 
     home = Workspace(tmp_path_factory.mktemp("prefect"))
     yield prefect_server(home)

@@ -7,13 +7,13 @@ import zlib
 import pytest
 import requests
 
-from galaxy import cutouts
-from galaxy.official import OFFICIAL_TABLES
-from tasks.fetching import USER_AGENT
+from galaxy.catalogue.official_files import OFFICIAL_TABLES
+from galaxy.images import cutouts
+from tasks.http.client import USER_AGENT
 
 pytestmark = pytest.mark.live
 
-M100 = cutouts.Frame(185.7287, 15.8223, 0.8, 128, False)
+M100 = cutouts.SkyPatch(185.7287, 15.8223, 0.8, 128, False)
 
 
 @pytest.mark.parametrize(("source", "release"), [("sdss", "dr17"), ("sdss", "dr18"), ("legacy", "ls-dr10")])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learning.operating import upper_limit
+from tasks.learning.operating_points import upper_limit
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 
 from tasks.store.files import whole_folder
 
+CURVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
+"""What is recorded of every epoch, under the same names in MLflow."""
+
 
 @dataclass(frozen=True)
 class EpochRecord:

@@ -1,6 +1,6 @@
 """Fitting a network: epoch by epoch, resumable after the last finished one.
 
-What is fitted comes as a `Learner` (a problem's network and its random views), how as a `Recipe` (a problem's
+What is fitted comes as a `FitSpec` (a problem's network and its random views), how as a `Recipe` (a problem's
 preset). Batches depend on seed and epoch alone, so a resumed fit sees the batches that it would have seen.
 """
 
@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device
-from tasks.learning.feed import Feed
-from tasks.learning.learner import Learner
-from tasks.learning.parts import Part
-from tasks.progress import progress
+from tasks.learning.fit_spec import FitSpec
+from tasks.learning.split_parts import SplitPart
+from tasks.learning.view_batches import Feed
+from tasks.runtime.progress import progress
 
 _NOT_DECAYED = ["bias", "gamma", "beta"]
 
@@ -87,7 +87,7 @@ class Fit:
     Attributes
     ----------
     pixels : zarr.Array
-    train, validation : Part
+    train, validation : SplitPart
         A label of -1 is none.
     recipe : Recipe
     optimizer : str
@@ -102,10 +102,10 @@ class Fit:
         Where the state of the last finished epoch is kept.
     """
 
-    learner: Learner
+    learner: FitSpec
     pixels: zarr.Array
-    train: Part
-    validation: Part
+    train: SplitPart
+    validation: SplitPart
     recipe: Recipe
     optimizer: Literal["sgd", "adam", "adadelta"]
     seed: int

@@ -11,14 +11,16 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.candidate_evaluation import evaluate_candidates
-from tasks.evaluation import CURVES, EvaluationError, evaluate_model
-from tasks.learning.members import MEMBERS_FILE
-from tasks.provenance import code_version
-from tasks.stages.train import quiet_tensorflow
+from tasks.candidates.evaluation import evaluate_candidates
+from tasks.galaxies.evaluation import evaluate_model
+from tasks.learning.checkpoints import CURVES
+from tasks.learning.training_overlap import MEMBERS_FILE
+from tasks.runtime.provenance import code_version
+from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
-from tasks.tracking import ModelRef, metric_history, open_run, resolve_model
-from tasks.workspace import Workspace
+from tasks.tracking.mlflow_runs import ModelRef, metric_history, open_run, resolve_model
+from tasks.training.evaluation_record import EvaluationError
+from tasks.training.training_task import quiet_tensorflow
 
 CANDIDATES = "realbogus"
 JUDGES: dict[str, Callable[..., dict[str, Any]]] = {"galaxy": evaluate_model, CANDIDATES: evaluate_candidates}
@@ -44,7 +46,7 @@ def evaluate(
     people say of the bogus that pass.
     """
     quiet_tensorflow()
-    from tasks.learning.saved import load_model
+    from tasks.learning.saved_models import load_model
 
     opened = Dataset.open(workspace, dataset)
     if not opened.schemes:

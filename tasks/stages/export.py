@@ -14,16 +14,16 @@ import pyarrow.parquet as pq
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from realbogus.zenodo import published_word
-from tasks.learning.parts import ALL, PartError
+from realbogus.sources.zenodo import published_word
 from tasks.learning.scoring import image_blocks
-from tasks.progress import progress
-from tasks.provenance import code_version
+from tasks.learning.split_parts import ALL, PartError
+from tasks.runtime.progress import progress
+from tasks.runtime.provenance import code_version
+from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import sha256_of_file, whole_folder
 from tasks.store.versions import stored_rows
-from tasks.workspace import Workspace
 
 PROBLEM = "realbogus"
 BLOCK_ROWS = 1024

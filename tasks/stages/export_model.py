@@ -8,12 +8,12 @@ import numpy as np
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.learning.parts import part_rows
+from tasks.learning.split_parts import part_rows
+from tasks.runtime.workspace import Workspace
 from tasks.stages.evaluate import registered_name
-from tasks.stages.train import quiet_tensorflow
 from tasks.store.dataset import Dataset
-from tasks.tracking import resolve_model
-from tasks.workspace import Workspace
+from tasks.tracking.mlflow_runs import resolve_model
+from tasks.training.training_task import quiet_tensorflow
 
 CHECKED = 512
 MOST_DIFFERENCE = 1e-3
@@ -31,7 +31,7 @@ def export_model(workspace: Workspace, model: str, dataset: str, path: str | Non
     """
     quiet_tensorflow()
     from tasks.learning.onnx_export import export_onnx, parity
-    from tasks.learning.saved import CARD_FILE, load_model
+    from tasks.learning.saved_models import CARD_FILE, load_model
 
     opened = Dataset.open(workspace, dataset)
     ref = resolve_model(workspace, model, registered_name(opened.manifest["problem"], opened.schemes[0]))

@@ -17,14 +17,14 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.records import BOGUS, REAL
-from realbogus.redrawing import Samples, draw
-from tasks.progress import progress
+from realbogus.simulation.redrawing import Samples, draw
+from tasks.runtime.progress import progress
+from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import write_json, write_table
 from tasks.store.versions import stored_rows
-from tasks.workspace import Workspace
 
 MADE, PROGRESS = "made.parquet", "made.json"
 _SHARDS_A_STEP = 100

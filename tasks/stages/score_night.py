@@ -16,25 +16,25 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from realbogus.preprocessing import PREPROCESSING_VERSION, PROBLEM
-from tasks.learning import cascade, saved
+from realbogus.models.preprocessing import PREPROCESSING_VERSION, PROBLEM
+from tasks.learning import cascade, saved_models
 from tasks.learning.cascade import CascadeError, Discard
 from tasks.learning.inference import Engine, open_outputs
-from tasks.learning.parts import part_rows
 from tasks.learning.scoring import image_blocks
-from tasks.night import Judge, NightError, OneScorer, Rule, score_into_parts
-from tasks.night_decisions import Scored, decide
-from tasks.night_operations import Judged, known_of, operations
-from tasks.night_page import SHOWN, write_night_page
-from tasks.night_sources import BLOCK_ROWS, DatasetNight, NightSource, open_night
-from tasks.progress import progress
-from tasks.provenance import code_version
-from tasks.stages.run_log import run_logger
+from tasks.learning.split_parts import part_rows
+from tasks.night.decisions import Scored, decide
+from tasks.night.operations import NightScores, known_of, operations
+from tasks.night.report import SHOWN, write_night_page
+from tasks.night.scoring import NightError, NightModel, OneScorer, ScoringRule, score_into_parts
+from tasks.night.sources import BLOCK_ROWS, DatasetNight, NightSource, open_night
+from tasks.runtime.progress import progress
+from tasks.runtime.provenance import code_version
+from tasks.runtime.run_log import run_logger
+from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import write_json
-from tasks.tracking import UnknownModelError, open_run, resolve_model
-from tasks.workspace import Workspace
+from tasks.tracking.mlflow_runs import UnknownModelError, open_run, resolve_model
 
 REGISTERED, REGISTERED_FIRST = "realbogus", "realbogus-first"
 DEFAULT_TPR = 0.9
@@ -98,7 +98,7 @@ def score_candidates(workspace: Workspace, request: NightRequest) -> dict[str, A
     threshold, most, version = choose_threshold(request, full)
     first, discard, why = _first(workspace, request, full, threshold)
     below = -math.inf if discard is None else discard.threshold
-    rule = Rule(full, first, below, threshold, most, version, request.night_prior)
+    rule = ScoringRule(full, first, below, threshold, most, version, request.night_prior)
     night = re.sub(r"[^A-Za-z0-9._-]+", "_", request.night or source.name)
     with OneScorer(workspace.root / "scoring", night) as scorer:
         scored = _score(workspace, scorer, source, rule, night)
@@ -106,13 +106,15 @@ def score_candidates(workspace: Workspace, request: NightRequest) -> dict[str, A
         other = None
         if request.against is not None:
             against = open_judge(workspace, request.against, REGISTERED, request.engine)
-            alone = Rule(against, None, -math.inf, 0.0, None, f"{against.name} for comparison", request.night_prior)
+            alone = ScoringRule(
+                against, None, -math.inf, 0.0, None, f"{against.name} for comparison", request.night_prior
+            )
             _score(workspace, scorer, source, alone, f"{night}.against")
-            other = Judged.read(workspace.scores / f"{night}.against.parquet"), against.name
+            other = NightScores.read(workspace.scores / f"{night}.against.parquet"), against.name
     summary = _summary(source, scored, rule, seconds) | {
         "cascade": _told_cascade(first, discard, why, scored),
         "against": other and other[1],
-        "operations": operations(Judged.read(scored.path), known_of(source), other and other[0]),
+        "operations": operations(NightScores.read(scored.path), known_of(source), other and other[0]),
     }
     report = workspace.reports / f"night-{night}.html"
     write_night_page(report, f"Night {night}", source, scored, rule, summary)
@@ -120,7 +122,7 @@ def score_candidates(workspace: Workspace, request: NightRequest) -> dict[str, A
     return summary | {"report": str(report), "run_id": run_id, "seconds": round(time.monotonic() - started, 1)}
 
 
-def open_judge(workspace: Workspace, model: str, registered: str, engine: Engine) -> Judge:
+def open_judge(workspace: Workspace, model: str, registered: str, engine: Engine) -> NightModel:
     """Open a registered model, checked, in its fastest form.
 
     Raises
@@ -129,7 +131,7 @@ def open_judge(workspace: Workspace, model: str, registered: str, engine: Engine
         It is of another problem, or its preprocessing is another version's.
     """
     ref = resolve_model(workspace, model, registered)
-    card = saved.checked_card(ref.folder)
+    card = saved_models.checked_card(ref.folder)
     name = f"{ref.name}/{ref.version}"
     if card["problem"] != PROBLEM:
         raise NightError(f"model {name} is of problem {card['problem']!r}, not {PROBLEM}")
@@ -139,13 +141,13 @@ def open_judge(workspace: Workspace, model: str, registered: str, engine: Engine
             f"{PREPROCESSING_VERSION!r}: train it anew, or score with the code that trained it"
         )
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    outputs = open_outputs(card, lambda: saved.load_model(ref.folder)[0], workspace.root / "onnx", engine)
+    outputs = open_outputs(card, lambda: saved_models.load_model(ref.folder)[0], workspace.root / "onnx", engine)
     if engine == "auto" and outputs.engine == "tensorflow":
         run_logger().warning("%s is run by TensorFlow: what was exported does not answer as it does", name)
-    return Judge(name, card, outputs)
+    return NightModel(name, card, outputs)
 
 
-def choose_threshold(request: NightRequest, full: Judge) -> tuple[float | None, int | None, str]:
+def choose_threshold(request: NightRequest, full: NightModel) -> tuple[float | None, int | None, str]:
     """Return the threshold, or how many are wanted, and what it is called."""
     told = f"{full.name} {full.sha256[:8]}"
     if request.max_candidates is not None:
@@ -161,8 +163,8 @@ def choose_threshold(request: NightRequest, full: Judge) -> tuple[float | None, 
 
 
 def _first(
-    workspace: Workspace, request: NightRequest, full: Judge, threshold: float | None
-) -> tuple[Judge | None, Discard | None, str | None]:
+    workspace: Workspace, request: NightRequest, full: NightModel, threshold: float | None
+) -> tuple[NightModel | None, Discard | None, str | None]:
     """Return the first model and what it may discard, or why none is used."""
     if request.first is None:
         return None, None, "none was asked for"
@@ -190,7 +192,7 @@ def _without_first(why: str) -> tuple[None, None, str]:
     return None, None, why
 
 
-def _fitted_discard(workspace: Workspace, first: Judge, full: Judge, threshold: float) -> Discard:
+def _fitted_discard(workspace: Workspace, first: NightModel, full: NightModel, threshold: float) -> Discard:
     """Return what the first model may discard, by the reals of its validation part; found once for a pair of models."""
     name = f"{first.sha256[:16]}-{full.sha256[:16]}-{threshold:.6f}-{DISCARD_MARGIN:g}.json"
     kept = workspace.root / "cascade" / name
@@ -210,7 +212,7 @@ def _fitted_discard(workspace: Workspace, first: Judge, full: Judge, threshold: 
     return discard
 
 
-def _score(workspace: Workspace, scorer: OneScorer, source: NightSource, rule: Rule, night: str) -> Scored:
+def _score(workspace: Workspace, scorer: OneScorer, source: NightSource, rule: ScoringRule, night: str) -> Scored:
     state = scorer.folder / rule.identity(source)
     with progress("scoring", source.count) as advance:
         parts = score_into_parts(source, rule, state, advance)
@@ -219,11 +221,11 @@ def _score(workspace: Workspace, scorer: OneScorer, source: NightSource, rule: R
     return scored
 
 
-def _stamp_px(judge: Judge) -> int:
+def _stamp_px(judge: NightModel) -> int:
     return int(judge.card["input_shape"][0])
 
 
-def _summary(source: NightSource, scored: Scored, rule: Rule, seconds: float) -> dict[str, Any]:
+def _summary(source: NightSource, scored: Scored, rule: ScoringRule, seconds: float) -> dict[str, Any]:
     return {
         "path": str(scored.path),
         "count": scored.count,
@@ -240,7 +242,7 @@ def _summary(source: NightSource, scored: Scored, rule: Rule, seconds: float) ->
     }
 
 
-def _told_cascade(first: Judge | None, discard: Discard | None, why: str | None, scored: Scored) -> dict[str, Any]:
+def _told_cascade(first: NightModel | None, discard: Discard | None, why: str | None, scored: Scored) -> dict[str, Any]:
     """Return what the first model did, or why there is none; `beyond` where the threshold fell below the fitted one."""
     if first is None or discard is None:
         return {"first": None, "why": why}
@@ -258,7 +260,7 @@ def _record(
     workspace: Workspace,
     request: NightRequest,
     source: NightSource,
-    rule: Rule,
+    rule: ScoringRule,
     summary: Mapping[str, Any],
     report: Any,
 ) -> str:

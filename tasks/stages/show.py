@@ -8,14 +8,14 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.learning.parts import part_rows
-from tasks.pages import Figure, Heading, Table, Text, page
-from tasks.sheets import contact_sheet, to_jpeg
-from tasks.stages.galaxy_plan import BuildPlan
+from tasks.galaxies.plan import BuildPlan
+from tasks.learning.split_parts import part_rows
+from tasks.reports.contact_sheet import contact_sheet, to_jpeg
+from tasks.reports.page import Figure, Heading, Table, Text, page
+from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
 from tasks.store.versions import stored_rows
-from tasks.workspace import Workspace
 
 SAMPLES_A_CLASS = 8
 

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import zarr
 
+from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
 from tasks.store.errors import DatasetNotFoundError, FormatVersionError, StoreError
 from tasks.store.schema import FORMAT_VERSION, check_name, version_folder
-from tasks.workspace import Workspace
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"

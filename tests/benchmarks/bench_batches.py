@@ -147,9 +147,9 @@ def input_share(array: zarr.Array) -> float:
     import keras
     import tensorflow as tf
 
-    from galaxy.augmentation import random_view
-    from galaxy.models import build_network
-    from galaxy.presets import load_preset
+    from galaxy.models.augmentation import random_view
+    from galaxy.models.networks import build_network
+    from galaxy.models.presets import load_preset
     from tasks.learning.batches import Reading, image_batches
     from tasks.learning.devices import choose_device
 

@@ -9,14 +9,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from tasks.workspace import ENVIRONMENT_NAME
+from tasks.runtime.workspace import ENVIRONMENT_NAME
 from tests.benchmarks.scene import COMMAND, command, flow_words, write_csv, write_pictures
 
 PICTURES = 100
 IN_PYTHON = """
 import json, sys, time
-from tasks.services import prefect_server
-from tasks.workspace import Workspace
+from tasks.server.prefect_server import prefect_server
+from tasks.runtime.workspace import Workspace
 prefect_server(Workspace.current())
 from flows.build_galaxy_dataset import build_galaxy_dataset
 begin = time.perf_counter()

@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
-from galaxy.columns import VOTE_MEASURES
-from galaxy.votes import MEASURES, QUESTIONS, STEMS
+from galaxy.catalogue.columns import VOTE_MEASURES
+from galaxy.labels.votes import MEASURES, QUESTIONS, STEMS
 
 ROWS = 240_000
 REPEATS = 3
@@ -90,7 +90,7 @@ def _measure(side: str, table: Path, out: Path) -> dict[str, float]:
 
 
 def _ingest() -> Callable[[Path, Path], object]:
-    from galaxy.catalog import ingest
+    from galaxy.catalogue.ingest import ingest
 
     return lambda table, out: ingest([table], None, out)
 

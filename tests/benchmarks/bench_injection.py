@@ -17,8 +17,8 @@ from photutils.psf import ImagePSF
 from scipy import fft
 from threadpoolctl import threadpool_limits
 
-from realbogus.kernels import polynomial_powers
-from realbogus.psfmodel import PsfModel
+from realbogus.psf.kernels import polynomial_powers
+from realbogus.psf.model import PsfModel
 
 SHAPE = (1128, 2000)
 SOURCES = 2000

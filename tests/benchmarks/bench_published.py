@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from realbogus.zenodo import write_published_layout
+from realbogus.sources.zenodo import write_published_layout
 from tests.benchmarks.scene import PeakMemory, command, finish, flow_words, start
 
 FOLDER_NAME = "STARLOOM_BENCH_FOLDER"

@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.learning.inference import run_in_parallel
-from tasks.learning.operating import upper_limit
-from tasks.night import Rule, score_into_parts
-from tasks.night_sources import NightSource, open_night
+from tasks.learning.operating_points import upper_limit
+from tasks.night.scoring import ScoringRule, score_into_parts
+from tasks.night.sources import NightSource, open_night
+from tasks.runtime.workspace import Workspace
 from tasks.stages.score_night import REGISTERED, open_judge
-from tasks.workspace import Workspace
 from tests.benchmarks.scene import PeakMemory, command, finish, flow_words, start
 
 WORKSPACE_NAME = "STARLOOM_BENCH_WORKSPACE"
@@ -105,7 +105,7 @@ def _lost(workspace: Path, store: str) -> dict[str, float]:
 def _against_bare(workspace: Path, store: str) -> dict[str, float]:
     """Return the rate of the full model from file to table over its bare pass in memory, and the time of one stamp."""
     judge = open_judge(Workspace(workspace), "champion", REGISTERED, "auto")
-    rule = Rule(judge, None, -np.inf, 0.0, None, "bench", 1e-3)
+    rule = ScoringRule(judge, None, -np.inf, 0.0, None, "bench", 1e-3)
     source = open_night(Workspace(workspace), store, int(judge.card["input_shape"][0]))
     stamps = np.concatenate([block.stamps for block in islice(source.blocks(), _BARE_BLOCKS)])
     threads = len(os.sched_getaffinity(0))
@@ -125,7 +125,7 @@ def _against_bare(workspace: Path, store: str) -> dict[str, float]:
     }
 
 
-def _scored(source: NightSource, rule: Rule, folder: Path) -> int:
+def _scored(source: NightSource, rule: ScoringRule, folder: Path) -> int:
     score_into_parts(source, rule, folder, lambda _: None)
     return source.count or 0
 

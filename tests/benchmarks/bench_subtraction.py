@@ -10,15 +10,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage, sparse
 
-from realbogus.alignment import align
-from realbogus.camera import Detector, Pixels
-from realbogus.detection import detect
-from realbogus.difference import Difference
-from realbogus.scene import Kind
-from realbogus.sides import find_unusable
-from realbogus.significance import NoiseSource, estimate_variance, measure_significance
-from realbogus.simulation import SimulatedVisit, Survey, SurveySettings
-from realbogus.subtraction import subtract
+from realbogus.simulation.camera import Detector, Pixels
+from realbogus.simulation.scene import Kind
+from realbogus.simulation.survey import SimulatedVisit, Survey, SurveySettings
+from realbogus.subtraction.alignment import align
+from realbogus.subtraction.detection import detect
+from realbogus.subtraction.difference import Difference
+from realbogus.subtraction.fit_inputs import find_unusable
+from realbogus.subtraction.significance import NoiseSource, estimate_variance, measure_significance
+from realbogus.subtraction.subtract import subtract
 
 PHOTOMETRY_CHIPS, NOISE_CHIPS = 16, 30
 CHIP_STEP = 11

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learning.parts import Part
+from tasks.learning.split_parts import SplitPart
 from tasks.store import pixels
 
 COUNT, BATCH, STAMP_PX = 8192, 64, 29
@@ -56,11 +56,11 @@ def _beside_a_bare_fit(
     """Return samples a processor second of ours and of a bare fit, for every epoch but the first."""
     import keras
 
-    from realbogus.models import build_network, prepare_views
-    from realbogus.presets import load_preset
+    from realbogus.models.networks import build_network, prepare_views
+    from realbogus.models.presets import load_preset
+    from tasks.candidates.training import candidate_learner
     from tasks.learning.devices import choose_device
     from tasks.learning.fitting import Fit, build_optimizer, fit
-    from tasks.stages.realbogus_train import candidate_learner
 
     preset = load_preset(name, "small", "fixed")
     device = choose_device("cpu")
@@ -81,7 +81,7 @@ def _beside_a_bare_fit(
         for first in range(0, COUNT, pixels.SHARD_ROWS):
             pixels.write_shard(array, first, stamps[first : first + pixels.SHARD_ROWS])
         names = [str(row) for row in range(COUNT)]
-        part = Part(names, np.arange(COUNT), labels.astype(np.int32), names)
+        part = SplitPart(names, np.arange(COUNT), labels.astype(np.int32), names)
         learner = candidate_learner(preset, STAMP_PX, None)
         few = part.take(np.arange(2 * BATCH))
         plan = Fit(
@@ -97,9 +97,9 @@ def _cost_of_losses(stamps: NDArray, labels: NDArray) -> list[float]:
     """Return an epoch's processor time by all three losses over that by cross-entropy alone, for each pair."""
     import keras
 
-    from realbogus.losses import CandidateTrainer
-    from realbogus.models import build_network, prepare_views
-    from realbogus.presets import LossSettings, load_preset
+    from realbogus.models.losses import CandidateTrainer
+    from realbogus.models.networks import build_network, prepare_views
+    from realbogus.models.presets import LossSettings, load_preset
 
     preset = load_preset("complex", "small", "fixed")
     views, targets = np.asarray(prepare_views(stamps, preset)), np.eye(2, dtype=np.float32)[labels]

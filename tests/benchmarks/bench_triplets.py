@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from realbogus.records import BOGUS, DETECTION, RANDOM_INJECTION, REAL, BatchKey, Part, Records, make_records
-from tasks.observing import LEDGER_COLUMNS, STAGED_COLUMNS, ObserveJob, ReadyTriplets, observe_batch
+from realbogus.records import BOGUS, DETECTION, RANDOM_INJECTION, REAL, BatchKey, FileSpan, Records, make_records
+from tasks.candidates.collect import LEDGER_COLUMNS, STAGED_COLUMNS, ObserveJob, ReadyTriplets, observe_batch
 from tasks.store import merging, pixels
 from tasks.store.packing import shard_jobs, write_shard_job
 from tasks.store.staging import Staging
@@ -90,7 +90,7 @@ class InMemory:
     def batches(self) -> Sequence[BatchKey]:
         """Return one batch for every 4,096 triplets."""
         firsts = range(0, len(self.triplets), _BATCH_ROWS)
-        return [BatchKey(f"b{first}", (Part("", first, _BATCH_ROWS),)) for first in firsts]
+        return [BatchKey(f"b{first}", (FileSpan("", first, _BATCH_ROWS),)) for first in firsts]
 
     def ids(self, batch: BatchKey) -> list[str]:
         """Return the ids of a batch."""
@@ -117,7 +117,7 @@ class InMemory:
 
 def write(folder: Path, triplets: np.ndarray) -> dict[str, float]:
     """Write a dataset's shards and return the processor's seconds of each step."""
-    from tasks.stages.validate import judge_images
+    from tasks.building.validate import judge_images
 
     source, staging, store = InMemory(triplets), Staging(folder / "staging"), folder / "pixels.zarr"
     begin = time.process_time()

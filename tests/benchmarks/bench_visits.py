@@ -15,16 +15,16 @@ from typing import Any, TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from realbogus.alignment import align
-from realbogus.catalog import hosts_of
-from realbogus.difference import Difference
 from realbogus.frames import Pair
-from realbogus.psf import measure_psf
-from realbogus.psfmodel import cut_stamps
-from realbogus.simulation import Survey, SurveySettings
-from realbogus.stars import Stars, find_stars
-from realbogus.subtraction import SubtractionSettings, subtract
-from realbogus.visits import VisitSettings, work_visit
+from realbogus.injection.chip_visit import VisitSettings, work_visit
+from realbogus.injection.host_galaxies import hosts_of
+from realbogus.psf.measure import measure_psf
+from realbogus.psf.model import cut_stamps
+from realbogus.psf.stars import Stars, find_stars
+from realbogus.simulation.survey import Survey, SurveySettings
+from realbogus.subtraction.alignment import align
+from realbogus.subtraction.difference import Difference
+from realbogus.subtraction.subtract import SubtractionSettings, subtract
 
 CHIPS = (11, 40, 66)
 QUARTER = SurveySettings(height_px=564, width_px=1000)

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-COMMAND = (sys.executable, "-m", "flows.command")
+COMMAND = (sys.executable, "-m", "flows.cli.command")
 POLL_S = 0.2
 
 

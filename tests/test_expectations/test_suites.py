@@ -8,7 +8,7 @@ import pytest
 
 from expectations import frames, suites
 from expectations.runner import judge
-from tasks.learning.splits import draw_split, part_by_hash
+from tasks.building.splits import draw_split, part_by_hash
 
 CLASSES = ["round", "spiral", "edge_on"]
 

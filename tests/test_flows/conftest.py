@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.workspace import Workspace
+from tasks.runtime.workspace import Workspace
 
 CLASSES = ("elliptical", "edge_on", "clockwise")
 

@@ -10,10 +10,10 @@ import pytest
 import xarray
 
 from flows.build_galaxy_dataset import build_galaxy_dataset
-from galaxy.cutouts import decode, pixel_sha256, to_sample
+from galaxy.images.cutouts import decode, pixel_sha256, to_sample
+from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.workspace import Workspace
 
 Archive = Callable[..., tuple[Path, Path]]
 SMALL = {"dataset": "tiny", "source": "archive", "scheme": "gz1-majority-2class", "size_px": 32}

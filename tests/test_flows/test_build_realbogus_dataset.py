@@ -21,20 +21,20 @@ from prefect import flow
 from scipy import stats
 
 from flows.build_realbogus_dataset import build_realbogus_dataset
-from realbogus.simulation import Survey, SurveySettings
+from realbogus.injection.chip_visit import VisitSettings
+from realbogus.simulation.survey import Survey, SurveySettings
+from realbogus.sources.zenodo import write_published_layout
 from realbogus.stamps import pixel_sha256
-from realbogus.visits import VisitSettings
-from realbogus.zenodo import write_published_layout
-from tasks.cluster import InProcess
-from tasks.observing import Observed, SimulatedVisits, VisitKey
-from tasks.stages.publish import finished_summary, publish_build
-from tasks.stages.realbogus_collect import collect_candidates
-from tasks.stages.realbogus_harvest import gather_candidates
-from tasks.stages.realbogus_plan import CandidatePlan, CandidateRequest, plan_candidates
+from tasks.building.publish import finished_summary, publish_build
+from tasks.candidates.collect import Observed, SimulatedVisits, VisitKey
+from tasks.candidates.harvest import gather_candidates
+from tasks.candidates.plan import CandidatePlan, CandidateRequest, plan_candidates
+from tasks.runtime.cluster import InProcess
+from tasks.runtime.workspace import Workspace
+from tasks.stages.collect_candidates import collect_candidates
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.schema import STORED
-from tasks.workspace import Workspace
 
 SMALL_CHIPS: dict[str, Any] = {"height_px": 400, "width_px": 500, "stars": 6000.0}
 """Area a tenth of a full chip's; as many stars on it as a PSF and a kernel want."""

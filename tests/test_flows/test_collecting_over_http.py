@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from flows.build_galaxy_dataset import build_galaxy_dataset
-from tasks.skypictures import ReplayedFiles
-from tasks.skyserver import Behaviour, SkyServer
+from tasks.runtime.workspace import Workspace
+from tasks.skyserver.app import Behaviour, SkyServer
+from tasks.skyserver.images import ReplayedFiles
 from tasks.store.dataset import Dataset
-from tasks.workspace import Workspace
 
 from .conftest import galaxy_picture
 
@@ -101,7 +101,7 @@ def test_what_is_outside_the_footprint_is_rejected_for_good(flows_here: Workspac
 def test_a_service_that_is_down_rejects_with_a_passing_reason_and_is_asked_again(
     flows_here: Workspace, sky: Sky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.fetching.FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("tasks.http.client.FIRST_PAUSE_S", 0.001)
     pictures, table = sky(12)
     with SkyServer(pictures) as server:
         url = server.url

@@ -19,15 +19,15 @@ from prefect import get_client
 from pydantic import ValidationError
 
 import flows
-from flows.command import execute
-from flows.demonstration import classifier_rows, galaxy_rows
-from flows.ending import describe
-from tasks.services import stop_services
-from tasks.stages.relabel import RelabelRequest
-from tasks.workspace import Workspace
+from flows.cli.command import execute
+from flows.cli.demo_report import classifier_rows, galaxy_rows
+from flows.cli.exit_status import describe
+from tasks.runtime.workspace import Workspace
+from tasks.server.prefect_server import stop_services
+from tasks.studies.relabel import RelabelRequest
 
 MORE_FLOWS = Path(__file__).with_name("more_flows")
-STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.command import main; main()"
+STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.cli.command import main; main()"
 PATIENCE_S = 240
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from flows.cli.flow_catalogue import flow_names, load_flow
 from flows.deployment_names import complete_name
-from flows.listing import flow_names, load_flow
 
 PROJECT = Path(__file__).parents[2]
 

@@ -9,10 +9,10 @@ import pytest
 
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.export_dataset import export_dataset
-from realbogus.zenodo import write_published_layout
+from realbogus.sources.zenodo import write_published_layout
+from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.workspace import Workspace
 
 
 def test_an_export_is_read_back_as_it_was(flows_here: Workspace, tmp_path: Path) -> None:

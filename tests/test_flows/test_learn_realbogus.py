@@ -23,20 +23,20 @@ from flows.relabel_and_retrain import relabel_and_retrain
 from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
 from flows.train_realbogus import train_realbogus
-from tasks.cluster import InProcess
-from tasks.learning.parts import PartError
-from tasks.learning.saved import SavedModelError, load_model
-from tasks.night import NightError
-from tasks.stages.folds import out_of_fold
-from tasks.stages.realbogus_train import CandidateTrainRequest, open_candidate_training
-from tasks.stages.relabel import RelabelRequest
-from tasks.stages.relabel import relabel_and_retrain as relabel_rounds
-from tasks.stages.studies import Row, StudyRequest, run_rows
+from tasks.candidates.folds import out_of_fold
+from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
+from tasks.learning.saved_models import SavedModelError, load_model
+from tasks.learning.split_parts import PartError
+from tasks.night.scoring import NightError
+from tasks.runtime.cluster import InProcess
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.locks import one_builder
 from tasks.store.versions import NewVersion, publish
-from tasks.tracking import resolve_model
-from tasks.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.studies.relabel import RelabelRequest
+from tasks.studies.relabel import relabel_and_retrain as relabel_rounds
+from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.tracking.mlflow_runs import resolve_model
 
 from .conftest import write_triplets
 
@@ -94,7 +94,7 @@ def test_a_training_tells_its_operating_point_and_is_the_same_in_another_process
     stamps[0, 3:9, :, 1] = np.nan
     np.save(tmp_path / "stamps.npy", stamps)
     code = (
-        "import sys, numpy as np; from pathlib import Path; from tasks.learning.saved import load_model\n"
+        "import sys, numpy as np; from pathlib import Path; from tasks.learning.saved_models import load_model\n"
         "print(load_model(Path(sys.argv[1]))[0].predict_on_batch(np.load(sys.argv[2])).tolist())"
     )
     words = [sys.executable, "-c", code, str(folder), str(tmp_path / "stamps.npy")]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from flows.parameters import ParameterError, describe_type, parameters_of, read_parameters
+from flows.cli.parameters import ParameterError, describe_type, parameters_of, read_parameters
 
 Bounded = Annotated[int, Field(description="How many", ge=1, le=9)]
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from realbogus.catalog import hosts_of
-from realbogus.injection import Hosts, InjectionSettings
-from realbogus.simulation import SimulatedVisit, Survey
-from realbogus.visits import VisitSettings, WorkedVisit, work_visit
-
-from .small_survey import SMALL
+from realbogus.injection.chip_visit import VisitSettings, WorkedVisit, work_visit
+from realbogus.injection.host_galaxies import hosts_of
+from realbogus.injection.inject import Hosts, InjectionSettings
+from realbogus.simulation.survey import SimulatedVisit, Survey
+from tests.small_survey import SMALL
 
 WORK = VisitSettings(injection=InjectionSettings(per_visit=40))
 

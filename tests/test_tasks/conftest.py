@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import settings
 
-from tasks.tracking import prepare
-from tasks.workspace import Workspace
+from tasks.runtime.workspace import Workspace
+from tasks.tracking.mlflow_runs import prepare
 
 # A deadline an example would fail on a busy machine, and says nothing about the code.
 settings.register_profile("unhurried", deadline=None)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from prefect import flow, task
 from pydantic import Field
 
-from flows.described import told
+from flows.cli.parameter_types import told
 
 
 @task

@@ -1,0 +1,189 @@
+"""The `starloom` command: a thin face over the flows.
+
+Nothing heavy is imported before it is known what to do: `starloom --help` answers at once.
+"""
+
+import argparse
+import atexit
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TextIO
+
+from flows.cli.exit_status import INTERRUPTED, ExitStatus, UsageError, last_words, perform
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+
+DEMO = (
+    ("galaxy-end-to-end", "dataset=demo", "scheme=deck-3", "limit=1000", "preset=tuned"),
+    ("build-realbogus-dataset", "dataset=demo-transients", "chips=8", "visits=3"),
+    ("train-realbogus", "dataset=demo-transients", "network=first"),
+    ("train-realbogus", "dataset=demo-transients"),
+    ("make-night", "dataset=demo-transients", "count=20000"),
+)
+
+_TRACEBACK_NAME = "last-failure.txt"
+
+
+def main() -> None:
+    """Run the command given to this process and end it."""
+    outcomes: list[ExitStatus] = []
+    atexit.register(last_words, outcomes)
+    outcomes.append(execute(sys.argv[1:]))
+
+
+def execute(words: Sequence[str]) -> ExitStatus:
+    """Run the command ``words``. Asking for help, or for what there is not, exits as argparse does."""
+    options = build_parser(with_sky="serve-sky" in words).parse_args(words)
+    if "workspace" in options:
+        os.environ[ENVIRONMENT_NAME] = str(options.workspace)
+    os.environ[ENVIRONMENT_NAME] = str(Workspace.current().root)
+    return options.action(options)
+
+
+def build_parser(with_sky: bool) -> argparse.ArgumentParser:
+    """Return the command's parser; the stand-in service adds its own options only ``with_sky``."""
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument(
+        "--workspace",
+        metavar="DIR",
+        type=Path,
+        default=argparse.SUPPRESS,
+        help=f"holds all state [{ENVIRONMENT_NAME}, else ./workspace]",
+    )
+    parser = argparse.ArgumentParser(
+        prog="starloom",
+        parents=[everywhere],
+        description="From survey data to labelled image datasets and trained classifiers.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(
+        name: str, action: Callable[[argparse.Namespace], ExitStatus], text: str, **settings: Any
+    ) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, parents=[everywhere], help=text, description=text, **settings)
+        command.set_defaults(action=action)
+        return command
+
+    add("demo", demo, "the whole chain on the embedded default, small")
+    add("up", up, "Prefect server, worker and MLflow UI on loopback, deployments applied; Ctrl-C ends all")
+    one = add("run", run, "one flow in this process", add_help=False)
+    one.add_argument("flow", metavar="FLOW", nargs="?", help="which flow")
+    one.add_argument("-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter")
+    one.add_argument("-h", "--help", action="store_true", dest="wants_help", help="this, or the flow's parameters")
+    one.set_defaults(usage=one.format_help)
+    add("down", down, "end what the workspace still runs")
+    sky = add("serve-sky", serve_sky, "the stand-in cutout service")
+    if with_sky:
+        import_module("tasks.skyserver.app").add_arguments(sky)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Looks the version up when it is asked for: that takes longer than the help itself."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version
+
+        print(f"starloom {version('starloom')}")
+        parser.exit()
+
+
+def demo(options: argparse.Namespace) -> ExitStatus:
+    """Run both halves' chains on small simulated skies, then say what came of it."""
+
+    def work(output: TextIO) -> dict[str, Any]:
+        from tasks.server.process_guard import guarded
+
+        with guarded():
+            galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
+            build, first, train, night = candidates
+            scores = run_flow("score-night", [f"path={night['path']}"])
+        realbogus = {"build": build, "first": first, "train": train, "night": night, "score": scores}
+        import_module("flows.cli.demo_report").show(galaxies, realbogus, Workspace.current())
+        return {**galaxies, "realbogus": realbogus}
+
+    return _perform(work)
+
+
+def run(options: argparse.Namespace) -> ExitStatus:
+    """Run one flow, or show what it takes."""
+    from flows.cli.flow_catalogue import list_text, parameters_text
+
+    def show_help(output: TextIO) -> None:
+        text = parameters_text(options.flow) if options.flow else f"{options.usage()}\n{list_text()}"
+        print(text, file=output, flush=True)
+
+    def work(output: TextIO) -> Any:
+        if options.flow is None:
+            raise UsageError(f"run which flow?\n{list_text()}")
+        return run_flow(options.flow, options.pairs)
+
+    return _perform(show_help if options.wants_help else work)
+
+
+def up(options: argparse.Namespace) -> ExitStatus:
+    """Run the workspace's services until told to end."""
+    from tasks.server.local_stack import stand
+
+    def work(output: TextIO) -> None:
+        def announce(addresses: dict[str, str]) -> None:
+            lines = [f"  {name:8} {address}" for name, address in addresses.items()]
+            print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
+            print(json.dumps(addresses), file=output, flush=True)
+
+        stand(Workspace.current(), announce)
+
+    return _perform(work)
+
+
+def down(options: argparse.Namespace) -> ExitStatus:
+    """End what the workspace still runs."""
+    from tasks.server.prefect_server import stop_services
+
+    return _perform(lambda output: {"ended": stop_services(Workspace.current())})
+
+
+def serve_sky(options: argparse.Namespace) -> ExitStatus:
+    """Serve the stand-in cutout service until told to end."""
+    try:
+        return ExitStatus(import_module("tasks.skyserver.app").run(options))
+    except KeyboardInterrupt:
+        return ExitStatus(INTERRUPTED)
+
+
+def run_flow(name: str, pairs: Sequence[str]) -> Any:
+    """Run the flow ``name`` with the parameters ``pairs`` and return its summary.
+
+    What can be refused by reading the flow's file is refused before anything is started or imported; then the
+    server starts while the flow is imported.
+    """
+    from flows.cli.flow_catalogue import argument_names, load_flow
+    from flows.cli.parameters import read_parameters, require_known, split_pair
+    from tasks.runtime.logs import show_on_terminal
+    from tasks.server.prefect_server import begin_server
+    from tasks.server.process_guard import guarded
+
+    require_known([split_pair(pair)[0] for pair in pairs], argument_names(name))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on the processor
+    workspace = Workspace.current()
+    server = begin_server(workspace)
+    with guarded():
+        show_on_terminal()
+        flow = load_flow(name)
+        parameters = read_parameters(flow.fn, pairs)
+        server.wait()
+        from tasks.server.flow_runs import run_here
+
+        return run_here(workspace, flow, parameters)
+
+
+def _perform(work: Callable[[TextIO], Any]) -> ExitStatus:
+    return perform(work, Workspace.current().prefect / _TRACEBACK_NAME)
+
+
+if __name__ == "__main__":
+    main()

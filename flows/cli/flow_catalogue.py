@@ -1,0 +1,82 @@
+"""Which flows there are and what they take, read from their files: importing one takes seconds."""
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import flows
+from flows.cli.exit_status import UsageError
+
+
+class UnknownFlowError(UsageError):
+    """No such flow; the message lists those there are."""
+
+
+def flow_names() -> list[str]:
+    """Return the names of all flows."""
+    return sorted(_files())
+
+
+def argument_names(name: str) -> list[str]:
+    """Return the names of the parameters of the flow ``name``."""
+    arguments = _definition(_file(name)).args  # type: ignore[union-attr]  # a listed file has one
+    return [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+
+
+def load_flow(name: str) -> Any:
+    """Import the flow ``name``."""
+    import importlib
+
+    stem = _file(name).stem
+    return getattr(importlib.import_module(f"flows.{stem}"), stem)
+
+
+def list_text() -> str:
+    """Return one line a flow: its name and what it does."""
+    lines = []
+    for name, path in sorted(_files().items()):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        lines.append(f"  {name:24} {text.partition(chr(10))[0]}")
+    return "\n".join(["flows:", *lines])
+
+
+def parameters_text(name: str) -> str:
+    """Return what the flow ``name`` does and takes, with defaults."""
+    from flows.cli.parameters import parameters_of
+
+    flow = load_flow(name)
+    lines = [f"starloom run {name} [-p name=value ...]", "", inspect.getdoc(flow.fn) or "", "", "parameters:"]
+    for parameter in parameters_of(flow.fn).values():
+        default = "required" if parameter.required else f"default {_written(parameter.default)}"
+        lines.append(f"  {parameter.name}: {parameter.type}; {default}")
+        lines += [f"      {parameter.description}"] if parameter.description else []
+    return "\n".join(lines)
+
+
+def _files() -> dict[str, Path]:
+    """Return the file of each flow: a module that defines a flow of the module's name."""
+    files = [path for folder in flows.__path__ for path in Path(folder).glob("*.py")]
+    return {path.stem.replace("_", "-"): path for path in files if _definition(path) is not None}
+
+
+def _file(name: str) -> Path:
+    files = _files()
+    if name not in files:
+        raise UnknownFlowError(f"unknown flow {name!r}; there are: {', '.join(sorted(files))}")
+    return files[name]
+
+
+def _definition(path: Path) -> ast.FunctionDef | None:
+    """Return the decorated function that bears its file's name."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef) and node.name == path.stem and node.decorator_list:
+            return node
+    return None
+
+
+def _written(default: Any) -> str:
+    """Return ``default`` as it is written after ``-p name=``."""
+    if default is None or isinstance(default, bool):
+        return {None: "null", True: "true", False: "false"}[default]
+    return str(default)

@@ -1,0 +1,192 @@
+"""`-p name=value` read by the annotations of the flow function.
+
+Text stays as written, whatever it looks like; numbers, booleans and null are read as JSON; a list is JSON or
+words with commas between them.
+"""
+
+import inspect
+import json
+import types
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from flows.cli.exit_status import UsageError
+
+
+class ParameterError(UsageError):
+    """A parameter that cannot be used; the message names it, its value and what is expected."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a flow."""
+
+    name: str
+    annotation: Any
+    default: Any
+    description: str
+
+    @property
+    def type(self) -> str:
+        """What values it takes, in words."""
+        return describe_type(self.annotation)
+
+    @property
+    def required(self) -> bool:
+        """Whether it must be given."""
+        return self.default is inspect.Parameter.empty
+
+
+def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
+    """Return the parameters of a flow function by name, in its order."""
+    hints = get_type_hints(function, include_extras=True)
+    return {
+        name: Parameter(name, hints.get(name, str), parameter.default, _description(hints.get(name)))
+        for name, parameter in inspect.signature(function).parameters.items()
+    }
+
+
+def read_parameters(function: Callable[..., Any], pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the values of ``name=value`` pairs, each of its parameter's type. A later pair wins."""
+    known = parameters_of(function)
+    written = dict(split_pair(pair) for pair in pairs)
+    require_known(written, known)
+    missing = [name for name, parameter in known.items() if parameter.required and name not in written]
+    if missing:
+        raise ParameterError(f"parameter {missing[0]!r} has no default: give it with -p {missing[0]}=...")
+    return {name: _read(known[name], text) for name, text in written.items()}
+
+
+def split_pair(pair: str) -> tuple[str, str]:
+    """Return name and value of ``name=value``."""
+    name, equals, text = pair.partition("=")
+    if not equals or not name:
+        raise ParameterError(f"-p {pair}: expected name=value")
+    return name.strip(), text
+
+
+def require_known(names: Iterable[str], known: Mapping[str, Any] | Iterable[str]) -> None:
+    """Refuse names that are no parameters."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            raise ParameterError(f"unknown parameter {name!r}; there are: {', '.join(known)}")
+
+
+def describe_type(annotation: Any) -> str:
+    """Say in words what values ``annotation`` takes."""
+    annotation = _bare(annotation)
+    if _is_union(annotation):
+        return " or ".join(describe_type(member) for member in get_args(annotation))
+    if get_origin(annotation) is Literal:
+        return "one of " + ", ".join(str(value) for value in get_args(annotation))
+    if get_origin(annotation) in (list, tuple, set):
+        members = [member for member in get_args(annotation) if member is not Ellipsis]
+        return f"list of {describe_type(members[0])}" if members else "list"
+    return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
+
+
+_WORDS = {
+    bool: "true or false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    type(None): "null",
+    list: "list",
+    dict: "JSON object",
+}
+_READ_AS_JSON = frozenset({bool, int, float, list, dict, type(None)})
+
+
+def _read(parameter: Parameter, text: str) -> Any:
+    """Return ``text`` as a value of the parameter."""
+    reasons: dict[str, None] = {}
+    for candidate in _candidates(parameter.annotation, text):
+        try:
+            # A number must not pass for a truth value, nor 1.0 for 1; text may still name a path or a date.
+            strict = None if isinstance(candidate, str) else True
+            return TypeAdapter(parameter.annotation).validate_python(candidate, strict=strict)
+        except ValidationError as error:
+            reasons |= {_reason(detail): None for detail in error.errors() if _is_about_value(detail)}
+    because = f" ({'; '.join(reasons)})" if reasons else ""
+    raise ParameterError(f"parameter {parameter.name!r}: expected {parameter.type}, got {text!r}{because}")
+
+
+def _candidates(annotation: Any, text: str) -> list[Any]:
+    """Return what ``text`` may stand for in ``annotation``, the likeliest first."""
+    annotation = _bare(annotation)
+    if _is_union(annotation):
+        members = sorted(get_args(annotation), key=_takes_much)
+        return [candidate for member in members for candidate in _candidates(member, text)]
+    if _takes_text(annotation):
+        return [text]
+    if annotation is type(None):
+        return [None] if text == "null" else []
+    read = _json(text)
+    if get_origin(annotation) in (list, tuple, set) or annotation is list:
+        return [read] if isinstance(read, list) else [_words(annotation, text)]
+    if get_origin(annotation) is Literal:
+        return [value for value in (read, text) if value is not None]
+    return [] if read is None else [read]
+
+
+def _words(annotation: Any, text: str) -> list[Any]:
+    """Return the words between the commas of ``text``, each as an item of the list ``annotation``."""
+    item = next(iter(get_args(annotation)), str)
+    words = [word.strip() for word in text.split(",")] if text.strip() else []
+    return [next(iter(_candidates(item, word)), word) for word in words]
+
+
+def _json(text: str) -> Any:
+    """Return ``text`` read as JSON, None where it is none; NaN and infinities are none."""
+    try:
+        return json.loads(text, parse_constant=lambda constant: None)
+    except json.JSONDecodeError:
+        return None
+
+
+def _takes_text(annotation: Any) -> bool:
+    annotation = _bare(annotation)
+    if get_origin(annotation) is Literal:
+        return all(isinstance(value, str) for value in get_args(annotation))
+    return get_origin(annotation) is None and annotation not in _READ_AS_JSON and not _is_model(annotation)
+
+
+def _takes_much(annotation: Any) -> int:
+    """Rank the members of a union: null is null before it is a word, and a number before it is text."""
+    return 0 if annotation is type(None) else 2 if _takes_text(annotation) else 1
+
+
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+
+
+def _is_union(annotation: Any) -> bool:
+    return get_origin(_bare(annotation)) in (Union, types.UnionType)
+
+
+def _is_about_value(detail: Mapping[str, Any]) -> bool:
+    """Tell a limit that the value breaks from its being of another type, which the type's words say better."""
+    return not detail["type"].endswith(("_type", "_parsing", "_error", "none_required"))
+
+
+def _reason(detail: Mapping[str, Any]) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    return f"{place}: {detail['msg']}" if place else str(detail["msg"])
+
+
+def _description(annotation: Any) -> str:
+    for extra in getattr(annotation, "__metadata__", ()):
+        if isinstance(extra, FieldInfo) and extra.description:
+            return extra.description
+        if isinstance(extra, str):
+            return extra
+    return ""

@@ -1,0 +1,218 @@
+"""The catalogue's columns, what published tables call them, and how a table's kind is told from its columns."""
+
+import difflib
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import pyarrow as pa
+
+from galaxy.catalogue.table_files import TableError, TableFile
+from galaxy.labels.votes import STEMS
+
+
+@dataclass(frozen=True)
+class CatalogueColumn:
+    """One column of a catalogue; values outside (low, high) are a producer's mark for missing and become null."""
+
+    name: str
+    type: pa.DataType
+    unit: str
+    meaning: str
+    aliases: tuple[str, ...] = ()
+    """Lower-case names in published tables, the one to prefer first; the column's own name always counts."""
+    low: float | None = None
+    high: float | None = None
+
+
+VOTE_MEASURES: MappingProxyType[str, tuple[pa.DataType, str]] = MappingProxyType(
+    {
+        "count": (pa.int16(), "votes for the answer"),
+        "fraction": (pa.float32(), "share of the question's votes"),
+        "weighted_fraction": (pa.float32(), "share with volunteers weighted by consistency"),
+        "debiased": (pa.float32(), "share corrected for redshift"),
+        "flag": (pa.bool_(), "in the producers' clean sample"),
+    }
+)
+_VOTE_COLUMNS = tuple(
+    CatalogueColumn(f"{stem}_{measure}", kind, "", meaning)
+    for stem in STEMS
+    for measure, (kind, meaning) in VOTE_MEASURES.items()
+)
+_F64, _F32, _I32, _TEXT, _BOOL = pa.float64(), pa.float32(), pa.int32(), pa.string(), pa.bool_()
+
+COLUMNS: tuple[CatalogueColumn, ...] = (
+    CatalogueColumn(
+        "id",
+        _TEXT,
+        "",
+        "object id, digits as text so that 19 of them stay exact",
+        ("stripe82objid", "dr7objid", "objid", "object_id", "objectid", "dr8objid"),
+    ),
+    CatalogueColumn("ra_deg", _F64, "deg", "right ascension, J2000, 0 to 360", ("ra",)),
+    CatalogueColumn("dec_deg", _F64, "deg", "declination, J2000, -90 to 90", ("dec",)),
+    CatalogueColumn("sample", _TEXT, "", "the table's own sample name"),
+    CatalogueColumn("redshift", _F64, "", "redshift", ("z", "specz"), -0.1, 12),
+    CatalogueColumn(
+        "petro_r50_arcsec", _F64, "arcsec", "radius of half the Petrosian flux in r", ("petror50_r",), 0, 3600
+    ),
+    CatalogueColumn(
+        "petro_r90_arcsec", _F64, "arcsec", "radius of 90 % of the Petrosian flux in r", ("petror90_r",), 0, 3600
+    ),
+    CatalogueColumn("r_mag", _F64, "mag", "Petrosian r, as observed", ("petromag_r",), 0, 30),
+    CatalogueColumn("r_mag_corrected", _F64, "mag", "Petrosian r, corrected for galactic extinction", (), 0, 30),
+    CatalogueColumn("galactic_latitude_deg", _F64, "deg", "galactic latitude, from the position"),
+    CatalogueColumn("psf_fwhm_arcsec", _F64, "arcsec", "width of the PSF in r", ("psfwidth_r", "psffwhm_r"), 0, 60),
+    CatalogueColumn(
+        "area_ratio",
+        _F64,
+        "",
+        "galaxy's area over the PSF's; where not given, (2 petro_r90 / psf_fwhm)^2",
+        ("areasratio",),
+        0,
+        1e9,
+    ),
+    CatalogueColumn("total_votes", _I32, "", "answers given, all questions", low=-1),
+    CatalogueColumn("total_classifications", _I32, "", "volunteers who saw the galaxy", low=-1),
+    CatalogueColumn("gz2_class", _TEXT, "", "the table's own class string", ("gz2class",)),
+    CatalogueColumn("gz2_class_derived", _TEXT, "", "class string by the producers' rules from the debiased fractions"),
+    *_VOTE_COLUMNS,
+    CatalogueColumn("gz1_spiral", _BOOL, "", "debiased vote above 0.8 for spiral", ("spiral",)),
+    CatalogueColumn("gz1_elliptical", _BOOL, "", "debiased vote above 0.8 for elliptical", ("elliptical",)),
+    CatalogueColumn("gz1_uncertain", _BOOL, "", "neither of the two", ("uncertain",)),
+    CatalogueColumn("gz1_p_el_debiased", _F32, "", "debiased fraction for elliptical", ("p_el_debiased",), -1),
+    CatalogueColumn("gz1_p_cs_debiased", _F32, "", "debiased fraction for any spiral", ("p_cs_debiased",), -1),
+    CatalogueColumn("gz1_votes", _I32, "", "votes in Galaxy Zoo 1", ("nvote",), -1),
+    CatalogueColumn("gz1_class", _TEXT, "", "spiral, elliptical or uncertain, from the flags"),
+    CatalogueColumn("gz1_majority", _TEXT, "", "button with most raw votes in Galaxy Zoo 1"),
+    CatalogueColumn("file", _TEXT, "", "name of the object's image file", ("filename", "file_name")),
+    CatalogueColumn("asset_id", pa.int64(), "", "number of the image in the published archive", low=0),
+)
+BY_NAME: MappingProxyType[str, CatalogueColumn] = MappingProxyType({column.name: column for column in COLUMNS})
+POSITION_TEXT = pa.string()
+"""Positions are read as text: the same column is decimal in one table and sexagesimal in another."""
+
+MAJORITY_BUTTONS: MappingProxyType[str, str] = MappingProxyType(
+    {
+        "p_el": "elliptical",
+        "p_cw": "clockwise",
+        "p_acw": "anticlockwise",
+        "p_edge": "edge_on",
+        "p_dk": "dont_know",
+        "p_mg": "merger",
+    }
+)
+"""Galaxy Zoo 1's raw fractions, in the table's order, and what `gz1_majority` calls their buttons."""
+
+INPUT_ONLY: tuple[str, ...] = (*MAJORITY_BUTTONS, "extinction_r")
+"""Columns that are read to make others and not kept."""
+
+_GZ1_FLAGS = ("spiral", "elliptical", "uncertain")
+_GZ1_FRACTIONS = (*MAJORITY_BUTTONS, "p_cs", "p_el_debiased", "p_cs_debiased")
+_GZ1_TABLE2 = frozenset({"objid", "ra", "dec", "nvote", *_GZ1_FRACTIONS, *_GZ1_FLAGS})
+_VOTE_NAMES = frozenset(column.name for column in _VOTE_COLUMNS)
+_GZ2SAMPLE_MARKS = frozenset({"petror50_r_kpc", "wvt_bin", "region", "redshifterr", "mu50_r"})
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which of a table's columns holds which column of the catalogue."""
+
+    kind: str
+    source: dict[str, str]
+    """Catalogue column (or a name of `INPUT_ONLY`) -> the table's lower-case column."""
+    extra: tuple[str, ...]
+    """The table's own further columns, kept as text; plain label tables only."""
+
+    @property
+    def has_votes(self) -> bool:
+        """The table holds the 37 answers."""
+        return self.kind in ("gz2-hart16", "gz2-willett13")
+
+
+def recognise(table: TableFile) -> Layout:
+    """Tell a table's kind by its columns.
+
+    Raises
+    ------
+    TableError
+        A column that the kind cannot do without is missing or renamed, or the table has neither id nor position.
+    """
+    names = frozenset(table.columns)
+    kind = _kind(names)
+    source = _sources(names)
+    _require(table, kind, names, source)
+    known = set(source.values())
+    plain = kind.startswith("labels")
+    return Layout(kind, source, tuple(n for n in table.columns if n not in known) if plain else ())
+
+
+def _kind(names: frozenset[str]) -> str:
+    if names & _VOTE_NAMES:
+        return "gz2-hart16" if names.isdisjoint({"dr8objid", "specobjid", "objid"}) else "gz2-willett13"
+    if len(names & _GZ1_TABLE2) > len(_GZ1_TABLE2) // 2:
+        return "gz1-table2"
+    if "asset_id" in names and names <= {"objid", "id", "sample", "asset_id"}:
+        return "filename-mapping"
+    if names & _GZ2SAMPLE_MARKS and "petromag_r" in names:
+        return "gz2sample"
+    if "petror90_r" in names and names & {"z", "redshift"}:
+        return "gz1-metadata"
+    if names & {"id", *BY_NAME["id"].aliases}:
+        return "labels-by-id"
+    return "labels-by-position" if names & {"ra", "ra_deg"} else "labels-by-file"
+
+
+def _sources(names: frozenset[str]) -> dict[str, str]:
+    """Map the catalogue's columns to those of the table's that hold them."""
+    source = {}
+    for column in COLUMNS:
+        candidates = (column.name, *column.aliases)
+        if column.name == "redshift" and {"i", "r"} <= names:
+            candidates = tuple(name for name in candidates if name != "z")  # there z is a magnitude
+        found = next((name for name in candidates if name in names), None)
+        if found is not None:
+            source[column.name] = found
+    return source | {name: name for name in INPUT_ONLY if name in names}
+
+
+def _require(table: TableFile, kind: str, names: frozenset[str], source: dict[str, str]) -> None:
+    """Refuse a table that lacks a column of its kind, naming the column that looks like it."""
+    required: tuple[str, ...] = ()
+    if kind.startswith("gz2-"):
+        required = ("id", "ra_deg", "dec_deg", *(column.name for column in _VOTE_COLUMNS))
+    elif kind == "gz1-table2":
+        required = ("id", "ra_deg", "dec_deg", *MAJORITY_BUTTONS)
+        required += ("gz1_votes", "gz1_p_el_debiased", "gz1_p_cs_debiased")
+        required += ("gz1_spiral", "gz1_elliptical", "gz1_uncertain")
+    elif kind in ("filename-mapping", "gz2sample", "labels-by-id"):
+        required = ("id",)
+    elif kind == "labels-by-file":
+        required = ("file",)
+    if ("ra_deg" in source) != ("dec_deg" in source):
+        required += ("ra_deg", "dec_deg")
+    missing = [name for name in required if name not in source]
+    if kind.startswith("gz2-") and "gz2_class" not in source and _alike("gz2_class", names, source):
+        missing.append("gz2_class")
+    if missing:
+        raise TableError(f"table {table.path} ({kind}) {_tell_missing(missing, names, source)}")
+
+
+def _tell_missing(missing: list[str], names: frozenset[str], source: dict[str, str]) -> str:
+    first = missing[0]
+    column = BY_NAME.get(first)
+    asked = " or ".join(repr(name) for name in dict.fromkeys((*(column.aliases if column else ()), first)))
+    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    alike = _alike(first, names, source)
+    hint = f"; is {alike!r} a renamed one?" if alike else f"; it has {', '.join(sorted(names)[:12])}, ..."
+    return f"lacks column {asked}{more}{hint}"
+
+
+def _alike(wanted: str, names: frozenset[str], source: dict[str, str]) -> str | None:
+    """Find an unknown column of the table whose name is nearly that of a wanted one."""
+    unknown = [name for name in names if name not in source.values()]
+    column = BY_NAME.get(wanted)
+    for name in (wanted, *(column.aliases if column else ())):
+        near = difflib.get_close_matches(name, unknown, n=1, cutoff=0.8)
+        if near:
+            return near[0]
+    return None

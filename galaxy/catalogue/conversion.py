@@ -1,0 +1,129 @@
+"""Turn batches of a published table into catalogue columns: types, sentinels, positions, classes."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from galaxy.catalogue.columns import BY_NAME, MAJORITY_BUTTONS, Layout
+from galaxy.catalogue.identifiers import DamageWatch, ids_from_files, ids_from_positions
+from galaxy.catalogue.positions import parse_angles
+from galaxy.catalogue.table_files import TableError, TableFile
+from galaxy.labels.votes import derive_classes
+
+_POSITIONS = ("ra_deg", "dec_deg")
+
+
+def converted_batches(table: TableFile, layout: Layout) -> Iterator[pa.RecordBatch]:
+    """Yield a table's rows as catalogue columns, in the table's order; bad values are null, no row is dropped.
+
+    A right ascension or declination that cannot be read is NaN, one that is not given null.
+
+    Raises
+    ------
+    TableError
+        The id column went through float64, or a column does not hold what it should.
+    """
+    watch = DamageWatch(table.path, layout.source.get("id", ""))
+    if layout.source.get("id") in table.float_columns:
+        raise TableError(
+            f"table {table.path}: id column {layout.source['id']!r} is floating point, so 18-digit ids have lost their "
+            "last digits; export the table again with the ids as text or 64-bit integers"
+        )
+    for batch in table.read(_wanted(layout)):
+        if batch.num_rows:
+            yield _convert(batch, layout, watch)
+    watch.finish()
+
+
+def convert_nothing(layout: Layout) -> pa.RecordBatch:
+    """Return a batch of no rows with the columns that a table of this layout gives."""
+    wanted = _wanted(layout)
+    nothing = pa.record_batch([pa.array([], kind) for kind in wanted.values()], names=list(wanted))
+    return _convert(nothing, layout, DamageWatch(Path(), ""))
+
+
+def _wanted(layout: Layout) -> dict[str, pa.DataType]:
+    """Say with which type to read each of the table's columns."""
+    wanted = {}
+    for name, column in layout.source.items():
+        kind = BY_NAME[name].type if name in BY_NAME else pa.float64()
+        if name in _POSITIONS:
+            kind = pa.string()
+        wanted[column] = kind
+    return wanted | dict.fromkeys(layout.extra, pa.string())
+
+
+def _convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
+    raw = {name: batch.column(column) for name, column in layout.source.items()}
+    if "id" in raw:
+        raw["id"] = _blank_to_null(raw["id"])
+        watch.see(raw["id"])
+    for name in set(_POSITIONS) & set(raw):
+        raw[name] = _angles(raw[name], sexagesimal_hours=name == "ra_deg")
+    columns = {name: _in_range(name, values) for name, values in raw.items() if name in BY_NAME}
+    _add_id(columns)
+    _add_magnitudes(columns, raw)
+    _add_gz1_classes(columns, raw)
+    if layout.has_votes:
+        columns["gz2_class_derived"] = derive_classes(pa.record_batch(columns))
+    ordered = {name: columns[name] for name in BY_NAME if name in columns}
+    return pa.record_batch(ordered | {name: _blank_to_null(batch.column(name)) for name in layout.extra})
+
+
+def _blank_to_null(text: pa.Array) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(text)
+    return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
+
+
+def _angles(text: pa.Array, *, sexagesimal_hours: bool) -> pa.Array:
+    degrees = parse_angles(text, sexagesimal_hours=sexagesimal_hours)
+    return pa.array(degrees, mask=pc.is_null(text).to_numpy(zero_copy_only=False))
+
+
+def _in_range(name: str, values: pa.Array) -> pa.Array:
+    """Make a producer's mark for missing null and give the column its type."""
+    column = BY_NAME[name]
+    if column.type == pa.string():
+        return values if name == "id" else _blank_to_null(values)
+    tests = [pc.greater(values, column.low)] if column.low is not None else []
+    tests += [pc.less(values, column.high)] if column.high is not None else []
+    for inside in tests:
+        values = pc.if_else(inside, values, None)
+    return values
+
+
+def _add_id(columns: dict[str, pa.Array]) -> None:
+    """Give a table without ids the stem of its image files, else its positions, as id."""
+    if "id" in columns:
+        return
+    if "file" in columns:
+        columns["id"] = ids_from_files(columns["file"])
+    else:
+        columns["id"] = ids_from_positions(*(floats(columns[name]) for name in _POSITIONS))
+
+
+def _add_magnitudes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> None:
+    if "r_mag" in columns and "extinction_r" in raw and "r_mag_corrected" not in columns:
+        extinction = pc.if_else(pc.greater_equal(raw["extinction_r"], 0), raw["extinction_r"], None)
+        columns["r_mag_corrected"] = pc.subtract(columns["r_mag"], extinction)
+
+
+def _add_gz1_classes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> None:
+    """Name the class of Galaxy Zoo 1's flags (null unless exactly one is set) and its most voted button."""
+    flags = {name: columns.get(f"gz1_{name}") for name in ("spiral", "elliptical", "uncertain")}
+    if "gz1_class" not in columns and all(flag is not None for flag in flags.values()):
+        set_flags = np.stack([pc.fill_null(f, False).to_numpy(zero_copy_only=False) for f in flags.values()])
+        names = np.array(list(flags))[np.argmax(set_flags, axis=0)]
+        columns["gz1_class"] = pa.array(names, pa.string(), mask=set_flags.sum(axis=0) != 1)
+    if "gz1_majority" not in columns and set(MAJORITY_BUTTONS) <= set(raw):
+        shares = np.nan_to_num(np.stack([floats(raw[name]) for name in MAJORITY_BUTTONS]), nan=-1.0)
+        buttons = np.array(list(MAJORITY_BUTTONS.values()))[np.argmax(shares, axis=0)]
+        columns["gz1_majority"] = pa.array(buttons, pa.string(), mask=shares.max(axis=0) <= 0)
+
+
+def floats(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    """Return float64 (rows,), NaN where null."""
+    return values.cast(pa.float64()).to_numpy(zero_copy_only=False)

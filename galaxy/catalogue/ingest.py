@@ -1,0 +1,253 @@
+"""Ingest: published Galaxy Zoo tables in, one catalogue Parquet out, with every rejected row accounted for.
+
+Tables are stacked in the order given. Rows pass once: read, converted, joined with metadata, judged, written; ids and
+positions alone are held for all rows. `galaxy.catalogue.columns` describes the columns; unknown ones are left out.
+
+The Parquet's metadata holds ``starloom``: JSON with the name, the sources (file, sha256, kind, rows), what the metadata
+filled, the rules, and the count of rejected rows by reason. Each field holds ``unit`` and ``meaning``.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from galaxy.catalogue.columns import COLUMNS, recognise
+from galaxy.catalogue.conversion import convert_nothing, converted_batches, floats
+from galaxy.catalogue.duplicates import RULE, DuplicateFilter
+from galaxy.catalogue.joining import SideTable, read_mapping, read_side_table
+from galaxy.catalogue.positions import galactic_latitude
+from galaxy.catalogue.table_files import TableError, open_table
+from galaxy.catalogue.writing import PROVENANCE_KEY, CatalogueWriter, united_schema
+
+__all__ = [
+    "COLUMNS",
+    "FORMAT_VERSION",
+    "IngestReport",
+    "TableError",
+    "ingest",
+    "is_catalogue",
+    "read_mapping",
+    "read_provenance",
+]
+
+FORMAT_VERSION = 1
+_RULES = {"duplicates": RULE, "gz2_class_derived": "plurality of debiased fractions, the producers' ties"}
+_REJECTION = pa.schema(
+    [("table", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("reason", pa.string()), ("kept", pa.string())]
+)
+
+
+@dataclass(frozen=True)
+class IngestReport:
+    """What came of an ingest: ``rows_in == rows + sum(rejected.values())``."""
+
+    path: Path
+    kind: str
+    """The tables' kinds, joined by ``+``."""
+    rows_in: int
+    rows: int
+    rejected: dict[str, int]
+    joined: dict[str, dict[str, int]]
+    """Side table's file name -> rows that found their values by id, by position, or not at all."""
+    missing: dict[str, int]
+    """Column -> rows that stay and have no value there; physical columns only."""
+
+
+def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: str | None = None) -> IngestReport:
+    """Read tables into one catalogue.
+
+    Parameters
+    ----------
+    tables
+        Tables of a kind that `columns.recognise` knows; a mapping of ids to asset ids among them is joined.
+    metadata
+        Table of redshifts, radii and magnitudes, joined on id, else on position.
+    out
+        The catalogue's path; it is replaced only when all is written. Rejected rows (table, row, id, reason, id of
+        the row that stayed) go to a file of the same name in the folder ``rejected`` beside it.
+    name
+        The catalogue's name in its provenance, else the stem of `out`.
+
+    Raises
+    ------
+    TableError
+        A table that cannot be read, lacks a column, holds damaged ids, or has no rows; or no row is left.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    sides, stacked = _sort_tables(tables, metadata)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
+        finished = Path(folder) / "catalogue.parquet"
+        rejections = _Rejections()
+        with CatalogueWriter(finished, _schema(stacked, sides)) as writer:
+            sources = [_stack(path, sides, rejections, writer) for path in stacked]
+            if writer.rows == 0:
+                raise TableError(
+                    f"no row of {', '.join(path.name for path in stacked)} can be used: {rejections.counts()}"
+                )
+            provenance = {
+                "format_version": FORMAT_VERSION,
+                "name": name or out.stem,
+                "sources": sources,
+                "joined": [{**_identity(side.path), "kind": side.kind, **side.joined} for side in sides],
+                "rules": _RULES,
+                "rejected": rejections.counts(),
+            }
+            missing = writer.finish(provenance)
+        rejections.publish(out.parent / "rejected" / out.name, Path(folder))
+        finished.replace(out)
+    kinds = "+".join(dict.fromkeys(source["kind"] for source in sources))
+    rows_in = sum(source["rows"] for source in sources)
+    joined = {side.path.name: side.joined for side in sides}
+    return IngestReport(out, kinds, rows_in, writer.rows, rejections.counts(), joined, missing)
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return the provenance that `ingest` wrote into a catalogue.
+
+    Raises
+    ------
+    TableError
+        The Parquet is not a catalogue.
+    """
+    if not is_catalogue(path):
+        raise TableError(f"{path} is no catalogue: its Parquet metadata has no 'starloom'; ingest it first")
+    provenance: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[PROVENANCE_KEY.encode()])
+    return provenance
+
+
+def is_catalogue(path: Path) -> bool:
+    """Say whether a file is a Parquet that `ingest` wrote."""
+    with path.open("rb") as stream:
+        if stream.read(4) != b"PAR1":
+            return False
+    try:
+        return PROVENANCE_KEY.encode() in (pq.read_metadata(path).metadata or {})
+    except pa.ArrowInvalid as error:
+        raise TableError(f"table {path} cannot be read: {error}") from error
+
+
+class _Rejections:
+    """Judges rows and lists those that go: table, row in it (from 0), id, reason, id of the row that stays."""
+
+    def __init__(self) -> None:
+        self._judge = DuplicateFilter()
+        self._listed: list[dict[str, Any]] = []
+
+    def filter(self, batch: pa.RecordBatch, table: str, start: int, *, needs_position: bool) -> pa.RecordBatch:
+        """Return the rows of a batch that stay."""
+        ra, dec = _position(batch)
+        given = np.ones(batch.num_rows, bool)
+        for name in ("ra_deg", "dec_deg"):
+            given &= (
+                pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False) if name in batch.schema.names else False
+            )
+        ids = batch.column("id")
+        fault, kept = self._judge.judge(ids, ra, dec, given, needed=needs_position)
+        gone = np.flatnonzero(fault != "")
+        for row in gone.tolist():
+            entry = {
+                "table": table,
+                "row": start + row,
+                "id": ids[row].as_py(),
+                "reason": fault[row],
+                "kept": kept[row],
+            }
+            self._listed.append(entry)
+        return batch.filter(pa.array(fault == "")) if len(gone) else batch
+
+    def counts(self) -> dict[str, int]:
+        """Count the rejected rows by reason."""
+        return dict(sorted(Counter(item["reason"] for item in self._listed).items()))
+
+    def publish(self, path: Path, folder: Path) -> None:
+        """Put the list in place whole, or take an earlier one away where there is nothing to say."""
+        if not self._listed:
+            path.unlink(missing_ok=True)
+            return
+        path.parent.mkdir(exist_ok=True)
+        pq.write_table(pa.Table.from_pylist(self._listed, _REJECTION), folder / path.name)
+        (folder / path.name).replace(path)
+
+
+def _sort_tables(tables: Sequence[Path], metadata: Path | None) -> tuple[list[SideTable], list[Path]]:
+    """Set the tables to be joined apart from those to be stacked."""
+    sides = [read_side_table(metadata)] if metadata is not None else []
+    stacked = []
+    for path in tables:
+        with open_table(path) as table:
+            mapping = recognise(table).kind == "filename-mapping"
+        if mapping:
+            sides.append(read_side_table(path))
+        else:
+            stacked.append(path)
+    if not stacked:
+        raise TableError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
+    return sides, stacked
+
+
+def _schema(tables: Sequence[Path], sides: Sequence[SideTable]) -> pa.Schema:
+    """Find the catalogue's columns by taking no rows through all steps."""
+    schemas = []
+    for path in tables:
+        with open_table(path) as table:
+            batch = convert_nothing(recognise(table))
+        for side in sides:
+            batch = side.fill(batch)
+        schemas.append(_complete(batch).schema)
+    return united_schema(schemas)
+
+
+def _stack(path: Path, sides: list[SideTable], rejections: _Rejections, writer: CatalogueWriter) -> dict[str, Any]:
+    """Take a table's rows into the catalogue; return what its provenance says of the table."""
+    rows = 0
+    with ThreadPoolExecutor(1) as thread, open_table(path) as table:
+        identity = thread.submit(_identity, path)
+        layout = recognise(table)
+        for batch in converted_batches(table, layout):
+            for side in sides:
+                batch = side.fill(batch)
+            stays = rejections.filter(batch, path.name, rows, needs_position="ra_deg" in layout.source)
+            writer.write(_complete(stays))
+            rows += batch.num_rows
+    if rows == 0:
+        raise TableError(f"table {path} has columns but no rows")
+    return {**identity.result(), "kind": layout.kind, "rows": rows}
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    with path.open("rb") as stream:
+        return {"file": path.name, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def _complete(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Add what follows from columns that may have been joined: galactic latitude and area ratio; ra below 360."""
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    ra, dec = _position(batch)
+    if "ra_deg" in columns:
+        columns["ra_deg"] = pa.array(ra % 360, from_pandas=True)
+        columns["galactic_latitude_deg"] = pa.array(galactic_latitude(ra, dec), from_pandas=True)
+    if {"petro_r90_arcsec", "psf_fwhm_arcsec"} <= set(columns):
+        diameters = pc.divide(pc.multiply(columns["petro_r90_arcsec"], 2.0), columns["psf_fwhm_arcsec"])
+        given = columns.get("area_ratio", pa.nulls(batch.num_rows, pa.float64()))
+        columns["area_ratio"] = pc.coalesce(given, pc.multiply(diameters, diameters))
+    return pa.record_batch(columns)
+
+
+def _position(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Return right ascension and declination, float64 (rows,), NaN where the table has none."""
+    names = set(batch.schema.names)
+    ra, dec = (
+        floats(batch.column(n)) if n in names else np.full(batch.num_rows, np.nan) for n in ("ra_deg", "dec_deg")
+    )
+    return ra, dec

@@ -1,0 +1,225 @@
+"""Cutout images: which patch of sky to ask for, whether an answer is that image, and how it becomes a sample.
+
+Angles are in degrees for positions and in arcsec for sizes. Images are (height, width, 3) uint8, north
+up, east left, channels R, G, B made from the bands i, r, g.
+"""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+Field = Literal["petrosian", "redshift", "fixed"]
+
+PETROSIAN_WIDTH_R90 = 8.48  # Galaxy Zoo 2's own pictures: 424 px of 0.02 R90 (Willett et al. 2013)
+KPC_WIDTH = 70.0  # about 8.48 R90 of a galaxy with R90 = 8 kpc
+SCALE_BOUNDS_ARCSEC_PER_PX = (0.03, 1.5)  # a wrong catalogue radius must not ask for a degree of sky
+MOST_BLANK = 0.5  # an SDSS error tile is 91 % exact zeros, a real field under 8 %
+LEAST_SCATTER = 0.5  # the Legacy viewer answers a uniform tile where it has no data
+ARCSEC_PER_RADIAN = 206264.806
+
+SERVICES = {"sdss": "https://skyserver.sdss.org", "legacy": "https://www.legacysurvey.org"}
+
+
+class ImageFaultError(ValueError):
+    """Bytes are not the image that was asked for; the message is the reason for the ledger."""
+
+
+@dataclass(frozen=True)
+class SkyPatch:
+    """A square patch of sky.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg : float
+        Its centre.
+    scale_arcsec_per_px : float
+    request_px : int
+        Its side in pixels.
+    clipped : bool
+        Whether the field rule's scale was outside `SCALE_BOUNDS_ARCSEC_PER_PX`.
+    """
+
+    ra_deg: float
+    dec_deg: float
+    scale_arcsec_per_px: float
+    request_px: int
+    clipped: bool
+
+    @property
+    def width_arcsec(self) -> float:
+        """Its side on the sky."""
+        return self.scale_arcsec_per_px * self.request_px
+
+
+def frame_scales(
+    field: Field,
+    request_px: int,
+    petro_r90_arcsec: np.ndarray,
+    redshift: np.ndarray,
+    scale_arcsec_per_px: float | None = None,
+) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
+    """Return the pixel scale of every galaxy's frame under a field rule.
+
+    ``petrosian`` makes the frame 8.48 Petrosian R90 wide, ``redshift`` makes it `KPC_WIDTH` wide at the
+    galaxy's distance (flat LCDM, H0 = 70 km/s/Mpc, matter 0.3), ``fixed`` gives all the same scale.
+
+    Parameters
+    ----------
+    petro_r90_arcsec, redshift : ndarray, (n,)
+        NaN where unknown.
+    scale_arcsec_per_px : float
+        For ``fixed`` only.
+
+    Returns
+    -------
+    scale_arcsec_per_px : ndarray, (n,)
+        Within the bounds; NaN where there is a reason.
+    clipped : ndarray of bool, (n,)
+    reasons : list of str or None, n long
+        Why a galaxy has no frame: the rule needs what the catalogue lacks.
+    """
+    if field == "fixed":
+        if scale_arcsec_per_px is None or not 0.015 <= scale_arcsec_per_px <= 60:
+            raise ValueError(f"field=fixed needs scale_arcsec_per_px from 0.015 to 60, got {scale_arcsec_per_px}")
+        count = len(redshift)
+        return np.full(count, float(scale_arcsec_per_px)), np.zeros(count, bool), [None] * count
+    if field == "petrosian":
+        needed, name = np.asarray(petro_r90_arcsec, float), "petro_r90_arcsec"
+        width_arcsec = PETROSIAN_WIDTH_R90 * needed
+    else:
+        needed, name = np.asarray(redshift, float), "redshift"
+        # Imported where it is used: it takes a second, and few builds frame by redshift.
+        from astropy.cosmology import FlatLambdaCDM
+
+        cosmology = FlatLambdaCDM(H0=70, Om0=0.3)
+        distance_kpc = cosmology.angular_diameter_distance(np.where(needed > 0, needed, 1.0)).to_value("kpc")
+        width_arcsec = KPC_WIDTH / distance_kpc * ARCSEC_PER_RADIAN
+    reasons = [
+        f"{name}_missing" if np.isnan(value) else None if value > 0 else f"{name}_not_positive" for value in needed
+    ]
+    usable = np.array([reason is None for reason in reasons], bool)
+    wanted = np.where(usable, width_arcsec / request_px, np.nan)
+    scale = np.clip(wanted, *SCALE_BOUNDS_ARCSEC_PER_PX)
+    return scale, usable & (scale != wanted), reasons
+
+
+def service_request(source: str, service_url: str, release: str, frame: SkyPatch) -> tuple[str, dict[str, str]]:
+    """Return the address and the parameters that ask a cutout service for a frame.
+
+    ``sdss`` (and ``simulated``, which speaks its protocol) is SkyServer's ImgCutout, DR12 and later;
+    ``legacy`` is the Legacy Surveys viewer, whose release is the layer, such as ``ls-dr10``.
+    """
+    centre = {"ra": f"{frame.ra_deg:.7f}", "dec": f"{frame.dec_deg:.7f}"}
+    scale, side = f"{frame.scale_arcsec_per_px:.6f}", str(frame.request_px)
+    if source == "legacy":
+        parameters = centre | {"layer": release, "pixscale": scale, "size": side}
+        return f"{service_url}/viewer/cutout.jpg", parameters
+    path = f"{service_url}/{release}/SkyServerWS/ImgCutout/getjpeg"
+    return path, centre | {"scale": scale, "width": side, "height": side}
+
+
+def request_key(service: str, address: str, parameters: dict[str, str]) -> str:
+    """Return what identifies a request: a sha256 over who is asked, for which path, with what."""
+    text = json.dumps([service, address, sorted(parameters.items())], separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_markers(media_type: str | None, body: bytes) -> None:
+    """Check the media type (None where there is none) and JPEG's first and last bytes.
+
+    Raises
+    ------
+    ImageFaultError
+        ``wrong_type`` or ``truncated``.
+    """
+    if media_type is not None and media_type != "image/jpeg":
+        raise ImageFaultError("wrong_type")
+    if not body.startswith(b"\xff\xd8"):
+        raise ImageFaultError("wrong_type")
+    if b"\xff\xd9" not in body[-64:]:
+        raise ImageFaultError("truncated")
+
+
+def decode(body: bytes, expected_px: int | None = None) -> np.ndarray:
+    """Decode an image in full.
+
+    Parameters
+    ----------
+    body : bytes
+        JPEG or PNG.
+    expected_px : int, optional
+        The side that was asked for.
+
+    Returns
+    -------
+    ndarray, (height, width, 3) uint8
+
+    Raises
+    ------
+    ImageFaultError
+        ``undecodable``, ``wrong_size`` or ``blank``.
+    """
+    # Pillow would fill what is missing of a truncated file with grey when this is set by anyone.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG")) as image:
+            if expected_px is not None and image.size != (expected_px, expected_px):
+                raise ImageFaultError("wrong_size")
+            pixels = np.asarray(image.convert("RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ImageFaultError("undecodable") from error
+    if blank_fraction(pixels) > MOST_BLANK or pixels.std() < LEAST_SCATTER:
+        raise ImageFaultError("blank")
+    return pixels
+
+
+def blank_fraction(pixels: np.ndarray) -> float:
+    """Return the share of pixels that are exactly zero in all channels."""
+    return float(1.0 - np.count_nonzero(pixels.any(axis=-1)) / pixels[..., 0].size)
+
+
+def to_sample(pixels: np.ndarray, size_px: int, crop_fraction: float = 1.0) -> tuple[np.ndarray, bool]:
+    """Cut the centre of an image and average it down to a square sample.
+
+    Parameters
+    ----------
+    pixels : ndarray, (height, width, 3) uint8
+    size_px : int
+        Side of the sample.
+    crop_fraction : float
+        Share of the shorter side that is kept, about the centre.
+
+    Returns
+    -------
+    sample : ndarray, (size_px, size_px, 3) uint8
+        Each pixel is the mean over the area it covers (a bicubic interpolation where enlarged).
+    enlarged : bool
+        Whether the sample has more pixels than what was cut.
+    """
+    height, width = pixels.shape[:2]
+    side = max(1, round(min(height, width) * crop_fraction))
+    top, left = (height - side) / 2, (width - side) / 2
+    enlarged = side < size_px
+    method = Image.Resampling.BICUBIC if enlarged else Image.Resampling.BOX
+    box = (left, top, left + side, top + side)
+    sample = Image.fromarray(pixels).resize((size_px, size_px), method, box=box)
+    return np.asarray(sample), enlarged
+
+
+def sample_statistics(sample: np.ndarray) -> dict[str, float]:
+    """Return what validation judges an image by: blank share, mean and scatter over all channels."""
+    return {
+        "blank_fraction": blank_fraction(sample),
+        "mean": float(sample.mean()),
+        "std": float(sample.std()),
+    }
+
+
+def pixel_sha256(sample: np.ndarray) -> str:
+    """Return the sha256 of a sample's values in C order, little endian."""
+    return hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest()

@@ -1,0 +1,380 @@
+"""Class schemes: declarative files that say which column, which rules, which cuts make a label.
+
+A scheme is a TOML file. Those in `galaxy/schemes/` are shipped; a user's own is named by its path. It holds
+``name``, ``description``, ``columns`` (the first that a row has a value in gives its class text), ``grammar``
+(``gz2``: the text is parsed as a `gz2_class` string and rules test its fields; ``text``: rules list the text itself),
+``classes`` in order, ``[[rules]]`` (``label``, ``when``), ``[[exclude]]`` (``why``, ``when``), ``[[cuts]]``
+(``quantity``, ``min``, ``max``, both inclusive, ``absolute``) and ``[votes]`` (``min_fraction``, ``min_voters``).
+
+What is decided here
+--------------------
+- The ``gz2`` schemes read the table's own ``gz2_class`` and, row by row where it is null, ``gz2_class_derived``.
+- The ``deck-*`` schemes cut nothing, since the deck states no cut; ``barchi-9`` has its authors' redshift range and
+  the latitude and magnitude limits of the public reproduction. `class_counts` counts with cuts and without.
+- A missing value of a cut's quantity leaves the row out as ``<quantity>_missing``; it is never taken as passing.
+- The path of a class holds the questions behind the fields that its rule tests, with what leads to them: ``E`` of
+  deck-3 is decided by the first question alone, ``E0`` of deck-11 by roundness as well.
+- The fraction at a question is the debiased fraction of the path's answer, divided by the sum over the question's
+  answers (Hart's do not sum to 1). ``vote_fraction`` is the smallest on the path and ``votes_at_node`` the smallest
+  number of voters, so that both thresholds hold at every question exactly when they hold for these two.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from galaxy.labels.votes import QUESTIONS, GalaxyClass, every_class, parse_class, question_values
+
+SHIPPED: tuple[str, ...] = (
+    "gz1-2class",
+    "gz1-majority-2class",
+    "deck-3",
+    "deck-7",
+    "deck-9",
+    "deck-11",
+    "barchi-9",
+)
+CUT_QUANTITIES: tuple[str, ...] = (
+    "redshift",
+    "r_mag",
+    "r_mag_corrected",
+    "petro_r50_arcsec",
+    "petro_r90_arcsec",
+    "galactic_latitude_deg",
+    "area_ratio",
+)
+
+
+class SchemeError(ValueError):
+    """A scheme that does not exist or does not hold together."""
+
+
+def _as_tuple(value: Any) -> Any:
+    """Let a file write one word where a list is allowed."""
+    return (value,) if isinstance(value, str | bool) else value
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Condition(_Strict):
+    """What a rule asks of a class; every field that is given must hold, a field holds when it has one of the values."""
+
+    kind: Annotated[tuple[Literal["smooth", "edge_on", "face_on", "star"], ...] | None, BeforeValidator(_as_tuple)] = (
+        None
+    )
+    shape: Annotated[tuple[Literal["r", "i", "c"], ...] | None, BeforeValidator(_as_tuple)] = None
+    edge_bulge: Annotated[tuple[Literal["r", "b", "n"], ...] | None, BeforeValidator(_as_tuple)] = None
+    barred: Annotated[tuple[bool, ...] | None, BeforeValidator(_as_tuple)] = None
+    bulge: Annotated[tuple[Literal["a", "b", "c", "d"], ...] | None, BeforeValidator(_as_tuple)] = None
+    arms: Annotated[tuple[Literal["1", "2", "3", "4", "+", "?"], ...] | None, BeforeValidator(_as_tuple)] = None
+    winding: Annotated[tuple[Literal["t", "m", "l"], ...] | None, BeforeValidator(_as_tuple)] = None
+    odd: Annotated[tuple[Literal["r", "l", "d", "i", "o", "m", "u"], ...] | None, BeforeValidator(_as_tuple)] = None
+    text: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
+    """The class text itself, for schemes of grammar ``text``."""
+
+    @cached_property
+    def given(self) -> dict[str, tuple]:
+        """The fields that the file wrote, with their allowed values."""
+        return {name: value for name, value in self if value is not None}
+
+    @cached_property
+    def fields(self) -> frozenset[str]:
+        """Names of the fields that decide."""
+        return frozenset(self.given)
+
+    def holds(self, parsed: GalaxyClass) -> bool:
+        """Say whether a parsed class meets every field."""
+        return all(getattr(parsed, name) in allowed for name, allowed in self.given.items())
+
+
+class LabelRule(_Strict):
+    """Rows that meet `when` get `label`."""
+
+    label: str
+    when: Condition
+
+
+class Exclusion(_Strict):
+    """Rows that meet `when` get no label, for the reason `why`."""
+
+    why: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    when: Condition
+
+
+class Cut(_Strict):
+    """Rows whose `quantity` lies outside [min, max] get no label."""
+
+    quantity: Literal[CUT_QUANTITIES]  # type: ignore[valid-type]
+    min: float | None = None
+    max: float | None = None
+    absolute: bool = False
+    """The limits hold for the absolute value (galactic latitude)."""
+
+    @model_validator(mode="after")
+    def _limits_make_sense(self) -> "Cut":
+        if self.min is None and self.max is None:
+            raise ValueError(f"cut on {self.quantity} has neither min nor max")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"cut on {self.quantity} has min {self.min} above max {self.max}")
+        return self
+
+
+class VoteLimits(_Strict):
+    """Least agreement at every question on the path to the class."""
+
+    min_fraction: Annotated[float, Field(ge=0, le=1)] = 0.0
+    min_voters: Annotated[int, Field(ge=0)] = 0
+
+
+class Scheme(_Strict):
+    """One class scheme; see the module's text for the meaning of each field."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    description: str
+    columns: Annotated[tuple[str, ...], Field(min_length=1)]
+    grammar: Literal["gz2", "text"]
+    classes: Annotated[tuple[str, ...], Field(min_length=2)]
+    rules: Annotated[tuple[LabelRule, ...], Field(min_length=1)]
+    exclude: tuple[Exclusion, ...] = ()
+    cuts: tuple[Cut, ...] = ()
+    votes: VoteLimits = VoteLimits()
+    deck_counts: dict[str, int] | None = None
+    """Counts of images that the deck states for this scheme, ``images`` in all."""
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of all that decides a label; the description is left out."""
+        text = json.dumps(self.model_dump(mode="json", exclude={"description", "deck_counts"}), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Columns of the catalogue that `label_rows` reads, so far as the catalogue has them."""
+        votes = [f"{q}_{a}_{m}" for q in QUESTIONS for a in QUESTIONS[q] for m in ("debiased", "count")]
+        cuts = dict.fromkeys(cut.quantity for cut in self.cuts)
+        return ("id", *self.columns, *cuts, *(votes if self.grammar == "gz2" else ()))
+
+    @model_validator(mode="after")
+    def _labels_are_classes(self) -> "Scheme":
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError(f"classes {list(self.classes)} name a class twice")
+        for rule in self.rules:
+            if rule.label not in self.classes:
+                raise ValueError(f"rule's label {rule.label!r} is not among the classes {list(self.classes)}")
+        without = [name for name in self.classes if name not in {rule.label for rule in self.rules}]
+        if without:
+            raise ValueError(f"classes {without} have no rule")
+        return self
+
+    @model_validator(mode="after")
+    def _conditions_fit_the_grammar(self) -> "Scheme":
+        for where, when in self._conditions():
+            wrong = when.fields - {"text"} if self.grammar == "text" else when.fields & {"text"}
+            if wrong or not when.fields:
+                raise ValueError(
+                    f"{where} tests {sorted(wrong) or 'nothing'}, which grammar {self.grammar!r} does not allow"
+                )
+        if self.grammar == "text" and (self.votes.min_fraction or self.votes.min_voters):
+            raise ValueError("[votes] needs grammar 'gz2': only its classes have a path of questions")
+        return self
+
+    @model_validator(mode="after")
+    def _no_two_conditions_overlap(self) -> "Scheme":
+        for case in self._cases():
+            met = [where for where, when in self._conditions() if self._meets(case, when)]
+            if len(met) > 1:
+                raise ValueError(f"{met[0]} and {met[1]} overlap: both hold for {str(case)!r}")
+        return self
+
+    def _conditions(self) -> list[tuple[str, Condition]]:
+        rules = [(f"rule {number} ({rule.label})", rule.when) for number, rule in enumerate(self.rules, 1)]
+        return rules + [(f"exclude {number} ({item.why})", item.when) for number, item in enumerate(self.exclude, 1)]
+
+    def _cases(self) -> Sequence[GalaxyClass | str]:
+        """Every class there can be: the grammar's 1,265, or the texts that the scheme names."""
+        if self.grammar == "gz2":
+            return tuple(every_class())
+        return tuple(dict.fromkeys(text for _, when in self._conditions() for text in when.text or ()))
+
+    def _meets(self, case: GalaxyClass | str, when: Condition) -> bool:
+        return case in (when.text or ()) if isinstance(case, str) else when.holds(case)
+
+    def judge(self, text: str | None) -> "ClassAssignment":
+        """Judge one class text: its label, or why it has none, and the questions on its path."""
+        if text is None or not text.strip():
+            return ClassAssignment(None, "class_missing", {})
+        case: GalaxyClass | str = text.strip()
+        if self.grammar == "gz2":
+            try:
+                case = parse_class(text)
+            except ValueError:
+                return ClassAssignment(None, "class_unreadable", {})
+        for item in self.exclude:
+            if self._meets(case, item.when):
+                return ClassAssignment(None, item.why, {})
+        for rule in self.rules:
+            if self._meets(case, rule.when):
+                path = case.answers(rule.when.fields) if isinstance(case, GalaxyClass) else {}
+                return ClassAssignment(rule.label, None, path)
+        return ClassAssignment(None, "no_rule", {})
+
+
+class ClassAssignment(NamedTuple):
+    """What a scheme says of one class text."""
+
+    label: str | None
+    excluded: str | None
+    path: dict[str, int]
+    """Question -> index of the answer that leads to the class."""
+
+
+def load_scheme(name_or_path: str) -> Scheme:
+    """Load a shipped scheme by name, or a user's TOML file by path.
+
+    Raises
+    ------
+    SchemeError
+        No such scheme or file, a file that is not valid, or a file that takes a shipped scheme's name.
+    """
+    if name_or_path in SHIPPED:
+        return _read(
+            resources.files("galaxy").joinpath("schemes", f"{name_or_path}.toml").read_text("utf-8"), name_or_path
+        )
+    path = Path(name_or_path)
+    if not path.is_file():
+        raise SchemeError(
+            f"unknown scheme {name_or_path!r}: give one of {', '.join(SHIPPED)}, or the path of a TOML file"
+        )
+    scheme = _read(path.read_text("utf-8"), str(path))
+    if scheme.name in SHIPPED and scheme != load_scheme(scheme.name):
+        raise SchemeError(
+            f"scheme file {path} takes the shipped name {scheme.name!r} for other rules: give it its own name"
+        )
+    return scheme
+
+
+def _read(text: str, where: str) -> Scheme:
+    try:
+        return Scheme.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SchemeError(f"scheme {where} is not TOML: {error}") from error
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'scheme'}: {item['msg']}" for item in error.errors())
+        raise SchemeError(f"scheme {where} is not valid: {faults}") from error
+
+
+def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.Table:
+    """Label every row of a catalogue.
+
+    Parameters
+    ----------
+    scheme
+        The scheme.
+    catalogue
+        ``id`` and, so far as it has them, the columns of `Scheme.inputs`.
+    cuts
+        Apply the scheme's selection cuts.
+
+    Returns
+    -------
+    pa.Table
+        ``id``, ``label`` (null where excluded), ``excluded`` (null, or why), ``vote_fraction`` float32 and
+        ``votes_at_node`` int32 (null where excluded or unknown); the catalogue's rows in their order.
+
+    Raises
+    ------
+    SchemeError
+        The catalogue has none of the scheme's columns.
+    """
+    codes, verdicts = _judge_rows(scheme, catalogue)
+    labels = pa.array([verdict.label for verdict in verdicts], pa.string()).take(codes)
+    fraction, voters = _path_votes(catalogue, codes.to_numpy(), verdicts)
+    reasons = [pa.array([verdict.excluded for verdict in verdicts], pa.string()).take(codes)]
+    reasons += [_cut_reason(cut, catalogue) for cut in scheme.cuts] if cuts else []
+    reasons.append(_vote_reason(scheme.votes, fraction, voters))
+    excluded = pc.coalesce(*reasons)
+    kept = pc.is_null(excluded).to_numpy(zero_copy_only=False)
+    return pa.table(
+        {
+            "id": catalogue["id"],
+            "label": pc.if_else(pa.array(kept), labels, None),
+            "excluded": excluded,
+            "vote_fraction": pa.array(fraction, pa.float32(), mask=~(kept & np.isfinite(fraction))),
+            "votes_at_node": pa.array(np.nan_to_num(voters).astype(np.int32), mask=~(kept & np.isfinite(voters))),
+        }
+    )
+
+
+def class_counts(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> tuple[dict[str, int], dict[str, int]]:
+    """Count a catalogue's rows by class (in the scheme's order, zeros too) and the rest by reason (most first)."""
+    rows = label_rows(scheme, catalogue, cuts=cuts)
+    found = {item["values"]: item["counts"] for item in rows["label"].value_counts().to_pylist()}
+    left_out = {item["values"]: item["counts"] for item in rows["excluded"].drop_null().value_counts().to_pylist()}
+    counts = {name: found.get(name, 0) for name in scheme.classes}
+    return counts, dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _judge_rows(scheme: Scheme, catalogue: pa.Table) -> tuple[pa.Array, list[ClassAssignment]]:
+    """Judge each distinct class text once; int32 (rows,) codes into the verdicts."""
+    present = [catalogue[name].cast(pa.string()) for name in scheme.columns if name in catalogue.column_names]
+    if not present:
+        raise SchemeError(f"scheme {scheme.name} needs a column of {list(scheme.columns)}, which the catalogue lacks")
+    text = pc.fill_null(pc.coalesce(*present), "").combine_chunks()
+    encoded = (text if isinstance(text, pa.Array) else pa.concat_arrays(text.chunks)).dictionary_encode()
+    return encoded.indices, [scheme.judge(item) for item in encoded.dictionary.to_pylist()]
+
+
+def _path_votes(
+    catalogue: pa.Table, codes: np.ndarray, verdicts: list[ClassAssignment]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the smallest normalised fraction and number of voters on each path; float64 (rows,), NaN if unknown."""
+    fraction, voters = np.full(len(codes), np.inf), np.full(len(codes), np.inf)
+    for question, answers in QUESTIONS.items():
+        answer = np.array([verdict.path.get(question, -1) for verdict in verdicts])[codes]  # (rows,)
+        rows = np.flatnonzero(answer >= 0)
+        names = [f"{question}_{name}_debiased" for name in answers]
+        if len(rows) and not set(names) <= set(catalogue.column_names):
+            fraction[rows] = voters[rows] = np.nan
+        elif len(rows):
+            shares = question_values(catalogue, question, "debiased")[rows]  # (on path, answers)
+            whole = np.nansum(shares, axis=1)
+            chosen = shares[np.arange(len(rows)), answer[rows]]
+            share = np.divide(chosen, whole, out=np.full(len(rows), np.nan), where=whole > 0)
+            fraction[rows] = np.minimum(fraction[rows], share)
+            counts = question_values(catalogue, question, "count")[rows]
+            known = np.isfinite(counts).any(axis=1)
+            voters[rows] = np.minimum(voters[rows], np.where(known, np.nansum(counts, axis=1), np.nan))
+    return np.where(np.isinf(fraction), np.nan, fraction), np.where(np.isinf(voters), np.nan, voters)
+
+
+def _cut_reason(cut: Cut, catalogue: pa.Table) -> pa.Array:
+    """Return the reason of a cut for each row, null where it passes."""
+    missing = f"{cut.quantity}_missing"
+    if cut.quantity not in catalogue.column_names:
+        return pa.array([missing] * catalogue.num_rows, pa.string())
+    values = catalogue[cut.quantity].cast(pa.float64()).to_numpy(zero_copy_only=False)
+    size = np.abs(values) if cut.absolute else values
+    low, high = (-np.inf if cut.min is None else cut.min), (np.inf if cut.max is None else cut.max)
+    reason = np.where(np.isfinite(values), np.where((size < low) | (size > high), cut.quantity, ""), missing)
+    return pa.array(reason, pa.string(), mask=reason == "")
+
+
+def _vote_reason(limits: VoteLimits, fraction: np.ndarray, voters: np.ndarray) -> pa.Array:
+    """Return ``votes`` where the path's votes are below the limits, ``votes_missing`` where they are unknown."""
+    reason = np.full(len(fraction), "", dtype="U13")
+    for least, values in ((limits.min_fraction, fraction), (limits.min_voters, voters)):
+        if least > 0:
+            reason = np.where(values < least, "votes", np.where(np.isnan(values), "votes_missing", reason))
+    return pa.array(reason, pa.string(), mask=reason == "")

@@ -1,0 +1,80 @@
+"""Random views of galaxy images: turned, mirrored, shifted, zoomed and cut, in one resampling.
+
+A galaxy's class does not depend on its angle on the sky, its handedness, or where it lies in the frame.
+"""
+
+import math
+
+import tensorflow as tf
+from pydantic import BaseModel, ConfigDict
+
+
+class ImageAugmentation(BaseModel):
+    """How far an image may be moved; the same object without chance gives the centred view."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rotation_deg: float = 0.0
+    """Turned by up to this much either way, degrees."""
+    shift: float = 0.0
+    """Shifted along each axis by up to this share of the frame's width."""
+    zoom: float = 0.0
+    """Enlarged or shrunk by a factor of up to exp(zoom)."""
+    mirror: bool = False
+    """Half of the images are mirrored."""
+
+
+def random_view(images: tf.Tensor, seed: tf.Tensor, settings: ImageAugmentation, size_px: int) -> tf.Tensor:
+    """Return a random view of each image.
+
+    Parameters
+    ----------
+    images : (n, height, width, channel) uint8 or float
+    seed : (2,) int32
+        The same seed gives the same views.
+    settings : ImageAugmentation
+    size_px : int
+        Width and height of the result, cut about the frame's centre at the frame's scale.
+
+    Returns
+    -------
+    (n, size_px, size_px, channel) in the images' dtype, bilinear; beyond the frame its border continues.
+    """
+    draws = tf.random.stateless_uniform((5, tf.shape(images)[0]), seed, -1.0, 1.0)
+    angle = draws[0] * math.radians(settings.rotation_deg)
+    scale = tf.exp(draws[1] * settings.zoom)
+    handed = tf.where(draws[2] < 0, -1.0, 1.0) if settings.mirror else tf.ones_like(angle)
+    shift_px = draws[3:] * settings.shift * images.shape[2]
+    cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
+    return _resample(images, cosine * handed, -sine, sine * handed, cosine, shift_px, size_px)
+
+
+def centre_view(images: tf.Tensor, size_px: int) -> tf.Tensor:
+    """Return the centre of each image, (n, size_px, size_px, channel), not resampled."""
+    top, left = ((length - size_px) // 2 for length in images.shape[1:3])
+    return images[:, top : top + size_px, left : left + size_px]
+
+
+def _resample(
+    images: tf.Tensor, xx: tf.Tensor, xy: tf.Tensor, yx: tf.Tensor, yy: tf.Tensor, shift_px: tf.Tensor, size_px: int
+) -> tf.Tensor:
+    """Read each output pixel at matrix * (pixel - its centre) + the frame's centre + shift."""
+    centre_x, centre_y = (images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2
+    middle = (size_px - 1) / 2
+    none = tf.zeros_like(xx)
+    transforms = tf.stack(
+        [
+            xx, xy, centre_x + shift_px[0] - (xx + xy) * middle,
+            yx, yy, centre_y + shift_px[1] - (yx + yy) * middle,
+            none, none,
+        ],
+        axis=1,
+    )  # fmt: skip
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=images,
+        transforms=transforms,
+        output_shape=[size_px, size_px],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )

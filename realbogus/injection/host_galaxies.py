@@ -1,0 +1,162 @@
+"""A table of galaxies that injections may be laid on, as a survey has it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io.registry import IORegistryError
+from astropy.table import Table
+from astropy.wcs import WCS
+
+from realbogus.injection.inject import Hosts
+from realbogus.records import SourceError
+from realbogus.simulation.truth_tables import SurveyGalaxies
+
+DEFAULT_RADIUS_ARCSEC = 2.0
+_NAMES = {
+    "ra_deg": ("ra_deg", "ra", "raj2000"),
+    "dec_deg": ("dec_deg", "dec", "dej2000"),
+    "mag": ("mag", "r_mag", "rmag", "mag_auto"),
+    "radius_arcsec": ("radius_arcsec", "re_arcsec", "r_eff", "petror50_r"),
+    "axis_ratio": ("axis_ratio", "q", "b_a"),
+    "position_angle_deg": ("position_angle_deg", "pa", "pa_deg"),
+}
+_POSSIBLE = {  # above, up to: catalogues write -99, 99 or -999 for what they do not know
+    "ra_deg": (-360.0, 720.0),
+    "dec_deg": (-90.0, 90.0),
+    "mag": (0.0, 40.0),
+    "radius_arcsec": (0.0, 3600.0),
+    "axis_ratio": (0.0, 1.0),
+    "position_angle_deg": (-360.0, 360.0),
+}
+_DEFAULTS = {"radius_arcsec": DEFAULT_RADIUS_ARCSEC, "axis_ratio": 1.0, "position_angle_deg": 0.0}
+
+
+@dataclass(frozen=True)
+class GalaxyTable:
+    """Galaxies on the sky: arrays of one length.
+
+    Attributes
+    ----------
+    ra_deg, dec_deg, mag : ndarray
+    radius_arcsec : ndarray
+        Effective radius along the major axis.
+    axis_ratio, position_angle_deg : ndarray
+        Of the major axis, from north to east.
+    """
+
+    ra_deg: np.ndarray
+    dec_deg: np.ndarray
+    mag: np.ndarray
+    radius_arcsec: np.ndarray
+    axis_ratio: np.ndarray
+    position_angle_deg: np.ndarray
+
+    def on_frame(self, wcs: WCS, shape: tuple[int, int]) -> Hosts:
+        """Return the galaxies that a frame of this shape and WCS shows."""
+        centre = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
+        near = _separation_deg(self.ra_deg, self.dec_deg, *map(float, centre)) < _reach_deg(wcs, shape)
+        ra, dec = self.ra_deg[near], self.dec_deg[near]
+        if len(ra) == 0:
+            return no_hosts()
+        x, y = wcs.all_world2pix(ra, dec, 0, quiet=True)  # beyond the frame a distortion's inverse may fail
+        angle = np.radians(self.position_angle_deg[near])
+        step_deg = 1 / 3600
+        there = wcs.all_world2pix(
+            ra + step_deg * np.sin(angle) / np.cos(np.radians(dec)), dec + step_deg * np.cos(angle), 0, quiet=True
+        )
+        mag = self.mag[near]
+        hosts = Hosts(
+            x=x,
+            y=y,
+            flux=10 ** (-0.4 * (mag - mag.min())),
+            radius_arcsec=self.radius_arcsec[near],
+            axis_ratio=self.axis_ratio[near],
+            angle_rad=np.arctan2(there[1] - y, there[0] - x),
+            mag=mag,
+        )
+        inside = (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
+        return Hosts(*(getattr(hosts, name)[inside] for name in Hosts.__dataclass_fields__))
+
+
+def hosts_of(galaxies: SurveyGalaxies) -> Hosts:
+    """Return a simulated survey's catalogue of galaxies as injections want it."""
+    return Hosts(
+        x=galaxies.x,
+        y=galaxies.y,
+        flux=10 ** (-0.4 * galaxies.mag),
+        radius_arcsec=galaxies.radius_arcsec,
+        axis_ratio=galaxies.axis_ratio,
+        angle_rad=galaxies.angle_rad,
+        mag=galaxies.mag,
+    )
+
+
+def no_hosts() -> Hosts:
+    """Return an empty list of hosts."""
+    return Hosts(*(np.zeros(0) for _ in Hosts.__dataclass_fields__))
+
+
+def read_galaxies(path: Path) -> GalaxyTable:
+    """Read a table of galaxies in any format that astropy knows (CSV, FITS, VOTable, Parquet, ECSV).
+
+    Columns: ``ra_deg, dec_deg, mag``, and where there are any ``radius_arcsec`` (else 2 arcsec), ``axis_ratio``
+    (else 1) and ``position_angle_deg``; usual other names are known. Rows without position or magnitude are left out,
+    and values that can be none, such as -99, count as missing.
+
+    Raises
+    ------
+    SourceError
+        The table cannot be read, lacks a column, or has no usable row.
+    """
+    if not path.is_file():
+        raise SourceError(f"galaxy_catalog={path} does not exist")
+    table = _read_table(path)
+    columns = {name: _read_column(path, table, name) for name in _NAMES}
+    for name, default in _DEFAULTS.items():
+        columns[name] = np.where(np.isnan(columns[name]), default, columns[name])
+    usable = np.all([np.isfinite(values) for values in columns.values()], axis=0)
+    if not usable.any():
+        raise SourceError(f"galaxy_catalog={path} has no row with a position and a magnitude")
+    return GalaxyTable(**{name: values[usable] for name, values in columns.items()})
+
+
+def _read_table(path: Path) -> Table:
+    try:
+        return Table.read(path)
+    except (OSError, ValueError, TypeError, KeyError, IORegistryError) as error:
+        told = str(error).splitlines()[0]  # the rest lists every format
+        raise SourceError(f"galaxy_catalog={path} cannot be read: {told}") from error
+
+
+def _read_column(path: Path, table: Table, wanted: str) -> np.ndarray:
+    """Return a column as float64, NaN where it has no value that can be one, or where the table has no such column."""
+    by_lower_name = {name.lower(): name for name in table.colnames}
+    present = next((by_lower_name[name] for name in _NAMES[wanted] if name in by_lower_name), None)
+    if present is None:
+        if wanted in _DEFAULTS:
+            return np.full(len(table), np.nan)
+        raise SourceError(
+            f"galaxy_catalog={path} has no column {wanted} ({', '.join(_NAMES[wanted])}); "
+            f"it has {', '.join(table.colnames)}"
+        )
+    try:
+        values = np.ma.filled(np.ma.asarray(table[present]).astype(float), np.nan)
+    except (ValueError, TypeError) as error:
+        raise SourceError(f"galaxy_catalog={path}: column {present} is no column of numbers: {error}") from error
+    low, high = _POSSIBLE[wanted]
+    values = np.asarray(values, float)
+    return np.where((values > low) & (values <= high), values, np.nan)
+
+
+def _separation_deg(ra_deg: np.ndarray, dec_deg: np.ndarray, ra_0: float, dec_0: float) -> np.ndarray:
+    ra, dec, there, high = (np.radians(value) for value in (ra_deg, dec_deg, ra_0, dec_0))
+    half = np.sin((dec - high) / 2) ** 2 + np.cos(dec) * np.cos(high) * np.sin((ra - there) / 2) ** 2
+    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1)))))
+
+
+def _reach_deg(wcs: WCS, shape: tuple[int, int]) -> float:
+    """Return the distance from a frame's centre to its farthest corner."""
+    corner = wcs.all_pix2world([-0.5, -0.5, shape[1], shape[1]], [-0.5, shape[0], -0.5, shape[0]], 0)
+    centre = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
+    return float(_separation_deg(np.asarray(corner[0]), np.asarray(corner[1]), *map(float, centre)).max())

@@ -1,0 +1,234 @@
+"""Artificial transients laid into a survey frame: where, how bright, and how they come to lie in its pixels.
+
+Part of them is laid on catalogued galaxies, chosen in proportion to their flux and placed by their light; the
+others lie evenly over the pixels that have data. Each is drawn with one realisation of the frame's measured PSF,
+with the photon noise of its own light, clipped at the well and digitised again, so that neither its values nor its
+noise tell that it came later. How bright an injection is has nothing to do with whether it can be found.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from realbogus.frames import Frame, Mask
+from realbogus.psf.measure import PsfModel
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
+
+SCALE_LENGTHS_A_RADIUS = 1.678  # half of an exponential disc's light lies within so many scale lengths
+
+
+class InjectionSettings(BaseModel):
+    """How many transients are injected, where, and how bright."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    per_visit: int = Field(default=20, ge=0, le=10_000)
+    """Injections asked for in one chip and visit."""
+    galaxy_fraction: float = Field(default=0.5, ge=0, le=1)
+    """Share of the asked injections that lie on a catalogued galaxy."""
+    brightest_host_mag: float = 16.0
+    """A brighter galaxy is chosen as often as one of this magnitude, else it would hold an injection at every visit."""
+    brightest_snr: float = Field(default=300.0, gt=0)
+    """Signal to noise of the brightest, for the sky's noise alone: as bright as transients come, since a classifier
+    takes what is brighter than all it was shown for an artefact."""
+    faintest_snr: float = Field(default=3.0, gt=0)
+    """Signal to noise of the faintest; below the detection threshold, so that the loss is seen."""
+    slope_per_mag: float = Field(default=0.25, ge=0, le=1)
+    """Growth of the logarithm (base 10) of the number with magnitude; 0 is even in magnitude, 0.6 Euclidean."""
+
+    @model_validator(mode="after")
+    def _faintest_below_brightest(self) -> Self:
+        if self.faintest_snr >= self.brightest_snr:
+            raise ValueError(f"faintest_snr={self.faintest_snr} is not below brightest_snr={self.brightest_snr}")
+        return self
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Galaxies that injections may lie on: arrays of one length.
+
+    Attributes
+    ----------
+    x, y : ndarray, pixels
+    flux : ndarray
+        Any unit; hosts are chosen in proportion to it, up to `InjectionSettings.brightest_host_mag`.
+    radius_arcsec : ndarray
+        Effective radius along the major axis.
+    axis_ratio : ndarray
+    angle_rad : ndarray
+        Of the major axis, from x to y.
+    mag : ndarray
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    flux: np.ndarray
+    radius_arcsec: np.ndarray
+    axis_ratio: np.ndarray
+    angle_rad: np.ndarray
+    mag: np.ndarray
+
+    def inside(self, frame: Frame) -> "Hosts":
+        """Return the galaxies whose centre lies on a pixel with data."""
+        height, width = frame.shape
+        column, row = np.floor(self.x + 0.5).astype(int), np.floor(self.y + 0.5).astype(int)
+        here = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (self.flux > 0)
+        here[here] &= (frame.mask[row[here], column[here]] & Mask.NO_DATA) == 0
+        return Hosts(*(getattr(self, name)[here] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Injections:
+    """What is injected into one frame: arrays of one length.
+
+    Attributes
+    ----------
+    x, y : ndarray, pixels
+    flux_counts : ndarray
+    kind : ndarray of str
+        ``galaxy_injection`` or ``random_injection``.
+    host : ndarray of int
+        Number of the host among the hosts inside the frame, -1 for none.
+    host_separation_arcsec, host_separation_re, host_mag : ndarray
+        NaN without a host.
+    realisation : ndarray of int
+        Which of the PSF's jackknife realisations it is drawn with.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    flux_counts: np.ndarray
+    kind: np.ndarray
+    host: np.ndarray
+    host_separation_arcsec: np.ndarray
+    host_separation_re: np.ndarray
+    host_mag: np.ndarray
+    realisation: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+def plan_injections(
+    frame: Frame, psf: PsfModel, hosts: Hosts, settings: InjectionSettings, rng: np.random.Generator
+) -> Injections:
+    """Choose positions, fluxes, hosts and PSF realisations.
+
+    Without a galaxy in the frame none is laid on one: the share that was asked for is then not met, and `kind` says so.
+    """
+    inside = hosts.inside(frame)
+    count = settings.per_visit
+    on_galaxy = rng.random(count) < settings.galaxy_fraction
+    if len(inside.x) == 0:
+        on_galaxy[:] = False
+    x, y = _even_positions(frame, count, rng)
+    host = np.full(count, -1)
+    separation, in_radii, host_mag = (np.full(count, np.nan) for _ in range(3))
+    if on_galaxy.any():
+        wanted = int(on_galaxy.sum())
+        again = wanted > len(inside.x)  # else no galaxy holds two, which would give injections away
+        chosen = rng.choice(len(inside.x), wanted, replace=again, p=_host_chances(inside, settings.brightest_host_mag))
+        dx, dy, in_radii[on_galaxy] = _offsets_by_light(inside, chosen, frame.pixel_arcsec, rng)
+        x[on_galaxy], y[on_galaxy] = inside.x[chosen] + dx, inside.y[chosen] + dy
+        host[on_galaxy], host_mag[on_galaxy] = chosen, inside.mag[chosen]
+        separation[on_galaxy] = np.hypot(dx, dy) * frame.pixel_arcsec
+    kind = np.where(on_galaxy, GALAXY_INJECTION, RANDOM_INJECTION)
+    flux = _fluxes(frame, psf, count, settings, rng)
+    realisation = rng.integers(0, max(1, len(psf.jackknife)), count)
+    return Injections(x, y, flux, kind, host, separation, in_radii, host_mag, realisation)
+
+
+def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.Generator) -> tuple[Frame, np.ndarray]:
+    """Lay transients into a frame.
+
+    Parameters
+    ----------
+    frame : Frame
+    psf : PsfModel
+        The frame's measured PSF.
+    injections : Injections
+    rng : Generator
+        Draws the photon noise.
+
+    Returns
+    -------
+    frame : Frame
+        With the transients; saturated pixels are clipped and masked.
+    image : ndarray, (y, x) float32, counts
+        What was added to each pixel.
+    """
+    model = _draw(psf, injections, frame.shape)
+    lit = np.nonzero(model > 0)
+    counts = rng.poisson(model[lit].astype(np.float64) * frame.gain_e_per_count) / frame.gain_e_per_count
+    if frame.quantum_counts > 0:
+        # What digitising left of the frame's own value is unknown, and even: so is the place of the next step.
+        steps = np.floor(counts / frame.quantum_counts + rng.random(len(counts)))
+        counts = steps * frame.quantum_counts
+    pixels = frame.pixels.copy()
+    pixels[lit] += counts.astype(np.float32)
+    newly = (pixels > frame.saturation_counts) & (pixels != frame.pixels)
+    pixels[newly] = np.maximum(frame.pixels[newly], frame.saturation_counts)
+    mask = frame.mask | np.where(newly, Mask.SATURATED, 0).astype(frame.mask.dtype)
+    return frame.with_pixels(pixels, mask), np.nan_to_num(pixels - frame.pixels)
+
+
+def _draw(psf: PsfModel, injections: Injections, shape: tuple[int, int]) -> np.ndarray:
+    """Return the image, (y, x) float32, of all injections, each by its own realisation of the PSF."""
+    image = np.zeros(shape, np.float32)
+    for realisation in np.unique(injections.realisation).tolist():
+        mine = injections.realisation == realisation
+        image += psf.draw(
+            injections.x[mine],
+            injections.y[mine],
+            injections.flux_counts[mine],
+            shape,
+            realisation if len(psf.jackknife) else None,
+        )
+    return image
+
+
+def sky_limit_counts(frame: Frame, psf: PsfModel) -> float:
+    """Return the flux whose signal to noise is 1 for the sky's noise alone, at the frame's middle."""
+    height, width = frame.shape
+    stamp = psf.at(np.array([width / 2]), np.array([height / 2]))[0]
+    return float(np.nanmedian(frame.background_rms) / np.sqrt(np.sum(stamp.astype(np.float64) ** 2)))
+
+
+def _host_chances(hosts: Hosts, brightest_mag: float) -> np.ndarray:
+    """Return each galaxy's chance to be chosen: in proportion to its flux, as far as it is not too bright."""
+    weight = hosts.flux * 10 ** (-0.4 * np.maximum(brightest_mag - hosts.mag, 0))
+    return np.asarray(weight / weight.sum())
+
+
+def _even_positions(frame: Frame, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw sub-pixel positions evenly over the pixels that have data."""
+    rows, columns = np.nonzero((frame.mask & Mask.NO_DATA) == 0)
+    chosen = rng.integers(0, len(rows), count)
+    phases = rng.uniform(-0.5, 0.5, (2, count))
+    return columns[chosen] + phases[0], rows[chosen] + phases[1]
+
+
+def _offsets_by_light(
+    hosts: Hosts, chosen: np.ndarray, pixel_arcsec: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw offsets in pixels from an exponential disc's light, and their size in effective radii."""
+    scale_lengths = rng.gamma(2.0, 1.0, len(chosen))  # r exp(-r) is the light in a ring
+    in_radii = scale_lengths / SCALE_LENGTHS_A_RADIUS
+    turn = rng.uniform(0, 2 * np.pi, len(chosen))
+    radius_px = in_radii * hosts.radius_arcsec[chosen] / pixel_arcsec
+    along, across = radius_px * np.cos(turn), radius_px * np.sin(turn) * hosts.axis_ratio[chosen]
+    cosine, sine = np.cos(hosts.angle_rad[chosen]), np.sin(hosts.angle_rad[chosen])
+    return along * cosine - across * sine, along * sine + across * cosine, in_radii
+
+
+def _fluxes(
+    frame: Frame, psf: PsfModel, count: int, settings: InjectionSettings, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw fluxes in counts between the two limits, their number growing with magnitude."""
+    magnitudes = 2.5 * np.log10(settings.brightest_snr / settings.faintest_snr)
+    share = rng.random(count)
+    growth = settings.slope_per_mag * np.log(10)
+    fainter = np.log1p(share * np.expm1(growth * magnitudes)) / growth if growth > 0 else share * magnitudes
+    return sky_limit_counts(frame, psf) * settings.brightest_snr * 10 ** (-0.4 * fainter)

@@ -1,0 +1,262 @@
+"""Keras layers of the real/bogus networks, each known to Keras by name so that a saved model loads without pickle.
+
+Stamps are (n, height, width, channel), channels new, reference, difference.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from realbogus.models.preprocessing import Normalisation
+
+PACKAGE = "realbogus"
+VIEWS = 8
+EPSILON = 1e-6
+
+
+_ASINH_SCALE = 4.0
+_CLIP_SIGMA = 2.5
+_BORDER_PX = 3
+_LARGEST = 1e18
+"""Of an arcsinh's argument, whose square is finite; what is larger is taken for as large."""
+_STEEP = 1e30
+"""Makes a sign of a clipped line."""
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FillMissing(keras.layers.Layer):
+    """Replace NaN by the mean of the plane's other pixels, 0 in a plane without any; stored stamps hold no infinity."""
+
+    def call(self, stamps: Any) -> Any:
+        """Return stamps without NaN, (n, h, w, c) float32."""
+        stamps = ops.cast(stamps, self.compute_dtype)
+        missing = ops.isnan(stamps)  # this very condition: the converter to ONNX knows it for one that guards NaN
+        known = ops.where(missing, ops.zeros_like(stamps), stamps)
+        lost = ops.cast(missing, self.compute_dtype)
+        count = ops.sum(1.0 - lost, axis=(1, 2), keepdims=True)
+        return known + lost * ops.sum(known, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape, which stays."""
+        return shape
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Normalise(keras.layers.Layer):
+    """Bring stamps to numbers of order one, each plane (n, h, w) by itself unless said otherwise.
+
+    ========================  ========================================================================================
+    ``sky-asinh``             asinh((x - level) / noise) / 4, level and noise from a border of 3 px, clipped twice at
+                              2.5 sigma: pixels keep their S/N in each plane
+    ``sky-mean``              the same without clipping, for a network that must be quick
+    ``min-max``               (x - min) / (max - min), Takahashi et al. 2022's networks
+    ``asinh-min-max``         asinh(x / 2), then min-max
+    ``standard-asinh``        six channels: (x - mean) / std, and asinh(x / 2)
+    ``l2``                    divided by the norm of the plane, as braai does
+    ========================  ========================================================================================
+
+    A constant plane becomes 0 (``l2``: what it is, over its norm), never NaN.
+    """
+
+    def __init__(self, how: Normalisation, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.how = how
+
+    def call(self, stamps: Any) -> Any:
+        """Return normalised stamps, (n, h, w, c or 2 c)."""
+        stamps = ops.cast(stamps, self.compute_dtype)
+        if self.how in ("sky-asinh", "sky-mean"):
+            level, noise = sky_of(stamps, clips=2 if self.how == "sky-asinh" else 0)
+            return arcsinh((stamps - level) / noise) / _ASINH_SCALE
+        if self.how == "min-max":
+            return min_max(stamps)
+        if self.how == "asinh-min-max":
+            return min_max(arcsinh(stamps / 2))
+        if self.how == "standard-asinh":
+            mean = ops.mean(stamps, axis=(1, 2), keepdims=True)
+            variance = ops.mean(ops.square(stamps - mean), axis=(1, 2), keepdims=True)
+            return ops.concatenate([(stamps - mean) / ops.sqrt(variance + EPSILON), arcsinh(stamps / 2)], axis=-1)
+        norm = ops.sqrt(ops.sum(ops.square(stamps), axis=(1, 2), keepdims=True))
+        return stamps / ops.maximum(norm, EPSILON)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape after normalising."""
+        return (*shape[:3], 2 * shape[3]) if self.how == "standard-asinh" else shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a saved model keeps."""
+        return {**super().get_config(), "how": self.how}
+
+
+def sky_of(stamps: Any, clips: int) -> tuple[Any, Any]:
+    """Return level and noise of each plane, (n, 1, 1, c), from its border of 3 px, clipped so many times."""
+    side = int(stamps.shape[1])
+    inner, edge = side - 2 * _BORDER_PX, _BORDER_PX
+    top, bottom = stamps[:, :edge], stamps[:, side - edge :]
+    left = stamps[:, edge : edge + inner, :edge]
+    right = stamps[:, edge : edge + inner, side - edge :]
+    channels = int(stamps.shape[3])
+    border = ops.concatenate(
+        [ops.reshape(piece, (-1, piece.shape[1] * piece.shape[2], channels)) for piece in (top, bottom, left, right)],
+        axis=1,
+    )
+    level = ops.mean(border, axis=1, keepdims=True)
+    noise = ops.sqrt(ops.mean(ops.square(border - level), axis=1, keepdims=True))
+    for _ in range(clips):
+        kept = ops.cast(ops.abs(border - level) <= _CLIP_SIGMA * noise, border.dtype)
+        count = ops.maximum(ops.sum(kept, axis=1, keepdims=True), 1.0)
+        level = ops.sum(kept * border, axis=1, keepdims=True) / count
+        noise = ops.sqrt(ops.sum(kept * ops.square(border - level), axis=1, keepdims=True) / count)
+    floor = EPSILON + EPSILON * ops.abs(level)
+    return level[:, :, None], ops.maximum(noise, floor)[:, :, None]
+
+
+def arcsinh(values: Any) -> Any:
+    """Return the inverse hyperbolic sine to 2e-7, up to 1e18, as sign(x) log(|x| + sqrt(x^2 + 1)).
+
+    TensorFlow's and ONNX Runtime's own go value by value, several times slower; so does the latter's Sign.
+    """
+    size = ops.minimum(ops.abs(values), _LARGEST)
+    return ops.clip(values * _STEEP, -1.0, 1.0) * ops.log(size + ops.sqrt(ops.square(size) + 1.0))
+
+
+def min_max(stamps: Any) -> Any:
+    """Return (x - min) / (max - min) of each plane, 0 where it is constant."""
+    low = ops.min(stamps, axis=(1, 2), keepdims=True)
+    span = ops.max(stamps, axis=(1, 2), keepdims=True) - low
+    return (stamps - low) / ops.where(span > 0, span, 1.0)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class FilterResponse(keras.layers.Layer):
+    """Filter response normalisation with a thresholded linear unit: (n, h, w, c) to (n, h, w, c).
+
+    max(gamma x / sqrt(nu + eps) + beta, tau) with nu the mean of x^2 over a map (Singh & Krishnan 2020, 1911.09737)
+    and eps = 1e-6. With ``summed`` it is what the public code executes: the sum of x^2, and
+    eps = 1e-6 + softplus(e), e learned from 0.
+    """
+
+    def __init__(self, summed: bool = False, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.summed = summed
+
+    def build(self, shape: tuple) -> None:
+        """Make gamma, beta, tau and, if ``summed``, e: one of each a channel."""
+        channels = shape[-1]
+        self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
+        self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
+        self.tau = self.add_weight(shape=(channels,), initializer="zeros", name="tau")
+        if self.summed:
+            self.e = self.add_weight(shape=(channels,), initializer="zeros", name="e")
+
+    def call(self, maps: Any) -> Any:
+        """Return normalised and thresholded maps."""
+        squares = ops.square(maps)
+        if self.summed:
+            nu, eps = ops.sum(squares, axis=(1, 2), keepdims=True), EPSILON + ops.softplus(self.e)
+        else:
+            nu, eps = ops.mean(squares, axis=(1, 2), keepdims=True), EPSILON
+        return ops.maximum(self.gamma * maps * ops.rsqrt(nu + eps) + self.beta, self.tau)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape, which stays."""
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a saved model keeps."""
+        return {**super().get_config(), "summed": self.summed}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SqueezeExcitation(keras.layers.Layer):
+    """Concurrent spatial and channel squeeze and excitation: a x + b x, (n, h, w, c) to (n, h, w, c).
+
+    a is a map (n, h, w, 1), the sigmoid of a 1x1 convolution; b (n, 1, 1, c) the sigmoid of two dense layers, the
+    inner of c / 2, of the map's mean (Roy et al. 2018, 1803.02579).
+    """
+
+    def build(self, shape: tuple) -> None:
+        """Make the gates."""
+        channels = shape[-1]
+        self.space = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype=self.dtype_policy, name="space")
+        self.inner = keras.layers.Dense(channels // 2, activation="relu", dtype=self.dtype_policy, name="inner")
+        self.channel = keras.layers.Dense(channels, activation="sigmoid", dtype=self.dtype_policy, name="channel")
+        self.space.build(shape)
+        self.inner.build((shape[0], channels))
+        self.channel.build((shape[0], channels // 2))
+
+    def call(self, maps: Any) -> Any:
+        """Return maps times the sum of both gates."""
+        gates = self.channel(self.inner(ops.mean(maps, axis=(1, 2))))
+        return maps * (self.space(maps) + gates[:, None, None, :])
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape, which stays."""
+        return shape
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CentrePool(keras.layers.Layer):
+    """Pool maps to what they hold on average and at the centre, where the candidate is: (n, h, w, c) to (n, 2 c)."""
+
+    def call(self, maps: Any) -> Any:
+        """Return the mean of all and of the middle one or two rows and columns."""
+        side = int(maps.shape[1])
+        first, last = (side - 1) // 2, side // 2 + 1
+        centre = maps[:, first:last, first:last]
+        return ops.concatenate([ops.mean(maps, axis=(1, 2)), ops.mean(centre, axis=(1, 2))], axis=-1)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the pooled features."""
+        return (shape[0], 2 * shape[3])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class CentreCut(keras.layers.Layer):
+    """Cut the centre: (n, h, w, c) to (n, size_px, size_px, c); h, w and size_px have one parity."""
+
+    def __init__(self, size_px: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.size_px = size_px
+
+    def call(self, stamps: Any) -> Any:
+        """Return the centre of each stamp."""
+        first = (int(stamps.shape[1]) - self.size_px) // 2
+        return stamps[:, first : first + self.size_px, first : first + self.size_px]
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape after the cut."""
+        return (shape[0], self.size_px, self.size_px, shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a saved model keeps."""
+        return {**super().get_config(), "size_px": self.size_px}
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SymmetryViews(keras.layers.Layer):
+    """Turn and mirror stamps: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry of the square."""
+
+    def call(self, stamps: Any) -> Any:
+        """Return the eight views, the stamp as it is first."""
+        mirrored = ops.flip(stamps, axis=2)
+        turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (stamps, mirrored) for turns in range(4)]
+        return ops.concatenate(turned, axis=0)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the views."""
+        return (None if shape[0] is None else VIEWS * shape[0], *shape[1:])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class SymmetryMean(keras.layers.Layer):
+    """Average what a network says of the eight views: (8 n, k) to (n, k)."""
+
+    def call(self, outputs: Any) -> Any:
+        """Return the mean over the views."""
+        return ops.mean(ops.reshape(outputs, (VIEWS, -1, outputs.shape[-1])), axis=0)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the mean."""
+        return (None if shape[0] is None else shape[0] // VIEWS, shape[1])

@@ -1,0 +1,203 @@
+"""Networks for candidates: what is fitted, and what is saved.
+
+The network that is fitted maps views to logits (n, 2), bogus and real. The model that is saved holds the same weights
+and all preprocessing: it takes the stored triplets (n, s, s, 3) float32 with NaN where there is nothing, and gives
+logits. "The logit" of a candidate is the second minus the first.
+"""
+
+import math
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from realbogus.models.layers import (
+    CentreCut,
+    CentrePool,
+    FillMissing,
+    FilterResponse,
+    Normalise,
+    SqueezeExcitation,
+    SymmetryMean,
+    SymmetryViews,
+)
+from realbogus.models.preprocessing import PREPROCESSING_VERSION, PROBLEM
+from realbogus.models.presets import CandidatePreset
+
+__all__ = [
+    "CLASSES",
+    "PREPROCESSING_VERSION",
+    "PROBLEM",
+    "StampTooSmallError",
+    "build_model",
+    "build_network",
+    "multiply_adds",
+    "prepare_views",
+]
+
+CLASSES = 2
+PLANES = 3
+_FIRST_PX = 21
+
+
+class StampTooSmallError(ValueError):
+    """Stamps are too small for a network."""
+
+
+def prepare_views(stamps: Any, preset: CandidatePreset) -> Any:
+    """Return what the network takes of stored triplets (n, s, s, 3): filled and, unless inside of it, normalised."""
+    # Few batches have anything to fill, which takes as long as the rest.
+    fill = FillMissing()
+    filled = ops.cond(ops.any(ops.isnan(stamps)), lambda: fill(stamps), lambda: ops.cast(stamps, fill.compute_dtype))
+    return filled if preset.inside else Normalise(preset.normalisation)(filled)
+
+
+def build_network(preset: CandidatePreset, stamp_px: int, *, precision: str) -> keras.Model:
+    """Return the network to fit: views of `prepare_views` to logits (n, 2) float32.
+
+    Parameters
+    ----------
+    preset : CandidatePreset
+    stamp_px : int
+        Width of the stored stamps.
+    precision : str
+        Keras dtype policy of the hidden layers.
+    """
+    if stamp_px < _FIRST_PX:
+        raise StampTooSmallError(
+            f"stamps of {stamp_px} px are too small for a network: build them with {_FIRST_PX} or more"
+        )
+    channels = PLANES * (2 if preset.normalisation == "standard-asinh" and not preset.inside else 1)
+    views = keras.Input((stamp_px, stamp_px, channels), name="views")
+    maps = Normalise(preset.normalisation, name="normalised")(views) if preset.inside else views
+    body = {"simple": _simple, "complex": _complex, "compact": _compact, "first": _first}[preset.network]
+    features = body(maps, preset, precision)
+    logits = layers.Dense(CLASSES, dtype="float32", name="logits")(features)
+    return keras.Model(views, logits, name="network")
+
+
+def build_model(preset: CandidatePreset, stamp_px: int, weights: list[Any]) -> keras.Model:
+    """Return the model to save: stored triplets (n, s, s, 3) float32 to logits (n, 2) float32.
+
+    It computes in float32, so that it gives the same on every machine. `weights` are those of the network.
+    """
+    network = build_network(preset, stamp_px, precision="float32")
+    network.set_weights(weights)
+    stamps = keras.Input((stamp_px, stamp_px, PLANES), dtype="float32", name="stamps")
+    views = FillMissing(name="filled")(stamps)
+    if not preset.inside:
+        views = Normalise(preset.normalisation, name="normalised")(views)
+    if preset.average_views:
+        logits = SymmetryMean(name="mean")(network(SymmetryViews(name="symmetries")(views)))
+    else:
+        logits = network(views)
+    return keras.Model(stamps, logits, name=PROBLEM)
+
+
+def multiply_adds(model: keras.Model) -> int:
+    """Return the multiplications of convolutions and dense layers for one stamp: what "per FLOP" means here."""
+    return sum(_multiply_adds(layer) for layer in model.layers)
+
+
+def _multiply_adds(layer: keras.layers.Layer) -> int:
+    if isinstance(layer, keras.Model):
+        return multiply_adds(layer)
+    if isinstance(layer, layers.Conv2D):
+        return _size(layer.kernel) * int(layer.output.shape[1]) * int(layer.output.shape[2])
+    if isinstance(layer, layers.Dense):
+        return _size(layer.kernel)
+    if isinstance(layer, SqueezeExcitation):
+        pixels = int(layer.output.shape[1]) * int(layer.output.shape[2])
+        return _size(layer.space.kernel) * pixels + _size(layer.inner.kernel) + _size(layer.channel.kernel)
+    return 0
+
+
+def _size(kernel: Any) -> int:
+    return math.prod(kernel.shape)
+
+
+def _simple(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+    """Two convolutions, each pooled, and two dense layers: 25, 12, 10, 5 px, then 128 and 64 (234,242 parameters)."""
+    first, second = preset.filters
+    maps = layers.Conv2D(first, 5, activation="relu", dtype=precision, name="convolution_1")(maps)
+    maps = layers.MaxPooling2D(2, dtype=precision, name="pooling_1")(maps)
+    maps = layers.Conv2D(second, 3, activation="relu", dtype=precision, name="convolution_2")(maps)
+    maps = layers.MaxPooling2D(2, dtype=precision, name="pooling_2")(maps)
+    maps = layers.Dropout(preset.dropout, dtype=precision, name="dropout")(maps)
+    flat = layers.Flatten(dtype=precision, name="flat")(maps)
+    features = layers.Dense(128, activation="relu", dtype=precision, name="dense_1")(flat)
+    return layers.Dense(64, activation="relu", dtype=precision, name="dense_2")(features)
+
+
+def _complex(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+    """Convolutions at 29 px, then residual blocks at 15, 8 and 4 px, then the mean (full: 2,401,638 parameters)."""
+    first, second, third, last = preset.filters
+    maps = _convolution(maps, first, 5, precision, "convolution_0")
+    for at in range(preset.feature_layers):
+        maps = _convolution(maps, first, 3, precision, f"convolution_{at + 1}")
+    maps = layers.MaxPooling2D(2, padding="same", dtype=precision, name="pooling_1")(maps)
+    maps = _convolution(maps, second, 3, precision, "widened_1")
+    maps = _block(maps, second, 1, preset, precision, "block_1")
+    maps = layers.MaxPooling2D(2, padding="same", dtype=precision, name="pooling_2")(maps)
+    maps = _convolution(maps, third, 3, precision, "widened_2")
+    maps = _block(maps, third, 1, preset, precision, "block_2")
+    maps = _block(maps, last, 2, preset, precision, "block_3")
+    maps = _block(maps, last, 1, preset, precision, "block_4")
+    return layers.GlobalAveragePooling2D(dtype=precision, name="mean")(maps)
+
+
+def _compact(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+    """Strided convolutions, each with a residual block, and a pool that keeps the centre apart: 15, 8, 4 px."""
+    for at, filters in enumerate(preset.filters, start=1):
+        maps = layers.Conv2D(
+            filters, 5 if at == 1 else 3, strides=2, padding="same", dtype=precision, name=f"stride_{at}"
+        )(maps)
+        maps = _block(maps, filters, 1, preset, precision, f"block_{at}")
+    features = CentrePool(dtype=precision, name="pool")(maps)
+    features = layers.Dropout(preset.dropout, dtype=precision, name="dropout")(features)
+    return layers.Dense(preset.filters[-1], activation="relu", dtype=precision, name="dense")(features)
+
+
+def _first(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+    """Two strided convolutions on the middle 21 px and one dense layer: some 200,000 multiplications a stamp."""
+    first, second = preset.filters
+    width = _FIRST_PX - (int(maps.shape[1]) - _FIRST_PX) % 2
+    maps = CentreCut(width, dtype=precision, name="centre")(maps)
+    maps = layers.Conv2D(first, 5, strides=2, activation="relu", dtype=precision, name="convolution_1")(maps)
+    maps = layers.Conv2D(second, 3, strides=2, activation="relu", dtype=precision, name="convolution_2")(maps)
+    flat = layers.Flatten(dtype=precision, name="flat")(maps)
+    flat = layers.Dropout(preset.dropout, dtype=precision, name="dropout")(flat)
+    return layers.Dense(64, activation="relu", dtype=precision, name="dense")(flat)
+
+
+def _convolution(maps: Any, filters: int, width: int, precision: str, name: str) -> Any:
+    return layers.Conv2D(filters, width, padding="same", activation="relu", dtype=precision, name=name)(maps)
+
+
+def _block(maps: Any, filters: int, stride: int, preset: CandidatePreset, precision: str, name: str) -> Any:
+    """Pre-activation residual block: two convolutions, each after a filter response normalisation, then the gates.
+
+    The first convolution keeps the channels and carries the stride, the second changes them.
+    """
+    channels, summed = int(maps.shape[-1]), preset.profile == "published"
+    inner = FilterResponse(summed, dtype=precision, name=f"{name}_response_1")(maps)
+    inner = layers.Conv2D(channels, 3, strides=stride, padding="same", dtype=precision, name=f"{name}_a")(inner)
+    inner = FilterResponse(summed, dtype=precision, name=f"{name}_response_2")(inner)
+    inner = layers.Conv2D(filters, 3, padding="same", dtype=precision, name=f"{name}_b")(inner)
+    inner = SqueezeExcitation(dtype=precision, name=f"{name}_gates")(inner)
+    return layers.Add(dtype=precision, name=f"{name}_sum")(
+        [inner, _skip(maps, filters, stride, preset, precision, name)]
+    )
+
+
+def _skip(maps: Any, filters: int, stride: int, preset: CandidatePreset, precision: str, name: str) -> Any:
+    """Return the other way round a block.
+
+    The public code compares channels with the batch's size, so it always projects by a 1x1 convolution; what it says
+    is 1x1 where channels change, 3x3 where only the stride does, else the identity.
+    """
+    changes = int(maps.shape[-1]) != filters
+    if preset.profile != "published" and not changes and stride == 1:
+        return maps
+    width = 3 if preset.profile == "as-written" and not changes else 1
+    return layers.Conv2D(filters, width, strides=stride, padding="same", dtype=precision, name=f"{name}_skip")(maps)

@@ -1,0 +1,192 @@
+"""Stars and galaxies of a simulated frame, drawn in Fourier space in batches of stamps.
+
+A stamp's transform is the field's point spread function (`optics`) times a Sersic profile's, if any, times the phase
+of its sub-pixel position. All stamps of one size come back in one inverse transform. Light is in counts, frames are
+(y, x) float32.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import galsim
+import numpy as np
+from scipy import fft, special
+
+from realbogus.simulation.optics import TABLE_PX, PsfField
+
+STAMP_SIZES_PX = (32, 64, 128, 256)
+SERSIC_INDICES = (0.7, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
+_BATCH_PX = 2**18
+_CUT = 0.03  # of the noise: a stamp ends where its light is fainter
+_LEAST_LOG_K, _MOST_LOG_K, _LOG_STEPS = -7.0, 9.0, 2048
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Shapes of galaxies, arrays of one length.
+
+    Attributes
+    ----------
+    sersic_index : ndarray
+        Values of `SERSIC_INDICES`.
+    radius_px : ndarray
+        Half-light radius along the major axis.
+    axis_ratio : ndarray
+    angle_rad : ndarray
+        Of the major axis, from +x to +y.
+    """
+
+    sersic_index: np.ndarray
+    radius_px: np.ndarray
+    axis_ratio: np.ndarray
+    angle_rad: np.ndarray
+
+
+def draw_stars(image: np.ndarray, psf: PsfField, x: np.ndarray, y: np.ndarray, flux: np.ndarray, noise: float) -> None:
+    """Add point sources to a frame.
+
+    Parameters
+    ----------
+    image : ndarray, (y, x) float32, counts
+        Changed in place; of the shape of `psf`.
+    psf : PsfField
+    x, y : ndarray, (n,) pixels
+        Positions; what falls outside of the frame is cut off.
+    flux : ndarray, (n,) counts
+        May be negative.
+    noise : float
+        Standard deviation of an empty pixel, counts: how far wings are followed.
+    """
+    sizes = _size_stars(psf, np.abs(flux), noise)
+    for size in STAMP_SIZES_PX:
+        for chosen in _batches(np.flatnonzero(sizes == size), size):
+            _add_batch(image, psf, size, x[chosen], y[chosen], flux[chosen], None)
+
+
+def draw_galaxies(
+    image: np.ndarray, psf: PsfField, x: np.ndarray, y: np.ndarray, flux: np.ndarray, shapes: Shapes, noise: float
+) -> None:
+    """Add galaxies of Sersic profiles to a frame; parameters as in `draw_stars`."""
+    sizes = np.maximum(_size_stars(psf, flux, noise), _size_galaxies(flux, shapes, noise))
+    for size in STAMP_SIZES_PX:
+        for chosen in _batches(np.flatnonzero(sizes == size), size):
+            _add_batch(image, psf, size, x[chosen], y[chosen], flux[chosen], _select(shapes, chosen))
+
+
+def galaxy_profile(sersic_index: float, radius_px: float, axis_ratio: float, angle_rad: float) -> galsim.GSObject:
+    """Return the GalSim object of one galaxy of flux 1, unit of length the pixel; radius along the major axis."""
+    round_one = galsim.Sersic(n=sersic_index, half_light_radius=radius_px * np.sqrt(axis_ratio))
+    return round_one.shear(q=axis_ratio, beta=angle_rad * galsim.radians)
+
+
+def _batches(chosen: np.ndarray, size: int) -> list[np.ndarray]:
+    most = max(1, _BATCH_PX // size**2)
+    return [chosen[start : start + most] for start in range(0, len(chosen), most)]
+
+
+def _select(shapes: Shapes, chosen: np.ndarray) -> Shapes:
+    return Shapes(
+        shapes.sersic_index[chosen], shapes.radius_px[chosen], shapes.axis_ratio[chosen], shapes.angle_rad[chosen]
+    )
+
+
+def _size_stars(psf: PsfField, flux: np.ndarray, noise: float) -> np.ndarray:
+    """Return the smallest stamp at whose edge each star is fainter than the cut."""
+    wings = psf.measure_wings(tuple(size // 2 for size in STAMP_SIZES_PX[:-1]))
+    too_small = flux[:, None] * wings > _CUT * noise
+    return np.array(STAMP_SIZES_PX)[too_small.sum(axis=1)]
+
+
+def _size_galaxies(flux: np.ndarray, shapes: Shapes, noise: float) -> np.ndarray:
+    """Return the smallest stamp that holds each galaxy out to the cut's surface brightness along its major axis."""
+    n, area = shapes.sersic_index, shapes.radius_px**2 * shapes.axis_ratio
+    b = special.gammaincinv(2 * n, 0.5)
+    effective = flux / (2 * np.pi * n * np.exp(b) * b ** (-2 * n) * special.gamma(2 * n) * area)
+    depth = np.maximum(np.log(np.maximum(effective, 1e-9) / (_CUT * noise)) / b + 1, 0)
+    reach = 2 * shapes.radius_px * depth**n
+    return np.array(STAMP_SIZES_PX)[np.searchsorted(STAMP_SIZES_PX[:-1], reach)]
+
+
+def _add_batch(
+    image: np.ndarray,
+    psf: PsfField,
+    size: int,
+    x: np.ndarray,
+    y: np.ndarray,
+    flux: np.ndarray,
+    shapes: Shapes | None,
+) -> None:
+    left, top = np.floor(x).astype(int) - size // 2, np.floor(y).astype(int) - size // 2
+    weights = psf.weigh_nodes(x, y) * flux[:, None].astype(np.float32)
+    wave = np.zeros((len(x), size, size // 2 + 1), np.complex64)
+    rows = (np.fft.fftfreq(size, 1 / TABLE_PX)).astype(int) % TABLE_PX
+    columns = np.arange(size // 2 + 1) * (TABLE_PX // size)
+    for alias, table in psf.tables:
+        chosen = table[:, rows[:, None], columns[None, :]].reshape(9, -1)
+        part = (weights.astype(np.complex64) @ chosen).reshape(wave.shape)
+        _shift(part, x - left, y - top, alias)
+        if shapes is not None:
+            part *= _tabulate_galaxies(shapes, size, alias)
+        wave += part
+    _paste(image, fft.irfft2(wave, s=(size, size), axes=(1, 2), overwrite_x=True), left, top)
+
+
+def _frequencies(size: int, alias: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frequencies (cycles per pixel) of a stamp's columns and rows."""
+    along, up = np.fft.rfftfreq(size), np.fft.fftfreq(size)
+    if alias[0]:
+        along = along - 1
+    if alias[1]:
+        up = np.where(up >= 0, up - 1, up + 1)
+    return along, up
+
+
+def _shift(wave: np.ndarray, x: np.ndarray, y: np.ndarray, alias: tuple[int, int]) -> None:
+    """Move each stamp's source from pixel (0, 0) to (x, y), in place."""
+    along, up = _frequencies(wave.shape[1], alias)
+    wave *= np.exp(-2j * np.pi * y[:, None] * up).astype(np.complex64)[:, :, None]
+    wave *= np.exp(-2j * np.pi * x[:, None] * along).astype(np.complex64)[:, None, :]
+
+
+def _tabulate_galaxies(shapes: Shapes, size: int, alias: tuple[int, int]) -> np.ndarray:
+    """Return the transforms of galaxies of flux 1, (n, size, size // 2 + 1) float32."""
+    along, up = (2 * np.pi * axis for axis in _frequencies(size, alias))
+    cosine, sine = np.cos(shapes.angle_rad), np.sin(shapes.angle_rad)
+    major, minor = shapes.radius_px**2, (shapes.radius_px * shapes.axis_ratio) ** 2
+    xx = (major * cosine**2 + minor * sine**2).astype(np.float32)
+    yy = (major * sine**2 + minor * cosine**2).astype(np.float32)
+    xy = ((major - minor) * sine * cosine).astype(np.float32)
+    kx, ky = along.astype(np.float32)[None, None, :], up.astype(np.float32)[None, :, None]
+    square = xx[:, None, None] * kx**2 + yy[:, None, None] * ky**2 + (2 * xy)[:, None, None] * (kx * ky)
+    place = (0.5 * np.log(np.maximum(square, 1e-12)) - _LEAST_LOG_K) * (
+        np.float32((_LOG_STEPS - 1) / (_MOST_LOG_K - _LEAST_LOG_K))
+    )
+    np.clip(place, 0, _LOG_STEPS - 1.001, out=place)
+    below = place.astype(np.int32)
+    place -= below
+    tables, number = _sersic_tables(), np.searchsorted(SERSIC_INDICES, shapes.sersic_index)
+    below += (number * _LOG_STEPS).astype(np.int32)[:, None, None]
+    values = tables.ravel()
+    low = values[below]
+    return low + place * (values[below + 1] - low)
+
+
+@lru_cache(maxsize=1)
+def _sersic_tables() -> np.ndarray:
+    """Return transforms of Sersic profiles of half-light radius 1 on even steps of log k, (index, step) float32."""
+    k = np.exp(np.linspace(_LEAST_LOG_K, _MOST_LOG_K, _LOG_STEPS))
+    tables = np.empty((len(SERSIC_INDICES), _LOG_STEPS), np.float32)
+    for number, index in enumerate(SERSIC_INDICES):
+        profile = galsim.Sersic(n=index, half_light_radius=1.0)
+        tables[number] = [profile.kValue(step, 0).real for step in k]
+    return tables
+
+
+def _paste(image: np.ndarray, stamps: np.ndarray, left: np.ndarray, top: np.ndarray) -> None:
+    """Add stamps to a frame, what reaches beyond it cut off."""
+    height, width = image.shape
+    size = stamps.shape[1]
+    for stamp, x, y in zip(stamps, left.tolist(), top.tolist(), strict=True):
+        first_x, last_x, first_y, last_y = max(x, 0), min(x + size, width), max(y, 0), min(y + size, height)
+        if first_x < last_x and first_y < last_y:
+            image[first_y:last_y, first_x:last_x] += stamp[first_y - y : last_y - y, first_x - x : last_x - x]

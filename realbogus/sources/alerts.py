@@ -1,0 +1,240 @@
+"""Avro alert packets as records: one file, a folder of files, or a tar archive of files, plain or compressed.
+
+Finding the packets costs a pass over the files' block marks (over the members of an archive), not a decoding.
+What cannot be decoded is a record of its own, with reason `corrupt`; the packets before it in the file are kept.
+"""
+
+import gzip
+import hashlib
+import io
+import tarfile
+import weakref
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from realbogus.records import DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
+from realbogus.sources.alert_packets import Candidate, PacketError, nothing_to_show, read_candidate, read_triplet
+from realbogus.sources.avro_files import AvroFaultError, find_blocks, read_header, read_packets
+
+BATCH_PACKETS = 1000
+BATCH_BYTES = 128 << 20
+MOST_MEMBER_BYTES = 64 << 20
+"""Larger members of an archive are refused: they are read whole."""
+
+_WHOLE_FILE_BYTES = 1 << 20  # a smaller file is one part; its packets are counted when they are read
+_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What could not be decoded: an id made of its bytes, the file, and why."""
+
+    id: str
+    file: str
+    error: str
+
+
+Entry = tuple[Candidate, dict[str, Any]] | Fault
+
+
+class AlertSource:
+    """Alert packets of ZTF or Rubin.
+
+    An instance keeps an archive open, so that batches read in order cost one pass over a compressed one.
+
+    Parameters
+    ----------
+    path : Path
+        An ``.avro`` file, a folder that holds some at any depth, or a tar archive of them.
+    stamp_px : int
+        Side of the stamps given out; see `alertpackets.read_triplet` for how others are fitted.
+
+    Raises
+    ------
+    SourceError
+        There is no such path.
+    """
+
+    def __init__(self, path: Path, stamp_px: int = 29, batch_packets: int = BATCH_PACKETS) -> None:
+        if not path.exists():
+            raise SourceError(f"{path} does not exist; alerts are an .avro file, a folder, or a tar archive of them")
+        self.path, self.stamp_px, self.batch_packets = path, stamp_px, batch_packets
+        self._archive: BinaryIO | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_archive": None}
+
+    def batches(self) -> list[BatchKey]:
+        """Return the batches, in order of file name and place.
+
+        Raises
+        ------
+        SourceError
+            There is no packet file, or an archive holds one that is too large.
+        """
+        batches: list[BatchKey] = []
+        parts: list[FileSpan] = []
+        packets = size = 0
+        for part, count in self._find_parts():
+            parts.append(part)
+            packets, size = packets + count, size + part.count
+            if packets >= self.batch_packets or size >= BATCH_BYTES:
+                batches.append(_batch(parts))
+                parts, packets, size = [], 0, 0
+        if parts:
+            batches.append(_batch(parts))
+        if not batches:
+            raise SourceError(f"{self.path} holds no .avro file")
+        return batches
+
+    def ids(self, batch: BatchKey) -> list[str]:
+        """Return the ids of a batch; its packets are decoded, their stamps are not."""
+        return [entry.id if isinstance(entry, Fault) else entry[0].id for entry in self._entries(batch)]
+
+    def read(self, batch: BatchKey) -> Records:
+        """Return the records of a batch."""
+        rows: list[dict[str, Any]] = []
+        stamps: list[tuple[np.ndarray, np.ndarray, str | None]] = []
+        for entry in self._entries(batch):
+            if isinstance(entry, Fault):
+                rows.append(_fault_row(entry))
+                stamps.append(nothing_to_show(self.stamp_px))
+            else:
+                rows.append(_candidate_row(entry[0]))
+                stamps.append(read_triplet(entry[1], entry[0], self.stamp_px))
+        triplets, outside, faults = zip(*stamps, strict=True) if stamps else ((), (), ())
+        pixels = np.array(triplets, np.float32).reshape(-1, self.stamp_px, self.stamp_px, 3)
+        columns = {name: [row[name] for row in rows] for name in _candidate_row(_NOBODY)}
+        return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults)
+
+    def _entries(self, batch: BatchKey) -> Iterator[Entry]:
+        for part in batch.parts:
+            with self._open(part) as stream:
+                yield from _read_entries(stream, part, self._name(part))
+
+    def _name(self, part: FileSpan) -> str:
+        return str(self.path / part.file) if self.path.is_dir() else f"{self.path}: {part.file}"
+
+    def _open(self, part: FileSpan) -> BinaryIO:
+        """Open the file of a part; a member of an archive is read into memory."""
+        if self.path.is_dir():
+            return (self.path / part.file).open("rb")
+        if not _is_archive(self.path):
+            return self.path.open("rb")
+        try:
+            return self._read_member(part)
+        except _ARCHIVE_FAULTS:  # the archive ends too early or its compression is broken: nothing is there
+            self._archive = None
+            return io.BytesIO()
+
+    def _read_member(self, part: FileSpan) -> BinaryIO:
+        if self._archive is None:
+            self._archive = cast(BinaryIO, tarfile.open(self.path).fileobj)  # noqa: SIM115
+            weakref.finalize(self, self._archive.close)
+        self._archive.seek(part.first)
+        return io.BytesIO(self._archive.read(part.count))
+
+    def _find_parts(self) -> Iterator[tuple[FileSpan, int]]:
+        """Yield the parts of all files with the number of their packets, 1 where it is not known."""
+        if self.path.is_dir():
+            for file in sorted(self.path.rglob("*.avro")):
+                yield from _file_parts(file, file.relative_to(self.path).as_posix(), self.batch_packets)
+        elif _is_archive(self.path):
+            yield from ((part, 1) for part in _archive_parts(self.path))
+        else:
+            yield from _file_parts(self.path, self.path.name, self.batch_packets)
+
+
+def read_alerts(path: Path, stamp_px: int = 29) -> Iterator[Records]:
+    """Yield the records of alert packets, about 1,000 at a time; errors as of `AlertSource`."""
+    yield from read_records(AlertSource(path, stamp_px))
+
+
+def _batch(parts: list[FileSpan]) -> BatchKey:
+    text = "\n".join(f"{part.file} {part.first} {part.count}" for part in parts)
+    return BatchKey(hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32], tuple(parts))
+
+
+def _is_archive(path: Path) -> bool:
+    return path.name.endswith(_ARCHIVE_SUFFIXES)
+
+
+def _file_parts(path: Path, name: str, batch_packets: int) -> Iterator[tuple[FileSpan, int]]:
+    """Yield stretches of blocks that hold a batch each; where the blocks cannot be followed, the rest is one."""
+    size = path.stat().st_size
+    if size <= _WHOLE_FILE_BYTES:
+        yield FileSpan(name, 0, size), 1
+        return
+    begin = end = packets = 0
+    with path.open("rb") as stream:
+        try:
+            header = read_header(stream)
+            begin = end = stream.tell()
+            for block in find_blocks(stream, header):
+                end, packets = block.end, packets + block.count
+                if packets >= batch_packets or end - begin >= BATCH_BYTES:
+                    yield FileSpan(name, begin, end - begin), packets
+                    begin, packets = end, 0
+        except AvroFaultError:
+            end = size  # reading that stretch meets the fault again and records it
+    if end > begin:
+        yield FileSpan(name, begin, end - begin), packets
+
+
+def _archive_parts(path: Path) -> Iterator[FileSpan]:
+    """Yield the members of an archive; one of no bytes where it breaks off, which is read as corrupt."""
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if not member.isreg() or not member.name.endswith(".avro"):
+                    continue
+                if member.size > MOST_MEMBER_BYTES:
+                    raise SourceError(f"{path}: {member.name} has {member.size} bytes: unpack the archive to a folder")
+                yield FileSpan(member.name, member.offset_data, member.size)
+    except _ARCHIVE_FAULTS:
+        yield FileSpan(path.name, 0, 0)
+
+
+def _read_entries(stream: BinaryIO, part: FileSpan, name: str) -> Iterator[Entry]:
+    """Yield the candidates of a part, and a fault after which it is given up."""
+    first = 0 if isinstance(stream, io.BytesIO) else part.first
+    try:
+        header = read_header(stream)
+        stream.seek(max(first, stream.tell()))
+        for block in find_blocks(stream, header):
+            for packet in read_packets(stream, header, block):
+                yield read_candidate(packet), packet
+            if block.end >= first + part.count:
+                return
+    except (AvroFaultError, PacketError) as error:
+        stream.seek(first)
+        digest = hashlib.sha256(stream.read(part.count) or name.encode("utf-8", "surrogateescape")).hexdigest()
+        yield Fault(f"{digest[:32]}-{part.first}-corrupt", name, str(error))
+
+
+_NOBODY = Candidate("", "", None, None, None, None, False, None, False, {})
+
+
+def _candidate_row(candidate: Candidate) -> dict[str, Any]:
+    return {
+        "id": candidate.id,
+        "group": candidate.group,
+        "ra_deg": candidate.ra_deg,
+        "dec_deg": candidate.dec_deg,
+        "label": None,
+        "kind": DETECTION,
+        "detector": candidate.detector,
+        "night": candidate.night,
+        "parameters": candidate.parameters,
+    }
+
+
+def _fault_row(fault: Fault) -> dict[str, Any]:
+    parameters = {"file": fault.file, "error": fault.error}
+    return _candidate_row(_NOBODY) | {"id": fault.id, "group": fault.id, "parameters": parameters}

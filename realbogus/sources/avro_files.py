@@ -1,0 +1,169 @@
+"""Avro container files: where their packets lie, found without decoding, and the packets, decoded within bounds.
+
+The format: the four bytes ``Obj`` and 1, a map of metadata (schema, codec), 16 bytes of sync mark; then blocks of
+packet count, byte count, bytes, sync mark (Avro 1.11 specification, "Object Container Files"). A block that declares
+more than `MOST_BLOCK_BYTES`, packed or unpacked, is refused before memory is taken for it.
+"""
+
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import fastavro
+import pyarrow as pa
+
+MOST_BLOCK_BYTES = 64 << 20
+_MOST_HEADER_BYTES = 4 << 20
+_MAGIC, _SYNC_BYTES = b"Obj\x01", 16
+_DECODING_FAULTS = (
+    *(EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, zlib.error),
+    *(pa.ArrowException, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType),
+)
+
+
+class AvroFaultError(ValueError):
+    """Bytes are not what an Avro file holds; the message says what."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a container file says of itself."""
+
+    schema: Any
+    codec: str
+    sync: bytes
+
+
+@dataclass(frozen=True)
+class PacketBlock:
+    """A stretch of packets: the offset of its values in the file, their bytes, and how many packets they hold."""
+
+    offset: int
+    size: int
+    count: int
+
+    @property
+    def end(self) -> int:
+        """Offset behind the block's mark, where the next one begins."""
+        return self.offset + self.size + _SYNC_BYTES
+
+
+def read_header(stream: BinaryIO) -> Header:
+    """Read the header; the stream is left at the first block.
+
+    Raises
+    ------
+    AvroFaultError
+        It is no Avro file, or its schema or codec cannot be used.
+    """
+    if _take(stream, len(_MAGIC)) != _MAGIC:
+        raise AvroFaultError("it does not start as an Avro file does")
+    entries: dict[str, bytes] = {}
+    while count := _read_long(stream):
+        if count < 0:
+            _read_long(stream)
+        for _ in range(abs(count)):
+            key = _take(stream, _read_long(stream)).decode("utf-8", "replace")
+            entries[key] = _take(stream, _read_long(stream))
+    codec = entries.get("avro.codec", b"null").decode("utf-8", "replace")
+    if codec not in _UNPACKERS:
+        raise AvroFaultError(f"its codec {codec} is not read; known are {', '.join(_UNPACKERS)}")
+    try:
+        schema = fastavro.parse_schema(json.loads(entries["avro.schema"]))
+    except _DECODING_FAULTS as error:
+        raise AvroFaultError(f"its schema cannot be used: {error}") from error
+    return Header(schema, codec, _take(stream, _SYNC_BYTES))
+
+
+def find_blocks(stream: BinaryIO, header: Header) -> Iterator[PacketBlock]:
+    """Yield the blocks from where the stream is to its end, passing over their bytes.
+
+    Raises
+    ------
+    AvroFaultError
+        A block is cut short or too large, or its end mark is wrong; what came before was yielded.
+    """
+    while first := stream.read(1):
+        count, size = _read_long(stream, first), _read_long(stream)
+        if count < 0 or not 0 <= size <= MOST_BLOCK_BYTES:
+            raise AvroFaultError(f"a block declares {count} packets in {size} bytes, the most is {MOST_BLOCK_BYTES}")
+        offset = stream.tell()
+        stream.seek(size, io.SEEK_CUR)
+        if _take(stream, _SYNC_BYTES) != header.sync:
+            raise AvroFaultError(f"the block at byte {offset} does not end in the file's mark")
+        yield PacketBlock(offset, size, count)
+        stream.seek(offset + size + _SYNC_BYTES)  # the caller may have read the block meanwhile
+
+
+def read_packets(stream: BinaryIO, header: Header, block: PacketBlock) -> Iterator[dict[str, Any]]:
+    """Yield the packets of a block.
+
+    Raises
+    ------
+    AvroFaultError
+        The block cannot be decoded from some packet on; those before were yielded.
+    """
+    stream.seek(block.offset)
+    packed = _take(stream, block.size)
+    try:
+        values = io.BytesIO(_UNPACKERS[header.codec](packed))
+        for _ in range(block.count):
+            packet = fastavro.schemaless_reader(values, header.schema, None)
+            if not isinstance(packet, dict):
+                raise AvroFaultError("its schema is not a record")
+            yield packet
+    except _DECODING_FAULTS as error:
+        raise AvroFaultError(f"the block at byte {block.offset} cannot be decoded: {error!r}") from error
+
+
+def _unpack_deflate(packed: bytes) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    values = inflater.decompress(packed, MOST_BLOCK_BYTES)
+    if inflater.unconsumed_tail:
+        raise AvroFaultError(f"a block unpacks to more than {MOST_BLOCK_BYTES} bytes")
+    return values
+
+
+def _unpack_snappy(packed: bytes) -> bytes:
+    """Snappy's own length comes first; Avro appends four bytes of CRC32 of the unpacked values."""
+    size, shift = 0, 0
+    for byte in packed[:5]:
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    if size > MOST_BLOCK_BYTES:
+        raise AvroFaultError(f"a block unpacks to {size} bytes, the most is {MOST_BLOCK_BYTES}")
+    values = pa.decompress(packed[:-4], decompressed_size=size, codec="snappy", asbytes=True)
+    if zlib.crc32(values) != int.from_bytes(packed[-4:], "big"):
+        raise AvroFaultError("a block's check sum does not agree")
+    return values
+
+
+_UNPACKERS: dict[str, Callable[[bytes], bytes]] = {"null": bytes, "deflate": _unpack_deflate, "snappy": _unpack_snappy}
+
+
+def _take(stream: BinaryIO, size: int) -> bytes:
+    if not 0 <= size <= max(_MOST_HEADER_BYTES, MOST_BLOCK_BYTES):
+        raise AvroFaultError(f"it declares a value of {size} bytes")
+    taken = stream.read(size)
+    if len(taken) != size:
+        raise AvroFaultError("it ends too early")
+    return taken
+
+
+def _read_long(stream: BinaryIO, first: bytes = b"") -> int:
+    """Read a variable-length zigzag integer."""
+    number, shift = 0, 0
+    byte = first or _take(stream, 1)
+    while byte[0] & 0x80:
+        number |= (byte[0] & 0x7F) << shift
+        shift += 7
+        if shift > 63:
+            raise AvroFaultError("it holds an integer of more than 64 bits")
+        byte = _take(stream, 1)
+    number |= byte[0] << shift
+    return (number >> 1) ^ -(number & 1)

@@ -1,0 +1,233 @@
+"""Frames of other surveys: a FITS image and what its header tells, read into `frames.Frame`.
+
+What a count means in electrons and magnitudes comes from
+named header keywords or is told, never guessed: without gain or saturation a frame is refused.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy.io import fits
+from astropy.time import Time
+from astropy.wcs import WCS
+from astropy.wcs.utils import proj_plane_pixel_scales
+from pydantic import BaseModel, ConfigDict
+
+from realbogus.frames import Frame, Mask, measure_background
+from realbogus.records import MJD_EPOCH_JD, SourceError
+from realbogus.sources.fits_images import card_value, read_image, read_wcs
+
+_TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
+
+
+class FrameKeywords(BaseModel):
+    """Header keywords by what they tell, tried in order in the image's header and then in the first one.
+
+    The names are those of the columns that a table of pairs may have, which go before the header.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gain_e_per_count: tuple[str, ...] = ("GAIN", "EGAIN", "GAINEFF", "CCDGAIN", "ATODGAIN", "ESO DET OUT1 CONAD")
+    """Electrons per count."""
+    saturation_counts: tuple[str, ...] = ("SATURATE", "SATURAT", "SATLEVEL", "SATURATION", "MAXLIN", "LINMAX")
+    """Counts, background included."""
+    zero_point_mag: tuple[str, ...] = ("MAGZP", "MAGZPT", "MAGZERO", "ZEROPT", "PHOTZP", "ZP")
+    """Magnitude of a source of one count in this frame (not one count a second)."""
+    pixel_arcsec: tuple[str, ...] = ("PIXSCALE", "SECPIX", "PIXSCAL1", "PIXSIZE")
+    """Arcsec; the WCS goes before."""
+    exposure_s: tuple[str, ...] = ("EXPTIME", "EXPOSURE", "TEXPTIME")
+    """Seconds."""
+    epoch_mjd: tuple[str, ...] = ("MJD-OBS", "MJD_OBS", "OBSMJD", "MJD", "JD", "OBSJD", "DATE-OBS", "DATE_OBS")
+    """Days, UTC; a Julian date or an ISO date with time is converted."""
+    detector: tuple[str, ...] = ("CCDID", "CCDNUM", "DETID", "IMAGEID", "DETECTOR")
+    """No unit."""
+    site_longitude_deg: float = 0.0
+    """Degrees, east positive: nights are counted from the site's noon."""
+
+
+@dataclass(frozen=True)
+class FrameFile:
+    """A frame and what else its header tells.
+
+    Attributes
+    ----------
+    frame : Frame
+    epoch_mjd, exposure_s : float or None
+    detector : str or None
+    """
+
+    frame: Frame
+    epoch_mjd: float | None
+    exposure_s: float | None
+    detector: str | None
+
+
+def read_frame(path: Path, keywords: FrameKeywords | None = None, told: Mapping[str, Any] | None = None) -> Frame:
+    """Return the frame of a FITS file; see `read_frame_file`."""
+    return read_frame_file(path, keywords, told).frame
+
+
+def read_frame_file(
+    path: Path,
+    keywords: FrameKeywords | None = None,
+    told: Mapping[str, Any] | None = None,
+    hdu: int | str | None = None,
+    mask: Path | None = None,
+    variance: Path | None = None,
+) -> FrameFile:
+    """Read a FITS image as a frame.
+
+    Parameters
+    ----------
+    path : Path
+    keywords : FrameKeywords, optional
+    told : mapping, optional
+        Values by the names of `FrameKeywords`; they go before the header.
+    hdu : int or str, optional
+        Which image; the first with two dimensions otherwise.
+    mask : Path, optional
+        Image of the same shape, zero where a pixel is good.
+    variance : Path, optional
+        Image of the same shape, counts squared, the sources' own noise included.
+
+    Returns
+    -------
+    FrameFile
+        A pixel that is not finite has no data; masked pixels and those without a variance are defects.
+
+    Raises
+    ------
+    SourceError
+        The file is corrupt or cut short, declares too large an image, or tells no gain, saturation or pixel scale;
+        no pixel can be used, or the background has no noise.
+    """
+    keywords, told = keywords or FrameKeywords(), told or {}
+    image = read_image(path, hdu)
+    facts = _Facts(path, image.headers, keywords, told)
+    wcs = read_wcs(path, image.headers[0])
+    gain, saturation = facts.positive("gain_e_per_count"), facts.positive("saturation_counts")
+    unusable = ~np.isfinite(image.pixels)
+    pixels = np.where(unusable, np.float32(np.nan), image.pixels)
+    bits = np.where(unusable, Mask.NO_DATA, 0).astype(np.uint8)
+    bits[pixels >= saturation] |= np.uint8(Mask.SATURATED)
+    if mask is not None:
+        bits[_read_beside(mask, pixels.shape) != 0] |= np.uint8(Mask.DEFECT)
+    given_variance = None if variance is None else _read_beside(variance, pixels.shape)
+    if given_variance is not None:
+        bits[~(given_variance > 0) | np.isinf(given_variance)] |= np.uint8(Mask.DEFECT)
+    background, rms = _measure_noise(path, pixels, bits, gain, given_variance)
+    frame = Frame(
+        pixels=pixels,
+        mask=bits,
+        background=background,
+        background_rms=rms,
+        gain_e_per_count=gain,
+        saturation_counts=saturation,
+        zero_point_mag=facts.number("zero_point_mag"),
+        pixel_arcsec=_pixel_arcsec(facts, wcs),
+        quantum_counts=image.quantum,
+        wcs=wcs,
+    )
+    return FrameFile(frame, facts.epoch_mjd(), facts.number("exposure_s"), facts.text("detector"))
+
+
+def _measure_noise(
+    path: Path, pixels: np.ndarray, bits: np.ndarray, gain: float, variance: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return level and noise of the background; with a variance image the noise is what that leaves beside the
+    sources' own, so that `Frame.variance` gives the image back."""
+    try:
+        background, rms = measure_background(pixels, bits != 0)
+    except ValueError as error:
+        raise SourceError(f"{path}: {error}") from error
+    if not np.median(rms) > 0:
+        raise SourceError(f"{path}: the background's noise is {np.median(rms)}: the frame is constant or all masked")
+    if variance is None:
+        return background, rms
+    known = (bits & (Mask.NO_DATA | Mask.DEFECT)) == 0
+    left = variance - np.maximum(pixels - background, 0) / gain
+    least = _TINY_VARIANCE * np.median(variance[known])
+    return background, np.where(known, np.sqrt(np.maximum(left, least, where=known, out=rms**2)), rms)
+
+
+class _Facts:
+    """Values by the names of `FrameKeywords`: told ones, else of the headers in order."""
+
+    def __init__(
+        self, path: Path, headers: tuple[fits.Header, ...], keywords: FrameKeywords, told: Mapping[str, Any]
+    ) -> None:
+        self.path, self.headers, self.keywords, self.told = path, headers, keywords, told
+
+    def _value(self, name: str) -> Any:
+        if self.told.get(name) is not None:
+            return self.told[name]
+        for keyword in getattr(self.keywords, name):
+            for header in self.headers:
+                value = card_value(header, keyword)
+                if value is not None:
+                    return value
+        return None
+
+    def number(self, name: str) -> float | None:
+        """Return a number, None where nothing tells it."""
+        value = self._value(name)
+        if value is None:
+            return None
+        try:
+            number = float(value)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise SourceError(f"{self.path}: {name} is {value!r}, it must be a number")
+        return number
+
+    def positive(self, name: str) -> float:
+        """Return a number above zero."""
+        number = self.number(name)
+        if number is None:
+            tried = ", ".join(getattr(self.keywords, name))
+            raise SourceError(f"{self.path} tells no {name}: none of {tried} is in its header; give it in the table")
+        if number <= 0:
+            raise SourceError(f"{self.path}: {name} is {number}, it must be above 0")
+        return number
+
+    def text(self, name: str) -> str | None:
+        """Return a text, None where nothing tells it."""
+        value = self._value(name)
+        return None if value is None else str(value).strip() or None
+
+    def epoch_mjd(self) -> float | None:
+        """Return when the frame was taken; None for a date without a time or in an old writing."""
+        value = self._value("epoch_mjd")
+        try:
+            days = float(value)
+        except TypeError:
+            return None
+        except ValueError:
+            return _iso_mjd(str(value))
+        return days - MJD_EPOCH_JD if days > MJD_EPOCH_JD else days
+
+
+def _iso_mjd(text: str) -> float | None:
+    try:
+        return float(Time(text.strip(), format="isot", scale="utc").mjd) if "T" in text else None
+    except ValueError:
+        return None
+
+
+def _pixel_arcsec(facts: _Facts, wcs: WCS | None) -> float:
+    if wcs is None or facts.told.get("pixel_arcsec") is not None:
+        return facts.positive("pixel_arcsec")
+    return float(np.mean(proj_plane_pixel_scales(wcs)) * 3600)
+
+
+def _read_beside(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    pixels = read_image(path).pixels
+    if pixels.shape != shape:
+        raise SourceError(f"{path} is {pixels.shape}, its frame is {shape}: they must cover the same pixels")
+    return pixels

@@ -1,0 +1,135 @@
+"""The split: train, validation and test in 8:1:1 by whole groups, drawn once and then only added to.
+
+The first labelled version draws it, stratified by class. A group that comes later is placed by a keyed
+hash of its name alone, so neither the order of arrival nor a new scheme moves anything.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from expectations.split_shares import PART_SHARES, PARTS
+from tasks.store.sampling import hash_share
+
+
+def part_by_hash(group: str, seed: int) -> str:
+    """Place a group that came after the split was drawn."""
+    share = hash_share(group, seed)
+    if share < PART_SHARES["train"]:
+        return "train"
+    return "validation" if share < PART_SHARES["train"] + PART_SHARES["validation"] else "test"
+
+
+def draw_split(groups: pa.Array, labels: pa.Array, seed: int) -> pa.Array:
+    """Draw the first split.
+
+    Groups are taken largest first, equal ones in the order of their keyed hash, and each goes to the
+    part that lacks most of what the group brings: its classes, weighted by their rarity.
+
+    Parameters
+    ----------
+    groups, labels : Array of string, one entry a sample
+        An unlabelled sample has null, which is a stratum of its own.
+    seed : int
+
+    Returns
+    -------
+    Array of string
+        The part of each sample.
+    """
+    names, codes = _codes(groups)
+    classes, label_codes = _codes(pc.fill_null(labels, ""))
+    members = np.bincount(codes * len(classes) + label_codes, minlength=len(names) * len(classes))
+    members = members.reshape(len(names), len(classes)).astype(np.int32)
+    sizes, totals = members.sum(axis=1), members.sum(axis=0)
+    wanted = [[PART_SHARES[part] * total for total in totals.tolist()] for part in PARTS]
+    filled = [[0] * len(classes) for _ in PARTS]
+    part_of = np.zeros(len(names), np.int8)
+
+    def need(part: int, brings: list[tuple[int, int]]) -> tuple[float, float]:
+        """Return how much a part lacks of a group's classes, as a share of what it should hold, and of all."""
+        has, should = filled[part], wanted[part]
+        lack = sum(count * (1 - has[label] / should[label]) for label, count in brings)
+        return lack, 1 - sum(has) / (PART_SHARES[PARTS[part]] * len(groups))
+
+    for block in _blocks(np.lexsort((_hash_shares(names, seed), -sizes))):
+        for group, counts in zip(block.tolist(), members[block].tolist(), strict=True):
+            brings = [(label, count) for label, count in enumerate(counts) if count]
+            part = max(range(len(PARTS)), key=lambda part: need(part, brings))
+            part_of[group] = part
+            for label, count in brings:
+                filled[part][label] += count
+    return _part_names(part_of[codes])
+
+
+def place(groups: pa.Array, labels: pa.Array, known: pa.Table | None, seed: int) -> pa.Array:
+    """Return the part of every sample: as its group is published, by hash for newcomers, or drawn.
+
+    Parameters
+    ----------
+    groups, labels : Array of string, one entry a sample
+    known : Table with group and part, or None
+        The published split; without one the split is drawn.
+    seed : int
+    """
+    if known is None or known.num_rows == 0:
+        return draw_split(groups, labels, seed)
+    published = known["part"].take(pc.index_in(groups, known["group"].combine_chunks())).combine_chunks()
+    names, codes = _codes(groups.filter(pc.is_null(published)))
+    by_hash = pa.array([part_by_hash(name, seed) for name in names.to_pylist()], pa.string())
+    return pc.replace_with_mask(published, pc.is_null(published), by_hash.take(pa.array(codes)))
+
+
+def split_by_time(groups: pa.Array, nights: pa.Array) -> pa.Array:
+    """Place samples by night: the first eight tenths train, then validation, then test, in whole nights.
+
+    Parameters
+    ----------
+    groups, nights : Array of string, one entry a sample
+        Nights in an order that is that of time when sorted as text.
+
+    Returns
+    -------
+    Array of string
+        The part of each sample. Null for a sample whose group was seen in an earlier part: it may not be used, as
+        the same sky would be on both sides. Fewer than three nights give null throughout.
+    """
+    names, night_of = _codes(nights)
+    if len(names) < len(PARTS):
+        return pa.nulls(len(nights), pa.string())
+    sizes = np.bincount(night_of, minlength=len(names)).tolist()
+    part_of_night = np.zeros(len(names), np.int8)
+    before = 0
+    for number, size in enumerate(sizes):
+        share = before / len(nights)
+        part = 0 if share < PART_SHARES["train"] else 1 if share < 1 - PART_SHARES["test"] else 2
+        # However uneven the nights are, the last two are left for validation and test.
+        part_of_night[number] = max(part, number + len(PARTS) - len(names))
+        before += size
+    group_names, group_of = _codes(groups)
+    first = np.full(len(group_names), len(names))
+    np.minimum.at(first, group_of, night_of)
+    parts = part_of_night[night_of]
+    return _part_names(parts, part_of_night[first][group_of] != parts)
+
+
+def _codes(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
+    """Return the distinct values in order, and the number of each value among them."""
+    distinct = pc.unique(values).sort()
+    return distinct, pc.index_in(values, distinct).to_numpy()
+
+
+def _blocks(values: np.ndarray, size: int = 10_000) -> Iterator[np.ndarray]:
+    """Cut an array, so that only few values at a time become Python's."""
+    return (values[start : start + size] for start in range(0, len(values), size))
+
+
+def _hash_shares(names: pa.Array, seed: int) -> np.ndarray:
+    blocks = (names.take(block).to_pylist() for block in _blocks(np.arange(len(names))))
+    return np.fromiter((hash_share(name, seed) for block in blocks for name in block), float, len(names))
+
+
+def _part_names(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:
+    return pa.array(PARTS, pa.string()).take(pa.array(codes, pa.int8(), mask=missing))

@@ -1,0 +1,312 @@
+"""What a training of candidates is: triplets of all detectors or one, three losses, the operating point."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from realbogus.models.preprocessing import Normalisation
+from tasks.candidates.cross_validation import pooled_figures
+from tasks.candidates.evaluation import evaluate_candidates
+from tasks.learning import measures, operating_points
+from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
+from tasks.reports.page import Block
+from tasks.runtime.workspace import Workspace
+from tasks.store.sampling import hash_share
+from tasks.tracking.mlflow_runs import TrackedRun
+from tasks.training.training_task import TrainingTask, TrainRequest, fit_parts, open_labelled, quiet_tensorflow, train
+
+if TYPE_CHECKING:
+    from realbogus.models.presets import CandidatePreset
+    from tasks.learning.devices import Device
+    from tasks.learning.fit_spec import FitSpec
+    from tasks.learning.fitting import Fitted
+
+REAL = 1
+"""Position of the class real."""
+TEST_FIGURES = (
+    *("count", "real", "bogus", "auc", "auc_low", "auc_high"),
+    *("fpr_at_tpr90", "fpr_at_tpr90_low", "fpr_at_tpr90_high"),
+)
+FIRST = "first"
+"""The network that goes before the full one when a night is scored."""
+
+
+class CandidateTrainRequest(TrainRequest):
+    """What candidates to train on, and how."""
+
+    network: Literal["simple", "complex", "compact", "first"] = "complex"
+    size: Literal["small", "full"] = "small"
+    profile: Literal["published", "as-written", "fixed"] = "fixed"
+    treatment: Literal["each", "mix", "all"] = "all"
+    """One detector alone, as many samples as one detector has of all, or everything."""
+    detector: str | None = None
+    """For treatment=each."""
+    loss_ce: float | None = Field(default=None, ge=0)
+    loss_ech: float | None = Field(default=None, ge=0)
+    loss_lds: float | None = Field(default=None, ge=0)
+    """Weights of cross-entropy, exponential cross-hinge and local distributional smoothness; None: the preset's."""
+    optimizer: Literal["sgd", "adam", "adadelta"] | None = None
+    """None: the preset's."""
+    normalisation: Normalisation | None = None
+    """None: the preset's."""
+    labels: str | None = None
+    """A relabelling of the training part; None: the original labels."""
+    keep: Literal["best", "last"] | None = None
+    """Which epoch's weights are kept; None: the preset's."""
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "CandidateTrainRequest":
+        if self.detector is not None and self.treatment != "each":
+            raise ValueError(f"detector={self.detector} goes with treatment=each, not treatment={self.treatment}")
+        return self
+
+
+@dataclass(frozen=True)
+class CandidateTraining(TrainingTask):
+    """A training of candidates; `preset` is a `realbogus.models.presets.Preset`."""
+
+    PROBLEM: ClassVar[str] = "realbogus"
+
+    @property
+    def words(self) -> list[str]:
+        """Network, size and profile, treatment, losses, and the relabelling where there is one."""
+        request, losses = self.request, self.preset.losses
+        weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
+        where = [request.treatment, *([request.detector] if request.detector else [])]
+        told = [request.normalisation] if request.normalisation else []
+        told += [f"labels {request.labels}"] if request.labels else []
+        return [request.network, request.size, request.profile, *where, weights, *told]
+
+    @property
+    def registered_name(self) -> str:
+        """The problem's; a first network's and a single detector's are names of their own."""
+        request = self.request
+        named = [FIRST] if request.network == FIRST else []
+        return "-".join([self.PROBLEM, *named, *([request.detector] if request.detector else [])])
+
+    @property
+    def optimizer(self) -> Literal["sgd", "adam", "adadelta"]:
+        """As asked, or the preset's."""
+        name: Literal["sgd", "adam", "adadelta"] = self.request.optimizer or self.preset.optimizer
+        return name
+
+    @property
+    def preprocessing_version(self) -> str:
+        """The real/bogus models' own."""
+        from realbogus.models.networks import PREPROCESSING_VERSION
+
+        return PREPROCESSING_VERSION
+
+    @property
+    def stamp_px(self) -> int:
+        """Width of the stored stamps."""
+        return int(self.dataset.pixels.shape[1])
+
+    def part(self, name: str) -> SplitPart:
+        """Return a part's candidates, of the training's detectors; a relabelling holds in the train part alone."""
+        if name != "train":
+            return self._of_detector(part_rows(self.dataset, self.scheme, name), name)
+        semi_supervised = self.preset.losses.lds > 0
+        part = part_rows(self.dataset, self.scheme, name, self.request.labels, unlabelled=semi_supervised)
+        return self._like_one_detector(part) if self.request.treatment == "mix" else self._of_detector(part, name)
+
+    def learner(self, train: SplitPart) -> "FitSpec":
+        """Return the preset's network, its random views, and the trainer that holds the losses."""
+        weights = class_weights(train.labels) if self.preset.class_weights == "auto" else None
+        return candidate_learner(self.preset, self.stamp_px, weights)
+
+    def model(self, weights: list[NDArray]) -> Any:
+        """Return the model from stored triplets to logits."""
+        from realbogus.models.networks import build_model
+
+        return build_model(self.preset, self.stamp_px, weights)
+
+    def probabilities(self, outputs: NDArray) -> NDArray:
+        """Return the softmax of logits, in float64."""
+        odds = np.exp(np.asarray(outputs, float) - np.max(outputs, axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    def settle(
+        self, outputs: NDArray, validation: SplitPart, train: SplitPart
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Fit temperature and thresholds."""
+        require_every_class(validation, self.classes, "the validation part")
+        real = validation.labels == REAL
+        logits = np.asarray(outputs, float)[:, REAL] - np.asarray(outputs, float)[:, 1 - REAL]
+        points = operating_points.operating_points(logits, real)
+        labelled = train.labels[train.labels != UNLABELLED]
+        settled = {
+            "temperature": measures.fit_temperature(self.probabilities(outputs), validation.labels),
+            "operating_points": points,
+            "training_real_share": float(np.mean(labelled == REAL)),
+        }
+        figures = {"count": len(validation), "auc": measures.auc(logits, real), "fpr_at_tpr90": points["tpr90"]["fpr"]}
+        return settled, figures
+
+    def evaluate(
+        self,
+        model: Any,
+        card: Mapping[str, Any],
+        part: str,
+        history: Mapping[str, Sequence[float]],
+        run: TrackedRun | None,
+        best_epoch: int,
+    ) -> dict[str, Any]:
+        """Judge at the operating point."""
+        return evaluate_candidates(
+            self.workspace, self.dataset, model, card, part, self.scheme, history, run, best_epoch=best_epoch
+        )
+
+    def summary(self, test: Mapping[str, Any], validation: Mapping[str, Any], fitted: "Fitted") -> dict[str, Any]:
+        """Return the figures on validation and test."""
+        return {
+            "validation": validation,
+            "test": {name: test[name] for name in TEST_FIGURES},
+            "samples_per_second": round(fitted.images_per_second, 1),
+        }
+
+    def pooled(
+        self, part: SplitPart, probabilities: NDArray, folds: NDArray[np.int32]
+    ) -> tuple[dict[str, Any], list[Block]]:
+        """Return AUC, the operating point and what needs no network, pooled and by night."""
+        scores = np.log(probabilities[:, REAL]) - np.log(probabilities[:, 1 - REAL])
+        return pooled_figures(self.dataset, part, scores, folds)
+
+    def card(self) -> dict[str, Any]:
+        """Add what chose the network and the samples."""
+        request = self.request
+        own = ("network", "size", "profile", "treatment", "detector", "labels")
+        return {
+            **super().card(),
+            **{name: getattr(request, name) for name in own},
+            "losses": self.preset.losses.model_dump(mode="json"),
+        }
+
+    def tags(self, device: "Device") -> dict[str, str]:
+        """Add what chose the network and the samples."""
+        request = self.request
+        own = {name: getattr(request, name) for name in ("network", "size", "profile", "treatment", "detector")}
+        return {**super().tags(device), **{name: str(value) for name, value in own.items() if value is not None}}
+
+    def _of_detector(self, part: SplitPart, name: str) -> SplitPart:
+        detector = self.request.detector
+        if detector is None:
+            return part
+        chosen = np.flatnonzero(self.detectors_of(part) == detector)
+        if not len(chosen):
+            known = ", ".join(detectors_of(self))
+            raise PartError(f"detector {detector!r} has no sample in part {name!r}; the dataset's are: {known}")
+        return part.take(chosen)
+
+    def _like_one_detector(self, part: SplitPart) -> SplitPart:
+        """Return as many samples as a detector has on average, of each detector its share."""
+        detectors = self.detectors_of(part)
+        names = np.unique(detectors)
+        order = np.argsort([hash_share(name, self.request.seed) for name in part.ids], kind="stable")
+        kept = [order[detectors[order] == name] for name in names]
+        return part.take(np.sort(np.concatenate([rows[: max(1, round(len(rows) / len(names)))] for rows in kept])))
+
+    def detectors_of(self, part: SplitPart) -> NDArray[np.str_]:
+        """Return the detector of each sample, empty where there is none."""
+        samples = self.dataset.samples(["id", "detector"])
+        place = pc.index_in(pa.array(part.ids, pa.string()), samples["id"].combine_chunks())
+        return np.asarray(pc.fill_null(samples["detector"].take(place), "").to_pylist(), str)
+
+
+def candidate_learner(preset: "CandidatePreset", stamp_px: int, weights: tuple[float, float] | None) -> "FitSpec":
+    """Return a preset's network for stamps of a width, its views, and its trainer with weights of the classes.
+
+    Turning and mirroring can wait until stamps are normalised; what alters pixels in their raw units cannot.
+    """
+    from realbogus.models.augmentation import random_view
+    from realbogus.models.losses import CandidateTrainer
+    from realbogus.models.networks import CLASSES, build_network, prepare_views
+    from tasks.learning.fit_spec import FitSpec
+
+    def prepared(stamps: Any) -> Any:
+        return prepare_views(stamps, preset)
+
+    def drawn(stamps: Any, seed: Any) -> Any:
+        return random_view(stamps, seed, preset.augmentation)
+
+    raw = preset.augmentation.alters_pixels
+    return FitSpec(
+        lambda precision: build_network(preset, stamp_px, precision=precision),
+        (lambda stamps, seed: prepared(drawn(stamps, seed))) if raw else drawn,
+        prepared if raw else (lambda views: views),
+        CLASSES,
+        None if raw else prepared,
+        lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
+        even_classes=True,
+    )
+
+
+def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest) -> CandidateTraining:
+    """Open the dataset and preset that a request names.
+
+    Raises
+    ------
+    PartError
+        The dataset is of another problem, or has no labels.
+    """
+    quiet_tensorflow()
+    from realbogus.models.presets import load_preset
+
+    dataset, scheme = open_labelled(workspace, request.dataset, CandidateTraining.PROBLEM, request.scheme)
+    preset = load_preset(request.network, request.size, request.profile)
+    asked = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
+    told = {name: value for name, value in asked.items() if value is not None}
+    losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **told})
+    changed: dict[str, Any] = {"losses": losses}
+    if request.normalisation:
+        changed["normalisation"] = request.normalisation
+    if request.keep:
+        changed["training"] = preset.training.model_copy(update={"keep": request.keep})
+    chosen = preset.model_copy(update=changed)
+    return CandidateTraining(request, workspace, dataset, scheme, dataset.classes(scheme), chosen)
+
+
+def train_candidates(workspace: Workspace, request: CandidateTrainRequest) -> dict[str, Any]:
+    """Train one model, or with treatment=each and no detector named one for every detector, as ``rows``."""
+    if request.treatment != "each" or request.detector is not None:
+        return train(open_candidate_training(workspace, request))
+    started = time.monotonic()
+    rows = []
+    for detector in detectors_of(open_candidate_training(workspace, request)):
+        one = open_candidate_training(workspace, request.model_copy(update={"detector": detector}))
+        rows.append({"detector": detector, **train(one)})
+    return {"rows": rows, "seconds": round(time.monotonic() - started, 1)}
+
+
+def detectors_of(training: CandidateTraining) -> list[str]:
+    """Return the names of the detectors that the dataset has stored samples of."""
+    samples = training.dataset.samples(["row", "detector"])
+    return sorted(pc.unique(samples.filter(pc.is_valid(samples["row"]))["detector"].drop_null()).to_pylist())
+
+
+def class_weights(labels: NDArray) -> tuple[float, float] | None:
+    """Return weights that give both classes as much to say, where one is under a fifth of the labelled; else None."""
+    counts = np.bincount(labels[labels != UNLABELLED], minlength=2)
+    if counts.min() == 0 or counts.min() >= counts.sum() / 5:
+        return None
+    bogus, real = counts.sum() / (2 * counts)
+    return float(bogus), float(real)
+
+
+def fit_model(
+    training: CandidateTraining,
+    train_part: SplitPart,
+    validation: SplitPart,
+    folder: Path,
+    device: "Device",
+) -> Any:
+    """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`."""
+    return training.model(fit_parts(training, train_part, validation, device, folder).weights)

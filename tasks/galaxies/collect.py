@@ -1,0 +1,247 @@
+"""Collecting cutouts: from a service over HTTP, or from a folder or zip of images.
+
+What runs on the workers is here, apart from Prefect, so that a worker starts fast.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+
+from galaxy.images import cutouts
+from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
+from tasks.http.rate_budget import RateBudget
+from tasks.store.raw import RawStore
+from tasks.store.schema import LEDGER, REJECTED, STORED
+from tasks.store.staging import Staging
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+LEDGER_COLUMNS = pa.schema(
+    [
+        *LEDGER,
+        pa.field("redshift", pa.float64()),
+        pa.field("r_mag", pa.float64(), metadata={b"unit": b"mag"}),
+        pa.field("petro_r90_arcsec", pa.float64(), metadata={b"unit": b"arcsec"}),
+        pa.field("scale_arcsec_per_px", pa.float64(), metadata={b"unit": b"arcsec/px"}),
+        pa.field("width_arcsec", pa.float64(), metadata={b"unit": b"arcsec"}),
+        pa.field("clipped", pa.bool_()),
+        pa.field("enlarged", pa.bool_()),
+        pa.field("blank_fraction", pa.float64()),
+        pa.field("mean", pa.float64()),
+        pa.field("std", pa.float64()),
+    ]
+)
+FOR_GOOD = frozenset({"blank", "wrong_size"})
+
+
+@dataclass(frozen=True)
+class Received:
+    """One object's image, or the reason why there is none."""
+
+    pixels: np.ndarray | None = None
+    raw_sha256: str | None = None
+    reason: str | None = None
+    attempts: int = 0
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ServiceSource:
+    """A cutout service.
+
+    Attributes
+    ----------
+    source : str
+        ``sdss``, ``legacy`` or ``simulated``.
+    identity : str
+        Names the sky that answers; the address of a service, or the simulated sky's own name, whose
+        address changes from run to run.
+    """
+
+    source: str
+    identity: str
+    service_url: str
+    release: str
+    request_px: int
+    max_rate_per_s: float | None
+    raw: Path
+    budget: Path
+    retry_rejected: bool = False
+
+    def narrowed(self, ids: Iterable[str]) -> "ServiceSource":
+        """Return the source as far as `ids` need it."""
+        return self
+
+    @contextmanager
+    def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
+        """Open pooled connections and give the function that gets one object's image."""
+        host = urlsplit(self.service_url).hostname or ""
+        fetcher = Fetcher(RateBudget(self.budget, host, self.max_rate_per_s), connections)
+        raw = RawStore(self.raw)
+        try:
+            yield lambda row: self._get(row, fetcher, raw)
+        finally:
+            fetcher.close()
+
+    def _get(self, row: dict[str, Any], fetcher: Fetcher, raw: RawStore) -> Received:
+        frame = cutouts.SkyPatch(
+            row["ra_deg"], row["dec_deg"], row["scale_arcsec_per_px"], self.request_px, row["clipped"]
+        )
+        address, parameters = cutouts.service_request(self.source, self.service_url, self.release, frame)
+        key = cutouts.request_key(self.identity, urlsplit(address).path, parameters)
+        kept = raw.answer(key)
+        if kept is not None and not (kept.reason and self.retry_rejected):
+            return self._from_kept(kept.sha256, kept.content, kept.reason, parameters)
+        decoded: list[np.ndarray] = []
+
+        def check(answer: ServiceResponse) -> None:
+            refuse_status(answer)
+            try:
+                cutouts.check_markers(answer.media_type, answer.body)
+                decoded[:] = [cutouts.decode(answer.body, self.request_px)]
+            except cutouts.ImageFaultError as fault:
+                raise RefusedError(str(fault), passing=str(fault) not in FOR_GOOD) from fault
+
+        outcome = fetcher.fetch(address, parameters, check)
+        if outcome.answer is None:
+            if not outcome.passing:
+                raw.put_refusal(key, str(outcome.reason))
+            return Received(reason=outcome.reason, attempts=outcome.attempts, parameters=parameters)
+        sha256 = raw.put_answer(key, outcome.answer.body)
+        return Received(decoded[0], sha256, None, outcome.attempts, parameters)
+
+    def _from_kept(
+        self, sha256: str | None, content: bytes | None, reason: str | None, parameters: dict[str, Any]
+    ) -> Received:
+        if content is None:
+            return Received(reason=reason, parameters=parameters)
+        return Received(cutouts.decode(content, self.request_px), sha256, parameters=parameters)
+
+
+@dataclass(frozen=True)
+class ArchiveSource:
+    """A folder or a zip of images.
+
+    Attributes
+    ----------
+    path : Path
+    members : dict
+        Id to the image's path inside.
+    """
+
+    path: Path
+    members: dict[str, str]
+    raw: Path
+
+    def narrowed(self, ids: Iterable[str]) -> "ArchiveSource":
+        """Return the source as far as `ids` need it."""
+        here = {sample_id: self.members[sample_id] for sample_id in ids if sample_id in self.members}
+        return replace(self, members=here)
+
+    @contextmanager
+    def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
+        """Open the archive and give the function that gets one object's image."""
+        raw = RawStore(self.raw)
+        if self.path.is_dir():
+            yield lambda row: self._get(row, raw, lambda member: (self.path / member).read_bytes())
+            return
+        with zipfile.ZipFile(self.path) as archive:
+            yield lambda row: self._get(row, raw, archive.read)
+
+    def _get(self, row: dict[str, Any], raw: RawStore, read: Callable[[str], bytes]) -> Received:
+        member = self.members.get(row["id"])
+        if member is None:
+            return Received(reason="no_image")
+        try:
+            content = read(member)
+            return Received(cutouts.decode(content), raw.put(content), attempts=1, parameters={"file": member})
+        except cutouts.ImageFaultError as fault:
+            return Received(reason=str(fault), attempts=1, parameters={"file": member})
+        except (zipfile.BadZipFile, FileNotFoundError, zlib.error):
+            return Received(reason="unreadable", attempts=1, parameters={"file": member})
+
+
+Source = ServiceSource | ArchiveSource
+
+
+def archive_members(path: Path) -> dict[str, str]:
+    """List the images of a folder or zip: file stem to path inside.
+
+    Raises
+    ------
+    ValueError
+        It is neither, the zip is damaged, a member points out of it, or two images have one stem.
+    """
+    if path.is_dir():
+        names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file()]
+    elif zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            names = sorted(archive.namelist())
+    else:
+        raise ValueError(f"images={path} is neither a folder nor a readable zip")
+    members: dict[str, str] = {}
+    for name in names:
+        inside = PurePosixPath(name.replace("\\", "/"))
+        if inside.is_absolute() or ".." in inside.parts:
+            raise ValueError(f"{path.name} has a member that points out of it: {name!r}; nothing was read")
+        if inside.suffix.lower() in IMAGE_SUFFIXES and members.setdefault(inside.stem, name) != name:
+            raise ValueError(f"{path.name} has two images called {inside.stem}: {members[inside.stem]} and {name}")
+    if not members:
+        raise ValueError(f"images={path} holds no {', '.join(IMAGE_SUFFIXES)} file")
+    return members
+
+
+@dataclass(frozen=True)
+class CutoutBatch:
+    """A fixed list of objects for one task."""
+
+    number: int
+    rows: pa.Table
+    source: Source
+    source_name: str
+    staging: Staging
+    size_px: int
+    crop_fraction: float
+    connections: int
+
+
+def collect_batch(batch: CutoutBatch) -> dict[str, int]:
+    """Get every image of a batch, make samples of them, and leave both and the ledger rows in staging."""
+    with batch.source.reader(batch.connections) as read, ThreadPoolExecutor(2 * batch.connections) as pool:
+        finished = list(pool.map(lambda row: _finish(row, read(row), batch), batch.rows.to_pylist()))
+    samples = [sample for _, sample in finished if sample is not None]
+    shape = (0, batch.size_px, batch.size_px, 3)
+    ledger = pa.Table.from_pylist([row for row, _ in finished], LEDGER_COLUMNS)
+    batch.staging.write(batch.number, ledger, np.stack(samples) if samples else np.zeros(shape, np.uint8))
+    return {
+        "objects": len(finished),
+        "stored": len(samples),
+        "requests": sum(row["attempts"] for row, _ in finished) if isinstance(batch.source, ServiceSource) else 0,
+    }
+
+
+def _finish(row: dict[str, Any], received: Received, batch: CutoutBatch) -> tuple[dict[str, Any], np.ndarray | None]:
+    """Return an object's ledger row and its sample, if it has one."""
+    ledger = {name: row.get(name) for name in LEDGER_COLUMNS.names} | {
+        "source": batch.source_name,
+        "parameters": json.dumps(received.parameters, sort_keys=True),
+        "attempts": received.attempts,
+        "raw_sha256": received.raw_sha256,
+        "finished_at": datetime.now(UTC),
+    }
+    if received.pixels is None:
+        return ledger | {"status": REJECTED, "reason": received.reason}, None
+    sample, enlarged = cutouts.to_sample(received.pixels, batch.size_px, batch.crop_fraction)
+    ledger |= {"status": STORED, "enlarged": enlarged, "pixel_sha256": cutouts.pixel_sha256(sample)}
+    return ledger | cutouts.sample_statistics(sample), sample

@@ -1,0 +1,108 @@
+"""What a galaxy build brings to be published: its ledger rows, labels, manifest entries and account."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.building.publish import Harvest, class_counts, part_counts
+from tasks.galaxies.collect import LEDGER_COLUMNS
+from tasks.galaxies.plan import PROBLEM, BuildPlan
+from tasks.runtime.workspace import Workspace
+from tasks.store import merging
+from tasks.store.dataset import Dataset
+from tasks.store.errors import StoreError
+from tasks.store.schema import REJECTED
+from tasks.store.versions import stored_rows
+
+LABEL_COLUMNS = ("id", "label", "vote_fraction", "votes_at_node")
+
+
+def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) -> Harvest:
+    """Gather what the plan's batches left in staging.
+
+    Raises
+    ------
+    StoreError
+        A batch is missing rows.
+    """
+    parent = plan.parent(workspace)
+    asked = plan.asked.num_rows
+    ledger = merging.gather(plan.staging, (number for number, _, _ in plan.spans()), LEDGER_COLUMNS)
+    if ledger.num_rows != asked:
+        raise StoreError(f"{asked} objects were asked for and {ledger.num_rows} came back; run the same build again")
+    return Harvest(
+        plan=plan,
+        ids=plan.rows["id"].combine_chunks(),
+        ledger=pa.concat_tables([ledger, merging.without_place(_left_out(plan, parent))]),
+        labels=None if plan.scheme is None else plan.rows.select(LABEL_COLUMNS),
+        sample_shape=(plan.size_px, plan.size_px, 3),
+        dtype="uint8",
+        linked=True,
+        raw_kept=True,
+        truth=None if truth is None else _truth(truth),
+        manifest=_manifest(plan, parent),
+        accounted=("id", "status", "reason"),
+        account=lambda mine, labels, split: _account(plan, mine, labels, split),
+    )
+
+
+def _left_out(plan: BuildPlan, parent: Dataset | None) -> pa.Table:
+    """Return ledger rows of the objects that the scheme leaves out or that have no frame."""
+    left_out = plan.rows.filter(pc.is_valid(plan.rows["left_out"]))
+    if parent is not None:
+        known = stored_rows(parent.samples(["id", "status"]))["id"].combine_chunks()
+        left_out = left_out.filter(pc.invert(pc.is_in(left_out["id"], known)))
+    now = datetime.now(UTC)
+    rows = [
+        {name: row.get(name) for name in LEDGER_COLUMNS.names}
+        | {"source": plan.source, "parameters": "{}", "status": REJECTED, "attempts": 0, "finished_at": now}
+        | {"reason": row["left_out"]}
+        for row in left_out.to_pylist()
+    ]
+    return pa.Table.from_pylist(rows, LEDGER_COLUMNS)
+
+
+def _truth(path: Path) -> pa.Table:
+    table = pq.read_table(path, columns=["id", "truth"])
+    return table.append_column("origin", pa.array(["simulated"] * table.num_rows))
+
+
+def _manifest(plan: BuildPlan, parent: Dataset | None) -> dict[str, Any]:
+    """Return the manifest's entries of a galaxy dataset."""
+    request, archive = plan.request, plan.source == "archive"
+    first = {} if parent is None else {name: parent.manifest[name] for name in ("source", "release", "field")}
+    return {
+        "problem": PROBLEM,
+        "pixels": "simulated" if plan.source == "simulated" else "real",
+        "label_kind": "votes",
+        "source": plan.source,
+        "release": None if archive else plan.facts["release"],
+        "field": None if archive else request["field"],
+        "request_px": None if archive else request["request_px"],
+        "size_px": plan.size_px,
+        "crop_fraction": plan.crop_fraction,
+        "parameters": request | {"catalog": plan.facts["catalog"], "catalog_sha256": plan.facts["catalog_sha256"]},
+        **first,
+    }
+
+
+def _account(plan: BuildPlan, mine: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
+    """Return the account of the request's objects; a row that this scheme leaves out counts as left out."""
+    left_out = dict(zip(plan.rows["id"].to_pylist(), plan.rows["left_out"].to_pylist(), strict=True))
+    ids = mine["id"].to_pylist()
+    reasons = [left_out[sample_id] or reason for sample_id, reason in zip(ids, mine["reason"].to_pylist(), strict=True)]
+    kept = [sample_id for sample_id, reason in zip(ids, reasons, strict=True) if reason is None]
+    return {
+        "objects": plan.facts["objects"],
+        "stored": len(kept),
+        "rejected": dict(Counter(reason for reason in reasons if reason).most_common()),
+        "split": part_counts(split, pa.array(kept, pa.string())),
+        "scheme": plan.scheme,
+        "classes": {} if labels is None else class_counts(mine, labels, plan.facts["scheme"]["classes"]),
+        "pixels": "simulated" if plan.source == "simulated" else "real",
+    }

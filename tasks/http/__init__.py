@@ -1,0 +1,4 @@
+"""Asking other services politely: retries, backoff, downloads that resume, a rate budget shared by all processes.
+
+What is asked of which service is in `tasks.galaxies`.
+"""

@@ -1,0 +1,119 @@
+"""The Prefect server of one workspace as a process, which `tasks.server.prefect_server` starts with ``python -m``.
+
+It answers on a socket that it inherits, so that its address is known before it is ready, records itself when it
+is ready, and ends when no process of the workspace has been using it for a while.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import uvicorn
+
+from tasks.server.process_guard import hold
+
+RECORD_NAME = "server.json"
+ALIVE_NAME = "server.lock"
+IN_USE_NAME = "in-use.lock"
+
+# What a workspace needs whose flows run by `starloom run` alone: no deployments, so nothing to schedule.
+_ONLY_FOR_DEPLOYMENTS = (
+    "SCHEDULER",
+    "LATE_RUNS",
+    "FOREMAN",
+    "CANCELLATION_CLEANUP",
+    "CLEANUP_RECONCILER",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+    "TRIGGERS",
+)
+_SHUTDOWN_S = 3
+
+
+class RecordedServer(uvicorn.Server):
+    """A server that records itself in ``folder`` once it answers."""
+
+    def __init__(self, config: uvicorn.Config, folder: Path, facts: dict[str, Any]):
+        super().__init__(config)
+        self.folder = folder
+        self.facts = facts
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer, then write the record."""
+        await super().startup(sockets=sockets)
+        if self.started:
+            beside = self.folder / f".{RECORD_NAME}"
+            beside.write_text(json.dumps(self.facts))
+            beside.replace(self.folder / RECORD_NAME)
+
+    def end_when_idle(self, idle_s: float) -> None:
+        """End this server once nobody has held the in-use lock for ``idle_s``."""
+        used_at = time.monotonic()
+        while time.monotonic() - used_at < idle_s:
+            time.sleep(min(2.0, idle_s / 4))
+            descriptor = hold(self.folder / IN_USE_NAME, wait=False)
+            if descriptor is None:
+                used_at = time.monotonic()
+            elif time.monotonic() - used_at < idle_s:
+                os.close(descriptor)
+        # The lock stays held, so that whoever comes now waits for the end of this process.
+        self.should_exit = True
+
+
+def main() -> None:
+    """Serve until asked to end or idle for too long."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--idle-s", type=float)
+    parser.add_argument("--kind", choices=["run", "up"], required=True)
+    options = parser.parse_args()
+    if hold(options.folder / ALIVE_NAME, wait=False) is None:
+        raise SystemExit(f"another server holds {options.folder / ALIVE_NAME}")
+    (options.folder / RECORD_NAME).unlink(missing_ok=True)
+    listener = socket.socket(fileno=options.socket)
+    host, port = listener.getsockname()[:2]
+    os.environ.update(_settings(host, port, options.kind))
+    # uvicorn sends the signal that ended it once more; it must not end this process before the record is gone.
+    signal.signal(signal.SIGTERM, _leave)
+    with contextlib.suppress(SystemExit):
+        serve(listener, options, {"pid": os.getpid(), "url": f"http://{host}:{port}", "kind": options.kind})
+    (options.folder / RECORD_NAME).unlink(missing_ok=True)
+    # Prefect's threads and SQLite's connections need no goodbye, and waiting for them takes seconds.
+    os._exit(0)
+
+
+def serve(listener: socket.socket, options: argparse.Namespace, facts: dict[str, Any]) -> None:
+    """Answer on ``listener`` until the end."""
+    from prefect.server.api.server import create_app  # reads its settings from the environment when imported
+
+    config = uvicorn.Config(
+        create_app(final=True), log_level="warning", timeout_graceful_shutdown=_SHUTDOWN_S, lifespan="on"
+    )
+    server = RecordedServer(config, options.folder, facts)
+    if options.idle_s is not None:
+        threading.Thread(target=server.end_when_idle, args=(options.idle_s,), daemon=True).start()
+    server.run(sockets=[listener])
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit
+
+
+def _settings(host: str, port: int, kind: str) -> dict[str, str]:
+    settings = {"PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}
+    if kind == "run":
+        settings |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _ONLY_FOR_DEPLOYMENTS}
+    return settings
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,162 @@
+"""A survey's difficulty and its ledger's give-aways, on tables whose shares and overlaps are drawn to known values."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from realbogus.audits.difficulty import (
+    DIFFERENCE_SCALARS,
+    SCALARS,
+    check_brightness,
+    check_metadata,
+    judge_difficulty,
+    judge_hardness,
+    judge_origins,
+    judge_second,
+)
+
+ROWS, BATCHES = 400, 40
+ORIGINS = ("star", "detector", "galaxy", "noise", "particle")
+
+
+def draw_candidates(seed=0, *, apart=0.7, shares=(0.6, 0.2, 0.1, 0.05, 0.05), near=0.15, chip_of_reals=False):
+    """Return candidates, half of them real, whose scalars differ by `apart` standard deviations."""
+    rng = np.random.default_rng(seed)
+    real = rng.random(ROWS) < 0.5
+    batch = rng.integers(0, BATCHES, ROWS)
+    columns = {name: rng.normal(0, 1, ROWS) for name in SCALARS}
+    columns["fwhm_px"] += apart * real
+    columns["axis_ratio"] += apart * real
+    columns["snr"] = 5 + rng.exponential(5, ROWS)
+    columns["galaxy_separation_re"] = np.where(rng.random(ROWS) < near, 1.0, 8.0)
+    origin = np.where(real, "injection", rng.choice(ORIGINS, ROWS, p=shares))
+    x, y = rng.uniform(0, 2000, (2, ROWS))
+    return pa.table(
+        {
+            **columns,
+            "x_px": x,
+            "y_px": y,
+            "injected_x_px": np.where(real, x, np.nan),
+            "injected_y_px": np.where(real, y, np.nan),
+            "label": np.where(real, "real", "bogus"),
+            "truth": np.where(real, "real", "bogus"),
+            "origin": origin,
+            "reason": pa.nulls(ROWS, pa.string()),
+            "group": [f"cell{number}" for number in batch],
+            "batch": [f"visit{number}" for number in batch],
+            "detector": [
+                f"chip{number % 8 if not chip_of_reals else int(r)}" for number, r in zip(batch, real, strict=True)
+            ],
+            "night": [f"{number // 10:05d}" for number in batch],
+            "visit": (batch % 10).astype(np.int32),
+            "seeing_fwhm_arcsec": 3 + 0.01 * batch,
+            "finite_fraction": np.ones(ROWS),
+        }
+    )
+
+
+def by_name(checks):
+    return {check.name: check for check in checks}
+
+
+@pytest.fixture(scope="module")
+def hard():
+    return by_name(judge_difficulty(draw_candidates(), 29, 0))
+
+
+def test_a_hard_survey_passes(hard):
+    assert [name for name, check in hard.items() if not check.passed] == []
+    assert hard["origins"].figure == len(ORIGINS)
+    assert hard["brightness"].figure == pytest.approx(0.5, abs=0.1)
+
+
+def test_shares_are_those_drawn_with_their_intervals(hard):
+    for name, share in (("pure noise", 0.05), ("near galaxies", 0.15)):
+        assert hard[name].figure == pytest.approx(share, abs=0.03)
+        assert hard[name].low < hard[name].figure < hard[name].high
+
+
+def test_artefacts_that_do_not_overlap_with_reals_are_found():
+    judged = by_name(judge_hardness(draw_candidates(1, apart=8), 0))
+    assert judged["tidy artefacts"].passed is False
+    assert judged["catalogue"].passed is False
+
+
+@pytest.mark.parametrize(
+    ("easy", "check"),
+    [
+        ({"shares": (0.97, 0.015, 0.005, 0.005, 0.005)}, "origins"),
+        ({"shares": (0.5, 0.1, 0.1, 0.25, 0.05)}, "pure noise"),
+        ({"near": 0.01}, "near galaxies"),
+    ],
+)
+def test_bogus_of_one_making_fail(easy, check):
+    assert by_name(judge_origins(draw_candidates(1, **easy)))[check].passed is False
+
+
+def test_a_detector_with_injections_alone_gives_them_away():
+    assert check_metadata(draw_candidates(1, chip_of_reals=True), 0).passed is False
+
+
+def test_brightness_is_judged_whichever_side_is_brighter():
+    table = draw_candidates(2)
+    real = np.array(table["label"].to_pylist()) == "real"
+    for sign in (1, -1):
+        snr = pa.array(20 + 3.0 * sign * real + np.random.default_rng(0).normal(0, 1, ROWS))
+        brighter = table.set_column(table.schema.get_field_index("snr"), "snr", snr)
+        check = check_brightness(brighter, 0)
+        assert check.figure > 0.95
+        assert check.low <= check.figure <= check.high
+        assert check.passed is False
+
+
+def test_second_injections_are_counted_by_stamp():
+    """Beside every fourth bogus lies an injection that was not found: as many bogus stamps hold one, no real stamp."""
+    table = draw_candidates(3)
+    bogus = [row for row in range(ROWS) if table["label"][row].as_py() == "bogus"][::4]
+    lost = table.take(pa.array(bogus))
+    for name, source in (("injected_x_px", "x_px"), ("injected_y_px", "y_px")):
+        at = pa.array(lost[source].to_numpy() + 10.0)
+        lost = lost.set_column(lost.schema.get_field_index(name), name, at)
+    lost = lost.set_column(lost.schema.get_field_index("reason"), "reason", pa.array(["not_detected"] * len(bogus)))
+    judged = by_name(judge_second(pa.concat_tables([table.cast(lost.schema), lost]), 29))
+    share = len(bogus) / sum(label == "bogus" for label in table["label"].to_pylist())
+    assert judged["second injection, bogus"].figure == pytest.approx(share, abs=0.01)
+    assert judged["second injection, bogus"].passed is False
+    assert judged["second injection, real"].figure < 0.02
+
+
+def test_the_hidden_truth_judges_before_the_label():
+    """Real ones that are labelled bogus count as real; blends stay out; the origins are those of true bogus."""
+    table = draw_candidates(4)
+    labels = table["label"].to_pylist()
+    swapped = [i for i, label in enumerate(labels) if label == "real"][::10]
+    for i in swapped:
+        labels[i] = "bogus"
+    table = table.set_column(table.schema.get_field_index("label"), "label", pa.array(labels))
+    judged = by_name(judge_origins(table))
+    assert judged["origins"].count == sum(truth == "bogus" for truth in table["truth"].to_pylist())
+    assert "injection" not in judged["origins"].remark
+    truly = pa.array([10.0 if truth == "real" else 5.0 for truth in table["truth"].to_pylist()])
+    told = table.set_column(table.schema.get_field_index("snr"), "snr", truly)
+    assert check_brightness(told, 0).figure == 1
+
+
+def test_a_dataset_without_truth_is_asked_what_it_can_answer():
+    table = draw_candidates(5)
+    for name in ("truth", "origin"):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.nulls(ROWS, pa.string()))
+    assert judge_origins(table) == []
+    assert len(judge_second(table, 29)) == 2
+
+
+def test_too_few_cells_are_named():
+    table = draw_candidates(6)
+    few = table.set_column(table.schema.get_field_index("group"), "group", pa.array(["a", "b"] * (ROWS // 2)))
+    with pytest.raises(ValueError, match="2 sky cells"):
+        check_metadata(few, 0)
+
+
+def test_three_numbers_are_among_the_ten():
+    assert len(SCALARS) == 10
+    assert set(DIFFERENCE_SCALARS) <= set(SCALARS)

@@ -1,0 +1,150 @@
+"""Random views and redrawn candidates: symmetries, shifts that keep light, noise of a stated size, no label touched."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from realbogus.models.augmentation import StampAugmentation, random_view
+from realbogus.models.networks import prepare_views
+from realbogus.models.presets import Profile, load_preset
+from realbogus.simulation.redrawing import NOISE_SHARE, Samples, altered, draw, shifted, turned
+from tasks.candidates.training import candidate_learner
+
+
+def spots(count: int, side: int = 29, fwhm_px: float = 4.0) -> np.ndarray:
+    y, x = np.mgrid[:side, :side] - (side - 1) / 2
+    spot = 1000 * np.exp(-(x**2 + y**2) * 4 * np.log(2) / fwhm_px**2)
+    return np.repeat(np.repeat(spot[None, ..., None], count, axis=0), 3, axis=-1).astype(np.float32)
+
+
+def centroids(stamps: np.ndarray) -> np.ndarray:
+    y, x = np.mgrid[: stamps.shape[1], : stamps.shape[2]] - (stamps.shape[1] - 1) / 2
+    light = stamps.sum(axis=(1, 2))
+    return np.stack([(stamps * axis[None, ..., None]).sum(axis=(1, 2)) / light for axis in (y, x)], axis=-1)
+
+
+def view(stamps: np.ndarray, number: int = 0, **settings: float | bool) -> np.ndarray:
+    return np.asarray(random_view(tf.constant(stamps), tf.constant([number, 7]), StampAugmentation(**settings)))  # type: ignore[arg-type]
+
+
+def test_symmetries_are_the_eight_of_the_square_each_as_often() -> None:
+    stamp = np.random.default_rng(0).normal(size=(1, 5, 5, 3)).astype(np.float32)
+    eight = [np.rot90(one, turns, axes=(1, 2)) for one in (stamp, stamp[:, :, ::-1]) for turns in range(4)]
+    views = view(np.repeat(stamp, 4000, axis=0), symmetries=True)
+    which = [(views == one).all(axis=(1, 2, 3)) for one in eight]
+    np.testing.assert_array_equal(np.sum(which, axis=0), 1)
+    assert np.std([hits.sum() for hits in which]) < 5 * np.sqrt(4000 * 7 / 64)
+
+
+def test_the_same_seed_gives_the_same_view_and_nothing_asked_changes_nothing() -> None:
+    stamps = np.random.default_rng(1).normal(size=(3, 9, 9, 3)).astype(np.float32)
+    settings: dict[str, float | bool] = {"symmetries": True, "shift_px": 0.5, "noise": 0.1}
+    np.testing.assert_array_equal(view(stamps, 1, **settings), view(stamps, 1, **settings))
+    assert (view(stamps, 1, **settings) != view(stamps, 2, **settings)).any()
+    np.testing.assert_array_equal(view(stamps), stamps)
+
+
+def test_a_shift_moves_the_centroid_of_all_planes_alike_and_keeps_the_light() -> None:
+    stamps = spots(200)
+    moved = view(stamps, shift_px=0.5)
+    np.testing.assert_allclose(moved.sum(axis=(1, 2)), stamps.sum(axis=(1, 2)), rtol=1e-4)
+    places = centroids(moved)
+    np.testing.assert_allclose(places[:, 0], places[:, 2], atol=1e-4)
+    assert np.abs(places).max() <= 0.5
+    assert places[:, 0].std(axis=0) == pytest.approx(np.full(2, 1 / np.sqrt(12)), rel=0.15)
+
+
+def test_noise_is_a_share_of_the_plane_s_own() -> None:
+    stamps = np.random.default_rng(2).normal(100, [[[[3.0, 1.0, 5.0]]]], (300, 29, 29, 3)).astype(np.float32)
+    added = view(stamps, noise=0.5) - stamps
+    np.testing.assert_allclose(added.std(axis=(0, 1, 2)), 0.5 * np.array([3.0, 1.0, 5.0]), rtol=0.05)
+
+
+def test_missing_pixels_are_filled_before_they_move() -> None:
+    stamps = spots(2)
+    stamps[0, 3, 4, 1] = np.nan
+    assert np.isfinite(view(stamps, symmetries=True, shift_px=0.5, noise=0.1)).all()
+
+
+@pytest.mark.parametrize(
+    ("settings", "prepares"), [({"symmetries": True}, True), ({"symmetries": True, "shift_px": 0.3}, False)]
+)
+@pytest.mark.parametrize("profile", ["published", "fixed"])
+def test_views_are_those_of_raw_stamps_however_early_they_are_prepared(
+    settings: dict[str, Any], prepares: bool, profile: Profile
+) -> None:
+    stamps = np.random.default_rng(9).normal(200, 7, (40, 29, 29, 3)).astype(np.float32) + spots(40)
+    stamps[::5, 3, 4:9, 1] = np.nan
+    preset = load_preset("simple", "small", profile).model_copy(update={"augmentation": StampAugmentation(**settings)})
+    learner = candidate_learner(preset, 29, None)
+    assert (learner.prepare is not None) == prepares
+    images, seed = tf.constant(stamps), tf.constant([4, 7])
+    seen = learner.random_view(images if learner.prepare is None else learner.prepare(images), seed)
+    expected = prepare_views(random_view(images, seed, preset.augmentation), preset)
+    np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-4)
+    assert (np.abs(np.asarray(seen) - prepare_views(stamps, preset)) > 0.1).any()
+
+
+def test_a_redrawn_candidate_is_turned_as_it_was_asked() -> None:
+    stamps = np.random.default_rng(3).normal(size=(8, 5, 5, 3)).astype(np.float32)
+    found = turned(stamps, np.arange(8))
+    for symmetry in range(8):
+        before = stamps[symmetry] if symmetry < 4 else stamps[symmetry][:, ::-1]
+        np.testing.assert_array_equal(found[symmetry], np.rot90(before, symmetry % 4))
+
+
+def test_the_eight_symmetries_are_a_group() -> None:
+    """None is another, one does nothing, each undoes one of them, and two after each other are one of the eight."""
+    stamp = np.random.default_rng(7).normal(size=(1, 5, 5, 3)).astype(np.float32)
+    eight = turned(np.repeat(stamp, 8, axis=0), np.arange(8))
+    name_of = {one.tobytes(): name for name, one in enumerate(eight)}
+    assert len(name_of) == 8
+    table = np.array(
+        [[name_of[turned(eight[one : one + 1], np.array([two])).tobytes()] for two in range(8)] for one in range(8)]
+    )
+    nothing = name_of[stamp[0].tobytes()]
+    for line in (*table, *table.T):
+        assert sorted(line) == list(range(8))
+    assert ((table == nothing).sum(axis=0) == 1).all()
+    assert (table != table.T).any()  # a flip and a turn do not commute
+
+
+def test_a_view_of_a_view_is_one_of_the_eight() -> None:
+    stamp = np.random.default_rng(8).normal(size=(1, 5, 5, 3)).astype(np.float32)
+    eight = {one.tobytes() for one in turned(np.repeat(stamp, 8, axis=0), np.arange(8))}
+    twice = view(view(np.repeat(stamp, 100, axis=0), 1, symmetries=True), 2, symmetries=True)
+    assert {one.tobytes() for one in twice} == eight
+
+
+def test_a_shift_by_phases_is_exact_and_can_be_undone() -> None:
+    stamps = spots(4)
+    by = np.array([[0.3, -0.4], [0.5, 0.5], [-0.2, 0.0], [0.0, 0.0]])
+    moved = shifted(stamps, by)
+    np.testing.assert_allclose(centroids(moved)[:, 0], by, atol=2e-3)
+    np.testing.assert_allclose(shifted(moved, -by), stamps, atol=0.5)
+
+
+def test_redrawing_adds_one_noise_to_new_and_difference_and_none_to_the_reference() -> None:
+    rng = np.random.default_rng(4)
+    stamps = rng.normal(100, 4, (400, 29, 29, 3)).astype(np.float32)
+    stamps[..., 2] = stamps[..., 0] - stamps[..., 1]
+    stamps[0, 2:5, 3, 1] = np.nan
+    found = altered(stamps, np.random.default_rng(5))
+    assert (np.isnan(found[0]).sum(), np.isnan(found[1:]).any()) == (3, False)
+    np.testing.assert_allclose(found[1:, ..., 0] - found[1:, ..., 1], found[1:, ..., 2], atol=2e-3)
+    assert found[1:, ..., 1].std() == pytest.approx(4, rel=0.02)
+    assert found[1:, ..., 0].std() == pytest.approx(4 * np.hypot(1, NOISE_SHARE), rel=0.03)
+
+
+def test_reals_are_drawn_as_often_as_asked() -> None:
+    rng = np.random.default_rng(6)
+    real = np.arange(50) % 5 == 0
+    samples = Samples(np.arange(50).astype(str), rng.normal(size=(50, 9, 9, 3)).astype(np.float32), real)
+    chosen, stamps = draw(samples, 3000, 0.3, rng)
+    assert stamps.shape == (3000, 9, 9, 3)
+    assert abs(real[chosen].mean() - 0.3) < 5 * np.sqrt(0.21 / 3000)
+    assert len(np.unique(chosen)) == 50
+    only = Samples(samples.ids[real], samples.stamps[real], real[real])
+    assert len(draw(only, 20, 0.0, rng)[0]) == 20

@@ -1,0 +1,134 @@
+"""The resampled reference against one drawn on the new frame's pixels."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from astropy.wcs import WCS
+
+from realbogus.frames import Mask
+from realbogus.subtraction.alignment import AlignmentError, align, lanczos_taps
+from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, scatter_stars
+
+OPTICS = Optics(3.0, slope=0.0, stretch=0.0)
+SKY = 500.0
+
+
+def make_wcs(shift=(0.0, 0.0), scale_arcsec=1.2, angle_deg=0.0, ra=150.0):
+    """The sky's point in the middle of a chip at (0, 0) shift lies `shift` pixels further in this one."""
+    wcs = WCS(naxis=2)
+    wcs.wcs.ctype = "RA---TAN", "DEC--TAN"
+    wcs.wcs.crval = ra, 2.0
+    wcs.wcs.crpix = SHAPE[1] / 2 + shift[0], SHAPE[0] / 2 + shift[1]
+    cosine, sine = np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))
+    wcs.wcs.cd = scale_arcsec / 3600 * np.array([[-cosine, sine], [sine, cosine]])
+    return wcs
+
+
+def make_exposures(new_wcs, reference_wcs, noise=0.0):
+    """A new and a reference frame of one sky, and the reference drawn on the new one's pixels."""
+    rng = np.random.default_rng(1)
+    x, y, flux = scatter_stars(rng, 60)
+    there = reference_wcs.all_world2pix(*new_wcs.all_pix2world(x, y, 0), 0)
+    light, moved = draw_light(SHAPE, x, y, flux, OPTICS), draw_light(SHAPE, *there, flux, OPTICS)
+    new = expose(light, SKY, rng, noise=noise, wcs=new_wcs)
+    reference = expose(moved, SKY, rng, noise=noise, wcs=reference_wcs)
+    return make_pair(new, reference, aligned=False), light
+
+
+def assert_same_light(aligned, light, accuracy):
+    """Compare away from the border, relative to the brightest star's peak."""
+    inner = slice(20, -20), slice(20, -20)
+    found = (aligned.reference.pixels - SKY)[inner]
+    assert np.nanmax(np.abs(found - light[inner])) < accuracy * light.max()
+    assert np.nansum(found) == pytest.approx(light[inner].sum(), rel=2e-3)
+
+
+@pytest.mark.parametrize("shift", [(0.3, -0.4), (-7.5, 3.2), (4.0, -2.0)])
+def test_a_translation_gives_the_light_drawn_there(shift):
+    pair, light = make_exposures(make_wcs(), make_wcs(shift))
+    assert_same_light(align(pair), light, 5e-3)
+
+
+def test_whole_pixels_are_moved_untouched():
+    pair, _ = make_exposures(make_wcs(), make_wcs((4.0, -2.0)), noise=1.0)
+    moved = align(pair).reference
+    np.testing.assert_allclose(moved.pixels[2:, :-4], pair.reference.pixels[:-2, 4:], rtol=1e-5)
+    assert np.isnan(moved.pixels[:2]).all()
+    assert np.isnan(moved.pixels[:, -4:]).all()
+    np.testing.assert_array_equal(np.isnan(moved.pixels), (moved.mask & Mask.NO_DATA) > 0)
+
+
+def test_a_rotation_gives_the_light_drawn_there():
+    pair, light = make_exposures(make_wcs(), make_wcs((2.3, 1.7), angle_deg=1.5))
+    aligned = align(pair)
+    assert_same_light(aligned, light, 5e-3)
+    np.testing.assert_array_equal(np.isnan(aligned.reference.pixels), (aligned.reference.mask & Mask.NO_DATA) > 0)
+
+
+def test_counts_and_noise_are_conserved_where_pixels_differ_in_size():
+    pair, light = make_exposures(make_wcs(), make_wcs(scale_arcsec=1.0), noise=1.0)
+    reference = align(pair).reference
+    box = slice(60, -60), slice(60, -60)
+    signal = reference.pixels[box] - 1.44 * SKY
+    bright = light[box] > 20
+    assert signal[bright].sum() == pytest.approx(light[box][bright].sum(), rel=0.03)
+    # 1.44 old pixels make a new one: a sum over an area has the same noise counted in either
+    assert reference.background_rms.mean() == pytest.approx(1.2 * pair.reference.background_rms.mean(), rel=0.02)
+    assert reference.background.mean() == pytest.approx(1.44 * SKY, rel=0.02)
+
+
+def test_noise_map_is_that_of_the_references_own_pixels():
+    pair, _ = make_exposures(make_wcs(), make_wcs((0.5, 0.5)), noise=1.0)
+    moved = align(pair).reference
+    smoothed = (moved.pixels - moved.background)[10:-10, 10:-10]
+    quiet = np.abs(smoothed) < 3 * np.sqrt(SKY)
+    assert moved.background_rms.mean() == pytest.approx(np.sqrt(SKY), rel=0.05)
+    assert smoothed[quiet].std() < 0.97 * np.sqrt(SKY)
+
+
+@pytest.mark.parametrize("angle_deg", [0.0, 2.0])
+def test_masks_move_with_the_pixels(angle_deg):
+    pair, _ = make_exposures(make_wcs(), make_wcs((0.4, -0.3), angle_deg=angle_deg))
+    mask, pixels = pair.reference.mask.copy(), pair.reference.pixels.copy()
+    mask[100:110, 200:210], mask[300, 250] = Mask.NO_DATA, Mask.SATURATED
+    pixels[100:110, 200:210] = np.nan
+    pair = replace(pair, reference=pair.reference.with_pixels(pixels, mask))
+    moved = align(pair).reference
+    at = pair.new.wcs.all_world2pix(*pair.reference.wcs.all_pix2world([204.5, 250], [104.5, 300], 0), 0)
+    (hole_x, star_x), (hole_y, star_y) = np.rint(at).astype(int)
+    assert np.isnan(moved.pixels[hole_y - 3 : hole_y + 4, hole_x - 3 : hole_x + 4]).all()
+    assert moved.mask[star_y, star_x] == Mask.SATURATED
+    np.testing.assert_array_equal(np.isnan(moved.pixels), (moved.mask & Mask.NO_DATA) > 0)
+    away = np.isfinite(moved.pixels[50:90, 150:260])
+    assert away.all()
+
+
+def test_an_aligned_pair_stays_as_it_is():
+    pair, _ = make_exposures(make_wcs(), make_wcs())
+    pair = replace(pair, aligned=True)
+    assert align(pair) is pair
+    assert align(replace(pair, aligned=False)).new is pair.new
+
+
+def test_pairs_that_do_not_belong_together_are_refused():
+    near, far = make_wcs(), make_wcs(ra=150.5)
+    pair, _ = make_exposures(near, near)
+    apart = replace(pair, reference=replace(pair.reference, wcs=far))
+    with pytest.raises(AlignmentError, match=r"lies 1\d\d\d px away and covers 0% of the new frame, 25% is needed"):
+        align(apart)
+    with pytest.raises(AlignmentError, match="different sides of the sky"):
+        align(replace(pair, reference=replace(pair.reference, wcs=make_wcs(ra=330.0))))
+    small = pair.reference.with_pixels(pair.reference.pixels[:-4], pair.reference.mask[:-4])
+    with pytest.raises(AlignmentError, match=r"new \(440, 560\), reference \(436, 560\)"):
+        align(replace(pair, aligned=True, reference=small))
+    with pytest.raises(AlignmentError, match="the reference frame of d0 visit 1 has no WCS"):
+        align(replace(pair, reference=replace(small, wcs=None)))
+
+
+def test_taps_read_a_smooth_wave_between_pixels():
+    place = np.arange(60.0)
+    for shift in (-0.5, -0.21, 0.0, 0.37):
+        taps = lanczos_taps(shift)
+        read = np.convolve(np.cos(0.9 * place), taps[::-1], mode="valid")
+        np.testing.assert_allclose(read, np.cos(0.9 * (place[5:-5] + shift)), atol=0.01)

@@ -1,0 +1,158 @@
+"""Detections of transients of known place and flux."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from realbogus.frames import Mask
+from realbogus.subtraction.detection import detect
+from realbogus.subtraction.subtract import subtract
+from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, scatter_stars
+
+OPTICS = Optics(3.2)
+SKY = 700.0
+COLUMNS, ROWS = np.meshgrid(np.arange(40, 520, 60), np.arange(40, 420, 60))
+
+
+@pytest.fixture(scope="module")
+def truth():
+    """Transients on a grid, at every sub-pixel phase; every fourth is fading."""
+    rng = np.random.default_rng(1)
+    x = (COLUMNS + rng.uniform(-0.5, 0.5, COLUMNS.shape)).ravel()
+    y = (ROWS + rng.uniform(-0.5, 0.5, ROWS.shape)).ravel()
+    counts = np.exp(rng.uniform(np.log(3e3), np.log(3e4), x.size))
+    return x, y, counts, np.arange(x.size) % 4 > 0
+
+
+@pytest.fixture(scope="module")
+def difference(truth):
+    rng = np.random.default_rng(2)
+    x, y, counts, rising = truth
+    stars = scatter_stars(rng, 90, apart=20.0)
+    far = np.array([np.hypot(x - a, y - b).min() > 14 for a, b in zip(*stars[:2], strict=True)])
+    stars = [part[far] for part in stars]
+    new = draw_light(SHAPE, *stars, OPTICS) + draw_light(SHAPE, x[rising], y[rising], counts[rising], OPTICS)
+    sharper = replace(OPTICS, fwhm=2.8)
+    old = draw_light(SHAPE, *stars, sharper) + draw_light(SHAPE, x[~rising], y[~rising], counts[~rising], sharper)
+    return subtract(make_pair(expose(new, SKY, rng), expose(old, SKY, rng, noise=0.4)))
+
+
+@pytest.fixture(scope="module")
+def detections(difference):
+    return detect(difference)
+
+
+def match(detections, x, y):
+    distance = np.hypot(detections.x[:, None] - x, detections.y[:, None] - y)
+    assert (distance.min(axis=0) < 1).all()
+    return detections.take(distance.argmin(axis=0))
+
+
+def test_every_transient_is_found_with_its_sign(detections, truth):
+    x, y, _, rising = truth
+    np.testing.assert_array_equal(match(detections, x, y).positive, rising)
+    assert len(detections) < 1.2 * len(x)
+
+
+def test_centroids_are_the_true_ones(detections, truth):
+    x, y = truth[:2]
+    found = match(detections, x, y)
+    bright = np.abs(found.snr) > 50
+    assert bright.sum() > 10
+    across, up = (found.x - x), (found.y - y)
+    # one standard deviation of a centroid is the profile's over S/N, 1.4 px / 50 at the faint end
+    assert np.hypot(across[bright].mean(), up[bright].mean()) < 0.02
+    assert across[bright].std() < 0.05
+    assert up[bright].std() < 0.05
+    expected = 1.45 * OPTICS.fwhm / 2.355 / np.abs(found.snr)
+    assert 0.5 < np.std(np.concatenate([across, up]) / np.tile(expected, 2)) < 1.5
+
+
+def test_fluxes_and_their_errors_are_the_true_ones(detections, truth):
+    x, y, counts, rising = truth
+    found = match(detections, x, y)
+    signed = np.where(rising, 1, -1) * counts
+    assert np.median(found.flux_counts[rising] / signed[rising]) == pytest.approx(1, abs=0.02)
+    left = np.abs(found.flux_counts - signed) - 0.02 * counts
+    assert np.mean(left < 2 * found.flux_error_counts) > 0.9
+
+
+def test_width_is_that_of_the_psf_and_round(detections, truth):
+    found = match(detections, *truth[:2])
+    bright = np.abs(found.snr) > 50
+    assert np.median(found.fwhm_px[bright]) == pytest.approx(OPTICS.fwhm, rel=0.15)
+    assert np.median(found.axis_ratio[bright]) > 0.9
+
+
+def test_noise_alone_gives_hardly_any():
+    rng = np.random.default_rng(3)
+    x, y, flux = scatter_stars(rng, 80)
+    light = draw_light(SHAPE, x, y, flux, OPTICS)
+    one = subtract(make_pair(expose(light, SKY, rng), expose(light, SKY, rng)))
+    assert len(detect(one)) <= 2
+    assert 3 < len(detect(one, threshold_sigma=3.0)) < 250
+
+
+def test_order_threshold_and_separation(difference, detections):
+    strength = np.abs(detections.snr)
+    assert (np.diff(strength) <= 0).all()
+    assert strength.min() > 5
+    assert len(detect(difference, 20.0)) == (strength > 20).sum()
+    for sign in (True, False):
+        one = detections.take(detections.positive == sign)
+        apart = np.hypot(one.x[:, None] - one.x, one.y[:, None] - one.y)[np.triu_indices(len(one), 1)]
+        assert apart.min() > difference.fwhm_px - 1.5
+    with pytest.raises(ValueError, match="threshold_sigma is -1"):
+        detect(difference, -1.0)
+
+
+def test_a_dipole_is_two_detections_of_either_sign(difference):
+    rows, columns = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    snr = np.zeros(SHAPE, np.float32)
+    for sign, column in ((1, 200.3), (-1, 202.1)):
+        snr += sign * 200 * np.exp(-((columns - column) ** 2 + (rows - 220) ** 2) / (2 * 1.9**2)).astype(np.float32)
+    found = detect(replace(difference, snr=snr))
+    assert sorted(found.positive) == [False, True]
+    assert found.x[found.positive][0] < found.x[~found.positive][0]
+
+
+def test_masks_and_edges_are_told(difference):
+    mask = difference.mask.copy()
+    mask[100:105, 100:105], mask[300, 303] = Mask.DEFECT, Mask.SATURATED
+    snr = np.zeros(SHAPE, np.float32)
+    for row, column in ((102, 102), (300, 300), (200, 200), (0, 50)):
+        snr[row, column] = 9
+    snr[250:260, 250:260] = np.nan
+    snr[255, 249] = 9
+    found = detect(replace(difference, snr=snr, mask=mask))
+    at = {(int(x), int(y)): row for row, (x, y) in enumerate(zip(np.rint(found.x), np.rint(found.y), strict=True))}
+    assert set(at) == {(102, 102), (300, 300), (200, 200), (50, 0), (249, 255)}
+    assert found.masked_fraction[at[102, 102]] > 0.4
+    assert found.saturated[at[300, 300]]
+    assert found.masked_fraction[at[200, 200]] == 0
+    assert not found.saturated[at[200, 200]]
+    assert found.edge_distance_px[at[50, 0]] == pytest.approx(0, abs=0.5)
+    assert found.masked_fraction[at[50, 0]] == pytest.approx(0.4, abs=0.15)
+    assert np.isfinite(found.flux_counts[at[249, 255]])
+
+
+def test_a_defect_on_the_peak_moves_neither_place_nor_flux(difference, detections, truth):
+    x, y = (part[truth[2] > 1.5e4] for part in truth[:2])
+    assert len(x) > 5
+    mask, pixels = difference.pair.new.mask.copy(), difference.pair.new.pixels.copy()
+    place = np.rint(y).astype(int), np.rint(x).astype(int)
+    mask[place], pixels[place] = Mask.DEFECT, 1e5
+    spotted = subtract(replace(difference.pair, new=difference.pair.new.with_pixels(pixels, mask)))
+    found = match(detect(spotted), x, y)
+    assert np.hypot(found.x - x, found.y - y).max() < 0.3
+    whole = match(detections, x, y)
+    np.testing.assert_allclose(found.flux_counts, whole.flux_counts, rtol=0.06)
+    assert (np.abs(found.snr) > 0.85 * np.abs(whole.snr)).all()
+    assert (found.flux_error_counts >= whole.flux_error_counts).all()
+
+
+def test_nothing_found_is_an_empty_table(difference):
+    found = detect(replace(difference, snr=np.zeros(SHAPE, np.float32)))
+    assert len(found) == 0
+    assert found.flux_counts.shape == (0,)

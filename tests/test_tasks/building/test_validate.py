@@ -1,0 +1,132 @@
+"""The validation stage: which rows it rejects, what it stops, and the page it leaves."""
+
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tasks.building import validate
+from tasks.store import pixels
+from tasks.store.versions import NewVersion, publish
+
+COUNT = 90
+
+
+def faultless(count=COUNT):
+    """Return ledger, labels and split of a dataset in which nothing is wrong."""
+    ids = [f"{number:03d}" for number in range(count)]
+    parts = ["train"] * (count * 8 // 10) + ["validation", "test"] * (count // 10)
+    ledger = pa.table(
+        {
+            "id": ids,
+            "row": pa.array(range(count), pa.int64()),
+            "group": ids,
+            "ra_deg": np.linspace(0, 359, count),
+            "dec_deg": np.linspace(-80, 80, count),
+            "source": ["archive"] * count,
+            "parameters": ["{}"] * count,
+            "status": ["stored"] * count,
+            "reason": pa.nulls(count, pa.string()),
+            "attempts": pa.array([1] * count, pa.int32()),
+            "raw_sha256": [f"{number:064x}" for number in range(count)],
+            "pixel_sha256": [f"{number:064x}" for number in range(count)],
+            "finished_at": pa.array([datetime(2026, 1, 1, tzinfo=UTC)] * count, pa.timestamp("us", tz="UTC")),
+            "blank_fraction": np.zeros(count),
+            "mean": np.full(count, 30.0),
+            "std": np.full(count, 9.0),
+        }
+    )
+    labels = pa.table({"id": ids, "label": ["round", "spiral", "spiral"] * (count // 3)})
+    return ledger, labels, pa.table({"id": ids, "group": ids, "part": parts})
+
+
+def with_value(table, column, position, value):
+    values = table[column].to_pylist()
+    values[position] = value
+    return table.set_column(table.column_names.index(column), column, pa.array(values, table[column].type))
+
+
+def judge_all(ledger, labels, split):
+    classes = {"shapes": ["round", "spiral"]}
+    return validate.judge_version(ledger, {"shapes": labels}, classes, split, array_rows=COUNT)
+
+
+def test_a_faultless_version_may_be_published():
+    verdicts = judge_all(*faultless())
+    validate.require(verdicts)
+    assert all(result["success"] for verdict in verdicts for result in verdict.results)
+
+
+def test_the_first_id_of_equal_pixels_stays_whatever_the_order_of_rows():
+    ledger, _, _ = faultless()
+    ledger = with_value(ledger, "pixel_sha256", 40, ledger["pixel_sha256"][7].as_py())
+    backwards = ledger.take(list(range(COUNT))[::-1])
+    for table in (ledger, backwards):
+        assert validate.judge_images(table).row_failures == {"040": "duplicate_pixels"}
+
+
+def test_a_published_row_stays_and_its_earlier_newcomer_goes():
+    ledger, _, _ = faultless()
+    ledger = with_value(ledger, "pixel_sha256", 40, ledger["pixel_sha256"][7].as_py())
+    assert validate.judge_images(ledger, published=pa.array(["040"])).row_failures == {"007": "duplicate_pixels"}
+
+
+def test_published_rows_are_never_rejected():
+    ledger, _, _ = faultless()
+    ledger = with_value(with_value(ledger, "blank_fraction", 3, 1.0), "blank_fraction", 4, 1.0)
+    assert validate.judge_images(ledger, published=pa.array(["003"])).row_failures == {"004": "blank"}
+
+
+def test_a_leak_stops_the_publish_and_names_the_rows():
+    ledger, labels, split = faultless()
+    torn = split["group"][0].as_py()
+    ledger, split = with_value(ledger, "group", COUNT - 1, torn), with_value(split, "group", COUNT - 1, torn)
+    with pytest.raises(validate.ValidationFailed, match="split: group_in_two_parts") as failed:
+        validate.require(judge_all(ledger, labels, split))
+    assert "000, 089" in str(failed.value)
+
+
+def test_a_dataset_without_a_scheme_has_neither_split_nor_labels():
+    ledger, _, _ = faultless()
+    verdicts = validate.judge_version(ledger, {}, {}, None, array_rows=COUNT)
+    validate.require(verdicts)
+    assert [verdict.suite for verdict in verdicts] == ["ledger columns", "ledger"]
+
+
+def test_a_column_of_another_type_stops_the_publish():
+    ledger, labels, split = faultless()
+    rows = ledger["row"].cast(pa.float64())
+    changed = ledger.set_column(ledger.column_names.index("row"), "row", rows)
+    with pytest.raises(validate.ValidationFailed, match=r"ledger columns: column_type .* fail: row$"):
+        validate.require(judge_all(changed, labels, split))
+
+
+def test_a_catalogue_is_judged_by_its_own_columns():
+    ledger, _, _ = faultless()
+    catalogue = ledger.select(["id", "ra_deg", "dec_deg"])
+    validate.require(validate.judge_catalogue(catalogue))
+    with pytest.raises(validate.ValidationFailed, match=r"dec_range .* 005"):
+        validate.require(validate.judge_catalogue(with_value(catalogue, "dec_deg", 5, -91.0)))
+
+
+def test_a_published_dataset_can_be_judged_again(workspace):
+    ledger, labels, split = faultless()
+    folder = workspace.datasets / "shapes"
+    store = folder / "pixels.zarr"
+    pixels.grow(pixels.create(store, (4, 4, 3), "uint8"), COUNT)
+    scheme = {"digest": "0", "classes": ["round", "spiral"], "counts": {}}
+    manifest = {"problem": "galaxy", "schemes": {"shapes": scheme}}
+    blank = with_value(ledger, "blank_fraction", 5, 0.75)
+    publish(folder, NewVersion(blank, {"shapes": labels}, split, manifest), None)
+    summary = validate.validate_dataset.fn("shapes")
+    assert summary["rows_failing"] == {"005": "blank"}
+    written = workspace.reports / "validation-shapes-000001"
+    results = json.loads((written / "validation.json").read_text())
+    assert len(results) == summary["checked"]
+    assert [result["name"] for result in results if not result["success"]] == ["blank"]
+    text = (written / "index.html").read_text()
+    assert "group_in_two_parts" in text
+    assert "rejects rows" in text
+    assert (written / "data_docs" / "index.html").exists()

@@ -1,0 +1,308 @@
+"""Evaluation end to end on a small dataset whose classes can be told by eye: a bright or a faint disc."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from galaxy.models import baselines
+from tasks.galaxies.evaluation import evaluate_model
+from tasks.learning import measures
+from tasks.learning.split_parts import part_rows
+from tasks.learning.training_overlap import MEMBERS_FILE, seen_before, training_members
+from tasks.store import merging, pixels, versions
+from tasks.store.dataset import Dataset
+from tasks.store.schema import LEDGER, SPLIT
+from tasks.tracking.mlflow_runs import open_run
+from tasks.training.evaluation_record import EvaluationError
+
+SIZE, SCHEME, CLASSES = 16, "bright-2", ["faint", "bright"]
+PARTS = ["train"] * 8 + ["validation", "test"]
+
+
+def images_of(labels, rng):
+    """Discs of brightness 60 or 110 on a sky of 20, with noise that makes some of them overlap."""
+    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    disc = (np.hypot(y, x) < 4)[None, :, :, None]
+    level = 60 + 50 * labels + rng.normal(0, 16, len(labels))
+    noise = rng.normal(0, 3, (len(labels), SIZE, SIZE, 3))
+    return np.clip(20 + disc * level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+
+
+def publish(workspace, name, count=200, seed=0, changed=None, truth=CLASSES):
+    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    images = images_of(labels, rng)
+    ids = [f"{name}-{number:04d}" for number in range(count)]
+    rows = [
+        dict.fromkeys(LEDGER.names)
+        | {
+            "id": ids[number],
+            "group": ids[number],
+            "status": "stored",
+            "ra_deg": 100 + number / 10,
+            "dec_deg": float(seed),
+            "pixel_sha256": f"pixels of {ids[number]}",
+            "redshift": None if number % 9 == 0 else 0.03 + 0.0003 * number,
+        }
+        | (changed or {}).get(number, {})
+        for number in range(count)
+    ]
+    ids = [row["id"] for row in rows]
+    table = merging.give_rows(pa.Table.from_pylist(rows, LEDGER.append(pa.field("redshift", pa.float64()))), 0)
+    folder = workspace.datasets / name
+    array = pixels.create(folder / "pixels.zarr", (SIZE, SIZE, 3), "uint8")
+    pixels.grow(array, count)
+    order = np.argsort([row["id"] for row in table.sort_by("row").to_pylist()])
+    pixels.write_shard(array, 0, images[order])
+    split = pa.table([ids, ids, [PARTS[number % 10] for number in range(count)]], schema=SPLIT)
+    votes = rng.uniform(0.5, 1, count).astype(np.float32)
+    labelled = pa.table({"id": ids, "label": [truth[label] for label in labels], "vote_fraction": votes})
+    manifest = {
+        "name": name,
+        "problem": "galaxy",
+        "pixels": "simulated",
+        "label_kind": "votes",
+        "schemes": {SCHEME: {"classes": list(truth), "digest": "scheme digest"}},
+    }
+    return versions.publish(folder, versions.NewVersion(table, {SCHEME: labelled}, split, manifest), None)
+
+
+class Threshold:
+    """Says bright where the middle of the image is; overconfident on purpose."""
+
+    def predict_on_batch(self, x):
+        middle = x[:, 6:10, 6:10].mean(axis=(1, 2, 3))
+        bright = 1 / (1 + np.exp(-(middle - 105.0) / 3))
+        return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+
+
+def card_of(dataset, /, **more):
+    return {
+        "problem": "galaxy",
+        "scheme": SCHEME,
+        "scheme_digest": "scheme digest",
+        "classes": CLASSES,
+        "input_shape": [SIZE, SIZE, 3],
+        "input_dtype": "uint8",
+        "preprocessing_version": 1,
+        "temperature": 2.0,
+        "dataset": dataset.name,
+        "dataset_version": dataset.version,
+        "dataset_digest": dataset.digest,
+        "split_hash": dataset.manifest["split_hash"],
+        "sha256": "5" * 64,
+    } | more
+
+
+@pytest.fixture(autouse=True)
+def _small_effort(monkeypatch):
+    """Fewer trees and repeats: these tests ask whether figures are right, not how steady they are."""
+    monkeypatch.setattr(baselines, "FOREST_TREES", 25)
+    monkeypatch.setattr("tasks.learning.predictions.BOOTSTRAPS", 30)
+
+
+@pytest.fixture(scope="module")
+def home(tracked_workspace):
+    """The dataset that the model was trained on."""
+    return publish(tracked_workspace, "home")
+
+
+def test_summary_figures_follow_from_the_predictions(tracked_workspace, home):
+    scores = Threshold().predict_on_batch(np.array([home.pixels[row] for row in range(200)]))
+    test = part_rows(home, SCHEME, "test")
+    mine, labels = scores[test.rows], test.labels
+    summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME)
+    right = int(np.sum(mine.argmax(axis=1) == labels))
+    assert summary["count"] == len(test) == 20
+    assert summary["overlap_with_training"] == 0
+    assert 10 < right < 20
+    assert summary["accuracy"] == right / 20
+    assert (summary["accuracy_low"], summary["accuracy_high"]) == measures.wilson(right, 20)
+    assert summary["auc"] == measures.auc(mine[:, 1], labels == 1)
+    assert summary["per_class_recall"] == {
+        name: np.mean(mine[labels == at].argmax(axis=1) == at) for at, name in enumerate(CLASSES)
+    }
+    calibrated = measures.apply_temperature(mine, 2.0)
+    assert summary["ece"] == measures.ece(calibrated, labels)
+    assert summary["nll"] == pytest.approx(measures.nll(calibrated, labels))
+    train = part_rows(home, SCHEME, "train").labels
+    assert summary["baselines"]["majority class"] == np.mean(labels == np.bincount(train).argmax())
+    assert json.loads(json.dumps(summary)) == summary
+
+
+def test_baselines_are_in_the_table_and_a_forest_sees_the_brightness(tracked_workspace, home):
+    rates = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME)["baselines"]
+    assert list(rates) == ["majority class", "forest on redshift", "forest on image scalars"]
+    assert rates["forest on image scalars"] > rates["majority class"] + 0.2
+
+
+def test_the_report_holds_all_in_one_file_and_says_where_figures_come_from(tracked_workspace, home):
+    history = {f"{part}_{what}": [0.5, 0.4] for part in ("train", "validation") for what in ("loss", "accuracy")}
+    card = card_of(home)
+    summary = evaluate_model(tracked_workspace, home, Threshold(), card, "test", SCHEME, history, best_epoch=1)
+    html = (tracked_workspace.reports / summary["report"]).read_text()
+    assert not re.search(r"(src|href)=\"(?!data:|#)", html)
+    for heading in ("Models compared", "Calibration", "Accuracy against coverage", "Training", "Worst mistakes"):
+        assert f">{heading}</h2>" in html
+    headlines = re.findall(r'<div class="detail">(.*?)</div>', html, re.DOTALL)
+    assert len(headlines) == 4
+    assert all("simulated pixels, votes labels" in detail for detail in headlines)
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", html)
+    assert all("simulated pixels, votes labels" in caption for caption in captions)
+    assert home.digest in html
+    assert home.manifest["split_hash"] in html
+
+
+def test_numbers_tables_and_figures_go_to_mlflow(tracked_workspace, home):
+    import mlflow
+
+    options = {"problem": "galaxy", "run_name": "r", "params": {}, "tags": {}, "dataset": home}
+    with open_run(tracked_workspace, **options) as run:
+        summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME, run=run)
+    found = mlflow.MlflowClient(tracking_uri=tracked_workspace.mlflow_uri).get_run(run.id).data.metrics
+    assert found["test_accuracy"] == summary["accuracy"]
+    assert found["test_recall_bright"] == summary["per_class_recall"]["bright"]
+    folder = tracked_workspace.mlartifacts / "galaxy" / run.id / "artifacts"
+    kept = {str(path.relative_to(folder)) for path in folder.rglob("*.*")}
+    assert {
+        "tables/test_models.csv",
+        "tables/test_classes.csv",
+        "figures/test_confusion.png",
+        "figures/test_reliability.png",
+        "figures/test_roc.png",
+        "figures/test_worst_mistakes.png",
+        "predictions/test_predictions.parquet",
+    } <= kept
+    predictions = pq.read_table(folder / "predictions" / "test_predictions.parquet").to_pylist()
+    assert np.mean([row["label"] == row["predicted"] for row in predictions]) == summary["accuracy"]
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_nothing_is_left_of_what_the_model_was_trained_on(tracked_workspace, home, part):
+    with pytest.raises(EvaluationError, match=f"part '{part}' of dataset 'home' were in the model's training"):
+        evaluate_model(tracked_workspace, home, Threshold(), card_of(home), part, SCHEME)
+
+
+def test_all_of_its_own_dataset_is_its_test_part(tracked_workspace, home):
+    summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "all", SCHEME)
+    assert (summary["count"], summary["overlap_with_training"]) == (20, 180)
+
+
+@pytest.fixture(scope="module")
+def away(tracked_workspace, home):
+    """Another dataset, five samples of which the model has seen and three of which only look like it."""
+    in_training, in_test = home.samples().slice(0, 1).to_pylist()[0], home.samples().slice(9, 1).to_pylist()[0]
+    arcsec = 1 / 3600
+    place = {"ra_deg": in_training["ra_deg"], "dec_deg": in_training["dec_deg"]}
+    changed = {
+        0: {"id": in_training["id"], "group": in_training["id"]},
+        1: {"pixel_sha256": in_training["pixel_sha256"]},
+        2: place | {"dec_deg": place["dec_deg"] + 1.9 * arcsec},
+        3: {"id": "home-0008", "group": "home-0008"},  # validation part
+        4: place | {"ra_deg": place["ra_deg"] + 1.5 * arcsec},
+        5: place | {"dec_deg": place["dec_deg"] + 2.1 * arcsec},
+        6: {"pixel_sha256": in_test["pixel_sha256"]},
+        7: {"ra_deg": None, "dec_deg": None},
+    }
+    return publish(tracked_workspace, "away", count=40, seed=3, changed=changed)
+
+
+def test_seen_samples_of_another_dataset_are_left_out_and_counted(tracked_workspace, home, away):
+    seen = seen_before(away.samples(), training_members(home))
+    assert sum(seen) == 5
+    summary = evaluate_model(tracked_workspace, away, Threshold(), card_of(home), "all", SCHEME)
+    assert (summary["count"], summary["overlap_with_training"]) == (35, 5)
+    assert len(summary["baselines"]) == 3
+
+
+def test_a_model_from_elsewhere_is_judged_without_baselines_and_says_so(tracked_workspace, home, away):
+    card = card_of(home, dataset="gone")
+    summary = evaluate_model(tracked_workspace, away, Threshold(), card, "all", SCHEME)
+    assert (summary["count"], summary["overlap_with_training"]) == (40, None)
+    assert summary["baselines"] == {}
+    assert "gone@1" in " ".join(summary["notes"])
+    members = training_members(home)
+    with_list = evaluate_model(tracked_workspace, away, Threshold(), card, "all", SCHEME, members=members)
+    assert with_list["overlap_with_training"] == 5
+    other = card_of(home, dataset_digest="0" * 64)
+    notes = evaluate_model(tracked_workspace, away, Threshold(), other, "all", SCHEME)["notes"]
+    assert "is not the dataset the model was trained on" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"classes": ["bright", "faint"]}, "the classes"),
+        ({"input_shape": [32, 32, 3]}, r"images of shape \[16, 16, 3\], the model's is \[32, 32, 3\]"),
+        ({"problem": "realbogus"}, "is of problem galaxy, the model's is realbogus"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused(tracked_workspace, home, change, says):
+    with pytest.raises(EvaluationError, match=says):
+        evaluate_model(tracked_workspace, home, Threshold(), card_of(home, **change), "test", SCHEME)
+
+
+def test_the_deck_network_trained_on_the_same_dataset_joins_the_table(tracked_workspace, home):
+    tags = {"preset": "deck", "scheme": SCHEME, "dataset_digest": home.digest}
+    options = {"problem": "galaxy", "run_name": "deck", "params": {}, "tags": tags, "dataset": home}
+    with open_run(tracked_workspace, **options) as run:
+        run.log_metrics({"test_accuracy": 0.7, "test_accuracy_low": 0.48, "test_accuracy_high": 0.86})
+    summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME)
+    assert summary["baselines"][f"deck network, run {run.id[:8]}"] == 0.7
+    itself = evaluate_model(tracked_workspace, home, Threshold(), card_of(home, preset="deck"), "test", SCHEME)
+    assert not any("deck" in name for name in itself["baselines"])
+
+
+def test_a_class_without_samples_has_no_recall(tracked_workspace):
+    three = publish(tracked_workspace, "three", truth=[*CLASSES, "absent"])
+
+    class Sure:
+        def predict_on_batch(self, x):
+            return np.tile(np.float32([0.8, 0.1, 0.1]), (len(x), 1))
+
+    card = card_of(three, classes=[*CLASSES, "absent"])
+    summary = evaluate_model(tracked_workspace, three, Sure(), card, "test", SCHEME)
+    assert summary["per_class_recall"]["absent"] is None
+    assert summary["per_class_recall"]["faint"] == 1
+    assert "auc" not in summary
+    assert not any(isinstance(value, float) and math.isnan(value) for value in summary.values())
+
+
+# Keras turns its variables into arrays in a way that NumPy 2 will stop taking.
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_a_registered_keras_model_is_judged_as_it_was_in_memory(tracked_workspace, home, tmp_path):
+    import keras
+
+    from tasks.learning.saved_models import save_model
+    from tasks.stages.evaluate import evaluate, registered_name
+
+    images = keras.Input((SIZE, SIZE, 3), dtype="uint8")
+    middle = keras.layers.Rescaling(1 / 128, offset=-0.5)(keras.layers.Cropping2D(6)(images))
+    answers = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(middle))
+    model = keras.Model(images, answers)
+    folder = tmp_path / "model"
+    card = save_model(model, folder, {k: v for k, v in card_of(home).items() if not k.startswith("input")})
+    pq.write_table(training_members(home), folder / MEMBERS_FILE)
+    name = registered_name("galaxy", SCHEME)
+    options = {"problem": "galaxy", "run_name": "r", "params": {}, "tags": {}, "dataset": home}
+    with open_run(tracked_workspace, **options) as run:
+        run.log_metrics({"train_loss": 1.0, "validation_loss": 1.0}, step=1)
+        ref = run.log_model(model, folder, name, np.zeros((1, SIZE, SIZE, 3), np.uint8))
+    in_memory = evaluate_model(tracked_workspace, home, model, card, "test", SCHEME)
+    summary = evaluate.fn(tracked_workspace, "champion", "home", None, "test")
+    assert {key: summary[key] for key in ("model", "dataset", "scheme", "split")} == {
+        "model": ref.uri,
+        "dataset": "home@1",
+        "scheme": SCHEME,
+        "split": "test",
+    }
+    for key in ("accuracy", "macro_f1", "nll", "overlap_with_training"):
+        assert summary[key] == pytest.approx(in_memory[key], rel=1e-5)
+    assert ">Training</h2>" in (tracked_workspace.reports / summary["report"]).read_text()
+    assert Dataset.open(tracked_workspace, "home").digest == home.digest

@@ -1,0 +1,103 @@
+"""The ingest stage: paths, addresses, official names, catalogues found again."""
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from galaxy.catalogue.ingest import read_provenance
+from galaxy.catalogue.official_files import OFFICIAL_TABLES
+from tasks.stages.ingest import catalog_path, ingest_tables, locate_table
+
+LABELS = "OBJID,gz1_majority\n588848901537202306,elliptical\n588848901532418163,clockwise\n588848901532418163,merger\n"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        """Write nothing."""
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    path = tmp_path / "Labels v1.csv"
+    path.write_text(LABELS)
+    return path
+
+
+@pytest.fixture
+def site(labels: Path) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(labels.parent)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_summary_of_an_ingest_balances(workspace, labels) -> None:
+    summary = ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    assert summary["rows_in"] == 3 == summary["rows"] + sum(summary["rejected"].values())
+    assert summary["rejected"] == {"duplicate_id": 1}
+    assert summary["kind"] == "labels-by-id"
+    assert summary["path"] == str(workspace.catalogs / "mine.parquet")
+    assert {"name", "path", "rows_in", "rows", "rejected", "kind", "seconds"} <= set(summary)
+
+
+@pytest.mark.parametrize("name", ["../mine", "Mine", "", "a" * 65])
+def test_names_that_could_leave_the_folder_are_refused(workspace, labels, name) -> None:
+    with pytest.raises(ValueError, match="cannot name a catalogue"):
+        ingest_tables.fn(workspace, name, [str(labels)], None)
+
+
+def test_a_table_is_downloaded_once_and_its_digest_checked(workspace, labels, site) -> None:
+    digest = hashlib.sha256(LABELS.encode()).hexdigest()
+    address = f"{site}/Labels%20v1.csv#sha256={digest}"
+    path = locate_table(workspace, address)
+    assert path.read_text() == LABELS
+    assert path.name == "Labels_v1.csv"
+    labels.unlink()
+    assert locate_table(workspace, address) == path
+
+
+def test_a_wrong_digest_is_refused(workspace, site) -> None:
+    with pytest.raises(ValueError, match="sha256"):
+        locate_table(workspace, f"{site}/Labels%20v1.csv#sha256={'0' * 64}")
+
+
+def test_a_catalogue_is_found_by_name_by_path_or_made_of_a_table_once(workspace, labels, site) -> None:
+    ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    named = workspace.catalogs / "mine.parquet"
+    assert catalog_path(workspace, "mine") == named
+    assert catalog_path(workspace, str(named)) == named
+    made = catalog_path(workspace, str(labels))
+    before = made.stat().st_mtime_ns
+    assert catalog_path(workspace, f"{site}/Labels%20v1.csv").stem.split("-")[-1] == made.stem.split("-")[-1]
+    assert catalog_path(workspace, str(labels)) == made
+    assert made.stat().st_mtime_ns == before
+    labels.write_text(LABELS.replace("clockwise", "edge_on"))
+    assert catalog_path(workspace, str(labels)) != made
+
+
+def test_other_metadata_makes_another_catalogue(workspace, labels, tmp_path) -> None:
+    metadata = tmp_path / "metadata.csv"
+    metadata.write_text("OBJID,REDSHIFT,PETROR90_R\n588848901537202306,0.05,9.5\n")
+    joined = catalog_path(workspace, str(labels), str(metadata))
+    assert joined != catalog_path(workspace, str(labels))
+    assert read_provenance(joined)["joined"][0]["by_id"] == 1
+    ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    with pytest.raises(ValueError, match="catalog=mine is ingested already"):
+        catalog_path(workspace, "mine", str(metadata))
+
+
+def test_an_unknown_table_names_what_there_is(workspace, labels) -> None:
+    ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    with pytest.raises(ValueError, match=r"no table 'nowhere.csv'.*gz2-hart16.*\(mine\)"):
+        catalog_path(workspace, "nowhere.csv")
+
+
+def test_official_addresses_are_secure_and_distinct() -> None:
+    assert len(set(OFFICIAL_TABLES.values())) == len(OFFICIAL_TABLES)
+    assert all(address.startswith("https://") for address in OFFICIAL_TABLES.values())

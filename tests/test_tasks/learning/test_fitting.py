@@ -1,0 +1,244 @@
+"""Fitting: a killed fit ends like an undisturbed one, a diverging one says so, and the rules of a recipe hold."""
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import zarr
+from pydantic import BaseModel
+
+from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
+from tasks.learning.devices import Device, DeviceError, choose_device
+from tasks.learning.fit_spec import FitSpec
+from tasks.learning.fitting import Fit, NotFiniteError, fit
+from tasks.learning.split_parts import SplitPart
+from tasks.learning.view_batches import Feed
+from tasks.store import pixels
+
+CPU = Device("cpu", ("/cpu:0",), "float32")
+TRAIN = 96
+VALIDATION = 32
+
+
+class Recipe(BaseModel):
+    learning_rate: dict[str, float] = {"adam": 0.01, "sgd": 0.01}
+    schedule: Literal["plateau", "cosine"] = "plateau"
+    epochs: int = 4
+    min_steps: int = 0
+    batch_size: int = 32
+    stop_after: int | None = None
+    plateau_after: int = 3
+    plateau_factor: float = 0.5
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    momentum: float = 0.9
+    keep: Literal["best", "last"] = "best"
+
+
+def network(precision: str) -> keras.Model:
+    views = keras.Input((4, 4, 1))
+    inner = keras.layers.Dense(8, activation="relu", dtype=precision)(keras.layers.Flatten()(views))
+    return keras.Model(views, keras.layers.Dense(2, dtype="float32")(keras.layers.Dropout(0.2)(inner)))
+
+
+def noisy(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    return images + tf.random.stateless_normal(tf.shape(images), seed, stddev=0.3)
+
+
+LEARNER = FitSpec(network, noisy, lambda images: images, 2)
+
+
+def stored(folder: Path, images: np.ndarray) -> zarr.Array:
+    store = pixels.create(folder / "pixels.zarr", images.shape[1:], "float32")
+    pixels.grow(store, len(images))
+    pixels.write_shard(store, 0, images)
+    return store
+
+
+@pytest.fixture(scope="module")
+def bright_or_dark(tmp_path_factory: pytest.TempPathFactory) -> zarr.Array:
+    """Noise about +1 in even rows and about -1 in odd ones."""
+    rng = np.random.default_rng(0)
+    signs = np.where(np.arange(TRAIN + VALIDATION) % 2, -1, 1).reshape(-1, 1, 1, 1)
+    images = rng.normal(size=(TRAIN + VALIDATION, 4, 4, 1)) * 2 + signs
+    return stored(tmp_path_factory.mktemp("store"), images.astype(np.float32))
+
+
+def part(first: int, count: int, flipped: bool = False) -> SplitPart:
+    rows = np.arange(first, first + count)
+    return SplitPart(
+        [str(row) for row in rows], rows, ((rows + flipped) % 2).astype(np.int32), [str(row) for row in rows]
+    )
+
+
+def plan(array: zarr.Array, folder: Path, recipe: Recipe, flipped: bool = False, **more: Any) -> Fit:
+    return Fit(
+        **{
+            "learner": LEARNER,
+            "pixels": array,
+            "train": part(0, TRAIN),
+            "validation": part(TRAIN, VALIDATION, flipped),
+            "recipe": recipe,
+            "optimizer": "adam",
+            "seed": 5,
+            "device": CPU,
+            "folder": folder,
+        }
+        | more
+    )
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "cosine"])
+def test_a_fit_that_is_stopped_goes_on_as_if_it_had_not_been(
+    bright_or_dark: zarr.Array, tmp_path: Path, schedule: Literal["plateau", "cosine"]
+) -> None:
+    recipe = Recipe(schedule=schedule, plateau_after=1, weight_decay=0.01, keep="last")
+    whole = fit(plan(bright_or_dark, tmp_path / "whole", recipe))
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == 3:
+            raise KeyboardInterrupt
+
+    stopped = plan(bright_or_dark, tmp_path / "stopped", recipe)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, stop)
+    assert load_state(stopped.folder).epoch == 2
+    later: list[int] = []
+    resumed = fit(stopped, lambda record: later.append(record.epoch))
+    assert later == [3, 4]
+    for name in ("train_loss", "validation_loss", "learning_rate"):
+        one, two = ([getattr(record, name) for record in fitted.history] for fitted in (whole, resumed))
+        np.testing.assert_allclose(one, two, rtol=1e-4)
+    for one, two in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
+    learner = FitSpec(network, noisy, lambda images: images, 2, lambda images: images * 3)
+    held, read = (
+        Feed(learner, bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION), 20, 5, 0.1, held_bytes)
+        for held_bytes in ((TRAIN + VALIDATION) * 64, (TRAIN + VALIDATION) * 64 - 1)
+    )
+    assert held.held_images == TRAIN + VALIDATION
+    assert read.held_images == 0
+    for one, two in ((held.train(2), read.train(2)), (held.validation, read.validation)):
+        for (views, targets), (read_views, read_targets) in zip(one, two, strict=True):
+            np.testing.assert_array_equal(views, read_views)
+            np.testing.assert_array_equal(targets, read_targets)
+    seen = np.concatenate([views for views, _ in held.validation])
+    np.testing.assert_array_equal(seen, bright_or_dark[TRAIN : TRAIN + VALIDATION] * 3)
+
+
+def test_the_classes_are_learned(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    fitted = fit(plan(bright_or_dark, tmp_path, Recipe(epochs=12)))
+    assert fitted.history[-1].validation_accuracy > 0.8
+    assert fitted.images_per_second > 0
+
+
+def test_the_best_epoch_is_kept_and_a_stalled_fit_stops(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    # The better it learns the worse it does on swapped labels, so the first epochs are the best ones.
+    recipe = Recipe(epochs=40, stop_after=3, plateau_after=2, learning_rate={"adam": 0.03})
+    fitted = fit(plan(bright_or_dark, tmp_path, recipe, flipped=True))
+    losses = [record.validation_loss for record in fitted.history]
+    assert fitted.best_epoch == int(np.argmin(losses)) + 1
+    assert len(losses) == fitted.best_epoch + 3
+    rates = [record.learning_rate for record in fitted.history]
+    assert rates[fitted.best_epoch + 1] == pytest.approx(0.03)
+    assert rates[-1] == pytest.approx(0.03 * recipe.plateau_factor)
+    assert all((one == two).all() for one, two in zip(fitted.weights, load_state(tmp_path).best_weights, strict=True))
+
+
+def test_the_cosine_rises_then_falls_to_nearly_nothing(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    recipe = Recipe(schedule="cosine", epochs=10, batch_size=48)
+    rates = [record.learning_rate for record in fit(plan(bright_or_dark, tmp_path, recipe)).history]
+    assert rates[0] < rates[1]
+    assert all(one > two for one, two in pairwise(rates[1:]))
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_pixels_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
+    images = np.ones((TRAIN + VALIDATION, 4, 4, 1), np.float32)
+    images[7, 2, 2] = np.nan
+    with pytest.raises(NotFiniteError, match=r"not finite in epoch 1 \(learning rate 0.01, optimizer adam\)"):
+        fit(plan(stored(tmp_path, images), tmp_path / "state", Recipe()))
+    assert load_state(tmp_path / "state").epoch == 0
+
+
+def test_a_loss_that_is_not_finite_is_an_error(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate={"sgd": 1e30})
+    with pytest.raises(NotFiniteError, match="train_loss, validation_loss"):
+        fit(plan(bright_or_dark, tmp_path, recipe, optimizer="sgd"))
+
+
+@pytest.mark.parametrize(
+    ("epochs", "min_steps", "asked", "expected"),
+    [(30, 0, None, 30), (30, 300, None, 100), (30, 301, None, 101), (30, 300, 2, 2)],
+)
+def test_small_datasets_are_passed_over_more_often(
+    bright_or_dark: zarr.Array, tmp_path: Path, epochs: int, min_steps: int, asked: int | None, expected: int
+) -> None:
+    planned = plan(bright_or_dark, tmp_path, Recipe(epochs=epochs, min_steps=min_steps), epochs=asked)
+    assert planned.steps == TRAIN // 32
+    assert planned.most_epochs == expected
+
+
+def test_only_the_newest_state_is_kept_and_comes_back_as_it_was(tmp_path: Path) -> None:
+    arrays = [np.arange(6, dtype=np.float32).reshape(2, 3), np.array(7, np.int64)]
+    state = FitState(best_epoch=1, stalled=1, plateau=1, variables=arrays, best_weights=arrays[:1])
+    for epoch in (1, 2):
+        state.history.append(EpochRecord(epoch, 0.5, 0.7, 0.6, 0.6, 1e-3, 2.0))
+        save_state(tmp_path, state)
+    assert [path.name for path in tmp_path.iterdir()] == ["epoch-000002"]
+    loaded = load_state(tmp_path)
+    assert loaded.history == state.history
+    assert (loaded.best_epoch, loaded.stalled, loaded.plateau, loaded.best_loss) == (1, 1, 1, 0.6)
+    for one, two in zip(loaded.variables + loaded.best_weights, arrays + arrays[:1], strict=True):
+        np.testing.assert_array_equal(one, two)
+        assert one.dtype == two.dtype
+
+
+@pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
+def test_a_gpu_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(DeviceError, match="device=gpu, but TensorFlow finds no GPU"):
+        choose_device("gpu")
+    assert choose_device("auto").kind == "cpu"
+
+
+MIRRORED = """
+import sys
+from itertools import pairwise
+import tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from pathlib import Path
+import importlib.util
+spec = importlib.util.spec_from_file_location("case", sys.argv[1])
+case = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(case)
+case.fit_mirrored(Path(sys.argv[2]))
+"""
+
+
+def fit_mirrored(folder: Path) -> None:
+    """Fit over two devices, stopped and resumed; runs in a process of its own."""
+    rng = np.random.default_rng(0)
+    signs = np.where(np.arange(TRAIN + VALIDATION) % 2, -1, 1).reshape(-1, 1, 1, 1)
+    array = stored(folder, (rng.normal(size=(TRAIN + VALIDATION, 4, 4, 1)) + signs).astype(np.float32))
+    device = Device("cpu", ("/cpu:0", "/cpu:1"), "float32")
+    assert device.strategy().num_replicas_in_sync == 2
+    for epochs in (1, 3):
+        fitted = fit(plan(array, folder / "state", Recipe(), device=device, epochs=epochs))
+    losses = [record.train_loss for record in fitted.history]
+    assert len(losses) == 3
+    assert losses[2] < losses[0]
+
+
+def test_several_devices_share_a_fit(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", MIRRORED, __file__, tmp_path], check=True, cwd=Path(__file__).parents[3])

@@ -1,0 +1,53 @@
+"""Figures: pictures of the size drawn for, whatever little there is to draw."""
+
+import io
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from PIL import Image
+
+from tasks.learning import measures
+from tasks.reports import figures
+from tasks.reports.page import css_width
+
+RIGHT = measures.rate(8, 10)
+CURVE = (np.array([0.5, 1.0]), np.array([1.0, 0.9]))
+BINS = [measures.ReliabilityBin(0.6, RIGHT, 10), measures.ReliabilityBin(0.9, RIGHT, 10)]
+DRAWN = {
+    "confusion": lambda: figures.confusion_figure(np.array([[5, 1], [0, 0]]), ["a", "b"]),
+    "one class": lambda: figures.confusion_figure(np.array([[3]]), ["only"]),
+    "reliability": lambda: figures.reliability_figure({"x": BINS, "y": BINS[:1]}),
+    "coverage": lambda: figures.coverage_figure({"x": CURVE}),
+    "coverage of one sample": lambda: figures.coverage_figure({"x": (np.array([1.0]), np.array([0.0]))}),
+    "training": lambda: figures.training_figure({"train_loss": [1.0, 0.5], "validation_loss": [1.0]}, best_epoch=1),
+    "covariate": lambda: figures.covariate_figure({"z": [(0.1, RIGHT, 10), (0.2, RIGHT, 10)]}),
+    "three covariates": lambda: figures.covariate_figure({name: [(0.1, RIGHT, 10)] for name in "abc"}),
+    "roc": lambda: figures.roc_figure({str(number): CURVE for number in range(6)}),
+    "precision": lambda: figures.precision_figure({"here": CURVE, "a night": CURVE}),
+    "strip": lambda: figures.image_strip(np.zeros((2, 8, 8, 3), np.uint8), ["one\ntwo", "three"]),
+    "planes": lambda: figures.image_strip(np.zeros((7, 8, 8, 1), np.uint8), [""] * 7),
+}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_is_a_png_that_says_its_size(name):
+    png = DRAWN[name]()
+    with Image.open(io.BytesIO(png)) as image:
+        assert image.format == "PNG"
+        assert css_width(png) == pytest.approx(image.width * 96 / figures.PIXELS_PER_INCH, abs=1)
+        assert len(np.unique(np.asarray(image.convert("L")))) > 1
+
+
+def test_drawing_leaves_no_setting_behind():
+    before = dict(mpl.rcParams)
+    figures.roc_figure({"x": CURVE})
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_confusion_matrix_is_darkest_where_the_share_is_largest():
+    counts = np.array([[9, 1], [5, 5]])
+    with Image.open(io.BytesIO(figures.confusion_figure(counts, ["a", "b"]))) as image:
+        gray = np.asarray(image.convert("L"), float)
+    middle_of_9, middle_of_1 = gray[60:120, 130:200].mean(), gray[60:120, 330:400].mean()
+    assert middle_of_9 < middle_of_1

@@ -1,0 +1,109 @@
+"""The page: complete, closed to the network, and safe with hostile text."""
+
+import base64
+from html.parser import HTMLParser
+
+import pytest
+
+from tasks.reports.page import Figure, Heading, Headline, Headlines, Table, Text, cell_text, is_numeric_column, page
+
+HOSTILE = '<script src="https://example.org/x.js">alert(1)</script>'
+
+
+class Elements(HTMLParser):
+    """Collects start tags with attributes and checks that they are closed in order."""
+
+    VOID = {"meta", "img"}  # noqa: RUF012 - a constant of the test
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if data.strip():
+            self.text.append(data.strip())
+
+    def named(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.found if name == tag]
+
+
+def test_every_block_appears_once_and_in_order():
+    blocks = [
+        Heading("alpha"),
+        Text("beta"),
+        Table("gamma", ["delta", "epsilon"], [["zeta", 1]]),
+        Figure("eta", b"\x89PNG", "theta"),
+        Headlines([Headline("iota", 0.5, "kappa")]),
+    ]
+    text = Elements(page("title", blocks, subtitle="lambda")).text
+    words = ["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "1", "eta", "iota", "0.5", "kappa"]
+    assert [word for word in text if word in words] == words
+    assert "lambda" in text
+
+
+@pytest.mark.parametrize(("picture", "kind"), [(b"\x89PNG rest", "png"), (b"\xff\xd8 rest", "jpeg")])
+def test_nothing_is_fetched_and_the_picture_lies_inside(picture, kind):
+    elements = Elements(page("t", [Figure("c", picture, "a")]))
+    (image,) = elements.named("img")
+    assert base64.b64decode(image["src"].removeprefix(f"data:image/{kind};base64,")) == picture
+    assert image["alt"] == "a"
+    assert not elements.named("link")
+    assert not elements.named("script")
+    policy = [meta["content"] for meta in elements.named("meta") if "http-equiv" in meta]
+    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        Heading(HOSTILE),
+        Text(HOSTILE),
+        Table(HOSTILE, [HOSTILE], [[HOSTILE]]),
+        Figure(HOSTILE, b"x", '" onerror="alert(1)'),
+        Headlines([Headline(HOSTILE, HOSTILE, HOSTILE)]),
+    ],
+)
+def test_hostile_text_stays_text(block):
+    elements = Elements(page(HOSTILE, [block], subtitle=HOSTILE))
+    assert not elements.named("script")
+    assert not any("onerror" in attributes for _, attributes in elements.found)
+    assert HOSTILE in elements.text
+
+
+def test_contents_link_to_each_heading():
+    elements = Elements(page("t", [Heading(name) for name in ("a", "b", "c")]))
+    targets = [link["href"].removeprefix("#") for link in elements.named("a")]
+    assert targets == [heading["id"] for heading in elements.named("h2")]
+    assert len(set(targets)) == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        (None, "–"),
+        (float("nan"), "–"),
+        (0.123456, "0.1235"),
+        (1234567, "1\u202f234\u202f567"),
+        ("E", "E"),
+        (0, "0"),
+    ],
+)
+def test_cells(cell, shown):
+    assert cell_text(cell) == shown
+
+
+def test_numbers_are_set_flush_right_and_words_are_not():
+    table = Table("", ["id", "n", "interval"], [["587722981741363294x", 1, "0.1–0.2"], ["b", None, "≥ 0.3"]])
+    assert [is_numeric_column(table, position) for position in range(3)] == [False, True, True]

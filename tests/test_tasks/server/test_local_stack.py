@@ -1,0 +1,47 @@
+"""What `starloom up` refuses; what it does is in `test_flows/test_command.py`."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from tasks.runtime.workspace import Workspace
+from tasks.server.local_stack import address_in, stand
+from tasks.server.prefect_server import ServiceError, begin_use, processes_folder, release
+from tasks.server.process_guard import Presence
+
+
+def write_project(folder: Path, url: str) -> Path:
+    (folder / "pyproject.toml").write_text(f'[tool.prefect.api]\nurl = "{url}"\n')
+    return folder
+
+
+def refuse(workspace: Workspace, project: Path) -> str:
+    with pytest.raises(ServiceError) as refusal:
+        stand(workspace, lambda addresses: None, project)
+    return str(refusal.value)
+
+
+def test_a_taken_port_is_refused_with_its_holder(workspace: Workspace, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        message = refuse(workspace, write_project(tmp_path, f"http://127.0.0.1:{port}/api"))
+    assert f"port {port}" in message
+    assert f"process {os.getpid()}" in message
+
+
+def test_a_workspace_at_work_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    project = write_project(tmp_path, "http://127.0.0.1:1/api")
+    presence = Presence.announce(processes_folder(workspace), kind="run")
+    assert f"process {os.getpid()}" in refuse(workspace, project)
+    presence.withdraw()
+    begin_use(workspace)
+    assert "a process uses the Prefect server" in refuse(workspace, project)
+    release(workspace)
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1/api"])
+def test_an_address_without_a_port_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ServiceError, match=r"pyproject\.toml"):
+        address_in(write_project(tmp_path, url))

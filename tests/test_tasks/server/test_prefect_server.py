@@ -1,0 +1,73 @@
+"""The life of a workspace's Prefect server, with real servers."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+from prefect import get_client
+
+from tasks.runtime.workspace import Workspace
+from tasks.server.prefect_server import ServiceError, answers, prefect_server, release, running_server, stop_services
+from tasks.server.prefect_server_main import ALIVE_NAME, RECORD_NAME
+from tasks.server.process_guard import is_held
+
+IDLE_S = 2.0
+ANOTHER = "import sys; from pathlib import Path; from tasks.runtime.workspace import Workspace; "
+ANOTHER += "from tasks.server.prefect_server import prefect_server; print(prefect_server(Workspace(Path(sys.argv[1]))))"
+
+
+@pytest.fixture
+def home(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
+    """A workspace with servers of its own; the suite's server is as it was afterwards."""
+    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    yield workspace
+    stop_services(workspace)
+    from prefect.context import refresh_global_settings_context
+
+    monkeypatch.undo()
+    refresh_global_settings_context()
+
+
+def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Workspace) -> None:
+    # What a killed server of a copied workspace leaves behind: a record with a living process and a dead port.
+    home.prefect.mkdir(parents=True)
+    (home.prefect / RECORD_NAME).write_text(json.dumps({"pid": os.getpid(), "url": "http://127.0.0.1:9"}))
+    words = [sys.executable, "-c", ANOTHER, str(home.root)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as beside:
+        address = prefect_server(home)
+        assert beside.communicate(timeout=300)[0].strip() == address
+    with get_client(sync_client=True) as client:
+        assert str(client.api_url).startswith(address)
+        assert client.read_flow_runs() == []
+
+    first = running_server(home)
+    assert first is not None
+    os.kill(first["pid"], 9)
+    second_address = prefect_server(home, idle_s=IDLE_S)
+    second = running_server(home)
+    assert second is not None
+    assert second["pid"] != first["pid"]
+    assert second_address == f"{second['url']}/api"
+
+    time.sleep(2 * IDLE_S)
+    assert answers(second["url"], "/api/health")
+    release(home)
+    deadline = time.monotonic() + 30
+    while is_held(home.prefect / ALIVE_NAME) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert running_server(home) is None
+    assert not (home.prefect / RECORD_NAME).exists()
+    assert stop_services(home) == []
+
+
+def test_a_server_that_cannot_start_is_an_error_with_its_log(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(ServiceError, match=r"server\.log"):
+        prefect_server(home)
+    assert not is_held(home.prefect / ALIVE_NAME)
