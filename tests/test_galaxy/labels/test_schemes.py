@@ -1,6 +1,6 @@
 """Shipped schemes, users' files, and labels."""
 
-from pathlib import Path
+from importlib import resources
 
 import numpy as np
 import pyarrow as pa
@@ -132,7 +132,7 @@ def test_labels_classes_and_name_must_agree(tmp_path, old, new, message) -> None
 
 
 def test_two_rules_for_one_text_overlap(tmp_path) -> None:
-    text = Path(str(load_scheme.__code__.co_filename)).with_name("schemes") / "gz1-2class.toml"
+    text = resources.files("galaxy") / "schemes" / "gz1-2class.toml"
     path = tmp_path / "two.toml"
     path.write_text(text.read_text().replace("gz1-2class", "two").replace('["spiral"]', '["spiral", "elliptical"]', 1))
     with pytest.raises(SchemeError, match=r"rule 1 \(elliptical\) and rule 2 \(spiral\) overlap"):
