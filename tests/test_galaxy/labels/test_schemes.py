@@ -1,6 +1,7 @@
 """Shipped schemes, users' files, and labels."""
 
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
