@@ -11,12 +11,12 @@ import numpy as np
 import requests
 from PIL import Image
 
+from tasks.galaxies.ingest import catalog_path
 from tasks.galaxies.plan import BuildRequest, plan_build
 from tasks.galaxies.sources import open_source
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.collect_cutouts import collect
-from tasks.stages.ingest import catalog_path
 from tests.benchmarks.scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
 
 COUNT = 4000

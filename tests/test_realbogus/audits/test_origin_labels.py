@@ -17,8 +17,7 @@ from realbogus.simulation.survey import Survey
 from realbogus.subtraction.detection import detect
 from realbogus.subtraction.difference import Difference
 from tests.small_survey import SMALL
-
-from .conftest import WORK
+from tests.test_realbogus.conftest import WORK
 
 SHAPE = (120, 160)
 STEPS = np.arange(-8, 9)

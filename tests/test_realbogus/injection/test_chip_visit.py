@@ -16,8 +16,7 @@ from realbogus.subtraction.alignment import AlignmentError, align
 from realbogus.subtraction.detection import detect
 from realbogus.subtraction.kernel_fit import MatchingError
 from realbogus.subtraction.subtract import SubtractionSettings, subtract
-
-from .conftest import WORK, Case
+from tests.test_realbogus.conftest import WORK, Case
 
 
 def rows_of(case: Case) -> list[dict]:

@@ -11,7 +11,7 @@ import pytest
 
 from galaxy.catalogue.ingest import read_provenance
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from tasks.stages.ingest import catalog_path, ingest_tables, locate_table
+from tasks.galaxies.ingest import catalog_path, ingest_into_workspace, locate_table
 
 LABELS = "OBJID,gz1_majority\n588848901537202306,elliptical\n588848901532418163,clockwise\n588848901532418163,merger\n"
 
@@ -38,7 +38,7 @@ def site(labels: Path) -> Iterator[str]:
 
 
 def test_summary_of_an_ingest_balances(workspace, labels) -> None:
-    summary = ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    summary = ingest_into_workspace(workspace, "mine", [str(labels)], None)
     assert summary["rows_in"] == 3 == summary["rows"] + sum(summary["rejected"].values())
     assert summary["rejected"] == {"duplicate_id": 1}
     assert summary["kind"] == "labels-by-id"
@@ -49,7 +49,7 @@ def test_summary_of_an_ingest_balances(workspace, labels) -> None:
 @pytest.mark.parametrize("name", ["../mine", "Mine", "", "a" * 65])
 def test_names_that_could_leave_the_folder_are_refused(workspace, labels, name) -> None:
     with pytest.raises(ValueError, match="cannot name a catalogue"):
-        ingest_tables.fn(workspace, name, [str(labels)], None)
+        ingest_into_workspace(workspace, name, [str(labels)], None)
 
 
 def test_a_table_is_downloaded_once_and_its_digest_checked(workspace, labels, site) -> None:
@@ -68,7 +68,7 @@ def test_a_wrong_digest_is_refused(workspace, site) -> None:
 
 
 def test_a_catalogue_is_found_by_name_by_path_or_made_of_a_table_once(workspace, labels, site) -> None:
-    ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    ingest_into_workspace(workspace, "mine", [str(labels)], None)
     named = workspace.catalogs / "mine.parquet"
     assert catalog_path(workspace, "mine") == named
     assert catalog_path(workspace, str(named)) == named
@@ -87,13 +87,13 @@ def test_other_metadata_makes_another_catalogue(workspace, labels, tmp_path) -> 
     joined = catalog_path(workspace, str(labels), str(metadata))
     assert joined != catalog_path(workspace, str(labels))
     assert read_provenance(joined)["joined"][0]["by_id"] == 1
-    ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    ingest_into_workspace(workspace, "mine", [str(labels)], None)
     with pytest.raises(ValueError, match="catalog=mine is ingested already"):
         catalog_path(workspace, "mine", str(metadata))
 
 
 def test_an_unknown_table_names_what_there_is(workspace, labels) -> None:
-    ingest_tables.fn(workspace, "mine", [str(labels)], None)
+    ingest_into_workspace(workspace, "mine", [str(labels)], None)
     with pytest.raises(ValueError, match=r"no table 'nowhere.csv'.*gz2-hart16.*\(mine\)"):
         catalog_path(workspace, "nowhere.csv")
 
