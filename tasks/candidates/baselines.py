@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from realbogus.models import baselines
 from tasks.learning import measures, operating_points
 from tasks.learning.scoring import image_blocks
 from tasks.learning.split_parts import SplitPart
+from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import Dataset
 
 BLOCK_ROWS = 256
@@ -114,13 +114,11 @@ def out_of_fold(
 
 
 def _ledger(dataset: Dataset, part: SplitPart) -> pa.Table:
-    samples = dataset.samples()
-    return samples.take(pc.index_in(pa.array(part.ids, pa.string()), samples["id"].combine_chunks()))
+    return align_rows(dataset.samples(), part.ids)
 
 
 def _numbers(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
-    columns = [pc.cast(table[name], pa.float64()).to_numpy(zero_copy_only=False) for name in names]
-    return np.stack([np.asarray(column, float) for column in columns], axis=1)
+    return np.stack([to_float(table[name]) for name in names], axis=1)
 
 
 def _of_stamps(dataset: Dataset, part: SplitPart, scalars: Callable[[NDArray], NDArray]) -> NDArray[np.float64]:

@@ -28,6 +28,7 @@ from realbogus.stamps import pixel_digests
 from realbogus.subtraction.alignment import AlignmentError
 from realbogus.subtraction.kernel_fit import MatchingError
 from realbogus.subtraction.subtract import SubtractionError
+from tasks.store.columns import to_bool, to_float
 from tasks.store.sampling import hash_share
 from tasks.store.schema import LEDGER, REJECTED, STORED
 from tasks.store.staging import Staging
@@ -189,7 +190,7 @@ class ReadyTriplets:
         ids = records.table["id"].to_pylist()
         taken = np.array([self.takes(sample_id) for sample_id in ids], bool)
         table = records.table.filter(pa.array(taken))
-        taken[taken] = pc.is_null(table["reason"]).to_numpy(zero_copy_only=False)
+        taken[taken] = to_bool(pc.is_null(table["reason"]))
         pixels = records.pixels if taken.all() else records.pixels[taken]
         observed = Observed(_complete(table, {"batch": [key.name] * table.num_rows}, pixels), pixels)
         return observed if self.known is None else mark_known(observed, _known(self.known))
@@ -222,8 +223,8 @@ def observe_batch(job: ObserveJob) -> None:
     observed = job.observer.observe(job.key)
     table, pixels = observed.table, observed.pixels
     if job.known:
-        fresh = ~pc.is_in(table["id"], pa.array(sorted(job.known))).to_numpy(zero_copy_only=False)
-        stored = pc.equal(table["status"], STORED).to_numpy(zero_copy_only=False)
+        fresh = ~to_bool(pc.is_in(table["id"], pa.array(sorted(job.known))))
+        stored = to_bool(pc.equal(table["status"], STORED))
         pixels, table = pixels[fresh[stored]], table.filter(pa.array(fresh))
     source = pa.array([job.source_name] * table.num_rows, pa.string())
     table = table.set_column(table.schema.get_field_index("source"), "source", source)
@@ -238,7 +239,7 @@ def mark_known(observed: Observed, known: KnownTable, epoch_mjd: float | None = 
     """
     table = observed.table
     columns = {name: table[name].to_pylist() for name in ("kind", "label", "group", "parameters")}
-    ra_deg, dec_deg = (np.asarray(table[name].to_numpy(zero_copy_only=False), float) for name in ("ra_deg", "dec_deg"))
+    ra_deg, dec_deg = (to_float(table[name]) for name in ("ra_deg", "dec_deg"))
     epochs = [epoch_mjd if epoch_mjd is not None else _epoch_of(text) for text in columns["parameters"]]
     matched = known.match(ra_deg, dec_deg, np.array([np.nan if epoch is None else epoch for epoch in epochs]))
     for row in np.flatnonzero((matched >= 0) & (np.array(columns["kind"]) == DETECTION)):

@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.candidates import baselines
 from tasks.learning import measures, operating_points
 from tasks.learning.split_parts import SplitPart
 from tasks.reports.page import Block, Cell, Table
+from tasks.store.columns import align_column, to_text
 from tasks.store.dataset import Dataset
 
 LEAST_NIGHTS = 5
@@ -35,8 +35,7 @@ def pooled_figures(
     """
     real = part.labels == 1
     samples = dataset.samples(["id", "night"])
-    place = pc.index_in(pa.array(part.ids, pa.string()), samples["id"].combine_chunks())
-    nights = np.array(pc.fill_null(pc.cast(samples["night"], pa.string()).take(place), "").to_pylist(), str)
+    nights = to_text(align_column(samples, "night", part.ids).cast(pa.string()))
     figures: dict[str, Any] = {}
     for names, word in ((np.array(part.groups, str), ""), (nights, "_by_night")):
         if word and len(set(names)) < LEAST_NIGHTS:

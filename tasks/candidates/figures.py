@@ -17,6 +17,7 @@ from tasks.learning.measures import Interval
 from tasks.reports import figures as draw
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Figure
+from tasks.store.columns import positions_of, to_bool, to_float
 
 AGAINST = {
     "injected_mag": "magnitude of the injection",
@@ -103,18 +104,15 @@ def efficiency_figures(evaluation: CandidateEvaluation, summary: Mapping[str, An
     )
     if ledger.num_rows < 20:
         return {}
-    place = pc.index_in(ledger["id"].combine_chunks(), pa.array(evaluation.chosen.part.ids))
-    at = np.asarray(pc.fill_null(place, -1).to_numpy(zero_copy_only=False))
+    at = positions_of(ledger["id"], evaluation.chosen.part.ids)
     threshold = summary["points"]["tpr90"]["threshold"]
     kept = np.where(at >= 0, evaluation.logits[at] >= threshold, False)
-    found = np.asarray(ledger["found"].to_numpy(zero_copy_only=False)).astype(bool) & (at >= 0)
-    chance = np.asarray(pc.fill_null(ledger["chance_match"].cast(pa.int8()), 0).to_numpy(zero_copy_only=False)).astype(
-        bool
-    )
+    found = to_bool(ledger["found"]) & (at >= 0)
+    chance = to_bool(ledger["chance_match"])
     hosted = np.array(ledger["kind"].to_pylist(), str) == GALAXY_INJECTION
     figures = {}
     for column, title in AGAINST.items():
-        values = np.asarray(ledger[column].cast(pa.float64()).to_numpy(zero_copy_only=False), float)
+        values = to_float(ledger[column])
         known = np.isfinite(values)
         if known.sum() < 20 or np.ptp(values[known]) == 0:
             continue

@@ -4,7 +4,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,6 +15,7 @@ from tasks.candidates.collect import KNOWN_GROUP, LEDGER_COLUMNS, STAGED_COLUMNS
 from tasks.candidates.plan import PROBLEM, CandidatePlan
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
+from tasks.store.columns import to_bool, to_float
 from tasks.store.errors import StoreError
 from tasks.store.sampling import hash_share
 from tasks.store.schema import STORED
@@ -166,8 +166,7 @@ def _count(ledger: pa.Table, kind: str, *, found: bool = False) -> int:
 
 def _completeness(ledger: pa.Table) -> float | None:
     rows = ledger.select(["injected_mag", "found"]).filter(pc.is_valid(ledger["found"]))
-    columns = [np.asarray(rows[name].to_numpy(zero_copy_only=False)) for name in ("injected_mag", "found")]
-    fitted = fit_completeness(columns[0].astype(float), columns[1].astype(bool))
+    fitted = fit_completeness(to_float(rows["injected_mag"]), to_bool(rows["found"]))
     return None if fitted is None else fitted[0]
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
@@ -17,6 +16,7 @@ from realbogus.sources.known_objects import KNOWN_TRANSIENT
 from tasks.learning import operating_points
 from tasks.learning.split_parts import UNLABELLED, SplitPart, part_rows
 from tasks.learning.training_overlap import COLUMNS, seen_before
+from tasks.store.columns import align_rows, to_float, to_text
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationError
 
@@ -59,11 +59,11 @@ class EvaluationRows:
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return a ledger column as numbers, NaN for null."""
-        return np.asarray(pc.cast(self.samples[name], pa.float64()).to_numpy(zero_copy_only=False), float)
+        return to_float(self.samples[name])
 
     def words(self, name: str) -> NDArray[np.str_]:
         """Return a ledger column as text, empty for null."""
-        return np.array(pc.fill_null(self.samples[name], "").to_pylist(), str)
+        return to_text(self.samples[name])
 
     def take(self, rows: NDArray[np.int64]) -> "EvaluationRows":
         """Return the rows at these positions; what was left out before and the notes stay."""
@@ -84,8 +84,7 @@ def choose(dataset: Dataset, scheme: str, part: str, detector: str | None = None
     A blend, an injection that something else outshines, and what nobody has labelled stay out, counted.
     """
     rows = part_rows(dataset, scheme, part, unlabelled=True)
-    samples = dataset.samples()
-    samples = samples.take(pc.index_in(pa.array(rows.ids), samples["id"].combine_chunks()))
+    samples = align_rows(dataset.samples(), rows.ids)
     kinds = np.array(samples["kind"].to_pylist(), str)
     injected = np.isin(kinds, INJECTIONS)
     origins, labels = np.full(len(rows), "", object), rows.labels.copy()
@@ -95,14 +94,14 @@ def choose(dataset: Dataset, scheme: str, part: str, detector: str | None = None
         labels[kinds == KNOWN_TRANSIENT] = 1
         reasons[labels == UNLABELLED] = "unlabelled"
     else:
-        place = pc.index_in(pa.array(rows.ids), truth["id"].combine_chunks())
-        true = truth["truth"].take(place).to_pylist()
-        origins = np.array(truth["origin"].take(place).to_pylist(), object)
+        truth = align_rows(truth, rows.ids)
+        true = truth["truth"].to_pylist()
+        origins = np.array(truth["origin"].to_pylist(), object)
         labels = np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in true], np.int32)
         reasons[labels == UNLABELLED] = "blend"
         reasons[injected & (labels == 0)] = "injection_outshone"
     if detector is not None:
-        reasons[np.array(pc.fill_null(samples["detector"], "").to_pylist(), str) != detector] = "other_detector"
+        reasons[to_text(samples["detector"]) != detector] = "other_detector"
     kept = np.flatnonzero(reasons == "")
     left_out = Counter(reason for reason in reasons.tolist() if reason)
     part_kept = SplitPart(

@@ -9,7 +9,6 @@ from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from galaxy.models import baselines as galaxy_baselines
@@ -18,6 +17,7 @@ from tasks.learning.measures import Interval
 from tasks.learning.predictions import SEED, Predictions
 from tasks.learning.scoring import Scorer, image_blocks, score
 from tasks.learning.split_parts import SplitPart, part_rows
+from tasks.store.columns import align_column, to_float
 from tasks.store.dataset import Dataset
 
 BLOCK_IMAGES = 64
@@ -131,11 +131,10 @@ def _shared_scalars(
 
 def _columns(table: pa.Table, names: list[str], part: SplitPart) -> dict[str, NDArray[np.float64]]:
     """Return those columns that have any value, in the part's order; NaN where a value is missing."""
-    place = pc.index_in(pa.array(part.ids), table["id"].combine_chunks())
     found = {}
     for name in names:
         if name in table.column_names:
-            values = table[name].take(place).cast(pa.float64()).to_numpy()  # null becomes NaN
+            values = to_float(align_column(table, name, part.ids))
             if np.isfinite(values).any():
                 found[name] = values
     return found

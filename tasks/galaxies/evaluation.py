@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -27,6 +26,7 @@ from tasks.learning.training_overlap import COLUMNS, seen_before, training_membe
 from tasks.reports.page import Figure, Table
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import align_rows
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
@@ -152,8 +152,7 @@ def _unseen(dataset: Dataset, whole: SplitPart, members: pa.Table | None, part: 
     """Return the samples that the model has not seen, and how many it has (None where that is unknown)."""
     if members is None:
         return whole, None
-    samples = dataset.samples(list(COLUMNS))
-    samples = samples.take(pc.index_in(pa.array(whole.ids), samples["id"].combine_chunks()))
+    samples = align_rows(dataset.samples(list(COLUMNS)), whole.ids)
     seen = seen_before(samples, members)
     if seen.all():
         raise EvaluationError(

@@ -20,6 +20,7 @@ from galaxy.images import cutouts
 from galaxy.labels.schemes import label_rows, load_scheme
 from tasks.building.plan import Plan, published_parent
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import sha256_of_file, write_table
@@ -306,7 +307,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
 
 def _numbers(table: pa.Table, name: str) -> np.ndarray:
     """Return a column as float64 with NaN for null."""
-    return np.asarray(_column(table, name).to_numpy(zero_copy_only=False), np.float64)
+    return to_float(_column(table, name))
 
 
 def _plan_digest(facts: dict[str, Any], rows: pa.Table) -> str:

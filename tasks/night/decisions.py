@@ -15,6 +15,7 @@ from scipy.special import expit
 from realbogus.records import BOGUS, REAL
 from tasks.learning.operating_points import probability
 from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED, NightError, NightModel, ScoringRule
+from tasks.store.columns import to_float
 from tasks.store.files import whole_file
 
 STAGES = {NOT_SCORED: None, BY_FIRST: "first", BY_FULL: "full"}
@@ -115,7 +116,7 @@ def threshold_of_best(parts: Sequence[Path], most: int) -> float:
 
 def completed(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Table:
     """Return all columns of `SCORES` for raw scores."""
-    logit = np.asarray(raw["logit"].to_numpy(zero_copy_only=False), float)
+    logit = to_float(raw["logit"])
     stage = raw["stage"].to_numpy()
     by_full = stage == BY_FULL
     judges = {BY_FULL: rule.full, **({BY_FIRST: rule.first} if rule.first is not None else {})}

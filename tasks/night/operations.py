@@ -24,6 +24,7 @@ from tasks.learning import measures
 from tasks.learning.operating_points import threshold_for_tpr
 from tasks.night.decisions import STAGES
 from tasks.night.sources import DatasetNight, NightSource
+from tasks.store.columns import to_bool, to_float
 
 SAME_OBJECT_ARCSEC = 2.0
 RECOVERIES = (0.99, 0.95, 0.90)
@@ -53,10 +54,10 @@ class NightScores:
     def read(cls, path: Path) -> "NightScores":
         """Read them from a scores file."""
         table = pq.read_table(path, columns=["logit", "stage", "decision", "ra_deg", "dec_deg"])
-        logit = np.asarray(table["logit"].to_numpy(zero_copy_only=False), float)
-        by_full = _where(pc.equal(table["stage"], STAGES[2]))
-        places = [np.asarray(table[name].to_numpy(zero_copy_only=False), float) for name in ("ra_deg", "dec_deg")]
-        return cls(np.where(by_full, logit, -np.inf), _where(pc.equal(table["decision"], REAL)), np.stack(places, 1))
+        logit = to_float(table["logit"])
+        by_full = to_bool(pc.equal(table["stage"], STAGES[2]))
+        places = [to_float(table[name]) for name in ("ra_deg", "dec_deg")]
+        return cls(np.where(by_full, logit, -np.inf), to_bool(pc.equal(table["decision"], REAL)), np.stack(places, 1))
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,12 @@ def known_of(source: NightSource) -> Known | None:
         return None
     ledger, truth = source.ledger, source.dataset.truth()
     kinds = ledger["kind"]
-    injected = _where(pc.is_in(kinds, value_set=pa.array([GALAXY_INJECTION, RANDOM_INJECTION])))
+    injected = to_bool(pc.is_in(kinds, value_set=pa.array([GALAXY_INJECTION, RANDOM_INJECTION])))
     if truth is None:
-        transient, by = _where(pc.equal(kinds, KNOWN_TRANSIENT)), "a table of known transients"
+        transient, by = to_bool(pc.equal(kinds, KNOWN_TRANSIENT)), "a table of known transients"
     else:
         real = truth.filter(pc.equal(truth["truth"], REAL))["id"].combine_chunks()
-        transient, by = _where(pc.is_in(ledger["id"], value_set=real)) & ~injected, "the simulation's truth"
+        transient, by = to_bool(pc.is_in(ledger["id"], value_set=real)) & ~injected, "the simulation's truth"
     return Known(injected, transient, np.asarray(ledger["group"].to_pylist(), str), by)
 
 
@@ -196,10 +197,6 @@ def _linked(friend: NDArray[np.int64], waiting: Sequence[NDArray]) -> NDArray[np
     _, of_object = connected_components(links, directed=False)
     _, representative = np.unique(of_object, return_index=True)
     return np.asarray(representative[of_object])
-
-
-def _where(condition: pa.ChunkedArray) -> NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(condition, False).to_numpy(zero_copy_only=False), bool)
 
 
 def sentences(figure: dict[str, Any]) -> list[str]:

@@ -17,6 +17,7 @@ from tasks.reports.figures import completeness_figure
 from tasks.reports.page import Figure, Table
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import funnel_of, show_dataset
+from tasks.store.columns import to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
 
@@ -99,8 +100,8 @@ def _completeness(dataset: Dataset) -> list[Any]:
     """Return the figure of what was found of the injections against magnitude, if there were any."""
     ledger = dataset.samples(["kind", "injected_mag", "found"])
     ledger = ledger.filter(pc.is_valid(ledger["found"]))
-    mag = np.asarray(ledger["injected_mag"].to_numpy(zero_copy_only=False), float)
-    found = np.asarray(ledger["found"].to_pylist(), bool)
+    mag = to_float(ledger["injected_mag"])
+    found = to_bool(ledger["found"])
     if len(mag) == 0 or not np.isfinite(mag).all():
         return []
     edges = np.linspace(mag.min(), mag.max() + 1e-6, MAGNITUDE_BINS + 1)

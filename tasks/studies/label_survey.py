@@ -5,8 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -20,6 +18,7 @@ from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Figure, Headline, Headlines, Table, Text, page
 from tasks.runtime.cluster import Executor
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import align_column
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file, write_json
 from tasks.studies.relabel import RelabelRequest, score_folds
@@ -71,7 +70,7 @@ def _by_truth(dataset: Dataset, ids: list[str], labels: NDArray) -> list[str]:
     truth = dataset.truth()
     if truth is None:
         raise PartError(f"answers=truth: dataset {dataset.name!r} has no hidden truth; fill in the table instead")
-    true = truth["truth"].take(pc.index_in(pa.array(ids, pa.string()), truth["id"].combine_chunks())).to_pylist()
+    true = align_column(truth, "truth", ids).to_pylist()
     return [
         UNSURE if word not in NAMES else "right" if word == NAMES[label] else "wrong"
         for word, label in zip(true, labels, strict=True)

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -28,6 +27,7 @@ from tasks.learning.split_parts import UNLABELLED
 from tasks.runtime.cluster import Executor
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import align_column, align_rows, to_float, to_text
 from tasks.store.dataset import Dataset
 from tasks.training.training_task import train
 
@@ -153,13 +153,10 @@ def _name(
 
 def _strata(training: CandidateTraining, ids: list[str]) -> dict[str, NDArray]:
     """Return by what suspects must not be picked: magnitude, host separation, kind and detector of each sample."""
-    samples = training.dataset.samples()
-    samples = samples.take(pc.index_in(pa.array(ids, pa.string()), samples["id"].combine_chunks()))
-    strata: dict[str, NDArray] = {
-        name: np.array(pc.fill_null(samples[name], "").to_pylist(), str) for name in ("kind", "detector")
-    }
+    samples = align_rows(training.dataset.samples(), ids)
+    strata: dict[str, NDArray] = {name: to_text(samples[name]) for name in ("kind", "detector")}
     for column in ("mag", "galaxy_separation_re"):
-        values = np.asarray(samples[column].cast(pa.float64()).to_numpy(zero_copy_only=False), float)
+        values = to_float(samples[column])
         known = np.isfinite(values)
         words = np.full(len(values), "", object)
         if known.sum() >= STRATA_BINS:
@@ -174,7 +171,7 @@ def _found(workspace: Workspace, name: str, scores: pa.Table, suspect: NDArray[n
     truth = Dataset.open(workspace, name).truth()
     if truth is None:
         return None
-    true = truth["truth"].take(pc.index_in(scores["id"].combine_chunks(), truth["id"].combine_chunks())).to_pylist()
+    true = align_column(truth, "truth", scores["id"]).to_pylist()
     numbers = np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in true])
     found = noise_found(suspect, scores["label"].to_numpy(), numbers)
     return {
