@@ -4,15 +4,40 @@ z = (z0, z1) are a candidate's logits, s = z1 - z0. Targets are (n, 2): one-hot,
 unlabelled candidate, which takes part in the local smoothness alone.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import tensorflow as tf
-
-from realbogus.models.presets import LossSettings
+from pydantic import BaseModel, ConfigDict, Field
 
 _LEAST_NORM, _LEAST_STEP = 1e-6, 1e-30
 _UNCAPPED = 50.0  # exp of it is still finite, also summed over all pairs of a batch
+
+
+class LossSettings(BaseModel):
+    """Weights and constants of the losses; see `effective_weights` and the functions below."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ce: float = Field(default=1.0, ge=0)
+    """Weight of cross-entropy."""
+    ech: float = Field(default=0.0, ge=0)
+    """Weight of the exponential cross-hinge."""
+    lds: float = Field(default=0.0, ge=0)
+    """Weight of local distributional smoothness (virtual adversarial training)."""
+    margin: float = 0.25
+    """By how much a real should exceed a bogus, in logits."""
+    cap: float | None = 6.0
+    """Pairs that are wrong by more than this beyond the margin have no gradient; None: none are left out."""
+    xi: float = 0.1
+    """Length of the step at which the adversarial direction is looked for, in the units of the network's input."""
+    epsilon: float = 0.3
+    """Length of the adversarial step. In noise-scaled pixels a candidate at the limit of detection has length 5:
+    steps of 1 smooth faint ones away, 0.3 costs nothing (measured on triplets that a study left out)."""
+    iterations: int = Field(default=1, ge=1)
+    """How often the direction is improved."""
+    weights: Literal["written", "executed"] = "written"
+    """``executed`` mixes the weights up as the public code does; see `effective_weights`."""
 
 
 def effective_weights(settings: LossSettings) -> tuple[float, float, float]:

@@ -21,8 +21,8 @@ from realbogus.models.layers import (
     SymmetryMean,
     SymmetryViews,
 )
+from realbogus.models.network_settings import CandidateNetworkSettings
 from realbogus.models.preprocessing import PREPROCESSING_VERSION, PROBLEM
-from realbogus.models.presets import CandidatePreset
 
 __all__ = [
     "CLASSES",
@@ -44,20 +44,20 @@ class StampTooSmallError(ValueError):
     """Stamps are too small for a network."""
 
 
-def prepare_views(stamps: Any, preset: CandidatePreset) -> Any:
+def prepare_views(stamps: Any, settings: CandidateNetworkSettings) -> Any:
     """Return what the network takes of stored triplets (n, s, s, 3): filled and, unless inside of it, normalised."""
     # Few batches have anything to fill, which takes as long as the rest.
     fill = FillMissing()
     filled = ops.cond(ops.any(ops.isnan(stamps)), lambda: fill(stamps), lambda: ops.cast(stamps, fill.compute_dtype))
-    return filled if preset.inside else Normalise(preset.normalisation)(filled)
+    return filled if settings.inside else Normalise(settings.normalisation)(filled)
 
 
-def build_network(preset: CandidatePreset, stamp_px: int, *, precision: str) -> keras.Model:
+def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precision: str) -> keras.Model:
     """Return the network to fit: views of `prepare_views` to logits (n, 2) float32.
 
     Parameters
     ----------
-    preset : CandidatePreset
+    settings : CandidateNetworkSettings
     stamp_px : int
         Width of the stored stamps.
     precision : str
@@ -67,27 +67,27 @@ def build_network(preset: CandidatePreset, stamp_px: int, *, precision: str) -> 
         raise StampTooSmallError(
             f"stamps of {stamp_px} px are too small for a network: build them with {_FIRST_PX} or more"
         )
-    channels = PLANES * (2 if preset.normalisation == "standard-asinh" and not preset.inside else 1)
+    channels = PLANES * (2 if settings.normalisation == "standard-asinh" and not settings.inside else 1)
     views = keras.Input((stamp_px, stamp_px, channels), name="views")
-    maps = Normalise(preset.normalisation, name="normalised")(views) if preset.inside else views
-    body = {"simple": _simple, "complex": _complex, "compact": _compact, "first": _first}[preset.network]
-    features = body(maps, preset, precision)
+    maps = Normalise(settings.normalisation, name="normalised")(views) if settings.inside else views
+    body = {"simple": _simple, "complex": _complex, "compact": _compact, "first": _first}[settings.network]
+    features = body(maps, settings, precision)
     logits = layers.Dense(CLASSES, dtype="float32", name="logits")(features)
     return keras.Model(views, logits, name="network")
 
 
-def build_model(preset: CandidatePreset, stamp_px: int, weights: list[Any]) -> keras.Model:
+def build_model(settings: CandidateNetworkSettings, stamp_px: int, weights: list[Any]) -> keras.Model:
     """Return the model to save: stored triplets (n, s, s, 3) float32 to logits (n, 2) float32.
 
     It computes in float32, so that it gives the same on every machine. `weights` are those of the network.
     """
-    network = build_network(preset, stamp_px, precision="float32")
+    network = build_network(settings, stamp_px, precision="float32")
     network.set_weights(weights)
     stamps = keras.Input((stamp_px, stamp_px, PLANES), dtype="float32", name="stamps")
     views = FillMissing(name="filled")(stamps)
-    if not preset.inside:
-        views = Normalise(preset.normalisation, name="normalised")(views)
-    if preset.average_views:
+    if not settings.inside:
+        views = Normalise(settings.normalisation, name="normalised")(views)
+    if settings.average_views:
         logits = SymmetryMean(name="mean")(network(SymmetryViews(name="symmetries")(views)))
     else:
         logits = network(views)
@@ -116,57 +116,57 @@ def _size(kernel: Any) -> int:
     return math.prod(kernel.shape)
 
 
-def _simple(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+def _simple(maps: Any, settings: CandidateNetworkSettings, precision: str) -> Any:
     """Two convolutions, each pooled, and two dense layers: 25, 12, 10, 5 px, then 128 and 64 (234,242 parameters)."""
-    first, second = preset.filters
+    first, second = settings.filters
     maps = layers.Conv2D(first, 5, activation="relu", dtype=precision, name="convolution_1")(maps)
     maps = layers.MaxPooling2D(2, dtype=precision, name="pooling_1")(maps)
     maps = layers.Conv2D(second, 3, activation="relu", dtype=precision, name="convolution_2")(maps)
     maps = layers.MaxPooling2D(2, dtype=precision, name="pooling_2")(maps)
-    maps = layers.Dropout(preset.dropout, dtype=precision, name="dropout")(maps)
+    maps = layers.Dropout(settings.dropout, dtype=precision, name="dropout")(maps)
     flat = layers.Flatten(dtype=precision, name="flat")(maps)
     features = layers.Dense(128, activation="relu", dtype=precision, name="dense_1")(flat)
     return layers.Dense(64, activation="relu", dtype=precision, name="dense_2")(features)
 
 
-def _complex(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+def _complex(maps: Any, settings: CandidateNetworkSettings, precision: str) -> Any:
     """Convolutions at 29 px, then residual blocks at 15, 8 and 4 px, then the mean (full: 2,401,638 parameters)."""
-    first, second, third, last = preset.filters
+    first, second, third, last = settings.filters
     maps = _convolution(maps, first, 5, precision, "convolution_0")
-    for at in range(preset.feature_layers):
+    for at in range(settings.feature_layers):
         maps = _convolution(maps, first, 3, precision, f"convolution_{at + 1}")
     maps = layers.MaxPooling2D(2, padding="same", dtype=precision, name="pooling_1")(maps)
     maps = _convolution(maps, second, 3, precision, "widened_1")
-    maps = _block(maps, second, 1, preset, precision, "block_1")
+    maps = _block(maps, second, 1, settings, precision, "block_1")
     maps = layers.MaxPooling2D(2, padding="same", dtype=precision, name="pooling_2")(maps)
     maps = _convolution(maps, third, 3, precision, "widened_2")
-    maps = _block(maps, third, 1, preset, precision, "block_2")
-    maps = _block(maps, last, 2, preset, precision, "block_3")
-    maps = _block(maps, last, 1, preset, precision, "block_4")
+    maps = _block(maps, third, 1, settings, precision, "block_2")
+    maps = _block(maps, last, 2, settings, precision, "block_3")
+    maps = _block(maps, last, 1, settings, precision, "block_4")
     return layers.GlobalAveragePooling2D(dtype=precision, name="mean")(maps)
 
 
-def _compact(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+def _compact(maps: Any, settings: CandidateNetworkSettings, precision: str) -> Any:
     """Strided convolutions, each with a residual block, and a pool that keeps the centre apart: 15, 8, 4 px."""
-    for at, filters in enumerate(preset.filters, start=1):
+    for at, filters in enumerate(settings.filters, start=1):
         maps = layers.Conv2D(
             filters, 5 if at == 1 else 3, strides=2, padding="same", dtype=precision, name=f"stride_{at}"
         )(maps)
-        maps = _block(maps, filters, 1, preset, precision, f"block_{at}")
+        maps = _block(maps, filters, 1, settings, precision, f"block_{at}")
     features = CentrePool(dtype=precision, name="pool")(maps)
-    features = layers.Dropout(preset.dropout, dtype=precision, name="dropout")(features)
-    return layers.Dense(preset.filters[-1], activation="relu", dtype=precision, name="dense")(features)
+    features = layers.Dropout(settings.dropout, dtype=precision, name="dropout")(features)
+    return layers.Dense(settings.filters[-1], activation="relu", dtype=precision, name="dense")(features)
 
 
-def _first(maps: Any, preset: CandidatePreset, precision: str) -> Any:
+def _first(maps: Any, settings: CandidateNetworkSettings, precision: str) -> Any:
     """Two strided convolutions on the middle 21 px and one dense layer: some 200,000 multiplications a stamp."""
-    first, second = preset.filters
+    first, second = settings.filters
     width = _FIRST_PX - (int(maps.shape[1]) - _FIRST_PX) % 2
     maps = CentreCut(width, dtype=precision, name="centre")(maps)
     maps = layers.Conv2D(first, 5, strides=2, activation="relu", dtype=precision, name="convolution_1")(maps)
     maps = layers.Conv2D(second, 3, strides=2, activation="relu", dtype=precision, name="convolution_2")(maps)
     flat = layers.Flatten(dtype=precision, name="flat")(maps)
-    flat = layers.Dropout(preset.dropout, dtype=precision, name="dropout")(flat)
+    flat = layers.Dropout(settings.dropout, dtype=precision, name="dropout")(flat)
     return layers.Dense(64, activation="relu", dtype=precision, name="dense")(flat)
 
 
@@ -174,30 +174,30 @@ def _convolution(maps: Any, filters: int, width: int, precision: str, name: str)
     return layers.Conv2D(filters, width, padding="same", activation="relu", dtype=precision, name=name)(maps)
 
 
-def _block(maps: Any, filters: int, stride: int, preset: CandidatePreset, precision: str, name: str) -> Any:
+def _block(maps: Any, filters: int, stride: int, settings: CandidateNetworkSettings, precision: str, name: str) -> Any:
     """Pre-activation residual block: two convolutions, each after a filter response normalisation, then the gates.
 
     The first convolution keeps the channels and carries the stride, the second changes them.
     """
-    channels, summed = int(maps.shape[-1]), preset.profile == "published"
+    channels, summed = int(maps.shape[-1]), settings.profile == "published"
     inner = FilterResponse(summed, dtype=precision, name=f"{name}_response_1")(maps)
     inner = layers.Conv2D(channels, 3, strides=stride, padding="same", dtype=precision, name=f"{name}_a")(inner)
     inner = FilterResponse(summed, dtype=precision, name=f"{name}_response_2")(inner)
     inner = layers.Conv2D(filters, 3, padding="same", dtype=precision, name=f"{name}_b")(inner)
     inner = SqueezeExcitation(dtype=precision, name=f"{name}_gates")(inner)
     return layers.Add(dtype=precision, name=f"{name}_sum")(
-        [inner, _skip(maps, filters, stride, preset, precision, name)]
+        [inner, _skip(maps, filters, stride, settings, precision, name)]
     )
 
 
-def _skip(maps: Any, filters: int, stride: int, preset: CandidatePreset, precision: str, name: str) -> Any:
+def _skip(maps: Any, filters: int, stride: int, settings: CandidateNetworkSettings, precision: str, name: str) -> Any:
     """Return the other way round a block.
 
     The public code compares channels with the batch's size, so it always projects by a 1x1 convolution; what it says
     is 1x1 where channels change, 3x3 where only the stride does, else the identity.
     """
     changes = int(maps.shape[-1]) != filters
-    if preset.profile != "published" and not changes and stride == 1:
+    if settings.profile != "published" and not changes and stride == 1:
         return maps
-    width = 3 if preset.profile == "as-written" and not changes else 1
+    width = 3 if settings.profile == "as-written" and not changes else 1
     return layers.Conv2D(filters, width, strides=stride, padding="same", dtype=precision, name=f"{name}_skip")(maps)

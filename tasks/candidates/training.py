@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
@@ -19,12 +18,13 @@ from tasks.learning import measures, operating_points
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
 from tasks.reports.page import Block
 from tasks.runtime.workspace import Workspace
-from tasks.store.sampling import hash_share
+from tasks.store.columns import align_column, to_text
+from tasks.store.sampling import hash_order
 from tasks.tracking.mlflow_runs import TrackedRun
 from tasks.training.training_task import TrainingTask, TrainRequest, fit_parts, open_labelled, quiet_tensorflow, train
 
 if TYPE_CHECKING:
-    from realbogus.models.presets import CandidatePreset
+    from tasks.candidates.presets import CandidatePreset
     from tasks.learning.devices import Device
     from tasks.learning.fit_spec import FitSpec
     from tasks.learning.fitting import Fitted
@@ -71,7 +71,7 @@ class CandidateTrainRequest(TrainRequest):
 
 @dataclass(frozen=True)
 class CandidateTraining(TrainingTask):
-    """A training of candidates; `preset` is a `realbogus.models.presets.Preset`."""
+    """A training of candidates; `preset` is a `tasks.candidates.presets.Preset`."""
 
     PROBLEM: ClassVar[str] = "realbogus"
 
@@ -210,15 +210,14 @@ class CandidateTraining(TrainingTask):
         """Return as many samples as a detector has on average, of each detector its share."""
         detectors = self.detectors_of(part)
         names = np.unique(detectors)
-        order = np.argsort([hash_share(name, self.request.seed) for name in part.ids], kind="stable")
+        order = hash_order(part.ids, self.request.seed)
         kept = [order[detectors[order] == name] for name in names]
         return part.take(np.sort(np.concatenate([rows[: max(1, round(len(rows) / len(names)))] for rows in kept])))
 
     def detectors_of(self, part: SplitPart) -> NDArray[np.str_]:
         """Return the detector of each sample, empty where there is none."""
         samples = self.dataset.samples(["id", "detector"])
-        place = pc.index_in(pa.array(part.ids, pa.string()), samples["id"].combine_chunks())
-        return np.asarray(pc.fill_null(samples["detector"].take(place), "").to_pylist(), str)
+        return to_text(align_column(samples, "detector", part.ids))
 
 
 def candidate_learner(preset: "CandidatePreset", stamp_px: int, weights: tuple[float, float] | None) -> "FitSpec":
@@ -258,7 +257,7 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
         The dataset is of another problem, or has no labels.
     """
     quiet_tensorflow()
-    from realbogus.models.presets import load_preset
+    from tasks.candidates.presets import load_preset
 
     dataset, scheme = open_labelled(workspace, request.dataset, CandidateTraining.PROBLEM, request.scheme)
     preset = load_preset(request.network, request.size, request.profile)

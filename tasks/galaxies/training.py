@@ -33,7 +33,7 @@ class GalaxyTrainRequest(TrainRequest):
 
 @dataclass(frozen=True)
 class GalaxyTraining(TrainingTask):
-    """A training of galaxies; `preset` is a `galaxy.models.presets.Preset`."""
+    """A training of galaxies; `preset` is a `tasks.galaxies.presets.Preset`."""
 
     PROBLEM: ClassVar[str] = "galaxy"
 
@@ -144,7 +144,7 @@ def open_galaxy_training(workspace: Workspace, request: GalaxyTrainRequest) -> G
         The dataset is of another problem, or has no labels.
     """
     quiet_tensorflow()
-    from galaxy.models.presets import load_preset
+    from tasks.galaxies.presets import load_preset
 
     dataset, scheme = open_labelled(workspace, request.dataset, GalaxyTraining.PROBLEM, request.scheme)
     preset = load_preset(request.network, request.preset)

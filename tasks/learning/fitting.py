@@ -1,6 +1,6 @@
 """Fitting a network: epoch by epoch, resumable after the last finished one.
 
-What is fitted comes as a `FitSpec` (a problem's network and its random views), how as a `Recipe` (a problem's
+What is fitted comes as a `FitSpec` (a problem's network and its random views), how as `FitSettings` (a problem's
 preset). Batches depend on seed and epoch alone, so a resumed fit sees the batches that it would have seen.
 """
 
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device
+from tasks.learning.fit_settings import FitSettings, Optimizer
 from tasks.learning.fit_spec import FitSpec
 from tasks.learning.split_parts import SplitPart
 from tasks.learning.view_batches import Feed
@@ -28,35 +29,6 @@ _NOT_DECAYED = ["bias", "gamma", "beta"]
 
 class NotFiniteError(RuntimeError):
     """A loss or a weight became NaN or infinite."""
-
-
-class Recipe(Protocol):
-    """How a network is fitted; a problem's preset says what each means."""
-
-    @property
-    def learning_rate(self) -> dict[Any, float]: ...  # noqa: D102
-    @property
-    def schedule(self) -> Literal["plateau", "cosine"]: ...  # noqa: D102
-    @property
-    def epochs(self) -> int: ...  # noqa: D102
-    @property
-    def min_steps(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def stop_after(self) -> int | None: ...  # noqa: D102
-    @property
-    def plateau_after(self) -> int: ...  # noqa: D102
-    @property
-    def plateau_factor(self) -> float: ...  # noqa: D102
-    @property
-    def weight_decay(self) -> float: ...  # noqa: D102
-    @property
-    def label_smoothing(self) -> float: ...  # noqa: D102
-    @property
-    def momentum(self) -> float: ...  # noqa: D102
-    @property
-    def keep(self) -> Literal["best", "last"]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -89,7 +61,7 @@ class Fit:
     pixels : zarr.Array
     train, validation : SplitPart
         A label of -1 is none.
-    recipe : Recipe
+    recipe : FitSettings
     optimizer : str
         sgd, adam or adadelta.
     epochs : int, optional
@@ -106,8 +78,8 @@ class Fit:
     pixels: zarr.Array
     train: SplitPart
     validation: SplitPart
-    recipe: Recipe
-    optimizer: Literal["sgd", "adam", "adadelta"]
+    recipe: FitSettings
+    optimizer: Optimizer
     seed: int
     device: Device
     folder: Path

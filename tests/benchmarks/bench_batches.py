@@ -149,7 +149,7 @@ def input_share(array: zarr.Array) -> float:
 
     from galaxy.models.augmentation import random_view
     from galaxy.models.networks import build_network
-    from galaxy.models.presets import load_preset
+    from tasks.galaxies.presets import load_preset
     from tasks.learning.batches import Reading, image_batches
     from tasks.learning.devices import choose_device
 

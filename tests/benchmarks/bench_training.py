@@ -57,7 +57,7 @@ def _beside_a_bare_fit(
     import keras
 
     from realbogus.models.networks import build_network, prepare_views
-    from realbogus.models.presets import load_preset
+    from tasks.candidates.presets import load_preset
     from tasks.candidates.training import candidate_learner
     from tasks.learning.devices import choose_device
     from tasks.learning.fitting import Fit, build_optimizer, fit
@@ -97,9 +97,9 @@ def _cost_of_losses(stamps: NDArray, labels: NDArray) -> list[float]:
     """Return an epoch's processor time by all three losses over that by cross-entropy alone, for each pair."""
     import keras
 
-    from realbogus.models.losses import CandidateTrainer
+    from realbogus.models.losses import CandidateTrainer, LossSettings
     from realbogus.models.networks import build_network, prepare_views
-    from realbogus.models.presets import LossSettings, load_preset
+    from tasks.candidates.presets import load_preset
 
     preset = load_preset("complex", "small", "fixed")
     views, targets = np.asarray(prepare_views(stamps, preset)), np.eye(2, dtype=np.float32)[labels]

@@ -8,7 +8,8 @@ import pytest
 
 from galaxy.models.layers import LUMINANCE
 from galaxy.models.networks import ImageTooSmallError, build_model, build_network, view_px
-from galaxy.models.presets import GalaxyPreset, UnknownPresetError, load_preset
+from tasks.galaxies.presets import GalaxyPreset, load_preset
+from tasks.learning.fit_settings import UnknownPresetError
 
 DECK = load_preset("cnn", "deck")
 TUNED = load_preset("cnn", "tuned")

@@ -7,9 +7,10 @@ import pytest
 import tensorflow as tf
 
 from realbogus.models.augmentation import StampAugmentation, random_view
+from realbogus.models.network_settings import Profile
 from realbogus.models.networks import prepare_views
-from realbogus.models.presets import Profile, load_preset
 from realbogus.simulation.redrawing import NOISE_SHARE, Samples, altered, draw, shifted, turned
+from tasks.candidates.presets import load_preset
 from tasks.candidates.training import candidate_learner
 
 

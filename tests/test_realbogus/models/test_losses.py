@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from realbogus.models.losses import (
     CandidateTrainer,
+    LossSettings,
     adversarial_step,
     cross_entropy,
     cross_hinge,
     divergence,
     effective_weights,
 )
-from realbogus.models.presets import LossSettings
 
 
 def batch(seed: int = 0, count: int = 12) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from realbogus.models.layers import FillMissing, FilterResponse, Normalise, arcsinh
 from realbogus.models.networks import build_model, build_network, prepare_views
-from realbogus.models.presets import UnknownPresetError, load_preset
+from tasks.candidates.presets import load_preset
+from tasks.learning.fit_settings import UnknownPresetError
 
 
 @pytest.mark.parametrize(("network", "parameters"), [("simple", 234_242), ("complex", 2_401_638)])

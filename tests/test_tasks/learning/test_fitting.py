@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import zarr
-from pydantic import BaseModel
+from pydantic import Field
 
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device, DeviceError, choose_device
+from tasks.learning.fit_settings import FitSettings, Optimizer
 from tasks.learning.fit_spec import FitSpec
 from tasks.learning.fitting import Fit, NotFiniteError, fit
 from tasks.learning.split_parts import SplitPart
@@ -26,8 +27,8 @@ TRAIN = 96
 VALIDATION = 32
 
 
-class Recipe(BaseModel):
-    learning_rate: dict[str, float] = {"adam": 0.01, "sgd": 0.01}
+class SmallFit(FitSettings):
+    learning_rate: dict[Optimizer, float] = Field(default={"adam": 0.01, "sgd": 0.01})
     schedule: Literal["plateau", "cosine"] = "plateau"
     epochs: int = 4
     min_steps: int = 0
@@ -77,7 +78,7 @@ def part(first: int, count: int, flipped: bool = False) -> SplitPart:
     )
 
 
-def plan(array: zarr.Array, folder: Path, recipe: Recipe, flipped: bool = False, **more: Any) -> Fit:
+def plan(array: zarr.Array, folder: Path, recipe: SmallFit, flipped: bool = False, **more: Any) -> Fit:
     return Fit(
         **{
             "learner": LEARNER,
@@ -98,7 +99,7 @@ def plan(array: zarr.Array, folder: Path, recipe: Recipe, flipped: bool = False,
 def test_a_fit_that_is_stopped_goes_on_as_if_it_had_not_been(
     bright_or_dark: zarr.Array, tmp_path: Path, schedule: Literal["plateau", "cosine"]
 ) -> None:
-    recipe = Recipe(schedule=schedule, plateau_after=1, weight_decay=0.01, keep="last")
+    recipe = SmallFit(schedule=schedule, plateau_after=1, weight_decay=0.01, keep="last")
     whole = fit(plan(bright_or_dark, tmp_path / "whole", recipe))
 
     def stop(record: EpochRecord) -> None:
@@ -136,14 +137,14 @@ def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
 
 
 def test_the_classes_are_learned(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
-    fitted = fit(plan(bright_or_dark, tmp_path, Recipe(epochs=12)))
+    fitted = fit(plan(bright_or_dark, tmp_path, SmallFit(epochs=12)))
     assert fitted.history[-1].validation_accuracy > 0.8
     assert fitted.images_per_second > 0
 
 
 def test_the_best_epoch_is_kept_and_a_stalled_fit_stops(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
     # The better it learns the worse it does on swapped labels, so the first epochs are the best ones.
-    recipe = Recipe(epochs=40, stop_after=3, plateau_after=2, learning_rate={"adam": 0.03})
+    recipe = SmallFit(epochs=40, stop_after=3, plateau_after=2, learning_rate={"adam": 0.03})
     fitted = fit(plan(bright_or_dark, tmp_path, recipe, flipped=True))
     losses = [record.validation_loss for record in fitted.history]
     assert fitted.best_epoch == int(np.argmin(losses)) + 1
@@ -155,7 +156,7 @@ def test_the_best_epoch_is_kept_and_a_stalled_fit_stops(bright_or_dark: zarr.Arr
 
 
 def test_the_cosine_rises_then_falls_to_nearly_nothing(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
-    recipe = Recipe(schedule="cosine", epochs=10, batch_size=48)
+    recipe = SmallFit(schedule="cosine", epochs=10, batch_size=48)
     rates = [record.learning_rate for record in fit(plan(bright_or_dark, tmp_path, recipe)).history]
     assert rates[0] < rates[1]
     assert all(one > two for one, two in pairwise(rates[1:]))
@@ -166,12 +167,12 @@ def test_pixels_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     images = np.ones((TRAIN + VALIDATION, 4, 4, 1), np.float32)
     images[7, 2, 2] = np.nan
     with pytest.raises(NotFiniteError, match=r"not finite in epoch 1 \(learning rate 0.01, optimizer adam\)"):
-        fit(plan(stored(tmp_path, images), tmp_path / "state", Recipe()))
+        fit(plan(stored(tmp_path, images), tmp_path / "state", SmallFit()))
     assert load_state(tmp_path / "state").epoch == 0
 
 
 def test_a_loss_that_is_not_finite_is_an_error(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
-    recipe = Recipe(learning_rate={"sgd": 1e30})
+    recipe = SmallFit(learning_rate={"sgd": 1e30})
     with pytest.raises(NotFiniteError, match="train_loss, validation_loss"):
         fit(plan(bright_or_dark, tmp_path, recipe, optimizer="sgd"))
 
@@ -183,7 +184,7 @@ def test_a_loss_that_is_not_finite_is_an_error(bright_or_dark: zarr.Array, tmp_p
 def test_small_datasets_are_passed_over_more_often(
     bright_or_dark: zarr.Array, tmp_path: Path, epochs: int, min_steps: int, asked: int | None, expected: int
 ) -> None:
-    planned = plan(bright_or_dark, tmp_path, Recipe(epochs=epochs, min_steps=min_steps), epochs=asked)
+    planned = plan(bright_or_dark, tmp_path, SmallFit(epochs=epochs, min_steps=min_steps), epochs=asked)
     assert planned.steps == TRAIN // 32
     assert planned.most_epochs == expected
 
@@ -234,7 +235,7 @@ def fit_mirrored(folder: Path) -> None:
     device = Device("cpu", ("/cpu:0", "/cpu:1"), "float32")
     assert device.strategy().num_replicas_in_sync == 2
     for epochs in (1, 3):
-        fitted = fit(plan(array, folder / "state", Recipe(), device=device, epochs=epochs))
+        fitted = fit(plan(array, folder / "state", SmallFit(), device=device, epochs=epochs))
     losses = [record.train_loss for record in fitted.history]
     assert len(losses) == 3
     assert losses[2] < losses[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from realbogus.models.networks import build_model, build_network
-from realbogus.models.presets import load_preset
+from tasks.candidates.presets import load_preset
 from tasks.learning.inference import (
     ParityError,
     export_verified,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from galaxy.models.networks import build_model, build_network
-from galaxy.models.presets import load_preset
+from tasks.galaxies.presets import load_preset
 from tasks.learning.saved_models import CARD_KEYS, SavedModelError, load_model, read_card, save_model
 
 CARD: dict[str, Any] = {

@@ -1,0 +1,37 @@
+"""What decides the layers of a real/bogus network; stated apart from Keras, which is slow to import.
+
+Profiles: ``published`` is what the public code of Takahashi et al. 2022 executes, its quirks included; ``as-written``
+is what its text describes; ``fixed``, the default, is the same idea repaired.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from realbogus.models.preprocessing import Normalisation
+
+Network = Literal["simple", "complex", "compact", "first"]
+Size = Literal["small", "full"]
+Profile = Literal["published", "as-written", "fixed"]
+
+
+class CandidateNetworkSettings(BaseModel):
+    """Layers of a real/bogus network; see `realbogus.models.networks`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    network: Network
+    """See `realbogus.models.networks`."""
+    size: Size
+    profile: Profile
+    filters: tuple[int, ...]
+    """Filters of the first convolutions and of each later stage."""
+    feature_layers: int = 0
+    """Convolutions after the first at its width (complex network)."""
+    normalisation: Normalisation
+    inside: bool = False
+    """The normalisation is part of the network that the losses see, so that an adversarial step is in raw units."""
+    average_views: bool = False
+    """The saved model averages over the eight symmetries of the square."""
+    dropout: float = 0.0
+    """Share of features dropped while fitting."""

@@ -1,0 +1,42 @@
+"""Settings of a fit, which every problem's presets hold under ``training``."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Optimizer = Literal["sgd", "adam", "adadelta"]
+
+
+class UnknownPresetError(LookupError):
+    """No preset has these names; the message lists the presets that exist."""
+
+
+class FitSettings(BaseModel):
+    """How a network is fitted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: dict[Optimizer, float]
+    """The highest rate of each optimiser."""
+    schedule: Literal["plateau", "cosine"]
+    """``plateau`` lowers the rate when the validation loss stalls; ``cosine`` lowers it every step after a warm-up."""
+    epochs: int
+    """Maximum number of passes over the training part."""
+    min_steps: int
+    """A small dataset is passed over more often, until the optimiser has made this many steps."""
+    batch_size: int
+    """Samples a step."""
+    stop_after: int | None
+    """Epochs without a lower validation loss after which fitting stops; None never stops early."""
+    plateau_after: int = 3
+    """Epochs without a lower validation loss after which the rate is lowered (schedule ``plateau``)."""
+    plateau_factor: float = 0.3
+    """Factor by which the rate is multiplied on a plateau."""
+    weight_decay: float = 0.0
+    """Decoupled decay of kernels, per unit of rate."""
+    label_smoothing: float = 0.0
+    """Share of a label's weight that is spread over all classes."""
+    momentum: float = 0.0
+    """Momentum of SGD."""
+    keep: Literal["best", "last"] = "best"
+    """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch."""
