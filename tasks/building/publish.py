@@ -24,11 +24,12 @@ from tasks.runtime.progress import progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels
+from tasks.store.columns import align_column, drop_ids, select_ids, to_float
 from tasks.store.dataset import PIXELS, Dataset
 from tasks.store.errors import StoreError
 from tasks.store.packing import shard_jobs, write_shard_job
 from tasks.store.schema import SPLIT, TRUTH
-from tasks.store.versions import NewVersion, aligned, publish, stored_rows, value_counts
+from tasks.store.versions import NewVersion, publish, stored_rows, value_counts
 
 Account = Callable[[pa.Table, pa.Table | None, pa.Table | None], dict[str, Any]]
 
@@ -192,14 +193,14 @@ def _grouped(ledger: pa.Table, parent: Dataset | None, harvest: Harvest) -> pa.T
         return ledger
     stored = stored_rows(ledger, ["id", "group", "staged_batch", "ra_deg", "dec_deg", "width_arcsec"])
     ids = stored["id"].to_pylist()
-    positions = (_floats(stored, name) for name in ("ra_deg", "dec_deg", "width_arcsec"))
+    positions = (to_float(stored[name]) for name in ("ra_deg", "dec_deg", "width_arcsec"))
     old = stored.filter(pc.is_null(stored["staged_batch"]))
     known = dict(zip(old["id"].to_pylist(), old["group"].to_pylist(), strict=True))
     split = None if parent is None else parent.split()
     parts = {} if split is None else dict(zip(split["group"].to_pylist(), split["part"].to_pylist(), strict=True))
     groups, torn = name_groups(ids, link(*positions), known, parts)
     named = pa.table({"id": stored["id"], "group": pa.array(groups, pa.string())})
-    ledger = merging.with_columns(ledger, {"group": aligned(ledger["id"], named, "group")})
+    ledger = merging.with_columns(ledger, {"group": align_column(named, "group", ledger["id"])})
     return merging.reject(ledger, dict.fromkeys(compress(ids, torn), "joins_two_groups"))
 
 
@@ -243,7 +244,7 @@ def _labels(harvest: Harvest, parent: Dataset | None) -> dict[str, pa.Table]:
     if scheme is not None and mine is not None:
         if scheme in labels:
             old = labels[scheme]
-            fresh = mine.filter(pc.invert(pc.is_in(mine["id"], old["id"].combine_chunks())))
+            fresh = drop_ids(mine, old["id"])
             mine = pa.concat_tables([old, fresh.cast(old.schema)])
         labels[scheme] = merging.set_aside(mine.sort_by("id"), harvest.plan.staging, "labels")
     return labels
@@ -263,7 +264,7 @@ def _groups_before(parent: Dataset | None) -> dict[str, dict[str, int]]:
     groups = {}
     for scheme in parent.schemes:
         table = parent.labels(scheme)
-        labelled = pa.table({"label": table["label"], "group": aligned(table["id"], split, "group")}).drop_null()
+        labelled = pa.table({"label": table["label"], "group": align_column(split, "group", table["id"])}).drop_null()
         counted = labelled.group_by("label").aggregate([("group", "count_distinct")]).to_pydict()
         groups[scheme] = dict(zip(counted["label"], counted["group_count_distinct"], strict=True))
     return groups
@@ -281,7 +282,7 @@ def _split(
     classes = (
         pa.nulls(len(groups), pa.string())
         if labels is None
-        else aligned(stored["id"], labels, "label").combine_chunks()
+        else align_column(labels, "label", stored["id"]).combine_chunks()
     )
     free = pc.invert(pc.starts_with(groups, test_only)) if test_only else pa.array(np.ones(len(groups), bool))
     parts = place(groups.filter(free), classes.filter(free), old, plan.request["seed"])
@@ -306,12 +307,11 @@ def _truth(fresh: pa.Table | None, parent: Dataset | None, ledger: pa.Table) -> 
     before = None if parent is None else parent.truth()
     tables = [] if before is None else [before]
     if fresh is not None:
-        known = pa.concat_arrays([pa.array([], pa.string()), *(old["id"].combine_chunks() for old in tables)])
-        tables.append(fresh.filter(pc.invert(pc.is_in(fresh["id"], known))).cast(TRUTH))
+        tables.append((fresh if before is None else drop_ids(fresh, before["id"])).cast(TRUTH))
     if not tables:
         return None
     truth = pa.concat_tables(tables)
-    return truth.filter(pc.is_in(truth["id"], stored_rows(ledger, ["id"])["id"].combine_chunks())).sort_by("id")
+    return select_ids(truth, stored_rows(ledger, ["id"])["id"]).sort_by("id")
 
 
 def _manifest(
@@ -354,23 +354,18 @@ def _account(harvest: Harvest, ledger: pa.Table, labels: pa.Table | None, split:
 
 def _of_request(ledger: pa.Table, columns: Sequence[str], harvest: Harvest) -> pa.Table:
     """Return some columns of the request's own rows."""
-    return ledger.select(columns).filter(pc.is_in(ledger["id"], harvest.ids))
+    return select_ids(ledger.select(columns), harvest.ids)
 
 
 def part_counts(split: pa.Table | None, ids: pa.Array) -> dict[str, int] | None:
     """Count the given samples in each part of the split, or return None without one."""
     if split is None:
         return None
-    counted = value_counts(split["part"].filter(pc.is_in(split["id"], ids)))
+    counted = value_counts(select_ids(split.select(["id", "part"]), ids)["part"])
     return {part: counted[part] for part in PARTS}
 
 
 def class_counts(ledger: pa.Table, labels: pa.Table, classes: Iterable[str]) -> dict[str, int]:
     """Count the stored samples of each class."""
-    stored = stored_rows(ledger, ["id"])["id"].combine_chunks()
-    counted = value_counts(labels["label"].filter(pc.is_in(labels["id"], stored)))
+    counted = value_counts(select_ids(labels.select(["id", "label"]), stored_rows(ledger, ["id"])["id"])["label"])
     return {name: counted[name] for name in classes}
-
-
-def _floats(table: pa.Table, name: str) -> np.ndarray:
-    return np.asarray(table[name].to_numpy(zero_copy_only=False), np.float64)

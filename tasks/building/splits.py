@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.split_shares import PART_SHARES, PARTS
-from tasks.store.sampling import hash_share
+from tasks.store.columns import align_column
+from tasks.store.sampling import hash_share, hash_shares
 
 
 def part_by_hash(group: str, seed: int) -> str:
@@ -54,7 +55,7 @@ def draw_split(groups: pa.Array, labels: pa.Array, seed: int) -> pa.Array:
         lack = sum(count * (1 - has[label] / should[label]) for label, count in brings)
         return lack, 1 - sum(has) / (PART_SHARES[PARTS[part]] * len(groups))
 
-    for block in _blocks(np.lexsort((_hash_shares(names, seed), -sizes))):
+    for block in _blocks(np.lexsort((hash_shares(_python_values(names), seed), -sizes))):
         for group, counts in zip(block.tolist(), members[block].tolist(), strict=True):
             brings = [(label, count) for label, count in enumerate(counts) if count]
             part = max(range(len(PARTS)), key=lambda part: need(part, brings))
@@ -76,7 +77,7 @@ def place(groups: pa.Array, labels: pa.Array, known: pa.Table | None, seed: int)
     """
     if known is None or known.num_rows == 0:
         return draw_split(groups, labels, seed)
-    published = known["part"].take(pc.index_in(groups, known["group"].combine_chunks())).combine_chunks()
+    published = align_column(known, "part", groups, key="group").combine_chunks()
     names, codes = _codes(groups.filter(pc.is_null(published)))
     by_hash = pa.array([part_by_hash(name, seed) for name in names.to_pylist()], pa.string())
     return pc.replace_with_mask(published, pc.is_null(published), by_hash.take(pa.array(codes)))
@@ -126,9 +127,8 @@ def _blocks(values: np.ndarray, size: int = 10_000) -> Iterator[np.ndarray]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
-def _hash_shares(names: pa.Array, seed: int) -> np.ndarray:
-    blocks = (names.take(block).to_pylist() for block in _blocks(np.arange(len(names))))
-    return np.fromiter((hash_share(name, seed) for block in blocks for name in block), float, len(names))
+def _python_values(values: pa.Array) -> Iterator[str]:
+    return (value for block in _blocks(np.arange(len(values))) for value in values.take(block).to_pylist())
 
 
 def _part_names(codes: np.ndarray, missing: np.ndarray | None = None) -> pa.Array:

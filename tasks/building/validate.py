@@ -19,6 +19,7 @@ from expectations import frames, suites
 from expectations.results import ValidationFailed, ValidationResult, require
 from tasks.reports.page import Heading, Headline, Headlines, Table, Text, page
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import select_ids
 from tasks.store.dataset import Dataset
 from tasks.store.schema import LEDGER
 from tasks.store.versions import stored_rows
@@ -116,7 +117,7 @@ def judge_candidates(ledger: pa.Table, labels: pa.Table, request: Mapping[str, A
     from expectations import candidates  # SciPy's statistics take half a second to import
 
     frame = candidates.candidate_frame(stored_rows(ledger))
-    kept = labels.filter(pc.is_in(labels["id"], stored_rows(ledger, ["id"])["id"].combine_chunks()))
+    kept = select_ids(labels, stored_rows(ledger, ["id"])["id"])
     return [
         _judge(frame, candidates.candidates(list(frame.columns), request["threshold_sigma"])),
         _judge(candidates.candidate_quantities(ledger, kept, request), candidates.quantities()),

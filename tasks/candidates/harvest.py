@@ -15,11 +15,11 @@ from tasks.candidates.collect import KNOWN_GROUP, LEDGER_COLUMNS, STAGED_COLUMNS
 from tasks.candidates.plan import PROBLEM, CandidatePlan
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
-from tasks.store.columns import to_bool, to_float
+from tasks.store.columns import align_column, to_bool, to_float
 from tasks.store.errors import StoreError
-from tasks.store.sampling import hash_share
+from tasks.store.sampling import hash_order
 from tasks.store.schema import STORED
-from tasks.store.versions import aligned, stored_rows, value_counts
+from tasks.store.versions import stored_rows, value_counts
 
 MOST_FAULTS_LOGGED = 10
 PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
@@ -86,8 +86,7 @@ def _surplus(staged: pa.Table, request: dict[str, Any]) -> list[str]:
         GALAXY_INJECTION: hosted if share in (0, 1) else min(hosted, round(alone * share / (1 - share))),
         RANDOM_INJECTION: alone if share in (0, 1) else min(alone, round(hosted * (1 - share) / share)),
     }
-    ordered = {kind: sorted(names, key=lambda name: hash_share(name, seed)) for kind, names in ids.items()}
-    return [name for kind, names in ordered.items() for name in names[kept[kind] :]]
+    return [names[position] for kind, names in ids.items() for position in hash_order(names, seed)[kept[kind] :]]
 
 
 def _manifest(plan: CandidatePlan) -> dict[str, Any]:
@@ -134,7 +133,7 @@ def _account(plan: CandidatePlan, mine: pa.Table, labels: pa.Table | None, split
     """Return the account of the request's candidates."""
     stored = stored_rows(mine)
     unlabelled = pa.nulls(stored.num_rows, pa.string())
-    given = unlabelled if labels is None else aligned(stored["id"], labels, "label")
+    given = unlabelled if labels is None else align_column(labels, "label", stored["id"])
     labelled = value_counts(pc.fill_null(given, "unlabelled"))
     injected = {name: _count(mine, kind) for name, kind in INJECTED.items()}
     middle = _completeness(mine)

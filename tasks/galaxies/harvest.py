@@ -14,6 +14,7 @@ from tasks.galaxies.collect import LEDGER_COLUMNS
 from tasks.galaxies.plan import PROBLEM, BuildPlan
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
+from tasks.store.columns import drop_ids
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.schema import REJECTED
@@ -55,8 +56,7 @@ def _left_out(plan: BuildPlan, parent: Dataset | None) -> pa.Table:
     """Return ledger rows of the objects that the scheme leaves out or that have no frame."""
     left_out = plan.rows.filter(pc.is_valid(plan.rows["left_out"]))
     if parent is not None:
-        known = stored_rows(parent.samples(["id", "status"]))["id"].combine_chunks()
-        left_out = left_out.filter(pc.invert(pc.is_in(left_out["id"], known)))
+        left_out = drop_ids(left_out, stored_rows(parent.samples(["id", "status"]))["id"])
     now = datetime.now(UTC)
     rows = [
         {name: row.get(name) for name in LEDGER_COLUMNS.names}

@@ -24,7 +24,7 @@ from tasks.store.columns import to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import sha256_of_file, write_table
-from tasks.store.sampling import hash_share
+from tasks.store.sampling import hash_order
 from tasks.store.schema import STORED, check_name
 
 PROBLEM = "galaxy"
@@ -220,8 +220,7 @@ def _check_common(request: BuildRequest, parent: Dataset | None) -> None:
 def _limited(table: pa.Table, limit: int | None, seed: int) -> pa.Table:
     """Return the first `limit` rows by a hash of id and seed, in order of id."""
     ids = table["id"].to_pylist()
-    order = sorted(range(len(ids)), key=lambda position: hash_share(ids[position], seed))
-    chosen = sorted(order[:limit], key=lambda position: ids[position])
+    chosen = sorted(hash_order(ids, seed)[:limit].tolist(), key=lambda position: ids[position])
     return table.take(pa.array(chosen, pa.int64()))
 
 

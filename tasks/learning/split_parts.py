@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from expectations.split_shares import PARTS
 from tasks.store.dataset import Dataset
-from tasks.store.sampling import hash_share
+from tasks.store.sampling import hash_shares
 
 ALL = "all"
 UNLABELLED = -1
@@ -148,7 +148,7 @@ def draw_folds(part: SplitPart, count: int, seed: int) -> NDArray[np.int32]:
     brings = np.zeros((len(names), int(strata.max()) + 1), np.int64)
     np.add.at(brings, (group_of, strata), 1)
     shares = brings / np.maximum(brings.sum(axis=0), 1)
-    order = sorted(range(len(names)), key=lambda at: (-int(brings[at].sum()), hash_share(str(names[at]), seed)))
+    order = np.lexsort((hash_shares(names.tolist(), seed), -brings.sum(axis=1)))
     filled, held = np.zeros((count, brings.shape[1])), np.zeros(count)
     fold_of_group = np.empty(len(names), np.int32)
     for at in order:

@@ -9,6 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from tasks.store.columns import positions_of, select_ids, to_float
 from tasks.store.dataset import Dataset
 
 MEMBERS_FILE = "members.parquet"
@@ -24,7 +25,7 @@ def training_members(dataset: Dataset) -> pa.Table:
     if split is None:
         return samples.slice(0, 0)
     learnt = split.filter(pc.is_in(split["part"], pa.array(["train", "validation"])))
-    return samples.filter(pc.is_in(samples["id"], learnt["id"].combine_chunks()))
+    return select_ids(samples, learnt["id"])
 
 
 def seen_before(samples: pa.Table, members: pa.Table) -> NDArray[np.bool_]:
@@ -32,11 +33,9 @@ def seen_before(samples: pa.Table, members: pa.Table) -> NDArray[np.bool_]:
 
     Both tables hold ``COLUMNS``; null digests and positions match nothing.
     """
-    same_id = pc.is_in(samples["id"], members["id"].combine_chunks())
-    digests = pc.drop_null(members["pixel_sha256"].combine_chunks())
-    same_pixels = pc.fill_null(pc.is_in(samples["pixel_sha256"], digests), False)
-    same = pc.or_(same_id, same_pixels).to_numpy(zero_copy_only=False)
-    return same | _near(_unit_vectors(samples), _unit_vectors(members))
+    same_id = positions_of(samples["id"], members["id"]) >= 0
+    same_pixels = positions_of(samples["pixel_sha256"], pc.drop_null(members["pixel_sha256"])) >= 0
+    return same_id | same_pixels | _near(_unit_vectors(samples), _unit_vectors(members))
 
 
 def _near(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
@@ -52,7 +51,5 @@ def _near(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
 
 def _unit_vectors(table: pa.Table) -> NDArray[np.float64]:
     """Return (n, 3); NaN where there is no position."""
-    ra, dec = (
-        np.radians(pc.fill_null(table[name].cast(pa.float64()), float("nan")).to_numpy()) for name in COLUMNS[2:]
-    )
+    ra, dec = (np.radians(to_float(table[name])) for name in COLUMNS[2:])
     return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])

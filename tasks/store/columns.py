@@ -26,23 +26,35 @@ def to_text(column: Column) -> NDArray[np.str_]:
     return np.array(pc.fill_null(column, "").to_pylist(), np.str_)
 
 
-def align_column(table: pa.Table, name: str, ids: Ids) -> pa.ChunkedArray:
+def align_column(table: pa.Table, name: str, ids: Ids, key: str = "id") -> pa.ChunkedArray:
     """Return a column of `table` in the order of `ids`, null where no row has the id.
 
     Parameters
     ----------
     table : Table
-        Columns ``id`` (text, each once) and `name`.
+        Columns `key` (text) and `name`; of rows with the same key the first counts.
     name : str
     ids : (n,) text
         An id may be repeated.
+    key : str
+        Column that holds the ids.
     """
-    return table[name].take(_index(ids, table["id"]))
+    return table[name].take(_index(ids, table[key]))
 
 
 def align_rows(table: pa.Table, ids: Ids) -> pa.Table:
     """Return the rows of `table` (column ``id``, each once) in the order of `ids`; all null where no row has the id."""
     return table.take(_index(ids, table["id"]))
+
+
+def select_ids(table: pa.Table, ids: Ids) -> pa.Table:
+    """Return the rows of `table` (column ``id``) whose id is among `ids`, in their order."""
+    return table.filter(pc.is_in(table["id"], _combined(_text(ids))))
+
+
+def drop_ids(table: pa.Table, ids: Ids) -> pa.Table:
+    """Return the rows of `table` (column ``id``) whose id is not among `ids`, in their order."""
+    return table.filter(pc.invert(pc.is_in(table["id"], _combined(_text(ids)))))
 
 
 def positions_of(values: Ids, ids: Ids) -> NDArray[np.int64]:

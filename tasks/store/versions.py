@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.store.columns import align_column
 from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
 from tasks.store.files import sync, whole_file, whole_folder, write_json
@@ -86,7 +87,7 @@ def digest(ledger: pa.Table, labels: Mapping[str, pa.Table]) -> str:
     originals = [labels[stem] for stem in sorted(labels) if "." not in stem]
     stored = stored_rows(ledger, ["id", "pixel_sha256"]).sort_by("id")
     columns = [stored["id"], stored["pixel_sha256"]]
-    columns += [pc.fill_null(aligned(stored["id"], table, "label"), "") for table in originals]
+    columns += [pc.fill_null(align_column(table, "label", stored["id"]), "") for table in originals]
     return _hash_lines(columns)
 
 
@@ -96,11 +97,6 @@ def split_hash(split: pa.Table | None) -> str | None:
         return None
     ordered = split.sort_by("id")
     return _hash_lines([ordered[name] for name in ("id", "group", "part")])
-
-
-def aligned(ids: pa.ChunkedArray, table: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a column of `table` in the order of `ids`, null where the table lacks the id."""
-    return table[name].take(pc.index_in(ids, table["id"].combine_chunks()))
 
 
 def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:

@@ -34,7 +34,7 @@ from tasks.runtime.cluster import Executor
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
-from tasks.store.sampling import hash_share
+from tasks.store.sampling import hash_order
 from tasks.studies.relabel import KEPT
 from tasks.studies.resumable_rows import row_name, run_study
 from tasks.training.training_task import quiet_tensorflow
@@ -133,7 +133,7 @@ class Bench:
         limit = self.request.limit
         if name != "train" or limit is None or limit >= len(part):
             return part
-        order = np.argsort([hash_share(sample_id, 0) for sample_id in part.ids], kind="stable")
+        order = hash_order(part.ids, 0)
         return part.take(np.sort(order[:limit]))
 
 

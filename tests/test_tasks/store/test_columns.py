@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.store.columns import align_column, align_rows, positions_of, to_bool, to_float, to_text
+from tasks.store.columns import align_column, align_rows, drop_ids, positions_of, select_ids, to_bool, to_float, to_text
 
 
 def test_null_is_nan_in_numbers_of_any_type():
@@ -34,6 +34,20 @@ def test_a_column_and_rows_follow_the_ids_and_are_null_where_an_id_is_absent():
     assert rows.to_pydict() == {"id": ["c", "a"], "value": [3, 1]}
     assert align_rows(table, ["x"]).to_pydict() == {"id": [None], "value": [None]}
     assert align_rows(table, []).num_rows == 0
+
+
+def test_the_first_of_rows_with_the_same_key_counts():
+    table = pa.table({"group": ["g", "h", "g"], "part": ["train", "test", "validation"]})
+    assert align_column(table, "part", ["h", "g"], key="group").to_pylist() == ["test", "train"]
+
+
+def test_rows_are_selected_and_dropped_by_id_in_their_order():
+    table = pa.table({"id": ["c", "a", "b", "c"], "value": [1, 2, 3, 4]})
+    for ids in (["c", "a", "x"], pa.chunked_array([["a"], ["c"]])):
+        assert select_ids(table, ids)["value"].to_pylist() == [1, 2, 4]
+        assert drop_ids(table, ids)["value"].to_pylist() == [3]
+    assert select_ids(table, []).num_rows == 0
+    assert drop_ids(table, []).num_rows == 4
 
 
 def test_positions_of_absent_ids_are_minus_one():
