@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.night.simulated import NightToMake
 from tasks.runtime.workspace import Workspace
-from tasks.stages.make_night import NightToMake
 from tasks.stages.make_night import make_night as draw_night
 from tasks.stages.show import show_summary
 

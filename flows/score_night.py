@@ -5,8 +5,9 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.night.request import NightRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.score_night import NightRequest, score_candidates
+from tasks.stages.score_night import score_night as score_candidates
 from tasks.stages.show import show_summary
 
 

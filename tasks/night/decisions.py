@@ -1,4 +1,4 @@
-"""From a night's raw scores to its table: the threshold, the decision, both probabilities, whose word each is."""
+"""From a night's raw scores to its table: threshold, decision, both probabilities, and the model behind each."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,11 +14,13 @@ from scipy.special import expit
 
 from realbogus.records import BOGUS, REAL
 from tasks.learning.operating_points import probability
-from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED, NightError, NightModel, ScoringRule
-from tasks.store.columns import to_float
+from tasks.night.models import NightError, NightModel, ScoringRule
+from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED
+from tasks.store.columns import to_bool, to_float
 from tasks.store.files import whole_file
 
 STAGES = {NOT_SCORED: None, BY_FIRST: "first", BY_FULL: "full"}
+"""Values of the column ``stage``, by the number in the part files."""
 SCORES = pa.schema(
     [
         pa.field("id", pa.string()),
@@ -39,26 +41,30 @@ SCORES = pa.schema(
         pa.field("not_scored", pa.string()),
     ]
 )
-"""``score`` is the sigmoid of the logit; ``probability`` is calibrated and at the training mix, ``probability_night``
-at the night's prior. Of a candidate that the first model of a cascade discarded (``stage`` first), model, logit,
-probabilities and threshold are the first one's, and the decision is bogus. ``stamp_sha256`` is of the stamp that the
-model took, as the ledger of a dataset has it. Where ``not_scored`` names a reason, all that a model gives is null."""
+"""``score`` is the sigmoid of the logit; ``probability`` is calibrated and holds at the training mix,
+``probability_night`` at the night's prior. For a candidate discarded by the first model (``stage`` first), model, logit,
+probabilities and threshold are the first model's, and the decision is bogus. ``stamp_sha256`` is the digest of the stamp
+given to the model, as in the ledger of a dataset. If ``not_scored`` holds a reason, all columns that a model fills are
+null."""
+_WITH_BLOCK = SCORES.append(pa.field("block", pa.int32()))
 
 
 @dataclass(frozen=True)
-class Scored:
-    """What came of a night.
+class ScoredNight:
+    """A scored night.
 
     Attributes
     ----------
     path : Path
+        The scores file, see `SCORES`.
     count, scored, selected, discarded : int
-        `discarded` are those that the first model was sure of.
-    not_scored : counts by reason
+        `discarded` counts the candidates that the first model discarded.
+    not_scored : dict
+        Counts by reason.
     threshold : float
-        Infinite where none can be selected.
+        Infinite if no candidate can be selected.
     best : Table
-        The selected candidates that scored highest, best first: `SCORES` and ``block``, the block each is in.
+        The selected candidates with the highest logits, best first: `SCORES` and ``block``, the number of the block.
     """
 
     path: Path
@@ -71,97 +77,118 @@ class Scored:
     best: pa.Table
 
 
-def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -> Scored:
-    """Set the threshold, decide part by part, write the whole file, and keep the best `shown`."""
-    threshold = rule.threshold if rule.most is None else threshold_of_best(parts, rule.most)
+def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -> ScoredNight:
+    """Set the threshold, decide part by part, write the scores file, and keep the best `shown` candidates.
+
+    Parameters
+    ----------
+    parts : sequence of Path
+        Part files (`tasks.night.scoring.RAW`), in order.
+    rule : ScoringRule
+    target : Path
+        The scores file (`SCORES`).
+    shown : int
+
+    Raises
+    ------
+    NightError
+        The rule has neither a threshold nor a number of candidates.
+    """
+    threshold = rule.threshold if rule.max_candidates is None else threshold_of_best(parts, rule.max_candidates)
     if threshold is None:
         raise NightError("a night needs a threshold or a number of candidates")
     not_scored: Counter[str] = Counter()
     count = selected = discarded = 0
     best = pa.table([pa.array([], field.type) for field in _WITH_BLOCK], schema=_WITH_BLOCK)
-    with whole_file(target) as beside, pq.ParquetWriter(beside, SCORES, compression="zstd") as writer:
+    with whole_file(target) as unfinished, pq.ParquetWriter(unfinished, SCORES, compression="zstd") as writer:
         for path in parts:
             raw = pq.read_table(path)
-            table = completed(raw, rule, threshold)
+            table = complete_scores(raw, rule, threshold)
             writer.write_table(table)
-            chosen = pc.fill_null(pc.equal(table["decision"], REAL), False)
+            is_selected = to_bool(pc.equal(table["decision"], REAL))
             not_scored.update(table["not_scored"].drop_null().to_pylist())
-            count, selected = count + table.num_rows, selected + int(pc.sum(chosen).as_py() or 0)
-            discarded += int(pc.sum(pc.equal(raw["stage"], BY_FIRST)).as_py() or 0)
-            found = table.append_column("block", raw["block"]).filter(chosen)
-            best = pa.concat_tables([best, found]).sort_by([("logit", "descending"), ("id", "ascending")])[:shown]
+            count, selected = count + table.num_rows, selected + int(is_selected.sum())
+            discarded += int(np.count_nonzero(raw["stage"].to_numpy() == BY_FIRST))
+            candidates = table.append_column("block", raw["block"]).filter(pa.array(is_selected))
+            best = pa.concat_tables([best, candidates]).sort_by([("logit", "descending"), ("id", "ascending")])[:shown]
     scored = count - sum(not_scored.values())
-    return Scored(target, count, scored, selected, discarded, dict(not_scored.most_common()), threshold, best)
+    return ScoredNight(target, count, scored, selected, discarded, dict(not_scored.most_common()), threshold, best)
 
 
-_WITH_BLOCK = SCORES.append(pa.field("block", pa.int32()))
+def threshold_of_best(parts: Sequence[Path], max_candidates: int) -> float:
+    """Return the threshold that selects the `max_candidates` highest logits of the full model.
 
-
-def threshold_of_best(parts: Sequence[Path], most: int) -> float:
-    """Return the logit of the last of the best `most` judged in full; of equal ones at the end none is taken.
-
-    Infinite where none was judged in full.
+    It is the lowest of them; equal logits at the limit are all left out. Infinite if the full model scored none.
     """
     best = np.empty(0)
     for path in parts:
         table = pq.read_table(path, columns=["logit", "stage"])
         best = np.concatenate([best, table.filter(pc.equal(table["stage"], BY_FULL))["logit"].to_numpy()])
-        if len(best) > most + 1:
-            best = np.partition(best, len(best) - most - 1)[len(best) - most - 1 :]
+        if len(best) > max_candidates + 1:
+            excess = len(best) - max_candidates - 1
+            best = np.partition(best, excess)[excess:]
     ordered = np.sort(best)[::-1]
-    if len(ordered) <= most:
+    if len(ordered) <= max_candidates:
         return float(ordered[-1]) if len(ordered) else np.inf
-    return float(np.nextafter(ordered[most], np.inf))
+    return float(np.nextafter(ordered[max_candidates], np.inf))
 
 
-def completed(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Table:
-    """Return all columns of `SCORES` for raw scores."""
-    logit = to_float(raw["logit"])
-    stage = raw["stage"].to_numpy()
-    by_full = stage == BY_FULL
-    judges = {BY_FULL: rule.full, **({BY_FIRST: rule.first} if rule.first is not None else {})}
-    limits = {BY_FIRST: rule.discard_below, BY_FULL: threshold}
-    versions = {BY_FIRST: f"{rule.threshold_version} (first)", BY_FULL: rule.threshold_version}
-    decision = np.where(stage == NOT_SCORED, 0, np.where(by_full & (logit >= threshold), 2, 1))
+def complete_scores(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Table:
+    """Return all columns of `SCORES` for raw scores (`tasks.night.scoring.RAW`)."""
+    logit, stage = to_float(raw["logit"]), raw["stage"].to_numpy()
+    models = {BY_FULL: rule.full, **({BY_FIRST: rule.first} if rule.first is not None else {})}
+    versions = [None, f"{rule.threshold_version} (first)", rule.threshold_version]
+    is_real = (stage == BY_FULL) & (logit >= threshold)
+    decision = np.where(stage == NOT_SCORED, 0, np.where(is_real, 2, 1))
     columns = {
         **{name: raw[name].combine_chunks() for name in raw.column_names},
-        "score": _numbers(expit(logit)),
-        "probability": _numbers(_probabilities(judges, logit, stage, None)),
-        "probability_night": _numbers(_probabilities(judges, logit, stage, rule.night_prior)),
+        "score": _or_null(expit(logit)),
+        "probability": _or_null(_probabilities(models, logit, stage, None)),
+        "probability_night": _or_null(_probabilities(models, logit, stage, rule.night_prior)),
         "decision": _words(decision, [None, BOGUS, REAL]),
         "stage": _words(stage, list(STAGES.values())),
-        "model": _words(stage, [None, *(_of(judges, by, "name") for by in (BY_FIRST, BY_FULL))]),
-        "model_sha256": _words(stage, [None, *(_of(judges, by, "sha256") for by in (BY_FIRST, BY_FULL))]),
-        "preprocessing_version": _words(
-            stage, [None, *(_of(judges, by, "preprocessing_version") for by in (BY_FIRST, BY_FULL))]
-        ),
-        "threshold": _numbers(np.choose(stage, [np.nan, limits[BY_FIRST], limits[BY_FULL]])),
-        "threshold_version": _words(stage, [None, versions[BY_FIRST], versions[BY_FULL]]),
+        **{
+            name: _words(stage, [None, *(_fact(models.get(number), name) for number in (BY_FIRST, BY_FULL))])
+            for name in ("model", "model_sha256", "preprocessing_version")
+        },
+        "threshold": _or_null(np.choose(stage, [np.nan, rule.discard_below, threshold])),
+        "threshold_version": _words(stage, versions),
     }
     return pa.table([columns[field.name] for field in SCORES], schema=SCORES)
 
 
-def _of(judges: dict[int, NightModel], by: int, what: str) -> str | None:
-    if by not in judges:
+def _fact(model: NightModel | None, column: str) -> str | None:
+    """Return a model's entry of a column of `SCORES`."""
+    if model is None:
         return None
-    return judges[by].name if what == "name" else str(judges[by].card[what])
+    facts = {
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "preprocessing_version": str(model.card["preprocessing_version"]),
+    }
+    return facts[column]
 
 
-def _numbers(values: NDArray) -> pa.Array:
+def _or_null(values: NDArray) -> pa.Array:
+    """Return numbers (n,) as a column, null for NaN."""
     return pa.array(values, pa.float64(), from_pandas=True)
 
 
 def _words(indices: NDArray, words: Sequence[str | None]) -> pa.Array:
-    """Return words by their index, null for None, without making a Python object for each row."""
+    """Return words by index (n,), null for None, without a Python object per row."""
     return pa.array(words, pa.string()).take(pa.array(indices.astype(np.int32)))
 
 
-def _probabilities(judges: dict[int, NightModel], logit: NDArray, stage: NDArray, prior: float | None) -> NDArray:
-    """Return calibrated probabilities, each by its own model, at its training mix or at a prior; NaN where unscored."""
+def _probabilities(models: dict[int, NightModel], logit: NDArray, stage: NDArray, prior: float | None) -> NDArray:
+    """Return calibrated probabilities (n,) by the model of each row, NaN where not scored.
+
+    They hold at `prior`, or at each model's training mix if it is None.
+    """
     values = np.full(len(logit), np.nan)
-    for by, judge in judges.items():
-        share = float(judge.card["training_real_share"])
-        mine = stage == by
-        temperature = float(judge.card["temperature"] or 1)
-        values[mine] = probability(logit[mine], temperature, share, share if prior is None else prior)
+    for number, model in models.items():
+        training_share = float(model.card["training_real_share"])
+        is_of_model = stage == number
+        temperature = float(model.card["temperature"] or 1)
+        share = training_share if prior is None else prior
+        values[is_of_model] = probability(logit[is_of_model], temperature, training_share, share)
     return values

@@ -1,7 +1,7 @@
-"""The operations figure: candidates a night before and after a classifier, at equal recovery of true transients.
+"""The operations figure: candidates per night before and after a classifier, at equal recovery of true transients.
 
-Counts are of detections that were not injected, and of objects: detections within 2 arcsec of each other over the
-visits. It is the classifier's share only; a survey has further cuts before and after it.
+Detections that were not injected are counted, and objects: detections within 2 arcsec of each other, over all visits.
+It measures the classifier alone; a survey applies further cuts before and after it.
 """
 
 from collections.abc import Sequence
@@ -23,192 +23,201 @@ from realbogus.sources.known_objects import KNOWN_TRANSIENT
 from tasks.learning import measures
 from tasks.learning.operating_points import threshold_for_tpr
 from tasks.night.decisions import STAGES
+from tasks.night.scoring import BY_FULL
 from tasks.night.sources import DatasetNight, NightSource
-from tasks.store.columns import to_bool, to_float
+from tasks.store.columns import to_bool, to_float, to_text
 
 SAME_OBJECT_ARCSEC = 2.0
 RECOVERIES = (0.99, 0.95, 0.90)
 REPEATS = 200
-MOST_PAIRS = 1_000_000
+MAX_PAIRS = 1_000_000
 _STEP = 20_000
 
 
 @dataclass(frozen=True)
 class NightScores:
-    """A night's scores as arrays.
+    """The scores of a night as arrays.
 
     Attributes
     ----------
     logit : (n,) float64
-        Of the full model; minus infinity where the first discarded, or nothing was scored.
+        Of the full model; minus infinity where the first model discarded the candidate, or it was not scored.
     selected : (n,) bool
-    places : (n, 2) float64
+    positions : (n, 2) float64
         Right ascension and declination in degrees, NaN where there is none.
     """
 
     logit: NDArray[np.float64]
     selected: NDArray[np.bool_]
-    places: NDArray[np.float64]
+    positions: NDArray[np.float64]
 
     @classmethod
     def read(cls, path: Path) -> "NightScores":
-        """Read them from a scores file."""
+        """Read them from a scores file (`tasks.night.decisions.SCORES`)."""
         table = pq.read_table(path, columns=["logit", "stage", "decision", "ra_deg", "dec_deg"])
-        logit = to_float(table["logit"])
-        by_full = to_bool(pc.equal(table["stage"], STAGES[2]))
-        places = [to_float(table[name]) for name in ("ra_deg", "dec_deg")]
-        return cls(np.where(by_full, logit, -np.inf), to_bool(pc.equal(table["decision"], REAL)), np.stack(places, 1))
+        by_full = to_bool(pc.equal(table["stage"], STAGES[BY_FULL]))
+        positions = np.stack([to_float(table[name]) for name in ("ra_deg", "dec_deg")], 1)
+        logit = np.where(by_full, to_float(table["logit"]), -np.inf)
+        return cls(logit, to_bool(pc.equal(table["decision"], REAL)), positions)
 
 
 @dataclass(frozen=True)
-class Known:
-    """What is known of a night's candidates beside their stamps, (n,) each.
+class GroundTruth:
+    """The candidates of a night that are known to be real.
 
     Attributes
     ----------
-    injected, transient : bool
-        Laid in by the survey itself; true transients that were not.
-    group : str
+    injected : (n,) bool
+        Injected by the survey itself.
+    transient : (n,) bool
+        True transients that were not injected.
+    group : (n,) str
         Sky cell, by which intervals are resampled.
-    by : str
-        Who says what is a true transient.
+    origin : str
+        Where the truth comes from, in words.
     """
 
     injected: NDArray[np.bool_]
     transient: NDArray[np.bool_]
     group: NDArray[np.str_]
-    by: str
+    origin: str
 
 
-def known_of(source: NightSource) -> Known | None:
-    """Return what a dataset's hidden truth, or else its table of known transients, says; None of another source."""
+def ground_truth(source: NightSource) -> GroundTruth | None:
+    """Return a dataset's hidden truth, or if it has none its matches with known transients; None for other sources."""
     if not isinstance(source, DatasetNight):
         return None
     ledger, truth = source.ledger, source.dataset.truth()
     kinds = ledger["kind"]
     injected = to_bool(pc.is_in(kinds, value_set=pa.array([GALAXY_INJECTION, RANDOM_INJECTION])))
     if truth is None:
-        transient, by = to_bool(pc.equal(kinds, KNOWN_TRANSIENT)), "a table of known transients"
+        transient, origin = to_bool(pc.equal(kinds, KNOWN_TRANSIENT)), "a table of known transients"
     else:
         real = truth.filter(pc.equal(truth["truth"], REAL))["id"].combine_chunks()
-        transient, by = to_bool(pc.is_in(ledger["id"], value_set=real)) & ~injected, "the simulation's truth"
-    return Known(injected, transient, np.asarray(ledger["group"].to_pylist(), str), by)
+        transient, origin = to_bool(pc.is_in(ledger["id"], value_set=real)) & ~injected, "the simulation's truth"
+    return GroundTruth(injected, transient, to_text(ledger["group"]), origin)
 
 
-def operations(judged: NightScores, known: Known | None, against: NightScores | None) -> dict[str, Any]:
+def operations(scores: NightScores, truth: GroundTruth | None, against: NightScores | None) -> dict[str, Any]:
     """Return the figure.
 
     Parameters
     ----------
-    judged : NightScores
-    known : Known or None
-        Without it nothing is left out of the counts, and no recovery is told.
+    scores : NightScores
+    truth : GroundTruth or None
+        If None, injections are counted and recovery is not reported.
     against : NightScores or None
-        The same night by another model.
+        The same night scored by a second model.
 
     Returns
     -------
     dict
-        ``detections`` and ``objects`` (None without positions), each ``before`` and ``after``; ``recovered``;
-        ``equal_recovery``, one row for each of `RECOVERIES` and for what the threshold really recovers.
+        ``detections`` and ``objects`` (None without positions), each ``before`` and ``after``; ``recovered``: true
+        transients, how many are selected, and their share with its interval; ``equal_recovery``: one row for each of
+        `RECOVERIES` and for the share actually recovered.
     """
-    counted = np.ones(len(judged.logit), bool) if known is None else ~known.injected
-    after = judged.selected & counted
+    counted = np.ones(len(scores.logit), bool) if truth is None else ~truth.injected
+    after = scores.selected & counted
     figure: dict[str, Any] = {
         "detections": {"before": int(counted.sum()), "after": int(after.sum())},
-        "objects": _both(_objects(judged, counted), _objects(judged, after)),
+        "objects": _before_and_after(_object_count(scores, counted), _object_count(scores, after)),
         "recovered": None,
         "equal_recovery": [],
     }
-    if known is None or not known.transient.any():
+    if truth is None or not truth.transient.any():
         return figure
     interval = measures.group_bootstrap(
-        known.group[known.transient],
-        lambda rows: float(judged.selected[known.transient][rows].mean()),
+        truth.group[truth.transient],
+        lambda rows: float(scores.selected[truth.transient][rows].mean()),
         np.random.default_rng(0),
         REPEATS,
     )
-    kept, total = int((judged.selected & known.transient).sum()), int(known.transient.sum())
+    selected, total = int((scores.selected & truth.transient).sum()), int(truth.transient.sum())
     figure["recovered"] = {
-        **{"transients": total, "selected": kept, "by": known.by},
+        **{"transients": total, "selected": selected, "by": truth.origin},
         **{"share": interval.value, "low": interval.low, "high": interval.high},
     }
-    wanted = [*RECOVERIES, *([kept / total] if kept else [])]
-    figure["equal_recovery"] = [_at_recovery(judged, against, known, counted, recovery) for recovery in wanted]
+    recoveries = [*RECOVERIES, *([selected / total] if selected else [])]
+    figure["equal_recovery"] = [_at_recovery(scores, against, truth, recovery) for recovery in recoveries]
     return figure
 
 
 def _at_recovery(
-    judged: NightScores, against: NightScores | None, known: Known, counted: NDArray[np.bool_], recovery: float
+    scores: NightScores, against: NightScores | None, truth: GroundTruth, recovery: float
 ) -> dict[str, Any]:
-    """Return how many candidates each model leaves at its own threshold for a recovery; None where out of reach."""
+    """Return the number of candidates of each model at its own threshold for a recovery; None if out of reach."""
     row: dict[str, Any] = {"recovery": recovery}
-    for name, night in (("", judged), ("against_", against)):
+    for prefix, night in (("", scores), ("against_", against)):
         if night is None:
             continue
-        threshold = threshold_for_tpr(night.logit[known.transient], recovery)
-        left = counted & (night.logit >= threshold)
-        reached = bool(np.isfinite(threshold))
-        row[f"{name}threshold"] = threshold if reached else None
-        row[f"{name}detections"] = int(left.sum()) if reached else None
-        row[f"{name}objects"] = _objects(night, left) if reached else None
+        threshold = threshold_for_tpr(night.logit[truth.transient], recovery)
+        selected = ~truth.injected & (night.logit >= threshold)
+        is_reached = bool(np.isfinite(threshold))
+        row[f"{prefix}threshold"] = threshold if is_reached else None
+        row[f"{prefix}detections"] = int(selected.sum()) if is_reached else None
+        row[f"{prefix}objects"] = _object_count(night, selected) if is_reached else None
     return row
 
 
-def _both(before: int | None, after: int | None) -> dict[str, int] | None:
+def _before_and_after(before: int | None, after: int | None) -> dict[str, int] | None:
     return None if before is None or after is None else {"before": before, "after": after}
 
 
-def _objects(judged: NightScores, rows: NDArray[np.bool_]) -> int | None:
-    """Return how many objects some candidates are; None where a candidate of the night has no position."""
-    if not np.isfinite(judged.places).all():
+def _object_count(scores: NightScores, rows: NDArray[np.bool_]) -> int | None:
+    """Return the number of objects among some candidates; None if a candidate of the night has no position."""
+    if not np.isfinite(scores.positions).all():
         return None
-    return count_objects(judged.places[rows])
+    return count_objects(scores.positions[rows])
 
 
-def count_objects(places: NDArray[np.float64], most_pairs: int = MOST_PAIRS) -> int:
-    """Return how many objects detections at (n, 2) degrees are, joined where they lie within 2 arcsec.
+def count_objects(positions: NDArray[np.float64], max_pairs: int = MAX_PAIRS) -> int:
+    """Return the number of objects among detections: friends of friends within 2 arcsec.
 
-    Friends of friends. Pairs of a field that is visited often are very many, so each `most_pairs` of them are brought
-    down to one link a detection before more are looked for.
+    Parameters
+    ----------
+    positions : (n, 2) float64
+        Right ascension and declination, degrees.
+    max_pairs : int
+        Pairs held in memory. A field visited often has many more, so they are reduced to one link per detection
+        whenever there are this many.
     """
-    if not len(places):
+    if not len(positions):
         return 0
-    ra, dec = np.radians(places).T
+    ra, dec = np.radians(positions).T
     points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-    everywhere, reach = cKDTree(points), 2 * np.sin(np.radians(SAME_OBJECT_ARCSEC / 3600) / 2)
-    friend = np.arange(len(points))  # of each detection, one of the same object
+    tree, radius = cKDTree(points), 2 * np.sin(np.radians(SAME_OBJECT_ARCSEC / 3600) / 2)
+    friend = np.arange(len(points))  # of each detection, another of the same object
     waiting: list[NDArray] = []
     for first in range(0, len(points), _STEP):
-        mine = everywhere.indices[first : first + _STEP]  # neighbours in the tree are neighbours in the sky
-        near = cKDTree(points[mine]).sparse_distance_matrix(everywhere, reach, output_type="ndarray")
-        pairs = np.stack([mine[near["i"]], near["j"]])
+        rows = tree.indices[first : first + _STEP]  # neighbours in the tree are neighbours in the sky
+        near = cKDTree(points[rows]).sparse_distance_matrix(tree, radius, output_type="ndarray")
+        pairs = np.stack([rows[near["i"]], near["j"]])
         waiting.append(pairs[:, pairs[0] < pairs[1]])
-        if sum(pairs.shape[1] for pairs in waiting) > most_pairs:
-            friend, waiting = _linked(friend, waiting), []
-    return len(np.unique(_linked(friend, waiting)))
+        if sum(pairs.shape[1] for pairs in waiting) > max_pairs:
+            friend, waiting = _link(friend, waiting), []
+    return len(np.unique(_link(friend, waiting)))
 
 
-def _linked(friend: NDArray[np.int64], waiting: Sequence[NDArray]) -> NDArray[np.int64]:
-    """Return, for each detection, the first of all that links join it to."""
+def _link(friend: NDArray[np.int64], waiting: Sequence[NDArray]) -> NDArray[np.int64]:
+    """Return, for each detection, the first of all detections linked to it, (n,)."""
     count = len(friend)
-    one, other = np.concatenate([np.stack([np.arange(count), friend]), *waiting], axis=1)
-    links = coo_array((np.ones(len(one), bool), (one, other)), shape=(count, count))
-    _, of_object = connected_components(links, directed=False)
-    _, representative = np.unique(of_object, return_index=True)
-    return np.asarray(representative[of_object])
+    starts, ends = np.concatenate([np.stack([np.arange(count), friend]), *waiting], axis=1)
+    links = coo_array((np.ones(len(starts), bool), (starts, ends)), shape=(count, count))
+    _, object_of = connected_components(links, directed=False)
+    _, representative = np.unique(object_of, return_index=True)
+    return np.asarray(representative[object_of])
 
 
-def sentences(figure: dict[str, Any]) -> list[str]:
-    """Return the figure in sentences, for a page."""
+def describe_operations(figure: dict[str, Any]) -> list[str]:
+    """Return the figure as sentences without their full stop, for a page."""
     detections, objects, recovered = figure["detections"], figure["objects"], figure["recovered"]
-    what = "detections" if recovered is None else "detections that were not injected"
-    told = [f"Of {detections['before']:,} {what} {detections['after']:,} are candidates"]
+    counted = "detections" if recovered is None else "detections that were not injected"
+    sentences = [f"{detections['after']:,} of {detections['before']:,} {counted} are selected"]
     if objects is not None:
-        told.append(f"Of {objects['before']:,} objects {objects['after']:,} are")
+        sentences.append(f"{objects['after']:,} of {objects['before']:,} objects are selected")
     if recovered is not None:
-        told.append(
-            f"Of {recovered['transients']:,} true transients (by {recovered['by']}) {recovered['selected']:,} are "
-            f"among them: {recovered['share']:.1%} ({recovered['low']:.1%} to {recovered['high']:.1%})"
+        sentences.append(
+            f"{recovered['selected']:,} of {recovered['transients']:,} true transients (known from {recovered['by']}) "
+            f"are among them: {recovered['share']:.1%} ({recovered['low']:.1%} to {recovered['high']:.1%})"
         )
-    return told
+    return sentences

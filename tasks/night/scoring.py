@@ -1,16 +1,15 @@
-"""Scoring a night: blocks of candidates through one model or two in a row, one Parquet row each, in the input's order.
+"""Scoring a night: blocks of candidates through one or two models, one Parquet row per candidate, in the input's order.
 
-One thread reads ahead, several judge and hash a block each, this one writes what is finished into part files: a killed
-scoring goes on after the last of them. Decisions come when all is scored, as "the best so many" needs the whole night.
+One thread reads ahead, several score and hash one block each, and the calling thread writes finished blocks to part
+files; an interrupted scoring resumes after the last of them. Decisions follow when all candidates have a logit, because
+selecting the best n needs the whole night.
 """
 
-import hashlib
 import os
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -23,18 +22,19 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from realbogus.stamps import pixel_digests
-from tasks.learning.inference import Outputs
-from tasks.learning.operating_points import logit_of
-from tasks.night.sources import CandidateBlock, NightSource
+from tasks.night.blocks import CandidateBlock
+from tasks.night.models import NightError, ScoringRule
+from tasks.night.sources import NightSource
 from tasks.store.files import whole_file
 
 BLOCKS_A_PART = 32
 READ_AHEAD = 2
 NOT_FINITE = "not_finite"
-"""Reason of a candidate for which a model gives no finite number."""
-LEAST_TO_DOUBT = 64
-"""Where so many candidates of a block and more have no finite logit, all of them, the model is broken, not they."""
+"""Reason of a candidate for which a model returns no finite number."""
+MIN_FAILED_BLOCK = 64
+"""If a block of at least this many candidates yields no finite logit, the model is taken to be broken."""
 NOT_SCORED, BY_FIRST, BY_FULL = 0, 1, 2
+"""Values of the column ``stage``: the model that gave the logit."""
 RAW = pa.schema(
     [
         pa.field("id", pa.string()),
@@ -47,82 +47,10 @@ RAW = pa.schema(
         pa.field("block", pa.int32()),
     ]
 )
-"""What a part file holds: scores before any decision."""
+"""Columns of a part file: scores before any decision."""
 
 Item = TypeVar("Item")
-Made = TypeVar("Made")
-
-
-class NightError(ValueError):
-    """A night cannot be scored as asked."""
-
-
-@dataclass(frozen=True)
-class NightModel:
-    """A model that scores.
-
-    Attributes
-    ----------
-    name : str
-        As registered, with its version.
-    card : mapping
-        Its ``model.json``.
-    outputs : Outputs
-        (n, s, s, 3) float32 to logits (n, 2).
-    """
-
-    name: str
-    card: Mapping[str, Any]
-    outputs: Outputs
-
-    @property
-    def sha256(self) -> str:
-        """Of the model's file."""
-        return str(self.card["sha256"])
-
-    def logits(self, stamps: NDArray) -> NDArray[np.float64]:
-        """Return the logit of being real, second output minus first."""
-        return logit_of(self.outputs.run(stamps))
-
-
-@dataclass(frozen=True)
-class ScoringRule:
-    """Who judges, and from where on a candidate is one.
-
-    Attributes
-    ----------
-    full : NightModel
-    first : NightModel or None
-        Goes before the full one.
-    discard_below : float
-        Logit of the first model below which it discards.
-    threshold : float or None
-        Of the full model; None where the best `most` are taken.
-    most : int or None
-    threshold_version : str
-    night_prior : float
-        Share of reals that the probability for the night is for.
-    """
-
-    full: NightModel
-    first: NightModel | None
-    discard_below: float
-    threshold: float | None
-    most: int | None
-    threshold_version: str
-    night_prior: float
-
-    @property
-    def judges(self) -> list[NightModel]:
-        """The models in the order in which they are asked."""
-        return [self.full] if self.first is None else [self.first, self.full]
-
-    def identity(self, source: NightSource) -> str:
-        """Return what makes two scorings the same but for their decisions."""
-        words = [source.identity, self.full.sha256, *(judge.outputs.engine for judge in self.judges)]
-        if self.first is not None:
-            words += [self.first.sha256, repr(self.discard_below)]
-        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+Result = TypeVar("Result")
 
 
 def score_into_parts(
@@ -133,56 +61,57 @@ def score_into_parts(
     threads: int | None = None,
     blocks_a_part: int = BLOCKS_A_PART,
 ) -> list[Path]:
-    """Judge all candidates of a source and return the part files, in order; those that are there are kept.
+    """Score all candidates of a source and return the part files in order; part files that exist are kept.
 
     Parameters
     ----------
-    source, rule
+    source : NightSource
+    rule : ScoringRule
     state : Path
-        Folder of the part files of this very scoring.
+        Folder of the part files; it must belong to this source and rule alone (`ScoringRule.identity`).
     advance : callable
-        Is told how many candidates are done.
+        Called with the number of candidates of each finished part.
     threads : int, optional
-        Blocks judged at once; by default one a processor, one in all where a model uses all of them by itself.
+        Blocks scored at once; by default one per processor, or one where a model uses all processors by itself.
     blocks_a_part : int
 
     Raises
     ------
     NightError
-        A model's answers are not finite for a whole block.
+        A model gives no finite logit for a whole block.
     """
     state.mkdir(parents=True, exist_ok=True)
-    parts = _finished(state)
+    parts = finished_parts(state)
     advance(sum(pq.read_metadata(path).num_rows for path in parts))
     numbered = enumerate(source.blocks(len(parts) * blocks_a_part), len(parts) * blocks_a_part)
-    tables = in_order(partial(_judged, rule=rule), read_ahead(numbered, READ_AHEAD), threads or _threads(rule))
+    tables = map_in_order(partial(score_block, rule=rule), read_ahead(numbered, READ_AHEAD), threads or _threads(rule))
     while part := list(islice(tables, blocks_a_part)):
         path = state / f"part-{len(parts):06d}.parquet"
-        with whole_file(path) as beside:
-            pq.write_table(pa.concat_tables(part), beside, compression="zstd")
+        with whole_file(path) as unfinished:
+            pq.write_table(pa.concat_tables(part), unfinished, compression="zstd")
         parts.append(path)
         advance(sum(table.num_rows for table in part))
     return parts
 
 
-def _finished(state: Path) -> list[Path]:
-    """Return the part files that are there, the first that is missing ends them."""
-    there = sorted(state.glob("part-*.parquet"))
-    return [path for number, path in enumerate(there) if path.name == f"part-{number:06d}.parquet"]
+def finished_parts(state: Path) -> list[Path]:
+    """Return the part files from the first on, up to the first that is missing."""
+    paths = sorted(state.glob("part-*.parquet"))
+    return [path for number, path in enumerate(paths) if path.name == f"part-{number:06d}.parquet"]
 
 
 def _threads(rule: ScoringRule) -> int:
-    return len(os.sched_getaffinity(0)) if all(judge.outputs.parallel for judge in rule.judges) else 1
+    return len(os.sched_getaffinity(0)) if all(model.outputs.parallel for model in rule.models) else 1
 
 
-class OneScorer:
-    """Holds a night's lock while it is scored; its folder of part files is removed when the night is written."""
+class NightLock:
+    """Holds a night's lock while it is scored; `forget` removes its part files once the scores are written."""
 
     def __init__(self, folder: Path, night: str) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock, self.night, self.folder = FileLock(folder / f"{night}.lock"), night, folder
 
-    def __enter__(self) -> "OneScorer":
+    def __enter__(self) -> "NightLock":
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
@@ -195,12 +124,12 @@ class OneScorer:
         self._lock.release()
 
     def forget(self, state: Path) -> None:
-        """Remove the part files of a scoring that is written."""
+        """Remove the part files of a finished scoring."""
         shutil.rmtree(state)
 
 
 def read_ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
-    """Yield items, of which a thread of its own makes `depth` in advance."""
+    """Yield items, `depth` of which a separate thread reads in advance."""
     end = object()
     with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
         waiting = deque(reader.submit(next, items, end) for _ in range(depth))
@@ -209,9 +138,9 @@ def read_ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
             yield item  # type: ignore[misc]
 
 
-def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int) -> Iterator[Made]:
-    """Yield what becomes of items, in their order; so many threads work, and no more than one item each waits."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="judging") as workers:
+def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
+    """Map `work` over `items` in order with `threads` threads, at most 2 * `threads` items in flight."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="scoring") as workers:
         waiting: deque[Any] = deque()
         for item in items:
             waiting.append(workers.submit(work, item))
@@ -221,11 +150,11 @@ def in_order(work: Callable[[Item], Made], items: Iterable[Item], threads: int) 
             yield waiting.popleft().result()
 
 
-def _judged(numbered: tuple[int, CandidateBlock], rule: ScoringRule) -> pa.Table:
-    """Return the raw scores of one block."""
+def score_block(numbered: tuple[int, CandidateBlock], rule: ScoringRule) -> pa.Table:
+    """Return the raw scores (`RAW`) of a block, given with its number."""
     number, block = numbered
     usable = np.array([reason is None for reason in block.reasons], bool)
-    logits, stages = _scores(block, np.flatnonzero(usable), rule)
+    logits, stages = run_cascade(block, np.flatnonzero(usable), rule)
     reasons = list(block.reasons)
     for row in np.flatnonzero(usable & (stages == NOT_SCORED)):
         reasons[row] = NOT_FINITE
@@ -242,28 +171,43 @@ def _judged(numbered: tuple[int, CandidateBlock], rule: ScoringRule) -> pa.Table
     return pa.table([pa.array(columns[field.name], field.type) for field in RAW], schema=RAW)
 
 
-def _scores(
+def run_cascade(
     block: CandidateBlock, usable: NDArray[np.int64], rule: ScoringRule
 ) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    """Return logits (n,), NaN where there is none, and which model gave them (n,)."""
+    """Run the first model, then the full model on what it does not discard.
+
+    Parameters
+    ----------
+    block : CandidateBlock
+    usable : (m,) int64
+        Ascending rows of the block that can be scored.
+    rule : ScoringRule
+
+    Returns
+    -------
+    logits : (n,) float64
+        NaN where there is none.
+    stages : (n,) int8
+        `NOT_SCORED`, `BY_FIRST` or `BY_FULL`.
+    """
     logits, stages = np.full(len(block.ids), np.nan), np.full(len(block.ids), NOT_SCORED, np.int8)
-    left = usable
+    remaining = usable
     if rule.first is not None and len(usable):
-        found = rule.first.logits(_taken(block.stamps, usable))
-        sure = found < rule.discard_below  # NaN is not sure
-        logits[usable[sure]], stages[usable[sure]] = found[sure], BY_FIRST
-        left = usable[~sure]
-    if len(left):
-        found = rule.full.logits(_taken(block.stamps, left))
-        finite = np.isfinite(found)
-        if len(left) >= LEAST_TO_DOUBT and not finite.any():
+        by_first = rule.first.logits(_stamps_at(block.stamps, usable))
+        is_discarded = by_first < rule.discard_below  # NaN is not discarded
+        logits[usable[is_discarded]], stages[usable[is_discarded]] = by_first[is_discarded], BY_FIRST
+        remaining = usable[~is_discarded]
+    if len(remaining):
+        by_full = rule.full.logits(_stamps_at(block.stamps, remaining))
+        is_finite = np.isfinite(by_full)
+        if len(remaining) >= MIN_FAILED_BLOCK and not is_finite.any():
             raise NightError(
-                f"the logit of {rule.full.name} is finite for none of {len(left)} candidates, the first is "
-                f"{block.ids[left[0]]}: the model is broken"
+                f"the logit of {rule.full.name} is finite for none of {len(remaining)} candidates, the first is "
+                f"{block.ids[remaining[0]]}: the model is broken"
             )
-        logits[left[finite]], stages[left[finite]] = found[finite], BY_FULL
+        logits[remaining[is_finite]], stages[remaining[is_finite]] = by_full[is_finite], BY_FULL
     return logits, stages
 
 
-def _taken(stamps: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _stamps_at(stamps: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     return stamps if len(rows) == len(stamps) else stamps[rows]

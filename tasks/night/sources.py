@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -172,7 +173,7 @@ class DatasetNight:
 
 def _rows_of(array: PixelArray, rows: NDArray) -> NDArray:
     """Read ascending rows (n,) of an array (sample, y, x, channel) in one piece: (n, y, x, channel)."""
-    stamps: NDArray = array[int(rows[0]) : int(rows[-1]) + 1]
+    stamps = np.asarray(array[int(rows[0]) : int(rows[-1]) + 1])
     return stamps if len(stamps) == len(rows) else stamps[rows - rows[0]]
 
 
@@ -207,7 +208,8 @@ class ZarrNight:
     @property
     def pixels(self) -> str | None:
         """The array's attribute ``pixels``."""
-        return self.array.attrs.get("pixels")  # type: ignore[return-value]
+        origin = self.array.attrs.get("pixels")
+        return None if origin is None else str(origin)
 
     @cached_property
     def array(self) -> PixelArray:
@@ -220,7 +222,7 @@ class ZarrNight:
     def blocks(self, first: int = 0) -> Iterator[CandidateBlock]:
         """Yield the rows in order."""
         for start in range(first * self.block_rows, self.count, self.block_rows):
-            stamps: NDArray = self.array[start : start + self.block_rows]
+            stamps = np.asarray(self.array[start : start + self.block_rows])
             yield make_block(row_ids(start, len(stamps)), stamps, self.stamp_px)
 
 

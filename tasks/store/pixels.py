@@ -5,10 +5,12 @@ an append begins a new shard and a shard's tail may hold no data.
 """
 
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.errors import ArrayNotFoundError
 from zarr.storage import LocalStore
 
 from tasks.store.schema import PIXEL_DIMENSIONS
@@ -16,6 +18,9 @@ from tasks.store.schema import PIXEL_DIMENSIONS
 ARRAY_NAME = "pixels"
 CHUNK_ROWS = 64
 SHARD_ROWS = 512
+
+PixelArray: TypeAlias = zarr.Array
+"""(sample, y, x, channel); the name by which annotations elsewhere refer to it."""
 
 
 def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
@@ -43,6 +48,21 @@ def _codec(dtype: str) -> BloscCodec:
 def open_array(folder: Path, *, writable: bool = False) -> zarr.Array:
     """Open the pixel array of the store at `folder`."""
     return zarr.open_array(LocalStore(folder, read_only=not writable), path=ARRAY_NAME, mode="r+" if writable else "r")
+
+
+def find_array(folder: Path) -> PixelArray:
+    """Open, read only, the Zarr array at `folder`, or the array `ARRAY_NAME` of the store at `folder`.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is neither.
+    """
+    name = ARRAY_NAME if (folder / ARRAY_NAME).is_dir() else ""
+    try:
+        return zarr.open_array(LocalStore(folder, read_only=True), path=name, mode="r")
+    except (ArrayNotFoundError, FileNotFoundError) as error:
+        raise FileNotFoundError(f"{folder} holds no Zarr array, nor one called {ARRAY_NAME}") from error
 
 
 def shards_for(count: int) -> int:

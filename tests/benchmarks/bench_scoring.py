@@ -22,10 +22,10 @@ import pyarrow.parquet as pq
 
 from tasks.learning.inference import run_in_parallel
 from tasks.learning.operating_points import upper_limit
-from tasks.night.scoring import ScoringRule, score_into_parts
+from tasks.night.models import REGISTERED, ScoringRule, open_model
+from tasks.night.scoring import score_into_parts
 from tasks.night.sources import NightSource, open_night
 from tasks.runtime.workspace import Workspace
-from tasks.stages.score_night import REGISTERED, open_judge
 from tests.benchmarks.scene import PeakMemory, command, finish, flow_words, start
 
 WORKSPACE_NAME = "STARLOOM_BENCH_WORKSPACE"
@@ -104,7 +104,7 @@ def _lost(workspace: Path, store: str) -> dict[str, float]:
 
 def _against_bare(workspace: Path, store: str) -> dict[str, float]:
     """Return the rate of the full model from file to table over its bare pass in memory, and the time of one stamp."""
-    judge = open_judge(Workspace(workspace), "champion", REGISTERED, "auto")
+    judge = open_model(Workspace(workspace), "champion", REGISTERED, "auto")
     rule = ScoringRule(judge, None, -np.inf, 0.0, None, "bench", 1e-3)
     source = open_night(Workspace(workspace), store, int(judge.card["input_shape"][0]))
     stamps = np.concatenate([block.stamps for block in islice(source.blocks(), _BARE_BLOCKS)])

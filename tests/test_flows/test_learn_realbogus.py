@@ -27,7 +27,7 @@ from tasks.candidates.folds import out_of_fold
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.saved_models import SavedModelError, load_model
 from tasks.learning.split_parts import PartError
-from tasks.night.scoring import NightError
+from tasks.night.models import NightError
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset

@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 from realbogus.records import SourceError
 from tasks.learning.inference import Outputs
 from tasks.learning.operating_points import probability
-from tasks.night.decisions import Scored, decide, threshold_of_best
+from tasks.night.blocks import CONSTANT_PLANE, CandidateBlock
+from tasks.night.decisions import ScoredNight, decide, threshold_of_best
+from tasks.night.models import NightError, NightModel, ScoringRule
 from tasks.night.operations import count_objects
-from tasks.night.scoring import NightError, NightModel, OneScorer, ScoringRule, score_into_parts
-from tasks.night.sources import CONSTANT_PLANE, CandidateBlock, open_night
+from tasks.night.scoring import NightLock, score_into_parts
+from tasks.night.sources import open_night
 from tasks.runtime.workspace import Workspace
 
 CARD = {"sha256": "f" * 64, "preprocessing_version": "v", "training_real_share": 0.3, "temperature": 2.0}
@@ -66,7 +68,7 @@ def rule(threshold: float | None = 1.0, most: int | None = None, below: float | 
     return ScoringRule(judge("a"), first, -np.inf if below is None else below, threshold, most, "v1", 0.001)
 
 
-def scored(tmp_path: Path, stamps: np.ndarray, asked: ScoringRule, rows: int = 16) -> Scored:
+def scored(tmp_path: Path, stamps: np.ndarray, asked: ScoringRule, rows: int = 16) -> ScoredNight:
     np.save(tmp_path / "night.npy", stamps)
     source = open_night(Workspace(tmp_path), str(tmp_path / "night.npy"), SIDE, rows)
     parts = score_into_parts(source, asked, tmp_path / f"state-{rows}", lambda _: None, 2, 2)
@@ -159,8 +161,8 @@ def test_a_model_that_is_broken_is_named_not_its_candidates(tmp_path: Path) -> N
 
 
 def test_one_night_is_scored_by_one_process(tmp_path: Path) -> None:
-    with OneScorer(tmp_path, "n"), pytest.raises(NightError, match="being scored by another process"):
-        OneScorer(tmp_path, "n").__enter__()
+    with NightLock(tmp_path, "n"), pytest.raises(NightError, match="being scored by another process"):
+        NightLock(tmp_path, "n").__enter__()
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""The models that score a night, opened from the registry, and the rule that turns their logits into decisions."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from realbogus.models.preprocessing import PREPROCESSING_VERSION, PROBLEM
+from tasks.learning import saved_models
+from tasks.learning.inference import Engine, Outputs, open_outputs
+from tasks.learning.operating_points import logit_of
+from tasks.night.sources import NightSource
+from tasks.runtime.run_log import run_logger
+from tasks.runtime.workspace import Workspace
+from tasks.tracking.mlflow_runs import resolve_model
+
+REGISTERED, REGISTERED_FIRST = "realbogus", "realbogus-first"
+"""Registered names of the full model and of the cheap first model."""
+
+
+class NightError(ValueError):
+    """A night cannot be scored as requested."""
+
+
+@dataclass(frozen=True)
+class NightModel:
+    """A registered model, ready to score.
+
+    Attributes
+    ----------
+    name : str
+        Registered name and version.
+    card : mapping
+        Its ``model.json``.
+    outputs : Outputs
+        (n, s, s, 3) float32 to logits (n, 2).
+    """
+
+    name: str
+    card: Mapping[str, Any]
+    outputs: Outputs
+
+    @property
+    def sha256(self) -> str:
+        """Of the model's file."""
+        return str(self.card["sha256"])
+
+    @property
+    def stamp_px(self) -> int:
+        """Width of its stamps, pixels."""
+        return int(self.card["input_shape"][0])
+
+    def logits(self, stamps: NDArray) -> NDArray[np.float64]:
+        """Return the logits of being real, (n,), of stamps (n, s, s, 3): second output minus first."""
+        return logit_of(self.outputs.run(stamps))
+
+
+@dataclass(frozen=True)
+class ScoringRule:
+    """The models and their decision thresholds.
+
+    Attributes
+    ----------
+    full : NightModel
+    first : NightModel or None
+        Runs before the full model.
+    discard_below : float
+        Candidates below this logit of the first model are discarded.
+    threshold : float or None
+        Least logit of the full model for a candidate to be selected; None selects the best `max_candidates`.
+    max_candidates : int or None
+    threshold_version : str
+        Name of the threshold, recorded with every score.
+    night_prior : float
+        Share of reals assumed for the column ``probability_night``.
+    """
+
+    full: NightModel
+    first: NightModel | None
+    discard_below: float
+    threshold: float | None
+    max_candidates: int | None
+    threshold_version: str
+    night_prior: float
+
+    @property
+    def models(self) -> list[NightModel]:
+        """The models in the order in which they run."""
+        return [self.full] if self.first is None else [self.first, self.full]
+
+    def identity(self, source: NightSource) -> str:
+        """Return a digest of what the logits depend on: source, models, engines and `discard_below`."""
+        words = [source.identity, self.full.sha256, *(model.outputs.engine for model in self.models)]
+        if self.first is not None:
+            words += [self.first.sha256, repr(self.discard_below)]
+        return hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
+
+
+def open_model(workspace: Workspace, model: str, registered: str, engine: Engine) -> NightModel:
+    """Open a registered model, verified against its card, in its fastest form.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    model : str
+        Run id, address or alias; an alias alone is completed by `registered`.
+    registered : str
+    engine : Engine
+
+    Raises
+    ------
+    NightError
+        It is of another problem, or was trained with another version of the preprocessing.
+    """
+    ref = resolve_model(workspace, model, registered)
+    card = saved_models.checked_card(ref.folder)
+    name = f"{ref.name}/{ref.version}"
+    check_card(name, card)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    outputs = open_outputs(card, lambda: saved_models.load_model(ref.folder)[0], workspace.root / "onnx", engine)
+    if engine == "auto" and outputs.engine == "tensorflow":
+        run_logger().warning("%s runs in TensorFlow: the outputs of its ONNX export differ", name)
+    return NightModel(name, card, outputs)
+
+
+def check_card(name: str, card: Mapping[str, Any]) -> None:
+    """Refuse a model of another problem or preprocessing.
+
+    Raises
+    ------
+    NightError
+    """
+    if card["problem"] != PROBLEM:
+        raise NightError(f"model {name} is of problem {card['problem']!r}, not {PROBLEM}")
+    if card["preprocessing_version"] != PREPROCESSING_VERSION:
+        raise NightError(
+            f"model {name} was trained with preprocessing {card['preprocessing_version']!r}, this code has "
+            f"{PREPROCESSING_VERSION!r}: retrain it, or score with the code that trained it"
+        )
