@@ -1,4 +1,4 @@
-"""The catalogue's columns, what published tables call them, and how a table's kind is told from its columns."""
+"""The catalogue's columns, their names in published tables, and how a table's kind is recognised by its columns."""
 
 import difflib
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from galaxy.labels.votes import STEMS
 
 @dataclass(frozen=True)
 class CatalogueColumn:
-    """One column of a catalogue; values outside (low, high) are a producer's mark for missing and become null."""
+    """One column of a catalogue; values outside (low, high) mark missing data and become null."""
 
     name: str
     type: pa.DataType
     unit: str
     meaning: str
     aliases: tuple[str, ...] = ()
-    """Lower-case names in published tables, the one to prefer first; the column's own name always counts."""
+    """Lower-case names in published tables, the preferred one first; the column's own name is recognised too."""
     low: float | None = None
     high: float | None = None
 
@@ -45,7 +45,7 @@ COLUMNS: tuple[CatalogueColumn, ...] = (
         "id",
         _TEXT,
         "",
-        "object id, digits as text so that 19 of them stay exact",
+        "object id, as text so that 19 digits stay exact",
         ("stripe82objid", "dr7objid", "objid", "object_id", "objectid", "dr8objid"),
     ),
     CatalogueColumn("ra_deg", _F64, "deg", "right ascension, J2000, 0 to 360", ("ra",)),
@@ -115,7 +115,7 @@ _GZ2SAMPLE_MARKS = frozenset({"petror50_r_kpc", "wvt_bin", "region", "redshifter
 
 @dataclass(frozen=True)
 class Layout:
-    """Which of a table's columns holds which column of the catalogue."""
+    """The kind of a table and the catalogue column that each of its columns holds."""
 
     kind: str
     source: dict[str, str]
@@ -130,20 +130,20 @@ class Layout:
 
 
 def recognise(table: TableFile) -> Layout:
-    """Tell a table's kind by its columns.
+    """Recognise a table's kind by its columns.
 
     Raises
     ------
     TableError
-        A column that the kind cannot do without is missing or renamed, or the table has neither id nor position.
+        A column that the kind requires is missing or renamed, or the table has neither id nor position.
     """
     names = frozenset(table.columns)
     kind = _kind(names)
     source = _sources(names)
     _require(table, kind, names, source)
-    known = set(source.values())
+    recognised = set(source.values())
     plain = kind.startswith("labels")
-    return Layout(kind, source, tuple(n for n in table.columns if n not in known) if plain else ())
+    return Layout(kind, source, tuple(n for n in table.columns if n not in recognised) if plain else ())
 
 
 def _kind(names: frozenset[str]) -> str:
@@ -163,15 +163,15 @@ def _kind(names: frozenset[str]) -> str:
 
 
 def _sources(names: frozenset[str]) -> dict[str, str]:
-    """Map the catalogue's columns to those of the table's that hold them."""
+    """Return catalogue column -> the table's lower-case column that holds it."""
     source = {}
     for column in COLUMNS:
         candidates = (column.name, *column.aliases)
         if column.name == "redshift" and {"i", "r"} <= names:
             candidates = tuple(name for name in candidates if name != "z")  # there z is a magnitude
-        found = next((name for name in candidates if name in names), None)
-        if found is not None:
-            source[column.name] = found
+        table_name = next((name for name in candidates if name in names), None)
+        if table_name is not None:
+            source[column.name] = table_name
     return source | {name: name for name in INPUT_ONLY if name in names}
 
 
@@ -194,21 +194,21 @@ def _require(table: TableFile, kind: str, names: frozenset[str], source: dict[st
     if kind.startswith("gz2-") and "gz2_class" not in source and _alike("gz2_class", names, source):
         missing.append("gz2_class")
     if missing:
-        raise TableError(f"table {table.path} ({kind}) {_tell_missing(missing, names, source)}")
+        raise TableError(f"table {table.path} ({kind}) {_describe_missing(missing, names, source)}")
 
 
-def _tell_missing(missing: list[str], names: frozenset[str], source: dict[str, str]) -> str:
+def _describe_missing(missing: list[str], names: frozenset[str], source: dict[str, str]) -> str:
     first = missing[0]
     column = BY_NAME.get(first)
-    asked = " or ".join(repr(name) for name in dict.fromkeys((*(column.aliases if column else ()), first)))
-    more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+    accepted_names = " or ".join(repr(name) for name in dict.fromkeys((*(column.aliases if column else ()), first)))
+    others = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
     alike = _alike(first, names, source)
     hint = f"; is {alike!r} a renamed one?" if alike else f"; it has {', '.join(sorted(names)[:12])}, ..."
-    return f"lacks column {asked}{more}{hint}"
+    return f"lacks column {accepted_names}{others}{hint}"
 
 
 def _alike(wanted: str, names: frozenset[str], source: dict[str, str]) -> str | None:
-    """Find an unknown column of the table whose name is nearly that of a wanted one."""
+    """Return an unrecognised column of the table whose name is close to the wanted one, else None."""
     unknown = [name for name in names if name not in source.values()]
     column = BY_NAME.get(wanted)
     for name in (wanted, *(column.aliases if column else ())):

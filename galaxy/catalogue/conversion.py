@@ -1,4 +1,4 @@
-"""Turn batches of a published table into catalogue columns: types, sentinels, positions, classes."""
+"""Conversion of a published table's batches to catalogue columns: types, sentinels, positions, classes."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,12 +19,12 @@ _POSITIONS = ("ra_deg", "dec_deg")
 def converted_batches(table: TableFile, layout: Layout) -> Iterator[pa.RecordBatch]:
     """Yield a table's rows as catalogue columns, in the table's order; bad values are null, no row is dropped.
 
-    A right ascension or declination that cannot be read is NaN, one that is not given null.
+    An unreadable right ascension or declination is NaN, a missing one null.
 
     Raises
     ------
     TableError
-        The id column went through float64, or a column does not hold what it should.
+        The id column went through float64, or a column holds values of another type.
     """
     watch = DamageWatch(table.path, layout.source.get("id", ""))
     if layout.source.get("id") in table.float_columns:
@@ -32,28 +32,28 @@ def converted_batches(table: TableFile, layout: Layout) -> Iterator[pa.RecordBat
             f"table {table.path}: id column {layout.source['id']!r} is floating point, so 18-digit ids have lost their "
             "last digits; export the table again with the ids as text or 64-bit integers"
         )
-    for batch in table.read(_wanted(layout)):
+    for batch in table.read(_types_to_read(layout)):
         if batch.num_rows:
             yield _convert(batch, layout, watch)
     watch.finish()
 
 
-def convert_nothing(layout: Layout) -> pa.RecordBatch:
-    """Return a batch of no rows with the columns that a table of this layout gives."""
-    wanted = _wanted(layout)
-    nothing = pa.record_batch([pa.array([], kind) for kind in wanted.values()], names=list(wanted))
-    return _convert(nothing, layout, DamageWatch(Path(), ""))
+def empty_batch(layout: Layout) -> pa.RecordBatch:
+    """Return a batch without rows that has the columns of a table of this layout."""
+    types = _types_to_read(layout)
+    empty = pa.record_batch([pa.array([], kind) for kind in types.values()], names=list(types))
+    return _convert(empty, layout, DamageWatch(Path(), ""))
 
 
-def _wanted(layout: Layout) -> dict[str, pa.DataType]:
-    """Say with which type to read each of the table's columns."""
-    wanted = {}
+def _types_to_read(layout: Layout) -> dict[str, pa.DataType]:
+    """Return the Arrow type to read each of the table's columns with."""
+    types = {}
     for name, column in layout.source.items():
         kind = BY_NAME[name].type if name in BY_NAME else pa.float64()
         if name in _POSITIONS:
             kind = pa.string()
-        wanted[column] = kind
-    return wanted | dict.fromkeys(layout.extra, pa.string())
+        types[column] = kind
+    return types | dict.fromkeys(layout.extra, pa.string())
 
 
 def _convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
@@ -84,7 +84,7 @@ def _angles(text: pa.Array, *, sexagesimal_hours: bool) -> pa.Array:
 
 
 def _in_range(name: str, values: pa.Array) -> pa.Array:
-    """Make a producer's mark for missing null and give the column its type."""
+    """Replace marks of missing values, outside the column's (low, high), by null."""
     column = BY_NAME[name]
     if column.type == pa.string():
         return values if name == "id" else _blank_to_null(values)
@@ -96,7 +96,7 @@ def _in_range(name: str, values: pa.Array) -> pa.Array:
 
 
 def _add_id(columns: dict[str, pa.Array]) -> None:
-    """Give a table without ids the stem of its image files, else its positions, as id."""
+    """Add ids to a table without any: the stems of its image files, else its positions."""
     if "id" in columns:
         return
     if "file" in columns:
@@ -112,7 +112,7 @@ def _add_magnitudes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> N
 
 
 def _add_gz1_classes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> None:
-    """Name the class of Galaxy Zoo 1's flags (null unless exactly one is set) and its most voted button."""
+    """Add the class of Galaxy Zoo 1's flags (null unless exactly one is set) and the button with most votes."""
     flags = {name: columns.get(f"gz1_{name}") for name in ("spiral", "elliptical", "uncertain")}
     if "gz1_class" not in columns and all(flag is not None for flag in flags.values()):
         set_flags = np.stack([pc.fill_null(f, False).to_numpy(zero_copy_only=False) for f in flags.values()])
@@ -125,5 +125,5 @@ def _add_gz1_classes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> 
 
 
 def floats(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return float64 (rows,), NaN where null."""
+    """Return a column as float64 of shape (rows,), NaN where null."""
     return values.cast(pa.float64()).to_numpy(zero_copy_only=False)

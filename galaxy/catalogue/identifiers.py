@@ -1,4 +1,4 @@
-"""Object ids as text: what a safe id is, ids for tables without any, and ids that a float has damaged."""
+"""Object ids as text: safe ids, ids for tables without any, and the detection of ids damaged by float64."""
 
 from pathlib import Path
 
@@ -15,18 +15,18 @@ LONGEST_ID = 128
 
 _FLOAT_TEXT = r"^[+-]?\d+(\.\d*)?[eE]\+?\d+$|^[+-]?\d{8,}\.0*$"
 _EXACT_IN_FLOAT64 = 1 << 53
-_FEWEST_TO_JUDGE = 3  # by chance that many true ids are all multiples of 128 once in two million tables
+_FEWEST_LONG_IDS = 3  # all of three true ids are multiples of 128 in one of two million tables
 
 
 class DamageWatch:
-    """Watch an id column batch by batch for the marks of a trip through float64."""
+    """Watches an id column batch by batch for the marks that a conversion through float64 leaves."""
 
     def __init__(self, path: Path, column: str) -> None:
         self._where = f"table {path}: id column {column!r} went through float64"
         self._long_ids, self._multiples = 0, 0
 
     def see(self, ids: pa.Array) -> None:
-        """Look at some ids.
+        """Examine the ids of a batch.
 
         Raises
         ------
@@ -45,14 +45,14 @@ class DamageWatch:
             self._multiples += int((long_numbers % np.uint64(128) == 0).sum())
 
     def finish(self) -> None:
-        """Judge the column as a whole.
+        """Check the column as a whole.
 
         Raises
         ------
         TableError
             All its long ids are multiples of 128, as float64 leaves them.
         """
-        if self._long_ids >= _FEWEST_TO_JUDGE and self._multiples == self._long_ids:
+        if self._long_ids >= _FEWEST_LONG_IDS and self._multiples == self._long_ids:
             raise TableError(f"{self._where} (all {self._long_ids} ids are multiples of 128): {_ADVICE}")
 
 
@@ -60,7 +60,7 @@ _ADVICE = "their last digits are lost; export the table again with the ids as te
 
 
 def _as_numbers(ids: pa.Array) -> np.ndarray | None:
-    """Return the ids as uint64 (null left out), or None where one is not all digits."""
+    """Return the ids as uint64 without nulls, or None where one is not all digits."""
     try:
         return ids.drop_null().cast(pa.uint64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
@@ -68,21 +68,21 @@ def _as_numbers(ids: pa.Array) -> np.ndarray | None:
 
 
 def ids_from_files(files: pa.Array) -> pa.Array:
-    """Take the stem of each image file's name as id; one that leads out of its folder stays whole, and so unsafe."""
+    """Return the stem of each image file's name, (rows,); a path out of its folder stays whole, and so unsafe."""
     outside = pc.match_substring_regex(files, r"(^|[/\\])\.\.([/\\]|$)|^[/\\]")
     stem = pc.replace_substring_regex(pc.replace_substring_regex(files, r"^.*/", ""), r"\.[A-Za-z]+$", "")
     return pc.if_else(outside, files, stem)
 
 
 def ids_from_positions(ra_deg: np.ndarray, dec_deg: np.ndarray) -> pa.Array:
-    """Write ``J`` and the position in degrees to 0.04 arcsec; null where there is no position."""
-    known = np.isfinite(ra_deg) & np.isfinite(dec_deg)
+    """Return ``J`` and the position in degrees, to 0.04 arcsec, of n positions (n,); null where one is NaN."""
+    has_position = np.isfinite(ra_deg) & np.isfinite(dec_deg)
     text = [f"J{ra:09.5f}{dec:+09.5f}" for ra, dec in zip(np.nan_to_num(ra_deg), np.nan_to_num(dec_deg), strict=True)]
-    return pa.array(text, pa.string(), mask=~known)
+    return pa.array(text, pa.string(), mask=~has_position)
 
 
-def unsafe(ids: pa.Array) -> np.ndarray:
-    """Say of each id whether it must not become a file name; bool (rows,), false for null."""
+def find_unsafe(ids: pa.Array) -> np.ndarray:
+    """Return which ids must not become a file name: bool (rows,), false for null."""
     if _as_numbers(ids) is not None:
         return np.zeros(len(ids), bool)
     safe = pc.and_(pc.match_substring_regex(ids, SAFE_ID), pc.less_equal(pc.utf8_length(ids), LONGEST_ID))

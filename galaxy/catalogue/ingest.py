@@ -1,7 +1,7 @@
 """Ingest: published Galaxy Zoo tables in, one catalogue Parquet out, with every rejected row accounted for.
 
-Tables are stacked in the order given. Rows pass once: read, converted, joined with metadata, judged, written; ids and
-positions alone are held for all rows. `galaxy.catalogue.columns` describes the columns; unknown ones are left out.
+Tables are stacked in the order given. Rows pass once: read, converted, joined with metadata, checked, written; only ids
+and positions are held for all rows. `galaxy.catalogue.columns` describes the columns; unknown ones are left out.
 
 The Parquet's metadata holds ``starloom``: JSON with the name, the sources (file, sha256, kind, rows), what the metadata
 filled, the rules, and the count of rejected rows by reason. Each field holds ``unit`` and ``meaning``.
@@ -23,9 +23,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galaxy.catalogue.columns import COLUMNS, recognise
-from galaxy.catalogue.conversion import convert_nothing, converted_batches, floats
+from galaxy.catalogue.conversion import converted_batches, empty_batch, floats
 from galaxy.catalogue.duplicates import RULE, DuplicateFilter
-from galaxy.catalogue.joining import SideTable, read_mapping, read_side_table
+from galaxy.catalogue.joining import JoinedTable, read_joined_table, read_mapping
 from galaxy.catalogue.positions import galactic_latitude
 from galaxy.catalogue.table_files import TableError, open_table
 from galaxy.catalogue.writing import PROVENANCE_KEY, CatalogueWriter, united_schema
@@ -50,7 +50,7 @@ _REJECTION = pa.schema(
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What came of an ingest: ``rows_in == rows + sum(rejected.values())``."""
+    """The account of an ingest: ``rows_in == rows + sum(rejected.values())``."""
 
     path: Path
     kind: str
@@ -59,9 +59,9 @@ class IngestReport:
     rows: int
     rejected: dict[str, int]
     joined: dict[str, dict[str, int]]
-    """Side table's file name -> rows that found their values by id, by position, or not at all."""
+    """File name of a joined table -> catalogue rows matched by id, by position, or not at all."""
     missing: dict[str, int]
-    """Column -> rows that stay and have no value there; physical columns only."""
+    """Physical column -> accepted rows without a value there."""
 
 
 def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: str | None = None) -> IngestReport:
@@ -70,12 +70,12 @@ def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: st
     Parameters
     ----------
     tables
-        Tables of a kind that `columns.recognise` knows; a mapping of ids to asset ids among them is joined.
+        Tables of a kind that `columns.recognise` knows; a file-name mapping among them is joined.
     metadata
         Table of redshifts, radii and magnitudes, joined on id, else on position.
     out
-        The catalogue's path; it is replaced only when all is written. Rejected rows (table, row, id, reason, id of
-        the row that stayed) go to a file of the same name in the folder ``rejected`` beside it.
+        The catalogue's path, replaced only when everything is written. Rejected rows (table, row, id, reason, id of
+        the accepted duplicate) go to a file of the same name in the folder ``rejected`` beside it.
     name
         The catalogue's name in its provenance, else the stem of `out`.
 
@@ -138,40 +138,40 @@ def is_catalogue(path: Path) -> bool:
 
 
 class _Rejections:
-    """Judges rows and lists those that go: table, row in it (from 0), id, reason, id of the row that stays."""
+    """Rejected rows: table, row in it (from 0), id, reason, id of the accepted duplicate."""
 
     def __init__(self) -> None:
-        self._judge = DuplicateFilter()
+        self._duplicates = DuplicateFilter()
         self._listed: list[dict[str, Any]] = []
 
     def filter(self, batch: pa.RecordBatch, table: str, start: int, *, needs_position: bool) -> pa.RecordBatch:
-        """Return the rows of a batch that stay."""
+        """Return the accepted rows of a batch and list the others."""
         ra, dec = _position(batch)
-        given = np.ones(batch.num_rows, bool)
+        has_position = np.ones(batch.num_rows, bool)
         for name in ("ra_deg", "dec_deg"):
-            given &= (
+            has_position &= (
                 pc.is_valid(batch.column(name)).to_numpy(zero_copy_only=False) if name in batch.schema.names else False
             )
         ids = batch.column("id")
-        fault, kept = self._judge.judge(ids, ra, dec, given, needed=needs_position)
-        gone = np.flatnonzero(fault != "")
-        for row in gone.tolist():
+        fault, accepted_id = self._duplicates.check(ids, ra, dec, has_position, position_required=needs_position)
+        rejected = np.flatnonzero(fault != "")
+        for row in rejected.tolist():
             entry = {
                 "table": table,
                 "row": start + row,
                 "id": ids[row].as_py(),
                 "reason": fault[row],
-                "kept": kept[row],
+                "kept": accepted_id[row],
             }
             self._listed.append(entry)
-        return batch.filter(pa.array(fault == "")) if len(gone) else batch
+        return batch.filter(pa.array(fault == "")) if len(rejected) else batch
 
     def counts(self) -> dict[str, int]:
         """Count the rejected rows by reason."""
         return dict(sorted(Counter(item["reason"] for item in self._listed).items()))
 
     def publish(self, path: Path, folder: Path) -> None:
-        """Put the list in place whole, or take an earlier one away where there is nothing to say."""
+        """Write the list in one step, or remove an earlier one where no row is rejected."""
         if not self._listed:
             path.unlink(missing_ok=True)
             return
@@ -180,36 +180,36 @@ class _Rejections:
         (folder / path.name).replace(path)
 
 
-def _sort_tables(tables: Sequence[Path], metadata: Path | None) -> tuple[list[SideTable], list[Path]]:
-    """Set the tables to be joined apart from those to be stacked."""
-    sides = [read_side_table(metadata)] if metadata is not None else []
+def _sort_tables(tables: Sequence[Path], metadata: Path | None) -> tuple[list[JoinedTable], list[Path]]:
+    """Separate the tables to be joined from those to be stacked."""
+    joined = [read_joined_table(metadata)] if metadata is not None else []
     stacked = []
     for path in tables:
         with open_table(path) as table:
             mapping = recognise(table).kind == "filename-mapping"
         if mapping:
-            sides.append(read_side_table(path))
+            joined.append(read_joined_table(path))
         else:
             stacked.append(path)
     if not stacked:
         raise TableError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
-    return sides, stacked
+    return joined, stacked
 
 
-def _schema(tables: Sequence[Path], sides: Sequence[SideTable]) -> pa.Schema:
-    """Find the catalogue's columns by taking no rows through all steps."""
+def _schema(tables: Sequence[Path], sides: Sequence[JoinedTable]) -> pa.Schema:
+    """Return the catalogue's schema, found by passing empty batches through all steps."""
     schemas = []
     for path in tables:
         with open_table(path) as table:
-            batch = convert_nothing(recognise(table))
+            batch = empty_batch(recognise(table))
         for side in sides:
             batch = side.fill(batch)
         schemas.append(_complete(batch).schema)
     return united_schema(schemas)
 
 
-def _stack(path: Path, sides: list[SideTable], rejections: _Rejections, writer: CatalogueWriter) -> dict[str, Any]:
-    """Take a table's rows into the catalogue; return what its provenance says of the table."""
+def _stack(path: Path, sides: list[JoinedTable], rejections: _Rejections, writer: CatalogueWriter) -> dict[str, Any]:
+    """Write a table's rows into the catalogue; return the table's entry of the provenance."""
     rows = 0
     with ThreadPoolExecutor(1) as thread, open_table(path) as table:
         identity = thread.submit(_identity, path)
@@ -217,8 +217,8 @@ def _stack(path: Path, sides: list[SideTable], rejections: _Rejections, writer: 
         for batch in converted_batches(table, layout):
             for side in sides:
                 batch = side.fill(batch)
-            stays = rejections.filter(batch, path.name, rows, needs_position="ra_deg" in layout.source)
-            writer.write(_complete(stays))
+            accepted = rejections.filter(batch, path.name, rows, needs_position="ra_deg" in layout.source)
+            writer.write(_complete(accepted))
             rows += batch.num_rows
     if rows == 0:
         raise TableError(f"table {path} has columns but no rows")
@@ -231,7 +231,7 @@ def _identity(path: Path) -> dict[str, Any]:
 
 
 def _complete(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Add what follows from columns that may have been joined: galactic latitude and area ratio; ra below 360."""
+    """Add galactic latitude and area ratio, which may follow from joined columns; bring ra below 360."""
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     ra, dec = _position(batch)
     if "ra_deg" in columns:
@@ -239,13 +239,13 @@ def _complete(batch: pa.RecordBatch) -> pa.RecordBatch:
         columns["galactic_latitude_deg"] = pa.array(galactic_latitude(ra, dec), from_pandas=True)
     if {"petro_r90_arcsec", "psf_fwhm_arcsec"} <= set(columns):
         diameters = pc.divide(pc.multiply(columns["petro_r90_arcsec"], 2.0), columns["psf_fwhm_arcsec"])
-        given = columns.get("area_ratio", pa.nulls(batch.num_rows, pa.float64()))
-        columns["area_ratio"] = pc.coalesce(given, pc.multiply(diameters, diameters))
+        measured = columns.get("area_ratio", pa.nulls(batch.num_rows, pa.float64()))
+        columns["area_ratio"] = pc.coalesce(measured, pc.multiply(diameters, diameters))
     return pa.record_batch(columns)
 
 
 def _position(batch: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:
-    """Return right ascension and declination, float64 (rows,), NaN where the table has none."""
+    """Return right ascension and declination in degrees, float64 (rows,), NaN where missing."""
     names = set(batch.schema.names)
     ra, dec = (
         floats(batch.column(n)) if n in names else np.full(batch.num_rows, np.nan) for n in ("ra_deg", "dec_deg")

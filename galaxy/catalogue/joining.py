@@ -21,15 +21,15 @@ JOINED: tuple[str, ...] = (
 
 
 @dataclass
-class SideTable:
-    """A table whose values fill what catalogue rows lack; the rows' own values stay."""
+class JoinedTable:
+    """A table whose values fill the missing values of catalogue rows; the rows' own values stay."""
 
     path: Path
     kind: str
     rows: pa.Table
     """Columns ``id`` and those of `JOINED` that the file has, one row for each id (the first of equal ids)."""
     joined: dict[str, int] = field(default_factory=lambda: {"by_id": 0, "by_position": 0, "neither": 0})
-    """Catalogue rows seen so far, by how they found their values."""
+    """Catalogue rows so far, by how they were matched."""
 
     def __post_init__(self) -> None:
         self._ids = self.rows["id"].combine_chunks()
@@ -40,14 +40,14 @@ class SideTable:
             self._tree = cKDTree(unit_vectors(ra[self._placed], dec[self._placed])) if len(self._placed) else None
 
     def fill(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Return the batch with its missing values filled and the columns it had not added."""
-        found = pc.index_in(batch.column("id"), self._ids).fill_null(-1).to_numpy().astype(np.int64)
-        by_id = found >= 0
-        found[~by_id] = self._nearest(batch, np.flatnonzero(~by_id))
+        """Return the batch with missing values filled and missing columns added."""
+        match = pc.index_in(batch.column("id"), self._ids).fill_null(-1).to_numpy().astype(np.int64)
+        by_id = match >= 0
+        match[~by_id] = self._nearest(batch, np.flatnonzero(~by_id))
         self.joined["by_id"] += int(by_id.sum())
-        self.joined["by_position"] += int((found[~by_id] >= 0).sum())
-        self.joined["neither"] += int((found < 0).sum())
-        where = pa.array(found, mask=found < 0)
+        self.joined["by_position"] += int((match[~by_id] >= 0).sum())
+        self.joined["neither"] += int((match < 0).sum())
+        where = pa.array(match, mask=match < 0)
         columns = dict(zip(batch.schema.names, batch.columns, strict=True))
         for name in self.rows.column_names[1:]:
             values = self.rows[name].combine_chunks().take(where)
@@ -67,27 +67,27 @@ class SideTable:
         return nearest
 
 
-def read_side_table(path: Path) -> SideTable:
+def read_joined_table(path: Path) -> JoinedTable:
     """Read a metadata table or an archive's mapping of ids to asset ids.
 
     Raises
     ------
     TableError
-        The file holds nothing that could be joined, or neither ids nor positions.
+        The file has no column to join, or neither ids nor positions.
     """
     with open_table(path) as table:
         layout = recognise(table)
-        kept = {
+        source = {
             name: column for name, column in layout.source.items() if name in (*JOINED, "id", "file", "extinction_r")
         }
-        if not set(kept) & set(JOINED) - {"ra_deg", "dec_deg"}:
+        if not set(source) & set(JOINED) - {"ra_deg", "dec_deg"}:
             raise TableError(
                 f"metadata {path} has none of the columns redshift, petroR90_r, petroMag_r, ...: {table.columns}"
             )
-        batches = [b.select(_present(b)) for b in converted_batches(table, Layout(layout.kind, kept, ()))]
+        batches = [b.select(_present(b)) for b in converted_batches(table, Layout(layout.kind, source, ()))]
     if not batches:
         raise TableError(f"metadata {path} has no rows")
-    return SideTable(path, layout.kind, _first_of_each_id(pa.Table.from_batches(batches)))
+    return JoinedTable(path, layout.kind, _first_of_each_id(pa.Table.from_batches(batches)))
 
 
 def _present(batch: pa.RecordBatch) -> list[str]:
@@ -103,9 +103,9 @@ def _first_of_each_id(rows: pa.Table) -> pa.Table:
 def read_mapping(path: Path) -> pa.Table:
     """Read an archive's mapping (``objid, sample, asset_id``) as ``id`` and ``asset_id``, the first row of each id.
 
-    Coadd galaxies stand in the published file twice with the same image.
+    The published file lists coadd galaxies twice with the same image.
     """
-    side = read_side_table(path)
-    if "asset_id" not in side.rows.column_names:
+    mapping = read_joined_table(path)
+    if "asset_id" not in mapping.rows.column_names:
         raise TableError(f"mapping {path} has no column 'asset_id'")
-    return side.rows.select(["id", "asset_id"]).filter(pc.is_valid(side.rows["asset_id"]))
+    return mapping.rows.select(["id", "asset_id"]).filter(pc.is_valid(mapping.rows["asset_id"]))

@@ -1,4 +1,4 @@
-"""Where the published tables lie. A name of this table stands for its address wherever a table is asked for."""
+"""Addresses of the published tables, by the name that may be given wherever a table is named."""
 
 from types import MappingProxyType
 

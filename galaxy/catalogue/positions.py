@@ -1,4 +1,4 @@
-"""Places on the sky: unit vectors, matches within a radius, galactic latitude, sexagesimal text.
+"""Positions on the sky: unit vectors, matches within a radius, galactic latitude, sexagesimal text.
 
 Positions are degrees, J2000; radii are arcsec.
 Separations are taken in three dimensions with a k-d tree, so the seam at 0/360 and the poles need no special case.
@@ -24,12 +24,12 @@ def unit_vectors(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
 
 
 def chord(radius_arcsec: float) -> float:
-    """Return the straight distance between two unit vectors that are `radius_arcsec` apart on the sphere."""
+    """Return the length of the chord between two unit vectors separated by `radius_arcsec` on the sphere."""
     return float(2 * np.sin(np.radians(radius_arcsec / 3600) / 2))
 
 
 def pairs_within(ra_deg: np.ndarray, dec_deg: np.ndarray, radius_arcsec: float) -> np.ndarray:
-    """Return int64 (m, 2) index pairs, first below second, of positions no further apart than `radius_arcsec`."""
+    """Return int64 (m, 2) index pairs (first below second) of n positions (n,) within `radius_arcsec` of each other."""
     if len(ra_deg) < 2:
         return np.empty((0, 2), np.int64)
     tree = cKDTree(unit_vectors(ra_deg, dec_deg), compact_nodes=False, balanced_tree=False)
@@ -44,21 +44,21 @@ def match(
     dec_other_deg: np.ndarray,
     radius_arcsec: float,
 ) -> np.ndarray:
-    """Return int64 (n,): for each of n positions the nearest of the others within `radius_arcsec`, else -1.
+    """Return int64 (n,): the nearest of the other positions within `radius_arcsec` of each of n positions, else -1.
 
-    NaN positions on either side match nothing.
+    NaN positions match nothing.
     """
-    found = np.full(len(ra_deg), -1, np.int64)
-    here = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
-    there = np.flatnonzero(np.isfinite(ra_other_deg) & np.isfinite(dec_other_deg))
-    if not len(here) or not len(there):
-        return found
-    tree = cKDTree(unit_vectors(ra_other_deg[there], dec_other_deg[there]))
+    match_of = np.full(len(ra_deg), -1, np.int64)
+    finite = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+    finite_other = np.flatnonzero(np.isfinite(ra_other_deg) & np.isfinite(dec_other_deg))
+    if not len(finite) or not len(finite_other):
+        return match_of
+    tree = cKDTree(unit_vectors(ra_other_deg[finite_other], dec_other_deg[finite_other]))
     reach = np.nextafter(chord(radius_arcsec), np.inf)  # the tree's bound is exclusive
-    distance, nearest = tree.query(unit_vectors(ra_deg[here], dec_deg[here]), distance_upper_bound=reach)
+    distance, nearest = tree.query(unit_vectors(ra_deg[finite], dec_deg[finite]), distance_upper_bound=reach)
     hit = np.isfinite(distance)
-    found[here[hit]] = there[nearest[hit]]
-    return found
+    match_of[finite[hit]] = finite_other[nearest[hit]]
+    return match_of
 
 
 def galactic_latitude(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
@@ -66,15 +66,15 @@ def galactic_latitude(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
     pole_ra, pole_dec = np.radians(GALACTIC_POLE_DEG)
     pole = np.array([np.cos(pole_dec) * np.cos(pole_ra), np.cos(pole_dec) * np.sin(pole_ra), np.sin(pole_dec)])
     vectors = unit_vectors(ra_deg, dec_deg)
-    # atan2 of sine and cosine keeps its digits at the galactic poles, where arcsin loses half of them.
+    # atan2 of sine and cosine is accurate at the galactic poles, where arcsin loses half of its digits.
     return np.degrees(np.arctan2(vectors @ pole, np.linalg.norm(np.cross(vectors, pole), axis=-1)))
 
 
 def parse_angles(text: pa.Array, *, sexagesimal_hours: bool) -> np.ndarray:
     """Read angles written as decimal degrees or as sexagesimal text; float64 (n,) degrees, NaN where unreadable.
 
-    The sign of sexagesimal text is taken from the string, since ``-00:12:34.5`` has none left in its numbers, and
-    seconds of 60 are accepted, since the producers print them.
+    The sign of sexagesimal text is taken from the string, since the numbers of ``-00:12:34.5`` have lost it. Seconds
+    of 60 are accepted, since the producers print them.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def parse_angles(text: pa.Array, *, sexagesimal_hours: bool) -> np.ndarray:
     try:
         return text.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
-        text = pc.utf8_trim_whitespace(text)  # not all of it is plain decimal
+        text = pc.utf8_trim_whitespace(text)  # some entries are not plain decimal
     parts = pc.extract_regex(text, _SEXAGESIMAL)
     number = {name: _decimal(parts.field(name)) for name in ("whole", "minutes", "seconds")}
     number["seconds"] = np.where(np.isfinite(number["seconds"]), number["seconds"], 0.0)
@@ -100,7 +100,7 @@ def parse_angles(text: pa.Array, *, sexagesimal_hours: bool) -> np.ndarray:
 
 
 def _decimal(text: pa.Array) -> np.ndarray:
-    """Read decimal numbers, NaN where the text is none."""
+    """Return float64 (n,), NaN where the text is not a decimal number."""
     numeric = pc.match_substring_regex(text, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$")
     values = pc.if_else(pc.fill_null(numeric, False), pc.replace_substring_regex(text, r"^\+", ""), None)
     return values.cast(pa.float64()).to_numpy(zero_copy_only=False)

@@ -1,7 +1,7 @@
 """Readers of table files: CSV, FITS, VOTable and Parquet, plain or gzipped, as batches of typed Arrow columns.
 
 The format is recognised by the first bytes, never by the file's name. Column names are compared in lower case.
-CSV, FITS and Parquet are streamed; a VOTable is held whole, as its parser knows no other way.
+CSV, FITS and Parquet are streamed; a VOTable is held whole, since its parser does not stream.
 """
 
 import csv
@@ -30,7 +30,7 @@ MISSING_TEXT: tuple[str, ...] = (
     *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "None", "N/A", "NA", "--"),
     *("-9999", "-9999.0", "-9999.00", "-9999.000", "-9999.000000", "-9999.00000000"),
 )
-"""Texts that stand for a missing value in any of the published tables."""
+"""Texts that mean a missing value in the published tables."""
 
 MISSING_NUMBER = -9999
 
@@ -41,18 +41,18 @@ _ROWS_A_BATCH = 16_384
 
 
 class TableError(ValueError):
-    """A table file that cannot be read as asked; the message names the file and the column."""
+    """A table file cannot be read; the message names the file and the column."""
 
 
 @dataclass(frozen=True)
 class TableFile:
-    """An open table: where it lies, what its columns are called, and how to read some of them."""
+    """An open table: its path, its column names, and a function that reads columns."""
 
     path: Path
     columns: tuple[str, ...]
     """Lower-case names in the file's order."""
     float_columns: frozenset[str]
-    """Columns that the file itself declares as floating point (none are known of a CSV)."""
+    """Columns that the file declares as floating point (a CSV declares none)."""
     read: Callable[[dict[str, pa.DataType]], Iterator[pa.RecordBatch]]
     """Takes lower-case name -> type and gives record batches of those columns; missing values are null."""
 
@@ -64,7 +64,7 @@ def open_table(path: Path) -> Iterator[TableFile]:
     Raises
     ------
     TableError
-        The file is not there, is empty, or is of no known format.
+        The file is missing, empty, or of an unknown format.
     """
     if not path.is_file():
         raise TableError(f"table {path} does not exist")
@@ -85,7 +85,7 @@ def _guarded(path: Path, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Recor
 
 @contextmanager
 def _faults_named(path: Path) -> Iterator[None]:
-    """Give a reader's errors the file's name; a full disk is not the table's fault and passes."""
+    """Name the file in a reader's errors; a full disk is not the table's fault and is raised unchanged."""
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError, zlib.error) as error:
@@ -128,7 +128,7 @@ def _head(path: Path) -> bytes:
 
 @contextmanager
 def _unpacked(path: Path, head: bytes) -> Iterator[Path]:
-    """Give the path of a gzipped FITS table's plain bytes, which alone can be mapped into memory; others stay."""
+    """Give the path of an unpacked copy of a gzipped FITS table, which can be mapped into memory; else `path`."""
     if not (_is_gzipped(path) and head.startswith(b"SIMPLE  =")):
         yield path
         return
@@ -185,7 +185,7 @@ def _parse_csv(path: Path, lines: bytes, header: list[str], wanted: dict[str, pa
 
 
 def _convert_csv(lines: bytes, header: list[str], wanted: dict[str, pa.DataType]) -> pa.Table:
-    # One thread: the consumer of the rows keeps another core busy, and more threads cost more than they bring.
+    # One thread: the consumer of the rows keeps another core busy, and more threads cost more time than they save.
     reading = pa.csv.ReadOptions(block_size=_CSV_BLOCK_BYTES, column_names=header, use_threads=False)
     options = pa.csv.ConvertOptions(
         include_columns=list(wanted),
@@ -199,7 +199,7 @@ def _convert_csv(lines: bytes, header: list[str], wanted: dict[str, pa.DataType]
 
 
 def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
-    """Join small tables into batches: the reader likes small blocks, all later work large batches."""
+    """Join small tables into batches: the reader is fastest on small blocks, later steps on large batches."""
     waiting: list[pa.Table] = []
     for table in tables:
         waiting.append(table)
@@ -211,11 +211,11 @@ def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
 
 
 def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Read the next batch in a thread while the one before is worked on."""
+    """Read the next batch in a thread while the caller uses the previous one."""
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = thread.submit(next, batches, None)
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
             yield batch
 
 
@@ -230,7 +230,7 @@ def _csv_header(path: Path) -> tuple[int, list[str]]:
 
 
 def _name_column(message: str, header: list[str]) -> str:
-    """Put a column's name where Arrow gives its number."""
+    """Replace the column number in Arrow's message by the column's name."""
     return re.sub(r"CSV column #(\d+)", lambda found: f"column {header[int(found[1])].strip()!r}", message)
 
 
@@ -310,7 +310,7 @@ def _masked_array(values: np.ma.MaskedArray) -> pa.Array:
 
 
 def _typed(path: Path, arrays: dict[str, pa.Array], wanted: dict[str, pa.DataType]) -> pa.RecordBatch:
-    """Give arrays the types asked for; missing values become null."""
+    """Return a batch of the arrays cast to the given types; missing values become null."""
     typed = []
     for name, kind in wanted.items():
         try:

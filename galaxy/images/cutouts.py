@@ -1,4 +1,4 @@
-"""Cutout images: which patch of sky to ask for, whether an answer is that image, and how it becomes a sample.
+"""Cutout images: the patch of sky to request, checks of the answer, and its conversion to a sample.
 
 Angles are in degrees for positions and in arcsec for sizes. Images are (height, width, 3) uint8, north
 up, east left, channels R, G, B made from the bands i, r, g.
@@ -26,7 +26,7 @@ SERVICES = {"sdss": "https://skyserver.sdss.org", "legacy": "https://www.legacys
 
 
 class ImageFaultError(ValueError):
-    """Bytes are not the image that was asked for; the message is the reason for the ledger."""
+    """Bytes are not the requested image; the message is the reason for the ledger."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class SkyPatch:
     Attributes
     ----------
     ra_deg, dec_deg : float
-        Its centre.
+        Position of the centre.
     scale_arcsec_per_px : float
     request_px : int
-        Its side in pixels.
+        Width in pixels.
     clipped : bool
         Whether the field rule's scale was outside `SCALE_BOUNDS_ARCSEC_PER_PX`.
     """
@@ -52,7 +52,7 @@ class SkyPatch:
 
     @property
     def width_arcsec(self) -> float:
-        """Its side on the sky."""
+        """Width on the sky."""
         return self.scale_arcsec_per_px * self.request_px
 
 
@@ -103,9 +103,9 @@ def frame_scales(
         f"{name}_missing" if np.isnan(value) else None if value > 0 else f"{name}_not_positive" for value in needed
     ]
     usable = np.array([reason is None for reason in reasons], bool)
-    wanted = np.where(usable, width_arcsec / request_px, np.nan)
-    scale = np.clip(wanted, *SCALE_BOUNDS_ARCSEC_PER_PX)
-    return scale, usable & (scale != wanted), reasons
+    unclipped = np.where(usable, width_arcsec / request_px, np.nan)
+    scale = np.clip(unclipped, *SCALE_BOUNDS_ARCSEC_PER_PX)
+    return scale, usable & (scale != unclipped), reasons
 
 
 def service_request(source: str, service_url: str, release: str, frame: SkyPatch) -> tuple[str, dict[str, str]]:
@@ -124,7 +124,7 @@ def service_request(source: str, service_url: str, release: str, frame: SkyPatch
 
 
 def request_key(service: str, address: str, parameters: dict[str, str]) -> str:
-    """Return what identifies a request: a sha256 over who is asked, for which path, with what."""
+    """Return the sha256 over service, address and parameters, which identifies a request."""
     text = json.dumps([service, address, sorted(parameters.items())], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -153,7 +153,7 @@ def decode(body: bytes, expected_px: int | None = None) -> np.ndarray:
     body : bytes
         JPEG or PNG.
     expected_px : int, optional
-        The side that was asked for.
+        The requested width.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def decode(body: bytes, expected_px: int | None = None) -> np.ndarray:
 
 
 def blank_fraction(pixels: np.ndarray) -> float:
-    """Return the share of pixels that are exactly zero in all channels."""
+    """Return the fraction of the (height, width) pixels that are exactly zero in all channels."""
     return float(1.0 - np.count_nonzero(pixels.any(axis=-1)) / pixels[..., 0].size)
 
 
@@ -192,27 +192,27 @@ def to_sample(pixels: np.ndarray, size_px: int, crop_fraction: float = 1.0) -> t
     size_px : int
         Side of the sample.
     crop_fraction : float
-        Share of the shorter side that is kept, about the centre.
+        Fraction of the shorter side to keep, about the centre.
 
     Returns
     -------
     sample : ndarray, (size_px, size_px, 3) uint8
         Each pixel is the mean over the area it covers (a bicubic interpolation where enlarged).
     enlarged : bool
-        Whether the sample has more pixels than what was cut.
+        Whether the sample has more pixels than the part it was made from.
     """
     height, width = pixels.shape[:2]
     side = max(1, round(min(height, width) * crop_fraction))
-    top, left = (height - side) / 2, (width - side) / 2
+    top, start = (height - side) / 2, (width - side) / 2
     enlarged = side < size_px
     method = Image.Resampling.BICUBIC if enlarged else Image.Resampling.BOX
-    box = (left, top, left + side, top + side)
+    box = (start, top, start + side, top + side)
     sample = Image.fromarray(pixels).resize((size_px, size_px), method, box=box)
     return np.asarray(sample), enlarged
 
 
 def sample_statistics(sample: np.ndarray) -> dict[str, float]:
-    """Return what validation judges an image by: blank share, mean and scatter over all channels."""
+    """Return the blank fraction, mean and standard deviation of a (height, width, 3) sample, for validation."""
     return {
         "blank_fraction": blank_fraction(sample),
         "mean": float(sample.mean()),
@@ -221,5 +221,5 @@ def sample_statistics(sample: np.ndarray) -> dict[str, float]:
 
 
 def pixel_sha256(sample: np.ndarray) -> str:
-    """Return the sha256 of a sample's values in C order, little endian."""
+    """Return the sha256 of a sample's values, any shape, in C order, little endian."""
     return hashlib.sha256(np.ascontiguousarray(sample).tobytes()).hexdigest()

@@ -1,7 +1,7 @@
-"""The simulated survey's patch of sky: an SDSS-like northern cap and the equatorial stripe, and places within it.
+"""The footprint of the simulated survey: an SDSS-like northern cap and the equatorial stripe.
 
-Angles are in degrees. Galaxies come in groups; every group has a cell of the sky to itself, so that no two
-groups meet, however many are drawn.
+Angles are in degrees. Galaxies are drawn in groups; each group has a cell of the sky of its own, so that no two
+groups overlap.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ _GOLDEN = 0.6180339887498949
 
 
 def inside_footprint(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
-    """Return which positions were imaged: bool, of the positions' shape."""
+    """Return which positions are in the footprint: bool, of the positions' shape."""
     ra, dec = np.asarray(ra_deg, float) % 360, np.asarray(dec_deg, float)
     north = (ra >= NORTH_RA_DEG[0]) & (ra <= NORTH_RA_DEG[1])
     north &= (dec >= NORTH_DEC_DEG[0]) & (dec <= NORTH_DEC_DEG[1])
@@ -32,7 +32,7 @@ def inside_footprint(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
 
 @cache
 def _cells() -> tuple[np.ndarray, np.ndarray]:
-    """Return the centres of all cells whose corners lie in the footprint: ra_deg, dec_deg."""
+    """Return the centres ra_deg, dec_deg, (cells,), of all cells with all corners in the footprint."""
     ras, decs = [], []
     for dec in np.arange(NORTH_DEC_DEG[0], NORTH_DEC_DEG[1], CELL_DEG) + CELL_DEG / 2:
         width = CELL_DEG / np.cos(np.radians(abs(dec) + CELL_DEG / 2))
@@ -41,15 +41,15 @@ def _cells() -> tuple[np.ndarray, np.ndarray]:
         decs.append(np.full_like(ra, dec))
     ra, dec = np.concatenate(ras), np.concatenate(decs)
     half_width = CELL_DEG / 2 / np.cos(np.radians(np.abs(dec) + CELL_DEG / 2))
-    kept = np.ones(len(ra), bool)
+    is_inside = np.ones(len(ra), bool)
     for east in (-1, 1):
         for north in (-1, 1):
-            kept &= inside_footprint(ra + east * half_width, dec + north * CELL_DEG / 2)
-    return ra[kept], dec[kept]
+            is_inside &= inside_footprint(ra + east * half_width, dec + north * CELL_DEG / 2)
+    return ra[is_inside], dec[is_inside]
 
 
 def group_centres(groups: np.ndarray, seed: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return where groups of galaxies lie: a cell of its own for each, and a random place inside the cell.
+    """Return the centres of groups of galaxies: each at a random place inside a cell of its own.
 
     Parameters
     ----------

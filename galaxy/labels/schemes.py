@@ -1,19 +1,19 @@
-"""Class schemes: declarative files that say which column, which rules, which cuts make a label.
+"""Class schemes: declarative files that define labels by columns, rules and cuts.
 
 A scheme is a TOML file. Those in `galaxy/schemes/` are shipped; a user's own is named by its path. It holds
-``name``, ``description``, ``columns`` (the first that a row has a value in gives its class text), ``grammar``
+``name``, ``description``, ``columns`` (a row's class text is its first non-null value), ``grammar``
 (``gz2``: the text is parsed as a `gz2_class` string and rules test its fields; ``text``: rules list the text itself),
 ``classes`` in order, ``[[rules]]`` (``label``, ``when``), ``[[exclude]]`` (``why``, ``when``), ``[[cuts]]``
 (``quantity``, ``min``, ``max``, both inclusive, ``absolute``) and ``[votes]`` (``min_fraction``, ``min_voters``).
 
-What is decided here
---------------------
+Decisions
+---------
 - The ``gz2`` schemes read the table's own ``gz2_class`` and, row by row where it is null, ``gz2_class_derived``.
 - The ``deck-*`` schemes cut nothing, since the deck states no cut; ``barchi-9`` has its authors' redshift range and
   the latitude and magnitude limits of the public reproduction. `class_counts` counts with cuts and without.
-- A missing value of a cut's quantity leaves the row out as ``<quantity>_missing``; it is never taken as passing.
-- The path of a class holds the questions behind the fields that its rule tests, with what leads to them: ``E`` of
-  deck-3 is decided by the first question alone, ``E0`` of deck-11 by roundness as well.
+- A missing value of a cut's quantity leaves the row out as ``<quantity>_missing``; it never passes.
+- The path of a class holds the questions behind the fields that its rule tests and the questions before them: ``E``
+  of deck-3 is decided by the first question alone, ``E0`` of deck-11 by roundness as well.
 - The fraction at a question is the debiased fraction of the path's answer, divided by the sum over the question's
   answers (Hart's do not sum to 1). ``vote_fraction`` is the smallest on the path and ``votes_at_node`` the smallest
   number of voters, so that both thresholds hold at every question exactly when they hold for these two.
@@ -56,11 +56,11 @@ CUT_QUANTITIES: tuple[str, ...] = (
 
 
 class SchemeError(ValueError):
-    """A scheme that does not exist or does not hold together."""
+    """A scheme does not exist or is inconsistent."""
 
 
 def _as_tuple(value: Any) -> Any:
-    """Let a file write one word where a list is allowed."""
+    """Accept a single word where a list is allowed."""
     return (value,) if isinstance(value, str | bool) else value
 
 
@@ -69,7 +69,7 @@ class _Strict(BaseModel):
 
 
 class Condition(_Strict):
-    """What a rule asks of a class; every field that is given must hold, a field holds when it has one of the values."""
+    """The condition of a rule: each given field of the class must have one of the field's values."""
 
     kind: Annotated[tuple[Literal["smooth", "edge_on", "face_on", "star"], ...] | None, BeforeValidator(_as_tuple)] = (
         None
@@ -86,16 +86,16 @@ class Condition(_Strict):
 
     @cached_property
     def given(self) -> dict[str, tuple]:
-        """The fields that the file wrote, with their allowed values."""
+        """The fields given in the file, with their allowed values."""
         return {name: value for name, value in self if value is not None}
 
     @cached_property
     def fields(self) -> frozenset[str]:
-        """Names of the fields that decide."""
+        """Names of the given fields."""
         return frozenset(self.given)
 
     def holds(self, parsed: GalaxyClass) -> bool:
-        """Say whether a parsed class meets every field."""
+        """Return whether a parsed class meets every given field."""
         return all(getattr(parsed, name) in allowed for name, allowed in self.given.items())
 
 
@@ -139,7 +139,7 @@ class VoteLimits(_Strict):
 
 
 class Scheme(_Strict):
-    """One class scheme; see the module's text for the meaning of each field."""
+    """One class scheme; see the module's docstring for each field."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     description: str
@@ -155,13 +155,13 @@ class Scheme(_Strict):
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of all that decides a label; the description is left out."""
+        """sha256 of everything that affects a label; without the description."""
         text = json.dumps(self.model_dump(mode="json", exclude={"description", "deck_counts"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Columns of the catalogue that `label_rows` reads, so far as the catalogue has them."""
+        """Columns of the catalogue that `label_rows` reads where they exist."""
         votes = [f"{q}_{a}_{m}" for q in QUESTIONS for a in QUESTIONS[q] for m in ("debiased", "count")]
         cuts = dict.fromkeys(cut.quantity for cut in self.cuts)
         return ("id", *self.columns, *cuts, *(votes if self.grammar == "gz2" else ()))
@@ -203,7 +203,7 @@ class Scheme(_Strict):
         return rules + [(f"exclude {number} ({item.why})", item.when) for number, item in enumerate(self.exclude, 1)]
 
     def _cases(self) -> Sequence[GalaxyClass | str]:
-        """Every class there can be: the grammar's 1,265, or the texts that the scheme names."""
+        """Return every possible class: the grammar's 1,265, or the texts that the scheme names."""
         if self.grammar == "gz2":
             return tuple(every_class())
         return tuple(dict.fromkeys(text for _, when in self._conditions() for text in when.text or ()))
@@ -211,8 +211,8 @@ class Scheme(_Strict):
     def _meets(self, case: GalaxyClass | str, when: Condition) -> bool:
         return case in (when.text or ()) if isinstance(case, str) else when.holds(case)
 
-    def judge(self, text: str | None) -> "ClassAssignment":
-        """Judge one class text: its label, or why it has none, and the questions on its path."""
+    def assign(self, text: str | None) -> "ClassAssignment":
+        """Return the label of one class text, or why it has none, and the questions on its path."""
         if text is None or not text.strip():
             return ClassAssignment(None, "class_missing", {})
         case: GalaxyClass | str = text.strip()
@@ -232,7 +232,7 @@ class Scheme(_Strict):
 
 
 class ClassAssignment(NamedTuple):
-    """What a scheme says of one class text."""
+    """The outcome of a scheme for one class text: a label, or the reason why there is none."""
 
     label: str | None
     excluded: str | None
@@ -283,7 +283,7 @@ def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.
     scheme
         The scheme.
     catalogue
-        ``id`` and, so far as it has them, the columns of `Scheme.inputs`.
+        ``id`` and the columns of `Scheme.inputs` that it has.
     cuts
         Apply the scheme's selection cuts.
 
@@ -298,64 +298,66 @@ def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.
     SchemeError
         The catalogue has none of the scheme's columns.
     """
-    codes, verdicts = _judge_rows(scheme, catalogue)
-    labels = pa.array([verdict.label for verdict in verdicts], pa.string()).take(codes)
-    fraction, voters = _path_votes(catalogue, codes.to_numpy(), verdicts)
-    reasons = [pa.array([verdict.excluded for verdict in verdicts], pa.string()).take(codes)]
+    codes, assignments = _assign_rows(scheme, catalogue)
+    labels = pa.array([assignment.label for assignment in assignments], pa.string()).take(codes)
+    fraction, voters = _path_votes(catalogue, codes.to_numpy(), assignments)
+    reasons = [pa.array([assignment.excluded for assignment in assignments], pa.string()).take(codes)]
     reasons += [_cut_reason(cut, catalogue) for cut in scheme.cuts] if cuts else []
     reasons.append(_vote_reason(scheme.votes, fraction, voters))
     excluded = pc.coalesce(*reasons)
-    kept = pc.is_null(excluded).to_numpy(zero_copy_only=False)
+    is_labelled = pc.is_null(excluded).to_numpy(zero_copy_only=False)
     return pa.table(
         {
             "id": catalogue["id"],
-            "label": pc.if_else(pa.array(kept), labels, None),
+            "label": pc.if_else(pa.array(is_labelled), labels, None),
             "excluded": excluded,
-            "vote_fraction": pa.array(fraction, pa.float32(), mask=~(kept & np.isfinite(fraction))),
-            "votes_at_node": pa.array(np.nan_to_num(voters).astype(np.int32), mask=~(kept & np.isfinite(voters))),
+            "vote_fraction": pa.array(fraction, pa.float32(), mask=~(is_labelled & np.isfinite(fraction))),
+            "votes_at_node": pa.array(
+                np.nan_to_num(voters).astype(np.int32), mask=~(is_labelled & np.isfinite(voters))
+            ),
         }
     )
 
 
 def class_counts(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> tuple[dict[str, int], dict[str, int]]:
-    """Count a catalogue's rows by class (in the scheme's order, zeros too) and the rest by reason (most first)."""
+    """Return rows by class (in the scheme's order, zeros included) and excluded rows by reason."""
     rows = label_rows(scheme, catalogue, cuts=cuts)
-    found = {item["values"]: item["counts"] for item in rows["label"].value_counts().to_pylist()}
+    labelled = {item["values"]: item["counts"] for item in rows["label"].value_counts().to_pylist()}
     left_out = {item["values"]: item["counts"] for item in rows["excluded"].drop_null().value_counts().to_pylist()}
-    counts = {name: found.get(name, 0) for name in scheme.classes}
+    counts = {name: labelled.get(name, 0) for name in scheme.classes}
     return counts, dict(sorted(left_out.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _judge_rows(scheme: Scheme, catalogue: pa.Table) -> tuple[pa.Array, list[ClassAssignment]]:
-    """Judge each distinct class text once; int32 (rows,) codes into the verdicts."""
+def _assign_rows(scheme: Scheme, catalogue: pa.Table) -> tuple[pa.Array, list[ClassAssignment]]:
+    """Return int32 (rows,) codes and the assignment of each distinct class text that they refer to."""
     present = [catalogue[name].cast(pa.string()) for name in scheme.columns if name in catalogue.column_names]
     if not present:
         raise SchemeError(f"scheme {scheme.name} needs a column of {list(scheme.columns)}, which the catalogue lacks")
     text = pc.fill_null(pc.coalesce(*present), "").combine_chunks()
     encoded = (text if isinstance(text, pa.Array) else pa.concat_arrays(text.chunks)).dictionary_encode()
-    return encoded.indices, [scheme.judge(item) for item in encoded.dictionary.to_pylist()]
+    return encoded.indices, [scheme.assign(item) for item in encoded.dictionary.to_pylist()]
 
 
 def _path_votes(
-    catalogue: pa.Table, codes: np.ndarray, verdicts: list[ClassAssignment]
+    catalogue: pa.Table, codes: np.ndarray, assignments: list[ClassAssignment]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest normalised fraction and number of voters on each path; float64 (rows,), NaN if unknown."""
     fraction, voters = np.full(len(codes), np.inf), np.full(len(codes), np.inf)
     for question, answers in QUESTIONS.items():
-        answer = np.array([verdict.path.get(question, -1) for verdict in verdicts])[codes]  # (rows,)
+        answer = np.array([assignment.path.get(question, -1) for assignment in assignments])[codes]  # (rows,)
         rows = np.flatnonzero(answer >= 0)
         names = [f"{question}_{name}_debiased" for name in answers]
         if len(rows) and not set(names) <= set(catalogue.column_names):
             fraction[rows] = voters[rows] = np.nan
         elif len(rows):
             shares = question_values(catalogue, question, "debiased")[rows]  # (on path, answers)
-            whole = np.nansum(shares, axis=1)
-            chosen = shares[np.arange(len(rows)), answer[rows]]
-            share = np.divide(chosen, whole, out=np.full(len(rows), np.nan), where=whole > 0)
+            total = np.nansum(shares, axis=1)
+            on_path = shares[np.arange(len(rows)), answer[rows]]
+            share = np.divide(on_path, total, out=np.full(len(rows), np.nan), where=total > 0)
             fraction[rows] = np.minimum(fraction[rows], share)
             counts = question_values(catalogue, question, "count")[rows]
-            known = np.isfinite(counts).any(axis=1)
-            voters[rows] = np.minimum(voters[rows], np.where(known, np.nansum(counts, axis=1), np.nan))
+            has_votes = np.isfinite(counts).any(axis=1)
+            voters[rows] = np.minimum(voters[rows], np.where(has_votes, np.nansum(counts, axis=1), np.nan))
     return np.where(np.isinf(fraction), np.nan, fraction), np.where(np.isinf(voters), np.nan, voters)
 
 

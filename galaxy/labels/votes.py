@@ -52,7 +52,7 @@ QUESTIONS: MappingProxyType[str, tuple[str, ...]] = MappingProxyType(
 STEMS: tuple[str, ...] = tuple(f"{question}_{answer}" for question in QUESTIONS for answer in QUESTIONS[question])
 MEASURES: tuple[str, ...] = ("count", "weight", "fraction", "weighted_fraction", "debiased", "flag")
 
-# Each letter stands for one answer of one question, in the order of the answers.
+# Field -> its question, and one letter for each answer in the order of the answers.
 LETTERS: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
     {
         "shape": ("t07_rounded", "ric"),
@@ -63,7 +63,7 @@ LETTERS: MappingProxyType[str, tuple[str, str]] = MappingProxyType(
         "odd": ("t08_odd_feature", "rldiomu"),
     }
 )
-# The questions that are asked before a question, and the answer that leads on.
+# Kind -> the first questions of the tree and the answers that lead to the kind.
 _KIND_ANSWERS = {
     "smooth": {"t01_smooth_or_features": 0},
     "edge_on": {"t01_smooth_or_features": 1, "t02_edgeon": 0},
@@ -81,7 +81,7 @@ _GRAMMAR = re.compile(
 
 @dataclass(frozen=True)
 class GalaxyClass:
-    """One parsed class string; a field that its branch of the tree does not have is None."""
+    """One parsed class string; fields outside its branch of the tree are None."""
 
     kind: Kind
     shape: str | None = None
@@ -105,7 +105,7 @@ class GalaxyClass:
     def answers(self, fields: frozenset[str]) -> dict[str, int]:
         """Return the answers on the tree's path that decide `fields`, as question -> index of the answer.
 
-        The path always holds what leads to the kind; ``fields`` adds the questions behind the other fields.
+        The path always holds the questions that lead to the kind; ``fields`` adds those of the other fields.
         """
         path = dict(_KIND_ANSWERS[self.kind])
         if "barred" in fields and self.barred is not None:
@@ -129,10 +129,10 @@ def parse_class(text: str) -> GalaxyClass:
     ValueError
         The text is not of the grammar.
     """
-    found = _GRAMMAR.fullmatch(text.strip())
-    if found is None:
+    parsed = _GRAMMAR.fullmatch(text.strip())
+    if parsed is None:
         raise ValueError(f"{text!r} is not a gz2_class string (such as Er, Sen, SBc2m, Sb(r) or A)")
-    part = found.groupdict()
+    part = parsed.groupdict()
     if part["star"]:
         return GalaxyClass("star")
     if part["shape"]:
@@ -150,7 +150,7 @@ def parse_class(text: str) -> GalaxyClass:
 
 
 def every_class() -> Iterator[GalaxyClass]:
-    """Yield each of the 1,265 classes that the grammar can write."""
+    """Yield each of the 1,265 classes of the grammar."""
     odds = (None, *LETTERS["odd"][1])
     spirals = ((None, None), *product(LETTERS["arms"][1], LETTERS["winding"][1]))
     yield GalaxyClass("star")
@@ -187,14 +187,14 @@ def derive_classes(table: pa.Table | pa.RecordBatch, measure: str = "debiased") 
     measure
         ``debiased`` as the producers do; ``fraction`` (raw) changes a fifth of the classes.
     """
-    best, known = {}, {}
+    best, has_votes = {}, {}
     for question, answers in QUESTIONS.items():
         columns = (table.column(f"{question}_{answer}_{measure}") for answer in answers)
-        best[question], known[question] = _plurality([_numbers(column) for column in columns])
+        best[question], has_votes[question] = _plurality([_numbers(column) for column in columns])
     for question in ("t03_bar", "t04_spiral"):
         yes, no = (_numbers(table.column(f"{question}_{answer}_{measure}")) for answer in QUESTIONS[question])
         best[question] = np.where((yes > no) | (np.isnan(no) & ~np.isnan(yes)), 0, 1)
-    return _spell(best, known)
+    return _spell(best, has_votes)
 
 
 def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
@@ -202,7 +202,7 @@ def _numbers(column: pa.Array | pa.ChunkedArray) -> np.ndarray:
 
 
 def _plurality(shares: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the first of the largest answers and whether any is known; int64 and bool (rows,)."""
+    """Return the index of the (first) largest share, int64 (rows,), and whether any is finite, bool (rows,)."""
     best = np.zeros(len(shares[0]), np.int64)
     top = np.where(np.isnan(shares[0]), -np.inf, shares[0])
     for number, share in enumerate(shares[1:], 1):
@@ -212,7 +212,7 @@ def _plurality(shares: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return best, top > -np.inf
 
 
-# Every class string, at the place that `_spell` computes: 159 forms (star, smooth, edge-on, face-on by bar and bulge
+# Every class string, at the index that `_spell` computes: 159 forms (star, smooth, edge-on, face-on by bar and bulge
 # with no arms or one of 18 kinds) times 8 for nothing odd or one of seven.
 _SPIRALS = ("", *(f"{arms}{winding}" for arms, winding in product(LETTERS["arms"][1], LETTERS["winding"][1])))
 _FACE_ON = tuple(f"S{bar}{bulge}{arms}" for bar, bulge, arms in product(("", "B"), LETTERS["bulge"][1], _SPIRALS))
@@ -220,8 +220,8 @@ _FORMS = ("A", "Er", "Ei", "Ec", "Ser", "Seb", "Sen", *_FACE_ON)
 _TEXTS = pa.array([form + odd for form in _FORMS for odd in ("", *(f"({letter})" for letter in LETTERS["odd"][1]))])
 
 
-def _spell(best: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> pa.Array:
-    """Write the class string that the winning answers (question -> (rows,) index) give; null where unknown."""
+def _spell(best: dict[str, np.ndarray], has_votes: dict[str, np.ndarray]) -> pa.Array:
+    """Return the class string of the winning answers (question -> (rows,) index); null where one has no votes."""
     smooth, star = best["t01_smooth_or_features"] == 0, best["t01_smooth_or_features"] == 2
     edge_on, face_on = (~smooth & ~star & (best["t02_edgeon"] == answer) for answer in (0, 1))
     spiral, odd = face_on & (best["t04_spiral"] == 0), ~star & (best["t06_odd"] == 0)
@@ -244,7 +244,7 @@ def _spell(best: dict[str, np.ndarray], known: dict[str, np.ndarray]) -> pa.Arra
         "t10_arms_winding": spiral,
         "t11_arms_number": spiral,
     }
-    unknown = ~known["t01_smooth_or_features"]
+    unknown = ~has_votes["t01_smooth_or_features"]
     for question, need in needs.items():
-        unknown |= need & ~known[question]
+        unknown |= need & ~has_votes[question]
     return _TEXTS.take(pa.array(place, mask=unknown))

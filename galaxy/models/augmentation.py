@@ -1,6 +1,6 @@
-"""Random views of galaxy images: turned, mirrored, shifted, zoomed and cut, in one resampling.
+"""Random views of galaxy images: rotated, mirrored, shifted, zoomed and cropped, in one resampling.
 
-A galaxy's class does not depend on its angle on the sky, its handedness, or where it lies in the frame.
+A galaxy's class does not depend on its position angle, its handedness, or its position in the frame.
 """
 
 import math
@@ -10,16 +10,16 @@ from pydantic import BaseModel, ConfigDict
 
 
 class ImageAugmentation(BaseModel):
-    """How far an image may be moved; the same object without chance gives the centred view."""
+    """Limits of the random transformations; the defaults give the centred view."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     rotation_deg: float = 0.0
-    """Turned by up to this much either way, degrees."""
+    """Largest rotation in either direction, degrees."""
     shift: float = 0.0
-    """Shifted along each axis by up to this share of the frame's width."""
+    """Largest shift along each axis, as a fraction of the frame's width."""
     zoom: float = 0.0
-    """Enlarged or shrunk by a factor of up to exp(zoom)."""
+    """Largest zoom in or out: a factor of exp(zoom)."""
     mirror: bool = False
     """Half of the images are mirrored."""
 
@@ -46,27 +46,32 @@ def random_view(images: tf.Tensor, seed: tf.Tensor, settings: ImageAugmentation,
     handed = tf.where(draws[2] < 0, -1.0, 1.0) if settings.mirror else tf.ones_like(angle)
     shift_px = draws[3:] * settings.shift * images.shape[2]
     cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
-    return _resample(images, cosine * handed, -sine, sine * handed, cosine, shift_px, size_px)
+    matrix = ((cosine * handed, -sine), (sine * handed, cosine))
+    return _resample(images, matrix, shift_px, size_px)
 
 
 def centre_view(images: tf.Tensor, size_px: int) -> tf.Tensor:
     """Return the centre of each image, (n, size_px, size_px, channel), not resampled."""
-    top, left = ((length - size_px) // 2 for length in images.shape[1:3])
-    return images[:, top : top + size_px, left : left + size_px]
+    first_row, first_column = ((length - size_px) // 2 for length in images.shape[1:3])
+    return images[:, first_row : first_row + size_px, first_column : first_column + size_px]
 
 
 def _resample(
-    images: tf.Tensor, xx: tf.Tensor, xy: tf.Tensor, yx: tf.Tensor, yy: tf.Tensor, shift_px: tf.Tensor, size_px: int
+    images: tf.Tensor, matrix: tuple[tuple[tf.Tensor, tf.Tensor], ...], shift_px: tf.Tensor, size_px: int
 ) -> tf.Tensor:
-    """Read each output pixel at matrix * (pixel - its centre) + the frame's centre + shift."""
+    """Return (n, size_px, size_px, channel), read at matrix * (pixel - its centre) + the frame's centre + shift.
+
+    The four entries of the matrix are (n,), in the order x, y; the shift is (2, n).
+    """
+    (xx, xy), (yx, yy) = matrix
     centre_x, centre_y = (images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2
     middle = (size_px - 1) / 2
-    none = tf.zeros_like(xx)
+    zero = tf.zeros_like(xx)
     transforms = tf.stack(
         [
             xx, xy, centre_x + shift_px[0] - (xx + xy) * middle,
             yx, yy, centre_y + shift_px[1] - (yx + yy) * middle,
-            none, none,
+            zero, zero,
         ],
         axis=1,
     )  # fmt: skip

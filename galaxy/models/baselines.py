@@ -1,7 +1,7 @@
-"""What any network has to beat: the largest class, and forests on a few scalars of catalogue or image.
+"""Baselines that any network has to beat: the largest class, and forests on a few scalars of catalogue or image.
 
 Images are ``(n, height, width, 3) uint8`` with the galaxy in the middle. Tables of scalars are
-``(n, columns) float32`` where NaN is a value that is missing.
+``(n, columns) float32``, NaN for a missing value.
 """
 
 from collections.abc import Callable
@@ -15,10 +15,10 @@ CATALOGUE_SCALARS: dict[str, str] = {
     "r_mag": "r magnitude",
     "petro_r90_arcsec": "Petrosian R90 (arcsec)",
 }
-"""Columns of the ledger that say something about a galaxy without its image, and how an axis calls them."""
+"""Columns of the ledger that describe a galaxy without its image -> their axis labels."""
 
 RING_EDGES = (0.05, 0.1, 0.16, 0.24, 0.36, 0.6)
-"""Outer radii of the rings in half sides of the frame; what lies beyond is sky and neighbours."""
+"""Outer radii of the rings, in half widths of the frame; beyond them are sky and neighbours."""
 
 IMAGE_SCALARS = (
     *(f"{what}_ring_{ring}" for what in ("light", "red", "blue") for ring in range(len(RING_EDGES))),
@@ -32,7 +32,7 @@ IMAGE_SCALARS = (
 FOREST_TREES = 200
 FOREST_LEAF = 3
 FOREST_ROWS = 5000
-"""Training rows beyond these add time to a baseline but hardly accuracy."""
+"""Training rows of a forest; more of them add time but little accuracy."""
 
 LEAST_PX = 64
 LEAST_REGION_PX = 5
@@ -41,7 +41,7 @@ _MAD_TO_SIGMA = 1.4826
 
 
 def majority(train_labels: NDArray, count: int, classes: int) -> NDArray[np.float64]:
-    """Return (count, classes): the training part's class shares, so that its largest class is always predicted."""
+    """Return (count, classes) probabilities, each row the class fractions of the training labels (m,)."""
     shares = np.bincount(train_labels, minlength=classes) / max(len(train_labels), 1)
     return np.tile(shares, (count, 1))
 
@@ -74,13 +74,13 @@ def without_color(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 ALTERED_VIEWS: dict[str, Callable[[NDArray], NDArray]] = {"shown grey images": without_color}
-"""Images with something taken away, to see how much a model lived on it."""
+"""Name -> function that removes information from images (n, height, width, 3), to measure a model's use of it."""
 
 
 def image_scalars(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return ``IMAGE_SCALARS`` of each image: colour and light in rings about the centre, shape, concentration.
 
-    All is measured above the median of the frame's border. Light is the mean over the ring of all channels
+    All values are measured above the median of the frame's border. Light is the mean over the ring of all channels
     in units of the brightest ring; red and blue are that ring's shares of the light. Axis ratio (of the
     second moments), concentration (5 log10 of the radii with 80 and 20 % of the light, Bershady et al.
     2000) and area (share of the frame) are of the connected region nearest to the centre that lies 3 sigma
@@ -104,14 +104,14 @@ def _shrink(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     count, height, width, channels = images.shape
     block = max(1, min(height, width) // LEAST_PX)
     rows, columns = height // block, width // block
-    top, left = (height - rows * block) // 2, (width - columns * block) // 2
-    kept = images[:, top : top + rows * block, left : left + columns * block]
-    blocks = kept.reshape(count, rows, block, columns, block, channels)
+    first_row, first_column = (height - rows * block) // 2, (width - columns * block) // 2
+    cropped = images[:, first_row : first_row + rows * block, first_column : first_column + columns * block]
+    blocks = cropped.reshape(count, rows, block, columns, block, channels)
     return blocks.mean(axis=(2, 4), dtype=np.float32)  # (n, rows, columns, channels)
 
 
 def _border(images: NDArray) -> NDArray:
-    """Return the outermost tenth on each side, (n, pixels, ...)."""
+    """Return the pixels of the outermost tenth of the frame, (n, pixels, ...)."""
     height, width = images.shape[1:3]
     inside = np.zeros((height, width), bool)
     edge_y, edge_x = max(1, height // 10), max(1, width // 10)
@@ -137,7 +137,7 @@ def _ring_profile(images: NDArray[np.float32]) -> NDArray:
 
 
 def _central_regions(light: NDArray, noise: NDArray) -> NDArray[np.bool_]:
-    """Mark, in each image, the bright connected region nearest to the centre (perhaps none)."""
+    """Return masks (n, y, x) of the bright connected region nearest to each image's centre, empty without one."""
     smooth = ndimage.gaussian_filter(light, (0, 1, 1))
     bright = smooth > np.maximum(THRESHOLD_SIGMA * noise, 1)[:, None, None]
     within_image = np.zeros((3, 3, 3), int)
@@ -149,7 +149,7 @@ def _central_regions(light: NDArray, noise: NDArray) -> NDArray[np.bool_]:
 
 
 def _shape(light: NDArray) -> NDArray:
-    """Return (n, 3): axis ratio, concentration and area of light that is 0 outside its region."""
+    """Return (n, 3): axis ratio, concentration and area of light (n, y, x) that is 0 outside its region."""
     count, height, width = light.shape
     total = light.sum(axis=(1, 2))
     measurable = np.count_nonzero(light, axis=(1, 2)) >= LEAST_REGION_PX
@@ -172,6 +172,6 @@ def _shape(light: NDArray) -> NDArray:
 
 
 def _radius_holding(level: float, radius: NDArray, order: NDArray, grown: NDArray) -> NDArray:
-    """Return, for each row, the radius at which the light grown in ``order`` reaches ``level``."""
+    """Return (n,): the radius at which the light summed in ``order`` reaches ``level``."""
     reached = np.minimum((grown < level).sum(axis=1, keepdims=True), grown.shape[1] - 1)
     return np.take_along_axis(radius, np.take_along_axis(order, reached, axis=1), axis=1)[:, 0]

@@ -1,4 +1,4 @@
-"""Keras layers of the galaxy networks, each known to Keras by name so that a saved model loads without pickle.
+"""Keras layers of the galaxy networks, registered by name so that a saved model loads without pickle.
 
 Images are (n, height, width, channel), north up; sizes in px.
 """
@@ -18,7 +18,7 @@ VIEWS = 8
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class CentreCrop(keras.layers.Layer):
-    """Cut the centre: (n, h, w, c) to (n, size_px, size_px, c); h, w and size_px have one parity."""
+    """Crop the centre: (n, h, w, c) to (n, size_px, size_px, c); h, w and size_px have one parity."""
 
     def __init__(self, size_px: int, **settings: Any) -> None:
         super().__init__(**settings)
@@ -26,17 +26,17 @@ class CentreCrop(keras.layers.Layer):
 
     def call(self, images: Any) -> Any:
         """Return the centre of each image in the layer's precision."""
-        images = ops.cast(images, self.compute_dtype)  # oneDNN cuts no uint8 images, and says so at length
+        images = ops.cast(images, self.compute_dtype)  # oneDNN does not slice uint8 images and logs it at length
         top = (images.shape[1] - self.size_px) // 2
-        left = (images.shape[2] - self.size_px) // 2
-        return images[:, top : top + self.size_px, left : left + self.size_px]
+        start = (images.shape[2] - self.size_px) // 2
+        return images[:, top : top + self.size_px, start : start + self.size_px]
 
     def compute_output_shape(self, shape: tuple) -> tuple:
-        """Return the shape after the cut."""
+        """Return the shape after the crop."""
         return (shape[0], self.size_px, self.size_px, shape[3])
 
     def get_config(self) -> dict[str, Any]:
-        """Return what a saved model keeps."""
+        """Return the settings for a saved model."""
         return {**super().get_config(), "size_px": self.size_px}
 
 
@@ -51,7 +51,7 @@ class Luminance(keras.layers.Layer):
         return ops.repeat(grey, 3, axis=-1)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
-        """Return the shape, which stays."""
+        """Return the input's shape."""
         return shape
 
 
@@ -60,7 +60,7 @@ class DihedralViews(keras.layers.Layer):
     """Turn and mirror square images: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry."""
 
     def call(self, images: Any) -> Any:
-        """Return the eight views, the image as it is first."""
+        """Return the eight views, the unchanged image first."""
         mirrored = ops.flip(images, axis=2)
         turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (images, mirrored) for turns in range(4)]
         return ops.concatenate(turned, axis=0)
@@ -72,7 +72,7 @@ class DihedralViews(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class ViewMean(keras.layers.Layer):
-    """Average what a network says of the eight views of an image: (8 n, k) to (n, k)."""
+    """Average a network's outputs over the eight views of an image: (8 n, k) to (n, k)."""
 
     def call(self, outputs: Any) -> Any:
         """Return the mean over the views."""

@@ -12,9 +12,7 @@ from keras import layers
 
 from galaxy.models.layers import CentreCrop, DihedralViews, Luminance, ViewMean
 from galaxy.models.network_settings import GalaxyNetworkSettings
-
-PREPROCESSING_VERSION = "galaxy-1"
-PROBLEM = "galaxy"
+from galaxy.models.preprocessing import PROBLEM
 
 _NETWORK = "network"
 _DECK_HALVINGS = 5

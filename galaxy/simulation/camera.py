@@ -1,7 +1,7 @@
-"""A camera on the synthetic sky: which galaxies and faint sources a field holds, and its picture.
+"""A camera on the synthetic sky: the galaxies and faint sources of a field, and its picture.
 
-Everything follows from the sky's seed and the position: the same field asked again, alone or in another order,
-gives the same picture.
+Everything follows from the sky's seed and the position: the same request gives the same picture, alone or in any
+order.
 """
 
 import numpy as np
@@ -15,8 +15,8 @@ from galaxy.simulation.synthetic_sky import synthetic_sky
 _CELL_ARCMIN = 1.0  # faint sources are drawn cell by cell
 _STARS_PER_CELL, _GALAXIES_PER_CELL = 1.6, 5.0  # per square arcmin, to the limits below, at high latitude
 _BRIGHTEST_STAR_MAG, _FAINTEST_MAG = 14.0, 22.6
-_MOST_CELLS = 400  # wider fields show the catalogue's galaxies alone
-_REACH_R90 = 3.0  # how far a catalogue galaxy shines into a field
+_MOST_CELLS = 400  # wider fields show only the catalogue's galaxies
+_REACH_R90 = 3.0  # radius within which a catalogue galaxy contributes light
 
 
 class SkyCamera:
@@ -25,7 +25,7 @@ class SkyCamera:
     Parameters
     ----------
     count : int
-        Galaxies of the sky.
+        Number of galaxies of the sky.
     seed : int
     """
 
@@ -51,7 +51,7 @@ class SkyCamera:
         return render(galaxies, ra_deg, dec_deg, scale_arcsec_per_px, width_px, height_px, rng, sources)
 
     def _galaxies_within(self, ra_deg: float, dec_deg: float, half_arcsec: float) -> list[dict[str, object]]:
-        """Return rows of the truth table that shine into the field, the nearest first."""
+        """Return the rows of the truth table that contribute light to the field, the nearest first."""
         reach = half_arcsec * np.sqrt(2) + _REACH_R90 * self._largest_r90_arcsec
         centre = unit_vectors(np.array([ra_deg]), np.array([dec_deg]))[0]
         rows = np.array(self._tree.query_ball_point(centre, chord(min(reach, 3e5))), int)
@@ -69,13 +69,11 @@ class SkyCamera:
         drawn = []
         for line in range(low, high + 1):
             width_deg = side_deg / max(np.cos(np.radians(line * side_deg - 90)), 0.01)
-            left, right = (
+            west, east = (
                 int(np.floor((ra_deg + sign * half_deg * width_deg / side_deg) / width_deg)) for sign in (-1, 1)
             )
             cells = int(360 / width_deg)
-            drawn += [
-                _draw_cell(self._seed, line, cell % cells, side_deg, width_deg) for cell in range(left, right + 1)
-            ]
+            drawn += [_draw_cell(self._seed, line, cell % cells, side_deg, width_deg) for cell in range(west, east + 1)]
         stacked = np.concatenate(drawn, axis=1)
         return Sources(stacked[0], stacked[1], stacked[2:5].T, stacked[5], stacked[6], stacked[7])
 

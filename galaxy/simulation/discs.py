@@ -1,4 +1,4 @@
-"""Light of a disc galaxy before the atmosphere: old disc, bar, arms and clumps, and the dust in front of them.
+"""Light of a disc galaxy before the atmosphere: old disc, bar, arms and clumps, and the dust in front.
 
 Everything is drawn in the disc's own plane: radii in units of the galaxy's R90, angles from the line of nodes.
 Arrays are (height, width) float32 on the caller's pixel grid; each light map sums to 1 unless it is empty.
@@ -74,7 +74,7 @@ def draw_disc(row: Row, major: np.ndarray, minor: np.ndarray) -> DiscLight:
 
 
 def draw_edge_on(row: Row, major: np.ndarray, minor: np.ndarray) -> DiscLight:
-    """Draw a disc seen from the side: exponential along it, sech squared across it, dust in its plane."""
+    """Draw an edge-on disc (height, width): exponential radially, sech squared vertically, dust in its plane."""
     rng = np.random.default_rng(int(row["texture_seed"]))
     scale = np.float32(row["disc_r90_share"])
     thickness = np.float32(0.35 * row["axis_ratio"])

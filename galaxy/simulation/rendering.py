@@ -32,7 +32,7 @@ _PSF_FLOOR_ARCSEC = 0.5
 _MOST_PX = 2100
 _MARGIN_PX = 12  # what wraps around in Fourier space stays in here
 _WINDOW_R90 = 2.6  # discs are drawn out to this
-_FAINTEST_PX = 2.5  # a working pixel larger than so many R90 shows a galaxy as a point
+_FAINTEST_PX = 2.5  # in units of R90: with larger working pixels a galaxy is a point
 # Stretch: Lupton et al. (2004) with the weights of i, r, g that make an average galaxy yellowish white.
 _WEIGHTS = np.array([7.8, 5.7, 4.9], np.float32)  # g, r, i
 _BRIGHTNESS, _NONLINEARITY = 2.3, 6.8
@@ -292,7 +292,7 @@ def _add_companion(sampled: np.ndarray, grid: Grid, row: Row, column: float, lin
     column += distance * np.cos(angle) / grid.pixel_arcsec
     line += distance * np.sin(angle) / grid.pixel_arcsec
     shape = rng.uniform(0.5, 0.95), rng.uniform(0, np.pi)
-    add_blob(sampled, column, line, share * flux, size / grid.pixel_arcsec, *shape)
+    add_blob(sampled, (column, line), share * flux, size / grid.pixel_arcsec, shape)
 
 
 def _add_sources(sampled: np.ndarray, grid: Grid, sources: Sources) -> None:
@@ -302,7 +302,7 @@ def _add_sources(sampled: np.ndarray, grid: Grid, sources: Sources) -> None:
     add_points(sampled, columns[points], lines[points], sources.flux[points])
     for number in np.flatnonzero(~points):
         shape = sources.axis_ratio[number], sources.angle_rad[number]
-        add_blob(sampled, columns[number], lines[number], sources.flux[number], size[number], *shape)
+        add_blob(sampled, (columns[number], lines[number]), sources.flux[number], size[number], shape)
 
 
 def _noise(light: np.ndarray, grid: Grid, rng: np.random.Generator) -> np.ndarray:
@@ -326,7 +326,7 @@ def _stretch(light: np.ndarray) -> np.ndarray:
 
 
 def _imaged(grid: Grid) -> np.ndarray:
-    """Return which pixels lie in the footprint; looks pixel by pixel only where a border is near."""
+    """Return a (height, width) mask of the pixels in the footprint, computed per pixel only near its border."""
     half_deg = max(grid.height, grid.width) / 2 * grid.pixel_arcsec / 3600
     steps = np.array([-1.0, 0.0, 1.0]) * half_deg
     east, north = np.meshgrid(steps / np.cos(np.radians(grid.dec_deg)), steps)

@@ -1,6 +1,6 @@
-"""What the simulated galaxies are: true classes, the shapes they are drawn from, magnitudes, sizes, redshifts.
+"""Properties of simulated galaxies: true class, shape parameters, magnitude, size, redshift.
 
-Classes overlap in everything that a catalogue can hold. Units are in the names; radii are on the sky, along the
+The classes overlap in every property that a catalogue lists. Units are in the names; radii are on the sky, along the
 major axis; position angles run from north to east.
 """
 
@@ -18,7 +18,7 @@ CLASS_SHARES = {
 _SMOOTH_AXIS_RATIO = {"E0": (0.91, 0.05), "E3": (0.69, 0.07), "E7": (0.39, 0.07)}  # mean, scatter
 _BULGE_PROMINENCE = {"a": 0.88, "b": 0.63, "c": 0.37, "d": 0.10}  # 0 none, 1 dominant
 _COLOUR_OF_PROMINENCE = (0.46, 0.19)  # g-r of a bulgeless disc, and what a dominant bulge adds
-SERSIC_INDICES = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0])  # few, since each needs a Fourier table
+SERSIC_INDICES = np.array([1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0])  # few values, since each needs a Fourier table
 _LEAST_R90_ARCSEC, _MOST_R90_ARCSEC = 4.0, 60.0
 _ODD_SHARE = 0.06
 _ODD_KINDS = ("ring", "disturbed", "irregular", "other", "merger", "dust_lane")
@@ -60,13 +60,13 @@ def _draw_odd(kind: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _draw_brightness(host: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Return magnitude, radius, redshift, extinction and seeing; none of them knows the class."""
+    """Return magnitude, radius, redshift, extinction and seeing, all independent of the class."""
     count = len(host)
     extinction = np.minimum(rng.lognormal(np.log(0.08), 0.5, count), 0.6)
     corrected = 17.0 - np.minimum(rng.exponential(0.62, count), 4.5)
     r90 = 10 ** (0.94 + 0.16 * (16.2 - corrected) + rng.normal(0, 0.13, count))
     redshift = 0.066 * 10 ** (0.07 * (corrected - 16.3)) * rng.lognormal(0, 0.36, count)
-    physical = rng.random(count) < 0.6  # the other companions only lie along the line of sight
+    physical = rng.random(count) < 0.6  # the other companions are chance projections
     redshift = np.where(physical, redshift[host] * rng.normal(1, 0.004, count), redshift)
     return {
         "r_mag": corrected + extinction,
@@ -106,7 +106,7 @@ def _draw_body(truth: np.ndarray, kind: np.ndarray, rng: np.random.Generator) ->
 
 
 def _mirrored(axis_ratio: np.ndarray) -> np.ndarray:
-    """Fold what is drawn above 1 back below it."""
+    """Reflect axis ratios above 1 to below 1."""
     return 1 - np.abs(1 - axis_ratio)
 
 

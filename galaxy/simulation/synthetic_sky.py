@@ -1,4 +1,4 @@
-"""A synthetic sky: a catalogue with the columns of the real Galaxy Zoo 2 tables, votes drawn, the truth kept apart.
+"""A synthetic sky: a catalogue with the columns of the Galaxy Zoo 2 tables, drawn votes, and a table of the truth.
 
 Galaxies are drawn in blocks of `BLOCK` rows, each from its own random stream, so that a longer catalogue begins
 with the shorter one of the same seed. Letters a to d are bulge prominence, as in Galaxy Zoo 2; winding, colour,
@@ -14,7 +14,7 @@ from galaxy.images.footprint import group_centres
 from galaxy.simulation.shapes import draw_shapes
 from galaxy.simulation.volunteers import draw_votes
 
-SKY_COUNT = 12_000  # galaxies of the sky that `serve-sky` and `build-galaxy-dataset` agree on
+SKY_COUNT = 12_000  # size of the default sky of `serve-sky` and `build-galaxy-dataset`
 BLOCK = 1024
 _GROUP_SIZES = (0.93, 0.05, 0.02)  # shares of single, double and triple systems
 _COMPANION_ARCSEC = (14.0, 130.0)
@@ -43,14 +43,14 @@ class SyntheticSky:
 
 
 def synthetic_sky(count: int, seed: int) -> SyntheticSky:
-    """Draw a sky.
+    """Draw a synthetic sky.
 
     Parameters
     ----------
     count : int
-        Galaxies in it.
+        Number of galaxies.
     seed : int
-        Rows of another seed have other ids, places and shapes.
+        Another seed gives other ids, positions and shapes.
     """
     blocks = [_draw_block(number, seed) for number in range(-(-count // BLOCK))]
     votes, metadata, truth = (pa.concat_tables(tables).slice(0, count) for tables in zip(*blocks, strict=True))
@@ -75,7 +75,7 @@ def _draw_block(number: int, seed: int) -> tuple[pa.Table, pa.Table, pa.Table]:
 
 
 def _draw_places(number: int, seed: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return ra_deg, dec_deg and, for every galaxy, the row of its group's first member."""
+    """Return ra_deg, dec_deg and the row of the first galaxy of each galaxy's group, (BLOCK,) each."""
     sizes = rng.choice(3, BLOCK, p=_GROUP_SIZES) + 1
     group = np.repeat(np.arange(BLOCK), sizes)[:BLOCK]
     host = np.searchsorted(group, group)
@@ -84,7 +84,7 @@ def _draw_places(number: int, seed: int, rng: np.random.Generator) -> tuple[np.n
     centre_ra, centre_dec = group_centres(number * BLOCK + np.arange(BLOCK), seed, rng)
     low, high = np.log(_COMPANION_ARCSEC)
     offset_deg = np.where(member > 0, np.exp(rng.uniform(low, high, BLOCK)), 0.0) / 3600
-    # Companions of one host lie in different quarters, so that none covers another.
+    # Companions of one host are in different quadrants, so that none covers another.
     angle = rng.uniform(0, 2 * np.pi, BLOCK)[host] + member * 2.4 + rng.uniform(-0.4, 0.4, BLOCK)
     dec = centre_dec[group] + offset_deg * np.cos(angle)
     ra = centre_ra[group] + offset_deg * np.sin(angle) / np.cos(np.radians(dec))
@@ -122,12 +122,12 @@ def _photometry(shapes: dict[str, np.ndarray], rng: np.random.Generator) -> dict
 
 
 def _sexagesimal(values: np.ndarray, decimals: int, signed: bool = False) -> np.ndarray:
-    """Write hours or degrees as HH:MM:SS.s; the sign stands also before -00."""
+    """Return hours or degrees (n,) as text HH:MM:SS.s; -00 keeps its sign."""
     unit = 3600 * 10**decimals
     ticks = np.rint(np.abs(values) * unit).astype(np.int64)
-    whole, rest = np.divmod(ticks, unit)
+    hours, rest = np.divmod(ticks, unit)
     minutes, rest = np.divmod(rest, unit // 60)
     seconds, fraction = np.divmod(rest, 10**decimals)
     sign = np.where(values < 0, "-", "+" if signed else "")
-    parts = zip(sign, whole, minutes, seconds, fraction, strict=True)
+    parts = zip(sign, hours, minutes, seconds, fraction, strict=True)
     return np.array([f"{s}{h:02d}:{m:02d}:{sec:02d}.{f:0{decimals}d}" for s, h, m, sec, f in parts])

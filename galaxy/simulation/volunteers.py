@@ -1,8 +1,8 @@
 """Volunteers of a simulated Galaxy Zoo 2: votes drawn down the decision tree, and the columns made from them.
 
-Confusion grows with redshift and shrinks with the galaxy's size in seeing discs. Raw fractions keep the fading of
-features with redshift; debiased ones have its mean taken out, answer by answer, so that they need not sum to 1,
-as in Hart et al. (2016). All functions take and return whole columns of rows.
+Confusion grows with redshift and shrinks with the galaxy's size in seeing discs. Features fade with
+redshift in the raw fractions; the debiased ones are corrected for the mean fading, answer by answer, so that they need
+not sum to 1, as in Hart et al. (2016). All functions take and return whole columns, (n,) or (n, answers).
 """
 
 import numpy as np
@@ -13,9 +13,9 @@ from galaxy.simulation.shapes import EDGE_ON, SMOOTH, STAR
 
 Columns = dict[str, np.ndarray]
 
-_FADE_PER_Z = 9.0  # logit by which features fade per unit of redshift, of which the debiased columns know the mean
+_FADE_PER_Z = 9.0  # logit by which features fade per unit of redshift; the debiased columns are corrected for it
 _FADE_FROM_Z = 0.03
-# Smallest vote fractions on the way to a question for its clean flags: Willett et al. (2013), table 3.
+# Smallest vote fractions on the path to a question for its clean flags: Willett et al. (2013), table 3.
 _FLAG_PATHS = {
     "t02_edgeon": (("t01_smooth_or_features", 1, 0.430),),
     "t03_bar": (("t01_smooth_or_features", 1, 0.430), ("t02_edgeon", 1, 0.715)),
@@ -28,14 +28,14 @@ _FLAG_PATHS = {
     "t11_arms_number": (("t04_spiral", 0, 0.619),),
 }
 _FLAG_VOTES, _FLAG_DEBIASED = 20, 0.8
-# Which answers fade with redshift (-1), which win what these lose (+1); all others are not debiased.
+# Fading of each answer with redshift: below 0 it loses votes, above 0 it wins them; others are not debiased.
 _FADING = {
     "t01_smooth_or_features": (0.7, -1.0, 0.0),
     "t03_bar": (-0.6, 0.4),
     "t04_spiral": (-0.6, 0.4),
 }
 _DEBIASED_GAPS = {"t02_edgeon": 1, "t03_bar": 1, "t04_spiral": 1, "t05_bulge_prominence": 3, "t06_odd": 0}
-_GAP_SHARE = 0.0012  # rows of the real table that lack a debiased value of such an answer
+_GAP_SHARE = 0.0012  # fraction of the real table's rows without a debiased value of such an answer
 
 
 def draw_votes(shapes: Columns, rng: np.random.Generator) -> Columns:
@@ -69,13 +69,14 @@ def draw_votes(shapes: Columns, rng: np.random.Generator) -> Columns:
 
 
 def _opinions(shapes: Columns, rng: np.random.Generator) -> Columns:
-    """Return what volunteers think of each galaxy: question -> probabilities of its answers, (n, answers)."""
+    """Return question -> probabilities of its answers for each galaxy, (n, answers)."""
     count = len(shapes["redshift"])
     kind, truth = shapes["kind"], shapes["truth"]
     fade = _FADE_PER_Z * np.maximum(shapes["redshift"] - _FADE_FROM_Z, 0)
     resolved = np.log(shapes["r90_arcsec"] / shapes["psf_fwhm_arcsec"] / 6.5)
 
     def noise(scatter: float) -> np.ndarray:
+        """Return (n,) normal draws."""
         return rng.normal(0, scatter, count)
 
     structure = 1.5 + 3.6 * (shapes["arm_contrast"] - 0.65) + 1.2 * shapes["bar_strength"]
@@ -88,7 +89,7 @@ def _opinions(shapes: Columns, rng: np.random.Generator) -> Columns:
     bar = bar + 0.6 * resolved - 0.6 * fade + noise(0.6)
     spiral = 4.5 * (shapes["arm_contrast"] - 0.42) + 0.5 * resolved - 0.6 * fade + noise(0.6)
     odd = np.where(shapes["odd"] == "none", -2.7, 0.5) + noise(0.5)
-    blur = (1 + 0.4 * fade) * np.exp(-0.25 * resolved)  # distant and small galaxies are told apart less well
+    blur = (1 + 0.4 * fade) * np.exp(-0.25 * resolved)  # distant and small galaxies are confused more often
     return {
         "t01_smooth_or_features": _shares(np.stack([-features / 2, features / 2, star], axis=1)),
         "t02_edgeon": _yes_no(edge),
@@ -117,12 +118,12 @@ def _shares(logits: np.ndarray) -> np.ndarray:
 
 
 def _nearest(value: np.ndarray, centres: tuple[float, ...], width: np.ndarray) -> np.ndarray:
-    """Return the chance that each centre is chosen for a value that is seen with some width."""
+    """Return (n, centres) probabilities of choosing each centre for values (n,) perceived with errors `width` (n,)."""
     return _shares(-(((value[:, None] - np.array(centres)) / width[:, None]) ** 2) / 2)
 
 
 def _odd_features(odd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return chances in the order ring, lens or arc, disturbed, irregular, other, merger, dust lane."""
+    """Return (n, 7) probabilities in the order ring, lens or arc, disturbed, irregular, other, merger, dust lane."""
     chances = rng.dirichlet(np.full(7, 1.2), len(odd))
     for answer, kind in enumerate(("ring", "lens", "disturbed", "irregular", "other", "merger", "dust_lane")):
         chances[odd == kind, answer] += 3.0
@@ -130,7 +131,7 @@ def _odd_features(odd: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _arm_numbers(shapes: Columns, rng: np.random.Generator) -> np.ndarray:
-    """Return chances of 1, 2, 3, 4, more arms and "can't tell"."""
+    """Return (n, 6) probabilities of 1, 2, 3, 4, more arms and the answer "can't tell"."""
     chances = np.full((len(shapes["arms"]), 6), 0.05)
     chances[np.arange(len(chances)), shapes["arms"] - 1] += 1.2 * shapes["arm_contrast"]
     chances[:, 5] += 0.9 * shapes["flocculence"] + rng.uniform(0, 0.3, len(chances))
@@ -138,11 +139,12 @@ def _arm_numbers(shapes: Columns, rng: np.random.Generator) -> np.ndarray:
 
 
 def _walk_tree(opinions: Columns, volunteers: np.ndarray, rng: np.random.Generator) -> Columns:
-    """Ask every question of those volunteers whose earlier answers lead to it: counts of answers, (n, answers)."""
+    """Return question -> counts of answers (n, answers), each asked of the volunteers whose answers lead to it."""
     counts: Columns = {}
 
-    def ask(question: str, asked: np.ndarray) -> np.ndarray:
-        counts[question] = rng.multinomial(asked, opinions[question])
+    def ask(question: str, voters: np.ndarray) -> np.ndarray:
+        """Draw the answers of `voters` (n,) volunteers; return counts (n, answers)."""
+        counts[question] = rng.multinomial(voters, opinions[question])
         return counts[question]
 
     first = ask("t01_smooth_or_features", volunteers)
@@ -160,14 +162,14 @@ def _walk_tree(opinions: Columns, volunteers: np.ndarray, rng: np.random.Generat
 
 
 def _share(count: np.ndarray) -> np.ndarray:
-    """Return the fractions of a question; 0 where nobody was asked, as in the real tables."""
+    """Return the fractions of a question's answers; 0 without voters, as in the real tables."""
     return count / np.maximum(count.sum(axis=1, keepdims=True), 1)
 
 
 def _clean_path(question: str, fractions: Columns) -> np.ndarray:
     clean = np.ones(len(next(iter(fractions.values()))), bool)
-    for asked, answer, least in _FLAG_PATHS.get(question, ()):
-        clean &= fractions[asked][:, answer] >= least
+    for earlier, answer, least in _FLAG_PATHS.get(question, ()):
+        clean &= fractions[earlier][:, answer] >= least
     return clean
 
 
@@ -195,7 +197,7 @@ def _measures(
 
 
 def _debiased(question: str, fraction: np.ndarray, redshift: np.ndarray) -> np.ndarray:
-    """Give each fraction the odds it would have had at low redshift, by the mean fading alone."""
+    """Return the fractions with the odds that they would have at low redshift, corrected for the mean fading."""
     if question not in _FADING:
         return fraction.copy()
     fade = _FADE_PER_Z * np.maximum(redshift - _FADE_FROM_Z, 0)

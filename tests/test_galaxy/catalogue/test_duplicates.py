@@ -7,7 +7,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy.catalogue.duplicates import DUPLICATE_RADIUS_ARCSEC, DuplicateFilter, PlacesSeen, row_faults
+from galaxy.catalogue.duplicates import DUPLICATE_RADIUS_ARCSEC, DuplicateFilter, SeenPositions, row_faults
 from galaxy.catalogue.positions import unit_vectors
 
 ARCSEC = 1 / 3600
@@ -30,14 +30,18 @@ def separations_arcsec(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return np.degrees(2 * np.arcsin(chords / 2)) / ARCSEC
 
 
-def judge(ids, ra, dec, cuts=()):
-    """Judge rows in batches that end at `cuts`."""
-    judged, parts = DuplicateFilter(), []
+def check_rows(ids, ra, dec, cuts=()):
+    """Check rows in batches that end at `cuts`."""
+    duplicates, parts = DuplicateFilter(), []
     for start, stop in pairwise([0, *sorted(cuts), len(ids)]):
         here = slice(start, stop)
         parts.append(
-            judged.judge(
-                pa.array(ids[here], pa.string()), ra[here], dec[here], np.ones(stop - start, bool), needed=True
+            duplicates.check(
+                pa.array(ids[here], pa.string()),
+                ra[here],
+                dec[here],
+                np.ones(stop - start, bool),
+                position_required=True,
             )
         )
     return (np.concatenate(part) for part in zip(*parts, strict=True))
@@ -47,7 +51,7 @@ def judge(ids, ra, dec, cuts=()):
 def test_a_row_goes_exactly_when_one_before_it_stays_with_its_id_or_within_the_radius(rows, cuts) -> None:
     ra, dec = (np.array([row[0][axis] for row in rows]) for axis in (0, 1))
     ids = [f"g{row[1]}" for row in rows]
-    fault, kept = judge(ids, ra, dec, [min(cut, len(rows)) for cut in cuts])
+    fault, kept = check_rows(ids, ra, dec, [min(cut, len(rows)) for cut in cuts])
     near = separations_arcsec(ra, dec) <= DUPLICATE_RADIUS_ARCSEC
     for row in range(len(rows)):
         before = [other for other in range(row) if fault[other] == ""]
@@ -58,19 +62,19 @@ def test_a_row_goes_exactly_when_one_before_it_stays_with_its_id_or_within_the_r
 
 
 def test_the_middle_of_a_chain_goes_and_its_ends_stay() -> None:
-    fault, kept = judge(["a", "b", "c"], np.zeros(3), np.array([0.0, 1.5, 3.0]) * ARCSEC)
+    fault, kept = check_rows(["a", "b", "c"], np.zeros(3), np.array([0.0, 1.5, 3.0]) * ARCSEC)
     assert fault.tolist() == ["", "duplicate_position", ""]
     assert kept.tolist() == [None, "a", None]
 
 
 def test_a_row_rejected_for_another_fault_takes_no_place() -> None:
-    fault, _ = judge(["../x", "b", "b"], np.zeros(3), np.zeros(3))
+    fault, _ = check_rows(["../x", "b", "b"], np.zeros(3), np.zeros(3))
     assert fault.tolist() == ["id_unsafe", "", "duplicate_id"]
 
 
 @given(st.floats(0, 360), st.floats(-90, 90), st.floats(0, 6.3), st.sampled_from([1.9, 2.1]))
 def test_places_seen_are_found_within_the_radius_everywhere(ra, dec, angle, arcsec) -> None:
-    places = PlacesSeen(2.0)
+    places = SeenPositions(2.0)
     places.add(np.array([ra]), np.array([dec]))
     toward = unit_vectors(np.array([ra]), np.array([dec]))[0]
     east = np.array([-np.sin(np.radians(ra)), np.cos(np.radians(ra)), 0])
@@ -86,5 +90,5 @@ def test_faults_of_single_rows() -> None:
     dec = np.array([90.0, 0, 0, 0, 0, 0, 0, 0, 90.1, 0, 0])
     given_ = np.array([True] * 10 + [False])
     expected = ["", "id_missing", *["id_unsafe"] * 5, *["position_out_of_range"] * 2, "position_unreadable"]
-    assert row_faults(ids, ra, dec, given_, needed=True).tolist() == [*expected, "position_missing"]
-    assert row_faults(ids, ra, dec, given_, needed=False).tolist() == [*expected, ""]
+    assert row_faults(ids, ra, dec, given_, position_required=True).tolist() == [*expected, "position_missing"]
+    assert row_faults(ids, ra, dec, given_, position_required=False).tolist() == [*expected, ""]

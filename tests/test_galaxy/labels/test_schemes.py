@@ -54,7 +54,7 @@ def test_a_shipped_scheme_decides_every_class_text(name: str) -> None:
     scheme = load_scheme(name)
     assert scheme.name == name
     texts = [str(item) for item in every_class()] if scheme.grammar == "gz2" else _gz1_texts(scheme)
-    verdicts = [scheme.judge(text) for text in texts]
+    verdicts = [scheme.assign(text) for text in texts]
     assert {verdict.label for verdict in verdicts} - {None} == set(scheme.classes)
     assert all((verdict.label is None) != (verdict.excluded is None) for verdict in verdicts)
     assert "no_rule" not in {verdict.excluded for verdict in verdicts}
@@ -71,7 +71,7 @@ def test_deck_11_is_the_published_prefix_match() -> None:
     scheme = load_scheme("deck-11")
     for item in every_class():
         prefix = prefix_label(str(item))
-        assert scheme.judge(str(item)).label == renamed.get(prefix, prefix)
+        assert scheme.assign(str(item)).label == renamed.get(prefix, prefix)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_deck_schemes_nest(name: str, images: int) -> None:
     scheme, eleven = load_scheme(name), load_scheme("deck-11")
     assert scheme.deck_counts == {"images": images}
     for item in every_class():
-        full, label = eleven.judge(str(item)).label, scheme.judge(str(item)).label
+        full, label = eleven.assign(str(item)).label, scheme.assign(str(item)).label
         expected = full if images == 45_998 or full not in ("Sd", "SBd") else None
         assert (label is None) == (expected is None)
 
@@ -202,7 +202,7 @@ def test_limits_hold_at_every_question_on_the_path(text: str, seed: int) -> None
         counts |= {f"{question}_{a}": int(n) for a, n in zip(answers, rng.integers(0, 9, len(answers)), strict=True)}
     scheme = load_scheme("deck-11")
     labels = label_rows(scheme, with_votes([text], shares, counts))
-    path = scheme.judge(text).path
+    path = scheme.assign(text).path
     if not path:
         assert labels["vote_fraction"][0].as_py() is None
         return
