@@ -1,4 +1,4 @@
-# make demo | test | check | bench | lock | install [VENV=dir] [EXTRA=cpu|gpu]
+# make demo | test | check | bench | mutate | docs | lock | install [VENV=dir] [EXTRA=cpu|gpu]
 VENV ?= .venv
 EXTRA ?= cpu
 PYTHON ?= python3
@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(EXTRA)
 
 export DO_NOT_TRACK := true
 
-.PHONY: install demo test check bench lock clean
+.PHONY: install demo test check bench mutate docs lock clean
 
 install: $(STAMP)
 
@@ -34,6 +34,13 @@ check: install
 
 bench: install
 	@$(BIN)/python -m tests.benchmarks
+
+# MODULE="path ..." N=mutants per module SEED=word
+mutate: install
+	@$(BIN)/python -m tests.mutation $(MODULE) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
+docs: install
+	@$(BIN)/mkdocs build --strict --quiet
 
 lock:
 	@for extra in cpu gpu; do \
