@@ -42,7 +42,6 @@ LEDGER_COLUMNS = pa.schema(
         pa.field("std", pa.float64()),
     ]
 )
-FOR_GOOD = frozenset({"blank", "wrong_size"})
 
 
 @dataclass(frozen=True)
@@ -111,11 +110,11 @@ class ServiceSource:
                 cutouts.check_markers(answer.media_type, answer.body)
                 decoded[:] = [cutouts.decode(answer.body, self.request_px)]
             except cutouts.ImageFaultError as fault:
-                raise RefusedError(str(fault), passing=str(fault) not in FOR_GOOD) from fault
+                raise RefusedError(str(fault)) from fault
 
         outcome = fetcher.fetch(address, parameters, check)
         if outcome.answer is None:
-            if not outcome.passing:
+            if not outcome.transient:
                 raw.put_refusal(key, str(outcome.reason))
             return Received(reason=outcome.reason, attempts=outcome.attempts, parameters=parameters)
         sha256 = raw.put_answer(key, outcome.answer.body)

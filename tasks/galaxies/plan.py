@@ -18,7 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from galaxy.images import cutouts
 from galaxy.labels.schemes import label_rows, load_scheme
-from tasks.building.plan import Plan, published_parent
+from tasks.building.plan import Plan, begin_plan, published_parent
+from tasks.http.faults import is_retried_later
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
 from tasks.store.dataset import Dataset
@@ -44,22 +45,6 @@ CATALOG_COLUMNS = (
     "file",
     "asset_id",
 )
-PASSING = frozenset(
-    {
-        "http_408",
-        "http_425",
-        "http_429",
-        "timeout",
-        "connection_lost",
-        "wrong_type",
-        "truncated",
-        "undecodable",
-        "no_image",
-        "unreadable",
-        "no_position",
-    }
-)
-FRAMELESS = ("_missing", "_not_positive")
 
 
 class BuildRequest(BaseModel):
@@ -115,7 +100,7 @@ class BuildRequest(BaseModel):
 COMMON = ("source", "release", "field", "request_px", "crop_fraction")
 
 
-class BuildPlan(Plan):
+class BuildPlan(Plan[BuildRequest]):
     """The plan of a galaxy dataset: beside the facts, ``plan.parquet`` has a row an object of the request."""
 
     @cached_property
@@ -126,17 +111,17 @@ class BuildPlan(Plan):
     @property
     def size_px(self) -> int:
         """Side of a sample."""
-        return int(self.request["size_px"])
+        return self.request.size_px
 
     @property
     def crop_fraction(self) -> float:
         """Share of an image that is kept, about its centre."""
-        return float(self.request["crop_fraction"])
+        return self.request.crop_fraction
 
     @property
     def batch_size(self) -> int:
         """Objects a batch: depends on how many are asked for, never on the workers."""
-        return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, -(-self.facts["ask"] // 16))))
+        return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, -(-self.work_items // 16))))
 
     @property
     def asked(self) -> pa.Table:
@@ -145,8 +130,8 @@ class BuildPlan(Plan):
 
     def spans(self) -> Iterator[tuple[int, int, int]]:
         """Yield number, first row and end of every batch of `asked`."""
-        for number, start in enumerate(range(0, self.facts["ask"], self.batch_size)):
-            yield number, start, min(start + self.batch_size, self.facts["ask"])
+        for number, start in enumerate(range(0, self.work_items, self.batch_size)):
+            yield number, start, min(start + self.batch_size, self.work_items)
 
 
 @task(name="plan", description="Choose objects, frames and labels; find what is stored already", cache_policy=NO_CACHE)
@@ -158,7 +143,6 @@ def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> Bu
     rows = _planned_rows(table, request, parent)
     scheme = None if request.scheme == "none" else load_scheme(request.scheme)
     facts: dict[str, Any] = {
-        "request": request.model_dump(mode="json"),
         "release": request.release_name,
         "catalog": catalog.name,
         "catalog_sha256": sha256_of_file(catalog),
@@ -176,7 +160,8 @@ def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> Bu
     }
     facts["digest"] = request_digest(request, facts)
     facts["finished_before"] = parent is not None and facts["digest"] in parent.manifest["builds"]
-    plan = BuildPlan.begin(workspace.datasets / request.dataset, _plan_digest(facts, rows), facts)
+    folder = begin_plan(workspace.datasets / request.dataset, _plan_digest(facts, rows), request, facts)
+    plan = BuildPlan(folder, request)
     write_table(plan.folder / "plan.parquet", rows)
     return plan
 
@@ -284,16 +269,7 @@ def _state(before: tuple[str, str | None] | None, left_out: str | None, retry_re
         return "rejected"
     if before is None or before[1] is None:
         return "ask" if before is None or before[0] != STORED else "stored"
-    return "rejected" if is_for_good(before[1]) and not retry_rejected else "ask"
-
-
-def is_for_good(reason: str) -> bool:
-    """Tell whether a rejection stands until someone asks with ``retry_rejected=true``.
-
-    Refusals of the service and the verdicts of validation stand. A passing fault does not, nor does what
-    the catalogue, the scheme or the archive may bring the next time.
-    """
-    return not (reason in PASSING or reason.startswith(("http_5", "scheme:")) or reason.endswith(FRAMELESS))
+    return "ask" if is_retried_later(before[1]) or retry_rejected else "rejected"
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:

@@ -1,4 +1,4 @@
-"""Asking other services politely: retries, backoff, downloads that resume, a rate budget shared by all processes.
+"""HTTP towards other services: retry policy, backoff, downloads that resume, a request rate shared by all processes.
 
-What is asked of which service is in `tasks.galaxies`.
+What is requested of which service is in `tasks.galaxies`; the server of simulated cutouts is in `tasks.skyserver`.
 """

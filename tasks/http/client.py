@@ -1,4 +1,10 @@
-"""HTTP as a polite client does it: pooled connections, one rate, backoff, and a checked answer."""
+"""A polite HTTP client: pooled connections, one rate, backoff, and a check of every answer.
+
+The retry loop is not urllib3's ``Retry``: that one sees the status only, while a truncated image or an
+error page arrives with status 200 and is found by reading the body.
+Downloads do not use pooch: its downloaders write to a temporary file and start again after a break,
+while `download` asks for the rest by HTTP Range; both check a digest.
+"""
 
 import hashlib
 import random
@@ -13,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from tasks.http.faults import is_retried_at_once
 from tasks.http.rate_budget import RateBudget
 
 USER_AGENT = "starloom/0.1 (astronomical dataset builder; python-requests)"
@@ -20,12 +27,11 @@ MAX_ATTEMPTS = 6
 TIMEOUT_S = (5.0, 15.0)
 FIRST_PAUSE_S = 0.4
 LONGEST_PAUSE_S = 60.0
-_RETRIED = (408, 425, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
 class ServiceResponse:
-    """What a service answered: status, media type without parameters, body."""
+    """The response of a service: status, media type without parameters, body."""
 
     status: int
     media_type: str
@@ -33,30 +39,41 @@ class ServiceResponse:
 
 
 class RefusedError(Exception):
-    """An answer is not what was asked for.
+    """A response is not what was requested.
 
     Parameters
     ----------
     reason : str
-        Goes into the ledger.
-    passing : bool
-        Whether the same request may succeed later.
+        Goes into the ledger; `tasks.http.faults` says whether the request is repeated.
     """
 
-    def __init__(self, reason: str, *, passing: bool) -> None:
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.passing = passing
 
 
 @dataclass(frozen=True)
 class FetchResult:
-    """How a request ended: a checked answer, or the reason why there is none."""
+    """The outcome of a request.
+
+    Attributes
+    ----------
+    answer : ServiceResponse or None
+        The checked response; None if there is none.
+    reason : str or None
+        Why there is none.
+    attempts : int
+        Number of requests sent.
+    """
 
     answer: ServiceResponse | None
     reason: str | None
-    passing: bool
     attempts: int
+
+    @property
+    def transient(self) -> bool:
+        """Whether the request failed, and may succeed when it is repeated."""
+        return self.reason is not None and is_retried_at_once(self.reason)
 
 
 class Fetcher:
@@ -67,9 +84,11 @@ class Fetcher:
     budget : RateBudget
         Shared send times of the host.
     connections : int
-        Requests under way at once, whatever the number of threads.
+        Largest number of requests under way at once, whatever the number of threads.
     timeout_s : (float, float)
-        Longest wait to connect, and between two pieces of an answer.
+        Longest wait to connect, and between two pieces of a response.
+    sleep : callable
+        Waits the given number of seconds.
     """
 
     def __init__(
@@ -88,34 +107,40 @@ class Fetcher:
         self.session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=connections))
 
     def fetch(self, url: str, parameters: dict[str, str], check: Callable[[ServiceResponse], None]) -> FetchResult:
-        """Ask until `check` accepts an answer, the fault is for good, or the attempts are used up."""
-        reason = "not_asked"
+        """Send a request until `check` accepts the response, the fault is final, or `MAX_ATTEMPTS` are used up.
+
+        Parameters
+        ----------
+        check : callable
+            Raises `RefusedError` for a response that is not what was requested.
+        """
+        reason = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
             pause = backoff_s(attempt)
             self.budget.wait()
             try:
                 answer, retry_after = self._send(url, parameters)
                 check(answer)
-                return FetchResult(answer, None, False, attempt)
+                return FetchResult(answer, None, attempt)
             except RefusedError as refusal:
                 reason = refusal.reason
-                if not refusal.passing:
-                    return FetchResult(None, reason, False, attempt)
                 pause = max(pause, retry_after)
             except requests.Timeout:
                 reason = "timeout"
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 reason = "connection_lost"
+            if not is_retried_at_once(reason):
+                return FetchResult(None, reason, attempt)
             if attempt < MAX_ATTEMPTS:
                 self.sleep(pause)
-        return FetchResult(None, reason, True, MAX_ATTEMPTS)
+        return FetchResult(None, reason, MAX_ATTEMPTS)
 
     def close(self) -> None:
         """Close the pooled connections."""
         self.session.close()
 
     def _send(self, url: str, parameters: dict[str, str]) -> tuple[ServiceResponse, float]:
-        """Send one request; return its answer and the seconds that ``Retry-After`` asks for."""
+        """Send one request; return the response and the pause that its ``Retry-After`` asks for, in seconds."""
         with self._slots:
             response = self.session.get(url, params=parameters, timeout=self.timeout_s, allow_redirects=True)
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
@@ -125,39 +150,53 @@ class Fetcher:
 
 
 def refuse_status(answer: ServiceResponse) -> None:
-    """Raise `RefusedError` unless the status is 200; 429, time-outs and 5xx may pass, others are for good."""
+    """Raise `RefusedError` with reason ``http_STATUS`` unless the status is 200."""
     if answer.status != 200:
-        raise RefusedError(f"http_{answer.status}", passing=answer.status in _RETRIED)
+        raise RefusedError(f"http_{answer.status}")
 
 
-def backoff_s(attempt: int) -> float:
-    """Return the pause after the given attempt: doubling, with full jitter in its upper half."""
-    return min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S) * random.uniform(0.5, 1.0)
+def backoff_s(attempt: int, draw: Callable[[], float] = random.random) -> float:
+    """Return the pause after a failed attempt, in seconds.
+
+    The pause doubles from `FIRST_PAUSE_S` up to `LONGEST_PAUSE_S`, times a factor drawn uniformly from
+    0.5 to 1, so that clients that failed together do not return together.
+
+    Parameters
+    ----------
+    attempt : int
+        1 for the first attempt.
+    draw : callable
+        Returns a uniform number from 0 to 1.
+    """
+    return min(FIRST_PAUSE_S * 2 ** (attempt - 1), LONGEST_PAUSE_S) * (1 + draw()) / 2
 
 
-def retry_after_s(header: str | None) -> float:
-    """Return the seconds of a ``Retry-After`` header (a number or a date), at most `LONGEST_PAUSE_S`."""
+def retry_after_s(header: str | None, clock: Callable[[], float] = time.time) -> float:
+    """Return the seconds of a ``Retry-After`` header (a number or a date), from 0 to `LONGEST_PAUSE_S`.
+
+    A missing or unreadable header gives 0. `clock` returns the wall-clock time in seconds.
+    """
     if not header:
         return 0.0
     try:
         seconds = float(header)
     except ValueError:
         try:
-            seconds = parsedate_to_datetime(header).timestamp() - time.time()
+            seconds = parsedate_to_datetime(header).timestamp() - clock()
         except ValueError:
             return 0.0
     return min(max(seconds, 0.0), LONGEST_PAUSE_S)
 
 
 def download(url: str, target: Path, sha256: str | None = None) -> Path:
-    """Download a file, going on where an earlier try stopped, and check its digest where one is known.
+    """Download a file unless `target` exists; resume a download that broke off; check the digest if given.
 
     Raises
     ------
     ValueError
         The digest differs; the file is removed.
     requests.RequestException
-        The service does not give the file after `MAX_ATTEMPTS` tries.
+        The service does not give the file in `MAX_ATTEMPTS` attempts.
     """
     if target.exists():
         return target
@@ -173,22 +212,22 @@ def download(url: str, target: Path, sha256: str | None = None) -> Path:
             time.sleep(backoff_s(attempt))
     if sha256 is not None:
         with partial.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != sha256:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if digest != sha256:
             partial.unlink()
-            raise ValueError(f"{urlsplit(url).path.rsplit('/', 1)[-1]} has sha256 {found}, expected {sha256}")
+            raise ValueError(f"{urlsplit(url).path.rsplit('/', 1)[-1]} has sha256 {digest}, expected {sha256}")
     return partial.replace(target)
 
 
 def _download_rest(url: str, partial: Path) -> None:
-    """Append what is missing of a file, or begin again where the service cannot go on."""
-    have = partial.stat().st_size if partial.exists() else 0
-    headers = {"User-Agent": USER_AGENT} | ({"Range": f"bytes={have}-"} if have else {})
+    """Append the missing bytes of a file; start again where the service knows no HTTP Range."""
+    size = partial.stat().st_size if partial.exists() else 0
+    headers = {"User-Agent": USER_AGENT} | ({"Range": f"bytes={size}-"} if size else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
         if response.status_code == 416:
             return
         response.raise_for_status()
         with partial.open("ab" if response.status_code == 206 else "wb") as stream:
-            # Small pieces: what was read of a piece is lost when the connection breaks in it.
+            # Small pieces: the bytes of an unfinished piece are lost when the connection breaks.
             for piece in response.iter_content(1 << 14):
                 stream.write(piece)

@@ -1,4 +1,4 @@
-"""Polite HTTP: what is retried, how long is waited, and one rate for everyone."""
+"""The HTTP client: what is retried and after which pause, and downloads that resume."""
 
 import threading
 from collections.abc import Iterator
@@ -7,23 +7,27 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tasks.http.client import (
+    FIRST_PAUSE_S,
+    LONGEST_PAUSE_S,
     MAX_ATTEMPTS,
     Fetcher,
     RefusedError,
     ServiceResponse,
+    backoff_s,
     download,
     refuse_status,
     retry_after_s,
 )
-from tasks.http.rate_budget import RateBudget, is_loopback
+from tasks.http.rate_budget import RateBudget
 
 
 class Script(BaseHTTPRequestHandler):
-    """Answers /NAME with the next of the statuses scripted for it; /file honours Range but breaks off once."""
+    """Answers /NAME with the next of the statuses scripted for it.
+
+    /file honours Range but breaks off in its middle when it is sent from the start; /whole ignores Range.
+    """
 
     scripts: ClassVar[dict[str, list[int]]] = {}
     seen: ClassVar[list[str]] = []
@@ -34,6 +38,12 @@ class Script(BaseHTTPRequestHandler):
         self.seen.append(self.headers.get("User-Agent", "") + " " + self.headers.get("Range", ""))
         if path == "/file":
             self.send_file()
+            return
+        if path == "/whole":
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(self.content)))
+            self.end_headers()
+            self.wfile.write(self.content)
             return
         left = self.scripts[path]
         status = left.pop(0) if len(left) > 1 else left[0]
@@ -46,6 +56,9 @@ class Script(BaseHTTPRequestHandler):
 
     def send_file(self) -> None:
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
+        if start >= len(self.content):
+            self.send_error(416)
+            return
         self.send_response(206 if start else 200)
         rest = self.content[start:]
         self.send_header("Content-Length", str(len(rest)))
@@ -91,7 +104,7 @@ def test_what_passes_is_asked_again_and_what_is_for_good_is_not(
     assert len(Script.seen) == attempts
     assert all(agent.startswith("starloom/") for agent in Script.seen)
     assert len(pauses) == attempts - 1
-    assert outcome.passing == (reason == "http_503")
+    assert outcome.transient == (reason == "http_503")
 
 
 def test_retry_after_is_honoured(address: str, tmp_path: Path) -> None:
@@ -103,23 +116,65 @@ def test_retry_after_is_honoured(address: str, tmp_path: Path) -> None:
     assert pauses == [7.0]
 
 
-def test_a_wrong_answer_is_judged_by_the_check(address: str, tmp_path: Path) -> None:
+def test_the_check_of_the_body_may_refuse_an_answer_with_status_200(address: str, tmp_path: Path) -> None:
     Script.scripts = {"/x": [200]}
 
     def refuse(answer: ServiceResponse) -> None:
-        raise RefusedError("truncated", passing=True)
+        raise RefusedError("truncated")
 
     fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2, sleep=lambda pause: None)
     outcome = fetcher.fetch(f"{address}/x", {}, refuse)
     fetcher.close()
-    assert (outcome.reason, outcome.passing, outcome.attempts) == ("truncated", True, MAX_ATTEMPTS)
+    assert (outcome.reason, outcome.transient, outcome.attempts) == ("truncated", True, MAX_ATTEMPTS)
 
 
 def test_retry_after_reads_numbers_and_dates() -> None:
     assert retry_after_s("3") == 3.0
+    assert retry_after_s("-3") == 0.0
+    assert retry_after_s("60") == 60.0
+    assert retry_after_s("61") == LONGEST_PAUSE_S == 60.0
+    assert retry_after_s("") == 0.0
     assert retry_after_s("Fri, 01 Jan 2038 00:00:00 GMT") == 60.0
     assert retry_after_s("soon") == 0.0
     assert retry_after_s(None) == 0.0
+
+
+def test_retry_after_as_a_date_counts_from_the_present_time() -> None:
+    at_noon = 1_767_268_800.0  # 2026-01-01 12:00:00 UTC
+    assert retry_after_s("Thu, 01 Jan 2026 12:00:25 GMT", lambda: at_noon) == 25.0
+    assert retry_after_s("Thu, 01 Jan 2026 11:59:00 GMT", lambda: at_noon) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("attempt", "longest"), [(1, 0.4), (2, 0.8), (3, 1.6), (6, 12.8), (8, 51.2), (9, 60.0), (20, 60.0)]
+)
+def test_the_pause_doubles_up_to_a_minute_and_its_upper_half_is_drawn(attempt: int, longest: float) -> None:
+    assert backoff_s(attempt, lambda: 0.0) == pytest.approx(longest / 2, rel=1e-12)
+    assert backoff_s(attempt, lambda: 0.5) == pytest.approx(0.75 * longest, rel=1e-12)
+    assert backoff_s(attempt, lambda: 1.0) == pytest.approx(longest, rel=1e-12)
+    drawn = {backoff_s(attempt) for _ in range(20)}
+    assert len(drawn) > 1
+    assert all(longest / 2 <= pause <= longest for pause in drawn)
+
+
+def test_the_pauses_between_attempts_follow_the_backoff(address: str, tmp_path: Path) -> None:
+    Script.scripts = {"/x": [503]}
+    pauses: list[float] = []
+    fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2, sleep=pauses.append)
+    fetcher.fetch(f"{address}/x", {}, refuse_status)
+    fetcher.close()
+    longest = [FIRST_PAUSE_S * 2**number for number in range(MAX_ATTEMPTS - 1)]
+    assert all(limit / 2 <= pause <= limit for pause, limit in zip(pauses, longest, strict=True))
+
+
+def test_a_service_that_does_not_answer_is_asked_again_and_the_reason_says_so(tmp_path: Path) -> None:
+    pauses: list[float] = []
+    fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 1, sleep=pauses.append)
+    outcome = fetcher.fetch("http://127.0.0.1:9/x", {}, refuse_status)  # the discard port: nobody listens
+    fetcher.close()
+    assert (outcome.answer, outcome.reason, outcome.attempts) == (None, "connection_lost", MAX_ATTEMPTS)
+    assert outcome.transient
+    assert len(pauses) == MAX_ATTEMPTS - 1
 
 
 def test_a_download_goes_on_where_it_broke_off_and_its_digest_is_checked(address: str, tmp_path: Path) -> None:
@@ -131,38 +186,18 @@ def test_a_download_goes_on_where_it_broke_off_and_its_digest_is_checked(address
     assert not (tmp_path / "other").exists()
 
 
-class Clock:
-    """A clock that moves only when someone sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
+def test_a_complete_partial_file_is_taken_as_it_is(address: str, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(Script.content)
+    assert download(f"{address}/file", tmp_path / "file").read_bytes() == Script.content
+    assert len(Script.seen) == 1
 
 
-@given(st.floats(0.5, 50), st.integers(1, 40), st.integers(1, 3))
-@settings(max_examples=30, deadline=None)
-def test_several_senders_together_keep_one_rate(
-    tmp_path_factory: pytest.TempPathFactory, rate: float, requests: int, senders: int
-) -> None:
-    folder, clock = tmp_path_factory.mktemp("budget"), Clock()
-    budgets = [RateBudget(folder, "sky.example", rate, clock, clock.sleep) for _ in range(senders)]
-    sent = []
-    for number in range(requests):
-        budgets[number % senders].wait()
-        sent.append(clock.now)
-    assert sent[-1] - sent[0] >= (requests - senders) / rate - 1e-6
+def test_a_service_without_ranges_sends_the_file_anew(address: str, tmp_path: Path) -> None:
+    (tmp_path / "file.part").write_bytes(b"the first bytes")
+    assert download(f"{address}/whole", tmp_path / "file").read_bytes() == Script.content
 
 
-def test_no_limit_is_for_loopback_only(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="max_rate_per_s is null"):
-        RateBudget(tmp_path, "skyserver.sdss.org", None)
-    with pytest.raises(ValueError, match="above 0"):
-        RateBudget(tmp_path, "skyserver.sdss.org", 0)
-    assert is_loopback("127.0.0.1")
-    assert is_loopback("localhost")
-    assert not is_loopback("10.0.0.1")
+def test_a_file_that_is_there_is_not_requested(address: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"here")
+    assert download(f"{address}/file", tmp_path / "file").read_bytes() == b"here"
+    assert Script.seen == []
