@@ -6,12 +6,14 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.building.publish import finished_summary, publish_build
+from tasks.building.publish import finished_summary
 from tasks.candidates.harvest import gather_candidates
-from tasks.candidates.plan import CandidateRequest, plan_candidates
+from tasks.candidates.plan import CandidateRequest
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.collect_candidates import ITEMS_A_VISIT, collect_candidates
+from tasks.stages.plan_candidates import plan_candidates
+from tasks.stages.publish import publish_build
 from tasks.stages.show_candidates import show_candidates
 from tasks.store.locks import one_builder
 

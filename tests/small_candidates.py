@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.candidates.collect import LEDGER_COLUMNS
+from tasks.candidates.staged_rows import LEDGER_COLUMNS
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset

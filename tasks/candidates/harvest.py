@@ -1,7 +1,8 @@
-"""What a real/bogus build brings to be published: its ledger rows, labels, hidden truth, manifest entries, account."""
+"""The harvest of a real/bogus build: its ledger rows, labels, hidden truth, manifest entries and account."""
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -9,10 +10,12 @@ import pyarrow.compute as pc
 
 from realbogus.injection.completeness import fit_completeness
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
-from tasks.building.publish import Harvest, part_counts
-from tasks.building.validate import judge_candidates
-from tasks.candidates.collect import KNOWN_GROUP, LEDGER_COLUMNS, STAGED_COLUMNS, ReadyTriplets, faults_of
-from tasks.candidates.plan import PROBLEM, CandidatePlan
+from tasks.building.harvest import Harvest, part_counts
+from tasks.building.validate import validate_candidates
+from tasks.candidates.collect import ReadyTriplets
+from tasks.candidates.known_objects import KNOWN_GROUP
+from tasks.candidates.plan import PROBLEM, CandidatePlan, CandidateRequest
+from tasks.candidates.staged_rows import LEDGER_COLUMNS, STAGED_COLUMNS, visit_faults
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
 from tasks.store.columns import align_column, to_bool, to_float
@@ -21,72 +24,85 @@ from tasks.store.sampling import hash_order
 from tasks.store.schema import STORED
 from tasks.store.versions import stored_rows, value_counts
 
-MOST_FAULTS_LOGGED = 10
+MAX_FAULTS_LOGGED = 10
 PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
 LABEL_KINDS = {"simulated": "injection", "frames": "injection", "zenodo": "injection", "alerts": "weak"}
-JUDGED = (
+VALIDATED = (
     *("id", "group", "status", "kind", "snr", "finite_fraction", "axis_ratio", "masked_fraction", "x_px", "y_px"),
     *("injected_x_px", "injected_y_px", "injected_snr", "found", "host_separation_arcsec", "host_separation_re"),
 )
+"""Columns that the expectations on candidates read."""
 ACCOUNTED = (
     *("id", "group", "status", "reason", "kind", "found", "injected_mag"),
     *("snr", "detector", "visit", "batch"),
 )
+"""Columns that the account reads."""
 OVER_BALANCE = "over_balance"
+"""Reason of a recovered injection that is left out to meet the requested share near galaxies."""
 INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION}
 
 
 def gather_candidates(plan: CandidatePlan) -> Harvest:
-    """Gather what the plan's batches left in staging.
+    """Gather the candidates that the plan's batches left in staging.
 
     Raises
     ------
     StoreError
-        Nothing was found, and why.
+        All chip-visits were rejected; the message names the first error.
     """
+    request = plan.request
     staged = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
-    faults = faults_of(staged)
+    faults = visit_faults(staged)
     log_faults(faults)
-    if staged.num_rows == len(faults) and faults and not plan.before:
+    if staged.num_rows == len(faults) and faults and not plan.published_ids:
         raise StoreError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}")
-    if plan.request["balance"] == "stored":
-        staged = merging.reject(staged, dict.fromkeys(_surplus(staged, plan.request), OVER_BALANCE))
-    ids = pa.concat_arrays([pa.array(plan.before, pa.string()), staged["id"].combine_chunks()])
+    if request.balance == "stored":
+        surplus = surplus_injections(staged, request.galaxy_fraction, request.seed)
+        staged = merging.reject(staged, dict.fromkeys(surplus, OVER_BALANCE))
+    ids = pa.concat_arrays([pa.array(plan.published_ids, pa.string()), staged["id"].combine_chunks()])
     truth = staged.select(["id", "truth", "origin"]).filter(pc.is_valid(staged["truth"]))
-    stamp_px = int(plan.request["stamp_px"])
     return Harvest(
         plan=plan,
         ids=ids,
         ledger=staged.select([*LEDGER_COLUMNS.names, *merging.PLACE.names]),
         labels=staged.select(["id", "label"]),
-        sample_shape=(stamp_px, stamp_px, 3),
+        sample_shape=(request.stamp_px, request.stamp_px, 3),
         dtype="float32",
         linked=False,
         raw_kept=False,
         truth=truth if truth.num_rows else None,
         manifest=_manifest(plan),
         accounted=ACCOUNTED,
-        account=lambda mine, labels, split: _account(plan, mine, labels, split),
+        account=partial(account_of, request),
         least_finite_fraction=0.0,
         test_only=KNOWN_GROUP,
-        judged=judge_candidates(staged.select(JUDGED), staged.select(["id", "label"]), plan.request),
+        validations=validate_candidates(
+            staged.select(VALIDATED), staged.select(["id", "label"]), request.model_dump(mode="json")
+        ),
     )
 
 
-def _surplus(staged: pa.Table, request: dict[str, Any]) -> list[str]:
-    """Return the found injections of the kind that is found too often, so many that the rest meets the share.
+def surplus_injections(staged: pa.Table, galaxy_fraction: float, seed: int) -> list[str]:
+    """Return the ids of the surplus recovered injections, without which the rest has the requested host share.
 
-    Near galaxies fewer are found, so the surplus is of the others as a rule; a hash of the id chooses.
+    Fewer injections are recovered near galaxies, so the surplus is usually of the others. A hash of the id selects it.
+
+    Parameters
+    ----------
+    staged : Table
+        Columns id, status, kind.
+    galaxy_fraction : float
+        Requested share near galaxies; at 0 or 1 there is no surplus.
+    seed : int
     """
-    share, seed = float(request["galaxy_fraction"]), int(request["seed"])
     stored = stored_rows(staged, ["id", "kind"])
     ids = {kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist() for kind in INJECTED.values()}
-    hosted, alone = len(ids[GALAXY_INJECTION]), len(ids[RANDOM_INJECTION])
-    kept = {
-        GALAXY_INJECTION: hosted if share in (0, 1) else min(hosted, round(alone * share / (1 - share))),
-        RANDOM_INJECTION: alone if share in (0, 1) else min(alone, round(hosted * (1 - share) / share)),
-    }
-    return [names[position] for kind, names in ids.items() for position in hash_order(names, seed)[kept[kind] :]]
+    hosted, random = len(ids[GALAXY_INJECTION]), len(ids[RANDOM_INJECTION])
+    remaining = {GALAXY_INJECTION: hosted, RANDOM_INJECTION: random}
+    if 0 < galaxy_fraction < 1:
+        remaining[GALAXY_INJECTION] = min(hosted, round(random * galaxy_fraction / (1 - galaxy_fraction)))
+        remaining[RANDOM_INJECTION] = min(random, round(hosted * (1 - galaxy_fraction) / galaxy_fraction))
+    return [names[position] for kind, names in ids.items() for position in hash_order(names, seed)[remaining[kind] :]]
 
 
 def _manifest(plan: CandidatePlan) -> dict[str, Any]:
@@ -95,82 +111,111 @@ def _manifest(plan: CandidatePlan) -> dict[str, Any]:
     return {
         "problem": PROBLEM,
         "pixels": pixels_of(request),
-        "label_kind": _label_kind(plan),
+        "label_kind": label_kind(plan),
         "source": plan.source,
         "release": None,
         "field": None,
         "request_px": None,
-        "size_px": request["stamp_px"],
+        "size_px": request.stamp_px,
         "crop_fraction": None,
         "survey": _survey(plan),
-        "parameters": request,
+        "parameters": request.model_dump(mode="json"),
     }
 
 
-def pixels_of(request: dict[str, Any]) -> str:
-    """Return where the pixels come from, in the words of the manifest."""
-    if request["source"] == "frames":
-        return "real+injected" if request["injections_per_visit"] else "real"
-    return PIXELS[request["source"]]
+def pixels_of(request: CandidateRequest) -> str:
+    """Return the origin of the pixels, a word of the manifest."""
+    if request.source == "frames":
+        return "real+injected" if request.injections_per_visit else "real"
+    return PIXELS[request.source]
 
 
-def _label_kind(plan: CandidatePlan) -> str:
+def label_kind(plan: CandidatePlan) -> str:
+    """Return where the labels come from, a word of the manifest."""
     source = plan.source
     if source != "triplets":
         return LABEL_KINDS[source]
-    observer = plan.observer
-    column = getattr(observer.source, "label_column", None) if isinstance(observer, ReadyTriplets) else None
+    collector = plan.collector
+    column = getattr(collector.source, "label_column", None) if isinstance(collector, ReadyTriplets) else None
     return "weak" if column == "weak_label" else "human"
 
 
 def _survey(plan: CandidatePlan) -> dict[str, Any] | None:
-    """Return the simulated survey's settings, so that its difficulty is on record."""
-    survey = getattr(plan.observer, "survey", None)
+    """Return the settings of the simulated survey, which record its difficulty; None for other sources."""
+    survey = getattr(plan.collector, "survey", None)
     return None if survey is None else json.loads(survey.model_dump_json())
 
 
-def _account(plan: CandidatePlan, mine: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
-    """Return the account of the request's candidates."""
-    stored = stored_rows(mine)
-    unlabelled = pa.nulls(stored.num_rows, pa.string())
-    given = unlabelled if labels is None else align_column(labels, "label", stored["id"])
-    labelled = value_counts(pc.fill_null(given, "unlabelled"))
-    injected = {name: _count(mine, kind) for name, kind in INJECTED.items()}
-    middle = _completeness(mine)
+def account_of(
+    request: CandidateRequest, ledger: pa.Table, labels: pa.Table | None, split: pa.Table | None
+) -> dict[str, Any]:
+    """Return the account of a request's candidates.
+
+    Parameters
+    ----------
+    request : CandidateRequest
+    ledger : Table
+        Columns `ACCOUNTED`, the request's rows.
+    labels : Table or None
+        Columns id, label.
+    split : Table or None
+        Columns id, part.
+    """
+    stored = stored_rows(ledger)
+    no_labels = pa.nulls(stored.num_rows, pa.string())
+    label = no_labels if labels is None else align_column(labels, "label", stored["id"])
+    counts = value_counts(pc.fill_null(label, "unlabelled"))
+    completeness_50_mag = half_completeness_mag(ledger)
     return {
-        "asked": mine.num_rows,
+        "asked": ledger.num_rows,
         "stored": stored.num_rows,
-        "rejected": dict(value_counts(mine["reason"].drop_null()).most_common()),
-        "labels": {name: labelled[name] for name in ("real", "bogus", "unlabelled")},
-        "injected": injected,
-        "found": {name: _count(mine, kind, found=True) for name, kind in INJECTED.items()},
+        "rejected": dict(value_counts(ledger["reason"].drop_null()).most_common()),
+        "labels": {name: counts[name] for name in ("real", "bogus", "unlabelled")},
+        "injected": {name: count_injections(ledger, kind) for name, kind in INJECTED.items()},
+        "found": {name: count_injections(ledger, kind, found=True) for name, kind in INJECTED.items()},
         "kinds": dict(value_counts(stored["kind"]).most_common()),
         "detectors": pc.count_distinct(stored["detector"]).as_py(),
         "cells": pc.count_distinct(stored["group"]).as_py(),
-        "split": part_counts(split, stored["id"].combine_chunks()),
-        "completeness_50_mag": middle and round(middle, 2),
-        "detections_per_chip": _detections_a_chip(mine),
-        "pixels": pixels_of(plan.request),
+        "split": part_counts(split, stored["id"]),
+        "completeness_50_mag": completeness_50_mag and round(completeness_50_mag, 2),
+        "detections_per_chip": detections_per_visit(ledger),
+        "pixels": pixels_of(request),
     }
 
 
-def _count(ledger: pa.Table, kind: str, *, found: bool = False) -> int:
-    """Count the injections of a kind: all, or those that a detection was matched to (stored or not)."""
+def count_injections(ledger: pa.Table, kind: str, *, found: bool = False) -> int:
+    """Count the injections of a kind; with `found` those matched to a detection, stored or not.
+
+    Where ``found`` is null, as for ready triplets, a stored injection counts as found.
+    """
     rows = ledger.select(["status", "found"]).filter(pc.equal(ledger["kind"], kind))
     if not found:
         return int(rows.num_rows)
     detected = pc.if_else(pc.is_valid(rows["found"]), rows["found"], pc.equal(rows["status"], STORED))
-    return int(pc.sum(detected).as_py() or 0)
+    return int(to_bool(detected).sum())
 
 
-def _completeness(ledger: pa.Table) -> float | None:
+def half_completeness_mag(ledger: pa.Table) -> float | None:
+    """Return the magnitude at which half of the injections are found; None if it cannot be fitted.
+
+    Parameters
+    ----------
+    ledger : Table
+        Columns injected_mag, found (null: no injection).
+    """
     rows = ledger.select(["injected_mag", "found"]).filter(pc.is_valid(ledger["found"]))
     fitted = fit_completeness(to_float(rows["injected_mag"]), to_bool(rows["found"]))
     return None if fitted is None else fitted[0]
 
 
-def _detections_a_chip(ledger: pa.Table) -> float | None:
-    """Return the mean number of detections in a chip-visit; None for ready triplets."""
+def detections_per_visit(ledger: pa.Table) -> float | None:
+    """Return the mean number of detections per chip-visit, to one decimal; None for ready triplets.
+
+    Parameters
+    ----------
+    ledger : Table
+        Columns snr (null: not detected), batch, visit (null: no chip-visit).
+    """
     visits = ledger.select(["snr", "batch"]).filter(pc.is_valid(ledger["visit"]))
     if visits.num_rows == 0:
         return None
@@ -179,8 +224,8 @@ def _detections_a_chip(ledger: pa.Table) -> float | None:
 
 
 def log_faults(faults: Sequence[str]) -> None:
-    """Log the first `MOST_FAULTS_LOGGED` of what kept chip-visits from being worked on."""
-    for fault in faults[:MOST_FAULTS_LOGGED]:
+    """Log the first `MAX_FAULTS_LOGGED` errors for which chip-visits were rejected."""
+    for fault in faults[:MAX_FAULTS_LOGGED]:
         run_logger().warning("a chip-visit was left out: %s", fault)
-    if len(faults) > MOST_FAULTS_LOGGED:
-        run_logger().warning("and %d more", len(faults) - MOST_FAULTS_LOGGED)
+    if len(faults) > MAX_FAULTS_LOGGED:
+        run_logger().warning("and %d more", len(faults) - MAX_FAULTS_LOGGED)

@@ -1,15 +1,13 @@
-"""Planning a real/bogus dataset: which chip-visits or batches of triplets are asked for, and what is there already."""
+"""The plan of a real/bogus dataset: which chip-visits or batches of triplets are requested, and which are published."""
 
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import pyarrow.compute as pc
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from realbogus.injection.chip_visit import VisitSettings
@@ -22,12 +20,12 @@ from realbogus.sources.known_objects import read_known
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
 from realbogus.subtraction.subtract import SubtractionSettings
-from tasks.building.plan import Plan, published_parent
-from tasks.candidates.collect import Observer, PairVisits, ReadyTriplets, SimulatedVisits, VisitKey
+from tasks.building.plan import Plan, begin_plan, published_parent
+from tasks.candidates.collect import BatchCollector, PairVisits, ReadyTriplets, SimulatedVisits, VisitKey
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.sampling import hash_share
+from tasks.store.sampling import hash_shares
 from tasks.store.schema import check_name
 
 PROBLEM = "realbogus"
@@ -36,8 +34,8 @@ SCHEME = "real-bogus"
 CLASSES = ("bogus", "real")
 VISITS_A_NIGHT = 1000
 KNOWN_OF_SIMULATION = "simulated"
-"""What other surveys would list of the simulated sky."""
-# What every sample of a dataset has in common, so that a network cannot tell apart what is no difference of the sky.
+"""Value of known_objects: the objects that other surveys would list of the simulated sky."""
+# Equal for all samples of a dataset: otherwise a network could learn them instead of the sky.
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
     *("injections_per_visit", "galaxy_fraction", "balance", "revisits", "scene_transients", "diversity"),
@@ -46,7 +44,7 @@ COMMON = (
 
 
 class CandidateRequest(BaseModel):
-    """What `build-realbogus-dataset` was asked for."""
+    """The parameters of `build-realbogus-dataset`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -88,7 +86,7 @@ class CandidateRequest(BaseModel):
 
     @property
     def survey(self) -> SurveySettings:
-        """The survey that is simulated."""
+        """The survey to simulate."""
         return SurveySettings(
             seed=self.seed,
             transients_per_visit=self.scene_transients,
@@ -98,7 +96,7 @@ class CandidateRequest(BaseModel):
 
     @property
     def work(self) -> VisitSettings:
-        """How a chip-visit is worked on."""
+        """The settings of a chip-visit."""
         return VisitSettings(
             injection=InjectionSettings(per_visit=self.injections_per_visit, galaxy_fraction=self.galaxy_fraction),
             subtraction=SubtractionSettings(engine=self.engine),
@@ -109,84 +107,118 @@ class CandidateRequest(BaseModel):
 
 @dataclass(frozen=True)
 class CandidateBatch:
-    """One piece of work: a chip-visit or a stretch of records."""
+    """One work item: a chip-visit or a batch of records.
+
+    Attributes
+    ----------
+    number : int
+        Of the batch among all of the request.
+    name : str
+    key : VisitKey, PairFiles or BatchKey
+    published : frozenset of str
+        Ids of the batch that are published already.
+    """
 
     number: int
     name: str
     key: VisitKey | PairFiles | BatchKey
-    known: frozenset[str] = frozenset()
+    published: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
-class CandidatePlan(Plan):
-    """The plan of a real/bogus dataset, and what this process knows of its source.
+class CandidatePlan(Plan[CandidateRequest]):
+    """The plan of a real/bogus dataset with its opened source.
 
     Attributes
     ----------
-    observer : Observer
-    batches : tuple of Batch
-        Those that are not published yet.
-    before : tuple of str
+    collector : BatchCollector
+    batches : tuple of CandidateBatch
+        Those that are not completely published.
+    published_ids : tuple of str
         Ids of the request that are published already.
     """
 
-    observer: Observer
+    collector: BatchCollector
     batches: tuple[CandidateBatch, ...]
-    before: tuple[str, ...]
+    published_ids: tuple[str, ...]
 
 
-@task(name="plan", description="List chip-visits or batches, and find what is stored already", cache_policy=NO_CACHE)
 def plan_candidates(workspace: Workspace, request: CandidateRequest) -> CandidatePlan:
     """Write the plan of a build into the dataset's staging folder.
 
     Raises
     ------
     SourceError
-        The source cannot be read as asked.
+        The source cannot be read as requested.
     StoreError
-        The dataset holds something else.
+        The dataset was built with other settings.
     """
     parent = published_parent(workspace, request.dataset, PROBLEM)
-    _check_common(request, parent)
-    observer, batches = _list_batches(request)
+    require_common(request, parent)
+    collector, batches = list_batches(request)
     batches = list({batch.name: batch for batch in batches}.values())  # copies of a file count once
-    left, before = _unpublished(batches, observer, parent)
-    digest = _digest(request, batches)
+    missing, published_ids = unpublished(batches, collector, parent)
+    digest = request_digest(request, [batch.name for batch in batches])
     facts = {
-        "request": request.model_dump(mode="json"),
         "digest": digest,
         "scheme": {"name": SCHEME, "digest": scheme_digest(), "classes": list(CLASSES)},
         "parent": None if parent is None else parent.version,
-        "ask": len(left),
+        "ask": len(missing),
         "finished_before": parent is not None and digest in parent.manifest["builds"],
     }
-    staged = hashlib.sha256("\n".join([digest, *(batch.name for batch in left)]).encode()).hexdigest()[:16]
-    plan = Plan.begin(workspace.datasets / request.dataset, staged, facts)
-    return CandidatePlan(plan.folder, observer, left, before)
+    name = hashlib.sha256("\n".join([digest, *(batch.name for batch in missing)]).encode()).hexdigest()[:16]
+    folder = begin_plan(workspace.datasets / request.dataset, name, request, facts)
+    return CandidatePlan(folder, request, collector, missing, published_ids)
 
 
 def scheme_digest() -> str:
-    """Return what identifies the scheme of two classes."""
+    """Return the digest of the scheme of two classes."""
     return hashlib.sha256(":".join([SCHEME, *CLASSES]).encode()).hexdigest()
 
 
-def _check_common(request: CandidateRequest, parent: Dataset | None) -> None:
-    """Refuse to add samples of another kind to a dataset."""
+def request_digest(request: CandidateRequest, batches: Sequence[str]) -> str:
+    """Return the digest of a request, from its parameters except ``path`` and the names of its batches.
+
+    The path is left out because the names follow from the content of the source, wherever it is.
+    """
+    parameters = request.model_dump(mode="json", exclude={"path"})
+    total = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
+    for name in batches:
+        total.update(name.encode() + b"\n")
+    return total.hexdigest()
+
+
+def require_common(request: CandidateRequest, parent: Dataset | None) -> None:
+    """Refuse to add samples to a dataset that was built with other settings (`COMMON`).
+
+    Raises
+    ------
+    StoreError
+        Naming the first setting that differs.
+    """
     if parent is None:
         return
-    asked = request.model_dump()
+    requested = request.model_dump()
     for name in COMMON:
-        held = parent.manifest["parameters"][name]
-        if asked[name] != held:
+        present = parent.manifest["parameters"][name]
+        if requested[name] != present:
             raise StoreError(
-                f"dataset {parent.name!r} was built with {name}={held}, not {asked[name]}; use another dataset"
+                f"dataset {parent.name!r} was built with {name}={present}, not {requested[name]}; use another dataset"
             )
 
 
-def _list_batches(request: CandidateRequest) -> tuple[Observer, list[CandidateBatch]]:
-    """Return who gets candidates and all pieces of work of a request."""
+def list_batches(request: CandidateRequest) -> tuple[BatchCollector, list[CandidateBatch]]:
+    """Return the collector of a request's source and all of its batches, published or not.
+
+    Raises
+    ------
+    SourceError
+        The source cannot be read as requested.
+    FileNotFoundError
+        The table of galaxies does not exist.
+    """
     if request.source == "simulated":
-        visits = list(_simulated_visits(request))[: request.limit]
+        visits = list(simulated_visits(request))[: request.limit]
         simulated = SimulatedVisits(request.survey, request.work, request.known_objects == KNOWN_OF_SIMULATION)
         return simulated, [CandidateBatch(number, key.name, key) for number, key in enumerate(visits)]
     path = Path(str(request.path)).expanduser()
@@ -195,17 +227,17 @@ def _list_batches(request: CandidateRequest) -> tuple[Observer, list[CandidateBa
         galaxies = None if request.galaxy_catalog is None else Path(request.galaxy_catalog).expanduser()
         if galaxies is not None and not galaxies.is_file():
             raise FileNotFoundError(f"galaxy_catalog={galaxies} does not exist")
-        found = PairVisits(request.work, request.seed, galaxies, known=_known_objects(request))
-        return found, [CandidateBatch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
+        from_files = PairVisits(request.work, request.seed, galaxies, known=_known_objects(request))
+        return from_files, [CandidateBatch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
     source = _open_records(request, path)
     keys = list(source.batches())
-    below = 1.0 if request.limit is None else _hash_of_last(source, keys, request.limit, request.seed)
+    below = 1.0 if request.limit is None else hash_bound(source, keys, request.limit, request.seed)
     ready = ReadyTriplets(source, request.seed, below, _known_objects(request))
     return ready, [CandidateBatch(number, key.name, key) for number, key in enumerate(keys)]
 
 
 def _known_objects(request: CandidateRequest) -> Path | None:
-    """Return the table of known objects, refused here rather than on a worker."""
+    """Return the path of the table of known objects; it is read so that a bad one is refused before any work."""
     if request.known_objects is None:
         return None
     path = Path(request.known_objects).expanduser()
@@ -213,8 +245,8 @@ def _known_objects(request: CandidateRequest) -> Path | None:
     return path
 
 
-def _simulated_visits(request: CandidateRequest) -> Iterator[VisitKey]:
-    """Yield chip-visits, visit by visit, so that a smaller number of visits is the beginning of a larger one."""
+def simulated_visits(request: CandidateRequest) -> Iterator[VisitKey]:
+    """Yield chip-visits, visit by visit, so that fewer visits are a prefix of more."""
     for visit in range(request.visits):
         field = request.night * VISITS_A_NIGHT + visit // request.revisits
         for chip in range(request.chips):
@@ -229,44 +261,38 @@ def _open_records(request: CandidateRequest, path: Path) -> RecordSource:
     return TripletSource(path, request.stamp_px, request.label_column, request.group_column)
 
 
-def _hash_of_last(source: RecordSource, keys: Sequence[BatchKey], limit: int, seed: int) -> float:
-    """Return the bound of the hash below which `limit` records lie."""
-    shares = sorted(hash_share(sample_id, seed) for key in keys for sample_id in source.ids(key))
-    return shares[limit] if limit < len(shares) else 1.0
+def hash_bound(source: RecordSource, keys: Sequence[BatchKey], limit: int, seed: int) -> float:
+    """Return the bound below which the hashes of exactly `limit` records are; 1 if there are no more records."""
+    shares = sorted(hash_shares((sample_id for key in keys for sample_id in source.ids(key)), seed).tolist())
+    return float(shares[limit]) if limit < len(shares) else 1.0
 
 
-def _unpublished(
-    batches: list[CandidateBatch], observer: Observer, parent: Dataset | None
+def unpublished(
+    batches: Sequence[CandidateBatch], collector: BatchCollector, parent: Dataset | None
 ) -> tuple[tuple[CandidateBatch, ...], tuple[str, ...]]:
-    """Return the batches that have something new, and the ids of the request that are published."""
+    """Return the batches with unpublished candidates, and the published ids of the request.
+
+    A chip-visit is published as a whole; of a batch of records some may be published.
+    """
     if parent is None:
         return tuple(batches), ()
     ledger = parent.samples(["id", "batch"])
-    if isinstance(observer, ReadyTriplets):
-        return _unpublished_records(batches, observer, set(ledger["id"].to_pylist()))
+    if isinstance(collector, ReadyTriplets):
+        return _unpublished_records(batches, collector, set(ledger["id"].to_pylist()))
     finished = set(ledger["batch"].to_pylist())
     names = [batch.name for batch in batches if batch.name in finished]
-    before = ledger.filter(pc.is_in(ledger["batch"], pc.cast(names, "string")))["id"].to_pylist() if names else []
-    return tuple(batch for batch in batches if batch.name not in finished), tuple(before)
+    ids = ledger.filter(pc.is_in(ledger["batch"], pc.cast(names, "string")))["id"].to_pylist() if names else []
+    return tuple(batch for batch in batches if batch.name not in finished), tuple(ids)
 
 
 def _unpublished_records(
-    batches: list[CandidateBatch], ready: ReadyTriplets, published: set[str]
+    batches: Sequence[CandidateBatch], ready: ReadyTriplets, ledger_ids: set[str]
 ) -> tuple[tuple[CandidateBatch, ...], tuple[str, ...]]:
-    left, before = [], []
+    missing, published_ids = [], []
     for batch in batches:
-        wanted = [sample_id for sample_id in ready.source.ids(batch.key) if ready.takes(sample_id)]  # type: ignore[arg-type]
-        known = [sample_id for sample_id in wanted if sample_id in published]
-        before += known
-        if len(known) < len(wanted):
-            left.append(CandidateBatch(batch.number, batch.name, batch.key, frozenset(known)))
-    return tuple(left), tuple(before)
-
-
-def _digest(request: CandidateRequest, batches: list[CandidateBatch]) -> str:
-    """Return what makes two requests the same: all but where the source lies."""
-    same = request.model_dump(mode="json", exclude={"path"})
-    total = hashlib.sha256(json.dumps(same, sort_keys=True).encode())
-    for batch in batches:
-        total.update(batch.name.encode() + b"\n")
-    return total.hexdigest()
+        selected = [name for name in ready.source.ids(cast(BatchKey, batch.key)) if ready.selects(name)]
+        published = [name for name in selected if name in ledger_ids]
+        published_ids += published
+        if len(published) < len(selected):
+            missing.append(CandidateBatch(batch.number, batch.name, batch.key, frozenset(published)))
+    return tuple(missing), tuple(published_ids)

@@ -8,7 +8,7 @@ from realbogus.audits.flawed_injections import Flaw
 from realbogus.audits.planting import Planted, plant_visit
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.simulation.survey import Survey, SurveySettings
-from tasks.candidates.collect import VISIT_FAULTS
+from tasks.candidates.staged_rows import VISIT_FAULTS
 
 VISITS_A_NIGHT = 6
 """Seeing and sky are mostly a night's own: a few visits each sample many nights."""

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from realbogus.records import BOGUS, DETECTION, RANDOM_INJECTION, REAL, BatchKey, FileSpan, Records, make_records
-from tasks.candidates.collect import LEDGER_COLUMNS, STAGED_COLUMNS, ObserveJob, ReadyTriplets, observe_batch
+from tasks.candidates.collect import CollectJob, ReadyTriplets, collect_batch
+from tasks.candidates.staged_rows import LEDGER_COLUMNS, STAGED_COLUMNS
 from tasks.store import merging, pixels
 from tasks.store.packing import shard_jobs, write_shard_job
 from tasks.store.staging import Staging
@@ -117,17 +118,17 @@ class InMemory:
 
 def write(folder: Path, triplets: np.ndarray) -> dict[str, float]:
     """Write a dataset's shards and return the processor's seconds of each step."""
-    from tasks.building.validate import judge_images
+    from tasks.building.validate import validate_images
 
     source, staging, store = InMemory(triplets), Staging(folder / "staging"), folder / "pixels.zarr"
     begin = time.process_time()
     observer = ReadyTriplets(source, seed=0)
     for number, key in enumerate(source.batches()):
-        observe_batch(ObserveJob(number, key, observer, "triplets", staging))
+        collect_batch(CollectJob(number, key, observer, "triplets", staging))
     staged = time.process_time()
     rows = merging.gather(staging, range(len(source.batches())), STAGED_COLUMNS)
     ledger = merging.merge(None, rows.select([*LEDGER_COLUMNS.names, *merging.PLACE.names]), staging)
-    judged = judge_images(ledger, least_finite_fraction=0.0)
+    judged = validate_images(ledger, least_finite_fraction=0.0)
     ledger = merging.give_rows(merging.reject(ledger, judged.row_failures), 0)
     validated = time.process_time()
     pixels.create(store, triplets.shape[1:], "float32")

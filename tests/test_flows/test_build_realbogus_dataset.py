@@ -25,13 +25,16 @@ from realbogus.injection.chip_visit import VisitSettings
 from realbogus.simulation.survey import Survey, SurveySettings
 from realbogus.sources.zenodo import write_published_layout
 from realbogus.stamps import pixel_sha256
-from tasks.building.publish import finished_summary, publish_build
-from tasks.candidates.collect import Observed, SimulatedVisits, VisitKey
+from tasks.building.publish import finished_summary
+from tasks.candidates.collect import SimulatedVisits, VisitKey
 from tasks.candidates.harvest import gather_candidates
-from tasks.candidates.plan import CandidatePlan, CandidateRequest, plan_candidates
+from tasks.candidates.plan import CandidatePlan, CandidateRequest
+from tasks.candidates.staged_rows import StagedBatch
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.stages.collect_candidates import collect_candidates
+from tasks.stages.plan_candidates import plan_candidates
+from tasks.stages.publish import publish_build
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.schema import STORED
@@ -71,11 +74,11 @@ class SmallChips(SimulatedVisits):
     seen: list[str] = field(default_factory=list)
     dies_at: str | None = None
 
-    def observe(self, key: VisitKey) -> Observed:
+    def collect(self, key: VisitKey) -> StagedBatch:
         if key.name == self.dies_at:
             raise KeyboardInterrupt(key.name)
         self.seen.append(key.name)
-        return super().observe(key)
+        return super().collect(key)
 
 
 def small(seed: int = 3, **settings: Any) -> SmallChips:
@@ -84,8 +87,9 @@ def small(seed: int = 3, **settings: Any) -> SmallChips:
 
 def with_small_chips(plan: CandidatePlan, observer: SmallChips) -> CandidatePlan:
     """Return a plan whose visits are of small chips, worked on as was asked."""
-    assert isinstance(plan.observer, SimulatedVisits)
-    return replace(plan, observer=replace(observer, work=plan.observer.work, with_known=plan.observer.with_known))
+    assert isinstance(plan.collector, SimulatedVisits)
+    work, with_known = plan.collector.work, plan.collector.with_known
+    return replace(plan, collector=replace(observer, work=work, with_known=with_known))
 
 
 @flow

@@ -1,0 +1,188 @@
+"""Ledger rows of candidates as a batch leaves them in staging: columns, rows of a chip-visit, rows of a failed one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from realbogus.frames import FrameError
+from realbogus.injection.chip_visit import CANDIDATES, WorkedVisit
+from realbogus.psf.measure import PsfError
+from realbogus.records import SourceError
+from realbogus.stamps import pixel_digests
+from realbogus.subtraction.alignment import AlignmentError
+from realbogus.subtraction.kernel_fit import KernelFitError
+from realbogus.subtraction.subtract import SubtractionError
+from tasks.store.schema import LEDGER, REJECTED, STORED
+
+_OF_CANDIDATES = [item for item in CANDIDATES if item.name not in {"number", "label", *LEDGER.names}]
+LEDGER_COLUMNS = pa.schema(
+    [
+        *LEDGER,
+        pa.field("detector", pa.string()),
+        pa.field("night", pa.string()),
+        pa.field("visit", pa.int32()),
+        pa.field("batch", pa.string()),
+        pa.field("seeing_fwhm_arcsec", pa.float64(), metadata={b"unit": b"arcsec"}),
+        *_OF_CANDIDATES,
+    ]
+)
+STAGED_COLUMNS = pa.schema(
+    [*LEDGER_COLUMNS, pa.field("label", pa.string()), pa.field("truth", pa.string()), pa.field("origin", pa.string())]
+)
+"""The ledger's columns, the label, and the hidden truth with its origin."""
+
+VISIT_FAULTS: dict[type[ValueError], str] = {
+    SourceError: "unreadable_frame",
+    FrameError: "empty_frame",
+    AlignmentError: "not_aligned",
+    PsfError: "no_psf",
+    KernelFitError: "no_kernel",
+    SubtractionError: "not_subtracted",
+}
+"""Errors for which a whole chip-visit is rejected, and the reason in its ledger row."""
+FAULTY_VISIT = "visit"
+"""Kind of the one ledger row of a rejected chip-visit."""
+
+
+@dataclass(frozen=True)
+class StagedBatch:
+    """Candidates of one batch.
+
+    Attributes
+    ----------
+    table : Table
+        `STAGED_COLUMNS`, one row per candidate.
+    pixels : (n, y, x, 3) float32
+        Of the rows with status stored, in their order.
+    """
+
+    table: pa.Table
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class VisitFacts:
+    """Values shared by all candidates of a chip-visit.
+
+    Attributes
+    ----------
+    name : str
+        Prefix of the ids, and the name of the batch.
+    sky_cell : str
+        The group.
+    night, detector : str
+    visit : int
+    """
+
+    name: str
+    sky_cell: str
+    night: str
+    detector: str
+    visit: int
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The values by column."""
+        return {
+            "group": self.sky_cell,
+            "night": self.night,
+            "detector": self.detector,
+            "visit": self.visit,
+            "batch": self.name,
+        }
+
+
+def stage_visit(
+    facts: VisitFacts, worked: WorkedVisit, truths: Sequence[str | None], origins: Sequence[str | None]
+) -> StagedBatch:
+    """Return the staged rows of a chip-visit.
+
+    Parameters
+    ----------
+    facts : VisitFacts
+    worked : WorkedVisit
+        n candidates.
+    truths, origins : (n,)
+        None where unknown.
+    """
+    table, count = worked.table, worked.table.num_rows
+    seeing = worked.psf.fwhm_px * worked.difference.pair.new.pixel_arcsec
+    values: dict[str, Sequence[Any]] = {
+        **{name: [value] * count for name, value in facts.columns.items()},
+        "id": [f"{facts.name}-{number:04d}" for number in table["number"].to_pylist()],
+        "seeing_fwhm_arcsec": [seeing] * count,
+        "parameters": ["{}"] * count,
+        "truth": truths,
+        "origin": origins,
+    }
+    return StagedBatch(complete_rows(table, values, worked.pixels), worked.pixels)
+
+
+def stage_fault(facts: VisitFacts, fault: Exception, stamp_px: int, file: str | None = None) -> StagedBatch:
+    """Return the one row of a chip-visit that failed; its parameters hold the error, and the file if it is not named.
+
+    Parameters
+    ----------
+    facts : VisitFacts
+    fault : Exception
+        One of `VISIT_FAULTS`.
+    stamp_px : int
+    file : str, optional
+    """
+    reason = next(reason for kind, reason in VISIT_FAULTS.items() if isinstance(fault, kind))
+    message = str(fault) if file is None or file in str(fault) else f"{file}: {fault}"
+    row: dict[str, Any] = {
+        **facts.columns,
+        "id": f"{facts.name}-visit",
+        "kind": FAULTY_VISIT,
+        "reason": reason,
+        "parameters": json.dumps({"fault": message}),
+    }
+    pixels = np.zeros((0, stamp_px, stamp_px, 3), np.float32)
+    values = {name: [value] for name, value in row.items()}
+    return StagedBatch(complete_rows(pa.table({"kind": [FAULTY_VISIT]}), values, pixels), pixels)
+
+
+def complete_rows(table: pa.Table, values: Mapping[str, Sequence[Any]], pixels: np.ndarray) -> pa.Table:
+    """Return `STAGED_COLUMNS` for n rows.
+
+    A column is taken from `values`, else from `table`, else it is null. Status and pixel digest follow from the column
+    ``reason``: a row without a reason is stored.
+
+    Parameters
+    ----------
+    table : Table
+        n rows.
+    values : mapping
+        Column to (n,) values.
+    pixels : (m, y, x, 3) float32
+        Of the m rows without a reason, in their order.
+    """
+    count = table.num_rows
+    columns: dict[str, Any] = {}
+    for item in STAGED_COLUMNS:
+        if item.name in values:
+            columns[item.name] = pa.array(values[item.name], item.type)
+        elif item.name in table.column_names:
+            columns[item.name] = table[item.name].combine_chunks().cast(item.type)
+        else:
+            columns[item.name] = pa.nulls(count, item.type)
+    reasons = columns["reason"].to_pylist()
+    digests = iter(pixel_digests(pixels))
+    columns["status"] = pa.array([STORED if reason is None else REJECTED for reason in reasons])
+    columns["pixel_sha256"] = pa.array([next(digests) if reason is None else None for reason in reasons], pa.string())
+    columns["attempts"] = pa.array([1] * count, pa.int32())
+    columns["finished_at"] = pa.array([datetime.now(UTC)] * count, STAGED_COLUMNS.field("finished_at").type)
+    return pa.table(columns, schema=STAGED_COLUMNS)
+
+
+def visit_faults(staged: pa.Table) -> list[str]:
+    """Return reason and error of each rejected chip-visit among staged rows (`STAGED_COLUMNS`)."""
+    rows = staged.filter(pc.equal(staged["kind"], FAULTY_VISIT)).select(["reason", "parameters"]).to_pylist()
+    return [f"{row['reason']}: {json.loads(row['parameters'])['fault']}" for row in rows]
