@@ -1,11 +1,11 @@
-"""What the plan of any build is: a folder in staging that says what was asked, so that it can go on after dying."""
+"""The plan of a build: a folder in staging that records the request, so that a build that died can be resumed."""
 
 import json
 import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Generic, Protocol, TypeVar
 
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset, current_version
@@ -14,73 +14,117 @@ from tasks.store.files import write_json
 from tasks.store.staging import Staging, clear_others
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A plan on disk: ``plan.json`` in its staging folder, and what the problem adds beside it.
+class BuildParameters(Protocol):
+    """The parameters that every build flow has."""
 
-    `facts` holds ``request``, ``digest`` (what makes two requests the same), ``scheme`` (name, digest, classes, or
-    None), ``parent`` (version that is added to), ``ask`` (items of work), ``finished_before`` and ``started``.
+    @property
+    def dataset(self) -> str:
+        """Name of the dataset to build."""
+
+    @property
+    def source(self) -> str:
+        """Name of the source of samples."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the build."""
+
+    def model_dump(self, *, mode: str = "python") -> dict[str, Any]:
+        """Return all parameters by name."""
+
+
+Request = TypeVar("Request", bound=BuildParameters, covariant=True)
+
+
+@dataclass(frozen=True)
+class Plan(Generic[Request]):
+    """A plan on disk: ``plan.json`` in its staging folder, and the problem's own files beside it.
+
+    Attributes
+    ----------
+    folder : Path
+        The staging folder.
+    request : pydantic model
+        The parameters of the flow.
     """
 
     folder: Path
-
-    @classmethod
-    def begin(cls, dataset: Path, name: str, facts: dict[str, Any]) -> Self:
-        """Write the facts into the staging folder `name` of a dataset, and remove what other requests left."""
-        staging = dataset / "staging" / name
-        clear_others(dataset / "staging", staging)
-        write_json(staging / "plan.json", facts | {"started": time.time()})
-        return cls(staging)
+    request: Request
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What was asked and what is there already."""
+        """The content of ``plan.json``.
+
+        ``request``, ``digest`` (the same for equal requests), ``scheme`` (name, digest, classes; or None), ``parent``
+        (the version that the build adds to), ``ask`` (number of work items), ``finished_before`` and ``started``
+        (Unix time), and the problem's own.
+        """
         facts: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
         return facts
 
     @property
-    def request(self) -> dict[str, Any]:
-        """The parameters of the flow."""
-        request: dict[str, Any] = self.facts["request"]
-        return request
-
-    @property
     def digest(self) -> str:
-        """Names the request in the manifest's ``builds``."""
+        """Digest of the request, its key in the manifest's ``builds``."""
         return str(self.facts["digest"])
 
     @property
     def staging(self) -> Staging:
-        """Where finished batches are left."""
+        """Where finished batches are written."""
         return Staging(self.folder)
 
     @property
     def dataset(self) -> str:
-        """The name of the dataset that is built."""
-        return str(self.request["dataset"])
+        """Name of the dataset to build."""
+        return self.request.dataset
 
     @property
     def source(self) -> str:
-        """The name of the source."""
-        return str(self.request["source"])
+        """Name of the source of samples."""
+        return self.request.source
 
     @property
     def scheme(self) -> str | None:
-        """The name of the scheme that labels it, or None."""
+        """Name of the scheme that labels the dataset, or None."""
         return None if self.facts["scheme"] is None else str(self.facts["scheme"]["name"])
 
     @property
+    def classes(self) -> list[str]:
+        """The scheme's classes in order; empty without a scheme."""
+        return [] if self.facts["scheme"] is None else list(self.facts["scheme"]["classes"])
+
+    @property
+    def work_items(self) -> int:
+        """Number of samples or batches that are still to be collected."""
+        return int(self.facts["ask"])
+
+    @property
     def seconds(self) -> float:
-        """Wall-clock time since this run made or found the plan."""
+        """Wall-clock time since this run wrote the plan."""
         return time.time() - float(self.facts["started"])
 
+    @property
+    def finished_before(self) -> bool:
+        """Whether an earlier build of the published version finished the same request."""
+        return bool(self.facts["finished_before"])
+
     def parent(self, workspace: Workspace) -> Dataset | None:
-        """Open the version that is added to, or return None for a new dataset."""
+        """Open the version that the build adds to; None for a new dataset."""
         return None if self.facts["parent"] is None else Dataset.open(workspace, self.dataset)
 
     def is_finished(self) -> bool:
-        """Tell whether the published version holds all that was asked."""
-        return self.facts["ask"] == 0 and self.facts["finished_before"]
+        """Tell whether the published version holds everything requested."""
+        return self.work_items == 0 and self.finished_before
+
+
+def begin_plan(dataset: Path, name: str, request: BuildParameters, facts: dict[str, Any]) -> Path:
+    """Write ``plan.json`` into the staging folder `name` of a dataset and return that folder.
+
+    The staging folders of other requests are removed.
+    """
+    folder = dataset / "staging" / name
+    clear_others(dataset / "staging", folder)
+    write_json(folder / "plan.json", {"request": request.model_dump(mode="json"), **facts, "started": time.time()})
+    return folder
 
 
 def published_parent(workspace: Workspace, name: str, problem: str) -> Dataset | None:

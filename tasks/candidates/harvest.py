@@ -14,14 +14,14 @@ from tasks.building.harvest import Harvest, part_counts
 from tasks.building.validate import validate_candidates
 from tasks.candidates.collect import ReadyTriplets
 from tasks.candidates.known_objects import KNOWN_GROUP
-from tasks.candidates.plan import PROBLEM, CandidatePlan, CandidateRequest
+from tasks.candidates.plan import CandidatePlan, CandidateRequest
 from tasks.candidates.staged_rows import LEDGER_COLUMNS, STAGED_COLUMNS, visit_faults
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
 from tasks.store.columns import align_column, to_bool, to_float
 from tasks.store.errors import StoreError
 from tasks.store.sampling import hash_order
-from tasks.store.schema import STORED
+from tasks.store.schema import REALBOGUS, STORED
 from tasks.store.versions import stored_rows, value_counts
 
 MAX_FAULTS_LOGGED = 10
@@ -109,7 +109,7 @@ def _manifest(plan: CandidatePlan) -> dict[str, Any]:
     """Return the manifest's entries of a real/bogus dataset."""
     request = plan.request
     return {
-        "problem": PROBLEM,
+        "problem": REALBOGUS,
         "pixels": pixels_of(request),
         "label_kind": label_kind(plan),
         "source": plan.source,

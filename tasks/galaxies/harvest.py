@@ -9,15 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.building.publish import Harvest, class_counts, part_counts
+from tasks.building.harvest import Harvest, class_counts, part_counts
 from tasks.galaxies.collect import LEDGER_COLUMNS
-from tasks.galaxies.plan import PROBLEM, BuildPlan
+from tasks.galaxies.plan import BuildPlan
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
 from tasks.store.columns import drop_ids
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.schema import REJECTED
+from tasks.store.schema import GALAXY, REJECTED
 from tasks.store.versions import stored_rows
 
 LABEL_COLUMNS = ("id", "label", "vote_fraction", "votes_at_node")
@@ -49,6 +49,7 @@ def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) ->
         manifest=_manifest(plan, parent),
         accounted=("id", "status", "reason"),
         account=lambda mine, labels, split: _account(plan, mine, labels, split),
+        least_stored_fraction=plan.request.min_stored_fraction,
     )
 
 
@@ -77,16 +78,17 @@ def _manifest(plan: BuildPlan, parent: Dataset | None) -> dict[str, Any]:
     request, archive = plan.request, plan.source == "archive"
     first = {} if parent is None else {name: parent.manifest[name] for name in ("source", "release", "field")}
     return {
-        "problem": PROBLEM,
+        "problem": GALAXY,
         "pixels": "simulated" if plan.source == "simulated" else "real",
         "label_kind": "votes",
         "source": plan.source,
         "release": None if archive else plan.facts["release"],
-        "field": None if archive else request["field"],
-        "request_px": None if archive else request["request_px"],
+        "field": None if archive else request.field,
+        "request_px": None if archive else request.request_px,
         "size_px": plan.size_px,
         "crop_fraction": plan.crop_fraction,
-        "parameters": request | {"catalog": plan.facts["catalog"], "catalog_sha256": plan.facts["catalog_sha256"]},
+        "parameters": request.model_dump(mode="json")
+        | {"catalog": plan.facts["catalog"], "catalog_sha256": plan.facts["catalog_sha256"]},
         **first,
     }
 
@@ -103,6 +105,6 @@ def _account(plan: BuildPlan, mine: pa.Table, labels: pa.Table | None, split: pa
         "rejected": dict(Counter(reason for reason in reasons if reason).most_common()),
         "split": part_counts(split, pa.array(kept, pa.string())),
         "scheme": plan.scheme,
-        "classes": {} if labels is None else class_counts(mine, labels, plan.facts["scheme"]["classes"]),
+        "classes": {} if labels is None else class_counts(mine, labels, plan.classes),
         "pixels": "simulated" if plan.source == "simulated" else "real",
     }

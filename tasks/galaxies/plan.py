@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from galaxy.images import cutouts
 from galaxy.labels.schemes import label_rows, load_scheme
 from tasks.building.plan import Plan, begin_plan, published_parent
+from tasks.galaxies.choices import SourceName
 from tasks.http.faults import is_retried_later
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
@@ -26,10 +27,7 @@ from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import sha256_of_file, write_table
 from tasks.store.sampling import hash_order
-from tasks.store.schema import STORED, check_name
-
-PROBLEM = "galaxy"
-SourceName = Literal["sdss", "legacy", "archive", "simulated"]
+from tasks.store.schema import GALAXY, STORED, check_name
 
 SIMULATED_LIMIT = 600
 LARGEST_BATCH = 256
@@ -137,7 +135,7 @@ class BuildPlan(Plan[BuildRequest]):
 @task(name="plan", description="Choose objects, frames and labels; find what is stored already", cache_policy=NO_CACHE)
 def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> BuildPlan:
     """Write the plan of a build into the dataset's staging folder, or find it there."""
-    parent = published_parent(workspace, request.dataset, PROBLEM)
+    parent = published_parent(workspace, request.dataset, GALAXY)
     _check_common(request, parent)
     table = _limited(read_catalog(catalog), request.most_objects, request.seed)
     rows = _planned_rows(table, request, parent)

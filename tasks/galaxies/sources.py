@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from galaxy.catalogue.joining import read_mapping
 from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
-from tasks.building.validate import judge_catalogue, require
+from tasks.building.validate import require, validate_catalogue
 from tasks.galaxies.collect import ArchiveSource, ServiceSource, Source, archive_members
 from tasks.galaxies.ingest import catalog_path
 from tasks.galaxies.plan import BuildPlan, BuildRequest
@@ -34,7 +34,7 @@ def find_catalog(workspace: Workspace, request: BuildRequest) -> Path:
     else:
         votes, metadata, _ = sky_tables(workspace, request.seed)
         path = catalog_path(workspace, str(votes), str(metadata))
-    require(judge_catalogue(pq.read_table(path)))
+    require(validate_catalogue(pq.read_table(path)))
     return path
 
 
@@ -62,7 +62,7 @@ def open_source(workspace: Workspace, request: BuildRequest, plan: BuildPlan) ->
     if request.source == "archive":
         yield _archive(workspace, request, plan)
     elif request.source == "simulated" and request.service_url is None:
-        if plan.facts["ask"] == 0:
+        if plan.work_items == 0:
             yield _service(workspace, request, "http://127.0.0.1")
             return
         with sky_process(seed=request.seed, count=SKY_COUNT) as url:

@@ -1,14 +1,15 @@
 """Columns of tables as NumPy arrays, and columns and rows in the order of given ids."""
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-Column = pa.Array | pa.ChunkedArray
-Ids = Sequence[str] | pa.Array | pa.ChunkedArray
+Column: TypeAlias = pa.Array | pa.ChunkedArray
+Ids: TypeAlias = Sequence[str] | pa.Array | pa.ChunkedArray
 
 
 def to_float(column: Column) -> NDArray[np.float64]:

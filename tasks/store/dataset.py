@@ -67,6 +67,11 @@ class Dataset:
             raise FormatVersionError(f"{path} is of format {found}, this program reads {FORMAT_VERSION}; build it anew")
         return cls(path, manifest)
 
+    def parent(self) -> "Dataset | None":
+        """Open the version that this one was made from; None for the first."""
+        number = self.manifest["parent"]
+        return None if number is None else Dataset.at(self.path.with_name(version_folder(number)))
+
     @property
     def name(self) -> str:
         """The dataset's name."""

@@ -1,12 +1,18 @@
 """Names, columns and versions of the dataset format; README.md beside this file is its specification."""
 
 import re
+from typing import Literal
 
 import pyarrow as pa
 
 from tasks.store.errors import DatasetNameError
 
 FORMAT_VERSION = 1
+
+Problem = Literal["galaxy", "realbogus"]
+"""``problem`` of the manifest; also the name of the problem's experiment in MLflow."""
+GALAXY: Problem = "galaxy"
+REALBOGUS: Problem = "realbogus"
 
 STORED = "stored"
 REJECTED = "rejected"

@@ -7,8 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from expectations.results import ValidationFailed, require
 from tasks.building import validate
 from tasks.store import pixels
+from tasks.store.dataset import Dataset
 from tasks.store.versions import NewVersion, publish
 
 COUNT = 90
@@ -48,15 +50,15 @@ def with_value(table, column, position, value):
     return table.set_column(table.column_names.index(column), column, pa.array(values, table[column].type))
 
 
-def judge_all(ledger, labels, split):
+def validate_all(ledger, labels, split):
     classes = {"shapes": ["round", "spiral"]}
-    return validate.judge_version(ledger, {"shapes": labels}, classes, split, array_rows=COUNT)
+    return validate.validate_version(ledger, {"shapes": labels}, classes, split, array_rows=COUNT)
 
 
 def test_a_faultless_version_may_be_published():
-    verdicts = judge_all(*faultless())
-    validate.require(verdicts)
-    assert all(result["success"] for verdict in verdicts for result in verdict.results)
+    results = validate_all(*faultless())
+    require(results)
+    assert all(outcome["success"] for result in results for outcome in result.results)
 
 
 def test_the_first_id_of_equal_pixels_stays_whatever_the_order_of_rows():
@@ -64,54 +66,54 @@ def test_the_first_id_of_equal_pixels_stays_whatever_the_order_of_rows():
     ledger = with_value(ledger, "pixel_sha256", 40, ledger["pixel_sha256"][7].as_py())
     backwards = ledger.take(list(range(COUNT))[::-1])
     for table in (ledger, backwards):
-        assert validate.judge_images(table).row_failures == {"040": "duplicate_pixels"}
+        assert validate.validate_images(table).row_failures == {"040": "duplicate_pixels"}
 
 
 def test_a_published_row_stays_and_its_earlier_newcomer_goes():
     ledger, _, _ = faultless()
     ledger = with_value(ledger, "pixel_sha256", 40, ledger["pixel_sha256"][7].as_py())
-    assert validate.judge_images(ledger, published=pa.array(["040"])).row_failures == {"007": "duplicate_pixels"}
+    assert validate.validate_images(ledger, published=pa.array(["040"])).row_failures == {"007": "duplicate_pixels"}
 
 
 def test_published_rows_are_never_rejected():
     ledger, _, _ = faultless()
     ledger = with_value(with_value(ledger, "blank_fraction", 3, 1.0), "blank_fraction", 4, 1.0)
-    assert validate.judge_images(ledger, published=pa.array(["003"])).row_failures == {"004": "blank"}
+    assert validate.validate_images(ledger, published=pa.array(["003"])).row_failures == {"004": "blank"}
 
 
 def test_a_leak_stops_the_publish_and_names_the_rows():
     ledger, labels, split = faultless()
     torn = split["group"][0].as_py()
     ledger, split = with_value(ledger, "group", COUNT - 1, torn), with_value(split, "group", COUNT - 1, torn)
-    with pytest.raises(validate.ValidationFailed, match="split: group_in_two_parts") as failed:
-        validate.require(judge_all(ledger, labels, split))
+    with pytest.raises(ValidationFailed, match="split: group_in_two_parts") as failed:
+        require(validate_all(ledger, labels, split))
     assert "000, 089" in str(failed.value)
 
 
 def test_a_dataset_without_a_scheme_has_neither_split_nor_labels():
     ledger, _, _ = faultless()
-    verdicts = validate.judge_version(ledger, {}, {}, None, array_rows=COUNT)
-    validate.require(verdicts)
-    assert [verdict.suite for verdict in verdicts] == ["ledger columns", "ledger"]
+    results = validate.validate_version(ledger, {}, {}, None, array_rows=COUNT)
+    require(results)
+    assert [result.suite for result in results] == ["ledger columns", "ledger"]
 
 
 def test_a_column_of_another_type_stops_the_publish():
     ledger, labels, split = faultless()
     rows = ledger["row"].cast(pa.float64())
     changed = ledger.set_column(ledger.column_names.index("row"), "row", rows)
-    with pytest.raises(validate.ValidationFailed, match=r"ledger columns: column_type .* fail: row$"):
-        validate.require(judge_all(changed, labels, split))
+    with pytest.raises(ValidationFailed, match=r"ledger columns: column_type .* fail: row$"):
+        require(validate_all(changed, labels, split))
 
 
-def test_a_catalogue_is_judged_by_its_own_columns():
+def test_a_catalogue_is_validated_by_its_own_columns():
     ledger, _, _ = faultless()
     catalogue = ledger.select(["id", "ra_deg", "dec_deg"])
-    validate.require(validate.judge_catalogue(catalogue))
-    with pytest.raises(validate.ValidationFailed, match=r"dec_range .* 005"):
-        validate.require(validate.judge_catalogue(with_value(catalogue, "dec_deg", 5, -91.0)))
+    require(validate.validate_catalogue(catalogue))
+    with pytest.raises(ValidationFailed, match=r"dec_range .* 005"):
+        require(validate.validate_catalogue(with_value(catalogue, "dec_deg", 5, -91.0)))
 
 
-def test_a_published_dataset_can_be_judged_again(workspace):
+def test_a_published_dataset_can_be_validated_again(workspace):
     ledger, labels, split = faultless()
     folder = workspace.datasets / "shapes"
     store = folder / "pixels.zarr"
@@ -120,7 +122,7 @@ def test_a_published_dataset_can_be_judged_again(workspace):
     manifest = {"problem": "galaxy", "schemes": {"shapes": scheme}}
     blank = with_value(ledger, "blank_fraction", 5, 0.75)
     publish(folder, NewVersion(blank, {"shapes": labels}, split, manifest), None)
-    summary = validate.validate_dataset.fn("shapes")
+    summary = validate.validate_published(workspace, Dataset.open(workspace, "shapes"))
     assert summary["rows_failing"] == {"005": "blank"}
     written = workspace.reports / "validation-shapes-000001"
     results = json.loads((written / "validation.json").read_text())
