@@ -43,7 +43,29 @@ def build_galaxy_dataset(
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build or grow a galaxy dataset and return its account."""
-    request = BuildRequest(**locals())
+    request = BuildRequest(
+        dataset=dataset,
+        catalog=catalog,
+        metadata=metadata,
+        source=source,
+        images=images,
+        mapping=mapping,
+        scheme=scheme,
+        size_px=size_px,
+        request_px=request_px,
+        crop_fraction=crop_fraction,
+        field=field,
+        scale_arcsec_per_px=scale_arcsec_per_px,
+        limit=limit,
+        service_url=service_url,
+        release=release,
+        max_rate_per_s=max_rate_per_s,
+        max_connections=max_connections,
+        min_stored_fraction=min_stored_fraction,
+        allow_mixed=allow_mixed,
+        retry_rejected=retry_rejected,
+        seed=seed,
+    )
     workspace = Workspace.current()
     with one_builder(workspace.datasets / dataset):
         table = find_catalog(workspace, request)

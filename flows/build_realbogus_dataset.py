@@ -44,7 +44,30 @@ def build_realbogus_dataset(
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build or grow a real/bogus dataset and return its account."""
-    request = CandidateRequest(**locals())
+    request = CandidateRequest(
+        dataset=dataset,
+        source=source,
+        path=path,
+        night=night,
+        stamp_px=stamp_px,
+        label_column=label_column,
+        group_column=group_column,
+        galaxy_catalog=galaxy_catalog,
+        known_objects=known_objects,
+        galaxy_fraction=galaxy_fraction,
+        balance=balance,
+        injections_per_visit=injections_per_visit,
+        chips=chips,
+        visits=visits,
+        revisits=revisits,
+        scene_transients=scene_transients,
+        diversity=diversity,
+        seeing_arcsec=seeing_arcsec,
+        engine=engine,
+        threshold_sigma=threshold_sigma,
+        limit=limit,
+        seed=seed,
+    )
     workspace = Workspace.current()
     with one_builder(workspace.datasets / dataset):
         plan = plan_candidates(workspace, request)

@@ -9,7 +9,8 @@ from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.collect_candidates import ITEMS_A_VISIT
 from tasks.stages.show import show_summary
-from tasks.studies.giveaways import GiveawayRequest, SpoilName, judge_planted
+from tasks.studies.choices import InjectionFlaw
+from tasks.studies.giveaways import GiveawayRequest, judge_planted
 
 
 @flow(name="check-giveaways", description="Injected against scene transients: what could tell them apart, one by one")
@@ -18,19 +19,31 @@ def check_giveaways(
     visits: parameter_types.Visits = 10,
     scene_transients: parameter_types.SceneTransients = 110,
     injections_per_visit: parameter_types.InjectionsPerVisit = 110,
-    height_px: Annotated[int, parameter_types.told("Height of a chip, pixels; 640 or more has stars enough")] = 1128,
-    width_px: Annotated[int, parameter_types.told("Width of a chip, pixels")] = 2000,
+    height_px: Annotated[
+        int, parameter_types.param("Height of a detector in pixels; below 640 there are too few stars")
+    ] = 1128,
+    width_px: Annotated[int, parameter_types.param("Width of a detector in pixels")] = 2000,
     spoil: Annotated[
-        SpoilName,
-        parameter_types.told("Lay injections with one give-away, to see that it is found; none: as they are shipped"),
+        InjectionFlaw,
+        parameter_types.param("Flaw given to all injections to verify that its check fails; none: regular injections"),
     ] = "none",
     dataset: Annotated[
-        str | None, parameter_types.told("Real/bogus dataset whose difficulty is judged too: NAME or NAME@3")
+        str | None, parameter_types.param("Real/bogus dataset whose difficulty is measured as well: NAME or NAME@3")
     ] = None,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Compare injected transients with the scene's own and return each check's figure, limit and verdict."""
-    request = GiveawayRequest(**locals())
+    request = GiveawayRequest(
+        chips=chips,
+        visits=visits,
+        scene_transients=scene_transients,
+        injections_per_visit=injections_per_visit,
+        height_px=height_px,
+        width_px=width_px,
+        spoil=spoil,
+        dataset=dataset,
+        seed=seed,
+    )
     with cluster(ITEMS_A_VISIT * request.count) as executor:
         summary = judge_planted(Workspace.current(), request, executor)
     show_summary(summary)

@@ -1,6 +1,6 @@
 """What becomes of suspect labels, under three combinations of losses."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 
@@ -28,9 +28,9 @@ def compare_label_handling(
     test_dataset: parameter_types.TestDataset = "testsurvey",
     network: parameter_types.CandidateNetwork = "complex",
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,
-    folds: Annotated[int, parameter_types.told("Folds of the first stage", ge=2)] = 5,
+    folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
     """Train and judge every combination."""
     workspace = Workspace.current()

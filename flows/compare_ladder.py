@@ -1,6 +1,6 @@
 """The ladder: from the conventional network on one detector to two stages, one change a step."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 
@@ -33,12 +33,15 @@ def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 8000,
-    folds: Annotated[int, parameter_types.told("Folds of the first stage", ge=2)] = 5,
+    folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
     """Train and judge every step; return rows, ratios and the report."""
-    request, workspace = StudyRequest(**locals()), Workspace.current()
+    request, workspace = (
+        StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds),
+        Workspace.current(),
+    )
     rows = [Row(name=name, seed=seed, **step) for seed in seeds for name, step in STEPS.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)

@@ -1,6 +1,6 @@
 """What the public code executes, what it means to, and that repaired."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 
@@ -24,7 +24,7 @@ def compare_profiles(
     network: parameter_types.CandidateNetwork = "complex",
     optimizer: parameter_types.CandidateOptimizer = "adam",
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,
 ) -> dict[str, Any]:
     """Train and judge the three profiles with one optimiser and the public code's weights."""

@@ -1,6 +1,6 @@
 """A model a detector, all detectors at the size of one, or all samples."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 
@@ -21,7 +21,7 @@ def compare_treatments(
     test_dataset: parameter_types.TestDataset = "testsurvey",
     network: parameter_types.CandidateNetwork = "simple",
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 8000,
 ) -> dict[str, Any]:
     """Train and judge the treatments; on a dataset built with diversity=0 each and mix should be alike."""

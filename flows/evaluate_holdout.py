@@ -1,35 +1,38 @@
 """Judge a registered model on a dataset's holdout, or on another dataset."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 
+from expectations.split_shares import PartName
 from flows.cli import parameter_types
 from tasks.runtime.workspace import Workspace
 from tasks.stages.evaluate import evaluate
 from tasks.stages.show import show_summary
+from tasks.training.holdout import HoldoutRequest
 
 
 @flow(name="evaluate-holdout", description="Judge a registered model on samples it has not seen, with a report")
 def evaluate_holdout(
-    model: Annotated[
-        str,
-        parameter_types.told("Run id, models:/NAME/VERSION, NAME@alias, or an alias alone, completed from the scheme"),
-    ] = "champion",
+    model: parameter_types.Model = "champion",
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
     split: Annotated[
-        Literal["test", "validation", "train", "all"],
-        parameter_types.told("Part to judge; what the model was trained on is left out and counted"),
+        PartName,
+        parameter_types.param("Part of the split to evaluate on; samples in the model's training data are excluded"),
     ] = "test",
     against: Annotated[
-        str | None, parameter_types.told("For candidates: a second model, compared on the same rows")
+        str | None, parameter_types.param("For candidates: a second model, compared on the same samples")
     ] = None,
     verdicts: Annotated[
-        str | None, parameter_types.told("For candidates: the table of bogus that pass, its column verdict filled in")
+        str | None,
+        parameter_types.param("For candidates: the reviewed table of false positives, column verdict filled in"),
     ] = None,
 ) -> dict[str, Any]:
     """Judge a model and return its figures."""
-    summary = evaluate(Workspace.current(), model, dataset, scheme, split, against, verdicts)
+    request = HoldoutRequest(
+        model=model, dataset=dataset, scheme=scheme, part=split, against=against, verdicts=verdicts
+    )
+    summary = evaluate(Workspace.current(), request)
     show_summary(summary)
     return summary

@@ -1,9 +1,10 @@
 """Export a part of a real/bogus dataset in the published layout."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 
+from expectations.split_shares import PartName
 from flows.cli import parameter_types
 from tasks.runtime.workspace import Workspace
 from tasks.stages.export import export_candidates
@@ -13,11 +14,9 @@ from tasks.stages.show import show_summary
 @flow(name="export-dataset", description="A part in the published layout, with checksums, data card and ledger")
 def export_dataset(
     dataset: parameter_types.Dataset = "transients",
-    part: Annotated[
-        Literal["train", "validation", "test", "all"], parameter_types.told("Part of the split that is exported")
-    ] = "all",
+    part: Annotated[PartName, parameter_types.param("Part of the split to export")] = "all",
     path: Annotated[
-        str | None, parameter_types.told("Folder to make; empty: exports/NAME-VERSION-PART in the workspace")
+        str | None, parameter_types.param("Output folder; null: exports/NAME-VERSION-PART in the workspace")
     ] = None,
 ) -> dict[str, Any]:
     """Write arrays and tables a detector, SHA256SUMS, README.md and the ledger, and return the account."""

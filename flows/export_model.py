@@ -12,12 +12,10 @@ from tasks.stages.show import show_summary
 
 @flow(name="export-model", description="A registered model as ONNX, its answers compared with Keras's")
 def export_model(
-    model: Annotated[
-        str, parameter_types.told("Run id, models:/NAME/VERSION, NAME@alias, or an alias alone")
-    ] = "champion",
+    model: parameter_types.Model = "champion",
     dataset: parameter_types.Dataset = "transients",
     path: Annotated[
-        str | None, parameter_types.told("File to write; empty: exports/NAME-VERSION in the workspace")
+        str | None, parameter_types.param("Output file; null: exports/NAME-VERSION in the workspace")
     ] = None,
 ) -> dict[str, Any]:
     """Export, compare on samples of the dataset's validation part, and return the largest difference."""

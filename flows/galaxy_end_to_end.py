@@ -1,6 +1,5 @@
 """The whole galaxy chain: build a dataset, train on it, evaluate on its holdout."""
 
-import inspect
 from typing import Any
 
 from prefect import flow
@@ -43,12 +42,40 @@ def galaxy_end_to_end(
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Return the summaries of build, train and evaluate."""
-    given = locals()
-    build, train = (
-        {name: given[name] for name in inspect.signature(stage.fn).parameters}
-        for stage in (build_galaxy_dataset, train_galaxy)
+    built = build_galaxy_dataset(
+        dataset=dataset,
+        catalog=catalog,
+        metadata=metadata,
+        source=source,
+        images=images,
+        mapping=mapping,
+        scheme=scheme,
+        size_px=size_px,
+        request_px=request_px,
+        crop_fraction=crop_fraction,
+        field=field,
+        scale_arcsec_per_px=scale_arcsec_per_px,
+        limit=limit,
+        service_url=service_url,
+        release=release,
+        max_rate_per_s=max_rate_per_s,
+        max_connections=max_connections,
+        min_stored_fraction=min_stored_fraction,
+        allow_mixed=allow_mixed,
+        retry_rejected=retry_rejected,
+        seed=seed,
     )
-    built = build_galaxy_dataset(**build)
-    trained = train_galaxy(**train | {"scheme": built["scheme"]})
+    trained = train_galaxy(
+        dataset=dataset,
+        scheme=built["scheme"],
+        network=network,
+        optimizer=optimizer,
+        preset=preset,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        grey=grey,
+    )
     evaluated = evaluate_holdout(model=trained["run_id"], dataset=dataset, scheme=built["scheme"])
     return {"build": built, "train": trained, "evaluate": evaluated}

@@ -12,14 +12,14 @@ from tasks.stages.ingest import ingest_tables, show_ingest
 
 @flow(name="ingest-catalog", description="From published tables to one catalogue Parquet, every row accounted for")
 def ingest_catalog(
-    name: Annotated[str, parameter_types.told("Name of the catalogue; an existing one is replaced")] = "sky",
+    name: Annotated[str, parameter_types.param("Name of the catalogue; an existing catalogue is replaced")] = "sky",
     tables: Annotated[
         list[str] | None,
-        parameter_types.told("Files, addresses or official names such as gz2-hart16; empty for the simulated sky's"),
+        parameter_types.param("Files, URLs or names of published tables such as gz2-hart16; null: the simulated sky"),
     ] = None,
     metadata: Annotated[
         str | None,
-        parameter_types.told("Table with redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
+        parameter_types.param("Table of redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
     ] = None,
 ) -> dict[str, Any]:
     """Return the summary: name, path, rows_in, rows, rejected, kind, joined, missing, seconds."""

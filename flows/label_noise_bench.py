@@ -1,6 +1,6 @@
 """How training stands label errors: score-matched and uniform noise, four ways to treat suspects."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 
@@ -9,12 +9,12 @@ from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
+from tasks.studies.choices import BenchHandling
 from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "label-noise-bench"
-Handling = Literal["none", "remove", "unlabel", "confident"]
-LOSSES: dict[Handling, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
+LOSSES: dict[BenchHandling, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
 HANDLINGS = list(LOSSES)
 
 
@@ -26,16 +26,17 @@ def label_noise_bench(
     test_dataset: parameter_types.TestDataset = "testsurvey",
     network: parameter_types.CandidateNetwork = "complex",
     matched: Annotated[
-        list[float], parameter_types.told("Shares of all labels flipped where errors are, by another network's scores")
+        list[float], parameter_types.param("Fractions of labels to flip, chosen to match the scores of another network")
     ] = [0.0, 0.1, 0.3],  # noqa: B006
-    uniform: Annotated[list[float], parameter_types.told("Shares of all labels flipped anywhere")] = [0.05],  # noqa: B006
+    uniform: Annotated[list[float], parameter_types.param("Fractions of labels to flip, chosen at random")] = [0.05],  # noqa: B006
     handlings: Annotated[
-        list[Handling], parameter_types.told("Of none, remove, unlabel (with VAT), confident")
+        list[BenchHandling],
+        parameter_types.param("Treatments of suspect labels to compare; unlabel trains on them by the VAT loss"),
     ] = HANDLINGS,
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: Annotated[int, parameter_types.told("Epochs of every training", ge=1)] = 8,
+    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,
-    folds: Annotated[int, parameter_types.told("Folds of the first stage", ge=2)] = 5,
+    folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
     """Train and judge the grid; each row has the rates, and how well its suspects are the wrong labels."""
     workspace = Workspace.current()

@@ -17,11 +17,13 @@ from tasks.stages.show import show_summary
 )
 def make_night(
     dataset: parameter_types.Dataset = "transients",
-    count: Annotated[int, parameter_types.told("Candidates of the night")] = 20_000,
-    real_share: Annotated[float, parameter_types.told("Share of true transients among them")] = 0.01,
+    count: Annotated[int, parameter_types.param("Number of candidates")] = 20_000,
+    real_share: Annotated[float, parameter_types.param("Fraction of real transients")] = 0.01,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Draw the night and return where it lies, for score-night's path."""
-    summary = draw_night(Workspace.current(), NightToMake(**locals()))
+    summary = draw_night(
+        Workspace.current(), NightToMake(dataset=dataset, count=count, real_share=real_share, seed=seed)
+    )
     show_summary(summary)
     return summary

@@ -1,15 +1,16 @@
 """Find suspect labels, relabel them, and train anew."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.cli import parameter_types
-from realbogus.models.suspects import SUSPECT_THRESHOLD
+from realbogus.models.suspects import SUSPECT_THRESHOLD, Handling, SuspectRule
 from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
+from tasks.studies.choices import RelabelStage
 from tasks.studies.relabel import RelabelRequest
 from tasks.studies.relabel import relabel_and_retrain as relabel_rounds
 
@@ -20,27 +21,33 @@ def relabel_and_retrain(
     network: parameter_types.CandidateNetwork = "complex",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
-    folds: Annotated[int, parameter_types.told("Folds of the training part", ge=2)] = 5,
+    folds: parameter_types.Folds = 5,
     rule: Annotated[
-        Literal["misclassified", "threshold", "confident"],
-        parameter_types.told("Suspect is: likelier the other class, so by a threshold, or by confident learning"),
+        SuspectRule,
+        parameter_types.param(
+            "Suspect labels: misclassified (other class more probable), threshold (its probability exceeds "
+            "suspect_threshold), or confident (confident learning)"
+        ),
     ] = "threshold",
     suspect_threshold: Annotated[
-        float, parameter_types.told("For rule=threshold: chance of the other class")
+        float, parameter_types.param("For rule=threshold: minimum probability of the other class")
     ] = SUSPECT_THRESHOLD,
     handling: Annotated[
-        Literal["keep", "remove", "unlabel", "flip"], parameter_types.told("What becomes of suspects")
+        Handling, parameter_types.param("What is done with suspect labels before the second training")
     ] = "unlabel",
-    rounds: Annotated[int, parameter_types.told("Rounds at most; it ends when the suspects stay the same", ge=1)] = 1,
+    rounds: Annotated[
+        int, parameter_types.param("Maximum number of rounds; iteration stops when the suspects do not change", ge=1)
+    ] = 1,
     most_of_stratum: Annotated[
-        float, parameter_types.told("Share of a magnitude, kind or detector that may be suspect before it stops")
+        float,
+        parameter_types.param("Fail if a larger fraction of any magnitude bin, kind or detector is suspect"),
     ] = 0.2,
     stage: Annotated[
-        Literal["folds", "select", "retrain"], parameter_types.told("Where to stop; finished stages are not run again")
+        RelabelStage, parameter_types.param("Last stage to run; finished stages are not repeated")
     ] = "retrain",
-    loss_ce: parameter_types.LossWeight = None,
-    loss_ech: parameter_types.LossWeight = None,
-    loss_lds: parameter_types.LossWeight = 1.0,
+    loss_ce: parameter_types.CrossEntropyWeight = None,
+    loss_ech: parameter_types.AucWeight = None,
+    loss_lds: parameter_types.SmoothnessWeight = 1.0,
     optimizer: parameter_types.CandidateOptimizer = None,
     normalisation: parameter_types.Normalisation = None,
     epochs: parameter_types.Epochs = None,
@@ -50,7 +57,29 @@ def relabel_and_retrain(
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Relabel and train again; return the training's figures, the suspects and how many of them are wrong."""
-    request = RelabelRequest(**locals())
+    request = RelabelRequest(
+        dataset=dataset,
+        network=network,
+        size=size,
+        profile=profile,
+        folds=folds,
+        rule=rule,
+        suspect_threshold=suspect_threshold,
+        handling=handling,
+        rounds=rounds,
+        most_of_stratum=most_of_stratum,
+        stage=stage,
+        loss_ce=loss_ce,
+        loss_ech=loss_ech,
+        loss_lds=loss_lds,
+        optimizer=optimizer,
+        normalisation=normalisation,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        labels=labels,
+        device=device,
+    )
     with cluster(ITEMS_A_FOLD * folds) as executor:
         summary = relabel_rounds(Workspace.current(), request, executor)
     show_summary(summary)

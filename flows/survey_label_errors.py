@@ -19,13 +19,16 @@ def survey_label_errors(
     network: parameter_types.CandidateNetwork = "complex",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
-    folds: Annotated[int, parameter_types.told("Folds of the training part", ge=2)] = 5,
+    folds: parameter_types.Folds = 5,
     epochs: parameter_types.Epochs = None,
-    per_bin: Annotated[int, parameter_types.told("Candidates to look at, of each label and bin of score", ge=1)] = 40,
+    per_bin: Annotated[
+        int, parameter_types.param("Number of candidates to inspect per label and score bin", ge=1)
+    ] = 40,
     answers: Annotated[
         str | None,
-        parameter_types.told(
-            "The table with verdicts; 'truth': the simulation answers; empty: write the table and its sheet"
+        parameter_types.param(
+            "Table with the inspected labels, or 'truth' for the simulation's truth; null: write the table and contact "
+            "sheet to fill in"
         ),
     ] = None,
     seed: parameter_types.Seed = 0,

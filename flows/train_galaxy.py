@@ -7,7 +7,7 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.runtime.workspace import Workspace
-from tasks.training.training_task import train
+from tasks.stages.train import train
 
 
 @flow(name="train-galaxy", description="Fit a network on a dataset's train part, judge it on test, register it")
@@ -24,5 +24,16 @@ def train_galaxy(
     grey: parameter_types.Grey = False,
 ) -> dict[str, Any]:
     """Train a galaxy classifier and return its figures."""
-    request = GalaxyTrainRequest(**locals())
+    request = GalaxyTrainRequest(
+        dataset=dataset,
+        scheme=scheme,
+        network=network,
+        optimizer=optimizer,
+        preset=preset,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        grey=grey,
+    )
     return train(open_galaxy_training(Workspace.current(), request))

@@ -5,8 +5,9 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.candidates.training import CandidateTrainRequest, train_candidates
+from tasks.candidates.training import CandidateTrainRequest
 from tasks.runtime.workspace import Workspace
+from tasks.stages.train import train_candidates
 
 
 @flow(name="train-realbogus", description="Fit a network on candidates, judge it at the operating point, register it")
@@ -17,9 +18,9 @@ def train_realbogus(
     profile: parameter_types.Profile = "fixed",
     treatment: parameter_types.Treatment = "all",
     detector: parameter_types.Detector = None,
-    loss_ce: parameter_types.LossWeight = None,
-    loss_ech: parameter_types.LossWeight = None,
-    loss_lds: parameter_types.LossWeight = None,
+    loss_ce: parameter_types.CrossEntropyWeight = None,
+    loss_ech: parameter_types.AucWeight = None,
+    loss_lds: parameter_types.SmoothnessWeight = None,
     optimizer: parameter_types.CandidateOptimizer = None,
     normalisation: parameter_types.Normalisation = None,
     epochs: parameter_types.Epochs = None,
@@ -29,5 +30,22 @@ def train_realbogus(
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Train a real/bogus classifier and return its figures; treatment=each without a detector gives ``rows``."""
-    request = CandidateTrainRequest(**locals())
+    request = CandidateTrainRequest(
+        dataset=dataset,
+        network=network,
+        size=size,
+        profile=profile,
+        treatment=treatment,
+        detector=detector,
+        loss_ce=loss_ce,
+        loss_ech=loss_ech,
+        loss_lds=loss_lds,
+        optimizer=optimizer,
+        normalisation=normalisation,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        labels=labels,
+        device=device,
+    )
     return train_candidates(Workspace.current(), request)

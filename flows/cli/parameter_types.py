@@ -1,121 +1,171 @@
-"""The parameters that several flows take: type and description, written once."""
+"""Parameters that several flows share: type and description, stated once.
 
-from typing import Annotated, Any, Literal
+The vocabularies (sources, networks, engines, ...) are stated in the packages that implement them.
+"""
+
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from galaxy.images.cutouts import Field as FrameField
+from realbogus.models.network_settings import Network as CandidateNetworkName
+from realbogus.models.network_settings import Profile as ProfileName
+from realbogus.models.network_settings import Size
+from realbogus.models.preprocessing import Normalisation as NormalisationName
+from realbogus.subtraction.engine_names import SubtractionEngine
+from tasks.candidates import choices as candidates
+from tasks.galaxies import choices as galaxies
+from tasks.learning.fit_settings import DeviceName
+from tasks.learning.fit_settings import Optimizer as OptimizerName
 
-def told(description: str, **limits: Any) -> Any:
-    """Return a parameter's ``description`` and ``limits``, as its annotation carries them.
 
-    Prefect's form takes a description from an annotation only where it is an extra of the schema.
+def param(description: str, **limits: Any) -> Any:
+    """Return a parameter's ``description`` and ``limits`` for its annotation.
+
+    Prefect's form shows a description only if it is an extra of the schema.
     """
     return Field(description=description, json_schema_extra={"description": description}, **limits)
 
 
-NewDataset = Annotated[str, told("Name of the dataset; an existing one grows")]
-Dataset = Annotated[str, told("Dataset: NAME, or NAME@3 for its third version")]
+NewDataset = Annotated[str, param("Name of the dataset; an existing dataset gets a new version with the new samples")]
+Dataset = Annotated[str, param("Dataset: NAME for its current version, NAME@3 for its third")]
+Model = Annotated[
+    str,
+    param("Run id, models:/NAME/VERSION, NAME@alias, or an alias, whose model name follows from dataset and scheme"),
+]
+Seed = Annotated[int, param("Seed of all random numbers")]
 Catalog = Annotated[
     str | None,
-    told("Table of galaxies: an ingested name, a file, an address; empty: the simulated sky's"),
+    param("Galaxy catalogue: ingested name, file, or URL; null: that of the simulated sky"),
 ]
-Metadata = Annotated[str | None, told("Table with redshifts and radii, joined to the catalogue, where it lacks them")]
-Source = Annotated[Literal["sdss", "legacy", "archive", "simulated"], told("Where images come from")]
-Images = Annotated[str | None, told("Folder or zip of images, for source=archive")]
-Mapping = Annotated[str | None, told("Table of object and asset ids, for an archive named by asset id")]
-BuildScheme = Annotated[str, told("Class scheme: a shipped name, a file, or 'none' for pixels without labels")]
-Scheme = Annotated[str | None, told("Class scheme; empty: the dataset's first")]
-SizePx = Annotated[int, told("Side of a stored sample, pixels")]
-RequestPx = Annotated[int, told("Side of the image asked of a service, pixels")]
-CropFraction = Annotated[float, told("Share of the image kept, about its centre")]
+Metadata = Annotated[
+    str | None, param("Table of redshifts and radii; fills in what the catalogue lacks, joined on id or position")
+]
+Source = Annotated[galaxies.SourceName, param("Source of the images: a cutout service, an archive, or simulation")]
+Images = Annotated[str | None, param("For source=archive: folder or zip file of images")]
+Mapping = Annotated[
+    str | None, param("For source=archive: table of object ids and asset ids, if files are named by asset id")
+]
+BuildScheme = Annotated[str, param("Class scheme: name of a shipped scheme, TOML file, or 'none' for no labels")]
+Scheme = Annotated[str | None, param("Class scheme; null: the first scheme of the dataset")]
+SizePx = Annotated[int, param("Side of a stored image in pixels")]
+RequestPx = Annotated[int, param("Side of the image requested from the cutout service in pixels")]
+CropFraction = Annotated[float, param("Central fraction of the image's side that is kept")]
 FieldRule = Annotated[
-    Literal["petrosian", "redshift", "fixed"],
-    told("Frame: 8.48 Petrosian R90, a fixed size in kpc, or a fixed scale"),
+    FrameField,
+    param(
+        "Size of the frame: petrosian (8.48 Petrosian R90), redshift (a fixed size in kpc), or fixed (a fixed scale)"
+    ),
 ]
-Scale = Annotated[float | None, told("Scale for field=fixed, arcsec per pixel")]
+Scale = Annotated[float | None, param("For field=fixed: pixel scale in arcsec per pixel")]
 Limit = Annotated[
     int | None,
-    told("Take so many objects, by a hash of id and seed; empty: 600 of the simulated sky, else all"),
+    param("Maximum number of objects, chosen by a hash of id and seed; null: 600 of the simulated sky, else all"),
 ]
-ServiceUrl = Annotated[str | None, told("Address of another cutout service")]
-Release = Annotated[str | None, told("Release or layer; empty: dr17 for sdss, ls-dr10 for legacy")]
-MaxRate = Annotated[float | None, told("Requests a second, shared by all workers and flows; no limit on loopback")]
-MaxConnections = Annotated[int, told("Connections at once, shared by all workers")]
-MinStored = Annotated[float, told("Stop if a smaller share of the objects is left")]
-AllowMixed = Annotated[bool, told("Let another source, release or field in")]
-RetryRejected = Annotated[bool, told("Ask again for what was rejected for good")]
-Network = Annotated[Literal["cnn"], told("Kind of network")]
-Optimizer = Annotated[Literal["sgd", "adam"], told("Optimiser")]
-Preset = Annotated[Literal["deck", "tuned"], told("deck: the slides' recipe; tuned: ours, which is better")]
-Epochs = Annotated[int | None, told("Exactly so many epochs; empty: the preset's rule")]
-BatchSize = Annotated[int | None, told("Images a step; empty: the preset's")]
-Device = Annotated[Literal["auto", "cpu", "gpu"], told("auto: every GPU there is, else the processor")]
-Grey = Annotated[bool, told("Replace colour by luminance, inside the model")]
-Seed = Annotated[int, told("Seed of everything random")]
+ServiceUrl = Annotated[str | None, param("Base URL of another cutout service; null: that of the source")]
+Release = Annotated[str | None, param("Data release or layer; null: dr17 for sdss, ls-dr10 for legacy")]
+MaxRate = Annotated[
+    float | None,
+    param("Maximum number of requests per second, shared by all workers and flows; unlimited on loopback"),
+]
+MaxConnections = Annotated[int, param("Maximum number of simultaneous connections, shared by all workers")]
+MinStored = Annotated[float, param("Fail if a smaller fraction of the objects can be stored")]
+AllowMixed = Annotated[bool, param("Allow samples of another source, release or field in an existing dataset")]
+RetryRejected = Annotated[bool, param("Request objects again that an earlier build rejected for good")]
+Network = Annotated[galaxies.NetworkName, param("Network architecture")]
+Optimizer = Annotated[galaxies.OptimizerName, param("Optimiser")]
+Preset = Annotated[
+    galaxies.PresetName,
+    param("Network and training settings: deck (as in the lecture slides) or tuned (more accurate)"),
+]
+Epochs = Annotated[int | None, param("Number of epochs; null: early stopping by the preset's rule")]
+BatchSize = Annotated[int | None, param("Samples per batch; null: the preset's")]
+Device = Annotated[DeviceName, param("Device: auto uses all GPUs if there are any, else the CPU")]
+Grey = Annotated[bool, param("Convert images to luminance inside the model")]
 
 CandidateSource = Annotated[
-    Literal["simulated", "frames", "zenodo", "alerts", "triplets"],
-    told("Simulated survey, FITS pairs, the published layout, alert packets, or an array with a table"),
+    candidates.SourceName,
+    param(
+        "Source: simulated survey, pairs of FITS frames, published Zenodo layout, alert packets, or an array of "
+        "triplets with a table"
+    ),
 ]
-CandidatePath = Annotated[str | None, told("Folder or file of the source; empty for the simulated survey")]
-Night = Annotated[int, told("Night of the simulated survey; another night adds to the dataset")]
-StampPx = Annotated[int, told("Side of a stamp, pixels")]
-LabelColumn = Annotated[str | None, told("Column of labels, for source=triplets; empty: weak_label or label")]
-GroupColumn = Annotated[str | None, told("Column of what must not be torn apart; empty: objectId, else each row")]
+CandidatePath = Annotated[str | None, param("File or folder of the source; null for the simulated survey")]
+Night = Annotated[int, param("Night of the simulated survey; a different night adds samples to the dataset")]
+StampPx = Annotated[int, param("Side of a stamp in pixels")]
+LabelColumn = Annotated[str | None, param("For source=triplets: column with the labels; null: weak_label, else label")]
+GroupColumn = Annotated[
+    str | None,
+    param(
+        "For source=triplets: column whose equal values stay in one part of the split; null: objectId, else each row"
+    ),
+]
 GalaxyCatalog = Annotated[
-    str | None, told("Table of galaxies for injections, for source=frames: ra_deg, dec_deg, mag, radius_arcsec")
+    str | None,
+    param("For source=frames: table of host galaxies for injections (ra_deg, dec_deg, mag, radius_arcsec)"),
 ]
 KnownObjects = Annotated[
     str | None,
-    told(
-        "CSV of known transients (as TNS exports), variables, asteroids: matches leave the bogus; 'simulated': its own"
+    param(
+        "CSV of known transients, variables and asteroids; matching detections are not labelled bogus. 'simulated': "
+        "those of the simulated sky"
     ),
 ]
-GalaxyFraction = Annotated[float, told("Share of the injections that lie on galaxies")]
+GalaxyFraction = Annotated[float, param("Fraction of the injections placed near galaxies")]
 Balance = Annotated[
-    Literal["asked", "stored"], told("Whether that share is of the asked injections, or is met among the stored")
+    candidates.Balance,
+    param("What galaxy_fraction refers to: asked (requested injections) or stored (enforced among stored samples)"),
 ]
-InjectionsPerVisit = Annotated[int, told("Artificial transients in one chip and visit")]
-Chips = Annotated[int, told("Detectors of the simulated survey that are used, of 84")]
-Visits = Annotated[int, told("Visits of each detector in the night")]
-Revisits = Annotated[int, told("Consecutive visits to one field")]
+InjectionsPerVisit = Annotated[int, param("Number of injected transients per detector and visit")]
+Chips = Annotated[int, param("Number of detectors of the simulated survey to use, at most 84")]
+Visits = Annotated[int, param("Number of visits per detector and night")]
+Revisits = Annotated[int, param("Number of consecutive visits to the same field")]
 SceneTransients = Annotated[
-    float, told("The simulated scene's own transients on a chip, on average; a test survey wants many")
+    float, param("Mean number of the simulated scene's own transients per detector; a test survey needs many")
 ]
-Diversity = Annotated[float, told("How far the simulated detectors differ: 0 all alike")]
-Seeing = Annotated[float, told("Median seeing of the simulated survey, arcsec FWHM; optics and pixel come on top")]
-Engine = Annotated[Literal["alard-lupton", "zogy", "sfft", "precomputed"], told("How a pair is subtracted")]
-ThresholdSigma = Annotated[float, told("Least signal to noise of a detection")]
+Diversity = Annotated[float, param("Scale of the differences between simulated detectors; 0: all are equal")]
+Seeing = Annotated[float, param("Median FWHM of the simulated seeing in arcsec, before optics and pixel response")]
+Engine = Annotated[SubtractionEngine, param("Image-subtraction method")]
+ThresholdSigma = Annotated[float, param("Detection threshold (signal-to-noise ratio)")]
 CandidateLimit = Annotated[
-    int | None, told("Take so many triplets, by a hash of id and seed; of frames, the first so many chip-visits")
+    int | None,
+    param("Maximum number of triplets, chosen by a hash of id and seed; for frames: of visits, in order; null: all"),
 ]
 
 CandidateNetwork = Annotated[
-    Literal["simple", "complex", "compact", "first"],
-    told("The conventional network, the deeper one, a compact one, or the cheap first one of a cascade"),
+    CandidateNetworkName,
+    param("Network architecture: simple, complex (deeper), compact, or first (fast first stage of a cascade)"),
 ]
-CandidateSize = Annotated[Literal["small", "full"], told("Width and depth; full is the published one, for a GPU")]
+CandidateSize = Annotated[Size, param("Width and depth of the network; full is the published size and needs a GPU")]
 Profile = Annotated[
-    Literal["published", "as-written", "fixed"],
-    told("What the public code executes, what it means to, or that repaired"),
+    ProfileName,
+    param("Variant of the training code: published (as executed), as-written (as described), or fixed (corrected)"),
 ]
 Treatment = Annotated[
-    Literal["each", "mix", "all"],
-    told("A model a detector, all detectors at the size of one, or all samples"),
+    candidates.Treatment,
+    param("Training samples: each (one model per detector), mix (all detectors, sample size of one), or all"),
 ]
-Detector = Annotated[str | None, told("For treatment=each: this detector alone; empty: one model for every detector")]
-LossWeight = Annotated[
-    float | None,
-    told("Weight of a loss: cross-entropy, exponential cross-hinge (AUC), local smoothness (VAT); empty: the preset's"),
+Detector = Annotated[
+    str | None, param("For treatment=each: train on this detector only; null: one model for every detector")
+]
+CrossEntropyWeight = Annotated[float | None, param("Weight of the cross-entropy loss; null: the preset's")]
+AucWeight = Annotated[
+    float | None, param("Weight of the exponential cross-hinge loss, which maximises the AUC; null: the preset's")
+]
+SmoothnessWeight = Annotated[
+    float | None, param("Weight of the virtual adversarial training loss (VAT); null: the preset's")
 ]
 Normalisation = Annotated[
-    Literal["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2"] | None,
-    told("How stamps are brought to one scale; empty: the preset's, by the sky's noise. l2 for few alerts of a survey"),
+    NormalisationName | None,
+    param("Normalisation of the stamps; null: the preset's. l2 suits small samples of another survey"),
 ]
-CandidateOptimizer = Annotated[Literal["sgd", "adam", "adadelta"] | None, told("Optimiser; empty: the preset's")]
-Relabelling = Annotated[str | None, told("Name of a relabelling of the train part; empty: the original labels")]
+CandidateOptimizer = Annotated[OptimizerName | None, param("Optimiser; null: the preset's")]
+Relabelling = Annotated[str | None, param("Name of a relabelling of the training part; null: the original labels")]
+Folds = Annotated[int, param("Number of cross-validation folds of the training part", ge=2)]
 TestDataset = Annotated[
-    str, told("Another simulated dataset with hidden truth, on which all is judged: other seed, fields and nights")
+    str,
+    param("Simulated test dataset with hidden truth; its seed, fields and nights differ from those of dataset"),
 ]
-Seeds = Annotated[list[int], told("Every training is repeated with each of these")]
-StudyLimit = Annotated[int | None, told("Training triplets, by a hash of their ids; empty: all")]
+Seeds = Annotated[list[int], param("Seeds; every training is repeated with each of them")]
+StudyEpochs = Annotated[int, param("Number of epochs of every training", ge=1)]
+StudyLimit = Annotated[int | None, param("Maximum number of training triplets, chosen by a hash of the id; null: all")]

@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 PACKAGE = "galaxy"
+"""Keras knows the layers by this package and their class names: saved models load only under both."""
 
 # Rec. 601: what "grey" means in JPEG and in Pillow's mode L.
 LUMINANCE = (0.299, 0.587, 0.114)

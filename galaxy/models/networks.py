@@ -10,9 +10,8 @@ from typing import Any
 import keras
 from keras import layers
 
-from galaxy.models.layers import CentreCrop, DihedralViews, Luminance, ViewMean
+from galaxy.models.layers import PACKAGE, CentreCrop, DihedralViews, Luminance, ViewMean
 from galaxy.models.network_settings import GalaxyNetworkSettings
-from galaxy.models.preprocessing import PROBLEM
 
 _NETWORK = "network"
 _DECK_HALVINGS = 5
@@ -74,7 +73,7 @@ def build_model(
         logits = ViewMean(name="mean")(network(DihedralViews(name="symmetries")(views)))
     else:
         logits = network(views)
-    return keras.Model(images, layers.Softmax(name="probabilities")(logits), name=PROBLEM)
+    return keras.Model(images, layers.Softmax(name="probabilities")(logits), name=PACKAGE)
 
 
 def _deck(images: Any, settings: GalaxyNetworkSettings, precision: str) -> Any:

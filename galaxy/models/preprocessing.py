@@ -4,4 +4,3 @@ It changes with the cut of the centre, the scaling or the symmetries that `galax
 """
 
 PREPROCESSING_VERSION = "galaxy-1"
-PROBLEM = "galaxy"

@@ -11,6 +11,7 @@ from keras import ops
 from realbogus.models.preprocessing import Normalisation
 
 PACKAGE = "realbogus"
+"""Keras knows the layers by this package and their class names: saved models load only under both."""
 VIEWS = 8
 EPSILON = 1e-6
 
@@ -67,12 +68,12 @@ class Normalise(keras.layers.Layer):
         """Return normalised stamps, (n, h, w, c or 2 c)."""
         stamps = ops.cast(stamps, self.compute_dtype)
         if self.how in ("sky-asinh", "sky-mean"):
-            level, noise = sky_of(stamps, clips=2 if self.how == "sky-asinh" else 0)
+            level, noise = measure_sky(stamps, clips=2 if self.how == "sky-asinh" else 0)
             return arcsinh((stamps - level) / noise) / _ASINH_SCALE
         if self.how == "min-max":
-            return min_max(stamps)
+            return scale_min_max(stamps)
         if self.how == "asinh-min-max":
-            return min_max(arcsinh(stamps / 2))
+            return scale_min_max(arcsinh(stamps / 2))
         if self.how == "standard-asinh":
             mean = ops.mean(stamps, axis=(1, 2), keepdims=True)
             variance = ops.mean(ops.square(stamps - mean), axis=(1, 2), keepdims=True)
@@ -89,7 +90,7 @@ class Normalise(keras.layers.Layer):
         return {**super().get_config(), "how": self.how}
 
 
-def sky_of(stamps: Any, clips: int) -> tuple[Any, Any]:
+def measure_sky(stamps: Any, clips: int) -> tuple[Any, Any]:
     """Return level and noise of each plane, (n, 1, 1, c), from its border of 3 px, clipped so many times."""
     side = int(stamps.shape[1])
     inner, edge = side - 2 * _BORDER_PX, _BORDER_PX
@@ -121,7 +122,7 @@ def arcsinh(values: Any) -> Any:
     return ops.clip(values * _STEEP, -1.0, 1.0) * ops.log(size + ops.sqrt(ops.square(size) + 1.0))
 
 
-def min_max(stamps: Any) -> Any:
+def scale_min_max(stamps: Any) -> Any:
     """Return (x - min) / (max - min) of each plane, 0 where it is constant."""
     low = ops.min(stamps, axis=(1, 2), keepdims=True)
     span = ops.max(stamps, axis=(1, 2), keepdims=True) - low

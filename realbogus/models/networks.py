@@ -12,6 +12,7 @@ import keras
 from keras import layers, ops
 
 from realbogus.models.layers import (
+    PACKAGE,
     CentreCut,
     CentrePool,
     FillMissing,
@@ -22,12 +23,11 @@ from realbogus.models.layers import (
     SymmetryViews,
 )
 from realbogus.models.network_settings import CandidateNetworkSettings
-from realbogus.models.preprocessing import PREPROCESSING_VERSION, PROBLEM
+from realbogus.models.preprocessing import PREPROCESSING_VERSION
 
 __all__ = [
     "CLASSES",
     "PREPROCESSING_VERSION",
-    "PROBLEM",
     "StampTooSmallError",
     "build_model",
     "build_network",
@@ -91,7 +91,7 @@ def build_model(settings: CandidateNetworkSettings, stamp_px: int, weights: list
         logits = SymmetryMean(name="mean")(network(SymmetryViews(name="symmetries")(views)))
     else:
         logits = network(views)
-    return keras.Model(stamps, logits, name=PROBLEM)
+    return keras.Model(stamps, logits, name=PACKAGE)
 
 
 def multiply_adds(model: keras.Model) -> int:

@@ -7,6 +7,5 @@ A model of another version is refused by name.
 from typing import Literal
 
 PREPROCESSING_VERSION = "realbogus-1"
-PROBLEM = "realbogus"
 Normalisation = Literal["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2"]
 """How stamps are brought to numbers of order one; see `realbogus.models.layers.Normalise`."""

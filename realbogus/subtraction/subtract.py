@@ -1,7 +1,7 @@
-"""Image subtraction: by a kernel fitted on stars, by ZOGY, by the sfft package, or as given.
+"""Image subtraction: by a kernel fitted on stars, by ZOGY, by the sfft package, or with a precomputed difference.
 
-The sharper of the two frames is convolved. Whatever the engine, the difference is new minus reference in the new
-frame's counts, and ``matched_new - matched_reference - background - pixels = 0`` wherever there is data.
+By default the sharper of the two frames is convolved. With every engine the difference is new minus reference in the
+new frame's counts, and ``matched_new - matched_reference - background - pixels = 0`` wherever there is data.
 """
 
 from typing import Literal
@@ -13,16 +13,25 @@ from realbogus.frames import Pair
 from realbogus.psf.measure import Psf, PsfModel, measure_psf, select_spread
 from realbogus.psf.stars import Stars, find_stars
 from realbogus.subtraction.difference import ConvolvedPsf, Difference, SubtractionError
+from realbogus.subtraction.engine_names import SubtractionEngine
 from realbogus.subtraction.engines import adopt_difference, subtract_by_sfft, subtract_by_zogy
-from realbogus.subtraction.fit_inputs import blank, find_empty, find_unusable, fit_level, read_side, spread_loss
-from realbogus.subtraction.kernel_fit import fit_kernel
+from realbogus.subtraction.fit_inputs import (
+    FitImage,
+    blank,
+    dilate_missing,
+    find_empty,
+    find_unusable,
+    fit_level,
+    make_fit_image,
+)
+from realbogus.subtraction.kernel_fit import FitOptions, KernelFit, fit_kernel
 from realbogus.subtraction.significance import NoiseSource, measure_significance
 
 __all__ = ["Difference", "SubtractionError", "SubtractionSettings", "subtract"]
 
-_LEAST_USABLE = 0.05
+_LEAST_USABLE = 0.05  # fraction of a frame
 _FEW_STARS = 10  # for a kernel
-_SKY_SIGMA = 3.0  # a lower cut would sort the pixels by their own noise
+_SKY_SIGMA = 3.0  # of a pixel still counted as sky; a lower cut would select pixels by their own noise
 
 
 class SubtractionSettings(BaseModel):
@@ -30,7 +39,7 @@ class SubtractionSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    engine: Literal["alard-lupton", "zogy", "sfft", "precomputed"] = "alard-lupton"
+    engine: SubtractionEngine = "alard-lupton"
     """alard-lupton fits a varying kernel on stars; zogy takes the PSFs as known; sfft is an optional package;
     precomputed takes the difference as given."""
     convolve: Literal["sharper", "reference", "new"] = "sharper"
@@ -38,20 +47,22 @@ class SubtractionSettings(BaseModel):
     spatial_order: int = Field(default=2, ge=0, le=3)
     """Highest degree of the kernel's variation over the chip."""
     width_ratios: tuple[float, ...] = (0.7, 1.5, 3.0)
-    """Widths of the kernel's Gaussians, in units of the Gaussian that lies between the two PSFs."""
+    """Widths of the kernel's Gaussians, in units of the Gaussian that broadens one PSF to the other."""
     degrees: tuple[int, ...] = (4, 2, 2)
     """Degree of the polynomial on each Gaussian."""
     most_stars: int = Field(default=250, ge=10)
-    """Stars that the kernel is fitted on, the brightest of each part of the chip."""
+    """Number of stars that the kernel is fitted on, the brightest of each part of the chip."""
     least_snr: float = Field(default=20.0, gt=0)
-    """S/N of a star in the new frame, in units of its noise."""
+    """Least S/N of such a star in the new frame."""
     clip_sigma: float = Field(default=4.0, gt=0)
-    """Residual, in standard deviations, above which a star is left out as variable."""
+    """Residual, in standard deviations, above which a star is clipped as variable."""
 
     @model_validator(mode="after")
     def _check_widths(self) -> "SubtractionSettings":
         if len(self.width_ratios) != len(self.degrees) or not self.degrees:
-            raise ValueError(f"{len(self.width_ratios)} width_ratios but {len(self.degrees)} degrees, expected as many")
+            raise ValueError(
+                f"{len(self.width_ratios)} width_ratios but {len(self.degrees)} degrees, expected as many"
+            )
         return self
 
 
@@ -71,20 +82,22 @@ def subtract(
         Aligned.
     settings : SubtractionSettings or None
     stars : Stars or None
-        Of the new frame; found when None. No list of injections is asked for: what changed between the frames is
-        clipped from the fit by its residual.
+        Of the new frame; detected when None. Injections need not be listed: sources that changed between the frames
+        are clipped from the fit by their residual.
     psf_new, psf_reference : PsfModel or None
         Measured when None.
-    precomputed : ndarray, (y, x), or None
+    precomputed : ndarray of shape (y, x) or None
         The difference, new minus reference in the new frame's counts, NaN where there is no data; with the engine
         `precomputed` only.
 
     Raises
     ------
     SubtractionError
-        The pair is not aligned, differs in shape, or has hardly a usable pixel; the engine and `precomputed` contradict
-        each other; `sfft` is not installed.
-    MatchingError, PsfError
+        The pair is not aligned, differs in shape, or has fewer than 5 % usable pixels; `precomputed` is missing for its
+        engine or given for another.
+    EngineError
+        The package sfft is not installed.
+    KernelFitError, PsfError
         Too few stars.
     """
     settings = SubtractionSettings() if settings is None else settings
@@ -99,9 +112,9 @@ def subtract(
         return subtract_by_zogy(pair, stars, psf_new, psf_reference)
     if settings.engine == "sfft":
         convolved = _choose_convolved(settings, psf_new, psf_reference)
-        chosen = _choose_stars(stars, settings, pair.new.shape)
-        return subtract_by_sfft(pair, convolved, settings.spatial_order, chosen, psf_new, psf_reference)
-    return _subtract_matched(pair, settings, stars, psf_new, psf_reference)
+        fit_stars = _choose_stars(stars, settings, pair.new.shape)
+        return subtract_by_sfft(pair, convolved, settings.spatial_order, fit_stars, psf_new, psf_reference)
+    return _subtract_by_kernel(pair, settings, stars, psf_new, psf_reference)
 
 
 def _check(pair: Pair, settings: SubtractionSettings, precomputed: np.ndarray | None) -> None:
@@ -127,43 +140,37 @@ def _check(pair: Pair, settings: SubtractionSettings, precomputed: np.ndarray | 
             )
 
 
-def _subtract_matched(
+def _subtract_by_kernel(
     pair: Pair, settings: SubtractionSettings, stars: Stars, psf_new: PsfModel, psf_reference: PsfModel
 ) -> Difference:
     """Subtract by a kernel fitted on stars."""
     convolved = _choose_convolved(settings, psf_new, psf_reference)
-    new, reference = read_side(pair.new, psf_new.fwhm_px), read_side(pair.reference, psf_reference.fwhm_px)
+    new, reference = make_fit_image(pair.new, psf_new.fwhm_px), make_fit_image(pair.reference, psf_reference.fwhm_px)
     sharp, broad = (reference, new) if convolved == "reference" else (new, reference)
-    chosen = _choose_stars(stars, settings, pair.new.shape)
-    basis = settings.width_ratios, settings.degrees
-    fit = fit_kernel(sharp, broad, chosen.x, chosen.y, settings.spatial_order, *basis, settings.clip_sigma)
+    fit_stars = _choose_stars(stars, settings, pair.new.shape)
+    options = FitOptions(settings.spatial_order, settings.width_ratios, settings.degrees, settings.clip_sigma)
+    fit = fit_kernel(sharp, broad, fit_stars.x, fit_stars.y, options)
     image = fit.kernel.convolve(sharp.signal)
     middle = float(fit.kernel.sums()[pair.new.shape[0] // 2, pair.new.shape[1] // 2])
-    reach = fit.kernel.core_radius_px()
     frames = (pair.reference, pair.new) if convolved == "reference" else (pair.new, pair.reference)
-    lost = spread_loss(find_empty(frames[0]), reach) | find_empty(frames[1])
+    missing = dilate_missing(find_empty(frames[0]), fit.kernel.core_radius_px()) | find_empty(frames[1])
     noise = np.hypot(frames[1].background_rms, middle * frames[0].background_rms)
-    rest = fit_level(blank(broad.signal - image, lost | (image > _SKY_SIGMA * noise)))
+    level = fit_level(blank(broad.signal - image, missing | (image > _SKY_SIGMA * noise)))
     psf: Psf
     ratio: np.ndarray
     if convolved == "reference":
         ratio, scale, psf = np.ones(1, np.float32), middle, psf_new
-        matched_new, matched_reference, background = pair.new.pixels, image, pair.new.background + rest
+        matched_new, matched_reference, background = pair.new.pixels, image, pair.new.background + level
     else:
         ratio, scale, psf = fit.kernel.sums(), 1 / middle, ConvolvedPsf(psf_new, fit.kernel)
-        matched_new, matched_reference, background = image / ratio, reference.signal / ratio, -rest / ratio
-    pixels = np.where(lost, np.float32(np.nan), matched_new - matched_reference - background)
-    unusable = lost | find_unusable(pair.new) | find_unusable(pair.reference)
-    sources = [
-        NoiseSource(
-            np.where(unusable, np.float32(0), side.variance) / np.square(ratio), fit.kernel if side is sharp else None
-        )
-        for side in (new, reference)
-    ]
+        matched_new, matched_reference, background = image / ratio, reference.signal / ratio, -level / ratio
+    pixels = np.where(missing, np.float32(np.nan), matched_new - matched_reference - background)
+    unusable = missing | find_unusable(pair.new) | find_unusable(pair.reference)
+    sources = _noise_sources(sharp, broad, fit, unusable, ratio)
     snr, flux_error = measure_significance(blank(pixels, unusable), psf, broad.fwhm_px, sources)
     return Difference(
         pixels=pixels,
-        snr=blank(snr, lost),
+        snr=blank(snr, missing),
         flux_error=flux_error,
         mask=pair.new.mask | pair.reference.mask,
         psf=psf,
@@ -179,6 +186,14 @@ def _subtract_matched(
     )
 
 
+def _noise_sources(
+    sharp: FitImage, broad: FitImage, fit: KernelFit, unusable: np.ndarray, ratio: np.ndarray
+) -> list[NoiseSource]:
+    """Return both images' variances, (y, x), in the difference's counts; the sharper went through the kernel."""
+    variances = [np.where(unusable, np.float32(0), image.variance) / np.square(ratio) for image in (sharp, broad)]
+    return [NoiseSource(variances[0], fit.kernel), NoiseSource(variances[1], None)]
+
+
 def _choose_convolved(
     settings: SubtractionSettings, psf_new: PsfModel, psf_reference: PsfModel
 ) -> Literal["reference", "new"]:
@@ -188,9 +203,9 @@ def _choose_convolved(
 
 
 def _choose_stars(stars: Stars, settings: SubtractionSettings, shape: tuple[int, int]) -> Stars:
-    """Return what the kernel is fitted on: stars, or sources of any shape where stars are few.
+    """Return the sources that the kernel is fitted on: stars, or sources of any shape where stars are few.
 
-    A galaxy goes through a kernel as a star does; it says less of it.
+    The kernel acts on a galaxy as on a star; a galaxy only constrains it less.
     """
     bright = ~stars.saturated & (stars.snr > settings.least_snr)
     usable = bright & stars.star_like

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -19,17 +19,17 @@ from realbogus.sources.frame_pairs import PairFiles, read_pairs
 from realbogus.sources.known_objects import read_known
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
+from realbogus.subtraction.engine_names import SubtractionEngine
 from realbogus.subtraction.subtract import SubtractionSettings
 from tasks.building.plan import Plan, begin_plan, published_parent
+from tasks.candidates.choices import Balance, SourceName
 from tasks.candidates.collect import BatchCollector, PairVisits, ReadyTriplets, SimulatedVisits, VisitKey
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.sampling import hash_shares
-from tasks.store.schema import check_name
+from tasks.store.schema import REALBOGUS, check_name
 
-PROBLEM = "realbogus"
-SourceName = Literal["simulated", "frames", "zenodo", "alerts", "triplets"]
 SCHEME = "real-bogus"
 CLASSES = ("bogus", "real")
 VISITS_A_NIGHT = 1000
@@ -58,7 +58,7 @@ class CandidateRequest(BaseModel):
     galaxy_catalog: str | None
     known_objects: str | None
     galaxy_fraction: float = Field(ge=0, le=1)
-    balance: Literal["asked", "stored"]
+    balance: Balance
     injections_per_visit: int = Field(ge=0, le=10_000)
     chips: int = Field(ge=1)
     visits: int = Field(ge=1, le=VISITS_A_NIGHT)
@@ -66,7 +66,7 @@ class CandidateRequest(BaseModel):
     scene_transients: float = Field(ge=0)
     diversity: float = Field(ge=0)
     seeing_arcsec: float = Field(gt=0)
-    engine: Literal["alard-lupton", "zogy", "sfft", "precomputed"]
+    engine: SubtractionEngine
     threshold_sigma: float = Field(gt=0)
     limit: int | None = Field(ge=1)
     seed: int = Field(ge=0)
@@ -153,7 +153,7 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     StoreError
         The dataset was built with other settings.
     """
-    parent = published_parent(workspace, request.dataset, PROBLEM)
+    parent = published_parent(workspace, request.dataset, REALBOGUS)
     require_common(request, parent)
     collector, batches = list_batches(request)
     batches = list({batch.name: batch for batch in batches}.values())  # copies of a file count once

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import tensorflow as tf
+
+from tasks.learning.fit_settings import DeviceName
 
 FULL = "float32"
 HALF = "mixed_bfloat16"
@@ -49,7 +50,7 @@ class Device:
         return tf.distribute.get_strategy()
 
 
-def choose_device(wanted: Literal["auto", "cpu", "gpu"]) -> Device:
+def choose_device(wanted: DeviceName) -> Device:
     """Return the device to fit on: every GPU there is, or the processor.
 
     Raises

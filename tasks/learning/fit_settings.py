@@ -5,6 +5,9 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 Optimizer = Literal["sgd", "adam", "adadelta"]
+KeptEpoch = Literal["best", "last"]
+DeviceName = Literal["auto", "cpu", "gpu"]
+"""``auto`` takes every GPU, else the processor; `tasks.learning.devices` finds them."""
 
 
 class UnknownPresetError(LookupError):
@@ -38,5 +41,5 @@ class FitSettings(BaseModel):
     """Share of a label's weight that is spread over all classes."""
     momentum: float = 0.0
     """Momentum of SGD."""
-    keep: Literal["best", "last"] = "best"
+    keep: KeptEpoch = "best"
     """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch."""

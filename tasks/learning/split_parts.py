@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from expectations.split_shares import PARTS
+from expectations.split_shares import ALL, PARTS
 from tasks.store.dataset import Dataset
 from tasks.store.sampling import hash_shares
 
-ALL = "all"
 UNLABELLED = -1
 VALIDATION_SHARE = 10
 

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from realbogus.models.preprocessing import PREPROCESSING_VERSION, PROBLEM
+from realbogus.models.preprocessing import PREPROCESSING_VERSION
 from tasks.learning import saved_models
 from tasks.learning.inference import Engine, Outputs, open_outputs
 from tasks.learning.operating_points import logit_of
 from tasks.night.sources import NightSource
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
+from tasks.store.schema import REALBOGUS
 from tasks.tracking.mlflow_runs import resolve_model
 
 REGISTERED, REGISTERED_FIRST = "realbogus", "realbogus-first"
@@ -134,8 +135,8 @@ def check_card(name: str, card: Mapping[str, Any]) -> None:
     ------
     NightError
     """
-    if card["problem"] != PROBLEM:
-        raise NightError(f"model {name} is of problem {card['problem']!r}, not {PROBLEM}")
+    if card["problem"] != REALBOGUS:
+        raise NightError(f"model {name} is of problem {card['problem']!r}, not {REALBOGUS}")
     if card["preprocessing_version"] != PREPROCESSING_VERSION:
         raise NightError(
             f"model {name} was trained with preprocessing {card['preprocessing_version']!r}, this code has "

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from realbogus.models.preprocessing import PROBLEM
 from tasks.night.decisions import ScoredNight, decide
 from tasks.night.first_model import FirstModel, choose_first
 from tasks.night.models import REGISTERED, ScoringRule, open_model
@@ -20,6 +19,7 @@ from tasks.runtime.progress import progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
+from tasks.store.schema import REALBOGUS
 from tasks.tracking.mlflow_runs import open_run
 
 
@@ -129,7 +129,7 @@ def _record(
     cascade, recovered = summary["cascade"], summary["operations"]["recovered"]
     with open_run(
         workspace,
-        problem=PROBLEM,
+        problem=REALBOGUS,
         run_name=f"score {source.name} by {rule.full.name}",
         params={name: value for name, value in request.model_dump().items() if value is not None},
         tags={

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.records import BOGUS, REAL
-from realbogus.simulation.redrawing import Samples, draw
+from realbogus.simulation.redrawing import LabelledStamps, redraw_candidates
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
@@ -69,7 +69,7 @@ def night_folder(workspace: Workspace, dataset: Dataset, request: NightToMake) -
     return workspace.root / "nights" / f"{name}.zarr"
 
 
-def read_samples(dataset: Dataset) -> Samples:
+def read_samples(dataset: Dataset) -> LabelledStamps:
     """Return a dataset's true transients and true bogus by its hidden truth, without blends and other unclear ones.
 
     Raises
@@ -83,7 +83,7 @@ def read_samples(dataset: Dataset) -> Samples:
     table = stored_rows(dataset.samples(["id", "row", "status"])).join(truth, "id").sort_by("row")
     table = table.filter(pc.is_in(table["truth"], value_set=pa.array([REAL, BOGUS])))
     stamps = np.asarray(dataset.pixels[:])[table["row"].to_numpy()]
-    return Samples(np.array(table["id"].to_pylist()), stamps, np.array(table["truth"].to_pylist()) == REAL)
+    return LabelledStamps(np.array(table["id"].to_pylist()), stamps, np.array(table["truth"].to_pylist()) == REAL)
 
 
 def finished_shards(folder: Path) -> int:
@@ -92,7 +92,7 @@ def finished_shards(folder: Path) -> int:
     return int(json.loads(path.read_text(encoding="ascii"))["shards"]) if path.exists() else 0
 
 
-def _draw_shards(folder: Path, samples: Samples, request: NightToMake, first: int, shards: int) -> None:
+def _draw_shards(folder: Path, samples: LabelledStamps, request: NightToMake, first: int, shards: int) -> None:
     """Draw and write the shards from `first` on; progress is saved every `_SHARDS_A_STEP` shards."""
     array = pixels.open_array(folder, writable=True)
     drawn = [pq.read_table(folder / MADE).slice(0, first * pixels.SHARD_ROWS)] if first else []
@@ -101,7 +101,7 @@ def _draw_shards(folder: Path, samples: Samples, request: NightToMake, first: in
         for shard in range(first, shards):
             rows = min(pixels.SHARD_ROWS, request.count - shard * pixels.SHARD_ROWS)
             rng = np.random.default_rng(np.random.SeedSequence(request.seed, spawn_key=(shard,)))
-            rows_drawn, stamps = draw(samples, rows, request.real_share, rng)
+            rows_drawn, stamps = redraw_candidates(samples, rows, request.real_share, rng)
             pixels.grow(array, (shard + 1) * pixels.SHARD_ROWS)
             pixels.write_shard(array, shard * pixels.SHARD_ROWS, stamps)
             drawn.append(pa.table({"id": samples.ids[rows_drawn], "real": samples.real[rows_drawn]}))

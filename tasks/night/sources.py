@@ -33,7 +33,7 @@ from tasks.store.columns import to_float
 from tasks.store.dataset import PIXELS, VERSIONS, Dataset, current_version
 from tasks.store.errors import StoreError
 from tasks.store.pixels import PixelArray, find_array
-from tasks.store.schema import version_folder
+from tasks.store.schema import REALBOGUS, version_folder
 from tasks.store.versions import stored_rows
 
 BLOCK_ROWS = 2048
@@ -128,7 +128,7 @@ class DatasetNight:
     block_rows: int = BLOCK_ROWS
 
     def __post_init__(self) -> None:
-        if self.dataset.manifest["problem"] != "realbogus":
+        if self.dataset.manifest["problem"] != REALBOGUS:
             raise SourceError(
                 f"dataset {self.dataset.name!r} is of problem {self.dataset.manifest['problem']!r}: its samples are "
                 "no triplets"

@@ -23,9 +23,9 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import sha256_of_file, whole_folder
+from tasks.store.schema import REALBOGUS
 from tasks.store.versions import stored_rows
 
-PROBLEM = "realbogus"
 BLOCK_ROWS = 1024
 COLUMNS = ("object_type", "id", "ra_deg", "dec_deg", "mag", "x_px", "y_px", "night", "group")
 
@@ -43,10 +43,10 @@ def export_candidates(workspace: Workspace, name: str, part: str, path: str | No
     """
     started = time.monotonic()
     dataset = Dataset.open(workspace, name)
-    if dataset.manifest["problem"] != PROBLEM:
+    if dataset.manifest["problem"] != REALBOGUS:
         raise PartError(
             f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}; the published layout is for "
-            f"{PROBLEM} triplets"
+            f"{REALBOGUS} triplets"
         )
     standard = workspace.root / "exports" / f"{dataset.name}-{dataset.version:06d}-{part}"
     target = standard if path is None else Path(path).expanduser().resolve()

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 from prefect import task
@@ -11,11 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.audits.checks import Check
-from realbogus.audits.difficulty import judge_difficulty
+from realbogus.audits.difficulty import check_difficulty
 from realbogus.audits.flawed_injections import Flaw
-from realbogus.audits.giveaways import judge_giveaways
-from realbogus.audits.planted_sources import INJECTED
-from realbogus.audits.planting import Planted, join_planted
+from realbogus.audits.giveaways import check_giveaways
+from realbogus.audits.source_sample import INJECTED
+from realbogus.audits.visit_audit import VisitAudit, join_audits
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.simulation.survey import SurveySettings
@@ -27,9 +27,10 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
+from tasks.store.schema import REALBOGUS
+from tasks.studies.choices import InjectionFlaw
 from tasks.studies.plant_jobs import PlantJob, plant_sources
 
-SpoilName = Literal["none", "quantisation", "noise_free", "one_psf", "phase", "centring", "pasted"]
 BY_CONSTRUCTION = (
     ("kernel knows", "the subtraction takes no list of injections; repeated without one it gives the same difference"),
     ("label by construction", "scene and injections share no module but the frames' own"),
@@ -49,7 +50,7 @@ class GiveawayRequest(BaseModel):
     injections_per_visit: int = Field(ge=1)
     height_px: int = Field(ge=96)
     width_px: int = Field(ge=96)
-    spoil: SpoilName
+    spoil: InjectionFlaw
     dataset: str | None
     seed: int = Field(ge=0)
 
@@ -86,7 +87,7 @@ def judge_planted(workspace: Workspace, request: GiveawayRequest, executor: Exec
         No visit could be worked on, or too few sources were found.
     """
     started = time.monotonic()
-    parts, faults = list[Planted](), list[str]()
+    parts, faults = list[VisitAudit](), list[str]()
     with progress("planting", request.count) as advance:
         for planted in executor.map(plant_sources, request.jobs()):
             if isinstance(planted, str):
@@ -97,9 +98,9 @@ def judge_planted(workspace: Workspace, request: GiveawayRequest, executor: Exec
     log_faults(faults)
     if not parts:
         raise ValueError(f"none of {request.count} chip-visits could be worked on; the first: {faults[0]}")
-    whole = join_planted(parts)
+    whole = join_audits(parts)
     kind = INJECTED if request.broken is None else request.broken.value
-    checks, pairs = judge_giveaways(whole.found, whole.stars, whole.placement, request.seed, kind)
+    checks, pairs = check_giveaways(whole.found, whole.stars, whole.placement, request.seed, kind)
     difficulty = [] if request.dataset is None else judge_dataset(workspace, request.dataset, request.seed)
     name = f"giveaways-{request.spoil}-{request.seed}"
     report = workspace.reports / f"{name}.html"
@@ -132,7 +133,7 @@ def judge_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check
         It is no real/bogus dataset.
     """
     dataset = Dataset.open(workspace, reference)
-    if dataset.manifest["problem"] != "realbogus":
+    if dataset.manifest["problem"] != REALBOGUS:
         raise StoreError(f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}, not realbogus")
     ledger = dataset.samples().join(dataset.labels(dataset.schemes[0]).select(["id", "label"]), "id", "id")
     truth = dataset.truth()
@@ -141,7 +142,7 @@ def judge_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check
     else:
         nothing = pa.nulls(ledger.num_rows, pa.string())
         ledger = ledger.append_column("truth", nothing).append_column("origin", nothing)
-    return judge_difficulty(ledger.sort_by("id"), int(dataset.manifest["size_px"]), seed)
+    return check_difficulty(ledger.sort_by("id"), int(dataset.manifest["size_px"]), seed)
 
 
 def account_of(check: Check) -> dict[str, Any]:

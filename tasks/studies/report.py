@@ -16,6 +16,7 @@ from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
+from tasks.store.schema import REALBOGUS
 from tasks.studies.resumable_rows import row_name
 from tasks.studies.rows import Bench, Row, StudyRequest, study_folder
 from tasks.tracking.mlflow_runs import open_run
@@ -144,7 +145,7 @@ def publish_study(
         path.write_text(page(name.replace("-", " "), blocks, origin), encoding="utf-8")  # type: ignore[arg-type]
     tags = {"kind": "study", "pixels": dataset.manifest["pixels"], "labels": "truth", "dataset_digest": dataset.digest}
     with open_run(
-        workspace, problem="realbogus", run_name=name, params=request.model_dump(), tags=tags, dataset=dataset
+        workspace, problem=REALBOGUS, run_name=name, params=request.model_dump(), tags=tags, dataset=dataset
     ) as run:
         rates = {re.sub(r"[^\w./ -]+", " ", which): told["fpr_at_tpr90"] for which, told in compared.items()}
         run.log_metrics({f"{which} fpr_at_tpr90": rate for which, rate in rates.items()})

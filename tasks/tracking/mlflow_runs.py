@@ -17,20 +17,22 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 import numpy as np
 import pyarrow as pa
 from filelock import FileLock
 
 from tasks.runtime.workspace import Workspace
+from tasks.store.schema import Problem
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from tasks.store.dataset import Dataset
 
-EXPERIMENTS = ("galaxy", "realbogus")
+EXPERIMENTS = get_args(Problem)
+"""Names of MLflow's experiments: one a problem."""
 CHALLENGER = "challenger"
 CHAMPION = "champion"
 

@@ -1,0 +1,13 @@
+"""The named choices of the real/bogus flows: sources of candidates, balance of injections, treatment of detectors.
+
+Flows and request models take their types from here; this module imports nothing heavy. Networks, sizes and profiles
+are named in `realbogus.models.network_settings`, subtraction engines in `realbogus.subtraction.engine_names`.
+"""
+
+from typing import Literal
+
+SourceName = Literal["simulated", "frames", "zenodo", "alerts", "triplets"]
+Balance = Literal["asked", "stored"]
+"""Whether the share of injections near galaxies refers to the requested or to the stored injections."""
+Treatment = Literal["each", "mix", "all"]
+"""Train on one detector, on a random subset of all detectors of that size, or on all samples."""

@@ -1,0 +1,12 @@
+"""The named choices of the galaxy flows: sources of images, networks, optimisers, presets.
+
+Flows and request models take their types from here; this module imports nothing heavy.
+"""
+
+from typing import Literal
+
+SourceName = Literal["sdss", "legacy", "archive", "simulated"]
+NetworkName = Literal["cnn"]
+OptimizerName = Literal["sgd", "adam"]
+"""The optimisers of `tasks.learning.fit_settings` for which the presets have a learning rate."""
+PresetName = Literal["deck", "tuned"]

@@ -1,0 +1,10 @@
+"""The named choices of the study flows; this module imports nothing heavy."""
+
+from typing import Literal
+
+RelabelStage = Literal["folds", "select", "retrain"]
+"""The stages of `relabel-and-retrain`, in order."""
+BenchHandling = Literal["none", "remove", "unlabel", "confident"]
+"""What `label-noise-bench` does with suspect labels; the rules are in `tasks.studies.rows.HANDLINGS`."""
+InjectionFlaw = Literal["none", "quantisation", "noise_free", "one_psf", "phase", "centring", "pasted"]
+"""A property given to injections on purpose, which `check-giveaways` must find."""
