@@ -1,0 +1,108 @@
+"""Metadata joined by id, else by position, row by row with exact values."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from galaxy.catalogue.joining import MATCH_RADIUS_ARCSEC, JoinedTable, read_joined_table, read_mapping
+from galaxy.catalogue.table_files import TableError
+
+ARCSEC = 1 / 3600
+
+
+def metadata(**columns) -> JoinedTable:
+    table = pa.table(
+        {
+            "id": pa.array(["a", "b", "c"]),
+            "ra_deg": pa.array([10.0, 20.0, None]),
+            "dec_deg": pa.array([0.0, 0.0, 5.0]),
+            "redshift": pa.array([0.1, 0.2, 0.3]),
+            **columns,
+        }
+    )
+    return JoinedTable(path=None, kind="gz1-metadata", rows=table)
+
+
+def batch(ids, ra, dec, **columns) -> pa.RecordBatch:
+    return pa.record_batch(
+        {"id": pa.array(ids, pa.string()), "ra_deg": pa.array(ra), "dec_deg": pa.array(dec), **columns}
+    )
+
+
+def test_an_id_matches_before_a_position_and_both_are_counted() -> None:
+    joined = metadata()
+    filled = joined.fill(batch(["b", "x", "y"], [10.0, 20.0, 30.0], [0.0, 0.0, 0.0]))
+    assert filled["redshift"].to_pylist() == [0.2, 0.2, None]
+    assert joined.joined == {"by_id": 1, "by_position": 1, "neither": 1}
+    joined.fill(batch(["a"], [10.0], [0.0]))
+    assert joined.joined == {"by_id": 2, "by_position": 1, "neither": 1}
+
+
+@pytest.mark.parametrize(("offset_arcsec", "redshift"), [(0.0, 0.1), (1.99, 0.1), (2.01, None)])
+def test_a_position_matches_within_two_arcsec(offset_arcsec: float, redshift: float | None) -> None:
+    assert MATCH_RADIUS_ARCSEC == 2.0
+    filled = metadata().fill(batch(["x"], [10.0], [offset_arcsec * ARCSEC]))
+    assert filled["redshift"].to_pylist() == [redshift]
+
+
+def test_the_nearest_of_two_positions_is_taken() -> None:
+    joined = metadata(ra_deg=pa.array([10.0, 10.0, None]), dec_deg=pa.array([0.0, 1.5 * ARCSEC, 5.0]))
+    assert joined.fill(batch(["x"], [10.0], [1.0 * ARCSEC]))["redshift"].to_pylist() == [0.2]
+
+
+def test_positions_that_are_missing_match_nothing() -> None:
+    filled = metadata().fill(batch(["x", "y"], [None, 10.0], [5.0, None]))
+    assert filled["redshift"].to_pylist() == [None, None]
+
+
+def test_the_rows_own_values_stay_and_their_gaps_are_filled() -> None:
+    filled = metadata().fill(batch(["a", "b"], [10.0, 20.0], [0.0, 0.0], redshift=pa.array([0.9, None])))
+    assert filled["redshift"].to_pylist() == [0.9, 0.2]
+    assert filled.schema.names == ["id", "ra_deg", "dec_deg", "redshift"]
+
+
+def test_metadata_without_positions_joins_by_id_alone() -> None:
+    rows = pa.table({"id": ["a"], "redshift": [0.1]})
+    joined = JoinedTable(path=None, kind="labels-by-id", rows=rows)
+    assert joined.fill(batch(["a", "x"], [10.0, 10.0], [0.0, 0.0]))["redshift"].to_pylist() == [0.1, None]
+    without_positions = pa.record_batch({"id": pa.array(["a", "x"])})
+    assert metadata().fill(without_positions)["redshift"].to_pylist() == [0.1, None]
+
+
+def test_a_table_keeps_the_first_of_equal_ids_and_every_row_without_one(tmp_path) -> None:
+    path = tmp_path / "metadata.csv"
+    path.write_text("objid,ra,dec,z,petroR90_r\n7,1,1,0.1,3\n,2,2,0.2,4\n7,3,3,0.3,5\n,4,4,0.4,6\n8,5,5,0.5,7\n")
+    joined = read_joined_table(path)
+    assert joined.kind == "gz1-metadata"
+    assert joined.rows["id"].to_pylist() == ["7", None, None, "8"]
+    assert joined.rows["redshift"].to_pylist() == [0.1, 0.2, 0.4, 0.5]
+    assert joined.rows.column_names == ["id", "ra_deg", "dec_deg", "redshift", "petro_r90_arcsec"]
+    assert joined.joined == {"by_id": 0, "by_position": 0, "neither": 0}
+
+
+def test_a_mapping_gives_ids_with_an_asset(tmp_path) -> None:
+    path = tmp_path / "mapping.csv"
+    path.write_text("objid,sample,asset_id\n7,original,100\n8,original,\n7,extra,300\n")
+    assert read_mapping(path).to_pydict() == {"id": ["7"], "asset_id": [100]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("objid,ra,dec\n7,1,1\n", "has none of the columns redshift"),
+        ("objid,z,petroR90_r\n", "has no rows"),
+    ],
+)
+def test_a_table_without_values_to_join_is_refused(tmp_path, text: str, message: str) -> None:
+    path = tmp_path / "metadata.csv"
+    path.write_text(text)
+    with pytest.raises(TableError, match=message):
+        read_joined_table(path)
+
+
+def test_a_mapping_without_assets_is_refused(tmp_path) -> None:
+    path = tmp_path / "metadata.csv"
+    path.write_text("objid,z,petroR90_r\n7,0.1,2\n")
+    with pytest.raises(TableError, match="no column 'asset_id'"):
+        read_mapping(path)
+    assert np.isfinite(read_joined_table(path).rows["redshift"].to_numpy()).all()
