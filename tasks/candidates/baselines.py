@@ -1,4 +1,4 @@
-"""What a network of candidates has to beat on the same rows: scores without any training, forests on few scalars."""
+"""Baselines of a real/bogus network on the same rows: scores that need no training, and forests on few scalars."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,43 +10,49 @@ from numpy.typing import NDArray
 from realbogus.models import baselines
 from tasks.learning import measures, operating_points
 from tasks.learning.scoring import image_blocks
-from tasks.learning.split_parts import SplitPart
+from tasks.learning.split_parts import SplitPart, part_rows
 from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import Dataset
 
 BLOCK_ROWS = 256
 SNR, PACKET = "S/N alone", "the packet's "
 LEAST_OF_A_CLASS = 10
-"""A night with fewer of one class has no figure of its own."""
+"""A night with fewer samples of a class has no figures of its own."""
 
 
 def untrained_scores(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.float64]]:
-    """Return scores of the part's candidates that need no training, (n,) by name.
+    """Return scores (n,) by name that need no training: S/N, fields of the alert packet, scalars of the stamp.
 
-    Of those whose meaning is not plain the sign is chosen by the part's own labels: the network has to beat the better.
+    The sign of each is chosen by the part's own labels, which favours the baseline: its AUC is at least 0.5.
     """
-    table, real = _ledger(dataset, part), part.labels == 1
+    table, real = align_rows(dataset.samples(), part.ids), part.labels == 1
     scores = {}
     snr = _numbers(table, ("snr",))[:, 0]
     if np.isfinite(snr).any():
         scores[SNR] = np.nan_to_num(snr, nan=0.0)
     packets = table["parameters"].to_pylist()
     for name in (*baselines.PACKET_SCORES, *baselines.PACKET_NUMBERS):
-        column = baselines.packet_columns(packets, (name,))
+        column = baselines.read_packet_fields(packets, (name,))
         if column is not None:
             scores[f"{PACKET}{name}"] = np.nan_to_num(column[:, 0], nan=-1.0)
-    stamp = _of_stamps(dataset, part, baselines.centre_scalars)
-    scores |= {f"the stamp's {name}": stamp[:, at] for at, name in enumerate(baselines.CENTRE_SCALARS)}
-    return {name: -values if measures.auc(values, real) < 1 / 2 else values for name, values in scores.items()}
+    scalars = _stamp_scalars(dataset, part, baselines.measure_centres)
+    names = baselines.CENTRE_SCALARS
+    scores |= {f"the stamp's {name}": scalars[:, position] for position, name in enumerate(names)}
+    return {name: with_better_sign(values, real) for name, values in scores.items()}
+
+
+def with_better_sign(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the scores (n,), negated if their AUC is below 0.5."""
+    return -scores if measures.auc(scores, real) < 1 / 2 else scores
 
 
 def is_classifier(name: str) -> bool:
-    """Tell whether an untrained score is that of a packet's own classifier, which somebody did train."""
+    """Return whether an untrained score is the alert packet's own classifier, which was trained elsewhere."""
     return name.removeprefix(PACKET) in baselines.PACKET_SCORES
 
 
 def large_nights(nights: NDArray[np.str_], real: NDArray[np.bool_]) -> list[str]:
-    """Return the nights that have enough of both classes for a figure of their own."""
+    """Return the nights with at least `LEAST_OF_A_CLASS` samples of both classes; both arguments are (n,)."""
     return [
         str(night)
         for night in np.unique(nights)
@@ -61,69 +67,101 @@ def lead_of(
     groups: Sequence[str] | NDArray,
     nights: NDArray[np.str_],
 ) -> dict[str, Any]:
-    """Return by how much a network's AUC exceeds that of the best score without training, on all rows and by night.
+    """Return a network's AUC minus that of the best untrained score, over all rows and for each large night.
 
-    The best is chosen on the same rows, of a night on those of the night, so the lead is rather too small.
+    The best score is chosen on the same rows (a night's on the night's), so the lead is underestimated.
+
+    Parameters
+    ----------
+    scores : (n,)
+        Of the network.
+    untrained : dict of name to (n,)
+    real : (n,) bool
+    groups, nights : (n,)
+
+    Returns
+    -------
+    ``name, auc, auc_of_network, lead, lead_low, lead_high``, and ``nights`` with the same by night.
     """
 
     def lead(rows: NDArray) -> dict[str, Any]:
         areas = {name: measures.auc(values[rows], real[rows]) for name, values in untrained.items()}
         best = max(areas, key=lambda name: areas[name])
-        ahead = operating_points.auc_difference(
+        difference = operating_points.auc_difference(
             untrained[best][rows], scores[rows], real[rows], np.asarray(groups)[rows]
         )
         return {
             "name": best,
             "auc": areas[best],
             "auc_of_network": measures.auc(scores[rows], real[rows]),
-            "lead": ahead.value,
-            "lead_low": ahead.low,
-            "lead_high": ahead.high,
+            "lead": difference.value,
+            "lead_low": difference.low,
+            "lead_high": difference.high,
         }
 
     by_night = {night: lead(np.flatnonzero(nights == night)) for night in large_nights(nights, real)}
     return {**lead(np.arange(len(real))), "nights": by_night}
 
 
+def forest_baselines(
+    trained_on: Dataset, scheme: str, dataset: Dataset, part: SplitPart
+) -> dict[str, NDArray[np.float64]]:
+    """Return scores (n,) of a part by random forests, fitted on the training part of `trained_on`."""
+    train = part_rows(trained_on, scheme, "train")
+    drawn = np.random.default_rng(0).permutation(len(train))[: baselines.FOREST_ROWS]
+    sample = train.take(np.sort(drawn))
+    fitted_on = scalar_tables(trained_on, sample)
+    return {
+        name: baselines.predict_by_forest(fitted_on[name], sample.labels == 1, table, 0)
+        for name, table in scalar_tables(dataset, part).items()
+        if name in fitted_on
+    }
+
+
 def scalar_tables(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.float64]]:
-    """Return what forests are fitted on, (n, columns) by name; what the dataset has nothing of is left out."""
-    table = _ledger(dataset, part)
-    found = {name: _numbers(table, columns) for name, columns in baselines.FORESTS.items()}
-    tables = {name: columns for name, columns in found.items() if np.isfinite(columns).any()}
+    """Return the scalars that forests are fitted on, (n, columns) by name; tables without any value are absent."""
+    table = align_rows(dataset.samples(), part.ids)
+    ledger = {name: _numbers(table, columns) for name, columns in baselines.FORESTS.items()}
+    tables = {name: columns for name, columns in ledger.items() if np.isfinite(columns).any()}
     packets = table["parameters"].to_pylist()
     for name, fields in baselines.PACKET_FORESTS.items():
-        columns = baselines.packet_columns(packets, fields)
+        columns = baselines.read_packet_fields(packets, fields)
         if columns is not None:
             tables[name] = columns
-    tables["three numbers of the stamp"] = _of_stamps(dataset, part, baselines.centre_scalars)
-    tables["frame border alone"] = _of_stamps(dataset, part, baselines.border_scalars)
+    tables["three numbers of the stamp"] = _stamp_scalars(dataset, part, baselines.measure_centres)
+    tables["frame border alone"] = _stamp_scalars(dataset, part, baselines.measure_borders)
     return tables
 
 
-def out_of_fold(
-    tables: dict[str, NDArray[np.float64]], real: NDArray[np.bool_], folds: NDArray[np.int32]
+def out_of_fold_forests(
+    tables: Mapping[str, NDArray[np.float64]], real: NDArray[np.bool_], folds: NDArray[np.int32]
 ) -> dict[str, NDArray[np.float64]]:
-    """Return forests' scores of every row by forests of the other folds."""
+    """Return the forests' scores (n,) of every row, each fitted on the other folds' rows.
+
+    Parameters
+    ----------
+    tables : dict of name to (n, columns)
+    real : (n,) bool
+    folds : (n,)
+    """
     scores = {}
     for name, table in tables.items():
         scores[name] = np.empty(len(real))
         for fold in np.unique(folds):
-            mine = folds == fold
-            scores[name][mine] = baselines.forest_scores(table[~mine], real[~mine], table[mine], 0)
+            held_out = folds == fold
+            scores[name][held_out] = baselines.predict_by_forest(table[~held_out], real[~held_out], table[held_out], 0)
     return scores
-
-
-def _ledger(dataset: Dataset, part: SplitPart) -> pa.Table:
-    return align_rows(dataset.samples(), part.ids)
 
 
 def _numbers(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
     return np.stack([to_float(table[name]) for name in names], axis=1)
 
 
-def _of_stamps(dataset: Dataset, part: SplitPart, scalars: Callable[[NDArray], NDArray]) -> NDArray[np.float64]:
+def _stamp_scalars(dataset: Dataset, part: SplitPart, scalars: Callable[[NDArray], NDArray]) -> NDArray[np.float64]:
+    """Return a function of the stamps (b, s, s, 3) -> (b, k) of a part, (n, k) in its order."""
     order = np.argsort(part.rows, kind="stable")
-    found = np.concatenate([scalars(images) for images in image_blocks(dataset.pixels, part.rows[order], BLOCK_ROWS)])
-    in_order = np.empty_like(found)
-    in_order[order] = found
+    blocks = image_blocks(dataset.pixels, part.rows[order], BLOCK_ROWS)
+    sorted_scalars = np.concatenate([scalars(images) for images in blocks])
+    in_order = np.empty_like(sorted_scalars)
+    in_order[order] = sorted_scalars
     return in_order

@@ -1,6 +1,6 @@
-"""Figures of a cross-validation of candidates: out-of-fold scores, pooled and by night, beside those of no network."""
+"""Metrics of a cross-validation of candidates: out-of-fold scores over all folds and by night, beside baselines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,65 +15,85 @@ from tasks.store.columns import align_column, to_text
 from tasks.store.dataset import Dataset
 
 LEAST_NIGHTS = 5
-"""Fewer are not resampled."""
+"""Fewest nights that are resampled for an interval."""
 
 
 def pooled_figures(
     dataset: Dataset, part: SplitPart, scores: NDArray[np.float64], folds: NDArray[np.int32]
 ) -> tuple[dict[str, Any], list[Block]]:
-    """Return AUC, operating point and rivals of out-of-fold scores, and the tables of their page.
+    """Return AUC, operating point and baselines of out-of-fold scores, and the tables of their page.
 
     Parameters
     ----------
     dataset : Dataset
     part : SplitPart
-        The judged candidates; label 1 is real.
+        The n scored candidates; label 1 is real.
     scores : (n,)
-        Out of fold, the higher the likelier real.
+        Out of fold; the higher, the likelier real.
     folds : (n,)
-        By which forests are fitted out of fold too.
+        The folds that forests are left out of too.
     """
     real = part.labels == 1
-    samples = dataset.samples(["id", "night"])
-    nights = to_text(align_column(samples, "night", part.ids).cast(pa.string()))
-    figures: dict[str, Any] = {}
-    for names, word in ((np.array(part.groups, str), ""), (nights, "_by_night")):
-        if word and len(set(names)) < LEAST_NIGHTS:
-            continue
-        area = measures.group_bootstrap(
-            names, lambda rows: measures.auc(scores[rows], real[rows]), np.random.default_rng(0)
-        )
-        figures |= {f"auc{word}_low": area.low, f"auc{word}_high": area.high}
+    nights = to_text(align_column(dataset.samples(["id", "night"]), "night", part.ids).cast(pa.string()))
+    metrics = auc_intervals(scores, real, np.array(part.groups, str), nights)
     point = operating_points.at_tpr(scores, real, part.groups, 0.9)
-    figures |= {"real": point.positives, "bogus": point.negatives, "fpr_at_tpr90": point.fpr.value}
-    figures["bogus_passed"] = point.passed
-    rivals = {
+    metrics |= {"real": point.positives, "bogus": point.negatives, "fpr_at_tpr90": point.fpr.value}
+    metrics["bogus_passed"] = point.passed
+    forests = baselines.out_of_fold_forests(baselines.scalar_tables(dataset, part), real, folds)
+    compared = {
         "this network, out of fold": scores,
         **baselines.untrained_scores(dataset, part),
-        **{
-            f"forest, {name}": values
-            for name, values in baselines.out_of_fold(baselines.scalar_tables(dataset, part), real, folds).items()
-        },
+        **{f"forest, {name}": values for name, values in forests.items()},
     }
     large = baselines.large_nights(nights, real)
-    rows = {name: _row(values, real, [nights == night for night in large]) for name, values in rivals.items()}
-    figures["rivals"] = {
+    rows = {
+        name: score_metrics(values, real, [nights == night for night in large]) for name, values in compared.items()
+    }
+    metrics["rivals"] = {
         name: row | {"nights": dict(zip(large, row["nights"], strict=True))} for name, row in rows.items()
     }
-    return figures, [_table(rows, large, nights, real, str(dataset.manifest["label_kind"]))]
+    return metrics, [_table(rows, large, nights, real, str(dataset.manifest["label_kind"]))]
 
 
-def _row(values: NDArray, real: NDArray[np.bool_], nights: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:
-    threshold = operating_points.threshold_for_tpr(values[real], 0.9)
+def auc_intervals(
+    scores: NDArray[np.float64], real: NDArray[np.bool_], groups: NDArray[np.str_], nights: NDArray[np.str_]
+) -> dict[str, Any]:
+    """Return ``auc_low, auc_high`` with groups resampled, and ``auc_by_night_low, ..._high`` with nights resampled.
+
+    All arguments are (n,). Fewer than `LEAST_NIGHTS` nights give no interval by night.
+    """
+
+    def interval(names: NDArray[np.str_]) -> measures.Interval:
+        rng = np.random.default_rng(0)
+        return measures.group_bootstrap(names, lambda rows: measures.auc(scores[rows], real[rows]), rng)
+
+    by_group = interval(groups)
+    intervals: dict[str, Any] = {"auc_low": by_group.low, "auc_high": by_group.high}
+    if len(set(nights)) >= LEAST_NIGHTS:
+        by_night = interval(nights)
+        intervals |= {"auc_by_night_low": by_night.low, "auc_by_night_high": by_night.high}
+    return intervals
+
+
+def score_metrics(scores: NDArray, real: NDArray[np.bool_], nights: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:
+    """Return a score's AUC, the bogus that pass at TPR 0.9, and the AUC in each night.
+
+    Parameters
+    ----------
+    scores, real : (n,)
+    nights : list of (n,) bool
+        The rows of each night.
+    """
+    threshold = operating_points.threshold_for_tpr(scores[real], 0.9)
     return {
-        "auc": measures.auc(values, real),
-        "bogus_passed": int((values[~real] >= threshold).sum()),
-        "nights": [measures.auc(values[night], real[night]) for night in nights],
+        "auc": measures.auc(scores, real),
+        "bogus_passed": int((scores[~real] >= threshold).sum()),
+        "nights": [measures.auc(scores[night], real[night]) for night in nights],
     }
 
 
 def _table(
-    rows: dict[str, dict[str, Any]], large: Sequence[str], nights: NDArray, real: NDArray[np.bool_], labels: str
+    rows: Mapping[str, dict[str, Any]], large: Sequence[str], nights: NDArray, real: NDArray[np.bool_], labels: str
 ) -> Table:
     columns = ["score", "AUC", f"bogus passed of {int((~real).sum())} at TPR 0.9"]
     columns += [
@@ -84,6 +104,4 @@ def _table(
         [name, f"{row['auc']:.4f}", row["bogus_passed"], *(f"{area:.4f}" for area in row["nights"])]
         for name, row in sorted(rows.items(), key=lambda item: -item[1]["auc"])
     ]
-    return Table(
-        f"Beside what needs no network, on the same {len(real)} rows; agreement with {labels} labels", columns, lines
-    )
+    return Table(f"Baselines on the same {len(real)} rows; agreement with {labels} labels", columns, lines)

@@ -1,4 +1,4 @@
-"""Tables of candidates for people to judge, and their verdicts read back: whether each label is right or wrong."""
+"""Tables of candidates whose labels people review, and the verdicts read back: right, wrong or unsure."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -16,20 +16,20 @@ class VerdictError(ValueError):
 
 
 def write_verdict_table(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    """Write (id, label, logit) rows with an empty verdict each."""
+    """Write a CSV table of `COLUMNS` with an empty verdict each; `rows` are (id, label, logit)."""
     with whole_file(path) as beside, beside.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(COLUMNS)
         writer.writerows([name, label, f"{logit:.4f}", ""] for name, label, logit in rows)
 
 
-def read_verdicts(path: Path, wanted: Sequence[str]) -> list[str]:
-    """Return the verdict on each wanted id; what was left empty is unsure.
+def read_verdicts(path: Path, ids: Sequence[str]) -> list[str]:
+    """Return the verdict on each of `ids`; an empty one is unsure. Rows of other ids are ignored.
 
     Raises
     ------
     VerdictError
-        A column or a wanted id is missing, or a verdict is none of right, wrong, unsure.
+        The file cannot be read, a column or an id is missing, or a verdict is none of right, wrong, unsure.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -39,11 +39,11 @@ def read_verdicts(path: Path, wanted: Sequence[str]) -> list[str]:
         raise VerdictError(f"{path} cannot be read: {error.strerror}") from error
     if not {"id", "verdict"} <= set(columns):
         raise VerdictError(f"{path} lacks the columns id and verdict; it has {', '.join(columns) or 'none'}")
-    said = {row["id"]: (row["verdict"] or UNSURE).strip().lower() for row in rows}
-    strange = sorted(set(said.values()) - set(VERDICTS))
-    if strange:
-        raise VerdictError(f"{path} has the verdict {strange[0]!r}; there are {', '.join(VERDICTS)}")
-    missing = [name for name in wanted if name not in said]
+    verdicts = {row["id"]: (row["verdict"] or "").strip().lower() or UNSURE for row in rows}
+    unknown = sorted(set(verdicts.values()) - set(VERDICTS))
+    if unknown:
+        raise VerdictError(f"{path} has the verdict {unknown[0]!r}; there are {', '.join(VERDICTS)}")
+    missing = [name for name in ids if name not in verdicts]
     if missing:
-        raise VerdictError(f"{path} has no row for {len(missing)} of {len(wanted)} wanted ids, such as {missing[0]}")
-    return [said[name] for name in wanted]
+        raise VerdictError(f"{path} has no row for {len(missing)} of {len(ids)} requested ids, such as {missing[0]}")
+    return [verdicts[name] for name in ids]

@@ -1,7 +1,6 @@
 """The numbers of a real/bogus evaluation: rates with intervals, baselines and a second model on the same rows."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,51 +11,95 @@ from numpy.typing import NDArray
 from tasks.candidates import baselines
 from tasks.candidates.rows import EvaluationRows
 from tasks.learning import measures, operating_points
+from tasks.training.evaluation_record import EvaluationContext, none_for_nan
 
 NIGHT_CANDIDATES = 1e6
-"""Detections of a night that the figures for a night are for."""
+"""Number of detections of the night that the night's numbers assume."""
 NIGHT_PRIOR = 1e-3
+"""Share of reals among the detections of a night."""
 WANTED_A_NIGHT = (40, 400, 4000)
+"""Numbers of bogus a night at which the TPR is given."""
+
+
+@dataclass(frozen=True)
+class CandidateScores:
+    """A model's logits and its baselines' scores on the same n rows; the higher, the likelier real.
+
+    Attributes
+    ----------
+    rows : EvaluationRows
+    logits : (n,) float
+    card : dict
+        Content of the model's ``model.json``: its temperature, operating points and share of reals in training.
+    baselines : dict of name to (n,) float
+        A second model's logits too.
+    untrained : list of str
+        Those of the baselines that need no training.
+    against : str, optional
+        The second model's name among the baselines.
+    """
+
+    rows: EvaluationRows
+    logits: NDArray[np.float64]
+    card: Mapping[str, Any]
+    baselines: Mapping[str, NDArray[np.float64]]
+    untrained: list[str]
+    against: str | None = None
+
+    @property
+    def temperature(self) -> float:
+        """Divisor of the logits that calibrates them."""
+        return float(self.card["temperature"] or 1)
+
+    @property
+    def training_share(self) -> float:
+        """Share of reals among the labelled training samples."""
+        return float(self.card["training_real_share"])
+
+    @property
+    def headline(self) -> NDArray[np.int64]:
+        """Positions of the rows of the headline numbers."""
+        return np.flatnonzero(self.rows.headline)
 
 
 @dataclass(frozen=True)
 class CandidateEvaluation:
-    """What was judged, and how the model ranks it; see `tasks.candidates.evaluation.evaluate_candidates`."""
+    """All that the report of a real/bogus evaluation shows.
 
-    title: str
-    origin: str
-    facts: dict[str, Any]
-    chosen: EvaluationRows
-    logits: NDArray[np.float64]
-    temperature: float
-    training_share: float
-    card_points: dict[str, Any]
-    rivals: dict[str, NDArray[np.float64]]
-    untrained: list[str]
-    against: str | None
-    worst: dict[str, tuple[NDArray, NDArray]]
+    Attributes
+    ----------
+    context : EvaluationContext
+    scores : CandidateScores
+    ledger : Table
+        All of the dataset's ledger, for the efficiencies of injections that were not found.
+    worst : dict
+        Of the highest bogus and the lowest reals, by class name: positions (m,) and triplets (m, s, s, 3).
+    """
+
+    context: EvaluationContext
+    scores: CandidateScores
     ledger: pa.Table
-    history: dict[str, Sequence[float]]
-    best_epoch: int | None
-    notes: list[str]
+    worst: Mapping[str, tuple[NDArray, NDArray]]
 
 
-def summarise(evaluation: CandidateEvaluation, overlap: int | None) -> dict[str, Any]:
-    """Return the numbers as JSON takes them: what is not measurable is None."""
-    chosen, rows = evaluation.chosen, np.flatnonzero(evaluation.chosen.headline)
-    logits, real = evaluation.logits[rows], chosen.real[rows]
-    groups = np.asarray(chosen.part.groups)[rows]
+def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, Any]:
+    """Return the evaluation's summary for JSON: a number that cannot be measured is None."""
+    rows, headline = scores.rows, scores.headline
+    logits, real, groups = scores.logits[headline], rows.real[headline], _groups(scores, headline)
     area = measures.group_bootstrap(
-        groups, lambda at: measures.auc(logits[at], real[at]), np.random.default_rng(0), operating_points.REPEATS
+        groups,
+        lambda drawn: measures.auc(logits[drawn], real[drawn]),
+        np.random.default_rng(0),
+        operating_points.REPEATS,
     )
-    points = {wanted: operating_points.at_tpr(logits, real, groups, wanted) for wanted in operating_points.WANTED_TPR}
-    calibrated = _two(operating_points.probability(logits, evaluation.temperature, 0.5, 0.5))
+    points = {tpr: operating_points.at_tpr(logits, real, groups, tpr) for tpr in operating_points.WANTED_TPR}
+    calibrated = _two(operating_points.probability(logits, scores.temperature, 0.5, 0.5))
     perfect = measures.perfect_ece(calibrated, np.random.default_rng(0))
     numbers: dict[str, Any] = {
-        "count": len(rows),
+        "count": len(headline),
         "real": int(real.sum()),
         "bogus": int((~real).sum()),
-        "overlap_with_training": overlap,
+        "overlap_with_training": context.overlap,
         "auc": area.value,
         "auc_low": area.low,
         "auc_high": area.high,
@@ -65,59 +108,58 @@ def summarise(evaluation: CandidateEvaluation, overlap: int | None) -> dict[str,
         "fpr_at_tpr90_high": points[0.90].fpr.high,
         "fpr_at_tpr95": points[0.95].fpr.value,
         "fpr_at_tpr99": points[0.99].fpr.value,
-        "points": {f"tpr{round(100 * wanted)}": operating_points.told(point) for wanted, point in points.items()},
+        "points": {f"tpr{round(100 * tpr)}": operating_points.told(point) for tpr, point in points.items()},
         "partial_auc_fpr05": operating_points.partial_auc(logits, real, 0.05),
         "ece": measures.ece(calibrated, real.astype(int)),
         "ece_of_perfect": perfect.value,
         "ece_of_perfect_high": perfect.high,
-        "temperature": evaluation.temperature,
+        "temperature": scores.temperature,
         "tpr_at_night_candidates": {
-            str(wanted): operating_points.tpr_at_count(logits, real, wanted, NIGHT_CANDIDATES)
-            for wanted in WANTED_A_NIGHT
+            str(bogus): operating_points.tpr_at_count(logits, real, bogus, NIGHT_CANDIDATES) for bogus in WANTED_A_NIGHT
         },
         "at_card_thresholds": {
             name: operating_points.told(operating_points.at_threshold(logits, real, groups, point["threshold"]))
-            for name, point in evaluation.card_points.items()
+            for name, point in scores.card["operating_points"].items()
         },
         "baselines": {
             name: {
-                "auc": measures.auc(scores[rows], real),
-                "fpr_at_tpr90": operating_points.fpr_at_tpr(scores[rows], real, 0.9),
+                "auc": measures.auc(values[headline], real),
+                "fpr_at_tpr90": operating_points.fpr_at_tpr(values[headline], real, 0.9),
             }
-            for name, scores in evaluation.rivals.items()
+            for name, values in scores.baselines.items()
         },
-        "best_untrained": _best_untrained(evaluation, rows),
-        "injections": _injections(evaluation),
-        "left_out": chosen.left_out,
-        "pixels": evaluation.facts["pixels"],
-        "labels": evaluation.facts["labels"],
-        "notes": evaluation.notes,
+        "best_untrained": _best_untrained(scores),
+        "injections": injection_metrics(scores),
+        "left_out": rows.left_out,
+        "pixels": context.facts["pixels"],
+        "labels": context.facts["labels"],
+        "notes": list(context.notes),
     }
-    if evaluation.against is not None:
-        numbers["against"] = _compared(evaluation, rows)
-    return {name: _or_none(value) for name, value in numbers.items()}
+    if scores.against is not None:
+        numbers["against"] = compare_models(scores, scores.against)
+    summary: dict[str, Any] = none_for_nan(numbers)
+    return summary
 
 
-def _best_untrained(evaluation: CandidateEvaluation, rows: NDArray) -> dict[str, Any]:
-    """Return what leads of all that needs no training, and how far the model is ahead of it."""
-    chosen = evaluation.chosen
+def _best_untrained(scores: CandidateScores) -> dict[str, Any]:
+    """Return the best score that needs no training, and the model's lead over it."""
+    headline = scores.headline
     return baselines.lead_of(
-        evaluation.logits[rows],
-        {name: evaluation.rivals[name][rows] for name in evaluation.untrained if not baselines.is_classifier(name)},
-        chosen.real[rows],
-        np.asarray(chosen.part.groups)[rows],
-        chosen.words("night")[rows],
+        scores.logits[headline],
+        {name: scores.baselines[name][headline] for name in scores.untrained if not baselines.is_classifier(name)},
+        scores.rows.real[headline],
+        _groups(scores, headline),
+        scores.rows.words("night")[headline],
     )
 
 
-def _injections(evaluation: CandidateEvaluation) -> dict[str, Any] | None:
-    """Return the second figure: injections as reals, against the same bogus; None where there are none."""
-    chosen = evaluation.chosen
-    rows = np.flatnonzero((chosen.injected & chosen.real) | ~chosen.real)
-    real = chosen.real[rows]
+def injection_metrics(scores: CandidateScores) -> dict[str, Any] | None:
+    """Return count, AUC and FPR at TPR 0.9 of injections as reals against all bogus; None without injections."""
+    rows = scores.rows
+    positions = np.flatnonzero((rows.injected & rows.real) | ~rows.real)
+    real, logits = rows.real[positions], scores.logits[positions]
     if not real.any():
         return None
-    logits = evaluation.logits[rows]
     return {
         "real": int(real.sum()),
         "auc": measures.auc(logits, real),
@@ -125,24 +167,27 @@ def _injections(evaluation: CandidateEvaluation) -> dict[str, Any] | None:
     }
 
 
-def _compared(evaluation: CandidateEvaluation, rows: NDArray) -> dict[str, Any]:
-    name = str(evaluation.against)
-    other, logits, real = evaluation.rivals[name][rows], evaluation.logits[rows], evaluation.chosen.real[rows]
-    groups = np.asarray(evaluation.chosen.part.groups)[rows]
-    ratio = operating_points.fpr_ratio(other, logits, real, groups, 0.9)
-    area = operating_points.auc_difference(other, logits, real, groups)
+def compare_models(scores: CandidateScores, name: str) -> dict[str, Any]:
+    """Return the second model's FPR at TPR 0.9 over the model's, and the model's AUC minus the second's, paired.
+
+    Each is [value, low, high] with groups resampled.
+    """
+    headline = scores.headline
+    second, logits = scores.baselines[name][headline], scores.logits[headline]
+    real, groups = scores.rows.real[headline], _groups(scores, headline)
+    ratio = operating_points.fpr_ratio(second, logits, real, groups, 0.9)
+    difference = operating_points.auc_difference(second, logits, real, groups)
     return {
         "model": name,
         "fpr_at_tpr90_ratio": [ratio.value, ratio.low, ratio.high],
-        "auc_difference": [area.value, area.low, area.high],
+        "auc_difference": [difference.value, difference.low, difference.high],
     }
 
 
+def _groups(scores: CandidateScores, positions: NDArray[np.int64]) -> NDArray[np.str_]:
+    return np.asarray(scores.rows.part.groups)[positions]
+
+
 def _two(probability: NDArray) -> NDArray[np.float64]:
+    """Return (n, 2) probabilities of bogus and real."""
     return np.stack([1 - probability, probability], axis=1)
-
-
-def _or_none(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _or_none(inner) for name, inner in value.items()}
-    return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,6 +1,5 @@
-"""The report of a real/bogus evaluation, as blocks of a page."""
+"""The report of a real/bogus evaluation: its page and the tables on it."""
 
-import json
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
@@ -8,83 +7,92 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.candidates.figures import efficiency_figures, evaluation_pictures
-from tasks.candidates.metrics import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation
+from tasks.candidates.metrics import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation, CandidateScores
+from tasks.candidates.rows import EvaluationRows
 from tasks.learning import measures, operating_points
 from tasks.reports import figures as draw
-from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text
+from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text, page
 
 NEAR_RADII = 2.0
+"""A bogus within this many effective radii of a galaxy counts as near it."""
 SNR_EDGES = (5.0, 6.0, 7.0, 10.0, 20.0, np.inf)
+EQUALISED_BINS, LEAST_EQUALISED = 10, 20
+PROBABILITIES = (0.5, 0.9, 0.99, 0.999)
+EFFICIENCIES = (
+    "Detection is found / injected, classification is kept / found at the threshold of TPR 0.9, completeness is their "
+    "product; chance matches are subtracted. Injections of this part."
+)
 
 
-def candidate_blocks(
-    evaluation: CandidateEvaluation, summary: Mapping[str, Any]
-) -> tuple[list[Block], dict[str, bytes]]:
-    """Return the page's blocks and its pictures by name."""
-    rows = np.flatnonzero(evaluation.chosen.headline)
-    pictures = evaluation_pictures(evaluation, rows, summary)
+def evaluation_page(
+    evaluation: CandidateEvaluation,
+    summary: Mapping[str, Any],
+    figures: Mapping[str, Figure],
+    efficiencies: Mapping[str, Figure],
+) -> str:
+    """Return the report as HTML.
+
+    Parameters
+    ----------
+    evaluation : CandidateEvaluation
+    summary : dict
+        Of `metrics.summarise`, and ``verdicts``.
+    figures, efficiencies : dict
+        Of `figures.evaluation_figures` and `figures.efficiency_figures`.
+    """
+    context, scores = evaluation.context, evaluation.scores
+    threshold = summary["points"]["tpr90"]["threshold"]
     blocks: list[Block] = [
-        _headlines(summary, evaluation.origin),
-        *(Text(note, quiet=True) for note in evaluation.notes),
+        _headlines(summary, context.origin),
+        *(Text(note, quiet=True) for note in context.notes),
         Heading("Operating points"),
-        _points_table(summary, evaluation.origin),
-        _night_table(evaluation, summary),
-        pictures["roc"],
-        pictures["precision"],
-        pictures["scores"],
-        Heading("Against what needs no network"),
-        _rivals_table(evaluation, rows, summary),
-        _lead_table(summary["best_untrained"], evaluation.origin),
-        Heading("By what it is, where, and how bright"),
-        *_cuts(evaluation, rows, summary),
+        points_table(summary, context.origin),
+        _night_table(summary),
+        *(figures[name] for name in ("roc", "precision", "scores")),
+        Heading("Baselines"),
+        baselines_table(scores, context.origin),
+        _lead_table(summary["best_untrained"], context.origin),
+        Heading("By origin, brightness and surroundings"),
+        *_cuts(scores, threshold),
         Heading("Probabilities"),
-        *_calibration(evaluation, rows),
+        *_calibration(scores, context.origin),
     ]
-    curves = efficiency_figures(evaluation, summary)
-    if curves:
-        blocks += [
-            Heading("Efficiencies"),
-            Text(
-                "Detection is found of injected, classification kept of found at the threshold of TPR 0.9, "
-                "completeness their product; chance matches are taken off. Injections of this part."
-            ),
-            *curves.values(),
-        ]
-    if "training" in pictures:
-        blocks += [Heading("Training"), pictures["training"]]
+    if efficiencies:
+        blocks += [Heading("Efficiencies"), Text(EFFICIENCIES), *efficiencies.values()]
+    if "training" in figures:
+        blocks += [Heading("Training"), figures["training"]]
     blocks += [
-        Heading("Look at them"),
-        Text(_told_verdicts(summary["verdicts"])),
-        *(pictures[name] for name in ("bogus", "real") if name in pictures),
+        Heading("Triplets"),
+        Text(review_text(summary["verdicts"])),
+        *(figures[name] for name in ("bogus", "real") if name in figures),
         Heading("Provenance"),
-        Table("What was judged, by what", ["what", "value"], _fact_rows(evaluation.facts)),
+        context.provenance,
     ]
-    return blocks, {name: figure.png for name, figure in (pictures | curves).items()}
+    return page(context.title, blocks, context.origin)
 
 
-def _told_verdicts(verdicts: Mapping[str, Any] | None) -> str:
+def review_text(verdicts: Mapping[str, Any] | None) -> str:
+    """Return the paragraph on reviewed labels; `verdicts` is the entry of the summary."""
     if verdicts is None:
-        return "What is real is the simulation's truth, so no person's verdict is needed on the bogus that pass."
+        return "Labels are the simulation's truth, so the bogus that pass need no review."
     if "table" in verdicts:
         return (
-            f"{verdicts['asked']} bogus above the threshold of TPR 0.9 want a person's verdict: true objects among "
-            "them put a floor under the false-positive rate, so without verdicts the rate is an upper limit. Fill in "
-            f"the column verdict of {verdicts['table']} (right: it is bogus, wrong, or unsure), and give the file as "
-            "verdicts."
+            f"{verdicts['asked']} bogus above the threshold of TPR 0.9 need a review: true objects among them raise "
+            "the false-positive rate, so without a review the rate is an upper limit. Fill in the column verdict of "
+            f"{verdicts['table']} (right: it is bogus, wrong, or unsure), and pass the file as verdicts."
         )
     share = verdicts["fpr_at_tpr90"]
-    told = (
-        "none is left"
+    rate = (
+        "no bogus remains"
         if share is None
         else (
-            f"without those the false-positive rate is {share:.2%} ({verdicts['fpr_at_tpr90_low']:.2%} to "
+            f"without the wrong labels the false-positive rate is {share:.2%} ({verdicts['fpr_at_tpr90_low']:.2%} to "
             f"{verdicts['fpr_at_tpr90_high']:.2%})"
         )
     )
     return (
-        f"Of {verdicts['asked']} bogus above the threshold of TPR 0.9 people judged {verdicts['wrong']} to be real, "
-        f"{verdicts['right']} to be bogus, and were unsure of {verdicts['unsure']}: {told}."
+        f"Of {verdicts['asked']} bogus above the threshold of TPR 0.9, reviewers classified {verdicts['wrong']} as "
+        f"real and {verdicts['right']} as bogus, and were unsure of {verdicts['unsure']}: {rate}."
     )
 
 
@@ -101,17 +109,18 @@ def _headlines(summary: Mapping[str, Any], origin: str) -> Headlines:
             Headline(
                 "AUC", f"{summary['auc']:.4f}", f"{summary['auc_low']:.4f} to {summary['auc_high']:.4f}; {origin}"
             ),
-            Headline("Judged", f"{summary['real']} real, {summary['bogus']} bogus", _left_out(summary["left_out"])),
+            Headline("Evaluated", f"{summary['real']} real, {summary['bogus']} bogus", _left_out(summary["left_out"])),
         ]
     )
 
 
 def _left_out(counts: Mapping[str, int]) -> str:
-    told = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in counts.items())
-    return f"left out: {told}" if told else "nothing left out"
+    reasons = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in counts.items())
+    return f"left out: {reasons}" if reasons else "nothing left out"
 
 
-def _points_table(summary: Mapping[str, Any], origin: str) -> Table:
+def points_table(summary: Mapping[str, Any], origin: str) -> Table:
+    """Return the thresholds set on the evaluated rows, and those of the model's card, with their rates."""
     rows = [_point_row(f"set here, {name[3:]} % kept", point) for name, point in summary["points"].items()]
     rows += [
         _point_row(f"set on validation for {name[3:]} %", point)
@@ -119,7 +128,7 @@ def _points_table(summary: Mapping[str, Any], origin: str) -> Table:
     ]
     columns = ["threshold", "logit", "TPR", "of", "FPR", "95 % interval", "passed", "of"]
     return Table(
-        f"Thresholds set on these rows, and those set on the validation part as they turn out here; {origin}",
+        f"Rates on these rows, of thresholds set on them and of thresholds set on the validation part; {origin}",
         columns,
         rows,
     )
@@ -127,158 +136,190 @@ def _points_table(summary: Mapping[str, Any], origin: str) -> Table:
 
 def _point_row(name: str, point: Mapping[str, Any]) -> list[Cell]:
     fpr = f"{point['fpr']:.3%}" if point["resolved"] else f"< {point['fpr_limit']:.3%}"
-    ends = f"{point['fpr_low']:.3%} to {point['fpr_high']:.3%}" if point["resolved"] else "not resolved"
+    interval = f"{point['fpr_low']:.3%} to {point['fpr_high']:.3%}" if point["resolved"] else "not resolved"
     tpr = f"{point['tpr']:.3f}"
-    return [name, f"{point['threshold']:.3f}", tpr, point["positives"], fpr, ends, point["passed"], point["negatives"]]
+    logit = f"{point['threshold']:.3f}"
+    return [name, logit, tpr, point["positives"], fpr, interval, point["passed"], point["negatives"]]
 
 
-def _night_table(evaluation: CandidateEvaluation, summary: Mapping[str, Any]) -> Table:
+def _night_table(summary: Mapping[str, Any]) -> Table:
     rows: list[list[Cell]] = [
-        [int(wanted), None if share is None else f"{share:.3f}"]
-        for wanted, share in summary["tpr_at_night_candidates"].items()
+        [int(bogus), None if tpr is None else f"{tpr:.3f}"] for bogus, tpr in summary["tpr_at_night_candidates"].items()
     ]
     return Table(
-        f"Of a night of {NIGHT_CANDIDATES:.0e} detections: share of true transients kept when so many bogus "
-        "may pass (below the resolution of these rows the threshold is that of the highest bogus)",
+        f"TPR in a night of {NIGHT_CANDIDATES:.0e} detections, by the number of bogus that may pass (where these rows "
+        "do not resolve it, the threshold is the highest bogus)",
         ["bogus candidates a night", "TPR"],
         rows,
     )
 
 
-def _rivals_table(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> Table:
-    real = evaluation.chosen.real[rows]
-    lines: list[list[Cell]] = []
-    share = f"{real.mean():.3f} real"
-    lines.append(["majority class", None, None, share])
-    for name, scores in {**evaluation.rivals, "this model": evaluation.logits}.items():
-        mine = scores[rows]
+def baselines_table(scores: CandidateScores, origin: str) -> Table:
+    """Return AUC, FPR and count of passed bogus of every baseline and of the model."""
+    headline = scores.headline
+    real = scores.rows.real[headline]
+    lines: list[list[Cell]] = [["majority class", None, None, f"{real.mean():.3f} real"]]
+    for name, values in {**scores.baselines, "this model": scores.logits}.items():
+        shown = values[headline]
+        threshold = operating_points.threshold_for_tpr(shown[real], 0.9)
         lines.append(
             [
                 name,
-                f"{measures.auc(mine, real):.4f}",
-                f"{operating_points.fpr_at_tpr(mine, real, 0.9):.3%}",
-                int(np.count_nonzero(mine[~real] >= operating_points.threshold_for_tpr(mine[real], 0.9))),
+                f"{measures.auc(shown, real):.4f}",
+                f"{operating_points.fpr_at_tpr(shown, real, 0.9):.3%}",
+                int(np.count_nonzero(shown[~real] >= threshold)),
             ]
         )
     columns = ["score", "AUC", "FPR at TPR 0.9", f"bogus passed of {int((~real).sum())}"]
-    return Table(f"On the same {len(rows)} rows; {evaluation.origin}", columns, lines)
+    return Table(f"On the same {len(headline)} rows; {origin}", columns, lines)
 
 
 def _lead_table(best: Mapping[str, Any], origin: str) -> Table:
+    leads = {"all rows": best, **{f"night {night}": lead for night, lead in best["nights"].items()}}
     lines: list[list[Cell]] = [
         [
-            where,
+            rows,
             lead["name"],
             f"{lead['auc']:.4f}",
             f"{lead['auc_of_network']:.4f}",
             f"{lead['lead']:+.4f}",
             f"{lead['lead_low']:+.4f} to {lead['lead_high']:+.4f}",
         ]
-        for where, lead in {
-            "all rows": best,
-            **{f"night {night}": one for night, one in best["nights"].items()},
-        }.items()
+        for rows, lead in leads.items()
     ]
     columns = ["rows", "best score that needs no training", "its AUC", "this model's", "lead", "95 %, paired"]
-    return Table(f"Ahead of what needs no training, groups resampled; {origin}", columns, lines)
+    return Table(f"Lead over the best score that needs no training, groups resampled; {origin}", columns, lines)
 
 
-def _cuts(evaluation: CandidateEvaluation, rows: NDArray, summary: Mapping[str, Any]) -> list[Block]:
-    chosen, threshold = evaluation.chosen, summary["points"]["tpr90"]["threshold"]
-    kept, real = evaluation.logits >= threshold, chosen.real
-    tables: list[Block] = []
-    if (chosen.origins != "").any():
-        lines = []
-        for origin in np.unique(chosen.origins):
-            mine = chosen.origins == origin
-            lines.append([str(origin), "real" if real[mine].mean() > 0.5 else "bogus", *_share(kept[mine])])
-        tables.append(_cut_table("By what it truly is (hidden truth)", "origin", ["counts as"], lines))
-    snr = chosen.column("snr")
+def _cuts(scores: CandidateScores, threshold: float) -> list[Block]:
+    """Return the shares kept at the threshold by origin, S/N, surroundings and detector, where those are known."""
+    rows, kept = scores.rows, scores.logits >= threshold
+    blocks: list[Block] = []
+    if (rows.origins != "").any():
+        blocks.append(_origin_table(rows, kept))
+    snr = rows.column("snr")
     if np.isfinite(snr).any():
-        lines = []
-        for low, high in pairwise(SNR_EDGES):
-            inside = (snr >= low) & (snr < high)
-            for name, mine in (("real", inside & real & chosen.headline), ("bogus", inside & ~real)):
-                if mine.any():
-                    lines.append(
-                        [f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}", name, *_share(kept[mine])]
-                    )
-        tables.append(_cut_table("By S/N", "S/N", ["class"], lines))
-        tables.append(Text(_equalised(evaluation, rows, snr)))
-    near = chosen.column("galaxy_separation_re") <= NEAR_RADII
-    where = [
-        ["bogus within two effective radii of a galaxy", *_share(kept[near & ~real])],
-        ["all other bogus", *_share(kept[~near & ~real])],
-    ]
-    kinds = chosen.words("kind")
-    where += [
-        [f"real: {kind.replace('_', ' ')}", *_share(kept[(kinds == kind) & real])] for kind in np.unique(kinds[real])
-    ]
-    tables.append(_cut_table("By surroundings and kind", "what", [], where))
-    detectors = chosen.words("detector")
+        blocks += [snr_table(rows, kept), Text(equalised_text(scores, snr))]
+    blocks.append(_surroundings_table(rows, kept))
+    detectors = rows.words("detector")
     if len(np.unique(detectors)) > 1:
-        lines = [
-            [
-                str(name),
-                *_share(kept[(detectors == name) & real & chosen.headline]),
-                *_share(kept[(detectors == name) & ~real]),
-            ]
-            for name in np.unique(detectors)
+        blocks.append(_detector_table(rows, kept, detectors))
+    return blocks
+
+
+def _origin_table(rows: EvaluationRows, kept: NDArray[np.bool_]) -> Table:
+    lines: list[list[Cell]] = []
+    for origin in np.unique(rows.origins):
+        chosen = rows.origins == origin
+        name = "real" if rows.real[chosen].mean() > 0.5 else "bogus"
+        lines.append([str(origin), name, *kept_cells(kept[chosen])])
+    return _cut_table("By origin in the simulation's truth", ["origin", "counts as"], lines)
+
+
+def snr_table(rows: EvaluationRows, kept: NDArray[np.bool_]) -> Table:
+    """Return the shares kept by S/N and class; `kept` is (n,). Reals are those of the headline."""
+    snr, lines = rows.column("snr"), []
+    for low, high in pairwise(SNR_EDGES):
+        inside = (snr >= low) & (snr < high)
+        span = f"{low:g} to {high:g}" if np.isfinite(high) else f"above {low:g}"
+        for name, chosen in (("real", inside & rows.real & rows.headline), ("bogus", inside & ~rows.real)):
+            if chosen.any():
+                lines.append([span, name, *kept_cells(kept[chosen])])
+    return _cut_table("By S/N", ["S/N", "class"], lines)
+
+
+def _surroundings_table(rows: EvaluationRows, kept: NDArray[np.bool_]) -> Table:
+    near, kinds = rows.column("galaxy_separation_re") <= NEAR_RADII, rows.words("kind")
+    lines: list[list[Cell]] = [
+        ["bogus within two effective radii of a galaxy", *kept_cells(kept[near & ~rows.real])],
+        ["all other bogus", *kept_cells(kept[~near & ~rows.real])],
+    ]
+    lines += [
+        [f"real: {kind.replace('_', ' ')}", *kept_cells(kept[(kinds == kind) & rows.real])]
+        for kind in np.unique(kinds[rows.real])
+    ]
+    return _cut_table("By surroundings and kind", ["what"], lines)
+
+
+def _detector_table(rows: EvaluationRows, kept: NDArray[np.bool_], detectors: NDArray[np.str_]) -> Table:
+    lines: list[list[Cell]] = [
+        [
+            str(name),
+            *kept_cells(kept[(detectors == name) & rows.real & rows.headline]),
+            *kept_cells(kept[(detectors == name) & ~rows.real]),
         ]
-        columns = ["detector", "real kept", "of", "share", "95 %", "bogus passed", "of", "share", "95 %"]
-        tables.append(Table("By detector, at the threshold of TPR 0.9", columns, lines))
-    return tables
+        for name in np.unique(detectors)
+    ]
+    columns = ["detector", "real kept", "of", "share", "95 %", "bogus passed", "of", "share", "95 %"]
+    return Table("By detector, at the threshold of TPR 0.9", columns, lines)
 
 
-def _cut_table(caption: str, first: str, more: list[str], lines: list[list[Cell]]) -> Table:
-    return Table(f"{caption}, at the threshold of TPR 0.9", [first, *more, "kept", "of", "share", "95 %"], lines)
+def _cut_table(caption: str, columns: list[str], lines: list[list[Cell]]) -> Table:
+    return Table(f"{caption}, at the threshold of TPR 0.9", [*columns, "kept", "of", "share", "95 %"], lines)
 
 
-def _share(kept: NDArray[np.bool_]) -> list[Cell]:
-    rate = measures.rate(int(kept.sum()), len(kept))
+def kept_cells(kept: NDArray[np.bool_]) -> list[Cell]:
+    """Return count, number of rows, share and its interval as cells of a table; `kept` is (n,), perhaps empty."""
     if not len(kept):
         return [0, 0, None, None]
-    return [int(kept.sum()), len(kept), f"{rate.value:.3f}", f"{rate.low:.3f} to {rate.high:.3f}"]
+    count = int(kept.sum())
+    rate = measures.rate(count, len(kept))
+    return [count, len(kept), f"{rate.value:.3f}", f"{rate.low:.3f} to {rate.high:.3f}"]
 
 
-def _equalised(evaluation: CandidateEvaluation, rows: NDArray, snr: NDArray) -> str:
-    """Say what is left when reals and bogus are drawn with one distribution of S/N."""
-    real, mine = evaluation.chosen.real[rows], np.log(np.maximum(snr[rows], 1e-3))
-    edges = np.quantile(mine[real], np.linspace(0, 1, 11))
-    place = np.clip(np.searchsorted(edges, mine) - 1, 0, 9)
+def equalised_text(scores: CandidateScores, snr: NDArray[np.float64]) -> str:
+    """Return AUC and FPR where reals and bogus of the headline are drawn with the same distribution of S/N.
+
+    In each of ten bins of S/N, whose edges hold equally many reals, as many reals as bogus are drawn.
+
+    Parameters
+    ----------
+    scores : CandidateScores
+    snr : (n,)
+    """
+    headline = scores.headline
+    real, logits = scores.rows.real[headline], scores.logits[headline]
+    log_snr = np.log(np.maximum(snr[headline], 1e-3))
+    edges = np.quantile(log_snr[real], np.linspace(0, 1, EQUALISED_BINS + 1))
+    bins = np.clip(np.searchsorted(edges, log_snr) - 1, 0, EQUALISED_BINS - 1)
     rng = np.random.default_rng(0)
     drawn = []
-    for number in range(10):
-        pools = [np.flatnonzero((place == number) & (real == wanted)) for wanted in (True, False)]
+    for number in range(EQUALISED_BINS):
+        pools = [np.flatnonzero((bins == number) & (real == is_real)) for is_real in (True, False)]
         size = min(map(len, pools))
         drawn += [rng.permutation(pool)[:size] for pool in pools]
-    few = np.concatenate(drawn)
-    if len(few) < 20:
-        return "Too few rows of equal S/N to repeat the figure at equalised brightness."
-    area = measures.auc(evaluation.logits[rows][few], real[few])
-    rate = operating_points.fpr_at_tpr(evaluation.logits[rows][few], real[few], 0.9)
-    return f"With S/N equalised ({len(few) // 2} of each): AUC {area:.4f}, FPR at TPR 0.9 {rate:.2%}."
+    rows = np.concatenate(drawn)
+    if len(rows) < LEAST_EQUALISED:
+        return "Too few rows of equal S/N to repeat the numbers at equalised brightness."
+    area = measures.auc(logits[rows], real[rows])
+    rate = operating_points.fpr_at_tpr(logits[rows], real[rows], 0.9)
+    return f"With S/N equalised ({len(rows) // 2} of each): AUC {area:.4f}, FPR at TPR 0.9 {rate:.2%}."
 
 
-def _calibration(evaluation: CandidateEvaluation, rows: NDArray) -> list[Block]:
-    logits, real = evaluation.logits[rows], evaluation.chosen.real[rows]
-    share = evaluation.training_share
-    blocks: list[Block] = []
-    at_mix = operating_points.probability(logits, evaluation.temperature, share, share)
+def _calibration(scores: CandidateScores, origin: str) -> list[Block]:
+    headline, share = scores.headline, scores.training_share
+    logits, real = scores.logits[headline], scores.rows.real[headline]
+    at_mix = operating_points.probability(logits, scores.temperature, share, share)
     curves = {"at the training mix": measures.reliability(np.stack([1 - at_mix, at_mix], axis=1), real.astype(int))}
-    blocks.append(
+    return [
         Figure(
-            f"Share right against confidence, in bins of equally many; {evaluation.origin}. Prior of the training mix: "
-            f"{share:.3f} real; here {real.mean():.3f} are.",
+            f"Accuracy against confidence in bins of equally many samples; {origin}. The prior of the training mix is "
+            f"{share:.3f} real; of these rows {real.mean():.3f} are.",
             draw.reliability_figure(curves),
             "reliability diagram",
-        )
-    )
-    thresholds = [0.5, 0.9, 0.99, 0.999]
+        ),
+        probability_table(scores),
+    ]
+
+
+def probability_table(scores: CandidateScores) -> Table:
+    """Return what a probability at the training mix is at a night's prior, and the share of reals above it."""
+    headline, share, temperature = scores.headline, scores.training_share, scores.temperature
+    logits, real = scores.logits[headline], scores.rows.real[headline]
     lines: list[list[Cell]] = []
-    for value in thresholds:
-        logit = evaluation.temperature * np.log(value / (1 - value))
-        night = operating_points.probability(np.array([logit]), evaluation.temperature, share, NIGHT_PRIOR)[0]
+    for value in PROBABILITIES:
+        logit = temperature * np.log(value / (1 - value))
+        night = operating_points.probability(np.array([logit]), temperature, share, NIGHT_PRIOR)[0]
         above = logits >= logit
         lines.append(
             [f"{value:g}", f"{night:.3g}", int(above.sum()), f"{real[above].mean():.4f}" if above.any() else None]
@@ -289,9 +330,4 @@ def _calibration(evaluation: CandidateEvaluation, rows: NDArray) -> list[Block]:
         "rows above",
         "of them real here",
     ]
-    blocks.append(Table("A probability names its prior", columns, lines))
-    return blocks
-
-
-def _fact_rows(facts: Mapping[str, Any]) -> list[list[Cell]]:
-    return [[name, value if isinstance(value, str) else json.dumps(value)] for name, value in facts.items()]
+    return Table("The same logit as a probability at two priors", columns, lines)

@@ -1,11 +1,11 @@
-"""Which candidates of a part are judged, and by what.
+"""Which candidates of a part a model is evaluated on, and what each of them is.
 
-What is real is the hidden truth where the survey has one, else the original label. The reals that the headline counts
-are those that were not injected; injections are a second figure.
+Ground truth is the simulation's truth if present, otherwise the original label. The headline counts reals that were
+not injected; injections give a second set of numbers.
 """
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +21,13 @@ from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationError
 
 LEAST_SCENE_REALS = 30
-"""With fewer reals that were not injected the injections count too."""
+"""With fewer reals that were not injected the headline counts injections too."""
 INJECTIONS = (GALAXY_INJECTION, RANDOM_INJECTION)
 
 
 @dataclass(frozen=True)
 class EvaluationRows:
-    """The rows that are judged.
+    """The n candidates that a model is evaluated on.
 
     Attributes
     ----------
@@ -36,11 +36,12 @@ class EvaluationRows:
     samples : Table
         Their ledger rows, in the same order.
     origins : (n,) str
-        What each truly is by the simulation, empty where there is none.
+        What each is by the simulation's truth, empty without one.
     headline : (n,) bool
-        Rows of the headline figure: every bogus, and the reals that count.
+        Rows of the headline numbers: every bogus, and the reals that count.
     injected : (n,) bool
-    left_out : counts by reason
+    left_out : dict
+        Number of rows of the part that were left out, by reason.
     notes : list of str
     """
 
@@ -54,96 +55,119 @@ class EvaluationRows:
 
     @property
     def real(self) -> NDArray[np.bool_]:
-        """Which rows are real."""
+        """Which rows are real, (n,)."""
         return np.asarray(self.part.labels == 1)
 
     def column(self, name: str) -> NDArray[np.float64]:
-        """Return a ledger column as numbers, NaN for null."""
+        """Return a ledger column as numbers (n,), NaN for null."""
         return to_float(self.samples[name])
 
     def words(self, name: str) -> NDArray[np.str_]:
-        """Return a ledger column as text, empty for null."""
+        """Return a ledger column as text (n,), empty for null."""
         return to_text(self.samples[name])
 
-    def take(self, rows: NDArray[np.int64]) -> "EvaluationRows":
-        """Return the rows at these positions; what was left out before and the notes stay."""
-        return EvaluationRows(
-            self.part.take(rows),
-            self.samples.take(rows),
-            self.origins[rows],
-            self.headline[rows],
-            self.injected[rows],
-            self.left_out,
-            self.notes,
+    def take(self, positions: NDArray[np.int64]) -> "EvaluationRows":
+        """Return the rows at these positions, with the same counts of left-out rows and notes."""
+        return replace(
+            self,
+            part=self.part.take(positions),
+            samples=self.samples.take(positions),
+            origins=self.origins[positions],
+            headline=self.headline[positions],
+            injected=self.injected[positions],
         )
 
 
-def choose(dataset: Dataset, scheme: str, part: str, detector: str | None = None) -> EvaluationRows:
-    """Return the rows of a part that can be judged, and by what.
+def evaluation_rows(dataset: Dataset, scheme: str, part: str, detector: str | None = None) -> EvaluationRows:
+    """Return the rows of a part that can be evaluated, with their ground truth.
 
-    A blend, an injection that something else outshines, and what nobody has labelled stay out, counted.
+    Left out, and counted: blends (neither real nor bogus), injections that another source outshines, unlabelled
+    candidates, and those of another detector if `detector` is given.
     """
     rows = part_rows(dataset, scheme, part, unlabelled=True)
     samples = align_rows(dataset.samples(), rows.ids)
-    kinds = np.array(samples["kind"].to_pylist(), str)
+    kinds = to_text(samples["kind"])
     injected = np.isin(kinds, INJECTIONS)
-    origins, labels = np.full(len(rows), "", object), rows.labels.copy()
+    labels, origins, reasons = _ground_truth(dataset, rows, kinds, injected)
+    if detector is not None:
+        reasons[to_text(samples["detector"]) != detector] = "other_detector"
+    usable = np.flatnonzero(reasons == "")
+    left_out = Counter(reason for reason in reasons.tolist() if reason)
+    return with_headline(
+        EvaluationRows(
+            replace(rows, labels=labels).take(usable),
+            samples.take(usable),
+            np.array(origins[usable], str),
+            np.ones(len(usable), bool),
+            injected[usable],
+            dict(left_out),
+        ),
+        simulated=dataset.truth() is not None,
+    )
+
+
+def _ground_truth(
+    dataset: Dataset, rows: SplitPart, kinds: NDArray[np.str_], injected: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.object_], NDArray[np.object_]]:
+    """Return labels, origins and the reason to leave a row out (empty to use it), (n,) each."""
     reasons = np.full(len(rows), "", object)
     truth = dataset.truth()
     if truth is None:
-        labels[kinds == KNOWN_TRANSIENT] = 1
+        labels = np.where(kinds == KNOWN_TRANSIENT, 1, rows.labels).astype(np.int32)
         reasons[labels == UNLABELLED] = "unlabelled"
-    else:
-        truth = align_rows(truth, rows.ids)
-        true = truth["truth"].to_pylist()
-        origins = np.array(truth["origin"].to_pylist(), object)
-        labels = np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in true], np.int32)
-        reasons[labels == UNLABELLED] = "blend"
-        reasons[injected & (labels == 0)] = "injection_outshone"
-    if detector is not None:
-        reasons[to_text(samples["detector"]) != detector] = "other_detector"
-    kept = np.flatnonzero(reasons == "")
-    left_out = Counter(reason for reason in reasons.tolist() if reason)
-    part_kept = SplitPart(
-        [rows.ids[at] for at in kept], rows.rows[kept], labels[kept], [rows.groups[at] for at in kept]
-    )
-    return _with_headline(
-        part_kept, samples.take(kept), np.array(origins[kept], str), injected[kept], dict(left_out), truth is not None
-    )
+        return labels, np.full(len(rows), "", object), reasons
+    truth = align_rows(truth, rows.ids)
+    labels = np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in truth["truth"].to_pylist()], np.int32)
+    reasons[labels == UNLABELLED] = "blend"
+    reasons[injected & (labels == 0)] = "injection_outshone"
+    return labels, np.array(truth["origin"].to_pylist(), object), reasons
 
 
-def _with_headline(
-    part: SplitPart, samples: pa.Table, origins: NDArray, injected: NDArray, left_out: dict[str, int], simulated: bool
-) -> EvaluationRows:
-    real = part.labels == 1
-    scene = real & ~injected
-    notes = []
-    if scene.sum() >= LEAST_SCENE_REALS or not injected.any():
-        headline = ~injected | ~real
-    else:
-        headline = np.ones(len(part), bool)
-        which = "true transients that were not injected" if simulated else "reals that were not injected"
-        notes.append(f"Only {int(scene.sum())} {which} are here, so the injections count as reals too.")
-    return EvaluationRows(part, samples, origins, headline, injected, left_out, notes)
+def with_headline(rows: EvaluationRows, *, simulated: bool) -> EvaluationRows:
+    """Return the rows with `headline` set: every bogus, and the reals that were not injected.
+
+    With fewer than `LEAST_SCENE_REALS` of those, injections count too, and a note says so.
+    """
+    scene = rows.real & ~rows.injected
+    if scene.sum() >= LEAST_SCENE_REALS or not rows.injected.any():
+        return replace(rows, headline=~rows.injected | ~rows.real)
+    which = "true transients that were not injected" if simulated else "reals that were not injected"
+    note = f"The part has only {int(scene.sum())} {which}, so injections count as reals too."
+    return replace(rows, headline=np.ones(len(rows.part), bool), notes=[*rows.notes, note])
 
 
-def unseen(chosen: EvaluationRows, members: pa.Table | None, part: str) -> tuple[EvaluationRows, int | None]:
-    """Leave out what the model has seen; count it (None where that is unknown)."""
+def unseen_rows(rows: EvaluationRows, members: pa.Table | None, part: str) -> tuple[EvaluationRows, int | None]:
+    """Return the rows that are not in `members`, and the number left out.
+
+    Parameters
+    ----------
+    rows : EvaluationRows
+    members : Table, optional
+        The samples that the model has seen, with the columns of `training_overlap.COLUMNS`; None where they are
+        unknown: then all rows are returned, and None as their number.
+    part : str
+        The part's name, for the error.
+
+    Raises
+    ------
+    EvaluationError
+        A class is absent from what is left.
+    """
     if members is None:
-        return chosen, None
-    seen = seen_before(chosen.samples.select(list(COLUMNS)), members)
-    kept = np.flatnonzero(~seen)
-    real = chosen.real[kept]
+        return rows, None
+    seen = seen_before(rows.samples.select(list(COLUMNS)), members)
+    unseen = np.flatnonzero(~seen)
+    real = rows.real[unseen]
     if real.all() or not real.any():
         raise EvaluationError(
             f"part {part!r} has {int(real.sum())} real and {int((~real).sum())} bogus that the model has not seen "
             f"({int(seen.sum())} were in its training or validation part): both classes are needed"
         )
-    return chosen.take(kept), int(seen.sum())
+    return rows.take(unseen), int(seen.sum())
 
 
-def passed_bogus(chosen: EvaluationRows, logits: NDArray) -> NDArray[np.int64]:
-    """Return the positions of the bogus at or above the threshold of TPR 0.9, the highest first."""
-    threshold = operating_points.threshold_for_tpr(logits[chosen.real & chosen.headline], 0.9)
-    passed = np.flatnonzero(~chosen.real & (logits >= threshold))
+def passed_bogus(rows: EvaluationRows, logits: NDArray) -> NDArray[np.int64]:
+    """Return the positions of the bogus at or above the threshold of TPR 0.9, the highest logit first."""
+    threshold = operating_points.threshold_for_tpr(logits[rows.real & rows.headline], 0.9)
+    passed = np.flatnonzero(~rows.real & (logits >= threshold))
     return passed[np.argsort(-logits[passed], kind="stable")]

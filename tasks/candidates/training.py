@@ -1,33 +1,37 @@
 """What a training of candidates is: triplets of all detectors or one, three losses, the operating point."""
 
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
+from scipy.special import softmax
 
-from realbogus.models.preprocessing import Normalisation
+from realbogus.models.network_settings import Network, Profile, Size
+from realbogus.models.preprocessing import PREPROCESSING_VERSION, Normalisation
+from tasks.candidates.choices import Treatment
 from tasks.candidates.cross_validation import pooled_figures
 from tasks.candidates.evaluation import evaluate_candidates
 from tasks.learning import measures, operating_points
+from tasks.learning.fit_settings import KeptEpoch, Optimizer
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
 from tasks.reports.page import Block
+from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, to_text
 from tasks.store.sampling import hash_order
-from tasks.tracking.mlflow_runs import TrackedRun
-from tasks.training.training_task import TrainingTask, TrainRequest, fit_parts, open_labelled, quiet_tensorflow, train
+from tasks.store.schema import REALBOGUS
+from tasks.training.evaluation_record import EvaluationRequest
+from tasks.training.train import fit_parts
+from tasks.training.training_task import TrainingDescription, TrainingTask, TrainRequest, open_labelled
 
 if TYPE_CHECKING:
     from tasks.candidates.presets import CandidatePreset
     from tasks.learning.devices import Device
     from tasks.learning.fit_spec import FitSpec
-    from tasks.learning.fitting import Fitted
 
 REAL = 1
 """Position of the class real."""
@@ -42,10 +46,10 @@ FIRST = "first"
 class CandidateTrainRequest(TrainRequest):
     """What candidates to train on, and how."""
 
-    network: Literal["simple", "complex", "compact", "first"] = "complex"
-    size: Literal["small", "full"] = "small"
-    profile: Literal["published", "as-written", "fixed"] = "fixed"
-    treatment: Literal["each", "mix", "all"] = "all"
+    network: Network = "complex"
+    size: Size = "small"
+    profile: Profile = "fixed"
+    treatment: Treatment = "all"
     """One detector alone, as many samples as one detector has of all, or everything."""
     detector: str | None = None
     """For treatment=each."""
@@ -53,13 +57,13 @@ class CandidateTrainRequest(TrainRequest):
     loss_ech: float | None = Field(default=None, ge=0)
     loss_lds: float | None = Field(default=None, ge=0)
     """Weights of cross-entropy, exponential cross-hinge and local distributional smoothness; None: the preset's."""
-    optimizer: Literal["sgd", "adam", "adadelta"] | None = None
+    optimizer: Optimizer | None = None
     """None: the preset's."""
     normalisation: Normalisation | None = None
     """None: the preset's."""
     labels: str | None = None
     """A relabelling of the training part; None: the original labels."""
-    keep: Literal["best", "last"] | None = None
+    keep: KeptEpoch | None = None
     """Which epoch's weights are kept; None: the preset's."""
 
     @model_validator(mode="after")
@@ -73,37 +77,25 @@ class CandidateTrainRequest(TrainRequest):
 class CandidateTraining(TrainingTask):
     """A training of candidates; `preset` is a `tasks.candidates.presets.Preset`."""
 
-    PROBLEM: ClassVar[str] = "realbogus"
-
     @property
-    def words(self) -> list[str]:
-        """Network, size and profile, treatment, losses, and the relabelling where there is one."""
+    def description(self) -> TrainingDescription:
+        """Named by network, size, profile, treatment, losses and relabelling; a single detector's model apart."""
         request, losses = self.request, self.preset.losses
         weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
-        where = [request.treatment, *([request.detector] if request.detector else [])]
-        told = [request.normalisation] if request.normalisation else []
-        told += [f"labels {request.labels}"] if request.labels else []
-        return [request.network, request.size, request.profile, *where, weights, *told]
-
-    @property
-    def registered_name(self) -> str:
-        """The problem's; a first network's and a single detector's are names of their own."""
-        request = self.request
-        named = [FIRST] if request.network == FIRST else []
-        return "-".join([self.PROBLEM, *named, *([request.detector] if request.detector else [])])
-
-    @property
-    def optimizer(self) -> Literal["sgd", "adam", "adadelta"]:
-        """As asked, or the preset's."""
-        name: Literal["sgd", "adam", "adadelta"] = self.request.optimizer or self.preset.optimizer
-        return name
-
-    @property
-    def preprocessing_version(self) -> str:
-        """The real/bogus models' own."""
-        from realbogus.models.networks import PREPROCESSING_VERSION
-
-        return PREPROCESSING_VERSION
+        detector = [request.detector] if request.detector else []
+        options = [request.normalisation] if request.normalisation else []
+        options += [f"labels {request.labels}"] if request.labels else []
+        settings = {name: getattr(request, name) for name in ("network", "size", "profile", "treatment", "detector")}
+        return TrainingDescription(
+            words=[request.network, request.size, request.profile, request.treatment, *detector, weights, *options],
+            registered_name="-".join([REALBOGUS, *([FIRST] if request.network == FIRST else []), *detector]),
+            optimizer=request.optimizer or self.preset.optimizer,
+            preprocessing_version=PREPROCESSING_VERSION,
+            card={**settings, "labels": request.labels, "losses": losses.model_dump(mode="json")},
+            tags={name: str(value) for name, value in settings.items() if value is not None},
+            test_figures=TEST_FIGURES,
+            speed="samples_per_second",
+        )
 
     @property
     def stamp_px(self) -> int:
@@ -118,7 +110,7 @@ class CandidateTraining(TrainingTask):
         part = part_rows(self.dataset, self.scheme, name, self.request.labels, unlabelled=semi_supervised)
         return self._like_one_detector(part) if self.request.treatment == "mix" else self._of_detector(part, name)
 
-    def learner(self, train: SplitPart) -> "FitSpec":
+    def fit_spec(self, train: SplitPart) -> "FitSpec":
         """Return the preset's network, its random views, and the trainer that holds the losses."""
         weights = class_weights(train.labels) if self.preset.class_weights == "auto" else None
         return candidate_learner(self.preset, self.stamp_px, weights)
@@ -130,71 +122,35 @@ class CandidateTraining(TrainingTask):
         return build_model(self.preset, self.stamp_px, weights)
 
     def probabilities(self, outputs: NDArray) -> NDArray:
-        """Return the softmax of logits, in float64."""
-        odds = np.exp(np.asarray(outputs, float) - np.max(outputs, axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        """Return the softmax (n, 2) of the logits (n, 2), in float64."""
+        return np.asarray(softmax(np.asarray(outputs, float), axis=1))
 
-    def settle(
+    def calibrate(
         self, outputs: NDArray, validation: SplitPart, train: SplitPart
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Fit temperature and thresholds."""
+        """Fit the temperature and the thresholds; the metrics are AUC and the FPR at TPR 0.9."""
         require_every_class(validation, self.classes, "the validation part")
         real = validation.labels == REAL
-        logits = np.asarray(outputs, float)[:, REAL] - np.asarray(outputs, float)[:, 1 - REAL]
+        logits = operating_points.logit_of(outputs)
         points = operating_points.operating_points(logits, real)
         labelled = train.labels[train.labels != UNLABELLED]
-        settled = {
+        calibration = {
             "temperature": measures.fit_temperature(self.probabilities(outputs), validation.labels),
             "operating_points": points,
             "training_real_share": float(np.mean(labelled == REAL)),
         }
         figures = {"count": len(validation), "auc": measures.auc(logits, real), "fpr_at_tpr90": points["tpr90"]["fpr"]}
-        return settled, figures
+        return calibration, figures
 
-    def evaluate(
-        self,
-        model: Any,
-        card: Mapping[str, Any],
-        part: str,
-        history: Mapping[str, Sequence[float]],
-        run: TrackedRun | None,
-        best_epoch: int,
-    ) -> dict[str, Any]:
-        """Judge at the operating point."""
-        return evaluate_candidates(
-            self.workspace, self.dataset, model, card, part, self.scheme, history, run, best_epoch=best_epoch
-        )
+    def evaluate(self, request: EvaluationRequest) -> dict[str, Any]:
+        """Evaluate at the operating point."""
+        return evaluate_candidates(request)
 
-    def summary(self, test: Mapping[str, Any], validation: Mapping[str, Any], fitted: "Fitted") -> dict[str, Any]:
-        """Return the figures on validation and test."""
-        return {
-            "validation": validation,
-            "test": {name: test[name] for name in TEST_FIGURES},
-            "samples_per_second": round(fitted.images_per_second, 1),
-        }
-
-    def pooled(
-        self, part: SplitPart, probabilities: NDArray, folds: NDArray[np.int32]
+    def summarise_folds(
+        self, part: SplitPart, outputs: NDArray, folds: NDArray[np.int32]
     ) -> tuple[dict[str, Any], list[Block]]:
-        """Return AUC, the operating point and what needs no network, pooled and by night."""
-        scores = np.log(probabilities[:, REAL]) - np.log(probabilities[:, 1 - REAL])
-        return pooled_figures(self.dataset, part, scores, folds)
-
-    def card(self) -> dict[str, Any]:
-        """Add what chose the network and the samples."""
-        request = self.request
-        own = ("network", "size", "profile", "treatment", "detector", "labels")
-        return {
-            **super().card(),
-            **{name: getattr(request, name) for name in own},
-            "losses": self.preset.losses.model_dump(mode="json"),
-        }
-
-    def tags(self, device: "Device") -> dict[str, str]:
-        """Add what chose the network and the samples."""
-        request = self.request
-        own = {name: getattr(request, name) for name in ("network", "size", "profile", "treatment", "detector")}
-        return {**super().tags(device), **{name: str(value) for name, value in own.items() if value is not None}}
+        """Return AUC, the operating point and the untrained baselines, over all folds and by night."""
+        return pooled_figures(self.dataset, part, operating_points.logit_of(outputs), folds)
 
     def _of_detector(self, part: SplitPart, name: str) -> SplitPart:
         detector = self.request.detector
@@ -259,7 +215,7 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
     quiet_tensorflow()
     from tasks.candidates.presets import load_preset
 
-    dataset, scheme = open_labelled(workspace, request.dataset, CandidateTraining.PROBLEM, request.scheme)
+    dataset, scheme = open_labelled(workspace, request.dataset, REALBOGUS, request.scheme)
     preset = load_preset(request.network, request.size, request.profile)
     asked = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
     told = {name: value for name, value in asked.items() if value is not None}
@@ -270,19 +226,7 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
     if request.keep:
         changed["training"] = preset.training.model_copy(update={"keep": request.keep})
     chosen = preset.model_copy(update=changed)
-    return CandidateTraining(request, workspace, dataset, scheme, dataset.classes(scheme), chosen)
-
-
-def train_candidates(workspace: Workspace, request: CandidateTrainRequest) -> dict[str, Any]:
-    """Train one model, or with treatment=each and no detector named one for every detector, as ``rows``."""
-    if request.treatment != "each" or request.detector is not None:
-        return train(open_candidate_training(workspace, request))
-    started = time.monotonic()
-    rows = []
-    for detector in detectors_of(open_candidate_training(workspace, request)):
-        one = open_candidate_training(workspace, request.model_copy(update={"detector": detector}))
-        rows.append({"detector": detector, **train(one)})
-    return {"rows": rows, "seconds": round(time.monotonic() - started, 1)}
+    return CandidateTraining(request, workspace, dataset, scheme, chosen)
 
 
 def detectors_of(training: CandidateTraining) -> list[str]:
@@ -308,4 +252,4 @@ def fit_model(
     device: "Device",
 ) -> Any:
     """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`."""
-    return training.model(fit_parts(training, train_part, validation, device, folder).weights)
+    return training.model(fit_parts(training, (train_part, validation), device, folder).weights)

@@ -1,11 +1,6 @@
-"""The baselines that stand beside a model in its report, fitted on the part that the model was trained on.
+"""Baselines of a galaxy model, fitted on the samples that it was trained on and evaluated on the same rows."""
 
-What a baseline is belongs to the problem: its ``baselines`` module is entered in ``PROBLEMS``.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -23,34 +18,20 @@ from tasks.store.dataset import Dataset
 BLOCK_IMAGES = 64
 
 
-class Problem(Protocol):
-    """What a problem's ``baselines`` module offers."""
-
-    CATALOGUE_SCALARS: dict[str, str]
-    """Ledger columns that describe a sample without its pixels, with their axis titles."""
-    FOREST_ROWS: int
-    """Training rows that a forest is fitted on at most."""
-    ALTERED_VIEWS: dict[str, Callable[[NDArray], NDArray]]
-    """Pixels with something taken away, to see how much the model lived on it."""
-
-    def majority(self, train_labels: NDArray, count: int, classes: int) -> NDArray:
-        """Return the training part's class shares, ``count`` times."""
-
-    def forest(
-        self, train_scalars: NDArray, train_labels: NDArray, scalars: NDArray, classes: int, seed: int
-    ) -> NDArray:
-        """Return a random forest's class probabilities."""
-
-    def image_scalars(self, images: NDArray) -> NDArray:
-        """Return a few scalars of each image."""
-
-
-PROBLEMS: dict[str, Problem] = {"galaxy": galaxy_baselines}
-
-
 @dataclass(frozen=True)
 class Baseline:
-    """A line of the table of models; ``model_over_this`` is the paired difference in accuracy."""
+    """A line of the table of models.
+
+    Attributes
+    ----------
+    name : str
+    count : int
+        Evaluated samples.
+    accuracy : Interval
+    macro_f1, auc : float, optional
+    model_over_this : Interval, optional
+        Paired difference in accuracy: the evaluated model's minus this one's.
+    """
 
     name: str
     count: int
@@ -60,87 +41,97 @@ class Baseline:
     model_over_this: Interval | None = None
 
 
-def rival(name: str, judged: Predictions, model: Predictions | None = None) -> Baseline:
-    """Return the line of what was ``judged``, compared with the model where one is given."""
+def baseline_of(name: str, predictions: Predictions, model: Predictions | None = None) -> Baseline:
+    """Return the line of `predictions`, compared with the evaluated model's predictions if they are given."""
+    probabilities, labels = predictions.probabilities, predictions.part.labels
     return Baseline(
         name,
-        len(judged.part),
-        judged.accuracy,
-        measures.macro_f1(judged.confusion),
-        measures.auc(judged.probabilities[:, 1], judged.part.labels == 1) if len(judged.classes) == 2 else None,
-        model.accuracy_over(judged) if model else None,
+        len(predictions.part),
+        predictions.accuracy,
+        measures.macro_f1(predictions.confusion),
+        measures.auc(probabilities[:, 1], labels == 1) if len(predictions.classes) == 2 else None,
+        model.accuracy_over(predictions) if model else None,
     )
 
 
-def baselines(
-    problem: Problem, trained_on: Dataset, dataset: Dataset, scheme: str, model: Predictions
-) -> list[Baseline]:
-    """Return majority class and forests, fitted on ``trained_on``'s training part, on the model's rows."""
+def fit_baselines(trained_on: Dataset, dataset: Dataset, scheme: str, model: Predictions) -> list[Baseline]:
+    """Return the majority class and two random forests on the evaluated rows.
+
+    Parameters
+    ----------
+    trained_on : Dataset
+        Its training part is what the baselines are fitted to.
+    dataset : Dataset
+        Holds the evaluated rows.
+    scheme : str
+    model : Predictions
+        Of the evaluated model.
+    """
     train = part_rows(trained_on, scheme, "train")
-    few = train.take(np.sort(np.random.default_rng(SEED).permutation(len(train))[: problem.FOREST_ROWS]))
+    drawn = np.random.default_rng(SEED).permutation(len(train))[: galaxy_baselines.FOREST_ROWS]
+    sample = train.take(np.sort(drawn))
     classes = len(model.classes)
 
     def line(name: str, probabilities: NDArray) -> Baseline:
-        return rival(name, Predictions(model.part, model.classes, probabilities), model)
+        return baseline_of(name, Predictions(model.part, model.classes, probabilities), model)
 
-    lines = [line("majority class", problem.majority(train.labels, len(model.part), classes))]
-    names, known, asked = _shared_scalars(problem, trained_on, few, dataset, model.part)
+    def forest(name: str, train_scalars: NDArray, scalars: NDArray) -> Baseline:
+        return line(name, galaxy_baselines.forest(train_scalars, sample.labels, scalars, classes, SEED))
+
+    lines = [line("majority class", galaxy_baselines.majority(train.labels, len(model.part), classes))]
+    names, train_scalars, scalars = _shared_scalars(trained_on, sample, dataset, model.part)
     if names:
-        title = f"forest on {', '.join(names)}"
-        lines.append(line(title, problem.forest(known, few.labels, asked, classes, SEED)))
-    known, asked = _image_scalars(problem, trained_on, few), _image_scalars(problem, dataset, model.part)
-    lines.append(line("forest on image scalars", problem.forest(known, few.labels, asked, classes, SEED)))
-    return lines
+        lines.append(forest(f"forest on {', '.join(names)}", train_scalars, scalars))
+    images = _image_scalars(trained_on, sample), _image_scalars(dataset, model.part)
+    return [*lines, forest("forest on image scalars", *images)]
 
 
-def altered_views(
-    problem: Problem, model: Scorer, dataset: Dataset, judged: Predictions, batch_size: int
-) -> list[Baseline]:
-    """Return the model's own lines on altered pixels."""
+def altered_views(model: Scorer, dataset: Dataset, predictions: Predictions, batch_size: int) -> list[Baseline]:
+    """Return the model's lines on altered pixels, such as images without colour."""
+    part, classes = predictions.part, predictions.classes
     return [
-        rival(
+        baseline_of(
             f"this model, {name}",
-            Predictions(judged.part, judged.classes, score(model, dataset.pixels, judged.part.rows, batch_size, alter)),
-            judged,
+            Predictions(part, classes, score(model, dataset.pixels, part.rows, batch_size, alter)),
+            predictions,
         )
-        for name, alter in problem.ALTERED_VIEWS.items()
+        for name, alter in galaxy_baselines.ALTERED_VIEWS.items()
     ]
 
 
-def covariates(problem: Problem, dataset: Dataset, scheme: str, part: SplitPart) -> dict[str, NDArray]:
-    """Return what an error may depend on, by axis title: ledger scalars and the label's vote fraction."""
-    known = _columns(dataset.samples(), list(problem.CATALOGUE_SCALARS), part)
-    titled = {problem.CATALOGUE_SCALARS[name]: values for name, values in known.items()}
+def covariates(dataset: Dataset, scheme: str, part: SplitPart) -> dict[str, NDArray[np.float64]]:
+    """Return quantities (n,) that errors may depend on, by axis title: ledger scalars and the label's vote fraction."""
+    titles = galaxy_baselines.CATALOGUE_SCALARS
+    columns = _columns(dataset.samples(), list(titles), part)
+    titled = {titles[name]: values for name, values in columns.items()}
     for values in _columns(dataset.labels(scheme), ["vote_fraction"], part).values():
         titled["vote fraction of the label"] = values
     return titled
 
 
 def _shared_scalars(
-    problem: Problem, trained_on: Dataset, train: SplitPart, dataset: Dataset, part: SplitPart
+    trained_on: Dataset, train: SplitPart, dataset: Dataset, part: SplitPart
 ) -> tuple[list[str], NDArray, NDArray]:
-    """Return the scalars that both ledgers know, for training rows and for judged rows."""
-    wanted = list(problem.CATALOGUE_SCALARS)
-    known, asked = _columns(trained_on.samples(), wanted, train), _columns(dataset.samples(), wanted, part)
-    names = [name for name in known if name in asked]
+    """Return the k catalogue scalars that both ledgers have: names, (training rows, k) and (evaluated rows, k)."""
+    scalars = list(galaxy_baselines.CATALOGUE_SCALARS)
+    ours, theirs = _columns(trained_on.samples(), scalars, train), _columns(dataset.samples(), scalars, part)
+    names = [name for name in ours if name in theirs]
     if not names:
         return [], np.empty((len(train), 0)), np.empty((len(part), 0))
-    train_scalars, scalars = (np.stack([table[name] for name in names], axis=1) for table in (known, asked))
-    return names, train_scalars, scalars
+    return (
+        names,
+        np.stack([ours[name] for name in names], axis=1),
+        np.stack([theirs[name] for name in names], axis=1),
+    )
 
 
 def _columns(table: pa.Table, names: list[str], part: SplitPart) -> dict[str, NDArray[np.float64]]:
     """Return those columns that have any value, in the part's order; NaN where a value is missing."""
-    found = {}
-    for name in names:
-        if name in table.column_names:
-            values = to_float(align_column(table, name, part.ids))
-            if np.isfinite(values).any():
-                found[name] = values
-    return found
+    columns = {name: to_float(align_column(table, name, part.ids)) for name in names if name in table.column_names}
+    return {name: values for name, values in columns.items() if np.isfinite(values).any()}
 
 
-def _image_scalars(problem: Problem, dataset: Dataset, part: SplitPart) -> NDArray:
-    """Return the image scalars of the part's rows, which ascend."""
+def _image_scalars(dataset: Dataset, part: SplitPart) -> NDArray:
+    """Return the image scalars (n, k) of the part's rows, which ascend."""
     blocks = image_blocks(dataset.pixels, part.rows, BLOCK_IMAGES)
-    return np.concatenate([problem.image_scalars(images) for images in blocks])
+    return np.concatenate([galaxy_baselines.image_scalars(images) for images in blocks])

@@ -3,34 +3,41 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
-from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
+from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
+from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
+from tasks.store.schema import GALAXY, REALBOGUS
 from tasks.training.training_task import TrainingTask, TrainRequest
 
 TRAININGS: dict[str, tuple[type[TrainRequest], Callable[..., TrainingTask]]] = {
-    GalaxyTraining.PROBLEM: (GalaxyTrainRequest, open_galaxy_training),
-    CandidateTraining.PROBLEM: (CandidateTrainRequest, open_candidate_training),
+    GALAXY: (GalaxyTrainRequest, open_galaxy_training),
+    REALBOGUS: (CandidateTrainRequest, open_candidate_training),
 }
 
 
-def open_training(workspace: Workspace, asked: Mapping[str, Any]) -> TrainingTask:
-    """Open the training of the dataset's problem; what is None is left to the problem's own default.
+def train_request(problem: str, parameters: Mapping[str, Any]) -> TrainRequest:
+    """Return the problem's request; a parameter that is None keeps the problem's default.
 
     Raises
     ------
     PartError
-        Something is asked that the problem does not know.
+        The problem does not know a parameter.
     """
-    problem = Dataset.open(workspace, asked["dataset"]).manifest["problem"]
-    request, opened = TRAININGS[problem]
-    told = {name: value for name, value in asked.items() if value is not None}
-    strange = sorted(set(told) - set(request.model_fields))
-    if strange:
+    request, _ = TRAININGS[problem]
+    given = {name: value for name, value in parameters.items() if value is not None}
+    unknown = sorted(set(given) - set(request.model_fields))
+    if unknown:
         raise PartError(
-            f"{strange[0]}={told[strange[0]]} is nothing that a {problem} training takes; "
+            f"{unknown[0]}={given[unknown[0]]} is no parameter of a {problem} training; "
             f"it takes {', '.join(request.model_fields)}"
         )
-    return opened(workspace, request(**told))
+    return request(**given)
+
+
+def open_training(workspace: Workspace, parameters: Mapping[str, Any]) -> TrainingTask:
+    """Open the training of the dataset's problem; see `train_request`."""
+    problem = Dataset.open(workspace, parameters["dataset"]).manifest["problem"]
+    _, opened = TRAININGS[problem]
+    return opened(workspace, train_request(problem, parameters))

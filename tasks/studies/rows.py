@@ -22,22 +22,22 @@ from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.models.label_noise import add_noise
-from realbogus.models.suspects import find_suspects, guard, handled, noise_found, recall_at_precision
+from realbogus.models.suspects import find_suspects, check_suspect_shares, handle_suspects, score_suspects, recall_at_precision
 from realbogus.records import BOGUS, REAL
 from tasks.candidates.folds import out_of_fold
-from tasks.candidates.rows import EvaluationRows, choose
+from tasks.candidates.rows import EvaluationRows, evaluation_rows
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, fit_model, open_candidate_training
 from tasks.learning import measures, operating_points
 from tasks.learning.scoring import score
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart
 from tasks.runtime.cluster import Executor
+from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.sampling import hash_order
 from tasks.studies.relabel import KEPT
 from tasks.studies.resumable_rows import row_name, run_study
-from tasks.training.training_task import quiet_tensorflow
 
 SCORE_BATCH = 256
 HANDLINGS: dict[str, tuple[str, str]] = {
@@ -112,7 +112,7 @@ class Bench:
         dataset = Dataset.open(self.workspace, self.request.test_dataset)
         if dataset.truth() is None:
             raise PartError(f"dataset {dataset.name!r} has no hidden truth: a study is judged on a simulated survey")
-        chosen = choose(dataset, dataset.schemes[0], "all")
+        chosen = evaluation_rows(dataset, dataset.schemes[0], "all")
         return chosen.take(np.flatnonzero(chosen.headline & (~chosen.injected | ~chosen.real)))
 
     @cached_property
@@ -250,9 +250,9 @@ def _with_handling(
     first = bench.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0)
     logits = _folds(bench, row, first, part, "folds")
     suspect = find_suspects(logits, part.labels, rule)  # type: ignore[arg-type]
-    guard(suspect, part.labels, {})
+    check_suspect_shares(suspect, part.labels, {})
     truth = _truth_of(training.dataset, part)
-    found = noise_found(suspect, part.labels, truth)
+    found = score_suspects(suspect, part.labels, truth)
     told = {
         "precision": _known(found.precision),
         "recall": _known(found.recall),
@@ -260,7 +260,7 @@ def _with_handling(
         "suspects": found.suspects,
         "wrong": found.wrong,
     }
-    return replace(part, labels=handled(part.labels, suspect, handling)), told  # type: ignore[arg-type]
+    return replace(part, labels=handle_suspects(part.labels, suspect, handling)), told  # type: ignore[arg-type]
 
 
 def _folds(bench: Bench, row: Row, training: CandidateTraining, part: SplitPart, what: str) -> NDArray[np.float64]:

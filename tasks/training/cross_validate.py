@@ -1,11 +1,10 @@
-"""Cross-validation over a whole dataset: every labelled sample is judged once, by a network that never saw its group.
+"""Cross-validation over a whole dataset: every labelled sample is scored once, by a network that never saw its group.
 
-Each fold keeps a tenth of the other folds' groups aside to choose the epoch and the temperature on, so the fold
-that is judged decides nothing.
+Each fold keeps a tenth of the other folds' groups aside to choose the epoch and the temperature, so the scored fold
+decides nothing.
 """
 
 import hashlib
-import shutil
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,29 +13,42 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from tasks.learning import measures
 from tasks.learning.predictions import figures_of
-from tasks.learning.split_parts import ALL, SplitPart, draw_folds, fold_sides
+from tasks.learning.split_parts import ALL, SplitPart, draw_folds
 from tasks.reports.figures import confusion_figure
-from tasks.reports.page import Figure, Headline, Headlines, Table, page
+from tasks.reports.page import Block, Figure, Headline, Headlines, Table, page
+from tasks.runtime.cluster import InProcess
+from tasks.runtime.folder_lock import lock_folder
+from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
+from tasks.store.columns import positions_of
 from tasks.store.files import whole_file, write_table
-from tasks.training.training_task import SCORE_BATCH, TrainingTask, alone, fit_parts, quiet_tensorflow, tracked
+from tasks.training.out_of_fold import FoldFit, FoldJob, run_folds
+from tasks.training.train import SCORE_BATCH
+from tasks.training.training_run import RunDetails, open_training_run
+from tasks.training.training_task import TrainingTask
 
 if TYPE_CHECKING:
     from tasks.learning.devices import Device
 
-PROBABILITY = "probability_"
+OUTPUT, PROBABILITY = "output_", "probability_"
 
 
 @dataclass(frozen=True)
-class Folds:
-    """A training repeated over folds, and where it keeps what is finished."""
+class CrossValidation:
+    """A training repeated over folds, and where the finished ones are kept.
+
+    Attributes
+    ----------
+    training : TrainingTask
+    part : SplitPart
+        All n labelled samples of the dataset.
+    count : int
+        Number of folds.
+    """
 
     training: TrainingTask
     part: SplitPart
@@ -44,108 +56,114 @@ class Folds:
 
     @cached_property
     def fold_of(self) -> NDArray[np.int32]:
-        """The fold of every sample."""
+        """The fold of every sample, (n,), each in [0, count)."""
         return draw_folds(self.part, self.count, self.training.request.seed)
 
     @cached_property
     def folder(self) -> Path:
-        """Where scores of finished folds and the state of the present one lie."""
-        # Ids, pixels and labels stand in the dataset's digest; the split plays no part here, the folds do.
+        """Folder of the finished folds' outputs and of the present fit's state."""
+        # Ids, pixels and labels are in the dataset's digest; the folds take the place of the split.
         folds = hashlib.sha256(self.fold_of.tobytes()).hexdigest()
         return self.training.folder(folds=folds, dataset=self.training.dataset.name, split_hash=None)
 
-    def sides(self, fold: int) -> tuple[SplitPart, SplitPart, SplitPart]:
-        """Return train, validation and the samples to judge of one fold."""
-        return fold_sides(self.part, self.fold_of, fold, self.training.request.seed)
+    def outputs_path(self, fold: int) -> Path:
+        """Return the file of a finished fold's outputs."""
+        return self.folder / f"fold-{fold + 1}-outputs.parquet"
 
-    def scores_path(self, fold: int) -> Path:
-        """Where the scores of a finished fold lie."""
-        return self.folder / f"fold-{fold + 1}.parquet"
+    @property
+    def jobs(self) -> list[FoldJob]:
+        """One job per fold."""
+        return [
+            FoldJob(
+                self.training,
+                self.part,
+                self.fold_of,
+                fold,
+                self.outputs_path(fold),
+                tabulate_outputs,
+                SCORE_BATCH,
+            )
+            for fold in range(self.count)
+        ]
 
     @property
     def name(self) -> str:
-        """What the cross-validation's files are called."""
+        """Stem of the report, the scores and the MLflow run."""
         training = self.training
-        words = [training.dataset.name, training.scheme, *training.words, self.folder.name[:8]]
+        words = [training.dataset.name, training.scheme, *training.description.words, self.folder.name[:8]]
         return "-".join(["cross-validate", *(word.replace(" ", "-") for word in words)])
 
 
-@task(name="cross-validate", description="Fit and judge fold after fold", cache_policy=NO_CACHE)
-def cross_validate_folds(training: TrainingTask, count: int) -> dict[str, Any]:
-    """Run the folds that are not finished and return the pooled summary."""
+def cross_validate(training: TrainingTask, count: int) -> dict[str, Any]:
+    """Fit the folds that are not finished, publish report and scores, and return the summary over all folds.
+
+    Raises
+    ------
+    FolderBusyError
+        Another process is in the middle of the same cross-validation.
+    PartError
+        There are fewer groups than folds, or a fold lacks a class to fit to.
+    """
     quiet_tensorflow()
     from tasks.learning.devices import choose_device
 
     started = time.monotonic()
-    folds = Folds(training, training.part(ALL), count)
+    folds = CrossValidation(training, training.part(ALL), count)
     device = choose_device(training.request.device)
     run_logger().info("fitting %d folds on %s", count, device)
-    with alone(folds.folder):
-        for fold in range(count):
-            if not folds.scores_path(fold).exists():
-                run_fold(folds, fold, device)
-        scores = pa.concat_tables([pq.read_table(folds.scores_path(fold)) for fold in range(count)])
-        summary, blocks = _pooled(folds, scores)
+    with lock_folder(folds.folder):
+        scores = with_probabilities(training, run_folds(folds.jobs, InProcess()))
+        summary, blocks = summarise_folds(folds, scores)
         _publish(folds, scores, summary, blocks, device)
     report = training.workspace.reports / f"{folds.name}.html"
     return {**summary, "report": str(report), "seconds": round(time.monotonic() - started, 1)}
 
 
-def run_fold(folds: Folds, fold: int, device: "Device") -> None:
-    """Fit one fold, judge its samples, and keep their scores."""
-    from tasks.learning.scoring import score
+def tabulate_outputs(fit: FoldFit) -> pa.Table:
+    """Return the table of a fold's samples.
 
-    training = folds.training
-    train_part, validation, judged = folds.sides(fold)
-    state = folds.folder / f"fold-{fold + 1}"
-    fitted = fit_parts(
-        training,
-        train_part,
-        validation,
-        device,
-        state,
-        lambda record, most: run_logger().info(
-            "fold %d/%d, epoch %d/%d: %s", fold + 1, folds.count, record.epoch, most, record
-        ),
-    )
-    model, pixels = training.model(fitted.weights), training.dataset.pixels
-    on_validation = training.probabilities(score(model, pixels, validation.rows, SCORE_BATCH))
-    temperature = measures.fit_temperature(on_validation, validation.labels)
-    probabilities = training.probabilities(score(model, pixels, judged.rows, SCORE_BATCH))
+    Columns: ``id, group, fold`` (from 1), ``label``, ``output_CLASS`` of each class, ``temperature, best_epoch``.
+    """
+    training, held_out = fit.job.training, fit.held_out
+    on_validation = training.probabilities(fit.outputs(fit.validation))
+    temperature = measures.fit_temperature(on_validation, fit.validation.labels)
+    outputs = fit.outputs(held_out)
     columns: dict[str, Any] = {
-        "id": judged.ids,
-        "group": judged.groups,
-        "fold": np.full(len(judged), fold + 1, np.int32),
-        "label": [training.classes[label] for label in judged.labels],
-        **{f"{PROBABILITY}{name}": probabilities[:, at] for at, name in enumerate(training.classes)},
-        "temperature": np.full(len(judged), temperature, np.float32),
-        "best_epoch": np.full(len(judged), fitted.best_epoch, np.int32),
+        "id": held_out.ids,
+        "group": held_out.groups,
+        "fold": np.full(len(held_out), fit.job.fold + 1, np.int32),
+        "label": [training.classes[label] for label in held_out.labels],
+        **{f"{OUTPUT}{name}": outputs[:, position] for position, name in enumerate(training.classes)},
+        "temperature": np.full(len(held_out), temperature, np.float32),
+        "best_epoch": np.full(len(held_out), fit.fitted.best_epoch, np.int32),
     }
-    write_table(folds.scores_path(fold), pa.table(columns))
-    shutil.rmtree(state)
+    return pa.table(columns)
 
 
-def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
-    """Return the summary of all folds together and the blocks of its page."""
-    classes = folds.training.classes
+def with_probabilities(training: TrainingTask, outputs: pa.Table) -> pa.Table:
+    """Return the table with ``probability_CLASS`` beside each ``output_CLASS``."""
+    probabilities = training.probabilities(_stacked(outputs, OUTPUT, training.classes))
+    for position, name in enumerate(training.classes):
+        outputs = outputs.append_column(f"{PROBABILITY}{name}", pa.array(probabilities[:, position]))
+    return outputs
+
+
+def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str, Any], list[Block]]:
+    """Return the summary of all folds together and the blocks of its page.
+
+    `scores` holds the columns of `tabulate_outputs` and `with_probabilities`.
+    """
+    training, classes = folds.training, folds.training.classes
     labels = np.asarray([classes.index(name) for name in scores["label"].to_pylist()], np.int32)
-    probabilities = np.stack([scores[f"{PROBABILITY}{name}"].to_numpy() for name in classes], axis=1)
-    fold, temperature = scores["fold"].to_numpy(), scores["temperature"].to_numpy()
-    best_epoch = scores["best_epoch"].to_numpy()
+    probabilities, fold = _stacked(scores, PROBABILITY, classes), scores["fold"].to_numpy()
     predicted = probabilities.argmax(axis=1)
     accuracy = measures.accuracy(labels, predicted)
     auc = measures.auc(probabilities[:, 1], labels == 1) if len(classes) == 2 else None
     per_fold = [
-        {
-            "fold": number,
-            **figures_of(probabilities[fold == number], labels[fold == number], float(temperature[fold == number][0])),
-            "best_epoch": int(best_epoch[fold == number][0]),
-        }
-        for number in range(1, folds.count + 1)
+        _fold_metrics(scores.filter(pa.array(fold == number)), classes, number) for number in range(1, folds.count + 1)
     ]
-    rows = {name: row for row, name in enumerate(folds.part.ids)}
-    judged = folds.part.take(np.array([rows[name] for name in scores["id"].to_pylist()]))
-    own, own_blocks = folds.training.pooled(judged, probabilities, fold)
+    part = folds.part.take(positions_of(scores["id"], folds.part.ids))
+    own_metrics, own_blocks = training.summarise_folds(part, _stacked(scores, OUTPUT, classes), fold)
     summary = {
         "folds": folds.count,
         "count": len(labels),
@@ -153,41 +171,51 @@ def _pooled(folds: Folds, scores: pa.Table) -> tuple[dict[str, Any], list[Any]]:
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "auc": auc,
-        **own,
+        **own_metrics,
         "per_fold": per_fold,
     }
-    counts = measures.confusion(labels, predicted, len(classes))
+    confusion = measures.confusion(labels, predicted, len(classes))
     largest = measures.rate(int(np.bincount(labels).max()), len(labels))
     table = [
         ("always the largest class", largest.value, largest.low, largest.high, None),
         ("this network, out of fold", accuracy.value, accuracy.low, accuracy.high, auc),
     ]
-    blocks = [
-        Headlines(
-            [Headline("accuracy", accuracy.value, f"{accuracy.low:.3f} to {accuracy.high:.3f}, {len(labels)} samples")]
-        ),
+    detail = f"{accuracy.low:.3f} to {accuracy.high:.3f}, {len(labels)} samples"
+    return summary, [
+        Headlines([Headline("accuracy", accuracy.value, detail)]),
         Table("Pooled over all folds, Wilson's interval", ("", "accuracy", "low", "high", "AUC"), table),
         *own_blocks,
         Table("Fold by fold", tuple(per_fold[0]), [tuple(row.values()) for row in per_fold]),
-        Figure("Confusion, out of fold", confusion_figure(counts, classes), "confusion matrix"),
+        Figure("Confusion, out of fold", confusion_figure(confusion, classes), "confusion matrix"),
     ]
-    return summary, blocks
 
 
-def _publish(folds: Folds, scores: pa.Table, summary: dict[str, Any], blocks: list[Any], device: "Device") -> None:
+def _fold_metrics(scores: pa.Table, classes: list[str], number: int) -> dict[str, Any]:
+    labels = np.asarray([classes.index(name) for name in scores["label"].to_pylist()], np.int32)
+    temperature = float(scores["temperature"][0].as_py())
+    metrics = figures_of(_stacked(scores, PROBABILITY, classes), labels, temperature)
+    return {"fold": number, **metrics, "best_epoch": int(scores["best_epoch"][0].as_py())}
+
+
+def _stacked(table: pa.Table, prefix: str, classes: list[str]) -> NDArray:
+    """Return one column a class, (n, classes)."""
+    return np.stack([table[f"{prefix}{name}"].to_numpy() for name in classes], axis=1)
+
+
+def _publish(
+    folds: CrossValidation, scores: pa.Table, summary: dict[str, Any], blocks: list[Block], device: "Device"
+) -> None:
     """Write the scores and the page, and record both in MLflow."""
-    training = folds.training
-    workspace = training.workspace
+    training, workspace = folds.training, folds.training.workspace
     write_table(workspace.scores / f"{folds.name}.parquet", scores.sort_by("id"))
     report = workspace.reports / f"{folds.name}.html"
-    pixels = training.dataset.manifest["pixels"]
-    title = f"Cross-validation of {' '.join(training.words)} on {training.dataset.name}"
-    subtitle = f"{training.scheme}, {pixels} pixels, labels from {training.dataset.manifest['label_kind']}"
+    manifest = training.dataset.manifest
+    title = f"Cross-validation of {' '.join(training.description.words)} on {training.dataset.name}"
+    subtitle = f"{training.scheme}, {manifest['pixels']} pixels, labels from {manifest['label_kind']}"
     with whole_file(report) as path:
         path.write_text(page(title, blocks, subtitle), encoding="utf-8")
-    figures = [name for name, value in summary.items() if isinstance(value, float)]
-    params, tags = {"folds": folds.count}, {"kind": "cross-validation"}
-    with tracked(training, device, folds.folder, folds.name, params, tags) as run:
-        run.log_metrics({f"out_of_fold_{name}": summary[name] for name in figures})
+    details = RunDetails(folds.name, {"folds": folds.count}, {"kind": "cross-validation"})
+    with open_training_run(training, device, folds.folder, details) as run:
+        run.log_metrics({f"out_of_fold_{name}": value for name, value in summary.items() if isinstance(value, float)})
         run.log_file(report)
         run.log_file(workspace.scores / f"{folds.name}.parquet", "scores")

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from galaxy.models import baselines
-from tasks.galaxies.evaluation import evaluate_model
+from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.learning import measures
 from tasks.learning.split_parts import part_rows
 from tasks.learning.training_overlap import MEMBERS_FILE, seen_before, training_members
@@ -18,7 +18,7 @@ from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
 from tasks.store.schema import LEDGER, SPLIT
 from tasks.tracking.mlflow_runs import open_run
-from tasks.training.evaluation_record import EvaluationError
+from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
 
 SIZE, SCHEME, CLASSES = 16, "bright-2", ["faint", "bright"]
 PARTS = ["train"] * 8 + ["validation", "test"]
@@ -82,6 +82,10 @@ class Threshold:
         return np.stack([1 - bright, bright], axis=1).astype(np.float32)
 
 
+def evaluated(workspace, dataset, model, card, part="test", **more):
+    return evaluate_galaxies(EvaluationRequest(workspace, dataset, model, card, part, SCHEME, **more))
+
+
 def card_of(dataset, /, **more):
     return {
         "problem": "galaxy",
@@ -117,7 +121,7 @@ def test_summary_figures_follow_from_the_predictions(tracked_workspace, home):
     scores = Threshold().predict_on_batch(np.array([home.pixels[row] for row in range(200)]))
     test = part_rows(home, SCHEME, "test")
     mine, labels = scores[test.rows], test.labels
-    summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME)
+    summary = evaluated(tracked_workspace, home, Threshold(), card_of(home), "test")
     right = int(np.sum(mine.argmax(axis=1) == labels))
     assert summary["count"] == len(test) == 20
     assert summary["overlap_with_training"] == 0
@@ -137,7 +141,7 @@ def test_summary_figures_follow_from_the_predictions(tracked_workspace, home):
 
 
 def test_baselines_are_in_the_table_and_a_forest_sees_the_brightness(tracked_workspace, home):
-    rates = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME)["baselines"]
+    rates = evaluated(tracked_workspace, home, Threshold(), card_of(home), "test")["baselines"]
     assert list(rates) == ["majority class", "forest on redshift", "forest on image scalars"]
     assert rates["forest on image scalars"] > rates["majority class"] + 0.2
 
@@ -145,7 +149,7 @@ def test_baselines_are_in_the_table_and_a_forest_sees_the_brightness(tracked_wor
 def test_the_report_holds_all_in_one_file_and_says_where_figures_come_from(tracked_workspace, home):
     history = {f"{part}_{what}": [0.5, 0.4] for part in ("train", "validation") for what in ("loss", "accuracy")}
     card = card_of(home)
-    summary = evaluate_model(tracked_workspace, home, Threshold(), card, "test", SCHEME, history, best_epoch=1)
+    summary = evaluated(tracked_workspace, home, Threshold(), card, "test", history=history, best_epoch=1)
     html = (tracked_workspace.reports / summary["report"]).read_text()
     assert not re.search(r"(src|href)=\"(?!data:|#)", html)
     for heading in ("Models compared", "Calibration", "Accuracy against coverage", "Training", "Worst mistakes"):
@@ -164,7 +168,7 @@ def test_numbers_tables_and_figures_go_to_mlflow(tracked_workspace, home):
 
     options = {"problem": "galaxy", "run_name": "r", "params": {}, "tags": {}, "dataset": home}
     with open_run(tracked_workspace, **options) as run:
-        summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME, run=run)
+        summary = evaluated(tracked_workspace, home, Threshold(), card_of(home), "test", run=run)
     found = mlflow.MlflowClient(tracking_uri=tracked_workspace.mlflow_uri).get_run(run.id).data.metrics
     assert found["test_accuracy"] == summary["accuracy"]
     assert found["test_recall_bright"] == summary["per_class_recall"]["bright"]
@@ -186,11 +190,11 @@ def test_numbers_tables_and_figures_go_to_mlflow(tracked_workspace, home):
 @pytest.mark.parametrize("part", ["train", "validation"])
 def test_nothing_is_left_of_what_the_model_was_trained_on(tracked_workspace, home, part):
     with pytest.raises(EvaluationError, match=f"part '{part}' of dataset 'home' were in the model's training"):
-        evaluate_model(tracked_workspace, home, Threshold(), card_of(home), part, SCHEME)
+        evaluated(tracked_workspace, home, Threshold(), card_of(home), part)
 
 
 def test_all_of_its_own_dataset_is_its_test_part(tracked_workspace, home):
-    summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "all", SCHEME)
+    summary = evaluated(tracked_workspace, home, Threshold(), card_of(home), "all")
     assert (summary["count"], summary["overlap_with_training"]) == (20, 180)
 
 
@@ -216,22 +220,22 @@ def away(tracked_workspace, home):
 def test_seen_samples_of_another_dataset_are_left_out_and_counted(tracked_workspace, home, away):
     seen = seen_before(away.samples(), training_members(home))
     assert sum(seen) == 5
-    summary = evaluate_model(tracked_workspace, away, Threshold(), card_of(home), "all", SCHEME)
+    summary = evaluated(tracked_workspace, away, Threshold(), card_of(home), "all")
     assert (summary["count"], summary["overlap_with_training"]) == (35, 5)
     assert len(summary["baselines"]) == 3
 
 
 def test_a_model_from_elsewhere_is_judged_without_baselines_and_says_so(tracked_workspace, home, away):
     card = card_of(home, dataset="gone")
-    summary = evaluate_model(tracked_workspace, away, Threshold(), card, "all", SCHEME)
+    summary = evaluated(tracked_workspace, away, Threshold(), card, "all")
     assert (summary["count"], summary["overlap_with_training"]) == (40, None)
     assert summary["baselines"] == {}
     assert "gone@1" in " ".join(summary["notes"])
     members = training_members(home)
-    with_list = evaluate_model(tracked_workspace, away, Threshold(), card, "all", SCHEME, members=members)
+    with_list = evaluated(tracked_workspace, away, Threshold(), card, "all", members=members)
     assert with_list["overlap_with_training"] == 5
     other = card_of(home, dataset_digest="0" * 64)
-    notes = evaluate_model(tracked_workspace, away, Threshold(), other, "all", SCHEME)["notes"]
+    notes = evaluated(tracked_workspace, away, Threshold(), other, "all")["notes"]
     assert "is not the dataset the model was trained on" in notes[0]
 
 
@@ -245,7 +249,7 @@ def test_a_model_from_elsewhere_is_judged_without_baselines_and_says_so(tracked_
 )
 def test_a_model_that_does_not_fit_is_refused(tracked_workspace, home, change, says):
     with pytest.raises(EvaluationError, match=says):
-        evaluate_model(tracked_workspace, home, Threshold(), card_of(home, **change), "test", SCHEME)
+        evaluated(tracked_workspace, home, Threshold(), card_of(home, **change), "test")
 
 
 def test_the_deck_network_trained_on_the_same_dataset_joins_the_table(tracked_workspace, home):
@@ -253,9 +257,9 @@ def test_the_deck_network_trained_on_the_same_dataset_joins_the_table(tracked_wo
     options = {"problem": "galaxy", "run_name": "deck", "params": {}, "tags": tags, "dataset": home}
     with open_run(tracked_workspace, **options) as run:
         run.log_metrics({"test_accuracy": 0.7, "test_accuracy_low": 0.48, "test_accuracy_high": 0.86})
-    summary = evaluate_model(tracked_workspace, home, Threshold(), card_of(home), "test", SCHEME)
+    summary = evaluated(tracked_workspace, home, Threshold(), card_of(home), "test")
     assert summary["baselines"][f"deck network, run {run.id[:8]}"] == 0.7
-    itself = evaluate_model(tracked_workspace, home, Threshold(), card_of(home, preset="deck"), "test", SCHEME)
+    itself = evaluated(tracked_workspace, home, Threshold(), card_of(home, preset="deck"), "test")
     assert not any("deck" in name for name in itself["baselines"])
 
 
@@ -267,7 +271,7 @@ def test_a_class_without_samples_has_no_recall(tracked_workspace):
             return np.tile(np.float32([0.8, 0.1, 0.1]), (len(x), 1))
 
     card = card_of(three, classes=[*CLASSES, "absent"])
-    summary = evaluate_model(tracked_workspace, three, Sure(), card, "test", SCHEME)
+    summary = evaluated(tracked_workspace, three, Sure(), card, "test")
     assert summary["per_class_recall"]["absent"] is None
     assert summary["per_class_recall"]["faint"] == 1
     assert "auc" not in summary
@@ -280,7 +284,9 @@ def test_a_registered_keras_model_is_judged_as_it_was_in_memory(tracked_workspac
     import keras
 
     from tasks.learning.saved_models import save_model
-    from tasks.stages.evaluate import evaluate, registered_name
+    from tasks.stages.evaluate import evaluate
+    from tasks.training.holdout import HoldoutRequest
+    from tasks.training.registered_models import registered_name
 
     images = keras.Input((SIZE, SIZE, 3), dtype="uint8")
     middle = keras.layers.Rescaling(1 / 128, offset=-0.5)(keras.layers.Cropping2D(6)(images))
@@ -294,8 +300,8 @@ def test_a_registered_keras_model_is_judged_as_it_was_in_memory(tracked_workspac
     with open_run(tracked_workspace, **options) as run:
         run.log_metrics({"train_loss": 1.0, "validation_loss": 1.0}, step=1)
         ref = run.log_model(model, folder, name, np.zeros((1, SIZE, SIZE, 3), np.uint8))
-    in_memory = evaluate_model(tracked_workspace, home, model, card, "test", SCHEME)
-    summary = evaluate.fn(tracked_workspace, "champion", "home", None, "test")
+    in_memory = evaluated(tracked_workspace, home, model, card, "test")
+    summary = evaluate.fn(tracked_workspace, HoldoutRequest(model="champion", dataset="home"))
     assert {key: summary[key] for key in ("model", "dataset", "scheme", "split")} == {
         "model": ref.uri,
         "dataset": "home@1",

@@ -16,12 +16,12 @@ from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.saved_models import load_model
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
+from tasks.stages.cross_validate import cross_validate_folds
+from tasks.stages.train import train
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
 from tasks.store.schema import LEDGER, SPLIT
 from tasks.tracking.mlflow_runs import resolve_model
-from tasks.training.cross_validate import cross_validate_folds
-from tasks.training.training_task import train
 
 CLASSES = ["round", "flat"]
 PER_CLASS = 40
@@ -69,7 +69,7 @@ def publish(workspace: Workspace) -> Dataset:
 RUN = """
 import sys
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
-from tasks.training.training_task import train
+from tasks.stages.train import train
 from tasks.runtime.workspace import Workspace
 request = GalaxyTrainRequest.model_validate_json(sys.argv[1])
 train.fn(open_galaxy_training(Workspace.current(), request))

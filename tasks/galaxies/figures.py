@@ -1,0 +1,118 @@
+"""The figures of a galaxy evaluation, by the names under which MLflow records them too."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.galaxies.metrics import GalaxyEvaluation
+from tasks.learning import measures
+from tasks.learning.measures import Interval
+from tasks.learning.predictions import Predictions
+from tasks.reports import figures as draw
+from tasks.reports.page import Figure
+
+LEAST_IN_A_BIN = 20
+"""Fewest samples of a covariate's bin."""
+BINS = 6
+
+
+def evaluation_figures(evaluation: GalaxyEvaluation) -> dict[str, Figure]:
+    """Return the report's figures by name."""
+    model, context = evaluation.model, evaluation.context
+    origin = context.origin
+    figures = {
+        "confusion": Figure(
+            f"Labels (rows) against predictions: per cent of the row and counts; {origin}.",
+            draw.confusion_figure(model.confusion, model.classes),
+            f"confusion matrix of {len(model.classes)} classes",
+        ),
+        "reliability": _reliability(model, origin),
+        "accuracy_coverage": Figure(
+            f"Accuracy on the most confident samples; {origin}.",
+            draw.coverage_figure({"this model": measures.coverage_curve(model.calibrated.max(axis=1), model.correct)}),
+            "curve of accuracy against the share of samples kept",
+        ),
+    }
+    if len(model.classes) == 2:
+        figures["roc"] = _roc(model, origin)
+    if any(len(values) for values in context.history.values()):
+        figures["training"] = Figure(
+            f"Accuracy and loss after each epoch, training and validation parts; {origin}.",
+            draw.training_figure(context.history, context.best_epoch),
+            "curves of accuracy and loss against epoch",
+        )
+    panels = covariate_bins(evaluation.covariates, model.correct)
+    if panels:
+        figures["covariates"] = Figure(
+            f"Accuracy in bins of equally many samples, with 95 % intervals; {origin}.",
+            draw.covariate_figure(panels),
+            f"accuracy against {', '.join(panels)}",
+        )
+    if len(evaluation.mistakes):
+        figures["worst_mistakes"] = _worst_mistakes(evaluation)
+    return figures
+
+
+def _reliability(model: Predictions, origin: str) -> Figure:
+    curves = {"as trained": measures.reliability(model.probabilities, model.part.labels)}
+    if model.temperature != 1:
+        name = f"after temperature {model.temperature:.2f}"
+        curves[name] = measures.reliability(model.calibrated, model.part.labels)
+    return Figure(
+        f"Accuracy against confidence in bins of equally many samples; {origin}.",
+        draw.reliability_figure(curves),
+        "reliability diagram",
+    )
+
+
+def _roc(model: Predictions, origin: str) -> Figure:
+    curve = measures.roc_curve(model.probabilities[:, 1], model.part.labels == 1)
+    area = model.auc.value if model.auc else float("nan")
+    return Figure(
+        f"{model.classes[1]} against {model.classes[0]}; {origin}.",
+        draw.roc_figure({f"this model, AUC {area:.3f}": curve}),
+        "ROC curve",
+    )
+
+
+def covariate_bins(
+    covariates: Mapping[str, NDArray], correct: NDArray[np.bool_]
+) -> dict[str, list[tuple[float, Interval, int]]]:
+    """Return (median, accuracy, count) of bins of equally many samples, by the covariate's title.
+
+    A covariate with fewer than 2 bins of `LEAST_IN_A_BIN` samples, or with one value only, is left out.
+
+    Parameters
+    ----------
+    covariates : dict of title to (n,) float
+        NaN where unknown.
+    correct : (n,)
+        Whether the prediction is correct.
+    """
+    panels = {}
+    for title, values in covariates.items():
+        finite = np.flatnonzero(np.isfinite(values))
+        bins = min(BINS, len(finite) // LEAST_IN_A_BIN)
+        if bins < 2 or np.ptp(values[finite]) == 0:
+            continue
+        order = finite[np.argsort(values[finite], kind="stable")]
+        panels[title] = [
+            (float(np.median(values[rows])), measures.rate(int(correct[rows].sum()), len(rows)), len(rows))
+            for rows in np.array_split(order, bins)
+        ]
+    return panels
+
+
+def _worst_mistakes(evaluation: GalaxyEvaluation) -> Figure:
+    model = evaluation.model
+    captions = [
+        f"{model.part.ids[position]}\nlabelled {model.classes[model.part.labels[position]]}\n"
+        f"{model.classes[model.predicted[position]]} at {model.calibrated[position].max():.3f}"
+        for position in evaluation.mistakes
+    ]
+    return Figure(
+        f"Most confident mistakes: id, label, prediction and its confidence; {evaluation.context.origin}.",
+        draw.image_strip(evaluation.mistake_images, captions),
+        "images of the worst mistakes",
+    )

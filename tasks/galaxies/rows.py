@@ -1,0 +1,40 @@
+"""Which galaxies of a part a model is evaluated on: those that it has not seen in training or validation."""
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.learning.split_parts import SplitPart, part_rows
+from tasks.learning.training_overlap import COLUMNS, seen_before
+from tasks.store.columns import align_rows
+from tasks.store.dataset import Dataset
+from tasks.training.evaluation_record import EvaluationError
+
+
+def unseen_rows(dataset: Dataset, scheme: str, part: str, members: pa.Table | None) -> tuple[SplitPart, int | None]:
+    """Return the labelled samples of a part that are not in `members`, and the number left out.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    scheme : str
+    part : str
+        train, validation, test or all.
+    members : Table, optional
+        The samples that the model has seen, with the columns of `training_overlap.COLUMNS`; None where they are
+        unknown: then all samples are returned, and None as their number.
+
+    Raises
+    ------
+    EvaluationError
+        The model has seen every sample of the part.
+    """
+    whole = part_rows(dataset, scheme, part)
+    if members is None:
+        return whole, None
+    seen = seen_before(align_rows(dataset.samples(list(COLUMNS)), whole.ids), members)
+    if seen.all():
+        raise EvaluationError(
+            f"all {len(whole)} samples of part {part!r} of dataset {dataset.name!r} were in the model's training "
+            "or validation part, so none is left to evaluate it on"
+        )
+    return whole.take(np.flatnonzero(~seen)), int(seen.sum())

@@ -1,0 +1,118 @@
+"""Evaluation of a registered model on a part of a dataset, recorded in an MLflow run below its training."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from tasks.learning.checkpoints import CURVES
+from tasks.learning.training_overlap import MEMBERS_FILE
+from tasks.runtime.provenance import code_version
+from tasks.runtime.workspace import Workspace
+from tasks.store.dataset import Dataset
+from tasks.store.schema import REALBOGUS
+from tasks.tracking.mlflow_runs import metric_history, open_run
+from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
+from tasks.training.registered_models import RegisteredModel, open_registered
+
+
+class HoldoutRequest(BaseModel):
+    """A registered model, and what to evaluate it on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str
+    """Run id, models:/NAME/VERSION, NAME@ALIAS, or an alias alone."""
+    dataset: str
+    scheme: str | None = None
+    """None: the model's own."""
+    part: str = "test"
+    against: str | None = None
+    """Candidates only: a second model, evaluated on the same rows."""
+    verdicts: str | None = None
+    """Candidates only: a table of reviewed labels of the bogus that pass."""
+
+
+def evaluate_registered(
+    workspace: Workspace, holdout: HoldoutRequest, evaluators: Mapping[str, Callable[..., dict[str, Any]]]
+) -> dict[str, Any]:
+    """Evaluate the model by its problem's evaluator and return the summary.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    holdout : HoldoutRequest
+    evaluators : dict of problem to function
+        Each takes an `EvaluationRequest`; that of candidates also ``against`` and ``verdicts``.
+
+    Raises
+    ------
+    EvaluationError
+        The dataset has no labels, or ``against`` or ``verdicts`` are given for galaxies.
+    UnknownModelError
+        There is no such model.
+    """
+    dataset = Dataset.open(workspace, holdout.dataset)
+    if not dataset.schemes:
+        raise EvaluationError(
+            f"dataset {dataset.name!r} version {dataset.version} has no labels: build it with a scheme"
+        )
+    problem, first_scheme = dataset.manifest["problem"], holdout.scheme or dataset.schemes[0]
+    registered = open_registered(workspace, holdout.model, problem, first_scheme)
+    options = _candidate_options(workspace, holdout, problem, first_scheme)
+    scheme, ref = holdout.scheme or str(registered.card["scheme"]), registered.ref
+    reference, members = f"{dataset.name}@{dataset.version}", ref.folder / MEMBERS_FILE
+    with open_run(
+        workspace,
+        problem=problem,
+        run_name=f"evaluate {registered.label} on {reference} {holdout.part}",
+        params={"model": ref.uri, "dataset": reference, "scheme": scheme, "part": holdout.part},
+        tags=_tags(dataset, scheme, registered),
+        dataset=dataset,
+    ) as run:
+        request = EvaluationRequest(
+            workspace,
+            dataset,
+            registered.model,
+            registered.card,
+            holdout.part,
+            scheme,
+            history=metric_history(workspace, ref.run_id, CURVES),
+            run=run,
+            members=pq.read_table(members) if members.is_file() else None,
+        )
+        summary = evaluators[problem](request, **options)
+    return {"model": ref.uri, "dataset": reference, "scheme": scheme, "split": holdout.part} | summary
+
+
+def _candidate_options(workspace: Workspace, holdout: HoldoutRequest, problem: str, scheme: str) -> dict[str, Any]:
+    """Return the arguments that only the evaluator of candidates takes."""
+    for name, value in (("against", holdout.against), ("verdicts", holdout.verdicts)):
+        if value is not None and problem != REALBOGUS:
+            raise EvaluationError(f"{name}={value} goes with a dataset of {REALBOGUS}, not of {problem}")
+    options: dict[str, Any] = {}
+    if holdout.verdicts is not None:
+        options["verdicts"] = Path(holdout.verdicts).expanduser()
+    if holdout.against is not None:
+        second = open_registered(workspace, holdout.against, problem, scheme)
+        options["against"] = (second.label, second.model)
+    return options
+
+
+def _tags(dataset: Dataset, scheme: str, registered: RegisteredModel) -> dict[str, Any]:
+    manifest = dataset.manifest
+    return {
+        "kind": "evaluation",
+        "mlflow.parentRunId": registered.ref.run_id,  # MLflow lists the run below the model's training
+        "pixels": manifest["pixels"],
+        "labels": manifest["label_kind"],
+        "scheme": scheme,
+        "split_hash": manifest["split_hash"],
+        "dataset": f"{dataset.name}@{dataset.version}",
+        "dataset_digest": dataset.digest,
+        "model": registered.ref.uri,
+        "model_sha256": registered.card["sha256"],
+        "code_version": code_version(),
+    }

@@ -1,0 +1,142 @@
+"""Out-of-fold scores: for each fold a network is fitted to the other folds and scores the samples left out.
+
+A finished fold is a table on disk and is not fitted again. Folds run one after the other in this process, or in
+parallel on Dask, each in a worker with its share of the processors.
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from tasks.learning.split_parts import SplitPart, fold_sides
+from tasks.runtime.cluster import Executor
+from tasks.runtime.quiet_tensorflow import quiet_tensorflow
+from tasks.runtime.run_log import run_logger
+from tasks.store.files import write_table
+from tasks.training.train import fit_parts
+from tasks.training.training_task import TrainingTask
+
+if TYPE_CHECKING:
+    from tasks.learning.checkpoints import EpochRecord
+    from tasks.learning.fitting import Fitted
+
+
+@dataclass(frozen=True)
+class FoldFit:
+    """A network fitted to all folds but one.
+
+    Attributes
+    ----------
+    job : FoldJob
+    model : keras.Model
+        From stored samples to outputs.
+    fitted : Fitted
+    validation, held_out : SplitPart
+        The samples that chose the epoch, and those of the fold itself.
+    """
+
+    job: "FoldJob"
+    model: Any
+    fitted: "Fitted"
+    validation: SplitPart
+    held_out: SplitPart
+
+    def outputs(self, part: SplitPart) -> NDArray:
+        """Return the model's outputs, (n, classes) float32, for the samples of a part."""
+        from tasks.learning.scoring import score
+
+        return score(self.model, self.job.training.dataset.pixels, part.rows, self.job.batch_size)
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """The fit and scoring of one fold. It can be pickled.
+
+    Attributes
+    ----------
+    training : TrainingTask
+    part : SplitPart
+        All n samples, with the labels to fit to.
+    fold_of : (n,) int32
+        The fold of each sample, from 0.
+    fold : int
+        The fold to score.
+    path : Path
+        File of the fold's table; the state of an unfinished fit is kept in the folder of the same stem.
+    tabulate : function
+        Returns the fold's table. It must be importable by its name, as the job is pickled.
+    batch_size : int
+        Samples scored at once. Another size may round differently.
+    threads : int, optional
+        TensorFlow's threads in a worker; None leaves its own choice, for a fit in the flow's process.
+    """
+
+    training: TrainingTask
+    part: SplitPart
+    fold_of: NDArray
+    fold: int
+    path: Path
+    tabulate: Callable[[FoldFit], pa.Table]
+    batch_size: int
+    threads: int | None = None
+
+
+def run_fold(job: FoldJob) -> None:
+    """Fit one fold and write its table."""
+    if job.threads is not None:
+        _limit_threads(job.threads)
+    quiet_tensorflow()
+    import keras
+
+    from tasks.learning.devices import choose_device
+
+    request = job.training.request
+    train, validation, held_out = fold_sides(job.part, job.fold_of, job.fold, request.seed)
+    state = job.path.with_suffix("")
+    log = partial(_log_epoch, job.fold, int(job.fold_of.max()) + 1)
+    fitted = fit_parts(job.training, (train, validation), choose_device(request.device), state, log)
+    fit = FoldFit(job, job.training.model(fitted.weights), fitted, validation, held_out)
+    write_table(job.path, job.tabulate(fit))
+    shutil.rmtree(state, ignore_errors=True)  # a job that Dask ran twice removes it twice
+    keras.backend.clear_session()
+
+
+def run_folds(jobs: Sequence[FoldJob], executor: Executor, advance: Callable[[int], None] | None = None) -> pa.Table:
+    """Run the jobs whose table does not exist yet, and return the tables of all jobs, in their order.
+
+    Parameters
+    ----------
+    jobs : sequence of FoldJob
+    executor : Executor
+    advance : callable, optional
+        Called with 1 for every fold that finishes.
+    """
+    for _ in executor.map(run_fold, unfinished_jobs(jobs)):
+        if advance is not None:
+            advance(1)
+    return pa.concat_tables([pq.read_table(job.path) for job in jobs])
+
+
+def unfinished_jobs(jobs: Sequence[FoldJob]) -> list[FoldJob]:
+    """Return the jobs whose table does not exist yet."""
+    return [job for job in jobs if not job.path.exists()]
+
+
+def _limit_threads(threads: int) -> None:
+    """Give TensorFlow its share of a worker's processors; it reads these variables when it is imported."""
+    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
+        os.environ["TF_NUM_INTRAOP_THREADS"] = os.environ["TF_NUM_INTEROP_THREADS"] = str(threads)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def _log_epoch(fold: int, folds: int, record: "EpochRecord", epochs: int) -> None:
+    run_logger().info("fold %d/%d, epoch %d/%d: %s", fold + 1, folds, record.epoch, epochs, record)

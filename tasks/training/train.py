@@ -1,0 +1,165 @@
+"""Training a classifier: fit on train, calibrate on validation, evaluate once on test, register.
+
+TensorFlow takes long to import, so it is imported inside the functions.
+"""
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from tasks.learning.checkpoints import CURVES
+from tasks.learning.split_parts import SplitPart, require_every_class
+from tasks.learning.training_overlap import MEMBERS_FILE, training_members
+from tasks.runtime.folder_lock import lock_folder
+from tasks.runtime.quiet_tensorflow import quiet_tensorflow
+from tasks.runtime.run_log import run_logger
+from tasks.tracking.mlflow_runs import ModelRef, TrackedRun
+from tasks.training.evaluation_record import EvaluationRequest
+from tasks.training.training_run import fit_details, open_training_run, record_epoch
+from tasks.training.training_task import TrainingTask, model_card
+
+if TYPE_CHECKING:
+    from tasks.learning.checkpoints import EpochRecord
+    from tasks.learning.devices import Device
+    from tasks.learning.fitting import Fitted
+
+SCORE_BATCH = 64
+
+
+def train_model(training: TrainingTask) -> dict[str, Any]:
+    """Train, register and return the summary; an interrupted training resumes after its last finished epoch.
+
+    Raises
+    ------
+    FolderBusyError
+        Another process is in the middle of the same training.
+    PartError
+        A part of the split is empty, or the training part lacks a class.
+    """
+    quiet_tensorflow()
+    from tasks.learning.devices import choose_device
+
+    started = time.monotonic()
+    device = choose_device(training.request.device)
+    run_logger().info("fitting on %s", device)
+    train_part, validation = training.part("train"), training.part("validation")
+    training.part("test")  # refuses an empty test part before the fit
+    folder = training.folder()
+    with lock_folder(folder), open_training_run(training, device, folder, fit_details(training)) as run:
+
+        def log_epoch(record: "EpochRecord", epochs: int) -> None:
+            run_logger().info("epoch %d/%d: %s", record.epoch, epochs, record)
+            record_epoch(run, record)
+
+        fitted = fit_parts(training, (train_part, validation), device, folder / "fit", log_epoch)
+        summary = _register(training, fitted, (train_part, validation), run, folder)
+        shutil.rmtree(folder)
+    return {**summary, "seconds": round(time.monotonic() - started, 1)}
+
+
+def fit_parts(
+    training: TrainingTask,
+    parts: tuple[SplitPart, SplitPart],
+    device: "Device",
+    folder: Path,
+    on_epoch: "Callable[[EpochRecord, int], None] | None" = None,
+) -> "Fitted":
+    """Fit the training's network to given samples.
+
+    Parameters
+    ----------
+    training : TrainingTask
+    parts : (SplitPart, SplitPart)
+        Training and validation samples.
+    device : Device
+    folder : Path
+        Keeps the state of the last finished epoch.
+    on_epoch : callable, optional
+        Called with every finished epoch and the maximum number of epochs.
+
+    Raises
+    ------
+    PartError
+        The training samples lack a class.
+    """
+    from tasks.learning.fitting import Fit, fit
+
+    train_part, validation = parts
+    require_every_class(train_part, training.classes, "the train part")
+    request = training.request
+    plan = Fit(
+        training.fit_spec(train_part),
+        training.dataset.pixels,
+        train_part,
+        validation,
+        training.preset.training,
+        training.description.optimizer,
+        request.seed,
+        device,
+        folder,
+        request.epochs,
+        request.batch_size,
+    )
+    return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None)
+
+
+def _register(
+    training: TrainingTask, fitted: "Fitted", parts: tuple[SplitPart, SplitPart], run: TrackedRun, folder: Path
+) -> dict[str, Any]:
+    """Calibrate on validation, evaluate on test, save and register; return the summary."""
+    from tasks.learning.saved_models import save_model
+    from tasks.learning.scoring import score
+
+    train_part, validation = parts
+    model, pixels = training.model(fitted.weights), training.dataset.pixels
+    outputs = score(model, pixels, validation.rows, SCORE_BATCH)
+    calibration, metrics = training.calibrate(outputs, validation, train_part)
+    run.log_metrics(
+        {
+            **{f"chosen_validation_{name}": value for name, value in metrics.items()},
+            "temperature": calibration["temperature"],
+            "best_epoch": fitted.best_epoch,
+            "images_per_second": fitted.images_per_second,
+        }
+    )
+    run.log_folder(training.dataset.path / "validation", "validation")
+    saved = folder / "model"
+    card = save_model(model, saved, {**model_card(training), **calibration})
+    pq.write_table(training_members(training.dataset), saved / MEMBERS_FILE)
+    test = training.evaluate(
+        EvaluationRequest(
+            training.workspace,
+            training.dataset,
+            model,
+            card,
+            "test",
+            training.scheme,
+            history={name: [getattr(record, name) for record in fitted.history] for name in CURVES},
+            best_epoch=fitted.best_epoch,
+            run=run,
+        )
+    )
+    example = np.zeros((1, *pixels.shape[1:]), pixels.dtype)
+    ref = run.log_model(model, saved, training.description.registered_name, example)
+    return _summary(training, fitted, ref, metrics, test)
+
+
+def _summary(
+    training: TrainingTask, fitted: "Fitted", ref: ModelRef, validation: dict[str, Any], test: dict[str, Any]
+) -> dict[str, Any]:
+    description = training.description
+    return {
+        "run_id": ref.run_id,
+        "model_uri": ref.uri,
+        "best_epoch": fitted.best_epoch,
+        "epochs": len(fitted.history),
+        "validation": validation,
+        "test": {name: test[name] for name in description.test_figures},
+        description.speed: round(fitted.images_per_second, 1),
+        "report": test["report"],
+    }
