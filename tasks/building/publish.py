@@ -25,8 +25,9 @@ from tasks.store.versions import stored_rows
 
 def finished_summary(workspace: Workspace, plan: Plan[BuildParameters]) -> dict[str, Any]:
     """Return the summary of a request that the published version already holds, and clear its staging folder."""
+    summary = summary_of(Dataset.open(workspace, plan.dataset), plan.digest) | {"requests": 0}
     plan.staging.clear()
-    return summary_of(Dataset.open(workspace, plan.dataset), plan.digest) | {"requests": 0}
+    return summary
 
 
 def summary_of(version: Dataset, digest: str) -> dict[str, Any]:

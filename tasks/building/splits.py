@@ -1,7 +1,8 @@
 """The split: train, validation and test in 8:1:1 by whole groups, drawn once and then only added to.
 
-The first labelled version draws it, stratified by class. A group that comes later is placed by a keyed
-hash of its name alone, so neither the order of arrival nor a new scheme moves anything.
+The first labelled version draws it, stratified by class. A group that comes later is placed by a keyed hash of its
+name and the seed of that first draw: its part depends neither on the order of arrival, nor on a new scheme, nor on the
+seed of a later build.
 """
 
 from collections.abc import Iterator
