@@ -8,7 +8,7 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.building.publish import finished_summary
 from tasks.galaxies.harvest import gather_harvest
-from tasks.galaxies.plan import BuildRequest, plan_build
+from tasks.galaxies.plan import GalaxyBuildRequest, plan_galaxies
 from tasks.galaxies.sources import find_catalog, open_source, truth_path
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -43,7 +43,7 @@ def build_galaxy_dataset(
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build or grow a galaxy dataset and return its account."""
-    request = BuildRequest(
+    request = GalaxyBuildRequest(
         dataset=dataset,
         catalog=catalog,
         metadata=metadata,
@@ -69,7 +69,7 @@ def build_galaxy_dataset(
     workspace = Workspace.current()
     with one_builder(workspace.datasets / dataset):
         table = find_catalog(workspace, request)
-        plan = plan_build(workspace, request, table)
+        plan = plan_galaxies(workspace, request, table)
         if plan.is_finished():
             return finished_summary(workspace, plan)
         with cluster(plan.work_items) as executor:

@@ -1,10 +1,11 @@
 """What the public code executes, what it means to, and that repaired."""
 
-from typing import Any
+from typing import Any, get_args
 
 from prefect import flow
 
 from flows.cli import parameter_types
+from realbogus.models.network_settings import Profile
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
@@ -12,7 +13,7 @@ from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "compare-profiles"
-PROFILES = ("published", "as-written", "fixed")
+PROFILES = get_args(Profile)
 LOSSES: dict[str, Any] = {"loss_ce": 0.1, "loss_ech": 1.0, "loss_lds": 0.1}
 """The public code's default weights, which ``published`` mixes up."""
 

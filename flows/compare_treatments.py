@@ -1,10 +1,11 @@
 """A model a detector, all detectors at the size of one, or all samples."""
 
-from typing import Any
+from typing import Any, get_args
 
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.candidates.choices import Treatment
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
@@ -12,7 +13,7 @@ from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import Row, StudyRequest, run_rows
 
 NAME = "compare-treatments"
-TREATMENTS = ("each", "mix", "all")
+TREATMENTS = get_args(Treatment)
 
 
 @flow(name=NAME, description="A model a detector, all detectors at the size of one, or all samples")

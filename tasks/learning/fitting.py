@@ -24,6 +24,13 @@ from tasks.learning.split_parts import SplitPart
 from tasks.learning.view_batches import Feed
 from tasks.runtime.progress import progress
 
+OPTIMIZERS: dict[Optimizer, Callable[[Any, float | None, FitSettings], keras.optimizers.Optimizer]] = {
+    "sgd": lambda rate, decay, fit: keras.optimizers.SGD(rate, momentum=fit.momentum, weight_decay=decay),
+    "adam": lambda rate, decay, fit: keras.optimizers.Adam(rate, weight_decay=decay),
+    "adadelta": lambda rate, decay, fit: keras.optimizers.Adadelta(rate, weight_decay=decay),
+}
+"""Optimisers by name: from rate (a number or a schedule), weight decay and settings of the fit."""
+
 _NOT_DECAYED = ["bias", "gamma", "beta"]
 
 
@@ -147,8 +154,17 @@ def _feed(plan: Fit) -> Feed:
 
 
 def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
-    """Return the optimiser of a plan, with its schedule and decay."""
+    """Return the optimiser of a plan, with its schedule and decay.
+
+    Raises
+    ------
+    ValueError
+        `OPTIMIZERS` lacks the name, or the settings have no learning rate for it.
+    """
     recipe = plan.recipe
+    usable = [name for name in OPTIMIZERS if name in recipe.learning_rate]
+    if plan.optimizer not in usable:
+        raise ValueError(f"optimizer={plan.optimizer} cannot be used with these settings; use {', '.join(usable)}")
     highest = recipe.learning_rate[plan.optimizer]
     rate: Any = highest
     if recipe.schedule == "cosine":
@@ -161,12 +177,7 @@ def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
             warmup_steps=warming,
         )
     decay = recipe.weight_decay or None
-    if plan.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(rate, momentum=recipe.momentum, weight_decay=decay)
-    elif plan.optimizer == "adadelta":
-        optimizer = keras.optimizers.Adadelta(rate, weight_decay=decay)
-    else:
-        optimizer = keras.optimizers.Adam(rate, weight_decay=decay)
+    optimizer = OPTIMIZERS[plan.optimizer](rate, decay, recipe)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer
