@@ -7,8 +7,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.galaxies.ingest import ingest_into_workspace
+from tasks.runtime.run_artifacts import put_funnel, put_summary
 from tasks.runtime.workspace import Workspace
-from tasks.stages.show import put_account
 
 
 @task(name="ingest tables", description="Read tables into one catalogue", cache_policy=NO_CACHE)
@@ -17,8 +17,9 @@ def ingest_tables(workspace: Workspace, name: str, tables: Sequence[str], metada
     return ingest_into_workspace(workspace, name, tables, metadata)
 
 
-@task(name="show catalogue", description="Put the account of an ingest on the run's page", cache_policy=NO_CACHE)
+@task(name="show catalogue", description="Show the row counts of an ingest", cache_policy=NO_CACHE)
 def show_ingest(summary: dict[str, Any]) -> None:
     """Write the summary and the funnel of rows as artifacts."""
     funnel = [("rows in", summary["rows_in"]), *summary["rejected"].items(), ("rows", summary["rows"])]
-    put_account(summary, funnel)
+    put_summary(summary)
+    put_funnel(funnel)

@@ -1,0 +1,29 @@
+"""Artifacts on the Prefect page of the present run: tables of numbers, a picture, links."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+
+def put_summary(summary: Mapping[str, Any]) -> None:
+    """Show the summary of a run as a table of names and values."""
+    create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
+
+
+def put_funnel(steps: Sequence[tuple[str, int]]) -> None:
+    """Show how many rows each step of a run left or removed."""
+    create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in steps])
+
+
+def put_validation_link(page: Path) -> None:
+    """Link the page of validation results."""
+    create_link_artifact(key="validation", link=page.as_uri(), link_text="validation results")
+
+
+def put_contact_sheet(caption: str, jpeg: bytes) -> None:
+    """Show sample images below their caption."""
+    encoded = base64.b64encode(jpeg).decode("ascii")
+    create_markdown_artifact(key="contact-sheet", markdown=f"{caption}\n\n![samples](data:image/jpeg;base64,{encoded})")

@@ -1,0 +1,46 @@
+"""The page of a dataset version: counts that balance, sample images, and the problem's own blocks."""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from tasks.reports.contact_sheet import contact_sheet, to_jpeg
+from tasks.reports.dataset_page import BuildReport, count_funnel, dataset_page, page_path, write_dataset_page
+from tasks.reports.page import Figure, Table
+from tasks.runtime.workspace import Workspace
+from tests.small_candidates import publish_candidates
+
+SUMMARY = {"stored": 7, "rejected": {"blank": 2, "http_404": 1}}
+
+
+def report() -> BuildReport:
+    jpeg = to_jpeg(contact_sheet([np.full((8, 8, 3), 200, np.uint8)], ["a"], 1))
+    assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
+    funnel = count_funnel("requested objects", 10, SUMMARY)
+    return BuildReport(
+        funnel, Figure("Samples <of> each class", jpeg, "sheet"), [Table("By class", ("class",), [["E"]])]
+    )
+
+
+def test_the_funnel_goes_from_requested_to_stored_and_balances() -> None:
+    funnel = count_funnel("requested objects", 10, SUMMARY)
+    assert funnel == [("requested objects", 10), ("rejected: blank", -2), ("rejected: http_404", -1), ("stored", 7)]
+    assert sum(count for _, count in funnel[:-1]) == funnel[-1][1]
+
+
+def test_a_page_names_version_digest_and_what_its_pixels_and_labels_are(workspace: Workspace) -> None:
+    dataset = publish_candidates(workspace, "tiny", ["real", "bogus"], ["a", "b"], ["train", "test"])
+    html = dataset_page(dataset, report())
+    assert "Dataset tiny, version 1" in html
+    assert f"Pixels are simulated, labels are injection. Digest {dataset.digest}." in html
+    assert "rejected: http_404" in html
+    assert "Samples &lt;of&gt; each class" in html
+    assert html.index("From requested to stored samples") < html.index("By class")
+
+
+def test_the_page_is_written_beside_the_other_reports(workspace: Workspace) -> None:
+    dataset = publish_candidates(workspace, "tiny", ["real", "bogus"], ["a", "b"], ["train", "test"])
+    assert page_path(workspace, dataset) == workspace.reports / "tiny-000001.html"
+    write_dataset_page(workspace, dataset, report())
+    assert page_path(workspace, dataset).read_text(encoding="utf-8") == dataset_page(dataset, report())
