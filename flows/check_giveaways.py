@@ -7,10 +7,11 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.check_giveaways import audit_survey
 from tasks.stages.collect_candidates import ITEMS_A_VISIT
 from tasks.stages.show import show_summary
 from tasks.studies.choices import InjectionFlaw
-from tasks.studies.giveaways import GiveawayRequest, judge_planted
+from tasks.studies.giveaways import GiveawayRequest
 
 
 @flow(name="check-giveaways", description="Injected against scene transients: what could tell them apart, one by one")
@@ -45,6 +46,6 @@ def check_giveaways(
         seed=seed,
     )
     with cluster(ITEMS_A_VISIT * request.count) as executor:
-        summary = judge_planted(Workspace.current(), request, executor)
+        summary = audit_survey(Workspace.current(), request, executor)
     show_summary(summary)
     return summary

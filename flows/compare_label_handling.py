@@ -8,9 +8,10 @@ from flows.cli import parameter_types
 from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.report import compare_rows, publish_study
-from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.studies.rows import StudyRequest, StudyRow
 
 NAME = "compare-label-handling"
 LOSSES: dict[str, dict[str, Any]] = {
@@ -43,7 +44,7 @@ def compare_label_handling(
         for word, handling in HANDLED.items()
         if not (word == "removed" and "VAT" in losses) and not (word == "unlabeled" and "VAT" not in losses)
     }
-    rows = [Row(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
+    rows = [StudyRow(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     compared = compare_rows(workspace, NAME, request, results, list(steps))

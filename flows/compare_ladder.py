@@ -8,9 +8,10 @@ from flows.cli import parameter_types
 from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.report import compare_rows, publish_study
-from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.studies.rows import StudyRequest, StudyRow
 
 NAME = "compare-ladder"
 STEPS: dict[str, dict[str, Any]] = {
@@ -42,7 +43,7 @@ def compare_ladder(
         StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds),
         Workspace.current(),
     )
-    rows = [Row(name=name, seed=seed, **step) for seed in seeds for name, step in STEPS.items()]
+    rows = [StudyRow(name=name, seed=seed, **step) for seed in seeds for name, step in STEPS.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     compared = compare_rows(workspace, NAME, request, results, list(STEPS))

@@ -8,9 +8,10 @@ from flows.cli import parameter_types
 from realbogus.models.network_settings import Profile
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.report import compare_rows, publish_study
-from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.studies.rows import StudyRequest, StudyRow
 
 NAME = "compare-profiles"
 PROFILES = get_args(Profile)
@@ -32,7 +33,7 @@ def compare_profiles(
     workspace = Workspace.current()
     request = StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit)
     rows = [
-        Row(name=profile, seed=seed, network=network, profile=profile, optimizer=optimizer, **LOSSES)
+        StudyRow(name=profile, seed=seed, network=network, profile=profile, optimizer=optimizer, **LOSSES)
         for seed in seeds
         for profile in PROFILES
     ]

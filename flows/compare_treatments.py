@@ -8,9 +8,10 @@ from flows.cli import parameter_types
 from tasks.candidates.choices import Treatment
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.report import compare_rows, publish_study
-from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.studies.rows import StudyRequest, StudyRow
 
 NAME = "compare-treatments"
 TREATMENTS = get_args(Treatment)
@@ -29,7 +30,7 @@ def compare_treatments(
     workspace = Workspace.current()
     request = StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit)
     rows = [
-        Row(name=f"{network}-{treatment}", seed=seed, network=network, treatment=treatment)
+        StudyRow(name=f"{network}-{treatment}", seed=seed, network=network, treatment=treatment)
         for seed in seeds
         for treatment in TREATMENTS
     ]

@@ -8,10 +8,11 @@ from flows.cli import parameter_types
 from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.choices import BenchHandling
 from tasks.studies.report import compare_rows, publish_study
-from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.studies.rows import StudyRequest, StudyRow
 
 NAME = "label-noise-bench"
 LOSSES: dict[BenchHandling, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
@@ -54,7 +55,7 @@ def label_noise_bench(
         for kind, share in noises
         for handling in handlings
     }
-    rows = [Row(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
+    rows = [StudyRow(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     plain = {name: f"{name.rpartition(', ')[0]}, none" for name in steps} if "none" in handlings else None

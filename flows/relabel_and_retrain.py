@@ -9,10 +9,10 @@ from realbogus.models.suspects import SUSPECT_THRESHOLD, Handling, SuspectRule
 from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.relabel import relabel_and_retrain as relabel_rounds
 from tasks.stages.show import show_summary
 from tasks.studies.choices import RelabelStage
 from tasks.studies.relabel import RelabelRequest
-from tasks.studies.relabel import relabel_and_retrain as relabel_rounds
 
 
 @flow(name="relabel-and-retrain", description="Out-of-fold scores, suspects, a relabelling, semi-supervised training")

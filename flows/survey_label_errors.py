@@ -9,7 +9,7 @@ from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
-from tasks.studies.label_survey import survey_labels
+from tasks.stages.survey_labels import survey_labels
 from tasks.studies.relabel import RelabelRequest
 
 

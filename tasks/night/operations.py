@@ -26,6 +26,7 @@ from tasks.night.decisions import STAGES
 from tasks.night.scoring import BY_FULL
 from tasks.night.sources import DatasetNight, NightSource
 from tasks.store.columns import to_bool, to_float, to_text
+from tasks.store.sky_coordinates import chord, unit_vectors
 
 SAME_OBJECT_ARCSEC = 2.0
 RECOVERIES = (0.99, 0.95, 0.90)
@@ -183,9 +184,8 @@ def count_objects(positions: NDArray[np.float64], max_pairs: int = MAX_PAIRS) ->
     """
     if not len(positions):
         return 0
-    ra, dec = np.radians(positions).T
-    points = np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
-    tree, radius = cKDTree(points), 2 * np.sin(np.radians(SAME_OBJECT_ARCSEC / 3600) / 2)
+    points = unit_vectors(*positions.T)
+    tree, radius = cKDTree(points), chord(SAME_OBJECT_ARCSEC)
     friend = np.arange(len(points))  # of each detection, another of the same object
     waiting: list[NDArray] = []
     for first in range(0, len(points), _STEP):

@@ -1,4 +1,7 @@
-"""Checking a simulated survey for give-aways: sources are planted in parallel, judged, and told on a page."""
+"""The audit of a simulated survey for give-aways: whether injections can be told from the scene's own transients.
+
+Sources are injected and detected in parallel, compared, and the checks are reported on a page.
+"""
 
 import math
 import time
@@ -6,8 +9,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.audits.checks import Check
@@ -28,19 +29,21 @@ from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
 from tasks.store.schema import REALBOGUS
+from tasks.studies.audit_jobs import AuditJob, run_audit
 from tasks.studies.choices import InjectionFlaw
-from tasks.studies.plant_jobs import PlantJob, plant_sources
 
+ALL_NUMBERS = "all numbers"
+"""Name of the check that compares all features at once; its value is the page's headline."""
 BY_CONSTRUCTION = (
     ("kernel knows", "the subtraction takes no list of injections; repeated without one it gives the same difference"),
     ("label by construction", "scene and injections share no module but the frames' own"),
 )
-"""Give-aways that cannot be, and why; tests hold them to it."""
-_CHIP_STEP = 11  # so that a few chips lie all over the mosaic
+"""Give-aways that are impossible, and why; tests assert both."""
+_CHIP_STEP = 11  # so that a few chips are spread over the mosaic
 
 
 class GiveawayRequest(BaseModel):
-    """What `check-giveaways` was asked for."""
+    """The parameters of `check-giveaways`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,16 +59,16 @@ class GiveawayRequest(BaseModel):
 
     @property
     def count(self) -> int:
-        """Chip-visits in all."""
+        """Number of chip-visits."""
         return self.chips * self.visits
 
     @property
-    def broken(self) -> Flaw | None:
-        """What is wrong with the injections."""
+    def flaw(self) -> Flaw | None:
+        """The flaw given to the injections on purpose."""
         return None if self.spoil == "none" else Flaw(self.spoil)
 
-    def jobs(self) -> list[PlantJob]:
-        """Return the chip-visits, each on a field of its own."""
+    def jobs(self) -> list[AuditJob]:
+        """Return one job per chip-visit, each on a field of its own."""
         survey = SurveySettings(
             seed=self.seed,
             height_px=self.height_px,
@@ -74,48 +77,46 @@ class GiveawayRequest(BaseModel):
         )
         work = VisitSettings(injection=InjectionSettings(per_visit=self.injections_per_visit))
         chips = [chip * _CHIP_STEP % survey.detectors for chip in range(self.chips)]
-        return [PlantJob(number, chips[number % self.chips], survey, work, self.broken) for number in range(self.count)]
+        return [AuditJob(number, chips[number % self.chips], survey, work, self.flaw) for number in range(self.count)]
 
 
-@task(name="judge-giveaways", description="Plant sources, compare, write the page", cache_policy=NO_CACHE)
-def judge_planted(workspace: Workspace, request: GiveawayRequest, executor: Executor) -> dict[str, Any]:
-    """Plant sources in every chip-visit, judge them, write the page and return the account.
+def audit_survey(workspace: Workspace, request: GiveawayRequest, executor: Executor) -> dict[str, Any]:
+    """Audit every chip-visit, check for give-aways, write the page and return the summary.
 
     Raises
     ------
     ValueError
-        No visit could be worked on, or too few sources were found.
+        All visits were rejected, or too few sources were detected.
     """
     started = time.monotonic()
-    parts, faults = list[VisitAudit](), list[str]()
-    with progress("planting", request.count) as advance:
-        for planted in executor.map(plant_sources, request.jobs()):
-            if isinstance(planted, str):
-                faults.append(planted)
+    audits, faults = list[VisitAudit](), list[str]()
+    with progress("auditing", request.count) as advance:
+        for audit in executor.map(run_audit, request.jobs()):
+            if isinstance(audit, str):
+                faults.append(audit)
             else:
-                parts.append(planted)
+                audits.append(audit)
             advance(1)
     log_faults(faults)
-    if not parts:
+    if not audits:
         raise ValueError(f"none of {request.count} chip-visits could be worked on; the first: {faults[0]}")
-    whole = join_audits(parts)
-    kind = INJECTED if request.broken is None else request.broken.value
-    checks, pairs = check_giveaways(whole.found, whole.stars, whole.placement, request.seed, kind)
-    difficulty = [] if request.dataset is None else judge_dataset(workspace, request.dataset, request.seed)
-    name = f"giveaways-{request.spoil}-{request.seed}"
-    report = workspace.reports / f"{name}.html"
+    sources = join_audits(audits)
+    kind = INJECTED if request.flaw is None else request.flaw.value
+    checks, pairs = check_giveaways(sources.found, sources.stars, sources.placement, request.seed, kind)
+    difficulty = [] if request.dataset is None else check_dataset(workspace, request.dataset, request.seed)
+    report = workspace.reports / f"giveaways-{request.spoil}-{request.seed}.html"
     with whole_file(report) as path:
-        path.write_text(giveaway_page(request, checks, difficulty, pairs, len(parts)), encoding="utf-8")
+        path.write_text(giveaway_page(request, checks, difficulty, pairs, len(audits)), encoding="utf-8")
     return {
         "spoil": request.spoil,
-        "visits": len(parts),
+        "visits": len(audits),
         "faults": len(faults),
         "pairs": pairs,
-        "passed": _all_pass(checks),
+        "passed": none_failed(checks),
         "failed": [check.name for check in checks if check.passed is False],
         "giveaways": {check.name: account_of(check) for check in checks},
         "dataset": request.dataset,
-        "hard": _all_pass(difficulty) if difficulty else None,
+        "hard": none_failed(difficulty) if difficulty else None,
         "difficulty": {check.name: account_of(check) for check in difficulty},
         "pixels": "simulated",
         "labels": "injection",
@@ -124,7 +125,7 @@ def judge_planted(workspace: Workspace, request: GiveawayRequest, executor: Exec
     }
 
 
-def judge_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check]:
+def check_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check]:
     """Return the checks of a published dataset's difficulty and of its ledger.
 
     Raises
@@ -134,22 +135,22 @@ def judge_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check
     """
     dataset = Dataset.open(workspace, reference)
     if dataset.manifest["problem"] != REALBOGUS:
-        raise StoreError(f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}, not realbogus")
+        raise StoreError(f"dataset {dataset.name!r} is of problem {dataset.manifest['problem']!r}, not {REALBOGUS}")
     ledger = dataset.samples().join(dataset.labels(dataset.schemes[0]).select(["id", "label"]), "id", "id")
     truth = dataset.truth()
     if truth is not None:
         ledger = ledger.join(truth, "id", "id")
     else:
-        nothing = pa.nulls(ledger.num_rows, pa.string())
-        ledger = ledger.append_column("truth", nothing).append_column("origin", nothing)
+        unknown = pa.nulls(ledger.num_rows, pa.string())
+        ledger = ledger.append_column("truth", unknown).append_column("origin", unknown)
     return check_difficulty(ledger.sort_by("id"), int(dataset.manifest["size_px"]), seed)
 
 
 def account_of(check: Check) -> dict[str, Any]:
-    """Return a check as it stands in a run's account; what is not known is null."""
-    figures = {name: getattr(check, name) for name in ("figure", "low", "high", "least", "most")}
+    """Return a check's entry in the summary: numbers to five decimals, null where there is none."""
+    names = ("figure", "low", "high", "least", "most")
     return {
-        **{name: _rounded(value) for name, value in figures.items()},
+        **{name: _rounded(getattr(check, name)) for name in names},
         "passed": check.passed,
         "count": check.count,
     }
@@ -159,9 +160,9 @@ def giveaway_page(
     request: GiveawayRequest, checks: Sequence[Check], difficulty: Sequence[Check], pairs: int, visits: int
 ) -> str:
     """Return the page of a run as HTML."""
-    spoiled = "" if request.broken is None else f" Injections are spoiled on purpose: {request.spoil}."
-    headline = next(check for check in checks if check.name == "all numbers")
-    interval = f"95 %: {headline.low:.3f} to {headline.high:.3f}; {pairs} + {pairs} sources"
+    flawed = "" if request.flaw is None else f" Injections are flawed on purpose: {request.spoil}."
+    headline = next(check for check in checks if check.name == ALL_NUMBERS)
+    interval = f"95 % interval {headline.low:.3f} to {headline.high:.3f}; {pairs} pairs of sources"
     blocks: list[Block] = [
         Headlines(
             [
@@ -170,40 +171,42 @@ def giveaway_page(
             ]
         ),
         Text(
-            "Pixels are simulated, labels are injection. Injected sources and the scene's own transients are found by "
-            "the same detector on the same visits and compared in pairs alike in S/N and in what the reference shows; "
-            f"forests are judged on sky cells they have not seen.{spoiled}"
+            "Pixels are simulated, labels are from injection. Injected sources and the scene's own transients are "
+            "detected in the same visits by the same detector. They are compared in pairs with similar S/N and similar "
+            f"surroundings in the reference; random forests are tested on sky cells they were not fitted to.{flawed}"
         ),
         Heading("Give-aways"),
         checks_table("Injected against scene sources", checks),
-        Table("Held by construction and by tests", ("give-away", "why it cannot be"), BY_CONSTRUCTION),
+        Table("Excluded by construction, asserted by tests", ("give-away", "why it is impossible"), BY_CONSTRUCTION),
     ]
     if difficulty:
         blocks += [Heading("Difficulty"), checks_table(f"Candidates of dataset {request.dataset}", difficulty)]
     settings = [(name, str(value)) for name, value in request.model_dump().items()]
-    blocks += [Heading("Where these numbers come from"), Table("Settings", ("what", "value"), settings)]
+    blocks += [Heading("Settings"), Table("Parameters of this run", ("parameter", "value"), settings)]
     return page("Give-aways of injected transients", blocks, f"{visits} simulated chip-visits")
 
 
 def checks_table(caption: str, checks: Sequence[Check]) -> Table:
-    """Return checks as a table, one a row."""
+    """Return checks as a table, one per row."""
     rows = [
         (
             check.name,
             check.question,
             check.figure,
             "" if math.isnan(check.low) else f"{check.low:.3g} to {check.high:.3g}",
-            _limit(check),
+            format_limit(check),
             {True: "passed", False: "FAILED", None: "reported"}[check.passed],
             check.count,
             check.remark,
         )
         for check in checks
     ]
-    return Table(caption, ("check", "question", "figure", "95 %", "limit", "verdict", "rows", "remark"), rows)
+    columns = ("check", "question", "value", "95 % interval", "limit", "result", "rows", "remark")
+    return Table(caption, columns, rows)
 
 
-def _limit(check: Check) -> str:
+def format_limit(check: Check) -> str:
+    """Return a check's limits in words; empty if it has none."""
     if check.least is not None and check.most is not None:
         return f"{check.least:.3g} to {check.most:.3g}"
     if check.least is not None:
@@ -211,7 +214,8 @@ def _limit(check: Check) -> str:
     return "" if check.most is None else f"≤ {check.most:.3g}"
 
 
-def _all_pass(checks: Sequence[Check]) -> bool:
+def none_failed(checks: Sequence[Check]) -> bool:
+    """Return whether no check failed; one without limits cannot."""
     return all(check.passed is not False for check in checks)
 
 

@@ -214,9 +214,9 @@ class RelabelSteps:
     """The functions that run each stage; the flow replaces them by Prefect tasks of the same signature."""
 
     score_folds: Callable[[Workspace, RelabelRequest, str | None, Executor], pa.Table] = score_folds
-    select_suspects: Callable[
-        [Workspace, RelabelRequest, pa.Table, str | None, int], tuple[str, NDArray[np.bool_]]
-    ] = select_suspects
+    select_suspects: Callable[[Workspace, RelabelRequest, pa.Table, str | None, int], tuple[str, NDArray[np.bool_]]] = (
+        select_suspects
+    )
     train: Callable[[TrainingTask], dict[str, Any]] = train_model
 
 

@@ -1,8 +1,8 @@
-"""What a study has found: each name's rate over its seeds, ratios on the same rows, and the page that shows them."""
+"""The results of a study: each name's rates over its seeds, ratios between names on the same rows, and their page."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,23 +11,25 @@ from numpy.typing import NDArray
 from tasks.learning import measures, operating_points
 from tasks.learning.measures import Interval
 from tasks.reports import figures
-from tasks.reports.page import Figure, Heading, Table, Text, page
+from tasks.reports.page import Block, Cell, Figure, Heading, Table, Text, page
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
 from tasks.store.schema import REALBOGUS
 from tasks.studies.resumable_rows import row_name
-from tasks.studies.rows import Bench, Row, StudyRequest, study_folder
+from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
 from tasks.tracking.mlflow_runs import open_run
 
 REPEATS = 300
+TPR = 0.9
 RATIOS = {
     "previous": "times fewer than the line before",
-    "plain": "times fewer than with the same labels left alone",
+    "plain": "times fewer than with the same labels untreated",
     "first": "times fewer than the first line",
 }
-"""What a line is compared with -> column of a study's table."""
+"""Column of a study's table, by the name that a line is compared with."""
+_LEAST_RATE = 1e-5  # added to both rates of a ratio, so that it is finite if no bogus passes
 
 
 def compare_rows(
@@ -38,58 +40,71 @@ def compare_rows(
     names: Sequence[str],
     plain: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return each name's figures over its seeds, and ratios to other names on the same rows; sky cells resampled.
+    """Return each name's rates over its seeds, and its ratios to other names on the same test rows.
 
-    The others are the first name and the name before, or with `plain` in place of that the name that it holds.
+    Intervals resample sky cells.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    name : str
+        Of the study.
+    request : StudyRequest
+    results : sequence of mapping
+        As `tasks.studies.row_training.run_rows` returns them.
+    names : sequence of str
+        In the order of the table.
+    plain : mapping of str to str, optional
+        The untreated name to compare each name with; by default the name before it. The first name is always compared.
+
+    Returns
+    -------
+    dict
+        By name: ``fpr_at_tpr90`` (mean over seeds) with ``_low`` and ``_high``, ``per_seed``, ``auc``, and
+        ``ratio_to_previous`` or ``ratio_to_plain``, ``ratio_to_first``: [value, low, high], how many times fewer
+        bogus pass.
     """
-    bench = Bench(workspace, request, study_folder(workspace, name, request), InProcess())
-    scores = {
-        which: np.stack(
-            [
-                np.load(bench.folder / f"scores-{row_name(Row(**_settings(row)).model_dump())}.npy", allow_pickle=False)
-                for row in results
-                if row["name"] == which
-            ]
-        )
-        for which in names
-    }
-    real, groups = bench.test.real, bench.test.part.groups
+    setup = StudySetup(workspace, request, study_folder(workspace, name, request), InProcess())
+    scores = {which: _scores_of(setup, results, which) for which in names}
+    real, groups = setup.test.real, setup.test.part.groups
 
     def rate(which: str, rows: NDArray[np.int64]) -> float:
-        return float(np.mean([operating_points.fpr_at_tpr(one[rows], real[rows], 0.9) for one in scores[which]]))
+        return float(np.mean([operating_points.fpr_at_tpr(seed[rows], real[rows], TPR) for seed in scores[which]]))
 
-    found: dict[str, Any] = {}
-    for at, which in enumerate(names):
-        value = measures.group_bootstrap(groups, lambda rows, which=which: rate(which, rows), _rng(), REPEATS)  # type: ignore[misc]
-        per_seed = [operating_points.fpr_at_tpr(one, real, 0.9) for one in scores[which]]
-        found[which] = {
-            "fpr_at_tpr90": value.value,
-            "fpr_at_tpr90_low": value.low,
-            "fpr_at_tpr90_high": value.high,
-            "per_seed": per_seed,
-            "auc": float(np.mean([measures.auc(one, real) for one in scores[which]])),
+    compared: dict[str, Any] = {}
+    for position, which in enumerate(names):
+        interval = _bootstrap(groups, lambda rows, which=which: rate(which, rows))  # type: ignore[misc]
+        compared[which] = {
+            "fpr_at_tpr90": interval.value,
+            "fpr_at_tpr90_low": interval.low,
+            "fpr_at_tpr90_high": interval.high,
+            "per_seed": [operating_points.fpr_at_tpr(seed, real, TPR) for seed in scores[which]],
+            "auc": float(np.mean([measures.auc(seed, real) for seed in scores[which]])),
         }
-        before = ("previous", names[max(at - 1, 0)]) if plain is None else ("plain", plain[which])
+        before = ("previous", names[max(position - 1, 0)]) if plain is None else ("plain", plain[which])
         for word, other in (before, ("first", names[0])):
             if other != which:
-                found[which][f"ratio_to_{word}"] = _ratio(groups, rate, other, which)
-    return found
+                compared[which][f"ratio_to_{word}"] = _ratio(groups, rate, other, which)
+    return compared
 
 
-def _ratio(groups: Sequence[str], rate: Any, other: str, which: str) -> list[float]:
-    """Return how many times fewer bogus pass than by `other`, with its interval."""
-    ratio = measures.group_bootstrap(
-        groups, lambda rows: (rate(other, rows) + 1e-5) / (rate(which, rows) + 1e-5), _rng(), REPEATS
-    )
+def _scores_of(setup: StudySetup, results: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
+    """Return the logits of a name's rows, (seeds, test rows)."""
+    rows = [StudyRow(**{field: result[field] for field in StudyRow.model_fields}) for result in results]
+    files = [f"scores-{row_name(row.model_dump())}.npy" for row in rows if row.name == name]
+    return np.stack([np.load(setup.folder / file, allow_pickle=False) for file in files])
+
+
+def _ratio(
+    groups: Sequence[str], rate: Callable[[str, NDArray[np.int64]], float], other: str, which: str
+) -> list[float]:
+    """Return how many times fewer bogus pass than with `other`: value, low, high."""
+    ratio = _bootstrap(groups, lambda rows: (rate(other, rows) + _LEAST_RATE) / (rate(which, rows) + _LEAST_RATE))
     return [ratio.value, ratio.low, ratio.high]
 
 
-def _settings(result: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: result[name] for name in Row.model_fields}
-
-
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(0)
+def _bootstrap(groups: Sequence[str], measure: Callable[[NDArray[np.int64]], float]) -> Interval:
+    return measures.group_bootstrap(groups, measure, np.random.default_rng(0), REPEATS)
 
 
 def publish_study(
@@ -100,55 +115,43 @@ def publish_study(
     compared: Mapping[str, Any],
     remark: str,
 ) -> dict[str, Any]:
-    """Write a study's page and table, record both in MLflow, and return the summary."""
-    bench = Bench(workspace, request, study_folder(workspace, name, request), InProcess())
+    """Write a study's page, record it in MLflow, and return the summary.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    name : str
+    request : StudyRequest
+    results : sequence of mapping
+        As `tasks.studies.row_training.run_rows` returns them.
+    compared : mapping
+        As `compare_rows` returns it.
+    remark : str
+        The first sentence of the page.
+    """
+    setup = StudySetup(workspace, request, study_folder(workspace, name, request), InProcess())
     dataset = Dataset.open(workspace, request.dataset)
     origin = f"{dataset.manifest['pixels']} pixels, truth labels"
-    bars = {
-        which: Interval(told["fpr_at_tpr90"], told["fpr_at_tpr90_low"], told["fpr_at_tpr90_high"])
-        for which, told in compared.items()
-    }
-    figure = Figure(
-        f"False-positive rate at TPR 0.9, mean over {len(request.seeds)} seeds, sky cells resampled; {origin}.",
-        figures.bars_figure(bars, "false-positive rate at TPR 0.9", logarithmic=True),
-        "rates with intervals",
-    )
-    ratios = dict(RATIOS)
-    del ratios["previous" if any("ratio_to_plain" in told for told in compared.values()) else "plain"]
-    rows = [
-        [
-            which,
-            f"{told['fpr_at_tpr90']:.3%}",
-            f"{told['fpr_at_tpr90_low']:.3%} to {told['fpr_at_tpr90_high']:.3%}",
-            f"{told['auc']:.4f}",
-            *(_times(told.get(f"ratio_to_{word}")) for word in ratios),
-        ]
-        for which, told in compared.items()
-    ]
-    real, bogus = int(bench.test.real.sum()), int((~bench.test.real).sum())
-    columns = ["what", "FPR at TPR 0.9", "95 %", "AUC", *ratios.values()]
-    every = [
-        name_ for name_ in results[0] if name_ not in Row.model_fields or len({str(r[name_]) for r in results}) > 1
-    ]
-    blocks = [
+    figure = rates_figure(compared, len(request.seeds), origin)
+    real, bogus = int(setup.test.real.sum()), int((~setup.test.real).sum())
+    blocks: list[Block] = [
         Text(
-            f"{remark} Judged on {real} true transients that were not injected and {bogus} bogus of "
-            f"{request.test_dataset}; {origin}. Nothing here says anything of a real survey's rates."
+            f"{remark} Evaluated on {real} true transients that were not injected and {bogus} bogus of "
+            f"{request.test_dataset}; {origin}. These rates are not those of a real survey."
         ),
         figure,
-        Table(f"Means over seeds {', '.join(map(str, request.seeds))}", columns, rows),
+        rates_table(compared, request.seeds),
         Heading("Every row"),
-        Table("As trained", every, [[_cell(row.get(column)) for column in every] for row in results]),
+        results_table(results),
     ]
-    report = workspace.reports / f"{bench.folder.name}.html"
+    report = workspace.reports / f"{setup.folder.name}.html"
     with whole_file(report) as path:
-        path.write_text(page(name.replace("-", " "), blocks, origin), encoding="utf-8")  # type: ignore[arg-type]
+        path.write_text(page(name.replace("-", " "), blocks, origin), encoding="utf-8")
     tags = {"kind": "study", "pixels": dataset.manifest["pixels"], "labels": "truth", "dataset_digest": dataset.digest}
     with open_run(
         workspace, problem=REALBOGUS, run_name=name, params=request.model_dump(), tags=tags, dataset=dataset
     ) as run:
-        rates = {re.sub(r"[^\w./ -]+", " ", which): told["fpr_at_tpr90"] for which, told in compared.items()}
-        run.log_metrics({f"{which} fpr_at_tpr90": rate for which, rate in rates.items()})
+        run.log_metrics({f"{metric_name(which)} fpr_at_tpr90": of["fpr_at_tpr90"] for which, of in compared.items()})
         run.log_table({column: [row.get(column) for row in results] for column in results[0]}, "rows")
         run.log_figure(figure.png, "rates")
         run.log_file(report, "report")
@@ -160,9 +163,56 @@ def publish_study(
     }
 
 
-def _times(ratio: Sequence[float] | None) -> str:
+def metric_name(name: str) -> str:
+    """Return a name as MLflow accepts it: a run of other characters than letters, digits, ``_./ -`` is one space."""
+    return re.sub(r"[^\w./ -]+", " ", name)
+
+
+def rates_figure(compared: Mapping[str, Any], seeds: int, origin: str) -> Figure:
+    """Return the bar chart of the false-positive rates by name."""
+    bars = {
+        which: Interval(of["fpr_at_tpr90"], of["fpr_at_tpr90_low"], of["fpr_at_tpr90_high"])
+        for which, of in compared.items()
+    }
+    return Figure(
+        f"False-positive rate at TPR {TPR}, mean over {seeds} seeds, 95 % intervals by resampling sky cells; {origin}.",
+        figures.bars_figure(bars, f"false-positive rate at TPR {TPR}", logarithmic=True),
+        "rates with intervals",
+    )
+
+
+def rates_table(compared: Mapping[str, Any], seeds: Sequence[int]) -> Table:
+    """Return the table of rates and ratios, one line per name."""
+    ratios = dict(RATIOS)
+    del ratios["previous" if any("ratio_to_plain" in of for of in compared.values()) else "plain"]
+    lines: list[list[Cell]] = [
+        [
+            which,
+            f"{of['fpr_at_tpr90']:.3%}",
+            f"{of['fpr_at_tpr90_low']:.3%} to {of['fpr_at_tpr90_high']:.3%}",
+            f"{of['auc']:.4f}",
+            *(format_ratio(of.get(f"ratio_to_{word}")) for word in ratios),
+        ]
+        for which, of in compared.items()
+    ]
+    columns = ["name", f"FPR at TPR {TPR}", "95 % interval", "AUC", *ratios.values()]
+    return Table(f"Means over seeds {', '.join(map(str, seeds))}", columns, lines)
+
+
+def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
+    """Return the results, one line per row; settings that all rows share are left out."""
+    columns = [
+        name
+        for name in results[0]
+        if name not in StudyRow.model_fields or len({str(result[name]) for result in results}) > 1
+    ]
+    return Table("Results of every row", columns, [[_cell(row.get(column)) for column in columns] for row in results])
+
+
+def format_ratio(ratio: Sequence[float] | None) -> str:
+    """Return a ratio with its interval, a dash without one."""
     return "–" if ratio is None else f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
 
 
-def _cell(value: Any) -> Any:
+def _cell(value: Any) -> Cell:
     return value if isinstance(value, str | int | float) or value is None else json.dumps(value)

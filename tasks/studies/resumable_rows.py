@@ -1,6 +1,7 @@
-"""Studies: the same thing done under many settings, each row written as it is done.
+"""Resumable studies: one piece of work under many settings, each row saved when it is finished.
 
-A killed study goes on where it stopped. The time that is left is told after every row, from the rows done so far.
+An interrupted study continues with the rows that have no result. The remaining time is logged after every row,
+extrapolated from the rows finished so far.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ Settings = Mapping[str, Any]
 
 
 def row_name(settings: Settings) -> str:
-    """Return what the file of a row is called: it follows from its settings."""
+    """Return the digest of a row's settings, which names its file; their order does not matter."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -24,32 +25,35 @@ def run_study(
     folder: Path,
     rows: Sequence[Settings],
     run_row: Callable[[Settings], dict[str, Any]],
-    tell: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """Run the rows that have no result yet and return all results in the order of `rows`, settings included.
 
     Parameters
     ----------
     folder : Path
-        Holds a JSON file a finished row.
+        Holds one JSON file per finished row.
     rows : sequence of settings
-        JSON values; each row once.
+        JSON values; no two rows are equal.
     run_row : callable
-    tell : callable
-        Is told before the first row how many there are, and after each how long the rest may take.
+        Returns the results of one row.
+    log : callable
+        Called with a message before the first row and after each.
     """
     paths = [folder / f"row-{row_name(settings)}.json" for settings in rows]
-    left = [at for at, path in enumerate(paths) if not path.exists()]
-    tell(f"{len(rows)} rows, {len(rows) - len(left)} are there already")
+    missing = [position for position, path in enumerate(paths) if not path.exists()]
+    log(f"{len(rows)} rows, {len(rows) - len(missing)} are there already")
     started = time.monotonic()
-    for done, at in enumerate(left, start=1):
-        begun = time.monotonic()
-        result = run_row(rows[at])
-        write_json(paths[at], {**rows[at], **result, "seconds": round(time.monotonic() - begun, 1)})
-        rest = (time.monotonic() - started) / done * (len(left) - done)
-        tell(f"row {done} of {len(left)}: {_words(rows[at])}; some {rest / 60:.0f} min are left")
+    for finished, position in enumerate(missing, start=1):
+        row_started = time.monotonic()
+        result = run_row(rows[position])
+        seconds = round(time.monotonic() - row_started, 1)
+        write_json(paths[position], {**rows[position], **result, "seconds": seconds})
+        minutes = (time.monotonic() - started) / finished * (len(missing) - finished) / 60
+        log(f"row {finished} of {len(missing)}: {describe_row(rows[position])}; about {minutes:.0f} min remaining")
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def _words(settings: Settings) -> str:
+def describe_row(settings: Settings) -> str:
+    """Return a row's settings in words, without empty ones."""
     return ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, "", False))

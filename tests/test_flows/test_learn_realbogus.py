@@ -35,7 +35,8 @@ from tasks.store.locks import one_builder
 from tasks.store.versions import NewVersion, publish
 from tasks.studies.relabel import RelabelRequest
 from tasks.studies.relabel import relabel_and_retrain as relabel_rounds
-from tasks.studies.rows import Row, StudyRequest, run_rows
+from tasks.studies.row_training import run_rows
+from tasks.studies.rows import StudyRequest, StudyRow
 from tasks.tracking.mlflow_runs import resolve_model
 
 from .conftest import write_triplets
@@ -276,8 +277,8 @@ def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace)
         assert row["noise_reached"] == pytest.approx(0.1, abs=0.01)
     assert Path(summary["report"]).is_file()
     request = StudyRequest(dataset="made", test_dataset="made", seeds=[0, 1], epochs=1, limit=150, folds=2)
-    own = [{name: row[name] for name in Row.model_fields} for row in summary["rows"]]
-    rows = [Row(**own[0] | {"seed": seed}) for seed in (0, 1)]
+    own = [{name: row[name] for name in StudyRow.model_fields} for row in summary["rows"]]
+    rows = [StudyRow(**own[0] | {"seed": seed}) for seed in (0, 1)]
     again = run_rows(shared, "label-noise-bench", request, rows, InProcess())
     assert again[0] == {name: value for name, value in summary["rows"][0].items() if name != "kind"}
     assert again[1]["seed"] == 1
@@ -293,7 +294,7 @@ def test_a_study_needs_a_survey_with_truth(shared: Workspace, tmp_path: Path) ->
             shared,
             "x",
             StudyRequest(dataset="made", test_dataset="blind", epochs=1),
-            [Row(name="a", seed=0)],
+            [StudyRow(name="a", seed=0)],
             InProcess(),
         )
 

@@ -101,7 +101,7 @@ import sys
 from tasks.runtime.cluster import InProcess
 from tasks.studies.relabel import RelabelRequest, score_folds
 from tasks.runtime.workspace import Workspace
-score_folds.fn(Workspace.current(), RelabelRequest.model_validate_json(sys.argv[1]), None, InProcess())
+score_folds(Workspace.current(), RelabelRequest.model_validate_json(sys.argv[1]), None, InProcess())
 """
 
 
@@ -118,7 +118,7 @@ def test_a_killed_stage_keeps_its_folds_and_every_training_sample_is_judged_once
     assert len(kept) < FOLDS
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in kept}
 
-    scores = score_folds.fn(workspace, request, None, InProcess())
+    scores = score_folds(workspace, request, None, InProcess())
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in before} == before
     paths = sorted(workspace.root.glob("training/*/fold-*.parquet"))
     assert len(paths) == FOLDS
@@ -142,9 +142,9 @@ def test_a_killed_stage_keeps_its_folds_and_every_training_sample_is_judged_once
         table = pq.read_table(kept[0].parent / f"fold-{fold}.parquet")
         assert set(table["fold"].to_pylist()) == {fold}
 
-    assert score_folds.fn(workspace, request, None, Refusing()).equals(scores)
+    assert score_folds(workspace, request, None, Refusing()).equals(scores)
     with pytest.raises(AssertionError, match="2 folds are run again"):
-        score_folds.fn(workspace, request.model_copy(update={"folds": 2}), None, Refusing())
+        score_folds(workspace, request.model_copy(update={"folds": 2}), None, Refusing())
 
 
 def test_a_fold_with_one_class_is_refused_by_name_before_any_is_fitted(workspace: Workspace, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def scored(workspace: Workspace, wrong: Sequence[int], labels: str | None = None
 
 def select(workspace: Workspace, wrong: Sequence[int], source: str | None = None, number: int = 1, **asked: Any) -> str:
     request = RelabelRequest(dataset="made", network="first", **asked)
-    name, _ = select_suspects.fn(workspace, request, scored(workspace, wrong, source), source, number)
+    name, _ = select_suspects(workspace, request, scored(workspace, wrong, source), source, number)
     return name
 
 

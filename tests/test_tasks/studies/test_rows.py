@@ -18,7 +18,8 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.studies.report import compare_rows
 from tasks.studies.resumable_rows import row_name, run_study
-from tasks.studies.rows import Bench, Row, StudyRequest, study_folder, with_noise
+from tasks.studies.row_training import with_noise
+from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
 from tests.small_candidates import publish_candidates
 
 COUNT = 400
@@ -93,9 +94,9 @@ def survey(workspace: Workspace, name: str, **columns: Any) -> Dataset:
     return publish_candidates(workspace, name, labels, cells, parts, real=real, columns=columns)
 
 
-def bench(workspace: Workspace, **asked: Any) -> Bench:
+def bench(workspace: Workspace, **asked: Any) -> StudySetup:
     request = StudyRequest(dataset="survey", test_dataset="testsurvey", epochs=1, **asked)
-    return Bench(workspace, request, study_folder(workspace, "x", request), InProcess())
+    return StudySetup(workspace, request, study_folder(workspace, "x", request), InProcess())
 
 
 def test_rows_are_kept_by_datasets_and_sizes_not_by_what_else_is_asked(workspace: Workspace) -> None:
@@ -113,7 +114,7 @@ def test_a_larger_limit_holds_the_smaller_and_limits_training_alone(workspace: W
     parts: dict[int | None, dict[str, SplitPart]] = {}
     for limit in (100, 200, None):
         one = bench(workspace, limit=limit)
-        training = one.training(Row(name="a", seed=0, network="first"))
+        training = one.training(StudyRow(name="a", seed=0, network="first"))
         parts[limit] = {name: one.part(training, name) for name in ("train", "validation")}
     few, more, every = (parts[limit]["train"] for limit in (100, 200, None))
     assert (len(few), len(more), len(every)) == (100, 200, COUNT * 6 // 10)
@@ -130,7 +131,7 @@ def test_noise_falls_on_training_and_validation_alike_whatever_is_done_about_it(
     one = bench(workspace)
     flipped = {}
     for handling in ("none", "unlabel"):
-        row = Row(name=handling, seed=0, network="first", handling=handling, noise_kind="uniform", noise=0.25)
+        row = StudyRow(name=handling, seed=0, network="first", handling=handling, noise_kind="uniform", noise=0.25)
         training = one.training(row)
         clean = [one.part(training, name) for name in ("train", "validation")]
         *noisy, reached = with_noise(one, row, *clean)
@@ -152,7 +153,7 @@ def test_the_test_survey_counts_all_its_parts_but_no_injection(workspace: Worksp
     assert not test.injected.any()
     assert [int(name[1:]) % 2 == 0 for name in test.part.ids] == test.real.tolist()
     publish_candidates(workspace, "blind", ["real", "bogus"], ["a", "b"], ["train", "test"])
-    blind = Bench(
+    blind = StudySetup(
         workspace, StudyRequest(dataset="survey", test_dataset="blind", epochs=1), workspace.root, InProcess()
     )
     with pytest.raises(PartError, match="dataset 'blind' has no hidden truth"):
@@ -168,7 +169,7 @@ def test_rows_are_compared_on_the_same_test_survey_over_seeds(workspace: Workspa
     one.folder.mkdir(parents=True)
     for name, apart in (("poor", 1.0), ("good", 2.5)):
         for seed in one.request.seeds:
-            row = Row(name=name, seed=seed, network="first").model_dump()
+            row = StudyRow(name=name, seed=seed, network="first").model_dump()
             scores[name].append(rng.normal(size=len(real)) + apart * real)
             np.save(one.folder / f"scores-{row_name(row)}.npy", scores[name][-1])
             results.append(row | {"auc": 0.0})
