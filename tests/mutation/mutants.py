@@ -102,11 +102,11 @@ def _span(node: ast.expr | ast.stmt) -> tuple[Place, Place]:
 
 def _mutant(source: str, line: int, operator: str, occurrence: int) -> Mutant | None:
     """Return a mutant, or None where the mutation is not valid Python."""
-    code = mutate_code(source, OperatorProvider()[operator](), occurrence)
     try:
+        code = mutate_code(source, OperatorProvider()[operator](), occurrence)
         with warnings.catch_warnings(action="ignore"):
             compile(code, "mutant", "exec")
-    except SyntaxError:
+    except (SyntaxError, AttributeError):  # Cosmic Ray's operator for exceptions cannot replace a dotted name
         return None
     changes = list(difflib.unified_diff(source.split("\n"), code.split("\n"), n=0, lineterm=""))[2:]
     before, after = (" ".join(" ".join(text[1:] for text in changes if text[0] == sign).split()) for sign in "-+")

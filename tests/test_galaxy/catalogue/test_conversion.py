@@ -69,6 +69,8 @@ def test_gz1_class_needs_exactly_one_flag_and_the_majority_a_vote(tmp_path) -> N
     rows = converted(tmp_path, "\n".join([GZ1_HEADER, *lines, ""]))
     assert rows["gz1_class"].to_pylist() == ["elliptical", "spiral", "uncertain", None]
     assert rows["gz1_majority"].to_pylist() == ["elliptical", "anticlockwise", None, "elliptical"]
+    unset = converted(tmp_path, f"{GZ1_HEADER}\n9,1,1,20,{votes[0]},0.5,0.5,0.5,,1,\n")
+    assert unset["gz1_class"].to_pylist() == ["elliptical"]
     assert rows["gz1_spiral"].to_pylist() == [False, True, False, True]
 
 

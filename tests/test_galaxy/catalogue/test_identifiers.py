@@ -88,3 +88,7 @@ def test_safe_ids_may_name_a_file(text: str | None, unsafe: bool) -> None:
 
 def test_plain_numbers_are_safe() -> None:
     assert find_unsafe(pa.array(["1", "2"])).tolist() == [False, False]
+
+
+def test_two_to_the_53_is_exact_and_does_not_count() -> None:
+    watch([2**53, 2**53 + 128, 2**53 + 256])

@@ -338,3 +338,21 @@ def test_the_real_positions_table(shared_data, tmp_path) -> None:
     rows = catalogue([shared_data / "gz1_spirals_by_position" / "positions.csv"], tmp_path)
     assert rows.num_rows == 2_980
     assert [f"{number}.jpg" for number in rows["id"].to_pylist()] == rows["file"].to_pylist()
+
+
+def test_a_second_ingest_replaces_the_list_of_rejected_rows(tmp_path) -> None:
+    table = written(tmp_path, "id,my_class\na,x\na,y\nb,z\n")
+    for _ in range(2):
+        assert ingest([table], None, tmp_path / "out.parquet").rejected == {"duplicate_id": 1}
+    listed = pq.read_table(tmp_path / "rejected" / "out.parquet")
+    assert listed.to_pylist() == [{"table": "table.csv", "row": 1, "id": "a", "reason": "duplicate_id", "kept": "a"}]
+    ingest([written(tmp_path, "id,my_class\na,x\n")], None, tmp_path / "out.parquet")
+    assert not (tmp_path / "rejected" / "out.parquet").exists()
+
+
+def test_latitude_area_ratio_and_right_ascension_are_completed(tmp_path) -> None:
+    text = "id,ra,dec,petro_r90_arcsec,psf_fwhm_arcsec,area_ratio\na,360,0,6,1.5,\nb,192.85948,27.12825,6,1.5,7\n"
+    rows = catalogue([written(tmp_path, text)], tmp_path)
+    assert rows["ra_deg"].to_pylist() == [0.0, 192.85948]
+    assert rows["area_ratio"].to_pylist() == [64.0, 7.0]
+    assert rows["galactic_latitude_deg"].to_pylist()[1] == pytest.approx(90, abs=1e-5)

@@ -106,3 +106,9 @@ def test_a_mapping_without_assets_is_refused(tmp_path) -> None:
     with pytest.raises(TableError, match="no column 'asset_id'"):
         read_mapping(path)
     assert np.isfinite(read_joined_table(path).rows["redshift"].to_numpy()).all()
+
+
+def test_a_row_without_an_id_stays_without_one() -> None:
+    filled = metadata().fill(batch([None], [10.0], [0.0]))
+    assert filled["id"].to_pylist() == [None]
+    assert filled["redshift"].to_pylist() == [0.1]

@@ -79,3 +79,12 @@ def test_decimal_and_sexagesimal_may_stand_in_one_column_and_rubbish_is_nan() ->
     read = parse_angles(text, sexagesimal_hours=True)
     assert read[:4].tolist() == [180.0, 12.5, 7.0, 10.0]
     assert np.isnan(read[4:]).all()
+
+
+def test_no_positions_have_no_pairs_and_no_matches() -> None:
+    one, none = np.zeros(1), np.zeros(0)
+    assert pairs_within(one, one, 1.0).shape == (0, 2)
+    assert pairs_within(none, none, 1.0).shape == (0, 2)
+    assert match(one, one, none, none, 1.0).tolist() == [-1]
+    assert match(none, none, one, one, 1.0).tolist() == []
+    assert match(one, one, np.array([np.nan]), one, 1.0).tolist() == [-1]

@@ -49,3 +49,12 @@ def test_columns_without_missing_values_are_not_counted(tmp_path) -> None:
         writer.write(batch(1, 5))
         assert writer.finish({}) == {}
     assert pq.read_metadata(tmp_path / "c.parquet").num_rows == 5
+
+
+def test_row_groups_have_statistics_but_of_vote_measures(tmp_path) -> None:
+    rows = pa.record_batch({"redshift": [0.1, 0.2], "t02_edgeon_a04_yes_count": pa.array([1, 2], pa.int16())})
+    with CatalogueWriter(tmp_path / "c.parquet", united_schema([rows.schema])) as writer:
+        writer.write(rows)
+        writer.finish({})
+    group = pq.read_metadata(tmp_path / "c.parquet").row_group(0)
+    assert [group.column(number).is_stats_set for number in range(2)] == [True, False]

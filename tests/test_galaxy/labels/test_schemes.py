@@ -238,3 +238,43 @@ def test_labels_keep_the_catalogues_order_and_ids() -> None:
     labels = label_rows(load_scheme("deck-11"), rows)
     assert labels["id"].to_pylist() == rows["id"].to_pylist()
     assert labels["label"].null_count + labels["excluded"].null_count == rows.num_rows
+
+
+@pytest.mark.parametrize(
+    ("name", "digest"),
+    [
+        ("gz1-2class", "fff73610a35d835a36c447e9b16ae680e8e0387069af97c868e881bcded2c5d8"),
+        ("gz1-majority-2class", "10d1fec697d2821cc2ff5feb43e13b6b67c9ee11a8919faa8b48cedc3e4780cd"),
+        ("deck-3", "24f320bc8ae4dfb04c8fe6c6a15290487cfa8f3ed4c434c2f5869659c0d57662"),
+        ("deck-7", "d88066455b38df6a963d218842d926e0c8c5a5b88198b64a8e52903e8a59fec5"),
+        ("deck-9", "9ea1cbaefdeced57f197206d1c37e53645a9f317652e78e038bc45aef2e9d312"),
+        ("deck-11", "91045cdc3c9240190f1abc9863d7e98f179ca68e7fe6f50c9361cdab79a3c6e3"),
+        ("barchi-9", "38c4f745b86e8b86b69f00dde35878789c63c8c7243a2eb2b6fdc679ce02d6a6"),
+    ],
+)
+def test_a_shipped_scheme_keeps_the_digest_that_datasets_and_models_record(name: str, digest: str) -> None:
+    assert load_scheme(name).digest == digest
+
+
+@pytest.mark.parametrize("limit", ["min_fraction = 0.5", "min_voters = 5"])
+def test_limits_of_votes_need_the_grammar_of_the_tree(tmp_path, limit: str) -> None:
+    text = (resources.files("galaxy") / "schemes" / "gz1-2class.toml").read_text().replace("gz1-2class", "own")
+    path = tmp_path / "own.toml"
+    path.write_text(f"{text}\n[votes]\n{limit}\n")
+    with pytest.raises(SchemeError, match=r"\[votes\] needs grammar 'gz2'"):
+        load_scheme(str(path))
+
+
+def test_excluded_rows_are_counted_most_frequent_first(tmp_path) -> None:
+    catalogue = pa.table({"id": list("abcdef"), "gz2_class": ["A", None, None, "Er", "Se", None]})
+    counts, excluded = class_counts(load_scheme("deck-3"), catalogue)
+    assert counts == {"E": 1, "S": 0, "SB": 0}
+    assert next(iter(excluded.items())) == ("class_missing", 3)
+    assert sorted(excluded.values(), reverse=True) == list(excluded.values())
+
+
+@pytest.mark.parametrize(("edge", "excluded"), [(0.03, None), (0.0299, "redshift"), (0.1, None), (0.1001, "redshift")])
+def test_a_cut_includes_its_ends(tmp_path, edge: float, excluded: str | None) -> None:
+    scheme = own_scheme(tmp_path, rest='[[cuts]]\nquantity = "redshift"\nmin = 0.03\nmax = 0.1')
+    rows = label_rows(scheme, pa.table({"id": ["a"], "gz2_class": ["Er"], "redshift": [edge]}))
+    assert rows["excluded"].to_pylist() == [excluded]

@@ -86,3 +86,39 @@ def test_raw_fractions_change_the_class_of_a_fifth_of_the_real_table(shared_data
     debiased, raw = (derive_classes(table, measure).to_pylist() for measure in ("debiased", "fraction"))
     changed = np.mean([coarse[one] != coarse[other] for one, other in zip(debiased, raw, strict=True)])
     assert changed == pytest.approx(0.216, abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("text", "fields", "answers"),
+    [
+        ("Er", (), {"t01_smooth_or_features": 0}),
+        ("A", ("odd",), {"t01_smooth_or_features": 2}),
+        ("Sen", (), {"t01_smooth_or_features": 1, "t02_edgeon": 0}),
+        ("Sb", (), {"t01_smooth_or_features": 1, "t02_edgeon": 1}),
+        ("Er", ("shape",), {"t01_smooth_or_features": 0, "t07_rounded": 0}),
+        ("Ec", ("shape",), {"t01_smooth_or_features": 0, "t07_rounded": 2}),
+        ("Seb", ("edge_bulge",), {"t01_smooth_or_features": 1, "t02_edgeon": 0, "t09_bulge_shape": 1}),
+        ("SBa", ("barred",), {"t01_smooth_or_features": 1, "t02_edgeon": 1, "t03_bar": 0}),
+        (
+            "Sa",
+            ("barred", "bulge"),
+            {"t01_smooth_or_features": 1, "t02_edgeon": 1, "t03_bar": 1, "t05_bulge_prominence": 3},
+        ),
+        ("Sd", ("arms",), {"t01_smooth_or_features": 1, "t02_edgeon": 1, "t04_spiral": 1}),
+        (
+            "Sd2m",
+            ("arms", "winding"),
+            {
+                "t01_smooth_or_features": 1,
+                "t02_edgeon": 1,
+                "t04_spiral": 0,
+                "t10_arms_winding": 1,
+                "t11_arms_number": 1,
+            },
+        ),
+        ("Er(l)", ("odd",), {"t01_smooth_or_features": 0, "t06_odd": 0, "t08_odd_feature": 1}),
+        ("Er", ("odd",), {"t01_smooth_or_features": 0, "t06_odd": 1}),
+    ],
+)
+def test_the_path_of_a_class_holds_the_answers_behind_its_fields(text, fields, answers) -> None:
+    assert parse_class(text).answers(frozenset(fields)) == answers
