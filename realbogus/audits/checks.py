@@ -52,7 +52,7 @@ class Check:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Estimate:
     """A value and the ends of its 95 % interval."""
 
     value: float
@@ -64,14 +64,14 @@ class Measured:
         """Standard error that the interval stands for."""
         return (self.high - self.low) / (2 * _Z_95)
 
-    def widened(self, error: float, value: float | None = None) -> "Measured":
+    def widened(self, error: float, value: float | None = None) -> "Estimate":
         """Return the interval of another standard error, and about another value where one is given."""
         middle = self.value if value is None else value
-        return Measured(middle, middle - _Z_95 * error, middle + _Z_95 * error)
+        return Estimate(middle, middle - _Z_95 * error, middle + _Z_95 * error)
 
 
 def check_near(
-    name: str, question: str, measured: Measured, ideal: float, tolerance: float, count: int, remark: str = ""
+    name: str, question: str, measured: Estimate, ideal: float, tolerance: float, count: int, remark: str = ""
 ) -> Check:
     """Ask that a value is its ideal within a tolerance, or within three standard errors where these are larger."""
     allowed = max(tolerance, ERRORS * measured.error)
@@ -114,7 +114,7 @@ def false_rate(scores: np.ndarray, labels: np.ndarray, true_rate: float = 0.9) -
 
 def measure_by_group(
     measure: Callable[[np.ndarray], float], groups: np.ndarray, rng: np.random.Generator, repeats: int = _REPEATS
-) -> Measured:
+) -> Estimate:
     """Measure rows, with an interval from drawing whole groups again with replacement.
 
     Parameters
@@ -135,8 +135,8 @@ def measure_by_group(
     known = [value for value in drawn if np.isfinite(value)]
     value = float(measure(np.arange(len(groups))))
     if not known:
-        return Measured(value, float("nan"), float("nan"))
-    return Measured(value, value, value).widened(float(np.std(known)))
+        return Estimate(value, float("nan"), float("nan"))
+    return Estimate(value, value, value).widened(float(np.std(known)))
 
 
 def score_by_forest(numbers: np.ndarray, labels: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:

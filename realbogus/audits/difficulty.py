@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from realbogus.audits.checks import (
     Check,
-    Measured,
+    Estimate,
     area_under_curve,
     check_near,
     false_rate,
@@ -53,7 +53,7 @@ FEW_EVENTS = 10
 _OWN_PX = 4.0  # an injection so near is the candidate's own, if displaced by what it lies on
 
 
-def judge_difficulty(candidates: pa.Table, stamp_px: int, seed: int) -> list[Check]:
+def check_difficulty(candidates: pa.Table, stamp_px: int, seed: int) -> list[Check]:
     """Return the checks of a survey's difficulty and of its ledger.
 
     Parameters
@@ -70,10 +70,10 @@ def judge_difficulty(candidates: pa.Table, stamp_px: int, seed: int) -> list[Che
         Fewer than five sky cells, or one class alone.
     """
     return [
-        *judge_hardness(candidates, seed),
-        *judge_origins(candidates),
+        *check_separability(candidates, seed),
+        *check_origins(candidates),
         check_metadata(candidates, seed),
-        *judge_second(candidates, stamp_px),
+        *check_second_injections(candidates, stamp_px),
     ]
 
 
@@ -91,7 +91,7 @@ def _judged(candidates: pa.Table) -> pa.Table:
     return labelled.append_column("is_real", pc.equal(truth, REAL)).filter(known)
 
 
-def judge_hardness(candidates: pa.Table, seed: int) -> list[Check]:
+def check_separability(candidates: pa.Table, seed: int) -> list[Check]:
     """Return the checks of how well few numbers tell real from bogus."""
     judged = _judged(candidates)
     return [
@@ -120,7 +120,7 @@ def check_brightness(candidates: pa.Table, seed: int) -> Check:
     area = measure_by_group(
         lambda rows: area_under_curve(snr[rows], real[rows]), _codes(judged, "group"), np.random.default_rng(seed)
     )
-    area = area if area.value >= 0.5 else Measured(1 - area.value, 1 - area.high, 1 - area.low)
+    area = area if area.value >= 0.5 else Estimate(1 - area.value, 1 - area.high, 1 - area.low)
     question = "How well does S/N alone tell real from bogus?"
     return _bounded("brightness", question, area, None, MOST_SNR_AUC, len(real))
 
@@ -135,7 +135,7 @@ def _check_forest(name: str, question: str, judged: pa.Table, columns: tuple[str
     return _bounded(name, question, passed, LEAST_FOREST_RATE, None, len(real), remark)
 
 
-def judge_origins(candidates: pa.Table) -> list[Check]:
+def check_origins(candidates: pa.Table) -> list[Check]:
     """Return the checks of what those are that are labelled bogus and truly are; none without the truth."""
     bogus = _labelled(candidates)
     bogus = bogus.filter(pc.and_kleene(pc.equal(bogus["label"], BOGUS), pc.equal(bogus["truth"], BOGUS)))
@@ -190,7 +190,7 @@ def check_metadata(candidates: pa.Table, seed: int) -> Check:
     return check_near("metadata", question, measured, 0.5, METADATA_TOLERANCE, len(real))
 
 
-def judge_second(candidates: pa.Table, stamp_px: int) -> list[Check]:
+def check_second_injections(candidates: pa.Table, stamp_px: int) -> list[Check]:
     """Return the shares of stamps, by label, that hold an injection that is not their own."""
     labelled = _labelled(candidates)
     batches = _codes(candidates, "batch")
@@ -221,14 +221,14 @@ def judge_second(candidates: pa.Table, stamp_px: int) -> list[Check]:
     ]
 
 
-def _share(flags: np.ndarray, groups: np.ndarray) -> Measured:
+def _share(flags: np.ndarray, groups: np.ndarray) -> Estimate:
     return measure_by_group(
         lambda rows: float(flags[rows].mean()) if len(rows) else float("nan"), groups, np.random.default_rng(0)
     )
 
 
 def _bounded(
-    name: str, question: str, measured: Measured, least: float | None, most: float | None, count: int, remark: str = ""
+    name: str, question: str, measured: Estimate, least: float | None, most: float | None, count: int, remark: str = ""
 ) -> Check:
     return Check(name, question, measured.value, measured.low, measured.high, least, most, count, remark)
 

@@ -45,7 +45,7 @@ class FlawedInjections:
         return np.column_stack([self.injections.x, self.injections.y])
 
 
-def lay_spoiled(
+def inject_flawed(
     frame: Frame, psf: PsfModel, hosts: Hosts, settings: InjectionSettings, spoil: Flaw, rng: np.random.Generator
 ) -> tuple[Frame, FlawedInjections]:
     """Lay injections into a frame as the chain does, but for one thing; return the frame and what was laid.

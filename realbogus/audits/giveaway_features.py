@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import signal
 
-from realbogus.audits.planted_sources import Found
+from realbogus.audits.source_sample import SourceSample
 from realbogus.psf.point_fits import PointFit, fit_points, stamp_radius
 from realbogus.stamps import centre_pixel, round_position
 
@@ -19,7 +19,7 @@ _RING_EDGES_PX = (0.0, 1.5, 3.5, 6.5, 10.0)
 _NEAR_PX = 4  # half side of the square in which values themselves are looked at
 
 
-def fit_new(found: Found) -> PointFit:
+def fit_new(found: SourceSample) -> PointFit:
     """Fit a point source to the new frame's stamps; only for those whose reference is dark."""
     scalars = found.scalars
     return fit_points(
@@ -32,7 +32,7 @@ def fit_new(found: Found) -> PointFit:
     )
 
 
-def measure_stamps(found: Found) -> dict[str, np.ndarray]:
+def measure_stamps(found: SourceSample) -> dict[str, np.ndarray]:
     """Return the numbers of each stamp by name, (n,) each; a classifier of stamps is given all of them."""
     scalars, phase = found.scalars, find_phase(found)
     noise, fwhm = _spread(_sky(found, DIFFERENCE)), scalars["difference_fwhm_px"]
@@ -63,7 +63,7 @@ def measure_stamps(found: Found) -> dict[str, np.ndarray]:
     }
 
 
-def measure_border(found: Found) -> dict[str, np.ndarray]:
+def measure_border(found: SourceSample) -> dict[str, np.ndarray]:
     """Return numbers of the stamp without its central square of 15 pixels."""
     side = found.stamps.shape[1]
     middle, reach = centre_pixel(side), BLANKED_PX // 2
@@ -79,7 +79,7 @@ def measure_border(found: Found) -> dict[str, np.ndarray]:
     return measured
 
 
-def measure_reference(found: Found) -> dict[str, np.ndarray]:
+def measure_reference(found: SourceSample) -> dict[str, np.ndarray]:
     """Return numbers of the reference alone: light at the place of the candidate and in rings around it."""
     reference = found.stamps[..., REFERENCE].astype(float)
     level = np.nanmedian(reference, axis=(1, 2), keepdims=True)
@@ -94,7 +94,7 @@ def measure_reference(found: Found) -> dict[str, np.ndarray]:
     return measured
 
 
-def reference_light(found: Found) -> np.ndarray:
+def reference_light(found: SourceSample) -> np.ndarray:
     """Return the reference's light under the candidate's PSF, in units of the new frame's noise of a point source."""
     reference = found.stamps[..., REFERENCE].astype(float)
     reference = reference - np.nanmedian(reference, axis=(1, 2), keepdims=True)
@@ -104,7 +104,7 @@ def reference_light(found: Found) -> np.ndarray:
     return flux * np.sqrt(power) / found.scalars["rms_counts"]
 
 
-def find_phase(found: Found) -> np.ndarray:
+def find_phase(found: SourceSample) -> np.ndarray:
     """Return the claimed position from the middle of its pixel, (n, 2) pixels."""
     place = np.column_stack([found.scalars["x_px"], found.scalars["y_px"]])
     return np.asarray(place - round_position(place.ravel()).reshape(place.shape))
@@ -142,7 +142,7 @@ def off_grid(values: np.ndarray, quantum: np.ndarray) -> np.ndarray:
     return np.where(quantum > 0, mean, 0.0)
 
 
-def central_pixels(found: Found, side: int = 11) -> np.ndarray:
+def central_pixels(found: SourceSample, side: int = 11) -> np.ndarray:
     """Return the middle of each plane in units of the sky's noise, compressed, (n, 3 * side**2) float32."""
     middle, reach = centre_pixel(found.stamps.shape[1]), side // 2
     planes = found.stamps - np.nanmedian(found.stamps, axis=(1, 2), keepdims=True)
@@ -163,7 +163,7 @@ def _vertex(values: np.ndarray) -> float:
     return float(np.clip((values[0] - values[2]) / (2 * bend), -0.5, 0.5)) if bend < 0 else 0.0
 
 
-def _sky(found: Found, plane: int) -> np.ndarray:
+def _sky(found: SourceSample, plane: int) -> np.ndarray:
     """Return the pixels beyond the reach of the candidate's light, (n, side * side), NaN within it."""
     near = stamp_radius(found.stamps.shape[1]) <= _SKY_FWHM * found.scalars["difference_fwhm_px"][:, None, None]
     return np.where(near, np.nan, found.stamps[..., plane].astype(float)).reshape(len(found), -1)

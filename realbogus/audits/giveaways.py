@@ -12,10 +12,10 @@ from scipy import stats
 
 from realbogus.audits.checks import Check, area_under_curve, check_chance, check_near, measure_by_group, score_by_forest
 from realbogus.audits.giveaway_features import central_pixels, measure_border, measure_reference, measure_stamps
-from realbogus.audits.pairing import CALIPER, Pairs, pair_sources
-from realbogus.audits.placement import Placement
-from realbogus.audits.planted_sources import INJECTED, Found
-from realbogus.audits.residuals import LEAST_CHANCE, check_stars, judge_dark
+from realbogus.audits.matched_pairs import CALIPER, MatchedPairs, match_sources
+from realbogus.audits.injection_positions import InjectionPositions
+from realbogus.audits.source_sample import INJECTED, SourceSample
+from realbogus.audits.residuals import LEAST_CHANCE, check_stars, check_residuals
 
 AUC_TOLERANCE = 0.03
 TEXTURE_TOLERANCE = 0.02
@@ -27,36 +27,41 @@ MANY_PAIRS = 500
 _AWAY = ("mask", "bright pixel", "edge")
 
 
-def judge_giveaways(
-    found: Found, stars: Found, placement: Placement, seed: int, kind: str = INJECTED, caliper: float = CALIPER
+def check_giveaways(
+    found: SourceSample,
+    stars: SourceSample,
+    placement: InjectionPositions,
+    seed: int,
+    kind: str = INJECTED,
+    caliper: float = CALIPER,
 ) -> tuple[list[Check], int]:
     """Return all checks of injected against scene sources, and how many pairs they had.
 
     Parameters
     ----------
-    found : Found
+    found : SourceSample
         Of all visits.
-    stars : Found
+    stars : SourceSample
         As `gather_stars` gives them.
-    placement : Placement
+    placement : InjectionPositions
     seed : int
     kind : str
         What is judged: injections, or those spoiled in one way.
     caliper : float
-        As of `pair_sources`.
+        As of `match_sources`.
 
     Raises
     ------
     ValueError
         Too few sources or sky cells.
     """
-    pairs = pair_sources(found, kind, seed, caliper)
-    checks = [*judge_classifiers(pairs, seed), *judge_laws(pairs, seed), *judge_dark(found, kind, seed)]
+    pairs = match_sources(found, kind, seed, caliper)
+    checks = [*check_classifiers(pairs, seed), *check_distributions(pairs, seed), *check_residuals(found, kind, seed)]
     checks.append(check_stars(stars, found.take(found.kind == kind)))
-    return [*checks, *judge_placement(placement)], len(pairs)
+    return [*checks, *check_positions(placement)], len(pairs)
 
 
-def judge_classifiers(pairs: Pairs, seed: int) -> list[Check]:
+def check_classifiers(pairs: MatchedPairs, seed: int) -> list[Check]:
     """Return the checks that let a forest try to tell injected from scene sources."""
     found = pairs.found
     tries = [
@@ -68,13 +73,13 @@ def judge_classifiers(pairs: Pairs, seed: int) -> list[Check]:
     return [check_headline(pairs, seed), *others]
 
 
-def check_headline(pairs: Pairs, seed: int) -> Check:
+def check_headline(pairs: MatchedPairs, seed: int) -> Check:
     """Ask whether a forest on the numbers of a stamp can tell injected from scene sources."""
     numbers = _table(measure_stamps(pairs.found))
     return _check_forest("all numbers", "Do the numbers of a stamp tell injected from scene?", numbers, pairs, seed)
 
 
-def _check_forest(name: str, question: str, numbers: np.ndarray, pairs: Pairs, seed: int) -> Check:
+def _check_forest(name: str, question: str, numbers: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
     scores = score_by_forest(numbers, pairs.injected, pairs.fold, seed)
     check = _check_auc(name, question, scores, pairs, seed)
     # on few pairs, alike as they are, a forest does worse than chance on cells that it has not seen
@@ -85,7 +90,7 @@ def _table(numbers: dict[str, np.ndarray]) -> np.ndarray:
     return np.column_stack(list(numbers.values()))
 
 
-def judge_laws(pairs: Pairs, seed: int) -> list[Check]:
+def check_distributions(pairs: MatchedPairs, seed: int) -> list[Check]:
     """Return the checks that compare one number of injected and scene sources."""
     found, injected = pairs.found, pairs.injected
     numbers = measure_stamps(found)
@@ -106,7 +111,7 @@ def judge_laws(pairs: Pairs, seed: int) -> list[Check]:
     ]
 
 
-def judge_placement(placement: Placement) -> list[Check]:
+def check_positions(placement: InjectionPositions) -> list[Check]:
     """Return the checks of where injections lie, whether they are found or not."""
     cells = np.clip(((placement.phase + 0.5) * PHASE_CELLS).astype(int), 0, PHASE_CELLS - 1)
     filled = np.bincount(cells[:, 0] * PHASE_CELLS + cells[:, 1], minlength=PHASE_CELLS**2)
@@ -143,7 +148,7 @@ def judge_placement(placement: Placement) -> list[Check]:
     return checks
 
 
-def _check_auc(name: str, question: str, scores: np.ndarray, pairs: Pairs, seed: int) -> Check:
+def _check_auc(name: str, question: str, scores: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
     measured = measure_by_group(
         lambda rows: area_under_curve(scores[rows], pairs.injected[rows]),
         pairs.found.field,
@@ -160,7 +165,7 @@ def _check_same(name: str, question: str, values: np.ndarray, injected: np.ndarr
     return check_chance(name, question, chance, LEAST_CHANCE, int(injected.sum()), remark)
 
 
-def _check_clipped(found: Found, injected: np.ndarray) -> Check:
+def _check_clipped(found: SourceSample, injected: np.ndarray) -> Check:
     clipped = found.scalars["saturated"] > 0
     table = [[int((clipped & which).sum()), int((~clipped & which).sum())] for which in (injected, ~injected)]
     remark = f"{table[0][0]} and {table[1][0]} of {injected.sum()}"
@@ -170,7 +175,7 @@ def _check_clipped(found: Found, injected: np.ndarray) -> Check:
     )
 
 
-def _check_identity(injected: Found) -> Check:
+def _check_identity(injected: SourceSample) -> Check:
     """Ask that stored planes are the difference's own parts."""
     worst = float(injected.scalars["identity"].max())
     question = "Is new - K * reference - background = difference, in units of the sky's noise?"
@@ -179,7 +184,7 @@ def _check_identity(injected: Found) -> Check:
     )
 
 
-def _check_texture(neighbour: np.ndarray, pairs: Pairs, seed: int) -> Check:
+def _check_texture(neighbour: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
     injected = pairs.injected
 
     def measure(rows: np.ndarray) -> float:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import signal
 
-from realbogus.simulation.light_by_origin import Origins
+from realbogus.simulation.light_by_origin import LightByOrigin
 from realbogus.stamps import cut_plane
 from realbogus.subtraction.difference import Difference
 
@@ -15,7 +15,7 @@ LEAST_SHARE = 0.5
 
 
 def find_origins(
-    difference: Difference, origins: Origins, injected: np.ndarray, x: np.ndarray, y: np.ndarray
+    difference: Difference, origins: LightByOrigin, injected: np.ndarray, x: np.ndarray, y: np.ndarray
 ) -> list[str]:
     """Name the origin of each detection.
 
@@ -26,7 +26,7 @@ def find_origins(
     Parameters
     ----------
     difference : Difference
-    origins : Origins
+    origins : LightByOrigin
     injected : ndarray, (y, x) float32, counts
         What was injected into the new frame.
     x, y : ndarray, pixels
@@ -34,17 +34,17 @@ def find_origins(
     Returns
     -------
     list of str
-        ``injection``, an origin of `Origins`, ``noise`` or ``blend``.
+        ``injection``, an origin of `LightByOrigin`, ``noise`` or ``blend``.
     """
     return [_find_origin(difference, origins, injected, *place) for place in zip(x.tolist(), y.tolist(), strict=True)]
 
 
-def judge_truth(origins: Sequence[str], real: Sequence[str] = REAL_ORIGINS) -> list[str]:
+def classify_origins(origins: Sequence[str], real: Sequence[str] = REAL_ORIGINS) -> list[str]:
     """Return ``real``, ``bogus`` or ``blend`` for each origin."""
     return [BLEND if origin == BLEND else "real" if origin in real else "bogus" for origin in origins]
 
 
-def _find_origin(difference: Difference, origins: Origins, injected: np.ndarray, x: float, y: float) -> str:
+def _find_origin(difference: Difference, origins: LightByOrigin, injected: np.ndarray, x: float, y: float) -> str:
     place = np.array([x]), np.array([y])
     weights = difference.psf.at(*place)[0]
     half = weights.shape[0] // 2

@@ -3,9 +3,9 @@
 import numpy as np
 from scipy import stats
 
-from realbogus.audits.checks import Check, Measured, check_chance, check_near, measure_by_group
+from realbogus.audits.checks import Check, Estimate, check_chance, check_near, measure_by_group
 from realbogus.audits.giveaway_features import find_phase, fit_new, reference_light
-from realbogus.audits.planted_sources import SCENE, Found
+from realbogus.audits.source_sample import SCENE, SourceSample
 from realbogus.psf.point_fits import PointFit, windowed_moments
 
 LEAST_CHANCE = 0.01
@@ -17,12 +17,12 @@ _ODD_CHI2 = 3.0
 _LEAST = 1e-30
 
 
-def judge_dark(found: Found, kind: str, seed: int) -> list[Check]:
+def check_residuals(found: SourceSample, kind: str, seed: int) -> list[Check]:
     """Return the checks of what a point source leaves in the new frame, on empty sky.
 
     Parameters
     ----------
-    found : Found
+    found : SourceSample
         All sources; no pairs are needed, as slopes do not depend on how bright sources are.
     kind : str
         Of the injected ones.
@@ -56,7 +56,7 @@ def judge_dark(found: Found, kind: str, seed: int) -> list[Check]:
     ]
 
 
-def check_stars(stars: Found, injected: Found) -> Check:
+def check_stars(stars: SourceSample, injected: SourceSample) -> Check:
     """Ask whether injections on empty sky miss the measured PSF by as much as stars that were held out of it."""
     usable = injected.alone & find_dark(injected) & (injected.scalars["finite_fraction"] == 1)
     samples = _leave_odd(stars.take(np.isfinite(stars.stamps).all(axis=(1, 2, 3)))), _leave_odd(injected.take(usable))
@@ -71,17 +71,17 @@ def check_stars(stars: Found, injected: Found) -> Check:
     return check_chance("perfect PSF", question, stats.ks_2samp(laid, held).pvalue, LEAST_CHANCE, len(laid), remark)
 
 
-def find_dark(found: Found) -> np.ndarray:
+def find_dark(found: SourceSample) -> np.ndarray:
     """Return which sources lie where the reference is dark, so that the new frame shows them alone."""
     return np.asarray(np.abs(reference_light(found)) < _DARK_SIGMA)
 
 
-def _leave_odd(found: Found) -> Found:
+def _leave_odd(found: SourceSample) -> SourceSample:
     """Leave out what is no single point source: a neighbour, a hit or a bad pixel lies in the core."""
     return found.take(fit_new(found).chi2 < _ODD_CHI2) if len(found) else found
 
 
-def _measure_noise(fit: PointFit, found: Found, seed: int) -> Measured:
+def _measure_noise(fit: PointFit, found: SourceSample, seed: int) -> Estimate:
     """Measure how much variance a count of a source brings: the gain's inverse, less what the fit takes."""
     scatter = np.maximum(fit.scatter, _LEAST)
     above, below = fit.excess * fit.expected / scatter**2, np.square(fit.expected / scatter)
@@ -90,7 +90,7 @@ def _measure_noise(fit: PointFit, found: Found, seed: int) -> Measured:
     )
 
 
-def _measure_width(fit: PointFit, found: Found, seed: int) -> Measured:
+def _measure_width(fit: PointFit, found: SourceSample, seed: int) -> Estimate:
     """Measure the slope of the residuals' moments on the PSF's own, these taken from the mean of their visit."""
     residual = np.column_stack([fit.size, fit.stretch_plus, fit.stretch_cross])
     psf = windowed_moments(found.profile_new.astype(float), find_phase(found), found.scalars["seeing_px"])
@@ -106,7 +106,7 @@ def _measure_width(fit: PointFit, found: Found, seed: int) -> Measured:
     )
 
 
-def _point_snr(found: Found, fit: PointFit) -> np.ndarray:
+def _point_snr(found: SourceSample, fit: PointFit) -> np.ndarray:
     """Return the S/N of the fitted flux for the sky's noise alone."""
     power = np.square(found.profile_new.astype(float)).sum(axis=(1, 2))
     return np.asarray(fit.flux * np.sqrt(power) / found.scalars["rms_counts"])
@@ -128,13 +128,13 @@ def _match_sorted(first: np.ndarray, second: np.ndarray, most: float = 0.1) -> t
     return rows
 
 
-def _divide(first: Measured, second: Measured) -> Measured:
+def _divide(first: Estimate, second: Estimate) -> Estimate:
     value = first.value / second.value
     error = abs(value) * np.hypot(
         first.error / max(abs(first.value), 1e-9), second.error / max(abs(second.value), 1e-9)
     )
-    return Measured(value, value - 1.96 * error, value + 1.96 * error)
+    return Estimate(value, value - 1.96 * error, value + 1.96 * error)
 
 
-def _subtract(first: Measured, second: Measured) -> Measured:
+def _subtract(first: Estimate, second: Estimate) -> Estimate:
     return first.widened(float(np.hypot(first.error, second.error)), first.value - second.value)

@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
 
-from realbogus.models.layers import FillMissing, sky_of
-from realbogus.simulation.redrawing import SYMMETRIES, turned
+from realbogus.models.layers import FillMissing, measure_sky
+from realbogus.simulation.redrawing import SYMMETRIES, apply_symmetries
 
 
 class StampAugmentation(BaseModel):
@@ -51,7 +51,7 @@ def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: StampAugmentation)
     if settings.shift_px:
         stamps = _shifted(stamps, tf.add(seed, (1, 0)), settings.shift_px)
     if settings.noise:
-        _, sigma = sky_of(stamps, clips=1)
+        _, sigma = measure_sky(stamps, clips=1)
         stamps += settings.noise * sigma * tf.random.stateless_normal(tf.shape(stamps), tf.add(seed, (2, 0)))
     return stamps
 
@@ -60,7 +60,7 @@ def _turned(stamps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Take the pixels of each stamp in the order of one of the eight symmetries, each as likely."""
     side, planes = int(stamps.shape[1]), int(stamps.shape[3])
     places = np.arange(side * side).reshape(1, side, side, 1)
-    orders = turned(np.repeat(places, SYMMETRIES, axis=0), np.arange(SYMMETRIES)).reshape(SYMMETRIES, -1)
+    orders = apply_symmetries(np.repeat(places, SYMMETRIES, axis=0), np.arange(SYMMETRIES)).reshape(SYMMETRIES, -1)
     chosen = tf.random.stateless_uniform((tf.shape(stamps)[0],), seed, 0, SYMMETRIES, tf.int32)
     pixels = tf.reshape(stamps, (-1, side * side, planes))
     return tf.reshape(tf.gather(pixels, tf.gather(tf.constant(orders), chosen), batch_dims=1), tf.shape(stamps))

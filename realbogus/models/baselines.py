@@ -34,7 +34,7 @@ _BORDER_PX = 6
 _CORE_PX, _WIDE_PX = 2, 5
 
 
-def forest_scores(train: NDArray, train_real: NDArray, judged: NDArray, seed: int) -> NDArray[np.float64]:
+def predict_by_forest(train: NDArray, train_real: NDArray, judged: NDArray, seed: int) -> NDArray[np.float64]:
     """Return each judged row's chance to be real, (n,), by a random forest fitted on the training rows."""
     forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
     forest.fit(_known(train), train_real)
@@ -45,7 +45,7 @@ def _known(scalars: NDArray) -> NDArray[np.float32]:
     return np.nan_to_num(np.asarray(scalars, np.float32), nan=-1e6, posinf=1e6, neginf=-1e6)
 
 
-def packet_columns(parameters: Sequence[str], names: Sequence[str]) -> NDArray[np.float64] | None:
+def read_packet_fields(parameters: Sequence[str], names: Sequence[str]) -> NDArray[np.float64] | None:
     """Return fields of alert packets from their JSON, (n, names); None where no packet has any of them."""
     told = [json.loads(text) for text in parameters]
     columns = np.array([[_number(fields.get(name)) for name in names] for fields in told], float)
@@ -56,7 +56,7 @@ def _number(value: object) -> float:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else np.nan
 
 
-def border_scalars(triplets: NDArray) -> NDArray[np.float64]:
+def measure_borders(triplets: NDArray) -> NDArray[np.float64]:
     """Return mean, scatter and extremes of each plane of (n, s, s, 3) stamps without their centre, (n, 12)."""
     rim = np.ones(triplets.shape[1:3], bool)
     rim[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
@@ -65,7 +65,7 @@ def border_scalars(triplets: NDArray) -> NDArray[np.float64]:
     return np.concatenate(statistics, axis=1).astype(float)
 
 
-def centre_scalars(triplets: NDArray) -> NDArray[np.float64]:
+def measure_centres(triplets: NDArray) -> NDArray[np.float64]:
     """Return `CENTRE_SCALARS` of the difference in (n, s, s, 3) stamps, (n, 3).
 
     The sum of the middle 5 x 5 pixels over its noise; the lowest of the middle 11 x 11 pixels in the noise of one; and

@@ -50,14 +50,14 @@ class ErrorRate:
     wrong: int
 
 
-def bin_of(logits: NDArray) -> NDArray[np.int64]:
+def assign_bins(logits: NDArray) -> NDArray[np.int64]:
     """Return the bin of each logit, 0 to 9."""
     return np.searchsorted(EDGES, logits, side="right")
 
 
 def draw_sample(logits: NDArray, labels: NDArray, per_bin: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return positions to look at: at most `per_bin` of every label and bin, chosen at random, ascending."""
-    bins = bin_of(logits)
+    bins = assign_bins(logits)
     chosen = [
         rng.permutation(np.flatnonzero((labels == label) & (bins == number)))[:per_bin]
         for label in (0, 1)
@@ -68,7 +68,7 @@ def draw_sample(logits: NDArray, labels: NDArray, per_bin: int, rng: np.random.G
 
 def count_bins(logits: NDArray, labels: NDArray, judged: NDArray[np.int64], verdicts: Sequence[str]) -> list[BinCount]:
     """Return the verdicts by label and bin; bins without candidates are left out."""
-    bins, said = bin_of(logits), np.array(verdicts, str)
+    bins, said = assign_bins(logits), np.array(verdicts, str)
     counts = []
     for label in (0, 1):
         for number in range(len(EDGES) + 1):

@@ -16,7 +16,7 @@ _REACH = 8.0  # logits; what lies beyond shares the outermost bin
 
 
 @dataclass(frozen=True)
-class Noisy:
+class NoisyLabels:
     """Labels with errors added.
 
     Attributes
@@ -34,7 +34,7 @@ class Noisy:
 
 def add_noise(
     labels: NDArray, kind: NoiseKind, share: float, rng: np.random.Generator, logits: NDArray | None = None
-) -> Noisy:
+) -> NoisyLabels:
     """Flip a share of all labels.
 
     ``uniform`` picks any. ``score-matched`` adds errors where errors are: in each bin of the score a network gives
@@ -65,7 +65,7 @@ def add_noise(
     noisy[chosen] = 1 - noisy[chosen]
     flipped = np.zeros(len(labels), bool)
     flipped[chosen] = True
-    return Noisy(noisy, flipped, len(chosen) / max(len(labelled), 1))
+    return NoisyLabels(noisy, flipped, len(chosen) / max(len(labelled), 1))
 
 
 def _matched(labels: NDArray, logits: NDArray, wanted: int, rng: np.random.Generator) -> NDArray[np.int64]:

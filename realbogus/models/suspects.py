@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-Rule = Literal["misclassified", "threshold", "confident"]
+SuspectRule = Literal["misclassified", "threshold", "confident"]
 Handling = Literal["keep", "remove", "unlabel", "flip"]
 UNLABELLED = -1
 CLASSES = ("bogus", "real")
@@ -27,7 +27,7 @@ class SuspectError(ValueError):
 
 
 def find_suspects(
-    logits: NDArray, labels: NDArray, rule: Rule, threshold: float = SUSPECT_THRESHOLD
+    logits: NDArray, labels: NDArray, rule: SuspectRule, threshold: float = SUSPECT_THRESHOLD
 ) -> NDArray[np.bool_]:
     """Return which labels are suspect.
 
@@ -57,7 +57,7 @@ def find_suspects(
     return labelled & (chosen != labels)
 
 
-def guard(
+def check_suspect_shares(
     suspect: NDArray[np.bool_], labels: NDArray, strata: Mapping[str, NDArray], most: float = MOST_OF_STRATUM
 ) -> None:
     """Refuse a rule that takes a whole class, or more than `most` of a stratum.
@@ -93,7 +93,7 @@ def guard(
                 )
 
 
-def handled(labels: NDArray, suspect: NDArray[np.bool_], handling: Handling) -> NDArray[np.int32]:
+def handle_suspects(labels: NDArray, suspect: NDArray[np.bool_], handling: Handling) -> NDArray[np.int32]:
     """Return the labels after suspects were kept, unlabelled (``remove`` too) or flipped."""
     changed = np.asarray(labels, np.int32).copy()
     if handling == "flip":
@@ -104,7 +104,7 @@ def handled(labels: NDArray, suspect: NDArray[np.bool_], handling: Handling) -> 
 
 
 @dataclass(frozen=True)
-class NoiseFound:
+class SuspectScore:
     """How well suspects are the wrong labels.
 
     Attributes
@@ -121,13 +121,13 @@ class NoiseFound:
     both: int
 
 
-def noise_found(suspect: NDArray[np.bool_], labels: NDArray, truth: NDArray) -> NoiseFound:
+def score_suspects(suspect: NDArray[np.bool_], labels: NDArray, truth: NDArray) -> SuspectScore:
     """Compare suspects with labels that differ from the truth; what has no truth (-1) or no label does not count."""
     known = (truth != UNLABELLED) & (labels != UNLABELLED)
     wrong = known & (labels != truth)
     picked = known & suspect
     both = int((wrong & picked).sum())
-    return NoiseFound(
+    return SuspectScore(
         both / picked.sum() if picked.any() else float("nan"),
         both / wrong.sum() if wrong.any() else float("nan"),
         int(picked.sum()),

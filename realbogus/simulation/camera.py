@@ -1,4 +1,4 @@
-"""The simulated mosaic: 84 front-side CMOS detectors, each with its own optics, hot pixels, telegraph pixels, pattern.
+"""The simulated mosaic: 84 front-side CMOS detectors, each with its own optics, pixel defects and fixed pattern.
 
 Numbers follow Tomo-e Gozen (high gain): 2000 x 1128 pixels of 1.189 arcsec, 0.23 electrons per count, 2 electrons of
 read noise, a linear well of 6,000 electrons, vignetting from 2 degrees off axis to one half at the field's edge.
@@ -23,19 +23,19 @@ _HOT_SHARE, _HOT_FLOOR_E_PER_S, _HOT_SLOPE = 2e-3, 3.0, 1.5
 _RTS_SHARE, _RTS_FLOOR_E, _RTS_SLOPE = 0.02, 2.0, 2.5
 _RTS_MOST_E = 90.0
 _DEAD_PER_PIXEL = 1e-5
-_KNOWN_COLUMN_E = 2.0
-_KNOWN_HOT_E_PER_S, _KNOWN_SHARE, _KNOWN_FAINT_SHARE = 80.0, 0.9, 0.25
+_MAPPED_COLUMN_E = 2.0
+_MAPPED_HOT_E_PER_S, _MAPPED_SHARE, _MAPPED_FAINT_SHARE = 80.0, 0.9, 0.25
 
 
 @dataclass(frozen=True)
-class Pixels:
-    """Single pixels with a property each.
+class PixelDefects:
+    """Defective pixels of one kind.
 
     Attributes
     ----------
-    y, x : ndarray of int
-    value : ndarray of float
-        Dark current (electrons per second, 290 K), telegraph amplitude (electrons an exposure) or sensitivity.
+    y, x : (n,) int
+    value : (n,) float
+        Dark current (electrons per second at 290 K) or telegraph amplitude (electrons per exposure).
     """
 
     y: np.ndarray
@@ -45,7 +45,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class BadColumn:
-    """A stretch of a column whose level is off by `offset_e` electrons an exposure."""
+    """Rows `first_y` to ``last_y - 1`` of a column whose level is off by `offset_e` electrons per exposure."""
 
     x: int
     first_y: int
@@ -55,28 +55,28 @@ class BadColumn:
 
 @dataclass(frozen=True)
 class Detector:
-    """What one chip is, the same on every visit.
+    """Properties of one chip, the same on every visit.
 
     Attributes
     ----------
     number : int
     east_deg, north_deg : float
         The chip's centre in the focal plane.
-    vignetting_deg : tuple of float
-        Where vignetting places the chip's centre.
+    vignetting_deg : (east, north)
+        Position of the chip's centre for the purpose of vignetting.
     optics : Optics
-    response : ndarray, (y, x) float32
-        Sensitivity of the pixels, about 1 after flat fielding; dead pixels far below.
-    hot, telegraph : Pixels
-    telegraph_duty, telegraph_rate : ndarray
-        Share of time in the upper level; chance of a switch from one exposure to the next.
-    columns : tuple of Column
-    column_pattern_e, row_pattern_e : ndarray
-        Offsets an exposure.
+    response : (y, x) float32
+        Sensitivity of the pixels, about 1 after flat fielding; far below 1 in dead pixels.
+    hot, telegraph : PixelDefects
+    telegraph_duty, telegraph_rate : (n,)
+        Fraction of time in the upper level; probability of redrawing the level from one exposure to the next.
+    columns : tuple of BadColumn
+    column_pattern_e, row_pattern_e : (x,) and (y,) float32
+        Offsets in electrons per exposure.
     warm_k : float
         Temperature of the chip above the mosaic's.
-    known : ndarray of bool, (y, x)
-        Defects that the pipeline knows of.
+    defect_map : (y, x) bool
+        Defects that the pipeline masks.
     """
 
     number: int
@@ -85,24 +85,24 @@ class Detector:
     vignetting_deg: tuple[float, float]
     optics: Optics
     response: np.ndarray
-    hot: Pixels
-    telegraph: Pixels
+    hot: PixelDefects
+    telegraph: PixelDefects
     telegraph_duty: np.ndarray
     telegraph_rate: np.ndarray
     columns: tuple[BadColumn, ...]
     column_pattern_e: np.ndarray
     row_pattern_e: np.ndarray
     warm_k: float
-    known: np.ndarray
+    defect_map: np.ndarray
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width, pixels."""
         height, width = self.response.shape
         return height, width
 
     def transmit(self, x: np.ndarray, y: np.ndarray, pixel_arcsec: float) -> np.ndarray:
-        """Return the share of light that vignetting leaves at positions in pixels."""
+        """Return the fraction of light that vignetting transmits at pixel positions, of their common shape."""
         height, width = self.shape
         east = self.vignetting_deg[0] - (np.asarray(x) - (width - 1) / 2) * pixel_arcsec / 3600
         north = self.vignetting_deg[1] + (np.asarray(y) - (height - 1) / 2) * pixel_arcsec / 3600
@@ -111,12 +111,12 @@ class Detector:
 
 
 def place_detectors(count: int = 84) -> np.ndarray:
-    """Return the centres of the chips in the focal plane, (count, 2) degrees east and north, innermost kept.
+    """Return the centres of the innermost chips in the focal plane, (count, 2) degrees east and north.
 
     Raises
     ------
     ValueError
-        More detectors than the mosaic has places.
+        The count is outside 1 to the number of places of the mosaic.
     """
     steps = np.arange(-12, 12) + 0.5
     east, north = np.meshgrid(steps * CHIP_DEG[0] * _GAPS[0], steps * CHIP_DEG[1] * _GAPS[1])
@@ -140,19 +140,19 @@ def build_detector(seed: int, number: int, shape: tuple[int, int], count: int, d
         0 to ``count - 1``.
     shape : (height, width), pixels
     count : int
-        Detectors of the mosaic.
+        Number of detectors of the mosaic.
     diversity : float
-        How far the laws of the detectors (optics, shares of bad pixels, temperature, vignetting) differ: 1 as in life,
-        0 all alike. Which pixels are bad is each detector's own at any diversity.
+        Scatter of the detectors' properties (optics, fractions of bad pixels, temperature, vignetting) in units of the
+        realistic one; 0 makes them equal. The positions of bad pixels differ at any diversity.
     """
     rng = open_stream(seed, Stream.DETECTOR, number)
     east, north = place_detectors(count)[number]
     angle, radius = np.arctan2(north, east), np.hypot(east, north)
-    middle = 2.4
-    apparent = middle + diversity * (radius - middle)
-    turn = diversity * angle + 0.0  # no negative zero
-    place = apparent * np.cos(turn), apparent * np.sin(turn)
-    optics = draw_optics(rng, place, diversity)
+    mean_radius = 2.4
+    optical_radius = mean_radius + diversity * (radius - mean_radius)
+    optical_angle = diversity * angle + 0.0  # no negative zero
+    optical_deg = optical_radius * np.cos(optical_angle), optical_radius * np.sin(optical_angle)
+    optics = draw_optics(rng, optical_deg, diversity)
     hot_factor, rts_factor, scatter_factor = np.exp(diversity * rng.normal(0, [0.4, 0.4, 0.3]))
     response = 1 + 0.003 * np.float32(scatter_factor) * rng.standard_normal(shape, dtype=np.float32)
     dead = _scatter(rng, shape, _DEAD_PER_PIXEL)
@@ -164,7 +164,7 @@ def build_detector(seed: int, number: int, shape: tuple[int, int], count: int, d
         number=number,
         east_deg=float(east),
         north_deg=float(north),
-        vignetting_deg=(float(place[0]), float(place[1])),
+        vignetting_deg=(float(optical_deg[0]), float(optical_deg[1])),
         optics=optics,
         response=response,
         hot=hot,
@@ -175,29 +175,29 @@ def build_detector(seed: int, number: int, shape: tuple[int, int], count: int, d
         column_pattern_e=rng.normal(0, 0.1, shape[1]).astype(np.float32),
         row_pattern_e=rng.normal(0, 0.05, shape[0]).astype(np.float32),
         warm_k=float(diversity * rng.normal(0, 3)),
-        known=_draw_known(rng, shape, hot, dead, columns),
+        defect_map=_draw_defect_map(rng, shape, hot, dead, columns),
     )
 
 
 def _scatter(rng: np.random.Generator, shape: tuple[int, int], share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of distinct pixels, a Poisson number about `share` of all."""
+    """Draw rows and columns (n,) of distinct pixels; their number is Poisson with mean `share` of all pixels."""
     size = shape[0] * shape[1]
     y, x = np.unravel_index(np.unique(rng.integers(0, size, rng.poisson(share * size))), shape)
     return y, x
 
 
-def _draw_hot(rng: np.random.Generator, shape: tuple[int, int], share: float) -> Pixels:
+def _draw_hot(rng: np.random.Generator, shape: tuple[int, int], share: float) -> PixelDefects:
     y, x = _scatter(rng, shape, share)
-    return Pixels(y, x, np.minimum(_HOT_FLOOR_E_PER_S * (1 + rng.pareto(_HOT_SLOPE, len(y))), 2 * WELL_E))
+    return PixelDefects(y, x, np.minimum(_HOT_FLOOR_E_PER_S * (1 + rng.pareto(_HOT_SLOPE, len(y))), 2 * WELL_E))
 
 
-def _draw_telegraph(rng: np.random.Generator, shape: tuple[int, int], share: float) -> Pixels:
+def _draw_telegraph(rng: np.random.Generator, shape: tuple[int, int], share: float) -> PixelDefects:
     y, x = _scatter(rng, shape, share)
-    return Pixels(y, x, np.minimum(_RTS_FLOOR_E * (1 + rng.pareto(_RTS_SLOPE, len(y))), _RTS_MOST_E))
+    return PixelDefects(y, x, np.minimum(_RTS_FLOOR_E * (1 + rng.pareto(_RTS_SLOPE, len(y))), _RTS_MOST_E))
 
 
 def _draw_columns(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[BadColumn, ...]:
-    """Draw about two bad columns on a full chip; a bad column runs from a defect to the chip's edge."""
+    """Draw bad columns, two on a full chip on average; each extends from a defect to the chip's edge."""
     columns = []
     for _ in range(rng.poisson(2 * shape[1] / 2000)):
         start = int(rng.integers(0, shape[0]))
@@ -207,22 +207,22 @@ def _draw_columns(rng: np.random.Generator, shape: tuple[int, int]) -> tuple[Bad
     return tuple(columns)
 
 
-def _draw_known(
+def _draw_defect_map(
     rng: np.random.Generator,
     shape: tuple[int, int],
-    hot: Pixels,
+    hot: PixelDefects,
     dead: tuple[np.ndarray, np.ndarray],
     columns: tuple[BadColumn, ...],
 ) -> np.ndarray:
-    """Draw which defects the pipeline's map holds: most of the gross ones, few of the others."""
-    known = np.zeros(shape, bool)
-    chance = np.where(hot.value > _KNOWN_HOT_E_PER_S, _KNOWN_SHARE, _KNOWN_FAINT_SHARE)
+    """Draw the defects in the pipeline's map, (y, x) bool: most of the gross ones, few of the others."""
+    defect_map = np.zeros(shape, bool)
+    chance = np.where(hot.value > _MAPPED_HOT_E_PER_S, _MAPPED_SHARE, _MAPPED_FAINT_SHARE)
     chance[hot.value < 4 * _HOT_FLOOR_E_PER_S] = 0
-    listed = rng.random(len(hot.y)) < chance
-    known[hot.y[listed], hot.x[listed]] = True
-    listed = rng.random(len(dead[0])) < _KNOWN_SHARE
-    known[dead[0][listed], dead[1][listed]] = True
+    mapped = rng.random(len(hot.y)) < chance
+    defect_map[hot.y[mapped], hot.x[mapped]] = True
+    mapped = rng.random(len(dead[0])) < _MAPPED_SHARE
+    defect_map[dead[0][mapped], dead[1][mapped]] = True
     for column in columns:
-        if rng.random() < (0.97 if abs(column.offset_e) > _KNOWN_COLUMN_E else 0.2):
-            known[column.first_y : column.last_y, column.x] = True
-    return known
+        if rng.random() < (0.97 if abs(column.offset_e) > _MAPPED_COLUMN_E else 0.2):
+            defect_map[column.first_y : column.last_y, column.x] = True
+    return defect_map

@@ -1,4 +1,4 @@
-"""What changes from visit to visit: seeing, sky, transparency, temperature, pointing, and the error of registration."""
+"""Observing conditions of a visit: seeing, sky, transparency, temperature, pointing, and the error of registration."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from realbogus.simulation.survey_settings import SurveySettings
 
 _FOCUS_ARCSEC = (0.5, 0.3)
 _REFRACTION_PX = 0.02
-# Without a filter the extinction of a blue and a red star differs by some 0.1 mag an airmass: per standard deviation of
-# colour, and airmasses a few tenths apart.
+# Without a filter the extinction of a blue and a red star differs by about 0.1 mag per airmass; this is the difference
+# per standard deviation of colour for airmasses a few tenths apart.
 _EXTINCTION_MAG = 0.008
 _LEAST_SEEING, _MOST_SEEING = 0.6, 2.4  # in units of the survey's median
 _FINE_PX = (250.0, 900.0)
@@ -17,15 +17,15 @@ _FINE_PX = (250.0, 900.0)
 
 @dataclass(frozen=True)
 class Warp:
-    """A smooth displacement over the chip: two polynomials of second degree and a few plane waves.
+    """A smooth displacement over the chip: a polynomial of second degree and a few plane waves along each axis.
 
     Attributes
     ----------
     shape : (height, width)
-    coefficients : ndarray, (2, 6)
-        Of 1, s, t, s^2, st, t^2 for x and y, with s and t from -1 to 1; pixels.
-    waves : ndarray, (2, n, 4)
-        Amplitude (pixels), frequency along x and y (radians per pixel), phase.
+    coefficients : (2, 6)
+        For x and y, of 1, s, t, s^2, st, t^2 with s and t from -1 to 1; pixels.
+    waves : (2, n, 4)
+        For x and y: amplitude (pixels), frequency along x and y (radians per pixel), phase.
     """
 
     shape: tuple[int, int]
@@ -33,7 +33,7 @@ class Warp:
     waves: np.ndarray
 
     def displace(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the displacement in x and y at positions, pixels."""
+        """Return the displacement in x and y at positions x and y, all (n,) pixels."""
         height, width = self.shape
         s, t = 2 * x / (width - 1) - 1, 2 * y / (height - 1) - 1
         powers = np.stack([np.ones_like(s), s, t, s**2, s * t, t**2])
@@ -47,26 +47,27 @@ class Warp:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Of one stack of exposures.
+    """Conditions of one stack of exposures.
 
     Attributes
     ----------
     seeing_arcsec, focus_arcsec : float
-        FWHM of the atmosphere; the telescope's defocus.
-    shear : (2,)
-        Of the point spread function by wind and tracking.
+        FWHM of the atmosphere; the telescope's defocus, as FWHM.
+    shear : (g1, g2)
+        Of the point spread function, by wind and tracking.
     transparency : float
+        0 to 1.
     sky_e_per_s : float
-        A pixel, on axis.
-    gradient : ndarray, (5,)
-        Of the sky, relative: s, t, s^2, st, t^2.
+        Sky on axis, electrons per second and pixel.
+    gradient : (5,)
+        Coefficients of the relative sky level: s, t, s^2, st, t^2.
     temperature_k, dark_temperature_k : float
         Of the exposures and of the dark frame subtracted from them.
-    refraction_px : (2,)
-        Displacement of a star whose colour is one standard deviation off the mean.
+    refraction_px : (x, y)
+        Displacement of a star whose colour is one standard deviation from the mean.
     extinction_mag : float
-        By how much such a star is fainter than one of mean colour, against the reference.
-    shift_px : (2,)
+        Additional extinction of such a star relative to the reference.
+    shift_px : (x, y)
         Pointing: position in this frame minus position in the field.
     warp : Warp
         Error of the astrometry.
@@ -93,7 +94,7 @@ def draw_conditions(settings: SurveySettings, night_rng: np.random.Generator, rn
     ----------
     settings : SurveySettings
     night_rng, rng : numpy.random.Generator
-        What a night's visits share, and the visit's own.
+        The night's, equal for all its visits, and the visit's own.
     """
     seeing = night_rng.lognormal(0, 0.16) * rng.lognormal(0, 0.07)
     sky = night_rng.lognormal(0, 0.15) * rng.lognormal(0, 0.04)
@@ -116,7 +117,7 @@ def draw_conditions(settings: SurveySettings, night_rng: np.random.Generator, rn
 
 
 def draw_reference_conditions(settings: SurveySettings, rng: np.random.Generator) -> Conditions:
-    """Draw what a reference was taken under; it defines the field's grid, so it is neither shifted nor warped."""
+    """Draw the conditions of a reference; it defines the field's grid, so it is neither shifted nor warped."""
     seeing = settings.reference_seeing_ratio * float(np.clip(rng.lognormal(0, 0.08), 0.8, 1.25))
     return Conditions(
         seeing_arcsec=settings.seeing_fwhm_arcsec * seeing,
@@ -140,16 +141,16 @@ def _draw_pair(rng: np.random.Generator, scatter: float) -> tuple[float, float]:
 
 
 def _draw_dither(settings: SurveySettings, rng: np.random.Generator) -> tuple[float, float]:
-    """Draw whole pixels and a fraction of at most half of one."""
-    reach = settings.dither_px * (8 if rng.random() < 1 / 30 else 1)
+    """Draw a pointing offset: whole pixels, at most a tenth of the chip, plus a fraction of at most half a pixel."""
+    scatter = settings.dither_px * (8 if rng.random() < 1 / 30 else 1)
     most = 0.1 * min(settings.shape)
-    whole = np.clip(np.rint(rng.normal(0, reach, 2)), -most, most)
+    whole = np.clip(np.rint(rng.normal(0, scatter, 2)), -most, most)
     x, y = whole + rng.uniform(-0.5, 0.5, 2)
     return float(x), float(y)
 
 
 def _draw_warp(settings: SurveySettings, rng: np.random.Generator) -> Warp:
-    """Draw the error of registration; its root mean square (both axes together) over the chip is the setting's."""
+    """Draw the registration error; its RMS length over the chip is `registration_rms_px`."""
     coefficients = rng.normal(0, 1, (2, 6)) * [0.7, 0.6, 0.6, 0.5, 0.5, 0.5]
     waves = np.empty((2, 6, 4))
     length = np.exp(rng.uniform(np.log(_FINE_PX[0]), np.log(_FINE_PX[1]), (2, 6)))
@@ -167,6 +168,7 @@ def _draw_warp(settings: SurveySettings, rng: np.random.Generator) -> Warp:
 
 
 def _measure_rms(warp: Warp) -> float:
+    """Return the RMS length of a displacement on a grid over the chip, pixels."""
     height, width = warp.shape
     y, x = np.meshgrid(np.linspace(0, height - 1, 12), np.linspace(0, width - 1, 20), indexing="ij")
     dx, dy = warp.displace(x.ravel(), y.ravel())

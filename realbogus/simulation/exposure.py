@@ -1,4 +1,4 @@
-"""From light to counts: what the detector adds, the well, noise and digitisation of a stack of exposures."""
+"""From light to counts: detector signal, full well, noise and digitisation of a stack of exposures."""
 
 from dataclasses import dataclass
 
@@ -7,22 +7,23 @@ import numpy as np
 from realbogus.simulation.camera import Detector
 
 _DARK_E_PER_S, _DARK_KELVIN = 0.5, 290.0
-_DARK_GROWTH_PER_K = np.log(12) / 15  # 6 electrons a second at 305 K
+_DARK_GROWTH_PER_K = np.log(12) / 15  # 6 electrons per second at 305 K
 _NEAR_WELL_SIGMA = 8
-_COMBINED_IMPRINT = 0.12  # of the detector's faults in a combination of dithered exposures
+_COMBINED_IMPRINT = 0.12  # share of the detector's defects that survives a combination of dithered exposures
 _COMBINED_RESPONSE = 0.3
 
 
 @dataclass(frozen=True)
-class Stack:
-    """How a stack of exposures is taken.
+class ExposureStack:
+    """Number, duration and electronics of the exposures that are summed.
 
     Attributes
     ----------
     exposures : int
     exposure_s : float
+        Duration of one.
     gain_e_per_count, read_noise_e, well_e : float
-        Read noise and well are those of one exposure.
+        Read noise and full well of one exposure.
     """
 
     exposures: int
@@ -33,7 +34,7 @@ class Stack:
 
     @property
     def well_counts(self) -> float:
-        """The sum of exposures that all reached the well."""
+        """Counts of a sum in which every exposure reached the well."""
         return self.exposures * float(np.rint(self.well_e / self.gain_e_per_count))
 
     @property
@@ -50,28 +51,27 @@ def dark_factor(temperature_k: float) -> float:
 def draw_detector_light(
     detector: Detector,
     light: np.ndarray,
-    stack: Stack,
+    stack: ExposureStack,
     temperature_k: float,
     dark_temperature_k: float,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Draw what a detector adds to a stack after its dark frame is subtracted.
+    """Draw the signal that a detector adds to a stack after subtraction of its dark frame.
 
     Parameters
     ----------
     detector : Detector
-    light : ndarray, (y, x) float32
+    light : (y, x) float32
         Sky and sources, counts of the sum.
-    stack : Stack
+    stack : ExposureStack
     temperature_k, dark_temperature_k : float
-        Of the exposures, and of the dark frame that was subtracted from them.
+        Of the exposures, and of the dark frame subtracted from them.
     rng : numpy.random.Generator
 
     Returns
     -------
-    ndarray, (y, x) float32, counts of the sum
-        Uneven response, hot pixels by their shot noise and the drift of temperature, telegraph pixels, bad columns,
-        pattern.
+    (y, x) float32, counts of the sum
+        Uneven response, shot noise and thermal drift of hot pixels, telegraph pixels, bad columns, fixed pattern.
     """
     added = light * (detector.response - 1)
     drift = dark_factor(temperature_k + detector.warm_k) - dark_factor(dark_temperature_k + detector.warm_k)
@@ -88,8 +88,20 @@ def draw_detector_light(
     return added
 
 
-def draw_combined_light(detector: Detector, light: np.ndarray, stack: Stack) -> np.ndarray:
-    """Return what remains of a detector in a combination of dithered exposures, (y, x) float32, counts of the sum."""
+def combine_detector_light(detector: Detector, light: np.ndarray, stack: ExposureStack) -> np.ndarray:
+    """Return the residual signal of a detector in a combination of dithered exposures.
+
+    Parameters
+    ----------
+    detector : Detector
+    light : (y, x) float32
+        Sky and sources, counts of the sum.
+    stack : ExposureStack
+
+    Returns
+    -------
+    (y, x) float32, counts of the sum
+    """
     added = light * (_COMBINED_RESPONSE * (np.roll(detector.response, (5, 11), (0, 1)) - 1))
     scale = _COMBINED_IMPRINT * stack.counts_per_e
     excess = np.minimum(0.3 * detector.hot.value * stack.exposure_s, 60)
@@ -99,43 +111,57 @@ def draw_combined_light(detector: Detector, light: np.ndarray, stack: Stack) -> 
     return added
 
 
-def _draw_dark_noise(detector: Detector, stack: Stack, temperature_k: float, rng: np.random.Generator) -> np.ndarray:
-    """Draw the shot noise of hot pixels' dark current, counts of the sum."""
+def _draw_dark_noise(
+    detector: Detector, stack: ExposureStack, temperature_k: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the shot noise of the hot pixels' dark current, (n,) counts of the sum."""
     seconds = stack.exposure_s * stack.exposures
     expected = detector.hot.value * dark_factor(temperature_k + detector.warm_k) * seconds
     return (rng.poisson(expected) - expected) / stack.gain_e_per_count
 
 
 def _draw_switching(detector: Detector, exposures: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw each telegraph pixel's mean level over a stack, minus its mean over time (0 is the lower level)."""
+    """Draw each telegraph pixel's mean level over a stack minus its long-term mean, (n,) from -1 to 1."""
     duty, rate = detector.telegraph_duty, detector.telegraph_rate
     high = rng.random(len(duty)) < duty
     total = np.zeros(len(duty))
     for _ in range(exposures):
         total += high
-        # A switch draws the state afresh, so that the share of time in the upper level stays the duty.
+        # A switch redraws the state from the duty, so that the share of time in the upper level remains the duty.
         switching = rng.random(len(duty)) < rate
         high = np.where(switching, rng.random(len(duty)) < duty, high)
     return total / exposures - duty
 
 
-def clip_light(total: np.ndarray, stars: np.ndarray, stack: Stack) -> None:
-    """Take what does not fit in the well off the stars and off the sum, in place (both counts of the sum)."""
+def clip_light(total: np.ndarray, stars: np.ndarray, stack: ExposureStack) -> None:
+    """Subtract the light beyond the full well from the total and from the stars, in place.
+
+    Parameters
+    ----------
+    total, stars : (y, x) float32
+        Counts of the sum.
+    stack : ExposureStack
+    """
     over = np.maximum(total - np.float32(stack.well_counts), 0)
     stars -= over
     total -= over
 
 
-def clip_single(light: np.ndarray, total: np.ndarray, stack: Stack) -> np.ndarray:
-    """Clip light of one exposure at what the well has left in it, in place, and return where it did.
+def clip_single(light: np.ndarray, total: np.ndarray, stack: ExposureStack) -> np.ndarray:
+    """Clip light of one exposure at the room that the other light leaves in the well, in place.
 
     Parameters
     ----------
-    light : ndarray, (y, x) float32, counts
-        Of one exposure.
-    total : ndarray, (y, x) float32
+    light : (y, x) float32, counts
+        Light that comes in one exposure only.
+    total : (y, x) float32
         The other light, counts of the sum.
-    stack : Stack
+    stack : ExposureStack
+
+    Returns
+    -------
+    (y, x) bool
+        The clipped pixels.
     """
     room = np.maximum((np.float32(stack.well_counts) - total) / stack.exposures, 0)
     over = light > room
@@ -147,31 +173,31 @@ def expose_stack(
     total: np.ndarray,
     single: np.ndarray | None,
     detector: Detector,
-    stack: Stack,
+    stack: ExposureStack,
     temperature_k: float,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw the counts of a stack of exposures.
 
-    Pixels near the well are drawn exposure by exposure and clipped before they are added; all others at once, as a
-    normal deviate with the skewness of the Poisson law (Cornish and Fisher's first term).
+    Pixels near the well are drawn exposure by exposure and clipped before they are summed. The others are drawn at
+    once, as a normal deviate with the skewness of the Poisson distribution (first term of Cornish and Fisher).
 
     Parameters
     ----------
-    total : ndarray, (y, x) float32
-        Expected counts of the sum, what does not fit in the well included.
-    single : ndarray or None, (y, x) float32
-        Counts that come in one exposure alone.
+    total : (y, x) float32
+        Expected counts of the sum before clipping.
+    single : (y, x) float32 or None
+        Counts that come in one exposure only.
     detector : Detector
-    stack : Stack
+    stack : ExposureStack
     temperature_k : float
     rng : numpy.random.Generator
 
     Returns
     -------
-    pixels : ndarray, (y, x) float32
+    pixels : (y, x) float32
         Whole counts, dark and bias subtracted.
-    saturated : ndarray of bool, (y, x)
+    saturated : (y, x) bool
         At least one exposure reached the well.
     """
     gain, exposures = stack.gain_e_per_count, stack.exposures
@@ -190,9 +216,9 @@ def expose_stack(
 
 
 def _expose_near_well(
-    pixels: np.ndarray, total: np.ndarray, single: np.ndarray | None, stack: Stack, rng: np.random.Generator
+    pixels: np.ndarray, total: np.ndarray, single: np.ndarray | None, stack: ExposureStack, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw pixels near the well one exposure at a time, in place, and return where the well was reached."""
+    """Draw the pixels near the well one exposure at a time, in place, and return where it was reached, (y, x) bool."""
     saturated = np.zeros(pixels.shape, bool)
     limit = (stack.well_e - _NEAR_WELL_SIGMA * np.sqrt(stack.well_e)) * stack.counts_per_e
     near = np.nonzero(total > limit)

@@ -1,4 +1,4 @@
-"""The light of each origin in a simulated pair, kept apart so that the truth of a detection is a share of flux."""
+"""The light of a simulated pair by origin, from which the true origin of a detection follows as a share of its flux."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ _SPLINE_PX = 8
 
 
 @dataclass(frozen=True)
-class Origins:
-    """Noise-free light by origin; what a pixel holds beyond their sum is sky and noise.
+class LightByOrigin:
+    """Noise-free light by origin; a pixel is the sum of its origins, the sky and noise.
 
     Attributes
     ----------
-    new : mapping of str to (y, x) array, counts of the new frame
+    new : mapping of str to (y, x) float32, counts of the new frame
         transient, flare, variable (the change since the reference), asteroid, star, galaxy, detector, particle, trail,
-        ghost; an origin without light is missing. What saturation clips is taken from the stars. Rarely lit ones are
-        sparse.
-    reference : mapping of str to (y, x) array, counts of the reference
-        star, galaxy, detector (its holes included), particle, asteroid, ghost.
+        ghost; origins without light are absent, those with few lit pixels sparse. Light lost to saturation is
+        subtracted from the stars.
+    reference : mapping of str to (y, x) float32, counts of the reference
+        star, galaxy, detector (including the reference's holes), particle, asteroid, ghost.
     shift_px : (x, y)
         Position in the new frame minus position in the reference.
     """
@@ -32,31 +32,34 @@ class Origins:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Origins that have light in either frame."""
+        """Origins with light in either frame."""
         return tuple(dict.fromkeys([*self.new, *self.reference]))
 
     def stamp(self, x: float, y: float, half: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """Cut all origins around the pixel nearest to a position of the new frame.
+        """Cut stamps of every origin around the pixel nearest to a position (x, y) of the new frame.
 
         Returns
         -------
         dict of str to (new, reference)
-            Each (2 half + 1, 2 half + 1) float32 on the pixels of the new frame: the reference's light in its own
-            counts, brought there by cubic splines; 0 beyond the frames.
+            Both (2 half + 1, 2 half + 1) float32 on the pixels of the new frame, 0 outside the frames. The reference's
+            light is in the reference's counts, resampled by cubic splines.
         """
         column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
-        there = column - self.shift_px[0], row - self.shift_px[1]
+        reference_x, reference_y = column - self.shift_px[0], row - self.shift_px[1]
         blank = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
         stamps = {}
         for name in self.names:
-            new = _cut(self.new[name], column, row, half) if name in self.new else blank
-            old = _cut_between(self.reference[name], *there, half) if name in self.reference else blank
-            stamps[name] = (new, old)
+            new, reference = blank, blank
+            if name in self.new:
+                new = _cut(self.new[name], column, row, half)
+            if name in self.reference:
+                reference = _resample(self.reference[name], reference_x, reference_y, half)
+            stamps[name] = (new, reference)
         return stamps
 
 
 def pack_light(image: np.ndarray) -> np.ndarray | sparse.csr_array | None:
-    """Return an origin's image as it is kept: whole, sparse where most pixels are dark, None where all are."""
+    """Return the compact form of an image (y, x): sparse if at most a tenth of it is lit, None if nothing is."""
     lit = np.count_nonzero(image)
     if not lit:
         return None
@@ -64,21 +67,22 @@ def pack_light(image: np.ndarray) -> np.ndarray | sparse.csr_array | None:
 
 
 def _cut(image: np.ndarray | sparse.csr_array, column: int, row: int, half: int) -> np.ndarray:
+    """Cut a stamp (2 half + 1, 2 half + 1) centred on a pixel of an image (y, x); 0 outside the image."""
     height, width = image.shape
-    side = 2 * half + 1
-    stamp = np.zeros((side, side), np.float32)
-    left, top = column - half, row - half
-    columns = slice(max(left, 0), max(min(left + side, width), 0))
-    rows = slice(max(top, 0), max(min(top + side, height), 0))
+    size = 2 * half + 1
+    stamp = np.zeros((size, size), np.float32)
+    first_x, first_y = column - half, row - half
+    columns = slice(max(first_x, 0), max(min(first_x + size, width), 0))
+    rows = slice(max(first_y, 0), max(min(first_y + size, height), 0))
     if columns.start < columns.stop and rows.start < rows.stop:
         part = image[rows, columns]
         dense = part if isinstance(part, np.ndarray) else part.toarray()
-        stamp[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left] = dense
+        stamp[rows.start - first_y : rows.stop - first_y, columns.start - first_x : columns.stop - first_x] = dense
     return stamp
 
 
-def _cut_between(image: np.ndarray | sparse.csr_array, x: float, y: float, half: int) -> np.ndarray:
-    """Cut at a position between pixels."""
+def _resample(image: np.ndarray | sparse.csr_array, x: float, y: float, half: int) -> np.ndarray:
+    """Cut a stamp (2 half + 1, 2 half + 1) centred on a position between pixels, by cubic splines."""
     column, row = int(np.floor(x)), int(np.floor(y))
     wide = _cut(image, column, row, half + _SPLINE_PX)
     if wide.any() and (x != column or y != row):

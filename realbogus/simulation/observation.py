@@ -1,7 +1,7 @@
-"""Observing a simulated sky: the new frame and the reference, with the light of each origin kept."""
+"""Observation of a simulated sky: the new frame and the reference, with their light by origin."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import galsim
 import numpy as np
@@ -12,23 +12,23 @@ from realbogus.simulation import artefacts
 from realbogus.simulation.camera import GAIN_E_PER_COUNT, READ_NOISE_E, WELL_E, Detector
 from realbogus.simulation.conditions import Conditions
 from realbogus.simulation.exposure import (
-    Stack,
+    ExposureStack,
     clip_light,
     clip_single,
-    draw_combined_light,
+    combine_detector_light,
     draw_detector_light,
     expose_stack,
 )
 from realbogus.simulation.light_by_origin import pack_light
 from realbogus.simulation.optics import PsfField
-from realbogus.simulation.rendering import Shapes, draw_galaxies, draw_stars
-from realbogus.simulation.scene import Kind, SceneStars
+from realbogus.simulation.rendering import FrameSources, GalaxyShapes, draw_galaxies, draw_stars
+from realbogus.simulation.scene import Galaxies, SourceKind
 from realbogus.simulation.sky import FieldScene, shift_wcs
 from realbogus.simulation.survey_settings import SurveySettings
-from realbogus.simulation.truth_tables import Source, name_variable
+from realbogus.simulation.truth_tables import DrawnSource, name_variable
 
 _LOST_BLOCK_CHANCE = 0.03
-_LEFTOVER_SHARE = 0.3  # of a moving object's light: it was there in some of the exposures
+_LEFTOVER_SHARE = 0.3  # of a moving object's light: it was in a part of the reference's exposures
 _GHOST_PX = 60.0
 
 
@@ -39,41 +39,46 @@ class Observation:
     Attributes
     ----------
     frame : Frame
-    light : mapping of str to (y, x) array
-        Of each origin, as in `realbogus.simulation.light_by_origin.Origins`.
-    sources : list of Source
-        Changing sources as drawn.
+    light : mapping of str to (y, x) float32
+        By origin, as in `realbogus.simulation.light_by_origin.LightByOrigin`.
+    sources : list of DrawnSource
+        Changing sources as drawn; none in a reference.
     fwhm_arcsec : float
         Of the point spread function at the chip's centre.
     """
 
     frame: Frame
     light: Mapping[str, np.ndarray | sparse.csr_array]
-    sources: list[Source]
+    sources: list[DrawnSource]
     fwhm_arcsec: float
 
 
 @dataclass(frozen=True)
-class _Optics:
-    """What light goes through on its way to one frame's pixels."""
+class _LightPath:
+    """The path of light from the field to one frame's pixels: pointing, transmission, PSF and exposures."""
 
     settings: SurveySettings
     detector: Detector
     conditions: Conditions
     psf: PsfField
-    stack: Stack
+    stack: ExposureStack
 
     def move(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return positions in the frame of positions in the field."""
+        """Return positions in the frame of positions x and y in the field, all (n,) pixels."""
         x, y = np.asarray(x, float) + self.conditions.shift_px[0], np.asarray(y, float) + self.conditions.shift_px[1]
         dx, dy = self.conditions.warp.displace(x, y)
         return x + dx, y + dy
 
     def count(self, mag: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the counts of sources at positions in the frame."""
+        """Return the counts (n,) of sources of magnitudes (n,) at positions x and y (n,) in the frame."""
         electrons = 10 ** (0.4 * (self.settings.zero_point_mag - mag)) * self.settings.exposure_s
-        through = self.detector.transmit(x, y, self.settings.pixel_arcsec) * self.conditions.transparency
-        return electrons * through * self.stack.counts_per_e
+        transmission = self.detector.transmit(x, y, self.settings.pixel_arcsec) * self.conditions.transparency
+        return electrons * transmission * self.stack.counts_per_e
+
+    def place(self, mag: np.ndarray, x: np.ndarray, y: np.ndarray) -> FrameSources:
+        """Return sources of magnitudes (n,) at positions x and y (n,) in the field as they fall on the frame."""
+        x, y = self.move(x, y)
+        return FrameSources(x, y, self.count(mag, x, y))
 
     @property
     def noise(self) -> float:
@@ -85,18 +90,18 @@ class _Optics:
     def zero_point_mag(self) -> float:
         """Magnitude of one count of the sum at the chip's centre."""
         height, width = self.detector.shape
-        one = self.count(np.zeros(1), np.array([(width - 1) / 2]), np.array([(height - 1) / 2]))
-        return float(2.5 * np.log10(one[0]))
+        counts = self.count(np.zeros(1), np.array([(width - 1) / 2]), np.array([(height - 1) / 2]))
+        return float(2.5 * np.log10(counts[0]))
 
 
 def observe_new(
     settings: SurveySettings, detector: Detector, sky: FieldScene, conditions: Conditions, rng: np.random.Generator
 ) -> Observation:
-    """Observe a new frame: the sum of a few exposures, whole counts."""
+    """Observe a new frame: the sum of a few exposures in whole counts."""
     path = _prepare(settings, detector, conditions, settings.frames)
-    light = _draw_still_sky(path, sky, rng, conditions.refraction_px, 1.0)
-    sources = list_sources(path, sky)
-    for kind in Kind:
+    light = _draw_static_sky(path, sky, rng, moved=1.0)
+    sources = _project_sources(path, sky)
+    for kind in SourceKind:
         light[kind.value] = _draw_points(path, [s for s in sources if s.kind is kind])
     total = _draw_background(path)
     for image in light.values():
@@ -108,26 +113,26 @@ def observe_new(
     single, clipped = _draw_single(path, total, light, rng)
     pixels, saturated = expose_stack(total, single, detector, path.stack, conditions.temperature_k, rng)
     clip_light(total, light["star"], path.stack)
-    mask = np.where(detector.known, Mask.DEFECT, 0).astype(np.uint8)
+    mask = np.where(detector.defect_map, Mask.DEFECT, 0).astype(np.uint8)
     mask[saturated | clipped] |= np.uint8(Mask.SATURATED)
-    frame = _frame(path, pixels, mask, 1.0, shift_wcs(sky.wcs, conditions.shift_px))
+    frame = _make_frame(path, pixels, mask, 1.0, shift_wcs(sky.wcs, conditions.shift_px))
     return Observation(frame, _pack(light), sources, _measure_fwhm(path))
 
 
 def observe_reference(
     settings: SurveySettings, detector: Detector, sky: FieldScene, conditions: Conditions, rng: np.random.Generator
 ) -> Observation:
-    """Observe a reference: the mean of many dithered exposures, cleaned of most but not all that is not sky."""
+    """Observe a reference: the mean of many dithered exposures, with residual artefacts."""
     path = _prepare(settings, detector, conditions, settings.reference_frames)
-    light = _draw_still_sky(path, sky, rng, (0.0, 0.0), 0.0)
-    left = sky.leftovers
-    x, y = path.move(left.x, left.y)
+    light = _draw_static_sky(path, sky, rng, moved=0.0)
+    leftovers = path.place(sky.leftovers.mag, sky.leftovers.x, sky.leftovers.y)
     light["asteroid"] = np.zeros(detector.shape, np.float32)
-    draw_stars(light["asteroid"], path.psf, x, y, _LEFTOVER_SHARE * path.count(left.mag, x, y), path.noise)
+    leftovers = replace(leftovers, flux=_LEFTOVER_SHARE * leftovers.flux)
+    draw_stars(light["asteroid"], path.psf, leftovers, path.noise)
     total = _draw_background(path)
     for image in light.values():
         total += image
-    light["detector"] = draw_combined_light(detector, total, path.stack)
+    light["detector"] = combine_detector_light(detector, total, path.stack)
     artefacts.add_holes(light["detector"], rng, 3 * path.noise, settings.hole_rate * settings.area_share)
     total += light["detector"]
     particles = np.zeros(detector.shape, np.float32)
@@ -143,31 +148,32 @@ def observe_reference(
     mask = np.where(saturated, Mask.SATURATED, 0).astype(np.uint8)
     blank = artefacts.draw_blank_strips(rng, detector.shape, _LOST_BLOCK_CHANCE)
     mask[blank], pixels[blank] = Mask.NO_DATA, np.nan
-    return Observation(_frame(path, pixels, mask, float(exposures), sky.wcs), _pack(light), [], _measure_fwhm(path))
+    frame = _make_frame(path, pixels, mask, float(exposures), sky.wcs)
+    return Observation(frame, _pack(light), [], _measure_fwhm(path))
 
 
-def list_sources(path: "_Optics", sky: FieldScene) -> list[Source]:
+def _project_sources(path: _LightPath, sky: FieldScene) -> list[DrawnSource]:
     """Return every changing source as it falls on a frame."""
-    found = []
-    for happening in sky.happenings:
-        events = happening.events
-        x, y = path.move(events.x, events.y)
-        flux = path.count(events.mag, x, y)
-        names = [f"{happening.prefix}-{number}" for number in events.number]
-        rows = zip(names, x.tolist(), y.tolist(), events.mag.tolist(), flux.tolist(), events.host.tolist(), strict=True)
-        found += [Source(name, happening.kind, *row) for name, *row in rows]
+    sources = []
+    for group in sky.event_groups:
+        events = group.events
+        image = path.place(events.mag, events.x, events.y)
+        names = [f"{group.prefix}-{number}" for number in events.number]
+        columns = (image.x, image.y, events.mag, image.flux, events.host)
+        rows = zip(names, *(column.tolist() for column in columns), strict=True)
+        sources += [DrawnSource(name, group.kind, *row) for name, *row in rows]
     variables = sky.variables
-    x, y = path.move(variables.x, variables.y)
+    image = path.place(variables.mag, variables.x, variables.y)
     change = variables.change(sky.epoch_mjd) - 1
     mag = variables.mag - 2.5 * np.log10(np.maximum(np.abs(change), 1e-6))
-    flux = path.count(variables.mag, x, y) * change
-    for i in range(len(x)):
-        row = float(x[i]), float(y[i]), float(mag[i]), float(flux[i]), int(variables.host[i])
-        found.append(Source(name_variable(sky, i), Kind.VARIABLE, *row))
-    return found
+    flux = image.flux * change
+    for i in range(len(flux)):
+        row = float(image.x[i]), float(image.y[i]), float(mag[i]), float(flux[i]), int(variables.host[i])
+        sources.append(DrawnSource(name_variable(sky, i), SourceKind.VARIABLE, *row))
+    return sources
 
 
-def _prepare(settings: SurveySettings, detector: Detector, conditions: Conditions, exposures: int) -> _Optics:
+def _prepare(settings: SurveySettings, detector: Detector, conditions: Conditions, exposures: int) -> _LightPath:
     psf = PsfField(
         optics=detector.optics,
         seeing_arcsec=conditions.seeing_arcsec,
@@ -176,62 +182,66 @@ def _prepare(settings: SurveySettings, detector: Detector, conditions: Condition
         pixel_arcsec=settings.pixel_arcsec,
         shape=detector.shape,
     )
-    stack = Stack(exposures, settings.exposure_s, GAIN_E_PER_COUNT, READ_NOISE_E, WELL_E)
-    return _Optics(settings, detector, conditions, psf, stack)
+    stack = ExposureStack(exposures, settings.exposure_s, GAIN_E_PER_COUNT, READ_NOISE_E, WELL_E)
+    return _LightPath(settings, detector, conditions, psf, stack)
 
 
-def _draw_still_sky(
-    path: _Optics, sky: FieldScene, rng: np.random.Generator, refraction_px: tuple[float, float], moved: float
+def _draw_static_sky(
+    path: _LightPath, sky: FieldScene, rng: np.random.Generator, moved: float
 ) -> dict[str, np.ndarray]:
-    """Draw stars, galaxies and the ghosts of bright stars; `moved` is the share of the stars' own motion."""
+    """Draw the light of stars, galaxies and ghosts of bright stars, each (y, x) float32 counts.
+
+    `moved` is 1 where stars have moved since the reference, 0 on the reference itself.
+    """
     shape = path.detector.shape
     light = {name: np.zeros(shape, np.float32) for name in ("star", "galaxy", "ghost")}
-    _draw_stars(path, sky, light["star"], light["ghost"], refraction_px, moved, rng)
-    galaxies = sky.galaxies
-    x, y = path.move(galaxies.x + refraction_px[0] * galaxies.colour, galaxies.y + refraction_px[1] * galaxies.colour)
-    shapes = Shapes(
-        galaxies.sersic_index,
-        galaxies.radius_arcsec / path.settings.pixel_arcsec,
-        galaxies.axis_ratio,
-        galaxies.angle_rad,
-    )
-    flux = path.count(galaxies.mag + path.conditions.extinction_mag * galaxies.colour, x, y)
-    draw_galaxies(light["galaxy"], path.psf, x, y, flux * (1 - galaxies.nucleus), shapes, path.noise)
-    draw_stars(light["galaxy"], path.psf, x, y, flux * galaxies.nucleus, path.noise)
+    _draw_stars(path, sky, (light["star"], light["ghost"]), moved, rng)
+    _draw_galaxies(path, sky.galaxies, light["galaxy"])
     return light
 
 
+def _draw_galaxies(path: _LightPath, galaxies: Galaxies, image: np.ndarray) -> None:
+    """Add galaxies and their unresolved nuclei to an image (y, x)."""
+    refraction_px, colour = path.conditions.refraction_px, galaxies.colour
+    mag = galaxies.mag + path.conditions.extinction_mag * colour
+    sources = path.place(mag, galaxies.x + refraction_px[0] * colour, galaxies.y + refraction_px[1] * colour)
+    radius_px = galaxies.radius_arcsec / path.settings.pixel_arcsec
+    shapes = GalaxyShapes(galaxies.sersic_index, radius_px, galaxies.axis_ratio, galaxies.angle_rad)
+    discs = replace(sources, flux=sources.flux * (1 - galaxies.nucleus))
+    nuclei = replace(sources, flux=sources.flux * galaxies.nucleus)
+    draw_galaxies(image, path.psf, discs, shapes, path.noise)
+    draw_stars(image, path.psf, nuclei, path.noise)
+
+
 def _draw_stars(
-    path: _Optics,
+    path: _LightPath,
     sky: FieldScene,
-    image: np.ndarray,
-    ghosts: np.ndarray,
-    refraction_px: tuple[float, float],
+    images: tuple[np.ndarray, np.ndarray],
     moved: float,
     rng: np.random.Generator,
 ) -> None:
-    stars: SceneStars = sky.stars
-    x, y = path.move(
+    """Add stars, variables at their mean brightness, and ghosts to two images (y, x): stars, ghosts."""
+    stars, variables, refraction_px = sky.stars, sky.variables, path.conditions.refraction_px
+    sources = path.place(
+        stars.mag + path.conditions.extinction_mag * stars.colour,
         stars.x + moved * stars.motion_x + refraction_px[0] * stars.colour,
         stars.y + moved * stars.motion_y + refraction_px[1] * stars.colour,
     )
-    flux = path.count(stars.mag + path.conditions.extinction_mag * stars.colour, x, y)
-    draw_stars(image, path.psf, x, y, flux, path.noise)
-    variables = sky.variables
-    place = path.move(variables.x, variables.y)
-    draw_stars(image, path.psf, *place, path.count(variables.mag, *place), path.noise)
-    away = path.detector.east_deg / 4.5 * _GHOST_PX, path.detector.north_deg / 4.5 * _GHOST_PX
-    artefacts.add_ghosts(ghosts, rng, x, y, stars.mag, flux, away)
+    draw_stars(images[0], path.psf, sources, path.noise)
+    draw_stars(images[0], path.psf, path.place(variables.mag, variables.x, variables.y), path.noise)
+    ghost_offset_px = path.detector.east_deg / 4.5 * _GHOST_PX, path.detector.north_deg / 4.5 * _GHOST_PX
+    artefacts.add_ghosts(images[1], rng, sources, stars.mag, ghost_offset_px)
 
 
-def _draw_points(path: _Optics, sources: list[Source]) -> np.ndarray:
+def _draw_points(path: _LightPath, sources: list[DrawnSource]) -> np.ndarray:
+    """Draw point sources, (y, x) float32 counts."""
     image = np.zeros(path.detector.shape, np.float32)
     x, y, flux = (np.array([getattr(s, name) for s in sources], float) for name in ("x", "y", "flux_counts"))
-    draw_stars(image, path.psf, x, y, flux, path.noise)
+    draw_stars(image, path.psf, FrameSources(x, y, flux), path.noise)
     return image
 
 
-def _draw_background(path: _Optics) -> np.ndarray:
+def _draw_background(path: _LightPath) -> np.ndarray:
     """Draw the sky, (y, x) float32 counts of the sum."""
     height, width = path.detector.shape
     y, x = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None, :]
@@ -244,9 +254,17 @@ def _draw_background(path: _Optics) -> np.ndarray:
 
 
 def _draw_single(
-    path: _Optics, total: np.ndarray, light: dict[str, np.ndarray], rng: np.random.Generator
+    path: _LightPath, total: np.ndarray, light: dict[str, np.ndarray], rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw particles and trails, which come in one exposure, into `light`; return their sum and where it is clipped."""
+    """Draw particles and trails, which occur in one exposure, into `light`.
+
+    Returns
+    -------
+    sum : (y, x) float32
+        Of both, counts.
+    clipped : (y, x) bool
+        Pixels in which either was clipped at the well.
+    """
     settings, shape = path.settings, path.detector.shape
     trail, particle = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     artefacts.add_particles(
@@ -272,7 +290,8 @@ def _pack(light: dict[str, np.ndarray]) -> dict[str, np.ndarray | sparse.csr_arr
     return {name: image for name, image in packed.items() if image is not None}
 
 
-def _frame(path: _Optics, pixels: np.ndarray, mask: np.ndarray, divided_by: float, wcs: object) -> Frame:
+def _make_frame(path: _LightPath, pixels: np.ndarray, mask: np.ndarray, divided_by: float, wcs: object) -> Frame:
+    """Return the frame of pixels and mask, both (y, x); the pixels are the sum of exposures over `divided_by`."""
     level, rms = measure_background(pixels, mask != 0)
     return Frame(
         pixels=pixels,
@@ -288,7 +307,8 @@ def _frame(path: _Optics, pixels: np.ndarray, mask: np.ndarray, divided_by: floa
     )
 
 
-def _measure_fwhm(path: _Optics) -> float:
+def _measure_fwhm(path: _LightPath) -> float:
+    """Return the FWHM of the point spread function at the chip's centre, pixel included, arcsec."""
     height, width = path.detector.shape
     profile = galsim.Convolve(path.psf.profile_at((width - 1) / 2, (height - 1) / 2), galsim.Pixel(1.0))
     image = profile.drawImage(nx=64, ny=64, scale=0.25, method="no_pixel")

@@ -1,7 +1,7 @@
 """The point spread function of a simulated frame, varying over the chip: seeing, optics and the pixel.
 
-GalSim gives the transform at nine places of the chip; between them the function is their biquadratic interpolation,
-which is its definition: `PsfField.profile_at` gives the same sum as a GalSim object.
+It is defined as the biquadratic interpolation of GalSim profiles at nine nodes of the chip. Frames are drawn from
+their Fourier transforms; `PsfField.profile_at` returns the same sum as a GalSim object.
 """
 
 from dataclasses import dataclass
@@ -15,23 +15,23 @@ TABLE_PX = 256
 _NODES = (-1.0, 0.0, 1.0)
 _MOFFAT_BETA = 3.5
 _COMA_SHARE = 0.18
-_FOLD_ABOVE = 2e-4  # transfer at the pixel's Nyquist frequency above which its aliases are drawn too
+_FOLD_ABOVE = 2e-4  # transfer at the pixel's Nyquist frequency above which aliases are included
 
 
 @dataclass(frozen=True)
 class Optics:
-    """The law of one detector's optics; (s, t) run from -1 to 1 over the chip's width and height.
+    """Aberrations of one detector's optics; (s, t) run from -1 to 1 over the chip's width and height.
 
     Attributes
     ----------
     blur_arcsec : float
         FWHM of the aberrations in focus.
-    tilt_arcsec : (2,)
-        Defocus per s and t, as FWHM.
-    shear, shear_slope_s, shear_slope_t : (2,)
-        Reduced shear (GalSim's g1, g2) at the centre and its slopes.
-    coma_arcsec : (2,)
-        Displacement of the coma's share of the light.
+    tilt_arcsec : (s, t)
+        Defocus per unit of s and t, as FWHM.
+    shear, shear_slope_s, shear_slope_t : (g1, g2)
+        Reduced shear as in GalSim, at the centre and per unit of s and t.
+    coma_arcsec : (east, north)
+        Displacement of the comatic component.
     """
 
     blur_arcsec: float
@@ -42,7 +42,7 @@ class Optics:
     coma_arcsec: tuple[float, float]
 
     def profile(self, s: float, t: float, focus_arcsec: float) -> galsim.GSObject:
-        """Return the optics' own point spread function at one place (arcsec), of flux 1."""
+        """Return the point spread function of the optics alone at (s, t), of flux 1, in arcsec."""
         defocus = focus_arcsec + self.tilt_arcsec[0] * s + self.tilt_arcsec[1] * t
         core = galsim.Moffat(beta=_MOFFAT_BETA, fwhm=float(np.hypot(self.blur_arcsec, defocus)))
         g1, g2 = (
@@ -51,21 +51,21 @@ class Optics:
         )
         core = core.shear(g1=g1, g2=g2)
         east, north = self.coma_arcsec
-        whole = (1 - _COMA_SHARE) * core + _COMA_SHARE * core.shift(east, north)
+        profile = (1 - _COMA_SHARE) * core + _COMA_SHARE * core.shift(east, north)
         # Astrometry is tied to the centroids of stars, so the centroid is the position.
-        return whole.shift(-_COMA_SHARE * east, -_COMA_SHARE * north)
+        return profile.shift(-_COMA_SHARE * east, -_COMA_SHARE * north)
 
 
 def draw_optics(rng: np.random.Generator, place_deg: tuple[float, float], diversity: float) -> Optics:
-    """Draw a detector's optics: a mosaic's common growth off axis, and what differs from chip to chip.
+    """Draw a detector's optics: aberrations that grow off axis, plus a random part for each chip.
 
     Parameters
     ----------
     rng : numpy.random.Generator
     place_deg : (east, north)
-        Where the chip stands in the focal plane.
+        The chip's centre in the focal plane.
     diversity : float
-        Scale of the chip-to-chip part.
+        Scale of the random part.
     """
     radius, angle = float(np.hypot(*place_deg)), float(np.arctan2(place_deg[1], -place_deg[0]))
     off_axis = (radius / 4.5) ** 2
@@ -87,15 +87,15 @@ def draw_optics(rng: np.random.Generator, place_deg: tuple[float, float], divers
 
 @dataclass(frozen=True)
 class PsfField:
-    """The point spread function of one frame over its chip, pixel included, of flux 1.
+    """The point spread function of one frame over its chip, of flux 1.
 
     Attributes
     ----------
     optics : Optics
     seeing_arcsec, focus_arcsec : float
         FWHM of the atmosphere's Kolmogorov profile; the visit's defocus.
-    shear : (2,)
-        Reduced shear of the visit (wind, tracking), the same for the whole chip.
+    shear : (g1, g2)
+        Reduced shear of the visit by wind and tracking, constant over the chip.
     pixel_arcsec : float
     shape : (height, width)
     """
@@ -108,7 +108,7 @@ class PsfField:
     shape: tuple[int, int]
 
     def weigh_nodes(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the nine nodes' weights at positions in pixels, (n, 9) float32; each row adds up to 1."""
+        """Return the weights of the nine nodes at positions x and y (n,), pixels, as (n, 9) float32; rows sum to 1."""
         height, width = self.shape
         along = _lagrange(2 * np.asarray(x) / (width - 1) - 1)
         up = _lagrange(2 * np.asarray(y) / (height - 1) - 1)
@@ -116,22 +116,22 @@ class PsfField:
 
     @cached_property
     def profiles(self) -> tuple[galsim.GSObject, ...]:
-        """GalSim objects of the nine nodes (unit of length: pixel), without the pixel."""
+        """GalSim objects of the nine nodes in units of pixels, not convolved with the pixel."""
         seeing = galsim.Kolmogorov(fwhm=self.seeing_arcsec).shear(g1=self.shear[0], g2=self.shear[1])
         nodes = [self.optics.profile(s, t, self.focus_arcsec) for t in _NODES for s in _NODES]
         return tuple(galsim.Convolve(seeing, node).dilate(1 / self.pixel_arcsec) for node in nodes)
 
     def profile_at(self, x: float, y: float) -> galsim.GSObject:
-        """Return the GalSim object at one position, without the pixel, which `drawImage` adds."""
+        """Return the GalSim object at one position, not convolved with the pixel; `drawImage` does that."""
         weights = self.weigh_nodes(np.array([x]), np.array([y]))[0]
         return galsim.Sum([float(weight) * node for weight, node in zip(weights, self.profiles, strict=True)])
 
     @cached_property
     def tables(self) -> tuple[tuple[tuple[int, int], np.ndarray], ...]:
-        """Transforms in the order of `rfft2` on 256 pixels: pairs of an alias (x, y) and a (9, 256, 129) complex64.
+        """Fourier transforms of the nodes, pixel included: pairs of an alias (x, y) and a (9, 256, 129) complex64.
 
-        The alias (0, 0) is always there; the others are the frequencies past the pixel's Nyquist limit that fold back
-        where the seeing is sharp.
+        The order is that of `rfft2` on 256 x 256 pixels. Alias (0, 0) is the transform itself; the others are the
+        frequencies beyond the pixel's Nyquist limit that fold back, present in sharp seeing only.
         """
         pixel = galsim.Pixel(1.0)
         waves = [_tabulate(galsim.Convolve(profile, pixel)) for profile in self.profiles]
@@ -143,14 +143,14 @@ class PsfField:
         return tuple((alias, np.stack([_fold(wave, alias) for wave in waves])) for alias in aliases)
 
     def measure_wings(self, radii_px: tuple[int, ...]) -> np.ndarray:
-        """Return the light of a source of flux 1 in a pixel at distances from it, at the chip's centre."""
+        """Return the light of a source of flux 1 in one pixel at each distance, (n,), at the chip's centre."""
         image = fft.irfft2(sum(table[4] for _, table in self.tables), s=(TABLE_PX, TABLE_PX))
         return np.array([np.mean([abs(image[0, r]), abs(image[r, 0])]) for r in radii_px])
 
 
-def _lagrange(place: np.ndarray) -> np.ndarray:
-    """Return the weights of nodes -1, 0, 1, (n, 3); beyond the chip those of its edge."""
-    s = np.clip(place, -1, 1)
+def _lagrange(position: np.ndarray) -> np.ndarray:
+    """Return the quadratic weights of nodes -1, 0, 1 at positions (n,), as (n, 3); constant beyond the edges."""
+    s = np.clip(position, -1, 1)
     return np.stack([s * (s - 1) / 2, 1 - s**2, s * (s + 1) / 2], axis=-1)
 
 
@@ -162,9 +162,9 @@ def _tabulate(profile: galsim.GSObject) -> np.ndarray:
 
 
 def _fold(wave: np.ndarray, alias: tuple[int, int]) -> np.ndarray:
-    """Return an alias of a transform in the order of `rfft2`, (256, 129).
+    """Return an alias of a transform (513, 257) in the order of `rfft2`, (256, 129).
 
-    The alias of a frequency k lies at k - 1 (in x) and at k - 1 or k + 1 (in y, towards the other sign); negative
+    The alias of a frequency k is at k - 1 in x, and in y at k - 1 or k + 1, whichever has the opposite sign. Negative
     x frequencies are the conjugate of their mirror image.
     """
     half = TABLE_PX // 2

@@ -1,4 +1,4 @@
-"""Random streams of the simulated survey: each is named by what it decides and for which detector, field and visit."""
+"""Random streams of the simulated survey, identified by their purpose and by detector, field, night and visit."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What a random stream decides; part of its seed, so the numbers are never given to another use."""
+    """Purpose of a random stream. Part of its seed, so a number is never reused for another purpose."""
 
     DETECTOR = 1
     POINTING = 2
@@ -21,5 +21,5 @@ class Stream(IntEnum):
 
 
 def open_stream(seed: int, stream: Stream, *keys: int) -> np.random.Generator:
-    """Return the generator of one stream: equal for equal arguments, independent for others."""
+    """Return the generator of one stream: the same for equal arguments, independent for different ones."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(int(stream), *keys)))

@@ -1,4 +1,4 @@
-"""All that a chip looks at on one visit: the populations of its field, what happens there, and its place on the sky."""
+"""The sky behind a chip on one visit: the populations of its field, their events, and its WCS."""
 
 from dataclasses import dataclass
 
@@ -8,17 +8,17 @@ from astropy.wcs import WCS
 from realbogus.simulation import scene
 from realbogus.simulation.camera import place_detectors
 from realbogus.simulation.random_streams import Stream, open_stream
-from realbogus.simulation.scene import Events, Galaxies, Kind, SceneStars, Variables
+from realbogus.simulation.scene import Events, Galaxies, SceneStars, SourceKind, Variables
 from realbogus.simulation.survey_settings import SurveySettings
 
 _MARGIN_PX = 48
 
 
 @dataclass(frozen=True)
-class Happening:
-    """Events of one kind; `prefix` begins the name of each."""
+class EventGroup:
+    """Events of one kind; each is named `prefix`, a hyphen and its number."""
 
-    kind: Kind
+    kind: SourceKind
     prefix: str
     events: Events
 
@@ -32,9 +32,9 @@ class FieldScene:
     stars : SceneStars
     galaxies : Galaxies
     variables : Variables
-    happenings : tuple of Happening
+    event_groups : tuple of EventGroup
     leftovers : Events
-        Moving objects that the reference holds.
+        Moving objects left in the reference.
     night : int
     epoch_mjd : float
     wcs : WCS
@@ -45,7 +45,7 @@ class FieldScene:
     stars: SceneStars
     galaxies: Galaxies
     variables: Variables
-    happenings: tuple[Happening, ...]
+    event_groups: tuple[EventGroup, ...]
     leftovers: Events
     night: int
     epoch_mjd: float
@@ -53,8 +53,8 @@ class FieldScene:
     name: str
 
 
-def place_on_sky(settings: SurveySettings, field: int, chip: int) -> WCS:
-    """Return the WCS of a field's grid: tangential at the pointing, north up and east left."""
+def make_field_wcs(settings: SurveySettings, field: int, chip: int) -> WCS:
+    """Return the WCS of a field's grid: tangential at the pointing, north along +y and east along -x."""
     rng = open_stream(settings.seed, Stream.POINTING, field)
     east_deg, north_deg = place_detectors(settings.detectors)[chip]
     scale = settings.pixel_arcsec / 3600
@@ -76,10 +76,10 @@ def shift_wcs(wcs: WCS, shift_px: tuple[float, float]) -> WCS:
     return moved
 
 
-def draw_field(
+def draw_scene(
     settings: SurveySettings, cell: tuple[int, int], night: int, visit: int, epoch_mjd: float, wcs: WCS
 ) -> FieldScene:
-    """Draw a sky cell as it is on one visit.
+    """Draw a sky cell (field, chip) on one visit.
 
     Stars, galaxies, variables and the reference's leftovers depend on the cell alone, transients on the cell and the
     night, asteroids and flares on the visit.
@@ -93,23 +93,25 @@ def draw_field(
     passing = open_stream(settings.seed, Stream.EVENTS, *cell, night, visit)
     name = f"{cell[0]}-{cell[1]}"
     visit_name = f"{name}-{night}-{visit}"
-    happenings = [
-        Happening(
-            Kind.ASTEROID,
+    groups = [
+        EventGroup(
+            SourceKind.ASTEROID,
             f"A{visit_name}",
             scene.draw_asteroids(passing, extent, settings.asteroids, night),
         ),
-        Happening(Kind.FLARE, f"F{visit_name}", scene.draw_flares(passing, extent, stars, settings.flares, night)),
+        EventGroup(
+            SourceKind.FLARE, f"F{visit_name}", scene.draw_flares(passing, extent, stars, settings.flares, night)
+        ),
     ]
-    happenings += _draw_transients(settings, cell, extent, galaxies, night)
-    return FieldScene(stars, galaxies, variables, tuple(happenings), leftovers, night, epoch_mjd, wcs, name)
+    groups += _draw_transients(settings, cell, extent, galaxies, night)
+    return FieldScene(stars, galaxies, variables, tuple(groups), leftovers, night, epoch_mjd, wcs, name)
 
 
 def _draw_transients(
     settings: SurveySettings, cell: tuple[int, int], extent: scene.Extent, galaxies: Galaxies, night: int
-) -> list[Happening]:
-    """Draw transients of this block of nights and of the one before, as they are on the night."""
-    found = []
+) -> list[EventGroup]:
+    """Draw the transients that started in this block of nights and in the previous one, as they are on the night."""
+    groups = []
     block = night // scene.EVENT_NIGHTS
     for number in (block, block - 1):
         # Blocks count from -1, stream keys from 0.
@@ -118,5 +120,5 @@ def _draw_transients(
         first = number * scene.EVENT_NIGHTS
         events = scene.draw_transients(rng, extent, galaxies, settings.pixel_arcsec, rate, first)
         prefix = f"T{cell[0]}-{cell[1]}-{number + 1}"
-        found.append(Happening(Kind.TRANSIENT, prefix, scene.fade_transients(events, night)))
-    return found
+        groups.append(EventGroup(SourceKind.TRANSIENT, prefix, scene.fade_transients(events, night)))
+    return groups

@@ -1,8 +1,7 @@
 """A simulated survey like that of Tomo-e Gozen: pairs of a new and a reference frame, with their hidden truth.
 
-Nothing is drawn as bogus: what a detector finds in the difference of a pair is a transient or an artefact that arises
-from registration, point spread functions, saturation, the detector and what crosses the sky. Everything is a pure
-function of settings, night, chip, visit and field.
+No bogus detections are drawn as such: they arise from registration, point spread functions, saturation, the detector,
+particle hits and satellites. Everything is a pure function of settings, night, chip, visit and field.
 """
 
 from dataclasses import dataclass
@@ -10,18 +9,18 @@ from dataclasses import dataclass
 from realbogus.frames import Pair
 from realbogus.simulation.camera import Detector, build_detector
 from realbogus.simulation.conditions import draw_conditions, draw_reference_conditions
-from realbogus.simulation.light_by_origin import Origins
+from realbogus.simulation.light_by_origin import LightByOrigin
 from realbogus.simulation.observation import observe_new, observe_reference
 from realbogus.simulation.random_streams import Stream, open_stream
-from realbogus.simulation.sky import FieldScene, draw_field, place_on_sky
+from realbogus.simulation.sky import FieldScene, draw_scene, make_field_wcs
 from realbogus.simulation.survey_settings import SurveySettings
 from realbogus.simulation.truth_tables import (
     KnownObject,
     SurveyGalaxies,
     TrueSource,
     catalogue_galaxies,
-    list_known,
-    list_truth,
+    list_known_objects,
+    list_true_sources,
 )
 
 __all__ = ["SimulatedVisit", "Survey", "SurveySettings"]
@@ -38,27 +37,26 @@ class SimulatedVisit:
     Attributes
     ----------
     pair : Pair
-        Not aligned: the two frames differ by a shift, which their WCS hold.
-    origins : Origins
-        Where the light comes from.
+        Not aligned: the frames differ by a shift, which their WCS account for.
+    light : LightByOrigin
     truth : tuple of TrueSource
-        What truly changed, inside of the new frame.
+        Sources inside the new frame that truly changed.
     galaxies : SurveyGalaxies
-        A catalogue as a pipeline has it: small errors, incomplete at the faint end.
+        A galaxy catalogue with realistic errors, incomplete at the faint end.
     seeing_fwhm_arcsec : float
-        Of the new frame's point spread function at the chip's centre, optics included.
+        FWHM of the new frame's point spread function at the chip's centre, optics included.
     """
 
     pair: Pair
-    origins: Origins
+    light: LightByOrigin
     truth: tuple[TrueSource, ...]
     galaxies: SurveyGalaxies
     seeing_fwhm_arcsec: float
 
 
 @dataclass(frozen=True)
-class _Place:
-    """One chip-visit by its numbers."""
+class _VisitNumbers:
+    """Numbers that identify one chip-visit."""
 
     night: int
     chip: int
@@ -67,7 +65,7 @@ class _Place:
 
 
 class Survey:
-    """A survey that can be asked for any of its chip-visits."""
+    """A simulated survey; each of its chip-visits is made on demand."""
 
     def __init__(self, settings: SurveySettings):
         self.settings = settings
@@ -80,29 +78,29 @@ class Survey:
         night : int
             0 or more.
         chip : int
-            Below the number of detectors.
+            0 to the number of detectors minus 1.
         visit : int
-            0 to 999 in a night.
+            0 to 999 within the night.
         field : int, optional
-            What the telescope points at; by default a field of the visit's own. The same field has the same stars,
-            galaxies, variables, reference, and the transients of the night.
+            Number of the pointing; by default one used by this visit only. Visits of one field share stars, galaxies,
+            variables and the reference, and within a night the transients.
 
         Raises
         ------
         ValueError
-            A number is outside of its range.
+            A number is out of range.
         """
-        place = self._check(night, chip, visit, field)
+        numbers = self._check(night, chip, visit, field)
         settings = self.settings
         detector = self._detector(chip)
-        sky = self._draw_sky(place)
-        keys = (place.field, chip, night, visit)
+        sky = self._draw_sky(numbers)
+        keys = (numbers.field, chip, night, visit)
         conditions = draw_conditions(
             settings,
             open_stream(settings.seed, Stream.NIGHT, night),
-            open_stream(settings.seed, Stream.VISIT, chip, night, visit, place.field),
+            open_stream(settings.seed, Stream.VISIT, chip, night, visit, numbers.field),
         )
-        reference_rng = open_stream(settings.seed, Stream.REFERENCE, place.field, chip)
+        reference_rng = open_stream(settings.seed, Stream.REFERENCE, numbers.field, chip)
         new = observe_new(settings, detector, sky, conditions, open_stream(settings.seed, Stream.NOISE, *keys))
         reference = observe_reference(
             settings, detector, sky, draw_reference_conditions(settings, reference_rng), reference_rng
@@ -115,30 +113,30 @@ class Survey:
                 detector=name_detector(chip),
                 night=f"{night:05d}",
                 visit=visit,
-                sky_cell=f"field{place.field:07d}-{name_detector(chip)}",
+                sky_cell=f"field{numbers.field:07d}-{name_detector(chip)}",
                 epoch_mjd=sky.epoch_mjd,
             ),
-            origins=Origins(new.light, reference.light, conditions.shift_px),
-            truth=list_truth(sky, new.sources, settings),
+            light=LightByOrigin(new.light, reference.light, conditions.shift_px),
+            truth=list_true_sources(sky, new.sources, settings),
             galaxies=catalogue_galaxies(
                 sky,
                 conditions.shift_px,
                 settings,
-                open_stream(settings.seed, Stream.CATALOGUE, place.field, chip),
+                open_stream(settings.seed, Stream.CATALOGUE, numbers.field, chip),
             ),
             seeing_fwhm_arcsec=new.fwhm_arcsec,
         )
 
     def known_objects(self, night: int, chip: int, visit: int, field: int | None = None) -> tuple[KnownObject, ...]:
-        """List what other surveys know of a chip-visit's sources: the brighter ones, most of them.
+        """Return the changing sources of a chip-visit that other surveys list: most of the brighter ones.
 
-        Cheap, as nothing is drawn; arguments and errors as in `chip_visit`.
+        No pixels are drawn, so this is fast; parameters and errors as in `chip_visit`.
         """
-        place = self._check(night, chip, visit, field)
-        rng = open_stream(self.settings.seed, Stream.LISTING, place.field, chip)
-        return list_known(self._draw_sky(place), self.settings, rng)
+        numbers = self._check(night, chip, visit, field)
+        rng = open_stream(self.settings.seed, Stream.LISTING, numbers.field, chip)
+        return list_known_objects(self._draw_sky(numbers), self.settings, rng)
 
-    def _check(self, night: int, chip: int, visit: int, field: int | None) -> _Place:
+    def _check(self, night: int, chip: int, visit: int, field: int | None) -> _VisitNumbers:
         if night < 0:
             raise ValueError(f"night {night}: nights count from 0")
         if not 0 <= chip < self.settings.detectors:
@@ -147,16 +145,16 @@ class Survey:
             raise ValueError(f"visit {visit}: a night has visits 0 to {VISITS_PER_NIGHT - 1}")
         if field is not None and field < 0:
             raise ValueError(f"field {field}: fields count from 0")
-        return _Place(night, chip, visit, night * VISITS_PER_NIGHT + visit if field is None else field)
+        return _VisitNumbers(night, chip, visit, night * VISITS_PER_NIGHT + visit if field is None else field)
 
     def _detector(self, chip: int) -> Detector:
         settings = self.settings
         return build_detector(settings.seed, chip, settings.shape, settings.detectors, settings.diversity)
 
-    def _draw_sky(self, place: _Place) -> FieldScene:
-        epoch = FIRST_MJD + place.night + 0.4 + _VISIT_D * place.visit
-        wcs = place_on_sky(self.settings, place.field, place.chip)
-        return draw_field(self.settings, (place.field, place.chip), place.night, place.visit, epoch, wcs)
+    def _draw_sky(self, numbers: _VisitNumbers) -> FieldScene:
+        epoch = FIRST_MJD + numbers.night + 0.4 + _VISIT_D * numbers.visit
+        wcs = make_field_wcs(self.settings, numbers.field, numbers.chip)
+        return draw_scene(self.settings, (numbers.field, numbers.chip), numbers.night, numbers.visit, epoch, wcs)
 
 
 def name_detector(chip: int) -> str:

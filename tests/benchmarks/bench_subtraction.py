@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage, sparse
 
-from realbogus.simulation.camera import Detector, Pixels
-from realbogus.simulation.scene import Kind
+from realbogus.simulation.camera import Detector, PixelDefects
+from realbogus.simulation.scene import SourceKind
 from realbogus.simulation.survey import SimulatedVisit, Survey, SurveySettings
 from realbogus.subtraction.alignment import align
 from realbogus.subtraction.detection import detect
@@ -124,7 +124,7 @@ def _measure_chip(survey: Survey, number: int) -> tuple[np.ndarray, ...]:
     difference = subtract(align(visit.pair))
     detections = detect(difference)
     detections = detections.take(detections.positive)
-    truth = [source for source in visit.truth if source.kind is Kind.TRANSIENT]
+    truth = [source for source in visit.truth if source.kind is SourceKind.TRANSIENT]
     x, y, flux = (np.array([getattr(source, name) for source in truth]) for name in ("x", "y", "flux_counts"))
     hosted = np.isfinite([source.host_separation_arcsec for source in truth])
     apart = np.hypot(x[:, None] - x, y[:, None] - y) + 1e9 * np.eye(len(x))
@@ -240,7 +240,7 @@ class FaultlessSurvey(Survey):
     """A survey whose detectors have neither hot nor telegraph pixels, bad columns, pattern nor uneven response."""
 
     def _detector(self, chip: int) -> Detector:
-        none = Pixels(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
+        none = PixelDefects(np.zeros(0, int), np.zeros(0, int), np.zeros(0))
         detector = super()._detector(chip)
         return replace(
             detector,
@@ -304,11 +304,11 @@ def _count_peaks(difference: Difference, snr: np.ndarray, where: np.ndarray) -> 
 
 def _find_empty_sky(visit: SimulatedVisit, difference: Difference) -> np.ndarray:
     """Return the pixels, (y, x) bool, near which no source of the scene gives light in either frame."""
-    across, up = (round(part) for part in visit.origins.shift_px)
+    across, up = (round(part) for part in visit.light.shift_px)
     lit = np.zeros(difference.pixels.shape, bool)
     for lights, frame, shift in (
-        (visit.origins.new, difference.pair.new, (0, 0)),
-        (visit.origins.reference, difference.pair.reference, (up, across)),
+        (visit.light.new, difference.pair.new, (0, 0)),
+        (visit.light.reference, difference.pair.reference, (up, across)),
     ):
         total = np.zeros(lit.shape, np.float32)
         for name, light in lights.items():

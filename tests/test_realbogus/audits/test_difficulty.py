@@ -8,11 +8,11 @@ from realbogus.audits.difficulty import (
     DIFFERENCE_SCALARS,
     SCALARS,
     check_brightness,
+    check_difficulty,
     check_metadata,
-    judge_difficulty,
-    judge_hardness,
-    judge_origins,
-    judge_second,
+    check_origins,
+    check_second_injections,
+    check_separability,
 )
 
 ROWS, BATCHES = 400, 40
@@ -61,7 +61,7 @@ def by_name(checks):
 
 @pytest.fixture(scope="module")
 def hard():
-    return by_name(judge_difficulty(draw_candidates(), 29, 0))
+    return by_name(check_difficulty(draw_candidates(), 29, 0))
 
 
 def test_a_hard_survey_passes(hard):
@@ -77,7 +77,7 @@ def test_shares_are_those_drawn_with_their_intervals(hard):
 
 
 def test_artefacts_that_do_not_overlap_with_reals_are_found():
-    judged = by_name(judge_hardness(draw_candidates(1, apart=8), 0))
+    judged = by_name(check_separability(draw_candidates(1, apart=8), 0))
     assert judged["tidy artefacts"].passed is False
     assert judged["catalogue"].passed is False
 
@@ -91,7 +91,7 @@ def test_artefacts_that_do_not_overlap_with_reals_are_found():
     ],
 )
 def test_bogus_of_one_making_fail(easy, check):
-    assert by_name(judge_origins(draw_candidates(1, **easy)))[check].passed is False
+    assert by_name(check_origins(draw_candidates(1, **easy)))[check].passed is False
 
 
 def test_a_detector_with_injections_alone_gives_them_away():
@@ -119,7 +119,7 @@ def test_second_injections_are_counted_by_stamp():
         at = pa.array(lost[source].to_numpy() + 10.0)
         lost = lost.set_column(lost.schema.get_field_index(name), name, at)
     lost = lost.set_column(lost.schema.get_field_index("reason"), "reason", pa.array(["not_detected"] * len(bogus)))
-    judged = by_name(judge_second(pa.concat_tables([table.cast(lost.schema), lost]), 29))
+    judged = by_name(check_second_injections(pa.concat_tables([table.cast(lost.schema), lost]), 29))
     share = len(bogus) / sum(label == "bogus" for label in table["label"].to_pylist())
     assert judged["second injection, bogus"].figure == pytest.approx(share, abs=0.01)
     assert judged["second injection, bogus"].passed is False
@@ -134,7 +134,7 @@ def test_the_hidden_truth_judges_before_the_label():
     for i in swapped:
         labels[i] = "bogus"
     table = table.set_column(table.schema.get_field_index("label"), "label", pa.array(labels))
-    judged = by_name(judge_origins(table))
+    judged = by_name(check_origins(table))
     assert judged["origins"].count == sum(truth == "bogus" for truth in table["truth"].to_pylist())
     assert "injection" not in judged["origins"].remark
     truly = pa.array([10.0 if truth == "real" else 5.0 for truth in table["truth"].to_pylist()])
@@ -146,8 +146,8 @@ def test_a_dataset_without_truth_is_asked_what_it_can_answer():
     table = draw_candidates(5)
     for name in ("truth", "origin"):
         table = table.set_column(table.schema.get_field_index(name), name, pa.nulls(ROWS, pa.string()))
-    assert judge_origins(table) == []
-    assert len(judge_second(table, 29)) == 2
+    assert check_origins(table) == []
+    assert len(check_second_injections(table, 29)) == 2
 
 
 def test_too_few_cells_are_named():

@@ -11,13 +11,13 @@ from scipy import ndimage
 
 import realbogus
 from realbogus.audits.checks import area_under_curve, check_near, false_rate, measure_by_group, score_by_forest
-from realbogus.audits.flawed_injections import Flaw, lay_spoiled
-from realbogus.audits.giveaways import check_headline, judge_giveaways, judge_laws, judge_placement
-from realbogus.audits.pairing import Pairs, pair_sources
-from realbogus.audits.placement import Placement
-from realbogus.audits.planted_sources import INJECTED, SCENE, STAR, Found, join_found
-from realbogus.audits.planting import join_planted, plant_visit
-from realbogus.audits.residuals import check_stars, judge_dark
+from realbogus.audits.flawed_injections import Flaw, inject_flawed
+from realbogus.audits.giveaways import check_distributions, check_giveaways, check_headline, check_positions
+from realbogus.audits.injection_positions import InjectionPositions
+from realbogus.audits.matched_pairs import MatchedPairs, match_sources
+from realbogus.audits.residuals import check_residuals, check_stars
+from realbogus.audits.source_sample import INJECTED, SCENE, STAR, SourceSample, join_samples
+from realbogus.audits.visit_audit import audit_visit, join_audits
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.psf.measure import measure_psf
@@ -76,12 +76,12 @@ def make_found(kind, count, seed, *, poisson=True, digitised=True, one_psf=False
     at_claim = point_profiles(claimed, y, sigma)
     stamps = np.stack([new, reference, new - reference], axis=-1).astype(np.float32)
     field = np.arange(count) % 20
-    return Found(np.full(count, kind, object), field, stamps, at_claim, at_claim, np.ones(count, bool), shared)
+    return SourceSample(np.full(count, kind, object), field, stamps, at_claim, at_claim, np.ones(count, bool), shared)
 
 
 def pairs_of(scene, injected):
-    joined = join_found([scene, injected])
-    return Pairs(joined, joined.kind == INJECTED, joined.field % 5)
+    joined = join_samples([scene, injected])
+    return MatchedPairs(joined, joined.kind == INJECTED, joined.field % 5)
 
 
 def verdicts(checks):
@@ -100,7 +100,7 @@ def honest():
 
 def test_equal_laws_pass(scene, honest):
     pairs = pairs_of(scene, honest)
-    checks = [check_headline(pairs, 0), *judge_laws(pairs, 0), *judge_dark(pairs.found, INJECTED, 0)]
+    checks = [check_headline(pairs, 0), *check_distributions(pairs, 0), *check_residuals(pairs.found, INJECTED, 0)]
     assert all(verdicts(checks).values()), [check for check in checks if not check.passed]
     found = {check.name: check for check in checks}
     assert found["noise of its light"].low < 1 < found["noise of its light"].high
@@ -119,12 +119,12 @@ def test_equal_laws_pass(scene, honest):
 )
 def test_a_broken_law_fails_its_check(scene, broken, check):
     pairs = pairs_of(scene, make_found(INJECTED, 240, 3, **broken))
-    checks = [*judge_laws(pairs, 0), *judge_dark(pairs.found, INJECTED, 0)]
+    checks = [*check_distributions(pairs, 0), *check_residuals(pairs.found, INJECTED, 0)]
     assert verdicts(checks)[check] is False
 
 
 def test_the_slope_of_the_noise_is_one_over_the_gain(scene, honest):
-    (noise,) = [check for check in judge_dark(join_found([scene, honest]), INJECTED, 0) if "light" in check.name]
+    (noise,) = [check for check in check_residuals(join_samples([scene, honest]), INJECTED, 0) if "light" in check.name]
     slopes = [float(word) for word in noise.remark.replace(" and", "").split()[1:3]]
     assert slopes == pytest.approx([1 / GAIN, 1 / GAIN], rel=0.15)
 
@@ -142,13 +142,13 @@ def test_phases_and_places_that_are_not_even_are_found():
     rng = np.random.default_rng(0)
     even = rng.uniform(-0.5, 0.5, (2000, 2))
     distances = rng.exponential(20, (600, 3))
-    placement = Placement(even, distances[:300], distances[300:], np.full(5, 1e-5))
-    assert all(verdicts(judge_placement(placement)).values())
+    placement = InjectionPositions(even, distances[:300], distances[300:], np.full(5, 1e-5))
+    assert all(verdicts(check_positions(placement)).values())
     coarse = replace(placement, phase=np.round(even * 4) / 4)
-    assert verdicts(judge_placement(coarse))["sub-pixel phase"] is False
+    assert verdicts(check_positions(coarse))["sub-pixel phase"] is False
     off_stars = replace(placement, random=np.maximum(placement.random, 8.0))
-    assert verdicts(judge_placement(off_stars))["distance to bright pixel"] is False
-    assert verdicts(judge_placement(replace(placement, flux_error=np.full(3, 0.01))))["flux at any phase"] is False
+    assert verdicts(check_positions(off_stars))["distance to bright pixel"] is False
+    assert verdicts(check_positions(replace(placement, flux_error=np.full(3, 0.01))))["flux at any phase"] is False
 
 
 def test_area_and_rate_count_what_they_say():
@@ -209,12 +209,12 @@ def planted():
     for number in range(VISITS):
         chip = number * 11 % 84
         visit = survey.chip_visit(0, chip, number)
-        parts.append(plant_visit(visit, WORK, SPOILS, chip, number, np.random.default_rng(number)))
-    return join_planted(parts)
+        parts.append(audit_visit(visit, WORK, SPOILS, chip, number, np.random.default_rng(number)))
+    return join_audits(parts)
 
 
 def test_shipped_injections_pass_every_check(planted):
-    checks, count = judge_giveaways(planted.found, planted.stars, planted.placement, 0, caliper=CALIPER)
+    checks, count = check_giveaways(planted.found, planted.stars, planted.placement, 0, caliper=CALIPER)
     assert count > 20
     assert [check.name for check in checks if check.passed is False] == []
     assert {"all numbers", "pixels", "border", "quantisation", "pasted difference", "centring"} <= set(verdicts(checks))
@@ -222,16 +222,16 @@ def test_shipped_injections_pass_every_check(planted):
 
 @pytest.mark.parametrize("spoil", SPOILS)
 def test_a_spoiled_injection_is_told_from_the_scene(planted, spoil):
-    pairs = pair_sources(planted.found, spoil, caliper=CALIPER)
+    pairs = match_sources(planted.found, spoil, caliper=CALIPER)
     headline = check_headline(pairs, 0)
     assert headline.figure > (0.75 if spoil is Flaw.CENTRING else 0.9)
     assert headline.passed is False
     own = {Flaw.QUANTISATION: "quantisation", Flaw.PASTED: "pasted difference", Flaw.CENTRING: "centring"}[spoil]
-    assert verdicts(judge_laws(pairs, 0))[own] is False
+    assert verdicts(check_distributions(pairs, 0))[own] is False
 
 
 def test_pairs_are_alike_and_of_one_fold(planted):
-    pairs = pair_sources(planted.found, caliper=CALIPER)
+    pairs = match_sources(planted.found, caliper=CALIPER)
     half = len(pairs)
     assert not pairs.injected[:half].any()
     assert pairs.injected[half:].all()
@@ -246,7 +246,7 @@ def test_pairs_are_alike_and_of_one_fold(planted):
 def test_too_few_cells_are_named(planted):
     few = planted.found.take(planted.found.field < 3)
     with pytest.raises(ValueError, match="3 sky cells"):
-        pair_sources(few)
+        match_sources(few)
 
 
 def test_a_spoil_changes_one_thing(case):
@@ -257,7 +257,7 @@ def test_a_spoil_changes_one_thing(case):
     settings = InjectionSettings(per_visit=1, brightest_snr=3000, faintest_snr=2999, galaxy_fraction=0)
     rng = np.random.default_rng(1)
     for spoil, frozen in ((Flaw.NOISE_FREE, False), (Flaw.ONE_PSF, True), (Flaw.QUANTISATION, False)):
-        frame, laid = lay_spoiled(clean, psf, case.hosts, settings, spoil, rng)
+        frame, laid = inject_flawed(clean, psf, case.hosts, settings, spoil, rng)
         (x,), (y,) = laid.injections.x, laid.injections.y
         column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
         at = (x - column, y - row) if frozen else (x, y)

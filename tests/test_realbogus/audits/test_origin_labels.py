@@ -6,18 +6,17 @@ import numpy as np
 import pytest
 from scipy import signal, sparse
 
-from realbogus.audits.origin_labels import find_origins, judge_truth
+from realbogus.audits.origin_labels import classify_origins, find_origins
 from realbogus.injection.chip_visit import work_visit
 from realbogus.injection.host_galaxies import hosts_of
 from realbogus.psf.kernels import VaryingKernel
 from realbogus.psf.model import constant_psf
-from realbogus.simulation.light_by_origin import Origins
-from realbogus.simulation.scene import Kind
+from realbogus.simulation.light_by_origin import LightByOrigin
+from realbogus.simulation.scene import SourceKind
 from realbogus.simulation.survey import Survey
 from realbogus.subtraction.detection import detect
 from realbogus.subtraction.difference import Difference
-from tests.small_survey import SMALL
-from tests.test_realbogus.conftest import WORK
+from tests.small_survey import SMALL, WORK
 
 SHAPE = (120, 160)
 STEPS = np.arange(-8, 9)
@@ -49,7 +48,7 @@ def difference_of(pixels, convolved="unknown", kernel=None, scale=1.0):
 
 
 def named(difference, new, reference=None, shift=(0.0, 0.0), injected=DARK, at=(80.0, 60.0)):
-    origins = Origins(new, reference or {}, shift)
+    origins = LightByOrigin(new, reference or {}, shift)
     (origin,) = find_origins(difference, origins, injected, *(np.array([place]) for place in at))
     return origin
 
@@ -126,7 +125,7 @@ def test_places_at_the_edge_and_missing_pixels_are_borne():
     unseen = np.zeros(SHAPE, np.float32)
     unseen[60, 82] = 1e5
     light = {"flare": spot(1, 118, 1000), "transient": spot(80, 60, 1000), "particle": unseen}
-    origins = Origins(light, {}, (0.0, 0.0))
+    origins = LightByOrigin(light, {}, (0.0, 0.0))
     injected = np.where(np.isnan(pixels), np.float32(np.nan), DARK)
     found = find_origins(difference_of(pixels), origins, injected, np.array([1.0, 80.0]), np.array([118.0, 60.0]))
     assert found == ["flare", "transient"]
@@ -134,14 +133,14 @@ def test_places_at_the_edge_and_missing_pixels_are_borne():
 
 def test_truth_is_a_choice_of_origins():
     origins = ["injection", "transient", "flare", "variable", "asteroid", "star", "ghost", "noise", "blend"]
-    assert judge_truth(origins) == ["real"] * 5 + ["bogus"] * 3 + ["blend"]
-    assert judge_truth(["variable", "transient"], real=("transient",)) == ["bogus", "real"]
+    assert classify_origins(origins) == ["real"] * 5 + ["bogus"] * 3 + ["blend"]
+    assert classify_origins(["variable", "transient"], real=("transient",)) == ["bogus", "real"]
 
 
 def test_what_was_injected_is_found_to_be_injected(case):
     worked = case.worked
     found = find_origins(
-        worked.difference, case.simulated.origins, worked.injected, worked.detections.x, worked.detections.y
+        worked.difference, case.simulated.light, worked.injected, worked.detections.x, worked.detections.y
     )
     rows = worked.table.to_pylist()
     by_row = dict(zip(worked.rows.tolist(), found, strict=True))
@@ -158,8 +157,8 @@ def test_what_truly_changed_is_found_to_be_that():
     worked = work_visit(simulated.pair, hosts_of(simulated.galaxies), WORK, np.random.default_rng(0))
     detections = detect(worked.difference, WORK.threshold_sigma)
     detections = detections.take(detections.positive)
-    origins = find_origins(worked.difference, simulated.origins, worked.injected, detections.x, detections.y)
-    names = {Kind.TRANSIENT: "transient", Kind.ASTEROID: "asteroid", Kind.VARIABLE: "variable"}
+    origins = find_origins(worked.difference, simulated.light, worked.injected, detections.x, detections.y)
+    names = {SourceKind.TRANSIENT: "transient", SourceKind.ASTEROID: "asteroid", SourceKind.VARIABLE: "variable"}
     told = []
     for truth in simulated.truth:
         away = np.hypot(detections.x - truth.x, detections.y - truth.y)

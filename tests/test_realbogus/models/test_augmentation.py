@@ -9,7 +9,14 @@ import tensorflow as tf
 from realbogus.models.augmentation import StampAugmentation, random_view
 from realbogus.models.network_settings import Profile
 from realbogus.models.networks import prepare_views
-from realbogus.simulation.redrawing import NOISE_SHARE, Samples, altered, draw, shifted, turned
+from realbogus.simulation.redrawing import (
+    NOISE_SHARE,
+    LabelledStamps,
+    alter_stamps,
+    apply_symmetries,
+    redraw_candidates,
+    shift_stamps,
+)
 from tasks.candidates.presets import load_preset
 from tasks.candidates.training import candidate_learner
 
@@ -90,7 +97,7 @@ def test_views_are_those_of_raw_stamps_however_early_they_are_prepared(
 
 def test_a_redrawn_candidate_is_turned_as_it_was_asked() -> None:
     stamps = np.random.default_rng(3).normal(size=(8, 5, 5, 3)).astype(np.float32)
-    found = turned(stamps, np.arange(8))
+    found = apply_symmetries(stamps, np.arange(8))
     for symmetry in range(8):
         before = stamps[symmetry] if symmetry < 4 else stamps[symmetry][:, ::-1]
         np.testing.assert_array_equal(found[symmetry], np.rot90(before, symmetry % 4))
@@ -99,11 +106,14 @@ def test_a_redrawn_candidate_is_turned_as_it_was_asked() -> None:
 def test_the_eight_symmetries_are_a_group() -> None:
     """None is another, one does nothing, each undoes one of them, and two after each other are one of the eight."""
     stamp = np.random.default_rng(7).normal(size=(1, 5, 5, 3)).astype(np.float32)
-    eight = turned(np.repeat(stamp, 8, axis=0), np.arange(8))
+    eight = apply_symmetries(np.repeat(stamp, 8, axis=0), np.arange(8))
     name_of = {one.tobytes(): name for name, one in enumerate(eight)}
     assert len(name_of) == 8
     table = np.array(
-        [[name_of[turned(eight[one : one + 1], np.array([two])).tobytes()] for two in range(8)] for one in range(8)]
+        [
+            [name_of[apply_symmetries(eight[one : one + 1], np.array([two])).tobytes()] for two in range(8)]
+            for one in range(8)
+        ]
     )
     nothing = name_of[stamp[0].tobytes()]
     for line in (*table, *table.T):
@@ -114,7 +124,7 @@ def test_the_eight_symmetries_are_a_group() -> None:
 
 def test_a_view_of_a_view_is_one_of_the_eight() -> None:
     stamp = np.random.default_rng(8).normal(size=(1, 5, 5, 3)).astype(np.float32)
-    eight = {one.tobytes() for one in turned(np.repeat(stamp, 8, axis=0), np.arange(8))}
+    eight = {one.tobytes() for one in apply_symmetries(np.repeat(stamp, 8, axis=0), np.arange(8))}
     twice = view(view(np.repeat(stamp, 100, axis=0), 1, symmetries=True), 2, symmetries=True)
     assert {one.tobytes() for one in twice} == eight
 
@@ -122,9 +132,9 @@ def test_a_view_of_a_view_is_one_of_the_eight() -> None:
 def test_a_shift_by_phases_is_exact_and_can_be_undone() -> None:
     stamps = spots(4)
     by = np.array([[0.3, -0.4], [0.5, 0.5], [-0.2, 0.0], [0.0, 0.0]])
-    moved = shifted(stamps, by)
+    moved = shift_stamps(stamps, by)
     np.testing.assert_allclose(centroids(moved)[:, 0], by, atol=2e-3)
-    np.testing.assert_allclose(shifted(moved, -by), stamps, atol=0.5)
+    np.testing.assert_allclose(shift_stamps(moved, -by), stamps, atol=0.5)
 
 
 def test_redrawing_adds_one_noise_to_new_and_difference_and_none_to_the_reference() -> None:
@@ -132,7 +142,7 @@ def test_redrawing_adds_one_noise_to_new_and_difference_and_none_to_the_referenc
     stamps = rng.normal(100, 4, (400, 29, 29, 3)).astype(np.float32)
     stamps[..., 2] = stamps[..., 0] - stamps[..., 1]
     stamps[0, 2:5, 3, 1] = np.nan
-    found = altered(stamps, np.random.default_rng(5))
+    found = alter_stamps(stamps, np.random.default_rng(5))
     assert (np.isnan(found[0]).sum(), np.isnan(found[1:]).any()) == (3, False)
     np.testing.assert_allclose(found[1:, ..., 0] - found[1:, ..., 1], found[1:, ..., 2], atol=2e-3)
     assert found[1:, ..., 1].std() == pytest.approx(4, rel=0.02)
@@ -142,10 +152,10 @@ def test_redrawing_adds_one_noise_to_new_and_difference_and_none_to_the_referenc
 def test_reals_are_drawn_as_often_as_asked() -> None:
     rng = np.random.default_rng(6)
     real = np.arange(50) % 5 == 0
-    samples = Samples(np.arange(50).astype(str), rng.normal(size=(50, 9, 9, 3)).astype(np.float32), real)
-    chosen, stamps = draw(samples, 3000, 0.3, rng)
+    samples = LabelledStamps(np.arange(50).astype(str), rng.normal(size=(50, 9, 9, 3)).astype(np.float32), real)
+    chosen, stamps = redraw_candidates(samples, 3000, 0.3, rng)
     assert stamps.shape == (3000, 9, 9, 3)
     assert abs(real[chosen].mean() - 0.3) < 5 * np.sqrt(0.21 / 3000)
     assert len(np.unique(chosen)) == 50
-    only = Samples(samples.ids[real], samples.stamps[real], real[real])
-    assert len(draw(only, 20, 0.0, rng)[0]) == 20
+    only = LabelledStamps(samples.ids[real], samples.stamps[real], real[real])
+    assert len(redraw_candidates(only, 20, 0.0, rng)[0]) == 20

@@ -5,18 +5,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realbogus.models.label_errors import bin_of, count_bins, draw_sample, error_rates
+from realbogus.models.label_errors import assign_bins, count_bins, draw_sample, error_rates
 from realbogus.models.label_noise import add_noise
-from realbogus.models.suspects import SuspectError, find_suspects, guard, handled, noise_found, recall_at_precision
+from realbogus.models.suspects import (
+    SuspectError,
+    check_suspect_shares,
+    find_suspects,
+    handle_suspects,
+    recall_at_precision,
+    score_suspects,
+)
 
 
 def test_rules_pick_what_the_scores_contradict() -> None:
     logits, labels = np.array([3.0, -3.0, 0.5, -0.5, 4.0]), np.array([1, 1, 0, 0, -1])
     assert find_suspects(logits, labels, "misclassified").tolist() == [False, True, True, False, False]
     assert find_suspects(logits, labels, "threshold", 0.7).tolist() == [False, True, False, False, False]
-    assert handled(labels, find_suspects(logits, labels, "misclassified"), "flip").tolist() == [1, 0, 1, 0, -1]
-    assert handled(labels, find_suspects(logits, labels, "misclassified"), "unlabel").tolist() == [1, -1, -1, 0, -1]
-    found = noise_found(
+    assert handle_suspects(labels, find_suspects(logits, labels, "misclassified"), "flip").tolist() == [1, 0, 1, 0, -1]
+    assert handle_suspects(labels, find_suspects(logits, labels, "misclassified"), "unlabel").tolist() == [
+        1,
+        -1,
+        -1,
+        0,
+        -1,
+    ]
+    found = score_suspects(
         np.array([True, True, False, False, True]), np.array([1, 1, 0, 0, -1]), np.array([1, 0, 1, -1, 1])
     )
     assert (found.precision, found.recall, found.suspects, found.wrong) == (0.5, 0.5, 2, 2)
@@ -34,11 +47,11 @@ def test_recall_at_a_precision_is_the_best_of_all_thresholds(
     best = [
         found.recall
         for threshold in np.unique(doubt)
-        if (found := noise_found(doubt >= threshold, labels, truth)).both >= precision * found.suspects
+        if (found := score_suspects(doubt >= threshold, labels, truth)).both >= precision * found.suspects
     ]
     answer = recall_at_precision(logits, labels, truth, precision)
     assert answer == pytest.approx(max(best, default=0), nan_ok=True) or np.isnan(answer)
-    assert np.isnan(answer) == (not noise_found(doubt > 99, labels, truth).wrong)
+    assert np.isnan(answer) == (not score_suspects(doubt > 99, labels, truth).wrong)
 
 
 def test_confident_learning_against_its_definition() -> None:
@@ -56,10 +69,10 @@ def test_confident_learning_against_its_definition() -> None:
 def test_a_rule_that_takes_a_class_or_a_stratum_is_stopped() -> None:
     labels = np.repeat([0, 1], 100)
     with pytest.raises(SuspectError, match="all 100 real labels are suspect"):
-        guard(labels == 1, labels, {})
+        check_suspect_shares(labels == 1, labels, {})
     faint = np.where(np.arange(200) % 2, "faint", "bright")
     with pytest.raises(SuspectError, match="100 labels with magnitude faint are suspect"):
-        guard((np.arange(200) < 60) & (faint == "faint"), labels, {"magnitude": faint})
+        check_suspect_shares((np.arange(200) < 60) & (faint == "faint"), labels, {"magnitude": faint})
 
 
 @given(share=st.floats(0, 0.4), kind=st.sampled_from(["uniform", "score-matched"]), seed=st.integers(0, 5))
@@ -91,4 +104,4 @@ def test_the_survey_of_errors_covers_the_truth() -> None:
         inside = [rates[at].low <= (truth[labels == at] != at).mean() <= rates[at].high for at in (0, 1)]
         covered += all(inside)
     assert covered >= 17
-    assert bin_of(np.array([-9.0, -4.0, 0.0, 9.0])).tolist() == [0, 1, 5, 9]
+    assert assign_bins(np.array([-9.0, -4.0, 0.0, 9.0])).tolist() == [0, 1, 5, 9]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from realbogus.simulation.camera import CHIP_DEG, build_detector, place_detectors
-from realbogus.simulation.exposure import Stack, clip_light, draw_detector_light, expose_stack
+from realbogus.simulation.exposure import ExposureStack, clip_light, draw_detector_light, expose_stack
 
 SHAPE = (200, 300)
-STACK = Stack(exposures=12, exposure_s=0.5, gain_e_per_count=0.23, read_noise_e=2.0, well_e=6000.0)
+STACK = ExposureStack(exposures=12, exposure_s=0.5, gain_e_per_count=0.23, read_noise_e=2.0, well_e=6000.0)
 
 
 def build(number=3, diversity=1.0, seed=0):

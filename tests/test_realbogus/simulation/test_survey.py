@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from realbogus.frames import Mask
 from realbogus.simulation.conditions import draw_conditions
-from realbogus.simulation.scene import EVENT_NIGHTS, Extent, Kind, draw_galaxies_of_field, draw_transients
+from realbogus.simulation.scene import EVENT_NIGHTS, Extent, SourceKind, draw_galaxies_of_field, draw_transients
 from realbogus.simulation.survey import Survey, SurveySettings
 
 SMALL = SurveySettings(
@@ -62,15 +62,15 @@ def test_frames_keep_the_conventions(visit):
 
 def test_every_origin_of_light_appears(visit):
     changing = {"transient", "variable", "asteroid", "flare"}
-    assert set(visit.origins.new) >= {"star", "galaxy", "detector", "particle", "trail"} | (changing - {"flare"})
-    assert set(visit.origins.reference) >= {"star", "galaxy", "detector"}
-    assert not changing - {"asteroid"} & set(visit.origins.reference)
+    assert set(visit.light.new) >= {"star", "galaxy", "detector", "particle", "trail"} | (changing - {"flare"})
+    assert set(visit.light.reference) >= {"star", "galaxy", "detector"}
+    assert not changing - {"asteroid"} & set(visit.light.reference)
 
 
 @pytest.mark.parametrize("which", ["new", "reference"])
 def test_a_frame_is_its_origins_and_sky_and_noise(visit, which):
     frame = getattr(visit.pair, which)
-    rest = frame.pixels - light_of(getattr(visit.origins, which))
+    rest = frame.pixels - light_of(getattr(visit.light, which))
     usable = (frame.mask & (Mask.NO_DATA | Mask.SATURATED)) == 0
     # The sky is a smooth surface of second degree; the rest's scatter about it is noise.
     t, s = np.mgrid[-1:1:300j, -1:1:400j]
@@ -96,18 +96,18 @@ def test_no_origin_holds_light_beyond_the_well(which):
     full = saturated & (frame.pixels == frame.saturation_counts)
     assert full.sum() > 20
     sky = np.median(frame.background)
-    light = light_of(getattr(crowded.origins, which))[full] + sky
+    light = light_of(getattr(crowded.light, which))[full] + sky
     assert light == pytest.approx(frame.saturation_counts, rel=0.02)
 
 
 def test_the_truths_flux_is_the_light_that_was_drawn(visit):
     margin = 25
-    for kind in (Kind.TRANSIENT, Kind.ASTEROID, Kind.VARIABLE):
+    for kind in (SourceKind.TRANSIENT, SourceKind.ASTEROID, SourceKind.VARIABLE):
         rows = [t for t in visit.truth if t.kind == kind]
         inside = [t for t in rows if margin < t.x < 400 - margin and margin < t.y < 300 - margin]
         assert rows
         for row in inside:
-            light = visit.origins.stamp(row.x, row.y, 12)[kind][0]
+            light = visit.light.stamp(row.x, row.y, 12)[kind][0]
             lonely = all(np.hypot(row.x - o.x, row.y - o.y) > 40 for o in rows if o is not row)
             if lonely:
                 assert light.sum() == pytest.approx(row.flux_counts, rel=0.05)
@@ -124,7 +124,7 @@ def test_magnitudes_flux_and_zero_point_agree(visit):
 
 def test_positions_agree_with_both_wcs(visit):
     registration = 5 * SMALL.registration_rms_px
-    dx, dy = visit.origins.shift_px
+    dx, dy = visit.light.shift_px
     for row in visit.truth:
         x, y = visit.pair.new.wcs.all_world2pix([row.ra_deg], [row.dec_deg], 0)
         assert np.hypot(x[0] - row.x, y[0] - row.y) < registration
@@ -133,9 +133,9 @@ def test_positions_agree_with_both_wcs(visit):
 
 
 def test_the_references_stamps_lie_on_the_new_frames_pixels(visit):
-    stars = dense(visit.origins.new["star"])
+    stars = dense(visit.light.new["star"])
     row, column = np.unravel_index(np.argmax(stars[60:-60, 60:-60]), (180, 280))
-    new, reference = visit.origins.stamp(column + 60, row + 60, 10)["star"]
+    new, reference = visit.light.stamp(column + 60, row + 60, 10)["star"]
     assert new.shape == reference.shape == (21, 21)
     rows, columns = np.indices(new.shape)
 
@@ -149,7 +149,7 @@ def test_the_references_stamps_lie_on_the_new_frames_pixels(visit):
 
 
 def test_stamps_beyond_the_frame_are_dark(visit):
-    stamps = visit.origins.stamp(-3.0, 150.0, 10)
+    stamps = visit.light.stamp(-3.0, 150.0, 10)
     new, reference = stamps["detector"]
     assert not new[:, :13].any()
     assert new[:, 13:].any()
@@ -163,11 +163,11 @@ def test_the_same_field_is_the_same_sky_on_another_visit(survey, visit):
     assert not np.array_equal(other.pair.new.pixels, visit.pair.new.pixels)
     common = np.intersect1d(other.galaxies.ra_deg, visit.galaxies.ra_deg)
     assert len(common) > 0.8 * len(visit.galaxies.ra_deg)
-    names = {kind: {t.name for t in visit.truth if t.kind == kind} for kind in Kind}
-    again = {kind: {t.name for t in other.truth if t.kind == kind} for kind in Kind}
-    assert names[Kind.TRANSIENT] & again[Kind.TRANSIENT]
-    assert names[Kind.VARIABLE] & again[Kind.VARIABLE]
-    assert not names[Kind.ASTEROID] & again[Kind.ASTEROID]
+    names = {kind: {t.name for t in visit.truth if t.kind == kind} for kind in SourceKind}
+    again = {kind: {t.name for t in other.truth if t.kind == kind} for kind in SourceKind}
+    assert names[SourceKind.TRANSIENT] & again[SourceKind.TRANSIENT]
+    assert names[SourceKind.VARIABLE] & again[SourceKind.VARIABLE]
+    assert not names[SourceKind.ASTEROID] & again[SourceKind.ASTEROID]
 
 
 def test_chip_visits_have_fields_of_their_own(survey, visit):
@@ -176,8 +176,8 @@ def test_chip_visits_have_fields_of_their_own(survey, visit):
 
 
 def test_transients_fade_from_night_to_night(survey):
-    first = {t.name: t for t in survey.chip_visit(40, 5, 0, field=9).truth if t.kind == Kind.TRANSIENT}
-    later = {t.name: t for t in survey.chip_visit(45, 5, 0, field=9).truth if t.kind == Kind.TRANSIENT}
+    first = {t.name: t for t in survey.chip_visit(40, 5, 0, field=9).truth if t.kind == SourceKind.TRANSIENT}
+    later = {t.name: t for t in survey.chip_visit(45, 5, 0, field=9).truth if t.kind == SourceKind.TRANSIENT}
     both = first.keys() & later.keys()
     assert both
     for name in both:
@@ -225,7 +225,7 @@ def test_catalogue_is_near_the_truth_where_bright_and_lacks_the_faint():
     counts, _ = np.histogram(mags, [18, 18.5, 19, 19.5, 20, 20.5])
     assert counts[4] < 0.5 * counts[2]
     bright = mags < 16.5
-    light = dense(visit.origins.new["galaxy"])
+    light = dense(visit.light.new["galaxy"])
     here = np.rint(visit.galaxies.y[bright]).astype(int), np.rint(visit.galaxies.x[bright]).astype(int)
     around = light[np.clip(here[0], 0, 299), np.clip(here[1], 0, 399)]
     assert np.median(around) > 20 * np.median(light)

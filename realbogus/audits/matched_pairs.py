@@ -7,7 +7,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.ensemble import RandomForestClassifier
 
 from realbogus.audits.giveaway_features import measure_reference, reference_light
-from realbogus.audits.planted_sources import INJECTED, SCENE, Found
+from realbogus.audits.source_sample import INJECTED, SCENE, SourceSample
 
 FOLDS = 5
 CALIPER = 2.5
@@ -18,18 +18,18 @@ _MOST_RADII = 20
 
 
 @dataclass(frozen=True)
-class Pairs:
+class MatchedPairs:
     """Sources of two kinds matched one to one: arrays of 2 n rows, the scene's first.
 
     Attributes
     ----------
-    found : Found
+    found : SourceSample
     injected : ndarray of bool
     fold : ndarray of int
         A sky cell lies in one fold.
     """
 
-    found: Found
+    found: SourceSample
     injected: np.ndarray
     fold: np.ndarray
 
@@ -37,7 +37,7 @@ class Pairs:
         return len(self.found) // 2
 
 
-def pair_sources(found: Found, kind: str = INJECTED, seed: int = 0, caliper: float = CALIPER) -> Pairs:
+def match_sources(found: SourceSample, kind: str = INJECTED, seed: int = 0, caliper: float = CALIPER) -> MatchedPairs:
     """Match injected sources one to one with the scene's, within each fold of sky cells.
 
     How bright sources are and in what light of a galaxy they lie are laws of the two populations, and neither is a
@@ -47,7 +47,7 @@ def pair_sources(found: Found, kind: str = INJECTED, seed: int = 0, caliper: flo
 
     Parameters
     ----------
-    found : Found
+    found : SourceSample
     kind : str
         What is compared with the scene's.
     seed : int
@@ -78,10 +78,10 @@ def pair_sources(found: Found, kind: str = INJECTED, seed: int = 0, caliper: flo
     if not first:
         raise ValueError(f"no {kind} source is like one of the scene: ask for more visits")
     rows = np.array(first + second)
-    return Pairs(found.take(rows), injected[rows], fold[rows])
+    return MatchedPairs(found.take(rows), injected[rows], fold[rows])
 
 
-def _place(found: Found, injected: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+def _place(found: SourceSample, injected: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
     """Return coordinates in which alike sources are near, (n, 4)."""
     snr, away = np.log10(found.scalars["snr"]), np.minimum(found.scalars["galaxy_separation_re"], _MOST_RADII)
     light = np.arcsinh(reference_light(found) / 2)

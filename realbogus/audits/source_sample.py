@@ -7,7 +7,7 @@ import numpy as np
 
 from realbogus.audits.flawed_injections import Flaw, FlawedInjections
 from realbogus.frames import Frame, Pair
-from realbogus.injection.chip_visit import WorkedVisit, match
+from realbogus.injection.chip_visit import WorkedVisit, cross_match
 from realbogus.psf.measure import measure_psf
 from realbogus.psf.model import Psf
 from realbogus.psf.stars import find_stars
@@ -21,7 +21,7 @@ _OWN_PX = 4.0  # a planted source so near is the detection's own
 
 
 @dataclass(frozen=True)
-class Found:
+class SourceSample:
     """Stored detections of any number of visits; arrays of one length.
 
     Attributes
@@ -53,26 +53,26 @@ class Found:
     def __len__(self) -> int:
         return len(self.kind)
 
-    def take(self, rows: np.ndarray) -> "Found":
+    def take(self, rows: np.ndarray) -> "SourceSample":
         """Return some of the rows, by index or flag."""
         arrays = {name: getattr(self, name)[rows] for name in _ARRAYS}
-        return Found(**arrays, scalars={name: column[rows] for name, column in self.scalars.items()})
+        return SourceSample(**arrays, scalars={name: column[rows] for name, column in self.scalars.items()})
 
 
-_ARRAYS = [item.name for item in fields(Found) if item.name != "scalars"]
+_ARRAYS = [item.name for item in fields(SourceSample) if item.name != "scalars"]
 _OF_LEDGER = ("snr", "galaxy_separation_re", "finite_fraction", "saturated")
 
 
-def join_found(parts: Sequence[Found]) -> Found:
+def join_samples(parts: Sequence[SourceSample]) -> SourceSample:
     """Return the rows of all parts, one at least."""
     arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
     columns = {name: np.concatenate([part.scalars[name] for part in parts]) for name in parts[0].scalars}
-    return Found(**arrays, scalars=columns)
+    return SourceSample(**arrays, scalars=columns)
 
 
-def gather_found(
+def gather_detections(
     worked: WorkedVisit, scene_xy: np.ndarray, detector: int, field: int, spoiled: Sequence[FlawedInjections] = ()
-) -> Found:
+) -> SourceSample:
     """Gather the stored detections of a visit.
 
     Parameters
@@ -91,7 +91,7 @@ def gather_found(
     kind = kind.astype(object)
     x, y = where.x.copy(), where.y.copy()
     for name, place in places.items():
-        matched = match(place[:, 0], place[:, 1], where.x, where.y)
+        matched = cross_match(place[:, 0], place[:, 1], where.x, where.y)
         reached = matched[matched >= 0]
         kind[reached] = name
         if name == Flaw.CENTRING:
@@ -107,8 +107,8 @@ def gather_found(
             light = cut_plane(one.image, x[mine], y[mine], side)
             stamps[mine, ..., 0] -= np.nan_to_num(light)
             identity[mine] += np.nanmax(light, axis=(1, 2), initial=0)
-    planted = np.concatenate([injected_places(worked)[0], *places.values()])
-    return Found(
+    planted = np.concatenate([read_injected_positions(worked)[0], *places.values()])
+    return SourceSample(
         kind=kind,
         field=np.full(len(kind), field),
         stamps=stamps,
@@ -125,7 +125,9 @@ def gather_found(
     )
 
 
-def gather_stars(worked: WorkedVisit, clean: Frame, detector: int, field: int, rng: np.random.Generator) -> Found:
+def gather_stars(
+    worked: WorkedVisit, clean: Frame, detector: int, field: int, rng: np.random.Generator
+) -> SourceSample:
     """Gather single stars of the new frame, with the PSF measured on the others.
 
     Parameters
@@ -153,7 +155,7 @@ def gather_stars(worked: WorkedVisit, clean: Frame, detector: int, field: int, r
     pair = replace(worked.difference.pair, new=clean)
     stamps = cut((clean.pixels, pair.reference.pixels, worked.difference.pixels), x, y, side)
     nothing = {name: np.full(len(kept), np.nan) for name in _OF_LEDGER}
-    return Found(
+    return SourceSample(
         kind=np.full(len(kept), STAR, object),
         field=np.full(len(kept), field),
         stamps=stamps,
@@ -172,7 +174,7 @@ def gather_stars(worked: WorkedVisit, clean: Frame, detector: int, field: int, r
     )
 
 
-def injected_places(worked: WorkedVisit) -> tuple[np.ndarray, np.ndarray]:
+def read_injected_positions(worked: WorkedVisit) -> tuple[np.ndarray, np.ndarray]:
     """Return where injections were laid, found or not, (n, 2) pixels, and which lie at random, (n,) bool."""
     columns = [worked.table[name].to_numpy(zero_copy_only=False) for name in ("injected_x_px", "injected_y_px")]
     places = np.column_stack(columns).astype(float)

@@ -16,7 +16,7 @@ _DRAWN = 20
 
 
 @dataclass(frozen=True)
-class Placement:
+class InjectionPositions:
     """Injections of any number of frames, found or not.
 
     Attributes
@@ -36,15 +36,15 @@ class Placement:
     flux_error: np.ndarray
 
 
-def join_placements(parts: Sequence[Placement]) -> Placement:
+def join_positions(parts: Sequence[InjectionPositions]) -> InjectionPositions:
     """Return the injections of all parts."""
     names = ("phase", "random", "even", "flux_error")
-    return Placement(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+    return InjectionPositions(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
-def gather_placement(
+def measure_positions(
     clean: Frame, psf: PsfModel, places: np.ndarray, random: np.ndarray, rng: np.random.Generator
-) -> Placement:
+) -> InjectionPositions:
     """Gather the injections of a frame.
 
     Parameters
@@ -62,7 +62,7 @@ def gather_placement(
     rows, columns = np.nonzero((clean.mask & Mask.NO_DATA) == 0)
     chosen = rng.integers(0, len(rows), _EVEN_POINTS)
     even = np.column_stack([columns[chosen], rows[chosen]]) + rng.uniform(-0.5, 0.5, (_EVEN_POINTS, 2))
-    return Placement(
+    return InjectionPositions(
         phase=places - round_position(places.ravel()).reshape(places.shape),
         random=_read_distances(distances, places[random]),
         even=_read_distances(distances, even),
