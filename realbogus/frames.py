@@ -12,14 +12,14 @@ LEAST_RMS_SHARE = 0.3  # of the median: the spline between crowded meshes can di
 
 
 class FrameError(ValueError):
-    """A frame that nothing can be measured on."""
+    """A frame without a usable pixel."""
 
 
 class Mask(IntFlag):
-    """Why a pixel is not to be trusted; bits of `Frame.mask`."""
+    """Why a pixel is not reliable; bits of `Frame.mask`."""
 
     NO_DATA = 1
-    """Outside of the chip or of the exposures: the pixel holds NaN."""
+    """Outside of the chip or of all exposures: the pixel is NaN."""
     SATURATED = 2
     """At least one exposure reached the linear well."""
     DEFECT = 4
@@ -32,11 +32,11 @@ class Frame:
 
     Attributes
     ----------
-    pixels : ndarray, (y, x) float32, counts
+    pixels : ndarray of shape (y, x) float32, counts
         The background included; NaN exactly where `mask` has ``NO_DATA``.
-    mask : ndarray, (y, x) uint8
+    mask : ndarray of shape (y, x) uint8
         Bits of `Mask`.
-    background, background_rms : ndarray, (y, x) float32, counts
+    background, background_rms : ndarray of shape (y, x) float32, counts
         Level and standard deviation of a pixel without sources.
     gain_e_per_count : float
     saturation_counts : float
@@ -67,7 +67,7 @@ class Frame:
         return height, width
 
     def variance(self) -> np.ndarray:
-        """Return the variance of each pixel, (y, x) float32, counts squared, the sources' own noise included.
+        """Return the variance of each pixel, shape (y, x) float32, counts squared, sources' photon noise included.
 
         A pixel without data has an infinite variance.
         """
@@ -76,11 +76,11 @@ class Frame:
         return np.where(np.isfinite(variance), variance, np.inf).astype(np.float32)
 
     def signal(self) -> np.ndarray:
-        """Return the pixels without the background, (y, x) float32, 0 where there is no data."""
+        """Return the background-subtracted pixels, shape (y, x) float32, counts, 0 where there is no data."""
         return np.where(self.mask & Mask.NO_DATA, 0, self.pixels - self.background).astype(np.float32)
 
     def with_pixels(self, pixels: np.ndarray, mask: np.ndarray) -> "Frame":
-        """Return the frame with other pixels and mask; the background stays."""
+        """Return the frame with other pixels and mask, of the same shape; the background is unchanged."""
         return replace(self, pixels=pixels, mask=mask)
 
 
@@ -93,8 +93,9 @@ class Pair:
     new, reference : Frame
         Of equal shape when `aligned`.
     aligned : bool
-        The two share their pixel grid; else the reference is resampled by the WCS of both.
-    detector, night, visit : what was observed when
+        The two share their pixel grid; otherwise the reference has to be resampled by the WCS of both.
+    detector, night, visit : str, str, int
+        Names of the observation.
     sky_cell : str
         Name of the group: the footprint of one chip at one pointing, with all its visits.
     epoch_mjd : float or None
@@ -115,13 +116,13 @@ def measure_background(pixels: np.ndarray, unusable: np.ndarray) -> tuple[np.nda
 
     Parameters
     ----------
-    pixels : ndarray, (y, x), counts
-    unusable : ndarray of bool, (y, x)
+    pixels : ndarray of shape (y, x), counts
+    unusable : ndarray of bool, shape (y, x)
         Pixels to leave out.
 
     Returns
     -------
-    level, rms : ndarray, (y, x) float32
+    level, rms : ndarray of shape (y, x) float32
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The common record: what every source of ready-made triplets yields, and how a build plans its reading.
+"""Records: the common form of candidates from every source of ready-made triplets, and the batches they are read in.
 
-A record is one candidate with its stamps. Sources keep their own fields as JSON text in `parameters`. Whether a
-record can be stored is judged here, by one rule for all sources.
+A record is one candidate with its stamps. Sources keep their own fields as JSON text in `parameters`. One rule decides
+for all sources whether a record can be stored: `realbogus.stamps.stamp_reasons`.
 """
 
 import hashlib
@@ -20,14 +20,14 @@ from realbogus.stamps import finite_fraction, stamp_reasons
 REAL, BOGUS = "real", "bogus"
 GALAXY_INJECTION, RANDOM_INJECTION, DETECTION = "galaxy_injection", "random_injection", "detection"
 MATCH_RADIUS_PX = 2.0
-"""A detection so near to an injection is the injection found."""
+"""A detection within this distance of an injection is the injection, recovered."""
 CORRUPT = "corrupt"
 """Reason of a record whose bytes cannot be decoded; its stamps are NaN."""
 
 NEGATIVE_WORDS = frozenset({"f", "0", "0.0", "false"})
-"""What ZTF's ``isdiffpos`` says where the difference is reference minus new."""
+"""Values of ZTF's ``isdiffpos`` where the difference is reference minus new."""
 NEGATED_FLAG, NEGATED = "difference_was", "reference minus new"
-"""Parameter, and its value, of a record whose difference was brought to new minus reference."""
+"""Parameter, and its value, of a record whose difference was negated to be new minus reference."""
 
 MJD_EPOCH_JD = 2_400_000.5
 _LARGEST_EXACT_INTEGER = 2**53  # beyond it a JSON reader with double precision changes the digits
@@ -51,7 +51,7 @@ SCHEMA = pa.schema(
 
 
 class SourceError(ValueError):
-    """A source cannot be read as asked; the message names the file, what is wrong and what to do."""
+    """A source cannot be read; the message names the file, the fault and the remedy."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Records:
         `id` is the source's own identity. `label` is real, bogus or null (unlabelled). `reason` says why a record
         cannot be stored (null where it can). `finite_fraction` is the share of finite values over all planes.
         `parameters` is a JSON object of the source's own fields.
-    pixels : ndarray, (n, stamp_px, stamp_px, 3) float32, the source's raw units
-        New, reference, difference = new minus reference; NaN where there is nothing.
+    pixels : ndarray of shape (n, stamp_px, stamp_px, 3) float32, the source's raw units
+        New, reference, difference = new minus reference; NaN where there is no data.
     """
 
     table: pa.Table
@@ -77,7 +77,7 @@ class Records:
 
 @dataclass(frozen=True)
 class FileSpan:
-    """A stretch of one file: rows of an array, or bytes of a packet file."""
+    """A contiguous range of one file: rows of an array, or bytes of a packet file."""
 
     file: str
     first: int
@@ -86,16 +86,16 @@ class FileSpan:
 
 @dataclass(frozen=True)
 class BatchKey:
-    """A fixed list of records that is read in one go.
+    """A fixed list of records that is read together.
 
     Attributes
     ----------
     name : str
-        The same for the same content of the source, whoever asks; fit for a file name.
-    parts : tuple of Part
-        Where they lie.
+        Depends on the source's content alone; a valid file name.
+    parts : tuple of FileSpan
+        The file ranges that hold the records.
     identity : str
-        What the ids are made of when the records have none of their own: the digest of the array file.
+        Digest of the array file, from which ids are made when the records have none of their own.
     """
 
     name: str
@@ -104,16 +104,16 @@ class BatchKey:
 
 
 class RecordSource(Protocol):
-    """Records in batches of a few thousand. It can be pickled; every process opens its own files."""
+    """A source of records in batches of a few thousand. Picklable: every process opens its own files."""
 
     def batches(self) -> Sequence[BatchKey]:
-        """Return all batches, in an order that depends on nothing but the input."""
+        """Return all batches, in an order that depends on the input alone."""
 
     def ids(self, batch: BatchKey) -> list[str]:
-        """Return the ids that `read` gives, without decoding stamps."""
+        """Return the ids of the records that `read` returns, without decoding stamps."""
 
     def read(self, batch: BatchKey) -> Records:
-        """Return a batch's records in their order."""
+        """Return a batch's records, in the order of `ids`."""
 
 
 def read_records(source: RecordSource) -> Iterator[Records]:
@@ -128,33 +128,33 @@ def make_records(
     outside: np.ndarray | None = None,
     faults: Sequence[str | None] | None = None,
 ) -> Records:
-    """Judge stamps and put them together with their columns.
+    """Make records from stamps and their columns; adds the reason and the finite fraction.
 
     Parameters
     ----------
     columns : mapping
         All of `SCHEMA` but `reason` and `finite_fraction`, n long; `parameters` holds dictionaries.
-    pixels : ndarray, (n, stamp_px, stamp_px, 3) float32
-    outside : ndarray of bool, (n, stamp_px, stamp_px), optional
+    pixels : ndarray of shape (n, stamp_px, stamp_px, 3) float32
+    outside : ndarray of bool, shape (n, stamp_px, stamp_px), optional
         Pixels known to lie beyond the frame.
     faults : sequence of str or None, optional
-        Reasons that were found while reading and go before the stamps' own.
+        Reasons found while reading; they take precedence over those of the stamps.
     """
     reasons = stamp_reasons(pixels, outside)
     if faults is not None:
         reasons = [fault or reason for fault, reason in zip(faults, reasons, strict=True)]
-    judged = {
+    complete = {
         **columns,
         "reason": reasons,
         "finite_fraction": finite_fraction(pixels),
         "parameters": [to_json(fields) for fields in columns["parameters"]],
     }
-    arrays = [pa.array(judged[field.name], field.type) for field in SCHEMA]
+    arrays = [pa.array(complete[field.name], field.type) for field in SCHEMA]
     return Records(pa.Table.from_arrays(arrays, schema=SCHEMA), pixels)
 
 
 def to_json(fields: Mapping[str, Any]) -> str:
-    """Return fields as one line of JSON: sorted, NaN as null, whole numbers beyond 2**53 as text."""
+    """Return fields as one line of JSON: keys sorted, non-finite numbers as null, integers beyond 2**53 as text."""
     plain = {name: _plain(value) for name, value in fields.items()}
     return _ENCODER.encode(plain)
 
@@ -168,7 +168,7 @@ def _plain(value: Any) -> Any:
 
 
 def night_of(mjd: float, longitude_deg: float = 0.0) -> str:
-    """Return the observing night: the whole Julian day, counted from local noon to local noon.
+    """Return the observing night: the Julian day number, counted from local noon to local noon.
 
     Parameters
     ----------
@@ -187,5 +187,5 @@ def file_sha256(path: Path) -> str:
 
 
 def row_id(digest: str, row: int) -> str:
-    """Return the id of a record known only by its place: the array file's sha256 (its first half) and the row."""
+    """Return the id of a record that has none: the first half of the array file's sha256, and the row."""
     return f"{digest[:32]}-{row:07d}"

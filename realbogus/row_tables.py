@@ -1,6 +1,6 @@
-"""The table beside an array of triplets, row for row: read as text first, so that no id loses a digit.
+"""CSV tables with one row per triplet of an array, read as text first so that no id loses a digit.
 
-Columns that say where and when are found by the usual names; all columns are kept as the records' parameters.
+Positions and times are found by their usual column names; all columns are kept as the records' parameters.
 """
 
 import csv
@@ -21,7 +21,7 @@ DETECTOR_NAMES = ("detector", "rcid", "ccdid")
 
 
 class RowTable:
-    """A table's columns, as text and as numbers where a whole column is numbers.
+    """A CSV table's columns, as text, and as numbers where every value of a column is one.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class RowTable:
         Raises
         ------
         SourceError
-            It is missing or empty, repeats a column, or has a row of another length.
+            The file is missing or empty, repeats a column, or has a row of another length.
         """
         self.path = path
         self.names, self._text = _read_text(path)
@@ -46,35 +46,35 @@ class RowTable:
         return len(self._text)
 
     def has(self, name: str) -> bool:
-        """Tell whether there is a column of this name."""
+        """Return whether there is a column of this name."""
         return name in self.names
 
     def first_of(self, names: tuple[str, ...]) -> str | None:
-        """Return the first of the names that is a column."""
+        """Return the first of the names that is a column, None if none is."""
         return next((name for name in names if self.has(name)), None)
 
     def text(self, name: str, first: int = 0, count: int | None = None) -> list[str | None]:
-        """Return a column as written; None where a value is missing."""
+        """Return `count` rows of a column as written; None where a value is missing."""
         if not self.has(name):
             raise SourceError(f"{self.path} has no column {name!r}; its columns are {', '.join(self.names)}")
         return self._text[name].slice(first, count).to_pylist()
 
     def numbers(self, names: tuple[str, ...], first: int, count: int) -> list[float | None]:
-        """Return the first of these columns that there is, as numbers; None for all where there is none."""
+        """Return `count` rows of the first of these columns that exists, as numbers; all None if none exists."""
         name = self.first_of(names)
         if name is None:
             return [None] * count
         column = self._typed[name].slice(first, count)
         if pa.types.is_string(column.type):
-            raise SourceError(f"{self.path}: column {name!r} has values that are no numbers")
+            raise SourceError(f"{self.path}: column {name!r} has values that are not numbers")
         return [value if value is None or np.isfinite(value) else None for value in column.to_pylist()]
 
     def parameters(self, first: int, count: int) -> list[dict[str, Any]]:
-        """Return rows with all their columns as numbers or text."""
+        """Return `count` rows, each with all its columns as numbers or text."""
         return self._typed.slice(first, count).to_pylist()
 
     def nights(self, first: int, count: int, longitude_deg: float) -> list[str | None]:
-        """Return the nights: the column ``night``, or from ``mjd`` or ``jd``, or None."""
+        """Return the nights: column ``night``, else computed from ``mjd`` or ``jd``, else None."""
         if self.has("night"):
             return self.text("night", first, count)
         if self.has("mjd"):
@@ -84,7 +84,7 @@ class RowTable:
         return [None if epoch is None else night_of(epoch, longitude_deg) for epoch in epochs]
 
     def detectors(self, first: int, count: int) -> list[str | None]:
-        """Return the detectors: the column ``detector``, ``rcid`` or ``ccdid``, or None."""
+        """Return the detectors: column ``detector``, ``rcid`` or ``ccdid``, else None."""
         name = self.first_of(DETECTOR_NAMES)
         return [None] * count if name is None else self.text(name, first, count)
 
@@ -111,7 +111,7 @@ def _read_names(path: Path) -> list[str]:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = next(csv.reader(stream), [])
     except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"table {path} is no CSV text: {error}") from error
+        raise SourceError(f"table {path} is not CSV text: {error}") from error
     if not header:
         raise SourceError(f"table {path} is empty: its first line must name the columns")
     names = [name.strip() or f"column_{place}" for place, name in enumerate(header)]

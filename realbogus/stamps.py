@@ -1,7 +1,7 @@
 """Stamps: small square cuts of new, reference and difference about one position, and whether they can be stored.
 
-A triplet is (stamp_px, stamp_px, 3) float32, channels new, reference, difference, in raw units, NaN where there is
-nothing. The centre pixel of a side of n pixels is (n - 1) // 2: the middle of an odd side, the pixel before the middle
+A triplet is (stamp_px, stamp_px, 3) float32, channels new, reference, difference, in raw units, NaN where there is no
+data. The centre pixel of a width of n pixels is (n - 1) // 2: the middle of an odd width, the pixel before the middle
 of an even one.
 """
 
@@ -17,13 +17,13 @@ LEAST_FINITE = 0.5
 _CANONICAL_NAN = np.float32(np.nan)
 
 
-def centre_pixel(side_px: int) -> int:
-    """Return the 0-based centre pixel of a side."""
-    return (side_px - 1) // 2
+def centre_pixel(width_px: int) -> int:
+    """Return the 0-based centre pixel of a width or height."""
+    return (width_px - 1) // 2
 
 
 def round_position(position: np.ndarray) -> np.ndarray:
-    """Return the pixel that holds a position, halves rounded up: floor(position + 0.5), int64.
+    """Return the pixels that hold n positions, (n,) int64: floor(position + 0.5), halves rounded up.
 
     Raises
     ------
@@ -44,14 +44,15 @@ def cut(planes: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, stamp_px: in
     ----------
     planes : three ndarray, (y, x)
         New, reference, difference, on one grid.
-    x, y : ndarray, (n,)
-        Positions as the detector reports them.
+    x, y : ndarray of shape (n,)
+        Positions of the candidates, in pixels.
     stamp_px : int
 
     Returns
     -------
-    ndarray, (n, stamp_px, stamp_px, 3) float32
-        The pixel of `round_position` is at `centre_pixel`; NaN beyond the frame and where a plane is not finite.
+    ndarray of shape (n, stamp_px, stamp_px, 3) float32
+        The pixel `round_position` of each candidate is at `centre_pixel`; NaN beyond the frame and where a plane is not
+        finite.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def outside_frame(shape: tuple[int, ...], x: np.ndarray, y: np.ndarray, stamp_px
 def _stamp_indices(
     shape: tuple[int, ...], x: np.ndarray, y: np.ndarray, stamp_px: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows (n, s) and columns (n, s) moved into the frame, and which pixels were beyond it (n, s, s)."""
+    """Return rows (n, s) and columns (n, s) clipped to the frame, and which pixels lie beyond it (n, s, s) bool."""
     steps = np.arange(stamp_px) - centre_pixel(stamp_px)
     rows = round_position(y)[:, None] + steps
     columns = round_position(x)[:, None] + steps
@@ -97,7 +98,7 @@ def fit_size(stamps: np.ndarray, stamp_px: int, centre: tuple[int, int] | None =
 
     Parameters
     ----------
-    stamps : ndarray, (n, height, width, channels), any real type
+    stamps : ndarray of shape (n, height, width, channels), any real type
         It may be a memory map: only what is kept is read.
     stamp_px : int
     centre : (y, x), optional
@@ -105,8 +106,8 @@ def fit_size(stamps: np.ndarray, stamp_px: int, centre: tuple[int, int] | None =
 
     Returns
     -------
-    ndarray, (n, stamp_px, stamp_px, channels) float32
-        NaN where nothing was, and where a value was infinite or beyond float32.
+    ndarray of shape (n, stamp_px, stamp_px, channels) float32
+        NaN where the source has no pixel, and where a value was infinite or beyond float32.
     """
     count, height, width, channels = stamps.shape
     row, column = centre if centre is not None else (centre_pixel(height), centre_pixel(width))
@@ -118,10 +119,10 @@ def fit_size(stamps: np.ndarray, stamp_px: int, centre: tuple[int, int] | None =
     return _only_finite(fitted)
 
 
-def _overlap(side_px: int, centre_px: int, stamp_px: int) -> tuple[slice, slice]:
-    """Return what is taken of a side and where it goes."""
+def _overlap(width_px: int, centre_px: int, stamp_px: int) -> tuple[slice, slice]:
+    """Return the slice to read along one axis of the source, and the slice of the stamp to write it to."""
     shift = centre_pixel(stamp_px) - centre_px
-    first, last = max(0, -shift), min(side_px, stamp_px - shift)
+    first, last = max(0, -shift), min(width_px, stamp_px - shift)
     last = max(first, last)
     return slice(first, last), slice(first + shift, last + shift)
 
@@ -132,7 +133,7 @@ def _only_finite(stamps: np.ndarray) -> np.ndarray:
 
 
 def finite_fraction(triplets: np.ndarray) -> np.ndarray:
-    """Return the share of finite values of each triplet over all planes, (n,) float64."""
+    """Return the fraction of finite values of n triplets over all planes, (n,) float64."""
     fraction = np.ones(len(triplets))
     partial = _incomplete(triplets)
     fraction[partial] = np.isfinite(triplets[partial]).mean(axis=(1, 2, 3))
@@ -140,9 +141,9 @@ def finite_fraction(triplets: np.ndarray) -> np.ndarray:
 
 
 def _incomplete(triplets: np.ndarray) -> np.ndarray:
-    """Return the rows that may lack something: few, so that only they need be counted out.
+    """Return the rows that may hold non-finite values; usually few, so that only these are examined further.
 
-    A sum is finite only if all its terms are; one pass over the values finds the rest.
+    A sum is finite only if all its terms are, so one pass over the values finds every such row.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         total = triplets.reshape(len(triplets), math.prod(triplets.shape[1:])).sum(axis=1)
@@ -150,15 +151,15 @@ def _incomplete(triplets: np.ndarray) -> np.ndarray:
 
 
 def stamp_reasons(triplets: np.ndarray, outside: np.ndarray | None = None) -> list[str | None]:
-    """Judge whether triplets can be stored.
+    """Return why triplets cannot be stored, None where they can.
 
-    A triplet can when the central 5x5 is finite in all planes and at least half of each plane is. Else the reason is
-    ``edge`` where it could be stored were the pixels beyond the frame there, and ``nan_plane`` otherwise.
+    A triplet can be stored when the central 5x5 is finite in all planes and at least half of each plane is. The reason
+    is ``edge`` where only pixels beyond the frame are missing for that, and ``nan_plane`` otherwise.
 
     Parameters
     ----------
-    triplets : ndarray, (n, stamp_px, stamp_px, 3)
-    outside : ndarray of bool, (n, stamp_px, stamp_px), optional
+    triplets : ndarray of shape (n, stamp_px, stamp_px, 3)
+    outside : ndarray of bool, shape (n, stamp_px, stamp_px), optional
         Pixels known to lie beyond the frame.
 
     Returns
@@ -167,30 +168,29 @@ def stamp_reasons(triplets: np.ndarray, outside: np.ndarray | None = None) -> li
     """
     reasons: list[str | None] = [None] * len(triplets)
     partial = _incomplete(triplets)
-    lost = partial[~_is_storable(np.isfinite(triplets[partial]))]
-    for index in lost:
+    rejected = partial[~_is_storable(np.isfinite(triplets[partial]))]
+    for index in rejected:
         reasons[index] = NAN_PLANE
     if outside is not None:
-        for index in lost[_is_storable(np.isfinite(triplets[lost]) | outside[lost, ..., None])]:
+        for index in rejected[_is_storable(np.isfinite(triplets[rejected]) | outside[rejected, ..., None])]:
             reasons[index] = EDGE
     return reasons
 
 
 def _is_storable(finite: np.ndarray) -> np.ndarray:
-    side_px = finite.shape[1]
-    first = max(0, centre_pixel(side_px) - CENTRAL_PX // 2)
+    first = max(0, centre_pixel(finite.shape[1]) - CENTRAL_PX // 2)
     central = finite[:, first : first + CENTRAL_PX, first : first + CENTRAL_PX]
     half = finite.mean(axis=(1, 2)) >= LEAST_FINITE
     return np.asarray(central.all(axis=(1, 2, 3)) & half.all(axis=1))
 
 
 def pixel_sha256(triplet: np.ndarray) -> str:
-    """Return the sha256 of a triplet's values: C order, little-endian float32, every NaN with the same bits."""
+    """Return the sha256 of a triplet's values, any shape: C order, little-endian float32, one bit pattern for NaN."""
     return pixel_digests(np.asarray(triplet)[None])[0]
 
 
 def pixel_digests(triplets: np.ndarray) -> list[str]:
-    """Return the sha256 of each triplet; see `pixel_sha256`."""
+    """Return the sha256 of each of n triplets, (n, stamp_px, stamp_px, 3); see `pixel_sha256`."""
     values = np.ascontiguousarray(triplets, "<f4")
     digests = [hashlib.sha256(value.data).hexdigest() for value in values]
     for index in _incomplete(values):

@@ -1,4 +1,4 @@
-"""How much of what was injected is found, against magnitude."""
+"""Completeness: the fraction of injections that is detected, as a function of magnitude."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -8,27 +8,29 @@ _MOST_WIDTH_MAG = 3.0
 
 
 def fit_completeness(mag: np.ndarray, found: np.ndarray) -> tuple[float, float] | None:
-    """Fit the share found as a falling logistic curve of magnitude, by maximum likelihood.
+    """Fit the detected fraction as a falling logistic function of magnitude, by maximum likelihood.
 
     Parameters
     ----------
-    mag : ndarray, (n,)
-        Of the injections.
-    found : ndarray of bool, (n,)
+    mag : ndarray of shape (n,)
+        Of the injections; NaN is left out.
+    found : ndarray of bool, shape (n,)
+        Detected.
 
     Returns
     -------
     (mag50, width_mag) or None
-        Where half is found, and the scale of the fall. None for fewer than 50 injections, or where the magnitudes do
-        not enclose the 50 % point.
+        Magnitude of 50 % completeness, and the scale of the logistic function. None for fewer than 50 injections, if
+        the magnitudes do not enclose the 50 % point, or for a scale of 3 mag and more.
     """
     mag, found = np.asarray(mag, float), np.asarray(found, bool)
-    known = np.isfinite(mag)
-    mag, found = mag[known], found[known]
+    has_mag = np.isfinite(mag)
+    mag, found = mag[has_mag], found[has_mag]
     if len(mag) < LEAST_INJECTIONS or found.all() or not found.any():
         return None
 
     def loss(parameters: np.ndarray) -> float:
+        """Return the negative log likelihood of (mag50, log width), shape (2,)."""
         argument = (mag - parameters[0]) / np.exp(parameters[1])
         return float(np.sum(np.logaddexp(0, np.where(found, argument, -argument))))
 
@@ -39,6 +41,18 @@ def fit_completeness(mag: np.ndarray, found: np.ndarray) -> tuple[float, float] 
 
 
 def binned_completeness(mag: np.ndarray, found: np.ndarray, edges: np.ndarray) -> list[tuple[int, int]]:
-    """Count injections and those found in bins of magnitude; one (found, injected) a bin."""
+    """Count injections in bins of magnitude.
+
+    Parameters
+    ----------
+    mag : ndarray of shape (n,)
+    found : ndarray of bool, shape (n,)
+    edges : ndarray of shape (m + 1,)
+
+    Returns
+    -------
+    list of (found, injected), m long
+        Bins include their lower edge, not their upper.
+    """
     bins = np.digitize(mag, edges) - 1
     return [(int(found[bins == k].sum()), int((bins == k).sum())) for k in range(len(edges) - 1)]

@@ -1,9 +1,8 @@
-"""How many transients survive each step: detection = found / injected, classification = kept / found, and their
-product, completeness = kept / injected, in bins of what they may depend on.
+"""Efficiency of each step in bins of a property: detection = found / injected, classification = kept / found, and their
+product, completeness = kept / injected.
 
-An injection that a detection met by chance would count as found; how often that happens is known from injections
-moved by some pixels, and is taken off: of n injections, t truly detected, and a share c of all places with a detection
-that has nothing to do with them, t + c (n - t) are matched.
+Chance matches with unrelated detections are corrected for. Their rate c is measured on the injections' positions
+shifted by some pixels: of n injections, t truly detected, t + c (n - t) are matched.
 """
 
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from scipy.special import betainccinv, betaincinv
 
 @dataclass(frozen=True)
 class Rate:
-    """A share with Jeffreys' 95 % interval and its counts; events are what is expected where chance is taken off."""
+    """A fraction with Jeffreys' 95 % interval and its counts; events are fractional where corrected for chance."""
 
     value: float
     low: float
@@ -27,12 +26,12 @@ class Rate:
 
 @dataclass(frozen=True)
 class EfficiencyBin:
-    """One bin.
+    """The efficiencies in one bin.
 
     Attributes
     ----------
     low, high : float
-        Its ends.
+        Edges of the bin; the upper is excluded.
     centre : float
         Median of the values in it.
     detection, classification, completeness : Rate
@@ -47,7 +46,7 @@ class EfficiencyBin:
 
 
 def rate_of(events: float, trials: int) -> Rate:
-    """Return a share with Jeffreys' interval; NaN and 0 to 1 without trials."""
+    """Return a fraction with Jeffreys' 95 % interval; NaN and 0 to 1 without trials."""
     if not trials:
         return Rate(float("nan"), 0.0, 1.0, events, trials)
     low = 0.0 if events == 0 else float(betaincinv(events + 0.5, trials - events + 0.5, 0.025))
@@ -58,17 +57,17 @@ def rate_of(events: float, trials: int) -> Rate:
 def efficiencies(
     values: NDArray, found: NDArray, kept: NDArray, chance: NDArray, edges: NDArray
 ) -> list[EfficiencyBin]:
-    """Return the three efficiencies in bins of `values`; bins without injections are left out.
+    """Compute the three efficiencies in bins of `values`; bins without injections are left out.
 
     Parameters
     ----------
-    values : ndarray, (n,)
-        Of every injection, found or not.
-    found, kept : ndarray of bool, (n,)
-        Matched by a detection; and that detection scored above the threshold.
-    chance : ndarray of bool, (n,)
-        Matched by a detection when moved away.
-    edges : ndarray, (m + 1,)
+    values : ndarray of shape (n,)
+        Of all injections; NaN is in no bin.
+    found, kept : ndarray of bool, shape (n,)
+        Matched with a detection; with one that scores above the threshold.
+    chance : ndarray of bool, shape (n,)
+        Matched with a detection at the shifted position.
+    edges : ndarray of shape (m + 1,)
     """
     bins = []
     for low, high in pairwise(edges.tolist()):
@@ -79,7 +78,7 @@ def efficiencies(
         matched, passed = int((inside & found).sum()), int((inside & found & kept).sum())
         elsewhere = (inside & chance).sum() / injected
         detected = max(matched - elsewhere * injected, 0) / (1 - elsewhere) if elsewhere < 1 else 0.0
-        # What was met by chance has no class of its own, so it is taken off in equal parts.
+        # chance matches are assumed to be classified as true ones are
         complete = detected * passed / matched if matched else 0.0
         bins.append(
             EfficiencyBin(

@@ -1,9 +1,10 @@
-"""A table of galaxies that injections may be laid on, as a survey has it."""
+"""Host galaxies of injections, from a catalogue or from the simulated survey."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from astropy.coordinates import angular_separation
 from astropy.io.registry import IORegistryError
 from astropy.table import Table
 from astropy.wcs import WCS
@@ -21,7 +22,7 @@ _NAMES = {
     "axis_ratio": ("axis_ratio", "q", "b_a"),
     "position_angle_deg": ("position_angle_deg", "pa", "pa_deg"),
 }
-_POSSIBLE = {  # above, up to: catalogues write -99, 99 or -999 for what they do not know
+_POSSIBLE = {  # above, up to: catalogues write -99, 99 or -999 for a missing value
     "ra_deg": (-360.0, 720.0),
     "dec_deg": (-90.0, 90.0),
     "mag": (0.0, 40.0),
@@ -34,14 +35,15 @@ _DEFAULTS = {"radius_arcsec": DEFAULT_RADIUS_ARCSEC, "axis_ratio": 1.0, "positio
 
 @dataclass(frozen=True)
 class GalaxyTable:
-    """Galaxies on the sky: arrays of one length.
+    """Galaxies on the sky; all arrays are (n,).
 
     Attributes
     ----------
     ra_deg, dec_deg, mag : ndarray
     radius_arcsec : ndarray
         Effective radius along the major axis.
-    axis_ratio, position_angle_deg : ndarray
+    axis_ratio : ndarray
+    position_angle_deg : ndarray
         Of the major axis, from north to east.
     """
 
@@ -53,7 +55,7 @@ class GalaxyTable:
     position_angle_deg: np.ndarray
 
     def on_frame(self, wcs: WCS, shape: tuple[int, int]) -> Hosts:
-        """Return the galaxies that a frame of this shape and WCS shows."""
+        """Return the galaxies centred within a frame of this shape and WCS."""
         centre = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
         near = _separation_deg(self.ra_deg, self.dec_deg, *map(float, centre)) < _reach_deg(wcs, shape)
         ra, dec = self.ra_deg[near], self.dec_deg[near]
@@ -62,7 +64,7 @@ class GalaxyTable:
         x, y = wcs.all_world2pix(ra, dec, 0, quiet=True)  # beyond the frame a distortion's inverse may fail
         angle = np.radians(self.position_angle_deg[near])
         step_deg = 1 / 3600
-        there = wcs.all_world2pix(
+        step_x, step_y = wcs.all_world2pix(
             ra + step_deg * np.sin(angle) / np.cos(np.radians(dec)), dec + step_deg * np.cos(angle), 0, quiet=True
         )
         mag = self.mag[near]
@@ -72,7 +74,7 @@ class GalaxyTable:
             flux=10 ** (-0.4 * (mag - mag.min())),
             radius_arcsec=self.radius_arcsec[near],
             axis_ratio=self.axis_ratio[near],
-            angle_rad=np.arctan2(there[1] - y, there[0] - x),
+            angle_rad=np.arctan2(step_y - y, step_x - x),
             mag=mag,
         )
         inside = (x > -0.5) & (x < shape[1] - 0.5) & (y > -0.5) & (y < shape[0] - 0.5)
@@ -80,7 +82,7 @@ class GalaxyTable:
 
 
 def hosts_of(galaxies: SurveyGalaxies) -> Hosts:
-    """Return a simulated survey's catalogue of galaxies as injections want it."""
+    """Return a simulated survey's galaxies as hosts."""
     return Hosts(
         x=galaxies.x,
         y=galaxies.y,
@@ -98,11 +100,11 @@ def no_hosts() -> Hosts:
 
 
 def read_galaxies(path: Path) -> GalaxyTable:
-    """Read a table of galaxies in any format that astropy knows (CSV, FITS, VOTable, Parquet, ECSV).
+    """Read a table of galaxies in any format that astropy reads (CSV, FITS, VOTable, Parquet, ECSV).
 
-    Columns: ``ra_deg, dec_deg, mag``, and where there are any ``radius_arcsec`` (else 2 arcsec), ``axis_ratio``
-    (else 1) and ``position_angle_deg``; usual other names are known. Rows without position or magnitude are left out,
-    and values that can be none, such as -99, count as missing.
+    Columns: ``ra_deg, dec_deg, mag``, and optionally ``radius_arcsec`` (default 2 arcsec), ``axis_ratio`` (default 1)
+    and ``position_angle_deg`` (default 0); usual synonyms are accepted. Rows without position or magnitude are left
+    out; impossible values, such as -99, count as missing.
 
     Raises
     ------
@@ -125,38 +127,38 @@ def _read_table(path: Path) -> Table:
     try:
         return Table.read(path)
     except (OSError, ValueError, TypeError, KeyError, IORegistryError) as error:
-        told = str(error).splitlines()[0]  # the rest lists every format
-        raise SourceError(f"galaxy_catalog={path} cannot be read: {told}") from error
+        reason = str(error).splitlines()[0]  # the other lines list every format
+        raise SourceError(f"galaxy_catalog={path} cannot be read: {reason}") from error
 
 
-def _read_column(path: Path, table: Table, wanted: str) -> np.ndarray:
-    """Return a column as float64, NaN where it has no value that can be one, or where the table has no such column."""
+def _read_column(path: Path, table: Table, quantity: str) -> np.ndarray:
+    """Return a column, (n,) float64: NaN where a value is missing or impossible, or the whole optional column is."""
     by_lower_name = {name.lower(): name for name in table.colnames}
-    present = next((by_lower_name[name] for name in _NAMES[wanted] if name in by_lower_name), None)
+    present = next((by_lower_name[name] for name in _NAMES[quantity] if name in by_lower_name), None)
     if present is None:
-        if wanted in _DEFAULTS:
+        if quantity in _DEFAULTS:
             return np.full(len(table), np.nan)
         raise SourceError(
-            f"galaxy_catalog={path} has no column {wanted} ({', '.join(_NAMES[wanted])}); "
+            f"galaxy_catalog={path} has no column {quantity} ({', '.join(_NAMES[quantity])}); "
             f"it has {', '.join(table.colnames)}"
         )
     try:
         values = np.ma.filled(np.ma.asarray(table[present]).astype(float), np.nan)
     except (ValueError, TypeError) as error:
-        raise SourceError(f"galaxy_catalog={path}: column {present} is no column of numbers: {error}") from error
-    low, high = _POSSIBLE[wanted]
+        raise SourceError(f"galaxy_catalog={path}: column {present} is not numeric: {error}") from error
+    low, high = _POSSIBLE[quantity]
     values = np.asarray(values, float)
     return np.where((values > low) & (values <= high), values, np.nan)
 
 
-def _separation_deg(ra_deg: np.ndarray, dec_deg: np.ndarray, ra_0: float, dec_0: float) -> np.ndarray:
-    ra, dec, there, high = (np.radians(value) for value in (ra_deg, dec_deg, ra_0, dec_0))
-    half = np.sin((dec - high) / 2) ** 2 + np.cos(dec) * np.cos(high) * np.sin((ra - there) / 2) ** 2
-    return np.asarray(np.degrees(2 * np.arcsin(np.sqrt(np.clip(half, 0, 1)))))
+def _separation_deg(ra_deg: np.ndarray, dec_deg: np.ndarray, ra_0_deg: float, dec_0_deg: float) -> np.ndarray:
+    """Return the separations of n positions from one, (n,) degrees."""
+    ra, dec, ra_0, dec_0 = (np.radians(angle) for angle in (ra_deg, dec_deg, ra_0_deg, dec_0_deg))
+    return np.asarray(np.degrees(angular_separation(ra, dec, ra_0, dec_0)))
 
 
 def _reach_deg(wcs: WCS, shape: tuple[int, int]) -> float:
-    """Return the distance from a frame's centre to its farthest corner."""
+    """Return the separation of a frame's centre from its farthest corner, degrees."""
     corner = wcs.all_pix2world([-0.5, -0.5, shape[1], shape[1]], [-0.5, shape[0], -0.5, shape[0]], 0)
     centre = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
     return float(_separation_deg(np.asarray(corner[0]), np.asarray(corner[1]), *map(float, centre)).max())

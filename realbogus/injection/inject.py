@@ -1,9 +1,9 @@
-"""Artificial transients laid into a survey frame: where, how bright, and how they come to lie in its pixels.
+"""Injection of artificial transients into a survey frame: positions, fluxes, and drawing them into its pixels.
 
-Part of them is laid on catalogued galaxies, chosen in proportion to their flux and placed by their light; the
-others lie evenly over the pixels that have data. Each is drawn with one realisation of the frame's measured PSF,
-with the photon noise of its own light, clipped at the well and digitised again, so that neither its values nor its
-noise tell that it came later. How bright an injection is has nothing to do with whether it can be found.
+Some are injected into catalogued galaxies, drawn in proportion to the galaxies' flux and placed by their light profile;
+the others are uniform over the pixels that have data. Each is drawn with one realisation of the frame's measured PSF,
+with the photon noise of its own light, clipped at saturation and digitised again, so that neither its values nor its
+noise differ from those of a source that was on the sky. Fluxes do not depend on whether an injection is detectable.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from realbogus.frames import Frame, Mask
 from realbogus.psf.measure import PsfModel
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 
-SCALE_LENGTHS_A_RADIUS = 1.678  # half of an exponential disc's light lies within so many scale lengths
+SCALE_LENGTHS_A_RADIUS = 1.678  # half-light radius of an exponential disc, in scale lengths
 
 
 class InjectionSettings(BaseModel):
@@ -25,18 +25,18 @@ class InjectionSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     per_visit: int = Field(default=20, ge=0, le=10_000)
-    """Injections asked for in one chip and visit."""
+    """Number of injections per chip and visit."""
     galaxy_fraction: float = Field(default=0.5, ge=0, le=1)
-    """Share of the asked injections that lie on a catalogued galaxy."""
+    """Fraction of the injections that are placed in a catalogued galaxy."""
     brightest_host_mag: float = 16.0
-    """A brighter galaxy is chosen as often as one of this magnitude, else it would hold an injection at every visit."""
+    """Brighter galaxies are drawn as often as one of this magnitude, else they would host one in every visit."""
     brightest_snr: float = Field(default=300.0, gt=0)
-    """Signal to noise of the brightest, for the sky's noise alone: as bright as transients come, since a classifier
-    takes what is brighter than all it was shown for an artefact."""
+    """S/N of the brightest, with the sky's noise alone: as bright as real transients, since a classifier takes sources
+    brighter than its training set for artefacts."""
     faintest_snr: float = Field(default=3.0, gt=0)
-    """Signal to noise of the faintest; below the detection threshold, so that the loss is seen."""
+    """S/N of the faintest; below the detection threshold, so that the loss is measured."""
     slope_per_mag: float = Field(default=0.25, ge=0, le=1)
-    """Growth of the logarithm (base 10) of the number with magnitude; 0 is even in magnitude, 0.6 Euclidean."""
+    """Slope of log10 of the number per magnitude; 0 is uniform in magnitude, 0.6 Euclidean."""
 
     @model_validator(mode="after")
     def _faintest_below_brightest(self) -> Self:
@@ -47,13 +47,13 @@ class InjectionSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Hosts:
-    """Galaxies that injections may lie on: arrays of one length.
+    """Galaxies that can host injections; all arrays are (n,).
 
     Attributes
     ----------
     x, y : ndarray, pixels
     flux : ndarray
-        Any unit; hosts are chosen in proportion to it, up to `InjectionSettings.brightest_host_mag`.
+        Any unit; hosts are drawn in proportion to it, up to `InjectionSettings.brightest_host_mag`.
     radius_arcsec : ndarray
         Effective radius along the major axis.
     axis_ratio : ndarray
@@ -71,17 +71,17 @@ class Hosts:
     mag: np.ndarray
 
     def inside(self, frame: Frame) -> "Hosts":
-        """Return the galaxies whose centre lies on a pixel with data."""
+        """Return the galaxies of positive flux whose centre is on a pixel with data."""
         height, width = frame.shape
         column, row = np.floor(self.x + 0.5).astype(int), np.floor(self.y + 0.5).astype(int)
-        here = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (self.flux > 0)
-        here[here] &= (frame.mask[row[here], column[here]] & Mask.NO_DATA) == 0
-        return Hosts(*(getattr(self, name)[here] for name in self.__dataclass_fields__))
+        is_inside = (column >= 0) & (column < width) & (row >= 0) & (row < height) & (self.flux > 0)
+        is_inside[is_inside] &= (frame.mask[row[is_inside], column[is_inside]] & Mask.NO_DATA) == 0
+        return Hosts(*(getattr(self, name)[is_inside] for name in self.__dataclass_fields__))
 
 
 @dataclass(frozen=True)
 class Injections:
-    """What is injected into one frame: arrays of one length.
+    """The injections of one frame; all arrays are (n,).
 
     Attributes
     ----------
@@ -94,7 +94,7 @@ class Injections:
     host_separation_arcsec, host_separation_re, host_mag : ndarray
         NaN without a host.
     realisation : ndarray of int
-        Which of the PSF's jackknife realisations it is drawn with.
+        Row of the PSF's jackknife realisations that it is drawn with.
     """
 
     x: np.ndarray
@@ -114,9 +114,9 @@ class Injections:
 def plan_injections(
     frame: Frame, psf: PsfModel, hosts: Hosts, settings: InjectionSettings, rng: np.random.Generator
 ) -> Injections:
-    """Choose positions, fluxes, hosts and PSF realisations.
+    """Draw positions, fluxes, hosts and PSF realisations.
 
-    Without a galaxy in the frame none is laid on one: the share that was asked for is then not met, and `kind` says so.
+    Without a galaxy in the frame `galaxy_fraction` cannot be met: all injections are then random, by `kind`.
     """
     inside = hosts.inside(frame)
     count = settings.per_visit
@@ -127,12 +127,13 @@ def plan_injections(
     host = np.full(count, -1)
     separation, in_radii, host_mag = (np.full(count, np.nan) for _ in range(3))
     if on_galaxy.any():
-        wanted = int(on_galaxy.sum())
-        again = wanted > len(inside.x)  # else no galaxy holds two, which would give injections away
-        chosen = rng.choice(len(inside.x), wanted, replace=again, p=_host_chances(inside, settings.brightest_host_mag))
-        dx, dy, in_radii[on_galaxy] = _offsets_by_light(inside, chosen, frame.pixel_arcsec, rng)
-        x[on_galaxy], y[on_galaxy] = inside.x[chosen] + dx, inside.y[chosen] + dy
-        host[on_galaxy], host_mag[on_galaxy] = chosen, inside.mag[chosen]
+        count_hosted = int(on_galaxy.sum())
+        repeats = count_hosted > len(inside.x)  # else no galaxy hosts two, which would give injections away
+        chances = _host_chances(inside, settings.brightest_host_mag)
+        drawn = rng.choice(len(inside.x), count_hosted, replace=repeats, p=chances)
+        dx, dy, in_radii[on_galaxy] = _offsets_by_light(inside, drawn, frame.pixel_arcsec, rng)
+        x[on_galaxy], y[on_galaxy] = inside.x[drawn] + dx, inside.y[drawn] + dy
+        host[on_galaxy], host_mag[on_galaxy] = drawn, inside.mag[drawn]
         separation[on_galaxy] = np.hypot(dx, dy) * frame.pixel_arcsec
     kind = np.where(on_galaxy, GALAXY_INJECTION, RANDOM_INJECTION)
     flux = _fluxes(frame, psf, count, settings, rng)
@@ -141,7 +142,7 @@ def plan_injections(
 
 
 def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.Generator) -> tuple[Frame, np.ndarray]:
-    """Lay transients into a frame.
+    """Add transients to a frame.
 
     Parameters
     ----------
@@ -156,14 +157,14 @@ def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.G
     -------
     frame : Frame
         With the transients; saturated pixels are clipped and masked.
-    image : ndarray, (y, x) float32, counts
-        What was added to each pixel.
+    image : ndarray of shape (y, x) float32, counts
+        The counts added to each pixel.
     """
     model = _draw(psf, injections, frame.shape)
     lit = np.nonzero(model > 0)
     counts = rng.poisson(model[lit].astype(np.float64) * frame.gain_e_per_count) / frame.gain_e_per_count
     if frame.quantum_counts > 0:
-        # What digitising left of the frame's own value is unknown, and even: so is the place of the next step.
+        # the frame's own value within its step is unknown, uniform in it: so is the distance to the next step
         steps = np.floor(counts / frame.quantum_counts + rng.random(len(counts)))
         counts = steps * frame.quantum_counts
     pixels = frame.pixels.copy()
@@ -175,14 +176,14 @@ def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.G
 
 
 def _draw(psf: PsfModel, injections: Injections, shape: tuple[int, int]) -> np.ndarray:
-    """Return the image, (y, x) float32, of all injections, each by its own realisation of the PSF."""
+    """Return the image, (y, x) float32, of all injections, each drawn with its own realisation of the PSF."""
     image = np.zeros(shape, np.float32)
     for realisation in np.unique(injections.realisation).tolist():
-        mine = injections.realisation == realisation
+        rows = injections.realisation == realisation
         image += psf.draw(
-            injections.x[mine],
-            injections.y[mine],
-            injections.flux_counts[mine],
+            injections.x[rows],
+            injections.y[rows],
+            injections.flux_counts[rows],
             shape,
             realisation if len(psf.jackknife) else None,
         )
@@ -190,43 +191,43 @@ def _draw(psf: PsfModel, injections: Injections, shape: tuple[int, int]) -> np.n
 
 
 def sky_limit_counts(frame: Frame, psf: PsfModel) -> float:
-    """Return the flux whose signal to noise is 1 for the sky's noise alone, at the frame's middle."""
+    """Return the flux whose S/N is 1 with the sky's noise alone, at the frame's middle."""
     height, width = frame.shape
     stamp = psf.at(np.array([width / 2]), np.array([height / 2]))[0]
     return float(np.nanmedian(frame.background_rms) / np.sqrt(np.sum(stamp.astype(np.float64) ** 2)))
 
 
 def _host_chances(hosts: Hosts, brightest_mag: float) -> np.ndarray:
-    """Return each galaxy's chance to be chosen: in proportion to its flux, as far as it is not too bright."""
+    """Return each galaxy's probability, (n,), in proportion to its flux up to that of the brightest magnitude."""
     weight = hosts.flux * 10 ** (-0.4 * np.maximum(brightest_mag - hosts.mag, 0))
     return np.asarray(weight / weight.sum())
 
 
 def _even_positions(frame: Frame, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Draw sub-pixel positions evenly over the pixels that have data."""
+    """Draw sub-pixel positions x and y, (count,) each, uniform over the pixels that have data."""
     rows, columns = np.nonzero((frame.mask & Mask.NO_DATA) == 0)
-    chosen = rng.integers(0, len(rows), count)
+    drawn = rng.integers(0, len(rows), count)
     phases = rng.uniform(-0.5, 0.5, (2, count))
-    return columns[chosen] + phases[0], rows[chosen] + phases[1]
+    return columns[drawn] + phases[0], rows[drawn] + phases[1]
 
 
 def _offsets_by_light(
-    hosts: Hosts, chosen: np.ndarray, pixel_arcsec: float, rng: np.random.Generator
+    hosts: Hosts, drawn: np.ndarray, pixel_arcsec: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw offsets in pixels from an exponential disc's light, and their size in effective radii."""
-    scale_lengths = rng.gamma(2.0, 1.0, len(chosen))  # r exp(-r) is the light in a ring
+    """Draw offsets from an exponential disc's light: along x and y in pixels, and their size in effective radii."""
+    scale_lengths = rng.gamma(2.0, 1.0, len(drawn))  # r exp(-r) is the light in a ring
     in_radii = scale_lengths / SCALE_LENGTHS_A_RADIUS
-    turn = rng.uniform(0, 2 * np.pi, len(chosen))
-    radius_px = in_radii * hosts.radius_arcsec[chosen] / pixel_arcsec
-    along, across = radius_px * np.cos(turn), radius_px * np.sin(turn) * hosts.axis_ratio[chosen]
-    cosine, sine = np.cos(hosts.angle_rad[chosen]), np.sin(hosts.angle_rad[chosen])
+    turn = rng.uniform(0, 2 * np.pi, len(drawn))
+    radius_px = in_radii * hosts.radius_arcsec[drawn] / pixel_arcsec
+    along, across = radius_px * np.cos(turn), radius_px * np.sin(turn) * hosts.axis_ratio[drawn]
+    cosine, sine = np.cos(hosts.angle_rad[drawn]), np.sin(hosts.angle_rad[drawn])
     return along * cosine - across * sine, along * sine + across * cosine, in_radii
 
 
 def _fluxes(
     frame: Frame, psf: PsfModel, count: int, settings: InjectionSettings, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw fluxes in counts between the two limits, their number growing with magnitude."""
+    """Draw fluxes, (count,), in counts between the two limits, by the power law of `InjectionSettings`."""
     magnitudes = 2.5 * np.log10(settings.brightest_snr / settings.faintest_snr)
     share = rng.random(count)
     growth = settings.slope_per_mag * np.log(10)

@@ -1,7 +1,7 @@
 """Kernels that vary over a chip, and convolution with them in tiles.
 
-A kernel is a polynomial in the position whose coefficients are small images, so that a convolution with it is a
-sum of plain convolutions. Images are cut into overlapping tiles whose transforms fit the processor's cache.
+A kernel is a polynomial in the position whose coefficients are small images, so that convolution with it is a sum of
+ordinary convolutions. Images are cut into overlapping tiles whose transforms fit the processor's cache.
 """
 
 from dataclasses import dataclass
@@ -23,13 +23,15 @@ def polynomial_terms(x: np.ndarray, y: np.ndarray, shape: tuple[int, int], order
 
     Parameters
     ----------
-    x, y : ndarray, (n,), pixels
-    shape : height and width; the image's edges are at -1 and 1
-    order : highest degree
+    x, y : ndarray of shape (n,), pixels
+    shape : (height, width)
+        The centres of the image's outermost pixels are at -1 and 1.
+    order : int
+        Highest degree.
 
     Returns
     -------
-    ndarray, (n, terms) float64
+    ndarray of shape (n, terms) float64
     """
     across, up = _scale(np.asarray(x), shape[1]), _scale(np.asarray(y), shape[0])
     return np.stack([across**i * up**j for i, j in polynomial_powers(order)], axis=-1)
@@ -41,12 +43,13 @@ def _scale(position: np.ndarray, length: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Tiles:
-    """How an image is cut into overlapping tiles.
+    """The division of an image into overlapping tiles.
 
     Attributes
     ----------
-    shape : height and width of the image
-    halo_px : largest radius of a kernel
+    shape : (height, width) of the image
+    halo_px : int
+        Largest radius of a kernel.
     """
 
     shape: tuple[int, int]
@@ -54,12 +57,12 @@ class Tiles:
 
     @property
     def size_px(self) -> int:
-        """Width of a tile: the least that leaves half of it for the result."""
+        """Width of a tile: the smallest fast transform of which at least half is result."""
         return fft.next_fast_len(max(_TILE_PX, 4 * self.halo_px), real=True)
 
     @property
     def step_px(self) -> int:
-        """Width of the part of a tile that the halo does not reach."""
+        """Width of the part of a tile inside of the halo: the distance between tiles."""
         return self.size_px - 2 * self.halo_px
 
     @property
@@ -68,7 +71,7 @@ class Tiles:
         return -(-self.shape[0] // self.step_px), -(-self.shape[1] // self.step_px)
 
     def centres(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return x and y of the middle of each tile, (rows * columns,) each, whole pixels within the image."""
+        """Return x and y of the middle of each tile, shape (rows * columns,) each, whole pixels within the image."""
         middles = [
             np.minimum(np.arange(count) * self.step_px + self.step_px // 2, length - 1)
             for count, length in zip(self.counts, self.shape, strict=True)
@@ -77,7 +80,10 @@ class Tiles:
         return x.ravel(), y.ravel()
 
     def transform(self, image: np.ndarray) -> np.ndarray:
-        """Return the transforms of the tiles, (rows, columns, size, size // 2 + 1) complex64; 0 is beyond the image."""
+        """Return the transforms of an image's tiles, shape (rows, columns, size, size // 2 + 1) complex64.
+
+        The image, shape (y, x), is padded with 0.
+        """
         rows, columns = self.counts
         halo, step, size = self.halo_px, self.step_px, self.size_px
         padded = np.zeros((rows * step + 2 * halo, columns * step + 2 * halo), np.float32)
@@ -85,9 +91,9 @@ class Tiles:
         return fft.rfft2(sliding_window_view(padded, (size, size))[::step, ::step])
 
     def transform_kernels(self, kernels: np.ndarray) -> np.ndarray:
-        """Return the transforms of odd kernels, (..., size, size // 2 + 1), each centred on the tile's first pixel.
+        """Return the transforms of odd kernels, shape (..., size, size // 2 + 1), centred on the tile's first pixel.
 
-        `kernels` is (k, k) or, one a tile in the order of `centres`, (rows * columns, k, k).
+        `kernels` is (k, k), or (rows * columns, k, k) with one per tile in the order of `centres`.
         """
         size = self.size_px
         radius = kernels.shape[-1] // 2
@@ -98,7 +104,7 @@ class Tiles:
         return transforms if kernels.ndim == 2 else transforms.reshape(*self.counts, size, -1)
 
     def assemble(self, transforms: np.ndarray) -> np.ndarray:
-        """Return the image, (y, x) float32, whose tiles have these transforms."""
+        """Return the image, shape (y, x) float32, whose tiles have these transforms."""
         rows, columns = self.counts
         halo, step = self.halo_px, self.step_px
         tiles = fft.irfft2(transforms, s=(self.size_px, self.size_px))[..., halo : halo + step, halo : halo + step]
@@ -112,10 +118,10 @@ class VaryingKernel:
 
     Attributes
     ----------
-    coefficients : ndarray, (terms, k, k) float64
+    coefficients : ndarray of shape (terms, k, k) float64
         One odd image per term of `polynomial_powers(order)`.
     order : int
-    shape : height and width of the chip
+    shape : (height, width) of the chip
     """
 
     coefficients: np.ndarray
@@ -124,7 +130,7 @@ class VaryingKernel:
 
     @property
     def radius_px(self) -> int:
-        """Pixels on each side of the centre."""
+        """Half width, pixels, without the centre."""
         return self.coefficients.shape[-1] // 2
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -132,13 +138,13 @@ class VaryingKernel:
         return np.tensordot(polynomial_terms(x, y, self.shape, self.order), self.coefficients, 1)
 
     def sums(self) -> np.ndarray:
-        """Return the kernel's sum at each pixel, (y, x) float32: the ratio of the two images' flux scales."""
+        """Return the kernel's sum at each pixel, shape (y, x) float32: the ratio of the two images' flux scales."""
         return evaluate_map(self.coefficients.sum(axis=(1, 2)), self.order, self.shape)
 
     def core_radius_px(self) -> int:
-        """Return the radius, by rows and columns, beyond which the kernel at the chip's middle holds 1 % of its weight.
+        """Return the half width of the square with 99 % of the absolute weight of the kernel at the chip's middle.
 
-        Pixels nearer than this to missing data are not to be trusted after a convolution.
+        Pixels closer than this to missing data are unreliable after a convolution.
         """
         middle = np.abs(self.at(np.array([(self.shape[1] - 1) / 2]), np.array([(self.shape[0] - 1) / 2]))[0])
         radius = self.radius_px
@@ -146,9 +152,9 @@ class VaryingKernel:
         return int(np.searchsorted(inside, 0.99 * middle.sum()))
 
     def convolve(self, image: np.ndarray) -> np.ndarray:
-        """Convolve an image of the chip's shape with the kernel of each pixel, (y, x) float32.
+        """Convolve an image of the chip's shape (y, x) with the kernel of each pixel; float32.
 
-        The kernel is taken at the pixel that the light arrives at; nothing comes from beyond the image.
+        The kernel is that of the output pixel; beyond the image everything is 0.
         """
         tiles = Tiles(self.shape, self.radius_px)
         transforms = tiles.transform(image)
@@ -165,7 +171,7 @@ class VaryingKernel:
 
 
 def evaluate_map(coefficients: np.ndarray, order: int, shape: tuple[int, int]) -> np.ndarray:
-    """Return a polynomial at each pixel, (y, x) float32."""
+    """Evaluate a polynomial, coefficients of shape (terms,), at each pixel, shape (y, x) float32."""
     powers = np.zeros((order + 1, order + 1))
     for coefficient, (i, j) in zip(coefficients, polynomial_powers(order), strict=True):
         powers[j, i] = coefficient

@@ -1,7 +1,7 @@
-"""A point-spread function that varies over a chip, drawn at any place between the pixels.
+"""A point-spread function that varies over a chip, drawn at any sub-pixel position.
 
-It is held as the transform of a stamp with the aliases that sampling folds onto it, so that drawing is a change of
-phase and exact at every sub-pixel position.
+It is stored as the transform of a stamp with the aliases that sampling folds onto it, so that a shift is a change of
+phase, exact at every sub-pixel position.
 """
 
 from dataclasses import dataclass, replace
@@ -20,40 +20,40 @@ class PsfError(ValueError):
 
 
 class Psf(Protocol):
-    """What draws the image of a point source of unit flux anywhere on a chip."""
+    """A point-spread function: draws a point source of unit flux anywhere on a chip."""
 
     @property
     def size(self) -> int:
         """Width of a stamp in pixels, odd."""
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return stamps, (n, size, size) float32, whose centre is the pixel that holds (x, y)."""
+        """Return stamps, (n, size, size) float32, centred on the pixels that hold (x, y), (n,) each."""
 
 
 @dataclass(frozen=True)
 class PsfModel:
-    """An empirical point-spread function, its pixels included.
+    """An empirical point-spread function, convolved with the pixel.
 
     It sums to 1 within `radius_px` of the centre, so that fluxes are those within that radius.
 
     Attributes
     ----------
-    spectra : ndarray, (terms, size, size // 2 + 1) complex128
+    spectra : ndarray of shape (terms, size, size // 2 + 1) complex128
         Transforms of the polynomial's coefficients below the pixels' own Nyquist frequency.
-    aliases : ndarray, (3, size, size // 2 + 1) complex128
+    aliases : ndarray of shape (3, size, size // 2 + 1) complex128
         The function's transform one sampling frequency away in y, in x and in both; constant over the chip.
     order : int
         Of the polynomial in the position.
-    shape : height and width of the chip
+    shape : (height, width) of the chip
     size : int
         Width of a stamp in pixels, odd.
     radius_px : float
     fwhm_px : float
         At the chip's middle.
     stars : int
-        Stars that were used.
-    jackknife : ndarray, (k, terms, size, size // 2 + 1) complex128
-        `spectra` from leaving out each of k groups of stars, their scatter widened to the model's standard error.
+        Number of stars fitted.
+    jackknife : ndarray of shape (k, terms, size, size // 2 + 1) complex128
+        `spectra` with each of k groups of stars left out, their scatter scaled to the model's standard error.
     """
 
     spectra: np.ndarray
@@ -71,14 +71,14 @@ class PsfModel:
 
         Parameters
         ----------
-        x, y : ndarray, (n,), pixels
+        x, y : ndarray of shape (n,), pixels
             The stamp's centre is the pixel ``floor(x + 0.5), floor(y + 0.5)``.
         realisation : int or None
-            Row of `jackknife` to draw from, in place of the model itself.
+            Row of `jackknife` to draw from instead of the model itself.
 
         Returns
         -------
-        ndarray, (n, size, size) float32
+        ndarray of shape (n, size, size) float32
         """
         x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
         spectra = self.spectra if realisation is None else self.jackknife[realisation]
@@ -92,19 +92,19 @@ class PsfModel:
     def transform(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the transforms of the stamps at each position, (n, size, size // 2 + 1) complex128."""
         terms = polynomial_terms(x, y, self.shape, self.order).astype(self.spectra.real.dtype)
-        wanted = (terms @ self.spectra.reshape(len(self.spectra), -1)).reshape(-1, *self.spectra.shape[1:])
-        along_y, along_x, base_y, base_x = (part.astype(wanted.dtype) for part in shift_phases(x, y, self.size))
-        wanted += along_y[:, :, None] * self.aliases[0]
-        wanted += along_x[:, None, None] * self.aliases[1]
-        wanted += (along_y * along_x[:, None])[:, :, None] * self.aliases[2]
-        wanted *= base_y[:, :, None]
-        wanted *= base_x[:, None, :]
-        return wanted
+        spectra_at = (terms @ self.spectra.reshape(len(self.spectra), -1)).reshape(-1, *self.spectra.shape[1:])
+        along_y, along_x, base_y, base_x = (part.astype(spectra_at.dtype) for part in shift_phases(x, y, self.size))
+        spectra_at += along_y[:, :, None] * self.aliases[0]
+        spectra_at += along_x[:, None, None] * self.aliases[1]
+        spectra_at += (along_y * along_x[:, None])[:, :, None] * self.aliases[2]
+        spectra_at *= base_y[:, :, None]
+        spectra_at *= base_x[:, None, :]
+        return spectra_at
 
     def draw(
         self, x: np.ndarray, y: np.ndarray, flux: np.ndarray, shape: tuple[int, int], realisation: int | None = None
     ) -> np.ndarray:
-        """Return the image, (y, x) float32, of many sources; what lies beyond `shape` is cut off."""
+        """Draw n sources into an image of this shape, (y, x) float32; light beyond its edges is lost."""
         radius = self.size // 2
         x, y, flux = (np.atleast_1d(np.asarray(values, float)) for values in (x, y, flux))
         near = (x > -radius) & (y > -radius) & (x < shape[1] + radius) & (y < shape[0] + radius)
@@ -113,14 +113,16 @@ class PsfModel:
 
 
 def add_stamps(stamps: np.ndarray, x: np.ndarray, y: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Return the image, (y, x) float32, of stamps around the pixels that hold (x, y), none wholly outside of it."""
+    """Add stamps, (n, size, size), centred on the pixels that hold (x, y), into an image of this shape, (y, x) float32.
+
+    No stamp may be entirely outside of the image.
+    """
     size = stamps.shape[-1]
     image = np.zeros((shape[0] + 2 * size, shape[1] + 2 * size), np.float32)
     first = size - size // 2
-    for stamp, left, top in zip(
-        stamps, (find_pixels(x) + first).tolist(), (find_pixels(y) + first).tolist(), strict=True
-    ):
-        image[top : top + size, left : left + size] += stamp
+    columns, rows = (find_pixels(x) + first).tolist(), (find_pixels(y) + first).tolist()
+    for stamp, column, row in zip(stamps, columns, rows, strict=True):
+        image[row : row + size, column : column + size] += stamp
     return image[size:-size, size:-size]
 
 
@@ -129,9 +131,9 @@ def constant_psf(stamp: np.ndarray, shape: tuple[int, int]) -> PsfModel:
 
     Parameters
     ----------
-    stamp : ndarray, (k, k), k odd
-        Sampled at the frame's pixels; brought to a sum of 1.
-    shape : height and width of the chip
+    stamp : ndarray of shape (k, k), k odd
+        Sampled at the frame's pixels; normalised to a sum of 1.
+    shape : (height, width) of the chip
 
     Raises
     ------
@@ -161,16 +163,21 @@ def find_pixels(position: np.ndarray) -> np.ndarray:
 
 
 def make_disc(size: int, radius: float) -> np.ndarray:
-    """Return which pixels of a stamp, (size, size) bool, lie within a radius of its centre."""
+    """Return which pixels of a stamp are within a radius of its centre, shape (size, size) bool."""
     reach = np.arange(size) - size // 2
     return np.hypot(reach[:, None], reach) <= radius
 
 
 def shift_phases(x: np.ndarray, y: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return the phases of stars between the pixels: of the aliases in y (n, size) and x (n,), and of the shift itself.
+    """Return phase factors of n stars' sub-pixel positions.
 
-    The alias of a positive frequency lies below zero and of a negative one above. Rows of a half transform are of
-    both signs, columns are positive.
+    Returns
+    -------
+    along_y, along_x : ndarray of shape (n, size) and (n,)
+        Of the aliases. The alias of a positive frequency is negative and the reverse; a half transform has rows of both
+        signs and columns of positive frequency.
+    base_y, base_x : ndarray of shape (n, size) and (n, size // 2 + 1)
+        Of the shift itself.
     """
     across, up = x - find_pixels(x), y - find_pixels(y)
     wave_y, wave_x = fft.fftfreq(size), fft.rfftfreq(size)
@@ -182,13 +189,13 @@ def shift_phases(x: np.ndarray, y: np.ndarray, size: int) -> tuple[np.ndarray, n
 
 
 def to_stamps(transforms: np.ndarray) -> np.ndarray:
-    """Return stamps centred on their middle pixel from transforms centred on the first."""
+    """Return stamps, (n, size, size), centred on their middle pixel from transforms centred on the first pixel."""
     size = transforms.shape[-2]
     return fft.fftshift(fft.irfft2(transforms, s=(size, size)), axes=(-2, -1))
 
 
 def measure_fwhm(model: PsfModel) -> float:
-    """Return the diameter of the disc as large as the area above half of the maximum, drawn eight times finer."""
+    """Return the diameter of a disc with the area above half of the maximum, on eight times finer pixels."""
     finer, size = 8, model.size
     middle = np.array([float(model.shape[1] // 2)]), np.array([float(model.shape[0] // 2)])
     spectrum = model.transform(*middle)[0]

@@ -1,4 +1,4 @@
-"""A point source fitted to stamps: its flux, and what is left of it."""
+"""Fits of a point source to stamps: flux, shift, goodness of fit, moments of the residual."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,26 @@ import numpy as np
 from realbogus.stamps import centre_pixel
 
 _CORE_FWHM = 1.5
-_WINDOW = 1.5  # over the PSF's width: under its own, moments hardly depend on it
+_WINDOW = 1.5  # in units of the PSF's width; under a window of 1.0 moments depend little on the width
 _LEAST_CORE_PX = 2.5
 _LEAST = 1e-9
 
 
 @dataclass(frozen=True)
 class PointFit:
-    """A point source fitted to each stamp: flux, shift from the claimed position and level; arrays of one length.
+    """Fits of a point source to n stamps; all arrays are (n,).
 
     Attributes
     ----------
     flux : counts
-    shift_x, shift_y : pixels
-    chi2 : of the core, a degree of freedom
+    shift_x, shift_y : pixels, from the given position
+    chi2 : of the core, per degree of freedom
     excess, scatter : counts cubed
-        Squared residual above the sky's variance, summed over the core in proportion to the source's counts, and its
+        Squared residual above the sky's variance, summed over the core weighted by the source's counts, and its
         standard deviation.
     expected : counts squared
-        The same sum of the source's counts; where they have photon noise `excess` is this over the gain. Of both, what
-        the fit takes of the variance is left out.
+        The same sum of the source's counts; with photon noise, `excess` is expected to be this over the gain. Both
+        allow for the variance absorbed by the fit.
     size, stretch_plus, stretch_cross : moments of the residual over the flux, pixels squared
     neighbour : sum of products of neighbouring residuals over that of squares
     """
@@ -56,15 +56,16 @@ def fit_points(
 
     Parameters
     ----------
-    plane : ndarray, (n, side, side), counts
-    profile : ndarray, (n, side, side)
-        PSF of unit flux at the claimed position.
-    phase : ndarray, (n, 2), pixels
-        Of that position in x and y from the middle of its pixel.
-    rms : ndarray, (n,), counts
-        Of an empty pixel.
-    gain : ndarray, (n,), electrons per count
-    fwhm_px : ndarray, (n,)
+    plane : ndarray of shape (n, size, size), counts
+        NaN where there is no data.
+    profile : ndarray of shape (n, size, size)
+        PSF of unit flux at the given position.
+    phase : ndarray of shape (n, 2), pixels
+        Offset of that position, x and y, from the middle of its pixel.
+    rms : ndarray of shape (n,), counts
+        Standard deviation of a pixel without sources.
+    gain : ndarray of shape (n,), electrons per count
+    fwhm_px : ndarray of shape (n,)
     """
     reach = np.maximum(_CORE_FWHM * fwhm_px, _LEAST_CORE_PX)
     plane, profile = (_crop(part, int(np.ceil(reach.max(initial=0))) + 1) for part in (plane, profile))
@@ -72,13 +73,13 @@ def fit_points(
     used = core & np.isfinite(plane)
     counts, profile = np.where(used, plane, 0).astype(float), profile.astype(float)
     up, across = np.gradient(profile, axis=(1, 2))
-    design = np.stack([profile, -across, -up, np.ones_like(profile)], axis=1)  # (n, 4, side, side)
+    design = np.stack([profile, -across, -up, np.ones_like(profile)], axis=1)  # (n, 4, size, size)
     variance = np.broadcast_to(rms[:, None, None] ** 2, plane.shape)
-    for _ in range(2):  # the second time with the source's own noise
+    for _ in range(2):  # the second time with the source's photon noise
         solved, _ = _solve(design, counts, used / variance)
         light = np.maximum(solved[:, 0, None, None] * profile, 0)
         variance = rms[:, None, None] ** 2 + light / gain[:, None, None]
-    solved, kept = _solve(design, counts, used / variance)
+    solved, share = _solve(design, counts, used / variance)
     residual = np.where(used, counts - np.einsum("nk,nkyx->nyx", solved, design), 0)
     flux, free = solved[:, 0], np.maximum(used.sum(axis=(1, 2)) - solved.shape[1], 1)
     safe = np.where(np.abs(flux) > _LEAST, flux, _LEAST)
@@ -89,9 +90,9 @@ def fit_points(
         shift_x=solved[:, 1] / safe,
         shift_y=solved[:, 2] / safe,
         chi2=np.square(residual / np.sqrt(variance)).sum(axis=(1, 2)) / free,
-        excess=(light * (np.square(residual) - kept * rms[:, None, None] ** 2)).sum(axis=(1, 2)),
-        scatter=np.sqrt(2 * np.square(light * kept * variance).sum(axis=(1, 2))),
-        expected=(np.square(light) * kept).sum(axis=(1, 2)),
+        excess=(light * (np.square(residual) - share * rms[:, None, None] ** 2)).sum(axis=(1, 2)),
+        scatter=np.sqrt(2 * np.square(light * share * variance).sum(axis=(1, 2))),
+        expected=(np.square(light) * share).sum(axis=(1, 2)),
         size=moments[:, 0],
         stretch_plus=moments[:, 1],
         stretch_cross=moments[:, 2],
@@ -100,7 +101,7 @@ def fit_points(
 
 
 def _crop(stamps: np.ndarray, reach: int) -> np.ndarray:
-    """Return the middle of the stamps, `reach` pixels on each side of the centre where there are as many."""
+    """Return the stamps' pixels within `reach` rows and columns of the centre, (n, size, size)."""
     middle = centre_pixel(stamps.shape[1])
     first = max(middle - reach, 0)
     return np.asarray(stamps[:, first : middle + reach + 1, first : middle + reach + 1])
@@ -113,9 +114,9 @@ def _correlate(pull: np.ndarray) -> np.ndarray:
 
 
 def windowed_moments(image: np.ndarray, phase: np.ndarray, fwhm_px: np.ndarray) -> np.ndarray:
-    """Return the sums of an image times r^2, x^2 - y^2 and 2 x y under a Gaussian window, (n, 3).
+    """Return the sums of images, (n, size, size), times r^2, x^2 - y^2 and 2 x y under a Gaussian window, (n, 3).
 
-    The origin is `phase`, (n, 2), from the stamp's middle, the window half as wide again as the PSF.
+    The origin is `phase`, (n, 2), from the stamp's middle pixel; the window is 1.5 times as wide as the PSF.
     """
     step = np.arange(image.shape[1]) - centre_pixel(image.shape[1])
     across, up = step - phase[:, 0, None, None], step[:, None] - phase[:, 1, None, None]
@@ -124,18 +125,18 @@ def windowed_moments(image: np.ndarray, phase: np.ndarray, fwhm_px: np.ndarray) 
     return np.stack([(light * power).sum(axis=(1, 2)) for power in (square, across**2 - up**2, 2 * across * up)], 1)
 
 
-def stamp_radius(side: int) -> np.ndarray:
-    """Return each pixel's distance from the stamp's middle, (side, side) pixels."""
-    step = np.arange(side) - centre_pixel(side)
+def stamp_radius(size: int) -> np.ndarray:
+    """Return each pixel's distance from the stamp's middle pixel, shape (size, size), pixels."""
+    step = np.arange(size) - centre_pixel(size)
     return np.hypot(step[:, None], step)
 
 
 def _solve(design: np.ndarray, counts: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weighted least-squares coefficients, (n, unknowns), and each pixel's share of variance left."""
+    """Return the weighted least-squares coefficients, (n, unknowns), and the share of variance left in each pixel."""
     columns = design.reshape(*design.shape[:2], -1)
     weighted = columns * weight.reshape(len(weight), 1, -1)
     normal = weighted @ columns.swapaxes(1, 2)
     normal += 1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(design.shape[1])
     solved = np.linalg.solve(normal, weighted @ counts.reshape(len(counts), -1, 1))[..., 0]
-    taken = (np.linalg.solve(normal, weighted) * columns).sum(axis=1)
-    return solved, (1 - taken).reshape(counts.shape)
+    absorbed = (np.linalg.solve(normal, weighted) * columns).sum(axis=1)
+    return solved, (1 - absorbed).reshape(counts.shape)

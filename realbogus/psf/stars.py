@@ -1,4 +1,4 @@
-"""The stars of a frame: which sources are point-like, unsaturated and alone."""
+"""Detection of a frame's sources and selection of stars: point-like, unsaturated, isolated."""
 
 from dataclasses import dataclass, fields
 
@@ -12,9 +12,9 @@ from realbogus.psf.kernels import polynomial_terms
 _THRESHOLD_SIGMA = 5.0
 _LEAST_AREA_PX = 5
 _LOCUS_SNR = 30.0
-_LOCUS_WIDTH = 0.15  # of the half-light radius; galaxies and particle hits lie beyond
+_LOCUS_WIDTH = 0.15  # relative, of the half-light radius; galaxies and particle hits are outside
 _BLEND_FWHM = 3.0
-_BLEND_SHARE = 0.05  # of a star's light, in another source within `_BLEND_FWHM`
+_BLEND_SHARE = 0.05  # of a star's flux, in another source within `_BLEND_FWHM`
 _SATURATION_SHARE = 0.9
 _LEAST_LOCUS = 12
 
@@ -36,9 +36,9 @@ class Stars:
     fwhm : float64, pixels
         Twice the half-light radius.
     saturated : bool
-        A pixel within 2 pixels is saturated or above 0.9 of the frame's saturation.
+        A pixel within 2 rows and columns is saturated, or the peak is above 0.9 of the frame's saturation.
     isolated : bool
-        No source with a twentieth of the light within 3 FWHM.
+        No other source with more than a twentieth of the flux within 3 FWHM.
     star_like : bool
         On the locus of stars in half-light radius.
     """
@@ -57,38 +57,41 @@ class Stars:
         return len(self.x)
 
     def take(self, rows: np.ndarray) -> "Stars":
-        """Return some of the stars, by index or flag."""
+        """Return the stars at `rows`: indices, or flags of shape (n,)."""
         return Stars(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def find_stars(frame: Frame) -> Stars:
-    """Find the sources above 5 sigma a pixel and tell which of them are stars.
+    """Detect the sources above 5 sigma per pixel and classify them as stars or others.
 
     Returns
     -------
     Stars
-        All sources, the others with ``star_like`` false. Empty where nothing is found.
+        All sources; those that are not stars have ``star_like`` false. Empty if nothing is detected.
     """
     unusable = (frame.mask & (Mask.NO_DATA | Mask.DEFECT)) > 0
     signal = np.ascontiguousarray(frame.signal())
     rms = np.ascontiguousarray(frame.background_rms, np.float32)
-    found = sep.extract(signal, _THRESHOLD_SIGMA, err=rms, mask=unusable, minarea=_LEAST_AREA_PX)
-    column, row = np.clip(np.rint(found["x"]), 0, None).astype(int), np.clip(np.rint(found["y"]), 0, None).astype(int)
-    noise = np.sqrt(found["npix"]) * rms[row, column]
-    flux = found["flux"].astype(np.float64)
-    snr = flux / np.sqrt(noise**2 + np.maximum(flux, 0) / frame.gain_e_per_count)
-    saturated = _touches_saturation(frame, column, row, found["peak"])
-    guess = _guess_fwhm(found, snr, saturated)
-    half_light, _ = sep.flux_radius(
-        signal, found["x"], found["y"], np.full(len(found), 2.5 * guess), 0.5, mask=unusable, subpix=3
+    sources = sep.extract(signal, _THRESHOLD_SIGMA, err=rms, mask=unusable, minarea=_LEAST_AREA_PX)
+    column, row = (
+        np.clip(np.rint(sources["x"]), 0, None).astype(int),
+        np.clip(np.rint(sources["y"]), 0, None).astype(int),
     )
-    x, y = _centre(signal, unusable, found, guess)
+    noise = np.sqrt(sources["npix"]) * rms[row, column]
+    flux = sources["flux"].astype(np.float64)
+    snr = flux / np.sqrt(noise**2 + np.maximum(flux, 0) / frame.gain_e_per_count)
+    saturated = _touches_saturation(frame, column, row, sources["peak"])
+    guess = _guess_fwhm(sources, snr, saturated)
+    half_light, _ = sep.flux_radius(
+        signal, sources["x"], sources["y"], np.full(len(sources), 2.5 * guess), 0.5, mask=unusable, subpix=3
+    )
+    x, y = _centre(signal, unusable, sources, guess)
     return Stars(
         x=x,
         y=y,
         flux=flux,
         snr=snr,
-        peak=found["peak"].astype(np.float64),
+        peak=sources["peak"].astype(np.float64),
         fwhm=2 * half_light,
         saturated=saturated,
         isolated=_flag_isolated(x, y, flux, guess),
@@ -96,17 +99,19 @@ def find_stars(frame: Frame) -> Stars:
     )
 
 
-def _centre(signal: np.ndarray, unusable: np.ndarray, found: np.ndarray, fwhm: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return windowed centroids, all within the frame.
+def _centre(
+    signal: np.ndarray, unusable: np.ndarray, sources: np.ndarray, fwhm: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return windowed centroids, all within the frame; barycentres where the centroid diverges.
 
-    On a source that is smaller than the window, as a particle hit, or cut by the frame's edge the centroid can run
-    away, even out of the frame: more than one FWHM from its barycentre a source stays there.
+    The centroid can diverge, even out of the frame, on a source smaller than the window (a particle hit) or cut by the
+    frame's edge; more than one FWHM from the barycentre, or beyond the frame, it is not used.
     """
     height, width = signal.shape
-    x, y, _ = sep.winpos(signal, found["x"], found["y"], np.full(len(found), fwhm / 2.355), mask=unusable)
-    kept = np.hypot(x - found["x"], y - found["y"]) < fwhm
-    kept &= (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5)
-    return np.where(kept, x, found["x"]), np.where(kept, y, found["y"])
+    x, y, _ = sep.winpos(signal, sources["x"], sources["y"], np.full(len(sources), fwhm / 2.355), mask=unusable)
+    is_stable = np.hypot(x - sources["x"], y - sources["y"]) < fwhm
+    is_stable &= (x > -0.5) & (y > -0.5) & (x < width - 0.5) & (y < height - 0.5)
+    return np.where(is_stable, x, sources["x"]), np.where(is_stable, y, sources["y"])
 
 
 def _touches_saturation(frame: Frame, column: np.ndarray, row: np.ndarray, peak: np.ndarray) -> np.ndarray:
@@ -119,28 +124,28 @@ def _touches_saturation(frame: Frame, column: np.ndarray, row: np.ndarray, peak:
     return touched
 
 
-def _guess_fwhm(found: np.ndarray, snr: np.ndarray, saturated: np.ndarray) -> float:
-    """Return the FWHM in pixels from the moments of bright sources; isophotes make it somewhat low."""
+def _guess_fwhm(sources: np.ndarray, snr: np.ndarray, saturated: np.ndarray) -> float:
+    """Return the FWHM in pixels from the moments of bright sources; isophotes bias it somewhat low."""
     bright = (snr > _LOCUS_SNR) & ~saturated
     if not bright.any():
         return 3.0
-    return float(np.clip(2.6 * np.median(np.sqrt(found["a"] * found["b"])[bright]), 1.5, 15.0))
+    return float(np.clip(2.6 * np.median(np.sqrt(sources["a"] * sources["b"])[bright]), 1.5, 15.0))
 
 
 def _flag_isolated(x: np.ndarray, y: np.ndarray, flux: np.ndarray, fwhm: float) -> np.ndarray:
-    alone = np.ones(len(x), bool)
+    isolated = np.ones(len(x), bool)
     if len(x) < 2:
-        return alone
+        return isolated
     pairs = cKDTree(np.column_stack([x, y])).query_pairs(_BLEND_FWHM * fwhm, output_type="ndarray")
-    for one, other in (pairs.T, pairs.T[::-1]):
-        alone[one[flux[other] > _BLEND_SHARE * flux[one]]] = False
-    return alone
+    for first, second in (pairs.T, pairs.T[::-1]):
+        isolated[first[flux[second] > _BLEND_SHARE * flux[first]]] = False
+    return isolated
 
 
 def _flag_locus(
     x: np.ndarray, y: np.ndarray, size: np.ndarray, bright: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
-    """Return which sources have the half-light radius of stars, which may vary over the chip."""
+    """Return which sources have the half-light radius of stars, (n,) bool; it may vary over the chip."""
     if not bright.any():
         return np.zeros(len(x), bool)
     expected = np.full(len(x), _find_mode(size[bright]))
@@ -155,7 +160,7 @@ def _flag_locus(
 
 
 def _find_mode(values: np.ndarray) -> float:
-    """Return the middle of the shortest interval that holds a third of the values."""
+    """Return the median of the shortest interval that holds a third of the values."""
     ordered = np.sort(values)
     count = max(len(ordered) // 3, 1)
     widths = ordered[count:] - ordered[: len(ordered) - count]

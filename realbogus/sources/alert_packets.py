@@ -1,8 +1,8 @@
-"""Alert packets of ZTF and Rubin: which fields say what, and their stamps, decoded within bounds.
+"""Alert packets of ZTF and Rubin: the meaning of their fields, and their stamps, decoded within bounds.
 
 ZTF's difference stamp of a candidate from the negative subtraction (``isdiffpos`` f) is reference minus new, so it is
-negated and flagged (on 1,219 real packets the correlation with new minus reference has its median at +0.93 for t and
--0.73 for f). Rubin's is always new minus reference; ``isNegative`` only says that the flux is below zero.
+negated and flagged (in 1,219 real packets the median correlation with new minus reference is +0.93 for t and -0.73 for
+f). Rubin's is always new minus reference; ``isNegative`` only means that the flux is negative.
 """
 
 import math
@@ -26,16 +26,16 @@ _FITS_DTYPES = {"8": "u1", "16": ">i2", "32": ">i4", "64": ">i8", "-32": ">f4", 
 
 
 class StampFaultError(ValueError):
-    """A stamp's bytes are no image that can be used; the message says why."""
+    """A stamp's bytes are not a usable image; the message says why."""
 
 
 class PacketError(ValueError):
-    """A packet is of neither survey, or has no identity."""
+    """A packet is of neither survey, or has no id."""
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """An image with the place of the candidate in it, 0-based (x, y) of FITS's reference pixel, None if not told."""
+    """A decoded image, shape (y, x) float32, and its FITS reference pixel, 0-based (x, y), None without one."""
 
     pixels: np.ndarray
     reference_pixel: tuple[float, float] | None
@@ -43,7 +43,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a packet says of its candidate.
+    """The candidate of a packet, without its stamps.
 
     Attributes
     ----------
@@ -53,10 +53,10 @@ class Candidate:
     negated : bool
         The packet's difference is reference minus new.
     pixel : (x, y) or None
-        Place in the frame, 0-based, where the packet says it (ZTF).
+        0-based position in the frame, where the packet has it (ZTF).
     rubin : bool
     parameters : dict
-        Numbers, texts and truth values of the candidate's record.
+        Numbers, strings and booleans of the candidate's record.
     """
 
     id: str
@@ -72,7 +72,7 @@ class Candidate:
 
 
 def read_candidate(packet: Mapping[str, Any]) -> Candidate:
-    """Read what a packet says, its stamps aside.
+    """Read a packet's candidate, without its stamps.
 
     Raises
     ------
@@ -87,13 +87,13 @@ def read_candidate(packet: Mapping[str, Any]) -> Candidate:
 
 
 def _read_ztf(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
-    own = str(packet["candid"])
+    candid = str(packet["candid"])
     negated = str(record.get("isdiffpos")).lower() in NEGATIVE_WORDS
     parameters = _scalars(record) | {"survey": "ztf", "objectId": packet.get("objectId")}
     x, y, jd = _number(record, "xpos"), _number(record, "ypos"), _number(record, "jd")
     return Candidate(
-        id=own,
-        group=str(packet.get("objectId") or own),
+        id=candid,
+        group=str(packet.get("objectId") or candid),
         ra_deg=_number(record, "ra"),
         dec_deg=_number(record, "dec"),
         detector=_text(record, "rcid"),
@@ -106,14 +106,14 @@ def _read_ztf(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
 
 
 def _read_rubin(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
-    own = record.get("diaSourceId") or packet.get("diaSourceId") or packet.get("alertId")
-    if not own:
+    source_id = record.get("diaSourceId") or packet.get("diaSourceId") or packet.get("alertId")
+    if not source_id:
         raise PacketError("a packet's diaSource has no diaSourceId")
     mjd = _number(record, "midpointMjdTai", "midPointTai")
     fixed, moving = record.get("diaObjectId"), record.get("ssObjectId")
     return Candidate(
-        id=str(own),
-        group=str(fixed) if fixed else f"ss{moving}" if moving else str(own),
+        id=str(source_id),
+        group=str(fixed) if fixed else f"ss{moving}" if moving else str(source_id),
         ra_deg=_number(record, "ra"),
         dec_deg=_number(record, "dec", "decl"),
         detector=_text(record, "detector"),
@@ -143,25 +143,25 @@ def read_triplet(
 ) -> tuple[np.ndarray, np.ndarray, str | None]:
     """Decode a packet's three stamps.
 
-    A stamp is laid centre pixel on centre pixel. Rubin's header tells the candidate's place in the stamp, which goes
-    before. A ZTF stamp smaller than 63 pixels was cut short by the frame: the candidate's pixel in the frame says on
-    which side, and what is missing counts as beyond the frame.
+    Stamps are centred on their centre pixel; the candidate's position in Rubin's header takes precedence. A ZTF stamp
+    smaller than 63 pixels was cut off by the frame's edge: the candidate's pixel in the frame determines at which edge,
+    and the missing pixels count as beyond the frame.
 
     Returns
     -------
-    triplet : ndarray, (stamp_px, stamp_px, 3) float32
-        New, reference, new minus reference; NaN where there is nothing, and throughout where there is a fault.
-    outside : ndarray of bool, (stamp_px, stamp_px)
+    triplet : ndarray of shape (stamp_px, stamp_px, 3) float32
+        New, reference, new minus reference; NaN where there is no data, and everywhere if there is a fault.
+    outside : ndarray of bool, shape (stamp_px, stamp_px)
         Pixels known to lie beyond the frame.
     fault : str or None
-        ``corrupt`` where a stamp is missing or cannot be decoded, or the three differ in size.
+        ``corrupt`` if a stamp is missing or cannot be decoded, or the three differ in size.
     """
     try:
         stamps = [decode_stamp(_stamp_bytes(packet.get(name))) for name in PLANES]
     except StampFaultError:
-        return nothing_to_show(stamp_px)
+        return corrupt_triplet(stamp_px)
     if len({stamp.pixels.shape for stamp in stamps}) != 1:
-        return nothing_to_show(stamp_px)
+        return corrupt_triplet(stamp_px)
     planes = np.stack([stamp.pixels for stamp in stamps], axis=-1)
     centre = _candidate_place(candidate, stamps[0])
     triplet = fit_size(planes[None], stamp_px, centre)[0]
@@ -174,8 +174,9 @@ def read_triplet(
     return triplet, outside, None
 
 
-def nothing_to_show(stamp_px: int) -> tuple[np.ndarray, np.ndarray, str | None]:
-    """Return what `read_triplet` does for a packet whose stamps cannot be decoded."""
+def corrupt_triplet(stamp_px: int) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """Return the result of `read_triplet` for stamps that cannot be decoded: triplet, shape (stamp_px, stamp_px, 3), of
+    NaN, no pixel outside, ``corrupt``."""
     triplet = np.full((stamp_px, stamp_px, 3), np.nan, np.float32)
     return triplet, np.zeros((stamp_px, stamp_px), bool), CORRUPT
 
@@ -188,7 +189,7 @@ def _stamp_bytes(value: Any) -> bytes:
 
 
 def _candidate_place(candidate: Candidate, stamp: Stamp) -> tuple[int, int]:
-    """Return the candidate's pixel (y, x) in its stamp."""
+    """Return the candidate's pixel (row, column) in its stamp."""
     height, width = stamp.pixels.shape
     middle = centre_pixel(height), centre_pixel(width)
     if candidate.rubin and stamp.reference_pixel is not None:
@@ -200,29 +201,33 @@ def _candidate_place(candidate: Candidate, stamp: Stamp) -> tuple[int, int]:
     return _place_in_cut(height, row), _place_in_cut(width, column)
 
 
-def _place_in_cut(side_px: int, frame_pixel: int) -> int:
-    """Return the candidate's pixel along a side of a ZTF stamp: its distance from the frame's first pixel where that
-    cut the stamp, else as far from the stamp's first pixel as in a whole stamp."""
+def _place_in_cut(width_px: int, frame_pixel: int) -> int:
+    """Return the candidate's pixel along one axis of a ZTF stamp.
+
+    It is the candidate's pixel in the frame if the frame's first pixel cut off the stamp, else the pixel that is as far
+    from the stamp's first as in a complete stamp.
+    """
     half = centre_pixel(ZTF_STAMP_PX)
-    cut_at_start = side_px < ZTF_STAMP_PX and frame_pixel < half
-    whole = centre_pixel(side_px) if side_px >= ZTF_STAMP_PX else min(half, side_px - 1)
-    return min(max(frame_pixel, 0), side_px - 1) if cut_at_start else whole
+    is_cut_at_start = width_px < ZTF_STAMP_PX and frame_pixel < half
+    if is_cut_at_start:
+        return min(max(frame_pixel, 0), width_px - 1)
+    return centre_pixel(width_px) if width_px >= ZTF_STAMP_PX else min(half, width_px - 1)
 
 
 def decode_stamp(body: bytes) -> Stamp:
     """Decode a FITS image, gzipped or plain, from its first header.
 
-    Read here and not by astropy, which takes ten times as long over so small a file.
+    Not by astropy, which takes ten times as long for so small a file.
 
     Raises
     ------
     StampFaultError
-        It is not such an image, or is larger than `MOST_STAMP_PX` a side or `MOST_STAMP_BYTES`, or cut short.
+        It is not such an image, is wider or higher than `MOST_STAMP_PX`, larger than `MOST_STAMP_BYTES`, or truncated.
     """
     plain = _gunzip(body) if body.startswith(b"\x1f\x8b") else body
     cards, start = _read_cards(plain)
     if cards.get("NAXIS") != "2" or cards.get("BITPIX") not in _FITS_DTYPES:
-        raise StampFaultError(f"NAXIS {cards.get('NAXIS')} and BITPIX {cards.get('BITPIX')} are no image")
+        raise StampFaultError(f"NAXIS {cards.get('NAXIS')} and BITPIX {cards.get('BITPIX')} are not an image")
     width, height = (_whole(cards.get(name)) for name in ("NAXIS1", "NAXIS2"))
     if not (1 <= width <= MOST_STAMP_PX and 1 <= height <= MOST_STAMP_PX):
         raise StampFaultError(f"it declares {width} x {height} pixels, the most is {MOST_STAMP_PX} a side")
@@ -247,7 +252,7 @@ def _gunzip(body: bytes) -> bytes:
 
 
 def _read_cards(plain: bytes) -> tuple[dict[str, str], int]:
-    """Return the first header's values as text and the byte where its data begin."""
+    """Return the first header's values as text and the offset of its data."""
     cards: dict[str, str] = {}
     if not plain.startswith(b"SIMPLE  ="):
         raise StampFaultError("it does not start as a FITS file does")
@@ -261,7 +266,7 @@ def _read_cards(plain: bytes) -> tuple[dict[str, str], int]:
 
 
 def _physical(stored: np.ndarray, cards: dict[str, str]) -> np.ndarray:
-    """Return values as float32, scaled as the header says; blank ones are NaN."""
+    """Return values as float32, scaled by BSCALE and BZERO; blank values are NaN."""
     values = stored.astype(np.float64)
     if stored.dtype.kind != "f" and "BLANK" in cards:
         values[stored == _whole(cards["BLANK"])] = np.nan

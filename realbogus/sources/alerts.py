@@ -1,7 +1,7 @@
 """Avro alert packets as records: one file, a folder of files, or a tar archive of files, plain or compressed.
 
-Finding the packets costs a pass over the files' block marks (over the members of an archive), not a decoding.
-What cannot be decoded is a record of its own, with reason `corrupt`; the packets before it in the file are kept.
+Finding the packets reads the files' block marks (or the members of an archive) without decoding. Bytes that cannot be
+decoded become one record with reason `corrupt`; the packets before them in the file are kept.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from realbogus.records import DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
-from realbogus.sources.alert_packets import Candidate, PacketError, nothing_to_show, read_candidate, read_triplet
+from realbogus.sources.alert_packets import Candidate, PacketError, corrupt_triplet, read_candidate, read_triplet
 from realbogus.sources.avro_files import AvroFaultError, find_blocks, read_header, read_packets
 
 BATCH_PACKETS = 1000
@@ -26,14 +26,14 @@ BATCH_BYTES = 128 << 20
 MOST_MEMBER_BYTES = 64 << 20
 """Larger members of an archive are refused: they are read whole."""
 
-_WHOLE_FILE_BYTES = 1 << 20  # a smaller file is one part; its packets are counted when they are read
+_WHOLE_FILE_BYTES = 1 << 20  # a smaller file is one span; its packets are counted when they are read
 _ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What could not be decoded: an id made of its bytes, the file, and why."""
+    """Bytes that could not be decoded: an id made of them, the file, and the error."""
 
     id: str
     file: str
@@ -53,7 +53,7 @@ class AlertSource:
     path : Path
         An ``.avro`` file, a folder that holds some at any depth, or a tar archive of them.
     stamp_px : int
-        Side of the stamps given out; see `alertpackets.read_triplet` for how others are fitted.
+        Width of the returned stamps; `alert_packets.read_triplet` cuts and pads others.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class AlertSource:
         Raises
         ------
         SourceError
-            There is no packet file, or an archive holds one that is too large.
+            There is no packet file, or an archive holds one over `MOST_MEMBER_BYTES`.
         """
         batches: list[BatchKey] = []
         parts: list[FileSpan] = []
@@ -94,7 +94,7 @@ class AlertSource:
         return batches
 
     def ids(self, batch: BatchKey) -> list[str]:
-        """Return the ids of a batch; its packets are decoded, their stamps are not."""
+        """Return the ids of a batch; packets are decoded, stamps are not."""
         return [entry.id if isinstance(entry, Fault) else entry[0].id for entry in self._entries(batch)]
 
     def read(self, batch: BatchKey) -> Records:
@@ -104,13 +104,13 @@ class AlertSource:
         for entry in self._entries(batch):
             if isinstance(entry, Fault):
                 rows.append(_fault_row(entry))
-                stamps.append(nothing_to_show(self.stamp_px))
+                stamps.append(corrupt_triplet(self.stamp_px))
             else:
                 rows.append(_candidate_row(entry[0]))
                 stamps.append(read_triplet(entry[1], entry[0], self.stamp_px))
         triplets, outside, faults = zip(*stamps, strict=True) if stamps else ((), (), ())
         pixels = np.array(triplets, np.float32).reshape(-1, self.stamp_px, self.stamp_px, 3)
-        columns = {name: [row[name] for row in rows] for name in _candidate_row(_NOBODY)}
+        columns = {name: [row[name] for row in rows] for name in _candidate_row(_EMPTY_CANDIDATE)}
         return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults)
 
     def _entries(self, batch: BatchKey) -> Iterator[Entry]:
@@ -122,14 +122,14 @@ class AlertSource:
         return str(self.path / part.file) if self.path.is_dir() else f"{self.path}: {part.file}"
 
     def _open(self, part: FileSpan) -> BinaryIO:
-        """Open the file of a part; a member of an archive is read into memory."""
+        """Open the file of a span; a member of an archive is read into memory."""
         if self.path.is_dir():
             return (self.path / part.file).open("rb")
         if not _is_archive(self.path):
             return self.path.open("rb")
         try:
             return self._read_member(part)
-        except _ARCHIVE_FAULTS:  # the archive ends too early or its compression is broken: nothing is there
+        except _ARCHIVE_FAULTS:  # the archive is truncated or its compression broken: as if it were empty
             self._archive = None
             return io.BytesIO()
 
@@ -141,7 +141,7 @@ class AlertSource:
         return io.BytesIO(self._archive.read(part.count))
 
     def _find_parts(self) -> Iterator[tuple[FileSpan, int]]:
-        """Yield the parts of all files with the number of their packets, 1 where it is not known."""
+        """Yield the spans of all files with their number of packets, 1 where it is unknown."""
         if self.path.is_dir():
             for file in sorted(self.path.rglob("*.avro")):
                 yield from _file_parts(file, file.relative_to(self.path).as_posix(), self.batch_packets)
@@ -166,7 +166,7 @@ def _is_archive(path: Path) -> bool:
 
 
 def _file_parts(path: Path, name: str, batch_packets: int) -> Iterator[tuple[FileSpan, int]]:
-    """Yield stretches of blocks that hold a batch each; where the blocks cannot be followed, the rest is one."""
+    """Yield spans of blocks, one batch each; the rest after an unreadable block is one span."""
     size = path.stat().st_size
     if size <= _WHOLE_FILE_BYTES:
         yield FileSpan(name, 0, size), 1
@@ -182,13 +182,13 @@ def _file_parts(path: Path, name: str, batch_packets: int) -> Iterator[tuple[Fil
                     yield FileSpan(name, begin, end - begin), packets
                     begin, packets = end, 0
         except AvroFaultError:
-            end = size  # reading that stretch meets the fault again and records it
+            end = size  # reading that span raises the same fault, which is recorded
     if end > begin:
         yield FileSpan(name, begin, end - begin), packets
 
 
 def _archive_parts(path: Path) -> Iterator[FileSpan]:
-    """Yield the members of an archive; one of no bytes where it breaks off, which is read as corrupt."""
+    """Yield the members of an archive; if it is truncated, last a span of 0 bytes, which is read as corrupt."""
     try:
         with tarfile.open(path) as archive:
             for member in archive:
@@ -202,7 +202,7 @@ def _archive_parts(path: Path) -> Iterator[FileSpan]:
 
 
 def _read_entries(stream: BinaryIO, part: FileSpan, name: str) -> Iterator[Entry]:
-    """Yield the candidates of a part, and a fault after which it is given up."""
+    """Yield the candidates of a span with their packets; a fault ends it."""
     first = 0 if isinstance(stream, io.BytesIO) else part.first
     try:
         header = read_header(stream)
@@ -218,7 +218,7 @@ def _read_entries(stream: BinaryIO, part: FileSpan, name: str) -> Iterator[Entry
         yield Fault(f"{digest[:32]}-{part.first}-corrupt", name, str(error))
 
 
-_NOBODY = Candidate("", "", None, None, None, None, False, None, False, {})
+_EMPTY_CANDIDATE = Candidate("", "", None, None, None, None, False, None, False, {})
 
 
 def _candidate_row(candidate: Candidate) -> dict[str, Any]:
@@ -237,4 +237,4 @@ def _candidate_row(candidate: Candidate) -> dict[str, Any]:
 
 def _fault_row(fault: Fault) -> dict[str, Any]:
     parameters = {"file": fault.file, "error": fault.error}
-    return _candidate_row(_NOBODY) | {"id": fault.id, "group": fault.id, "parameters": parameters}
+    return _candidate_row(_EMPTY_CANDIDATE) | {"id": fault.id, "group": fault.id, "parameters": parameters}

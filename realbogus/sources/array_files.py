@@ -1,6 +1,6 @@
 """Array files of triplets: ``.npy``, mapped into memory, and members of ``.npz``, read as a stream.
 
-Nothing is ever unpickled: a file that holds Python objects is refused. Memory stays that of the rows asked for.
+Nothing is unpickled: a file of Python objects is refused. Memory use is that of the requested rows.
 """
 
 import zipfile
@@ -19,8 +19,8 @@ _ID_MEMBERS = ("candid", "id")
 class StampArray:
     """The (n, height, width, 3) array of a file, read by rows.
 
-    An ``.npy`` is mapped anew for every stretch of rows, so that pages already read do not stay in memory. Of an
-    ``.npz`` one handle stays open, so that rows read in order cost one pass; it is not carried to other processes.
+    An ``.npy`` is mapped again for every range of rows, so that pages already read do not stay in memory. An ``.npz``
+    is kept open, so that rows read in order take one pass; the open file is not pickled.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class StampArray:
         Raises
         ------
         SourceError
-            The file is no array of triplets of real numbers, or holds Python objects, or is cut short.
+            The file is not an array of triplets of real numbers, holds Python objects, or is truncated.
         """
         self.path = path
         self._member = _choose_member(path) if path.suffix == ".npz" else None
@@ -45,9 +45,9 @@ class StampArray:
         if len(shape) != 4 or shape[3] != 3:
             raise SourceError(f"{self._name} has shape {shape}, expected (n, height, width, 3)")
         self.shape = shape
-        held, declared = _plain_size(path, self._member) - self._start, int(np.prod(shape)) * self._dtype.itemsize
-        if held != declared:
-            raise SourceError(f"{self._name} declares {declared:,} bytes of {shape} {self._dtype}, it holds {held:,}")
+        size, declared = _plain_size(path, self._member) - self._start, int(np.prod(shape)) * self._dtype.itemsize
+        if size != declared:
+            raise SourceError(f"{self._name} declares {declared:,} bytes of {shape} {self._dtype}, it holds {size:,}")
         self._fortran = fortran
         if fortran and self._member is not None:
             raise SourceError(f"{self._name} is in Fortran order: save it in C order, or as .npy")
@@ -66,7 +66,7 @@ class StampArray:
         return str(self.path) if self._member is None else f"{self.path}: member {self._member}"
 
     def rows(self, first: int, count: int) -> np.ndarray:
-        """Return rows, (count, height, width, 3), in the file's type; a view of the file where it is mapped."""
+        """Return up to `count` rows, shape (count, height, width, 3), in the file's type; a view of a mapped file."""
         count = min(count, len(self) - first)
         if self._member is None:
             return self._map_rows()[first : first + count]
@@ -87,7 +87,7 @@ class StampArray:
 
 
 def read_member_ids(path: Path) -> np.ndarray | None:
-    """Return the one-dimensional member ``candid`` or ``id`` of an ``.npz``, or None where there is none."""
+    """Return the one-dimensional member ``candid`` or ``id`` of an ``.npz``, shape (n,); None without one."""
     if path.suffix != ".npz":
         return None
     for name in _ID_MEMBERS:
@@ -103,11 +103,11 @@ def _member_names(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
     except (zipfile.BadZipFile, OSError) as error:
-        raise SourceError(f"{path} is no readable .npz: {error}") from error
+        raise SourceError(f"{path} is not a readable .npz: {error}") from error
 
 
 def _choose_member(path: Path) -> str:
-    """Return the name of the only four-dimensional member, ``triplets.npy`` where there are several."""
+    """Return the name of the only four-dimensional member, ``triplets.npy`` if there are several."""
     candidates = []
     for name in _member_names(path):
         with _open_plain(path, name) as stream:
@@ -137,7 +137,7 @@ def _plain_size(path: Path, member: str | None) -> int:
 
 
 def _read_header(stream: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Return shape, whether in Fortran order, and type of an array file; the stream is left at the values."""
+    """Return shape, whether in Fortran order, and dtype of an array file; the stream is left at the values."""
     try:
         version = np.lib.format.read_magic(stream)
         read = {
@@ -150,7 +150,7 @@ def _read_header(stream: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np
     except SourceError:
         raise
     except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
-        raise SourceError(f"{name} is no NumPy array file: {error}") from error
+        raise SourceError(f"{name} is not a NumPy array file: {error}") from error
     if dtype.hasobject:
         raise SourceError(f"{name} holds Python objects, which would have to be unpickled: save plain numbers")
     if len(shape) == 4 and dtype.kind not in _REAL_KINDS:

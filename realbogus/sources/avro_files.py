@@ -1,4 +1,4 @@
-"""Avro container files: where their packets lie, found without decoding, and the packets, decoded within bounds.
+"""Avro container files: packets located without decoding, and decoded within bounds.
 
 The format: the four bytes ``Obj`` and 1, a map of metadata (schema, codec), 16 bytes of sync mark; then blocks of
 packet count, byte count, bytes, sync mark (Avro 1.11 specification, "Object Container Files"). A block that declares
@@ -25,12 +25,12 @@ _DECODING_FAULTS = (
 
 
 class AvroFaultError(ValueError):
-    """Bytes are not what an Avro file holds; the message says what."""
+    """Bytes that are not valid Avro; the message says why."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a container file says of itself."""
+    """The header of a container file."""
 
     schema: Any
     codec: str
@@ -39,7 +39,7 @@ class Header:
 
 @dataclass(frozen=True)
 class PacketBlock:
-    """A stretch of packets: the offset of its values in the file, their bytes, and how many packets they hold."""
+    """A block of packets: the offset and size of its values in bytes, and their number of packets."""
 
     offset: int
     size: int
@@ -47,7 +47,7 @@ class PacketBlock:
 
     @property
     def end(self) -> int:
-        """Offset behind the block's mark, where the next one begins."""
+        """Offset behind the block's sync mark, where the next block begins."""
         return self.offset + self.size + _SYNC_BYTES
 
 
@@ -79,12 +79,12 @@ def read_header(stream: BinaryIO) -> Header:
 
 
 def find_blocks(stream: BinaryIO, header: Header) -> Iterator[PacketBlock]:
-    """Yield the blocks from where the stream is to its end, passing over their bytes.
+    """Yield the blocks from the stream's position to its end, without reading their values.
 
     Raises
     ------
     AvroFaultError
-        A block is cut short or too large, or its end mark is wrong; what came before was yielded.
+        A block is truncated or too large, or its sync mark is wrong; the blocks before it were yielded.
     """
     while first := stream.read(1):
         count, size = _read_long(stream, first), _read_long(stream)
@@ -95,7 +95,7 @@ def find_blocks(stream: BinaryIO, header: Header) -> Iterator[PacketBlock]:
         if _take(stream, _SYNC_BYTES) != header.sync:
             raise AvroFaultError(f"the block at byte {offset} does not end in the file's mark")
         yield PacketBlock(offset, size, count)
-        stream.seek(offset + size + _SYNC_BYTES)  # the caller may have read the block meanwhile
+        stream.seek(offset + size + _SYNC_BYTES)  # the caller may have read the block
 
 
 def read_packets(stream: BinaryIO, header: Header, block: PacketBlock) -> Iterator[dict[str, Any]]:
@@ -104,7 +104,7 @@ def read_packets(stream: BinaryIO, header: Header, block: PacketBlock) -> Iterat
     Raises
     ------
     AvroFaultError
-        The block cannot be decoded from some packet on; those before were yielded.
+        A packet cannot be decoded; those before it were yielded.
     """
     stream.seek(block.offset)
     packed = _take(stream, block.size)
@@ -149,10 +149,10 @@ _UNPACKERS: dict[str, Callable[[bytes], bytes]] = {"null": bytes, "deflate": _un
 def _take(stream: BinaryIO, size: int) -> bytes:
     if not 0 <= size <= max(_MOST_HEADER_BYTES, MOST_BLOCK_BYTES):
         raise AvroFaultError(f"it declares a value of {size} bytes")
-    taken = stream.read(size)
-    if len(taken) != size:
+    value = stream.read(size)
+    if len(value) != size:
         raise AvroFaultError("it ends too early")
-    return taken
+    return value
 
 
 def _read_long(stream: BinaryIO, first: bytes = b"") -> int:

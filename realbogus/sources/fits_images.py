@@ -1,6 +1,6 @@
-"""FITS images of others, plain, gzipped or tile-compressed (``.fz``), read within bounds.
+"""External FITS images, plain, gzipped or tile-compressed (``.fz``), read within bounds.
 
-A header is judged before memory is taken for its image. Every fault names the file.
+A header is checked before memory is allocated for its image. Every error names the file.
 """
 
 import errno
@@ -28,16 +28,16 @@ _READING_FAULTS = (OSError, EOFError, ValueError, TypeError, KeyError, IndexErro
 
 @dataclass(frozen=True)
 class FitsImage:
-    """An image as its file has it.
+    """An image and its headers.
 
     Attributes
     ----------
-    pixels : ndarray, (y, x) float32
-        Scaled as the header says; NaN where blank.
+    pixels : ndarray of shape (y, x) float32
+        Scaled by BSCALE and BZERO; NaN where blank.
     headers : tuple of Header
-        Its own and the file's first.
+        The image's own, then the file's first.
     quantum : float
-        Step between whole-number values, 0 for floating-point ones.
+        Step of integer values after scaling, 0 for floating-point values.
     """
 
     pixels: np.ndarray
@@ -46,8 +46,8 @@ class FitsImage:
 
 
 @contextmanager
-def _faults_named(path: Path) -> Iterator[None]:
-    """Give the file's name to whatever astropy raises at it, and keep its warnings about foreign headers silent."""
+def _name_faults(path: Path) -> Iterator[None]:
+    """Raise astropy's errors as `SourceError` with the file's name; silence its warnings about non-standard headers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)
         try:
@@ -55,42 +55,42 @@ def _faults_named(path: Path) -> Iterator[None]:
         except SourceError:
             raise
         except _READING_FAULTS as error:
-            if isinstance(error, OSError) and error.errno == errno.EINVAL:  # a place in the file beyond all files
+            if isinstance(error, OSError) and error.errno == errno.EINVAL:  # an offset beyond any file
                 raise SourceError(f"{path} declares an image that no file can hold") from error
             raise SourceError(f"{path} cannot be read as FITS: {error or type(error).__name__}") from error
 
 
-def read_image(path: Path, wanted: int | str | None = None) -> FitsImage:
+def read_image(path: Path, hdu: int | str | None = None) -> FitsImage:
     """Read an image.
 
     Parameters
     ----------
     path : Path
-    wanted : int or str, optional
-        Number or name of the header and data unit; the first that is an image otherwise.
+    hdu : int or str, optional
+        Number or name of the header and data unit; by default the first image of two dimensions.
 
     Raises
     ------
     SourceError
-        The file is absent, corrupt or cut short, holds no such image of two dimensions, or declares one of more than
-        `MOST_SIDE_PX` a side or than its bytes can hold.
+        The file is absent, corrupt or truncated, has no such image of two dimensions, or declares one wider or higher
+        than `MOST_SIDE_PX` or larger than its bytes can hold.
     """
     if not path.is_file():
         raise SourceError(f"frame {path} does not exist")
-    with _faults_named(path), fits.open(path, memmap=False) as hdus:
-        hdu = _choose_hdu(path, hdus, wanted)
-        shape = _check_declared(path, hdu)
-        whole = hdu.header["BITPIX"] > 0
-        quantum = abs(float(card_value(hdu.header, "BSCALE") or 1)) if whole else 0.0
-        headers = (hdu.header.copy(), hdus[0].header.copy())
+    with _name_faults(path), fits.open(path, memmap=False) as hdus:
+        unit = _choose_hdu(path, hdus, hdu)
+        shape = _check_declared(path, unit)
+        is_integer = unit.header["BITPIX"] > 0
+        quantum = abs(float(card_value(unit.header, "BSCALE") or 1)) if is_integer else 0.0
+        headers = (unit.header.copy(), hdus[0].header.copy())
         with np.errstate(over="ignore", invalid="ignore"):
-            pixels = np.asarray(hdu.data).reshape(shape).astype(np.float32)
+            pixels = np.asarray(unit.data).reshape(shape).astype(np.float32)
         return FitsImage(pixels, headers, quantum)
 
 
-def _choose_hdu(path: Path, hdus: fits.HDUList, wanted: int | str | None) -> Any:
-    if wanted is not None:
-        return hdus[wanted]
+def _choose_hdu(path: Path, hdus: fits.HDUList, number: int | str | None) -> Any:
+    if number is not None:
+        return hdus[number]
     for hdu in hdus:
         if hdu.is_image and len(hdu.shape) >= 2:
             return hdu
@@ -98,10 +98,10 @@ def _choose_hdu(path: Path, hdus: fits.HDUList, wanted: int | str | None) -> Any
 
 
 def _check_declared(path: Path, hdu: Any) -> tuple[int, int]:
-    """Return the shape that a header declares, checked against what may be and against the size of the file."""
+    """Return the shape that a header declares, checked against the limits and the size of the file."""
     if not hdu.is_image:
-        raise SourceError(f"{path}: {hdu.name or 'the part asked for'} is no image")
-    shape = tuple(side for side in hdu.shape if side != 1)
+        raise SourceError(f"{path}: {hdu.name or 'the requested part'} is not an image")
+    shape = tuple(length for length in hdu.shape if length != 1)
     if len(shape) != 2:
         raise SourceError(f"{path} declares an image of shape {hdu.shape}, expected two dimensions")
     if max(shape) > MOST_SIDE_PX:
@@ -125,16 +125,16 @@ def _is_gzipped(path: Path) -> bool:
 
 
 def read_wcs(path: Path, header: fits.Header) -> WCS | None:
-    """Return the celestial WCS, None where the header has none."""
+    """Return the celestial WCS, None if the header has none."""
     if not any(str(card_value(header, name) or "").strip() for name in ("CTYPE1", "CTYPE2")):
         return None
-    with _faults_named(path):
+    with _name_faults(path):
         wcs = WCS(header)
         return wcs.celestial if wcs.has_celestial else None
 
 
 def card_value(header: fits.Header, keyword: str) -> Any:
-    """Return a card's value; None where it is absent, undefined or cannot be parsed."""
+    """Return a card's value; None if it is absent, undefined or cannot be parsed."""
     try:
         value = header.get(keyword)
     except fits.VerifyError:

@@ -1,7 +1,7 @@
-"""Frames of other surveys: a FITS image and what its header tells, read into `frames.Frame`.
+"""Frames of other surveys: FITS images and their header keywords, read into `frames.Frame`.
 
-What a count means in electrons and magnitudes comes from
-named header keywords or is told, never guessed: without gain or saturation a frame is refused.
+Gain, saturation, zero point and pixel scale come from named header keywords or are given by the caller, never assumed:
+a frame without gain or saturation is refused.
 """
 
 import math
@@ -25,9 +25,9 @@ _TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
 
 
 class FrameKeywords(BaseModel):
-    """Header keywords by what they tell, tried in order in the image's header and then in the first one.
+    """Header keywords of each quantity, tried in order in the image's header, then in the file's first.
 
-    The names are those of the columns that a table of pairs may have, which go before the header.
+    A table of pairs may have columns of the same names, which take precedence over the header.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,9 +37,9 @@ class FrameKeywords(BaseModel):
     saturation_counts: tuple[str, ...] = ("SATURATE", "SATURAT", "SATLEVEL", "SATURATION", "MAXLIN", "LINMAX")
     """Counts, background included."""
     zero_point_mag: tuple[str, ...] = ("MAGZP", "MAGZPT", "MAGZERO", "ZEROPT", "PHOTZP", "ZP")
-    """Magnitude of a source of one count in this frame (not one count a second)."""
+    """Magnitude of a source of one count in this frame (not one count per second)."""
     pixel_arcsec: tuple[str, ...] = ("PIXSCALE", "SECPIX", "PIXSCAL1", "PIXSIZE")
-    """Arcsec; the WCS goes before."""
+    """Arcsec; the WCS takes precedence."""
     exposure_s: tuple[str, ...] = ("EXPTIME", "EXPOSURE", "TEXPTIME")
     """Seconds."""
     epoch_mjd: tuple[str, ...] = ("MJD-OBS", "MJD_OBS", "OBSMJD", "MJD", "JD", "OBSJD", "DATE-OBS", "DATE_OBS")
@@ -52,7 +52,7 @@ class FrameKeywords(BaseModel):
 
 @dataclass(frozen=True)
 class FrameFile:
-    """A frame and what else its header tells.
+    """A frame and further quantities from its header.
 
     Attributes
     ----------
@@ -67,15 +67,15 @@ class FrameFile:
     detector: str | None
 
 
-def read_frame(path: Path, keywords: FrameKeywords | None = None, told: Mapping[str, Any] | None = None) -> Frame:
+def read_frame(path: Path, keywords: FrameKeywords | None = None, values: Mapping[str, Any] | None = None) -> Frame:
     """Return the frame of a FITS file; see `read_frame_file`."""
-    return read_frame_file(path, keywords, told).frame
+    return read_frame_file(path, keywords, values).frame
 
 
 def read_frame_file(
     path: Path,
     keywords: FrameKeywords | None = None,
-    told: Mapping[str, Any] | None = None,
+    values: Mapping[str, Any] | None = None,
     hdu: int | str | None = None,
     mask: Path | None = None,
     variance: Path | None = None,
@@ -86,10 +86,10 @@ def read_frame_file(
     ----------
     path : Path
     keywords : FrameKeywords, optional
-    told : mapping, optional
-        Values by the names of `FrameKeywords`; they go before the header.
+    values : mapping, optional
+        Values by the names of `FrameKeywords`; they take precedence over the header.
     hdu : int or str, optional
-        Which image; the first with two dimensions otherwise.
+        Number or name of the image; by default the first of two dimensions.
     mask : Path, optional
         Image of the same shape, zero where a pixel is good.
     variance : Path, optional
@@ -98,17 +98,17 @@ def read_frame_file(
     Returns
     -------
     FrameFile
-        A pixel that is not finite has no data; masked pixels and those without a variance are defects.
+        Pixels that are not finite have no data; masked pixels and those without a positive variance are defects.
 
     Raises
     ------
     SourceError
-        The file is corrupt or cut short, declares too large an image, or tells no gain, saturation or pixel scale;
-        no pixel can be used, or the background has no noise.
+        The file is corrupt or truncated, or declares too large an image; gain, saturation or pixel scale is missing; no
+        pixel is usable, or the background has no noise.
     """
-    keywords, told = keywords or FrameKeywords(), told or {}
+    keywords, values = keywords or FrameKeywords(), values or {}
     image = read_image(path, hdu)
-    facts = _Facts(path, image.headers, keywords, told)
+    facts = _Facts(path, image.headers, keywords, values)
     wcs = read_wcs(path, image.headers[0])
     gain, saturation = facts.positive("gain_e_per_count"), facts.positive("saturation_counts")
     unusable = ~np.isfinite(image.pixels)
@@ -149,23 +149,23 @@ def _measure_noise(
         raise SourceError(f"{path}: the background's noise is {np.median(rms)}: the frame is constant or all masked")
     if variance is None:
         return background, rms
-    known = (bits & (Mask.NO_DATA | Mask.DEFECT)) == 0
-    left = variance - np.maximum(pixels - background, 0) / gain
-    least = _TINY_VARIANCE * np.median(variance[known])
-    return background, np.where(known, np.sqrt(np.maximum(left, least, where=known, out=rms**2)), rms)
+    is_usable = (bits & (Mask.NO_DATA | Mask.DEFECT)) == 0
+    sky = variance - np.maximum(pixels - background, 0) / gain
+    least = _TINY_VARIANCE * np.median(variance[is_usable])
+    return background, np.where(is_usable, np.sqrt(np.maximum(sky, least, where=is_usable, out=rms**2)), rms)
 
 
 class _Facts:
-    """Values by the names of `FrameKeywords`: told ones, else of the headers in order."""
+    """Values by the names of `FrameKeywords`: the given ones, else from the headers in order."""
 
     def __init__(
-        self, path: Path, headers: tuple[fits.Header, ...], keywords: FrameKeywords, told: Mapping[str, Any]
+        self, path: Path, headers: tuple[fits.Header, ...], keywords: FrameKeywords, values: Mapping[str, Any]
     ) -> None:
-        self.path, self.headers, self.keywords, self.told = path, headers, keywords, told
+        self.path, self.headers, self.keywords, self.values = path, headers, keywords, values
 
     def _value(self, name: str) -> Any:
-        if self.told.get(name) is not None:
-            return self.told[name]
+        if self.values.get(name) is not None:
+            return self.values[name]
         for keyword in getattr(self.keywords, name):
             for header in self.headers:
                 value = card_value(header, keyword)
@@ -174,7 +174,7 @@ class _Facts:
         return None
 
     def number(self, name: str) -> float | None:
-        """Return a number, None where nothing tells it."""
+        """Return a number, None if it is missing."""
         value = self._value(name)
         if value is None:
             return None
@@ -191,18 +191,18 @@ class _Facts:
         number = self.number(name)
         if number is None:
             tried = ", ".join(getattr(self.keywords, name))
-            raise SourceError(f"{self.path} tells no {name}: none of {tried} is in its header; give it in the table")
+            raise SourceError(f"{self.path} has no {name}: none of {tried} is in its header; give it in the table")
         if number <= 0:
             raise SourceError(f"{self.path}: {name} is {number}, it must be above 0")
         return number
 
     def text(self, name: str) -> str | None:
-        """Return a text, None where nothing tells it."""
+        """Return a text, None if it is missing."""
         value = self._value(name)
         return None if value is None else str(value).strip() or None
 
     def epoch_mjd(self) -> float | None:
-        """Return when the frame was taken; None for a date without a time or in an old writing."""
+        """Return the epoch of the frame; None for a date without a time or not in ISO format."""
         value = self._value("epoch_mjd")
         try:
             days = float(value)
@@ -221,7 +221,7 @@ def _iso_mjd(text: str) -> float | None:
 
 
 def _pixel_arcsec(facts: _Facts, wcs: WCS | None) -> float:
-    if wcs is None or facts.told.get("pixel_arcsec") is not None:
+    if wcs is None or facts.values.get("pixel_arcsec") is not None:
         return facts.positive("pixel_arcsec")
     return float(np.mean(proj_plane_pixel_scales(wcs)) * 3600)
 

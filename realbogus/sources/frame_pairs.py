@@ -1,7 +1,7 @@
-"""Pairs of a new and a reference frame in files: found by a table or by their names, and read.
+"""Pairs of a new and a reference frame in files, listed in a table or matched by file name.
 
-A folder holds ``pairs.csv`` or ``pairs.parquet``, or frames named ``new*`` and ``ref*``. The table's columns are
-those of `PairFiles`; a fact of `framefiles.FrameKeywords` may be told for both frames (``gain_e_per_count``) or for one
+A folder holds ``pairs.csv`` or ``pairs.parquet``, or frames named ``new*`` and ``ref*``. The table's columns are those
+of `PairFiles`; a quantity of `frame_files.FrameKeywords` may be given for both frames (``gain_e_per_count``) or for one
 (``new_gain_e_per_count``).
 """
 
@@ -26,59 +26,60 @@ from realbogus.sources.fits_images import read_image
 from realbogus.sources.frame_files import FrameFile, FrameKeywords, read_frame_file
 
 ALIGNED_WITHIN_PX = 0.25
-"""Frames of one shape whose WCS agree so far share their pixel grid; beyond it the reference is resampled."""
+"""Frames of one shape whose WCS agree to this distance share their pixel grid; otherwise the reference is resampled."""
 LEAST_OVERLAP = 0.1
-_SIDES = ("new", "reference")
+_FRAMES = ("new", "reference")
 _TABLE_NAMES = ("pairs.csv", "pairs.parquet")
-_FACTS = tuple(name for name in FrameKeywords.model_fields if name != "site_longitude_deg")
+_QUANTITIES = tuple(name for name in FrameKeywords.model_fields if name != "site_longitude_deg")
 _FILE_COLUMNS = (
-    *_SIDES,
-    *(f"{side}_{what}" for side in _SIDES for what in ("mask", "variance", "psf")),
+    *_FRAMES,
+    *(f"{frame}_{what}" for frame in _FRAMES for what in ("mask", "variance", "psf")),
     "catalog",
     "difference",
 )
 _TEXT_COLUMNS = ("new_hdu", "reference_hdu", "detector", "night", "visit", "sky_cell", "aligned")
-_FACT_COLUMNS = (*_FACTS, *(f"{side}_{fact}" for side in _SIDES for fact in _FACTS))
+_QUANTITY_COLUMNS = (*_QUANTITIES, *(f"{frame}_{name}" for frame in _FRAMES for name in _QUANTITIES))
 _TRUTH_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _GRID_STEPS = 21
 
 
 @dataclass(frozen=True)
 class PairFiles:
-    """Where a pair lies and what its table tells.
+    """The files of a pair and its row of the table.
 
     Attributes
     ----------
     files : dict of Path
         ``new``, ``reference`` and any of ``new_mask, new_variance, new_psf``, those of the reference, ``catalog``,
         ``difference`` (new minus reference on the new frame's pixels, for the engine ``precomputed``).
-    told : dict of str
+    columns : dict of str
         Every other column that has a value.
     visit : int
+        Number of the visit.
     """
 
     files: dict[str, Path]
-    told: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
     visit: int = 0
 
     @cached_property
     def identity(self) -> str:
-        """Return what the ids of a pair's candidates begin with: a sha256 over both frames' bytes."""
-        return hashlib.sha256("".join(file_sha256(self.files[side]) for side in _SIDES).encode()).hexdigest()[:32]
+        """Return the prefix of the ids of a pair's candidates: a sha256 over both frames' bytes."""
+        return hashlib.sha256("".join(file_sha256(self.files[frame]) for frame in _FRAMES).encode()).hexdigest()[:32]
 
-    def facts(self, side: str) -> dict[str, str]:
-        """Return the facts told of the new or the reference frame."""
-        told = {fact: self.told.get(f"{side}_{fact}", self.told.get(fact)) for fact in _FACTS}
-        return {fact: value for fact, value in told.items() if value is not None}
+    def values(self, frame: str) -> dict[str, str]:
+        """Return the table's quantities of the ``new`` or the ``reference`` frame, by the names of `FrameKeywords`."""
+        values = {name: self.columns.get(f"{frame}_{name}", self.columns.get(name)) for name in _QUANTITIES}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 def read_pairs(path: Path) -> list[PairFiles]:
-    """Find the pairs of a folder or a table; no frame is opened.
+    """List the pairs of a folder or a table; no frame is opened.
 
     Raises
     ------
     SourceError
-        No pair is found, a file is absent or without its partner, or a column is unknown.
+        There is no pair, a file is absent or without its partner, or a column is unknown.
     """
     if path.is_file():
         return _read_table(path)
@@ -91,33 +92,33 @@ def read_pairs(path: Path) -> list[PairFiles]:
 
 
 def _pair_by_name(folder: Path) -> list[PairFiles]:
-    """Pair ``newX`` with ``refX`` or ``referenceX``; one reference alone serves all."""
+    """Pair ``newX`` with ``refX`` or ``referenceX``; a single reference is paired with every new frame."""
     new, reference = _files_by_key(folder, r"new"), _files_by_key(folder, r"ref(?:erence)?")
     if not new or not reference:
         raise SourceError(
-            f"{folder} holds {len(new)} frames new* and {len(reference)} ref*; name them so or add a table"
+            f"{folder} holds {len(new)} frames new* and {len(reference)} ref*; name them so, or add a table"
         )
-    alone = next(iter(reference.values())) if len(reference) == 1 else None
+    single = next(iter(reference.values())) if len(reference) == 1 else None
     for key, file in new.items():
-        if key not in reference and alone is None:
+        if key not in reference and single is None:
             raise SourceError(f"{file} has no reference: no ref{key}.fits among {len(reference)} references")
-    pairs = [{"new": file, "reference": reference.get(key, alone)} for key, file in new.items()]
+    pairs = [{"new": file, "reference": reference.get(key, single)} for key, file in new.items()]
     return [PairFiles(files, visit=visit) for visit, files in enumerate(pairs)]  # type: ignore[arg-type]
 
 
 def _files_by_key(folder: Path, prefix: str) -> dict[str, Path]:
     pattern = re.compile(rf"{prefix}(.*?)\.(?:fits?|fts)(?:\.gz|\.fz)?", re.IGNORECASE)
-    return {found[1]: file for file in sorted(folder.iterdir()) if (found := pattern.fullmatch(file.name))}
+    return {match[1]: file for file in sorted(folder.iterdir()) if (match := pattern.fullmatch(file.name))}
 
 
 def _read_table(path: Path) -> list[PairFiles]:
     rows = _table_rows(path)
     if not rows:
         raise SourceError(f"{path} has no rows")
-    unknown = sorted(set(rows[0]) - {*_FILE_COLUMNS, *_TEXT_COLUMNS, *_FACT_COLUMNS})
+    unknown = sorted(set(rows[0]) - {*_FILE_COLUMNS, *_TEXT_COLUMNS, *_QUANTITY_COLUMNS})
     if unknown:
-        known = ", ".join((*_FILE_COLUMNS, *_TEXT_COLUMNS, *_FACTS))
-        raise SourceError(f"{path} has the unknown columns {', '.join(unknown)}; known are {known}")
+        names = ", ".join((*_FILE_COLUMNS, *_TEXT_COLUMNS, *_QUANTITIES))
+        raise SourceError(f"{path} has the unknown columns {', '.join(unknown)}; known are {names}")
     return [_read_row(path, number, row) for number, row in enumerate(rows)]
 
 
@@ -136,35 +137,35 @@ def _table_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _read_row(path: Path, number: int, row: dict[str, str]) -> PairFiles:
-    told = {name: value for name, value in row.items() if value}
-    files = {name: path.parent / told.pop(name) for name in _FILE_COLUMNS if name in told}
-    for side in _SIDES:
-        if side not in files:
-            raise SourceError(f"{path}: row {number} names no {side} frame")
+    columns = {name: value for name, value in row.items() if value}
+    files = {name: path.parent / columns.pop(name) for name in _FILE_COLUMNS if name in columns}
+    for frame in _FRAMES:
+        if frame not in files:
+            raise SourceError(f"{path}: row {number} names no {frame} frame")
     for name, file in files.items():
         if not file.is_file():
             raise SourceError(f"{path}: row {number}: {name} {file} does not exist")
-    if not told.get("visit", "0").isdecimal():
-        raise SourceError(f"{path}: row {number}: visit is {told['visit']!r}, it must be a whole number")
-    if told.get("aligned", "true").lower() not in _TRUTH_WORDS:
-        raise SourceError(f"{path}: row {number}: aligned is {told['aligned']!r}, it must be true or false")
-    return PairFiles(files, told, int(told.get("visit", number)))
+    if not columns.get("visit", "0").isdecimal():
+        raise SourceError(f"{path}: row {number}: visit is {columns['visit']!r}, it must be a whole number")
+    if columns.get("aligned", "true").lower() not in _TRUTH_WORDS:
+        raise SourceError(f"{path}: row {number}: aligned is {columns['aligned']!r}, it must be true or false")
+    return PairFiles(files, columns, int(columns.get("visit", number)))
 
 
 def read_pair(pair: PairFiles, keywords: FrameKeywords | None = None) -> Pair:
     """Read the frames of a pair.
 
-    The night, where not told, is that of the new frame's epoch, ``unknown`` without one; the sky cell is the reference
-    tile: the start of that file's sha256.
+    The night defaults to that of the new frame's epoch, ``unknown`` without one, the sky cell to the start of the
+    reference file's sha256.
 
     Raises
     ------
     SourceError
-        A frame cannot be read (see `framefiles.read_frame_file`), the shapes differ and a WCS is missing, or the two
-        cover different sky.
+        A frame cannot be read (see `frame_files.read_frame_file`), the shapes differ and a WCS is missing, or the two
+        do not overlap on the sky.
     """
     keywords = keywords or FrameKeywords()
-    new, reference = (_read_side(pair, side, keywords) for side in _SIDES)
+    new, reference = (_read_frame(pair, frame, keywords) for frame in _FRAMES)
     aligned = _are_aligned(pair, new.frame, reference.frame)
     epoch = new.epoch_mjd
     night = "unknown" if epoch is None else night_of(epoch, keywords.site_longitude_deg)
@@ -173,20 +174,20 @@ def read_pair(pair: PairFiles, keywords: FrameKeywords | None = None) -> Pair:
         reference=reference.frame,
         aligned=aligned,
         detector=new.detector or "0",
-        night=pair.told.get("night", night),
+        night=pair.columns.get("night", night),
         visit=pair.visit,
-        sky_cell=pair.told.get("sky_cell") or f"tile-{file_sha256(pair.files['reference'])[:12]}",
+        sky_cell=pair.columns.get("sky_cell") or f"tile-{file_sha256(pair.files['reference'])[:12]}",
         epoch_mjd=epoch,
     )
 
 
 def read_difference(pair: PairFiles, shape: tuple[int, int]) -> np.ndarray:
-    """Read the difference that a survey has made itself, (y, x) float32, NaN where there is none.
+    """Read the survey's own difference, shape (y, x) float32, NaN where it is not finite.
 
     Raises
     ------
     SourceError
-        The pair has none, or it is of another shape than the new frame.
+        The pair has none, or its shape is not that of the new frame.
     """
     if "difference" not in pair.files:
         raise SourceError(f"{pair.files['new']}: engine=precomputed needs a column 'difference' in the table of pairs")
@@ -196,15 +197,15 @@ def read_difference(pair: PairFiles, shape: tuple[int, int]) -> np.ndarray:
     return np.where(np.isfinite(pixels), pixels, np.float32(np.nan)).astype(np.float32)
 
 
-def read_psf(pair: PairFiles, side: str, shape: tuple[int, int]) -> PsfModel | None:
-    """Read the point-spread function that a survey gives of one side, the same over the chip; None without one.
+def read_psf(pair: PairFiles, frame: str, shape: tuple[int, int]) -> PsfModel | None:
+    """Read the survey's point-spread function of the ``new`` or ``reference`` frame, constant over the chip; or None.
 
     Raises
     ------
     SourceError
-        The image is no square of an odd side with a positive sum.
+        The image is not square with an odd width and a positive sum.
     """
-    path = pair.files.get(f"{side}_psf")
+    path = pair.files.get(f"{frame}_psf")
     if path is None:
         return None
     try:
@@ -213,48 +214,56 @@ def read_psf(pair: PairFiles, side: str, shape: tuple[int, int]) -> PsfModel | N
         raise SourceError(f"{path}: {error}") from error
 
 
-def _read_side(pair: PairFiles, side: str, keywords: FrameKeywords) -> FrameFile:
-    hdu: str | int | None = pair.told.get(f"{side}_hdu")
+def _read_frame(pair: PairFiles, frame: str, keywords: FrameKeywords) -> FrameFile:
+    hdu: str | int | None = pair.columns.get(f"{frame}_hdu")
     return read_frame_file(
-        pair.files[side],
+        pair.files[frame],
         keywords,
-        pair.facts(side),
+        pair.values(frame),
         hdu=int(hdu) if isinstance(hdu, str) and hdu.isdecimal() else hdu,
-        mask=pair.files.get(f"{side}_mask"),
-        variance=pair.files.get(f"{side}_variance"),
+        mask=pair.files.get(f"{frame}_mask"),
+        variance=pair.files.get(f"{frame}_variance"),
     )
 
 
 def _are_aligned(pair: PairFiles, new: Frame, reference: Frame) -> bool:
-    """Tell whether two frames share their pixel grid, by the table, else by shape and WCS."""
+    """Return whether two frames share their pixel grid: by the table, else by shape and WCS."""
     names = f"{pair.files['new']} {new.shape} and {pair.files['reference']} {reference.shape}"
-    told = _TRUTH_WORDS.get(pair.told.get("aligned", "").lower())
-    if told and new.shape != reference.shape:
-        raise SourceError(f"{names} are told to be aligned, their shapes differ")
+    declared = _TRUTH_WORDS.get(pair.columns.get("aligned", "").lower())
+    has_same_shape = new.shape == reference.shape
+    if declared and not has_same_shape:
+        raise SourceError(f"{names} are declared aligned, their shapes differ")
     if new.wcs is None or reference.wcs is None:
-        if new.shape != reference.shape or told is False:
+        if not has_same_shape or declared is False:
             raise SourceError(f"{names} cannot be aligned: not both have a WCS")
         return True
-    if told:
+    if declared:
         return True
     distance, overlap = _compare_grids(new.wcs, new.shape, reference.wcs, reference.shape)
     if overlap < LEAST_OVERLAP:
         raise SourceError(f"{names} share {overlap:.0%} of the new frame's sky by their WCS, the least is 10 %")
-    return told is None and new.shape == reference.shape and distance <= ALIGNED_WITHIN_PX
+    return declared is None and has_same_shape and distance <= ALIGNED_WITHIN_PX
 
 
 def _compare_grids(
     new: WCS, new_shape: tuple[int, int], reference: WCS, reference_shape: tuple[int, int]
 ) -> tuple[float, float]:
-    """Return the largest distance in pixels between equal pixels of two frames, and the share of the new frame that
-    lies on the reference, both on a grid of points."""
-    y, x = np.meshgrid(*(np.linspace(0, side - 1, _GRID_STEPS) for side in new_shape), indexing="ij")
+    """Compare two frames on a grid of points.
+
+    Returns
+    -------
+    distance : float
+        The largest between pixels of the same indices, in pixels.
+    overlap : float
+        The fraction of the new frame that the reference covers.
+    """
+    y, x = np.meshgrid(*(np.linspace(0, length - 1, _GRID_STEPS) for length in new_shape), indexing="ij")
     ra_deg, dec_deg = new.all_pix2world(x.ravel(), y.ravel(), 0)
     try:
-        there_x, there_y = reference.all_world2pix(ra_deg, dec_deg, 0)
+        reference_x, reference_y = reference.all_world2pix(ra_deg, dec_deg, 0)
     except NoConvergence:  # a distortion's inverse fails far off its frame
-        there_x, there_y = reference.wcs_world2pix(ra_deg, dec_deg, 0)
-    distance = np.hypot(there_x - x.ravel(), there_y - y.ravel())
+        reference_x, reference_y = reference.wcs_world2pix(ra_deg, dec_deg, 0)
+    distance = np.hypot(reference_x - x.ravel(), reference_y - y.ravel())
     height, width = reference_shape
-    inside = (there_x >= -0.5) & (there_x < width - 0.5) & (there_y >= -0.5) & (there_y < height - 0.5)
+    inside = (reference_x >= -0.5) & (reference_x < width - 0.5) & (reference_y >= -0.5) & (reference_y < height - 0.5)
     return float(np.nan_to_num(distance, nan=np.inf).max()), float(inside.mean())

@@ -1,7 +1,7 @@
-"""Objects that others know: transients, variables, asteroids, and which detections they are.
+"""Catalogues of known objects (transients, variables, asteroids) and their cross-match with detections.
 
-A table of transients may be an export of the Transient Name Server. A detection that is a known object is no bogus,
-whatever the survey's rule says of it, so it leaves the labels; a known transient is what a classifier is judged on.
+A table of transients may be an export of the Transient Name Server. A detection of a known object is not bogus,
+whatever the survey's labelling rule, so it is unlabelled; known transients serve to evaluate a classifier.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import Angle
+from astropy.coordinates import Angle, SkyCoord, search_around_sky
 from astropy.time import Time
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from realbogus.records import MJD_EPOCH_JD, SourceError
 from realbogus.row_tables import RowTable
@@ -35,13 +34,13 @@ _VARIABLE_WORDS = ("var", "cv", "agn", "qso", "rr", "cep", "eclipsing", "blazar"
 
 @dataclass(frozen=True)
 class Reach:
-    """How near in place and time a detection must be.
+    """How close in position and time a detection of an object must be.
 
     Attributes
     ----------
     radius_arcsec : float
     before_d, after_d : float
-        Days before and after the object's date; infinite for what always shines.
+        Days before and after the object's date; infinite for persistent sources.
     """
 
     radius_arcsec: float
@@ -54,20 +53,20 @@ REACH = {
     KNOWN_VARIABLE: Reach(3.0, np.inf, np.inf),
     KNOWN_ASTEROID: Reach(6.0, 0.01, 0.01),
 }
-"""An object without a date is taken for one that always shines."""
+"""An object without a date matches at any time."""
 
 
 @dataclass(frozen=True)
 class KnownTable:
-    """Known objects, arrays of one length.
+    """Known objects; all arrays are (n,).
 
     Attributes
     ----------
     names, kinds : ndarray of str
-        Kinds are of `KNOWN_KINDS`.
+        Each kind is one of `KNOWN_KINDS`.
     ra_deg, dec_deg : ndarray
     mjd : ndarray
-        Of discovery, or of the position for an asteroid; NaN where it is not known.
+        Of discovery, or of the position for an asteroid; NaN where unknown.
     """
 
     names: NDArray[np.str_]
@@ -80,55 +79,58 @@ class KnownTable:
         return len(self.names)
 
     def match(self, ra_deg: NDArray, dec_deg: NDArray, mjd: NDArray) -> NDArray[np.int64]:
-        """Return the nearest object that is within its `REACH` of each detection, -1 where there is none.
+        """Cross-match m detections with the objects, each with the nearest within its kind's `REACH`.
 
         Parameters
         ----------
-        ra_deg, dec_deg : ndarray, (n,)
+        ra_deg, dec_deg : ndarray of shape (m,)
             NaN matches nothing.
-        mjd : ndarray, (n,)
-            Epochs of the detections; NaN matches only what always shines.
+        mjd : ndarray of shape (m,)
+            Epochs of the detections; NaN matches only objects that match at any time.
+
+        Returns
+        -------
+        ndarray of int64, shape (m,)
+            Index of the object, -1 for none.
         """
         matched = np.full(len(ra_deg), -1)
         nearest = np.full(len(ra_deg), np.inf)
-        placed = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
-        points = _unit_vectors(ra_deg[placed], dec_deg[placed])
+        has_position = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
+        detections = SkyCoord(ra_deg[has_position], dec_deg[has_position], unit="deg")
         for kind, reach in REACH.items():
-            mine = np.flatnonzero(self.kinds == kind)
-            if not len(mine) or not len(placed):
-                continue
-            places = _unit_vectors(self.ra_deg[mine], self.dec_deg[mine])
-            chord = 2 * np.sin(np.radians(reach.radius_arcsec / 3600) / 2)
-            for row, point, near in zip(placed, points, cKDTree(places).query_ball_point(points, chord), strict=True):
-                for at in near:
-                    away = float(np.linalg.norm(point - places[at]))
-                    if self._in_time(mine[at], mjd[row], reach) and away < nearest[row]:
-                        matched[row], nearest[row] = mine[at], away
+            of_kind = np.flatnonzero(self.kinds == kind)
+            objects = SkyCoord(self.ra_deg[of_kind], self.dec_deg[of_kind], unit="deg")
+            near, which, separation, _ = search_around_sky(detections, objects, reach.radius_arcsec * u.arcsec)
+            rows, numbers = has_position[near], of_kind[which]
+            away = np.where(self._in_time(numbers, mjd[rows], reach), separation.arcsec, np.inf)
+            for pair in np.argsort(away, kind="stable"):
+                if away[pair] < nearest[rows[pair]]:
+                    matched[rows[pair]], nearest[rows[pair]] = numbers[pair], away[pair]
         return matched
 
-    def _in_time(self, which: int, mjd: float, reach: Reach) -> bool:
-        if np.isinf(reach.before_d) or np.isnan(self.mjd[which]):
-            return True
-        return bool(-reach.before_d <= mjd - self.mjd[which] <= reach.after_d)
+    def _in_time(self, numbers: NDArray[np.int64], mjd: NDArray[np.float64], reach: Reach) -> NDArray[np.bool_]:
+        """Return which epochs, (k,), are within reach in time of the objects of these numbers, (k,)."""
+        dates = self.mjd[numbers]
+        in_time = (mjd - dates >= -reach.before_d) & (mjd - dates <= reach.after_d)
+        return in_time | np.isnan(dates) | np.isinf(reach.before_d)
 
 
 def table_of(objects: Sequence[KnownObject]) -> KnownTable:
-    """Return what a simulated survey lists of its own sky."""
+    """Return the objects that a simulated survey lists of its own sky."""
     return KnownTable(
-        np.array([known.name for known in objects], str),
-        np.array([kind_of(known.type) for known in objects], str),
-        np.array([known.ra_deg for known in objects], float),
-        np.array([known.dec_deg for known in objects], float),
-        np.array([known.discovery_mjd for known in objects], float),
+        np.array([entry.name for entry in objects], str),
+        np.array([kind_of(entry.type) for entry in objects], str),
+        np.array([entry.ra_deg for entry in objects], float),
+        np.array([entry.dec_deg for entry in objects], float),
+        np.array([entry.discovery_mjd for entry in objects], float),
     )
 
 
 def read_known(path: Path) -> KnownTable:
     """Read a CSV of known objects.
 
-    Columns: a name, a position (degrees, or hours and degrees with colons as the Transient Name Server writes), and
-    if there are any a date (MJD, JD or ISO) and a type. What is called asteroid or the like moves, what is called
-    variable, CV, AGN or the like always shines, everything else is a transient.
+    Columns: a name, a position (degrees, or hours and degrees with colons as written by the Transient Name Server), and
+    optionally a date (MJD, JD or ISO) and a type, from which `kind_of` takes the kind.
 
     Raises
     ------
@@ -136,19 +138,10 @@ def read_known(path: Path) -> KnownTable:
         The table cannot be read, lacks a column, or has no row with a position.
     """
     table = RowTable(path)
-    lower = {name.lower(): name for name in table.names}
-    found = {what: next((lower[name] for name in names if name in lower), None) for what, names in _NAMES.items()}
-    for what in ("name", "ra", "dec"):
-        if found[what] is None:
-            raise SourceError(
-                f"known_objects={path} has no column of a {what} ({', '.join(_NAMES[what])}); "
-                f"it has {', '.join(table.names)}"
-            )
-    count = len(table)
-    text = {what: [None] * count if name is None else table.text(name) for what, name in found.items()}
+    text = _read_columns(table)
     ra = np.array([_degrees(path, value, u.hourangle) for value in text["ra"]])
     dec = np.array([_degrees(path, value, u.deg) for value in text["dec"]])
-    usable = np.isfinite(ra) & np.isfinite(dec)
+    usable = np.isfinite(ra) & (np.abs(dec) <= 90)
     if not usable.any():
         raise SourceError(f"known_objects={path} has no row with a position")
     return KnownTable(
@@ -160,8 +153,23 @@ def read_known(path: Path) -> KnownTable:
     )
 
 
+def _read_columns(table: RowTable) -> dict[str, list[str | None]]:
+    """Return the text of each quantity of `_NAMES`, None where an optional column is absent."""
+    lower = {name.lower(): name for name in table.names}
+    text: dict[str, list[str | None]] = {}
+    for quantity, names in _NAMES.items():
+        column = next((lower[name] for name in names if name in lower), None)
+        if column is None and quantity in ("name", "ra", "dec"):
+            raise SourceError(
+                f"known_objects={table.path} has no column of a {quantity} ({', '.join(names)}); "
+                f"it has {', '.join(table.names)}"
+            )
+        text[quantity] = [None] * len(table) if column is None else table.text(column)
+    return text
+
+
 def kind_of(type_name: str | None) -> str:
-    """Return the kind of an object of this type."""
+    """Return the kind of an object of this type: asteroid, variable (also CV, AGN and the like), else transient."""
     words = (type_name or "").strip().lower()
     if words.startswith(_ASTEROID_WORDS):
         return KNOWN_ASTEROID
@@ -174,7 +182,7 @@ def _degrees(path: Path, text: str | None, sexagesimal: u.UnitBase) -> float:
     try:
         return float(Angle(text, unit=sexagesimal).deg) if ":" in text else float(text)
     except ValueError as error:
-        raise SourceError(f"known_objects={path}: {text!r} is no coordinate") from error
+        raise SourceError(f"known_objects={path}: {text!r} is not a coordinate") from error
 
 
 def _mjd(path: Path, text: str | None) -> float:
@@ -186,10 +194,5 @@ def _mjd(path: Path, text: str | None) -> float:
         try:
             return float(Time(text.strip().replace(" ", "T"), format="isot").mjd)
         except ValueError as error:
-            raise SourceError(f"known_objects={path}: {text!r} is no date: give MJD, JD or ISO") from error
+            raise SourceError(f"known_objects={path}: {text!r} is not a date: give MJD, JD or ISO") from error
     return number - MJD_EPOCH_JD if number > MJD_EPOCH_JD else number
-
-
-def _unit_vectors(ra_deg: NDArray, dec_deg: NDArray) -> NDArray[np.float64]:
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)

@@ -1,10 +1,11 @@
-"""Triplets in a folder of one array file and one CSV, row for row, whoever made them.
+"""Triplets of any origin, in a folder with one array file and one CSV of as many rows.
 
 The array is (n, height, width, 3), ``.npy`` or a member of an ``.npz``. Ids are the column ``candid`` or ``id``, else
 the array file's sha256 and the row.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,26 @@ LABEL_WORDS: dict[str | None, str | None] = {
 }
 
 
+@dataclass(frozen=True)
+class TripletConventions:
+    """How a set of triplets was written.
+
+    Attributes
+    ----------
+    channels : sequence of str
+        The array's channels: ``new``, ``reference``, ``difference`` in any order.
+    negative_column : str or None
+        Column that is ``f`` or 0 where the difference is reference minus new, as ZTF's ``isdiffpos``. Such differences
+        are negated and flagged. None, or an absent column, leaves all unchanged.
+    longitude_deg : float
+        Of the site, east positive: nights are counted from its noon.
+    """
+
+    channels: Sequence[str] = CHANNELS
+    negative_column: str | None = "isdiffpos"
+    longitude_deg: float = 0.0
+
+
 class TripletSource:
     """A folder with an array of triplets and its table.
 
@@ -49,24 +70,18 @@ class TripletSource:
     path : Path
         The folder; it holds one ``.npy`` or ``.npz`` and one ``.csv``.
     stamp_px : int
-        Side of the stamps given out; others are cut or padded by `stamps.fit_size`.
+        Width of the returned stamps; others are cut or padded by `stamps.fit_size`.
     label_column, group_column : str, optional
-        Else ``weak_label`` or ``label``, and ``objectId``. Without labels all are unlabelled, without groups every
-        row is one of its own.
-    channels : sequence of str
-        What the array's channels are: ``new``, ``reference``, ``difference`` in any order.
-    negative_column : str, optional
-        Column that says ``f`` or 0 where the difference is reference minus new, as ZTF's ``isdiffpos`` does. Such
-        differences are negated and flagged. None leaves all as they are; a column that is absent does the same.
-    longitude_deg : float
-        Of the site, east positive: nights are counted from its noon.
+        By default ``weak_label`` or ``label``, and ``objectId``. Without labels all are unlabelled, without groups
+        every row is a group of its own.
+    conventions : TripletConventions
     batch_rows : int
 
     Raises
     ------
     SourceError
-        The folder does not hold one array and one table of the same length, or a named column is absent, or a label
-        or id cannot be used.
+        The folder does not hold one array and one table of the same length, a named column is absent, or a label or id
+        is invalid.
     """
 
     def __init__(
@@ -75,15 +90,15 @@ class TripletSource:
         stamp_px: int = 29,
         label_column: str | None = None,
         group_column: str | None = None,
-        channels: Sequence[str] = CHANNELS,
-        negative_column: str | None = "isdiffpos",
-        longitude_deg: float = 0.0,
+        conventions: TripletConventions = TripletConventions(),
         batch_rows: int = BATCH_ROWS,
     ) -> None:
+        channels = conventions.channels
         if sorted(channels) != sorted(CHANNELS):
             raise SourceError(f"channels are {list(channels)}, expected {', '.join(CHANNELS)} in any order")
-        self.path, self.stamp_px, self.longitude_deg, self.batch_rows = path, stamp_px, longitude_deg, batch_rows
-        self._settings = (stamp_px, label_column, group_column, tuple(channels), negative_column, longitude_deg)
+        self.path, self.stamp_px, self.batch_rows = path, stamp_px, batch_rows
+        self.longitude_deg = conventions.longitude_deg
+        self._settings = (stamp_px, label_column, group_column, conventions)
         self.array = StampArray(_only_file(path, (".npy", ".npz")))
         self.table = RowTable(_only_file(path, (".csv",)))
         if len(self.array) != len(self.table):
@@ -98,10 +113,10 @@ class TripletSource:
         if self._groups is not None:
             self.table.text(self._groups)
         self._ids = _read_ids(self.table, self.array.path)
-        self._negative = _read_negative(self.table, negative_column)
+        self._negative = _read_negative(self.table, conventions.negative_column)
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
-        """Travel as the settings: another process reads the table itself."""
+        """Pickle the settings: another process reads the table itself."""
         return TripletSource, (self.path, *self._settings, self.batch_rows)
 
     def batches(self) -> list[BatchKey]:
@@ -153,17 +168,17 @@ class TripletSource:
 
 
 def read_triplets(path: Path, stamp_px: int = 29, label_column: str | None = None) -> Iterator[Records]:
-    """Yield the records of a folder of triplets, 2,048 at most at a time; errors as of `TripletSource`."""
+    """Yield the records of a folder of triplets, up to 2,048 at a time; errors as of `TripletSource`."""
     yield from read_records(TripletSource(path, stamp_px, label_column))
 
 
 def _only_file(path: Path, suffixes: tuple[str, ...]) -> Path:
     if not path.is_dir():
-        raise SourceError(f"{path} is no folder; it must hold an array and its CSV")
-    found = sorted(file for file in path.iterdir() if file.suffix in suffixes)
-    if len(found) != 1:
-        raise SourceError(f"{path} holds {len(found)} files {' or '.join(suffixes)}, expected one")
-    return found[0]
+        raise SourceError(f"{path} is not a folder; it must hold an array and its CSV")
+    files = sorted(file for file in path.iterdir() if file.suffix in suffixes)
+    if len(files) != 1:
+        raise SourceError(f"{path} holds {len(files)} files {' or '.join(suffixes)}, expected one")
+    return files[0]
 
 
 def _read_labels(table: RowTable, column: str | None) -> list[str | None]:
@@ -173,27 +188,27 @@ def _read_labels(table: RowTable, column: str | None) -> list[str | None]:
     for row, word in enumerate(words):
         if word not in LABEL_WORDS:
             raise SourceError(
-                f"{table.path}: row {row} has {column} {word!r}; a label is 1 or real, 0 or bogus, -1 or nothing"
+                f"{table.path}: row {row} has {column} {word!r}; a label is 1 or real, 0 or bogus, -1 or empty"
             )
     return [LABEL_WORDS[word] for word in words]
 
 
 def _read_ids(table: RowTable, array_path: Path) -> list[str] | None:
-    """Return the table's own ids, which must agree with the array file's where it holds them too."""
+    """Return the table's ids, checked against those of the array file if it holds any."""
     name = table.first_of(ID_NAMES)
     if name is None:
         return None
-    seen: dict[str, int] = {}
+    row_of: dict[str, int] = {}
     for row, value in enumerate(table.text(name)):
         if value is None:
             raise SourceError(f"{table.path}: row {row} has no {name}")
-        if value in seen:
-            raise SourceError(f"{table.path}: rows {seen[value]} and {row} have the same {name} {value}")
-        seen[value] = row
-    ids = list(seen)
-    beside = read_member_ids(array_path)
-    if beside is not None and [str(value) for value in beside] != ids:
-        raise SourceError(f"{array_path} and {table.path} do not name the same {name} row for row")
+        if value in row_of:
+            raise SourceError(f"{table.path}: rows {row_of[value]} and {row} have the same {name} {value}")
+        row_of[value] = row
+    ids = list(row_of)
+    array_ids = read_member_ids(array_path)
+    if array_ids is not None and [str(value) for value in array_ids] != ids:
+        raise SourceError(f"{array_path} and {table.path} do not have the same {name} row for row")
     return ids
 
 

@@ -1,7 +1,7 @@
 """The published layout of real/bogus triplets: ``images{ID}.npy`` and ``params{ID}.csv`` per detector.
 
-The arrays are (n, 29, 29, 3); the column ``object_type`` says what a row is. An array is mapped into memory and read
-by rows, a table is held whole. Ids are the array file's sha256 and the row.
+The arrays are (n, 29, 29, 3); the column ``object_type`` gives the class of a row. Arrays are mapped into memory and
+read by rows, tables are loaded completely. Ids are the array file's sha256 and the row.
 """
 
 import csv
@@ -59,15 +59,15 @@ class ZenodoSource:
     path : Path
         The folder.
     stamp_px : int
-        Side of the stamps given out; others are cut or padded by `stamps.fit_size`.
+        Width of the returned stamps; others are cut or padded by `stamps.fit_size`.
     group_column : str, optional
-        Column whose value is the group; every row is a group of its own without it.
+        Column of the group; by default every row is a group of its own.
     batch_rows : int
 
     Raises
     ------
     SourceError
-        No array, or one without its table, or a table without its array.
+        There is no array, an array without its table, or a table without its array.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ZenodoSource:
         return self.__dict__ | {"_opened": None}
 
     def batches(self) -> list[BatchKey]:
-        """Return the batches, by detector and row; reads every file once for its sha256 and every table."""
+        """Return the batches, by detector and row; hashes every array and reads every table."""
         return [batch for detector in self.detectors for batch in self._detector_batches(detector)]
 
     def _detector_batches(self, detector: str) -> Iterator[BatchKey]:
@@ -120,34 +120,34 @@ class ZenodoSource:
         return make_records(columns, fit_size(files.array.rows(first, count), self.stamp_px))
 
     def _open(self, detector: str) -> DetectorFiles:
-        """Open a detector's files; the last ones stay open, as batches come in their order."""
+        """Open a detector's files; they stay open until another's are needed, as batches come in order."""
         if self._opened is None or self._opened.detector != detector:
             self._opened = _open_detector(self.path, detector)
         return self._opened
 
 
 def published_word(label: str | None, kind: str) -> str | None:
-    """Return the published word for a label and kind, None where the layout has none (unlabelled, a known object)."""
+    """Return the published word for a label and kind; None where there is none (unlabelled, a known object)."""
     return _WORDS.get((label or "", kind))
 
 
 def read_zenodo(path: Path, stamp_px: int = 29, group_column: str | None = None) -> Iterator[Records]:
-    """Yield the records of a folder in the published layout, 4,096 at most at a time.
+    """Yield the records of a folder in the published layout, up to 4,096 at a time.
 
     Raises
     ------
     SourceError
-        See `ZenodoSource`; also an unknown object type, or an array and a table of different length.
+        As of `ZenodoSource`; an object type is unknown, or an array and its table differ in length.
     """
     yield from read_records(ZenodoSource(path, stamp_px, group_column))
 
 
 def _find_detectors(path: Path) -> list[str]:
-    """Return the ids of the files in a folder, numbers in their own order."""
+    """Return the detectors of a folder, numbers first and in numerical order."""
     if not path.is_dir():
-        raise SourceError(f"{path} is no folder; the published layout is a folder of images*.npy and params*.csv")
-    arrays = {found[1] for file in path.iterdir() if (found := re.fullmatch(r"images(.+)\.npy", file.name))}
-    tables = {found[1] for file in path.iterdir() if (found := re.fullmatch(r"params(.+)\.csv", file.name))}
+        raise SourceError(f"{path} is not a folder; the published layout is a folder of images*.npy and params*.csv")
+    arrays = {match[1] for file in path.iterdir() if (match := re.fullmatch(r"images(.+)\.npy", file.name))}
+    tables = {match[1] for file in path.iterdir() if (match := re.fullmatch(r"params(.+)\.csv", file.name))}
     if not arrays:
         raise SourceError(f"{path} holds no images*.npy")
     for name in sorted(arrays ^ tables):
@@ -166,8 +166,8 @@ def _open_detector(path: Path, detector: str) -> DetectorFiles:
     words = table.text("object_type")
     if not set(words) <= set(OBJECT_TYPES):
         row = next(row for row, word in enumerate(words) if word not in OBJECT_TYPES)
-        known = ", ".join(OBJECT_TYPES)
-        raise SourceError(f"{table.path}: row {row} has the unknown object_type {words[row]!r}; known are {known}")
+        types = ", ".join(OBJECT_TYPES)
+        raise SourceError(f"{table.path}: row {row} has the unknown object_type {words[row]!r}; known are {types}")
     return DetectorFiles(detector, array, table)
 
 
@@ -180,7 +180,7 @@ _COLUMNS = ("", "object_type", "mag", "x", "y", "mjd")
 
 
 def write_published_layout(folder: Path, detectors: int, rows: int, rng: np.random.Generator) -> None:
-    """Write a simulated set in the published layout with its quirks; its pixels stand for no camera.
+    """Write a synthetic set in the published layout with its quirks; its pixels model no real camera.
 
     Types differ from detector to detector (`MADE_DTYPES`), tables have an unnamed index and further columns in
     changing order, a few stamps have a constant reference, a few a strip of NaN (integers have none).
@@ -188,10 +188,10 @@ def write_published_layout(folder: Path, detectors: int, rows: int, rng: np.rand
     Parameters
     ----------
     folder : Path
-        Made where it is absent.
+        Created if absent.
     detectors : int
     rows : int
-        Of each detector; 10.1 KB of float32 each.
+        Per detector; 10.1 KB of float32 per row.
     rng : Generator
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -201,16 +201,16 @@ def write_published_layout(folder: Path, detectors: int, rows: int, rng: np.rand
         shape = (rows, _MADE_PX, _MADE_PX, 3)
         images = np.lib.format.open_memmap(folder / f"images{detector}.npy", "w+", dtype, shape)
         for first in range(0, rows, BATCH_ROWS):
-            made = _make_stamps(words[first : first + BATCH_ROWS], rng)
+            stamps = _make_stamps(words[first : first + BATCH_ROWS], rng)
             if dtype.kind == "f":
-                _spoil_strips(made, rng)
-            images[first : first + len(made)] = made
+                _blank_strips(stamps, rng)
+            images[first : first + len(stamps)] = stamps
         images.flush()
         _write_parameters(folder / f"params{detector}.csv", words, detector, rng)
 
 
 def _make_stamps(words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return triplets: a source in the new plane, its host in both, or a dipole, a hot pixel or a noise peak."""
+    """Return triplets, (n, 29, 29, 3): a transient with its host, or a dipole, a hot pixel or a noise peak."""
     count = len(words)
     noise = rng.standard_normal((2, count, _MADE_PX, _MADE_PX), np.float32) * np.float32(10)
     new, reference = noise[0] + 300, noise[1] * np.float32(0.4) + 300
@@ -228,14 +228,14 @@ def _make_stamps(words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _blobs(peak: np.ndarray, sigma_px: float, shift: np.ndarray) -> np.ndarray:
-    """Return round Gaussians (n, 29, 29) float32 about the centre, `shift` (2, n) off it along y and x."""
+    """Return round Gaussians, (n, 29, 29) float32, offset from the centre by `shift`, (2, n), along y and x."""
     steps = np.arange(_MADE_PX) - _MADE_PX // 2
     along = np.exp(-((steps - shift[..., None]) ** 2) / (2 * sigma_px**2)).astype(np.float32)
     return (peak[:, None] * along[0]).astype(np.float32)[:, :, None] * along[1][:, None, :]
 
 
-def _spoil_strips(stamps: np.ndarray, rng: np.random.Generator) -> None:
-    """Put NaN into strips of up to 20 columns along the left side of one plane."""
+def _blank_strips(stamps: np.ndarray, rng: np.random.Generator) -> None:
+    """Set strips of up to 20 columns at the left edge of one plane to NaN, in a few stamps."""
     for index in np.flatnonzero(rng.random(len(stamps)) < _ODD_SHARE):
         stamps[index, :, : rng.integers(1, 21), rng.integers(0, 3)] = np.nan
 

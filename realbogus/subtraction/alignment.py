@@ -1,4 +1,4 @@
-"""The reference brought onto the new frame's pixels by the WCS of both."""
+"""Resampling of the reference onto the new frame's pixel grid, by the WCS of both."""
 
 from dataclasses import dataclass, replace
 
@@ -17,14 +17,19 @@ _SPLINE_ORDER = 5
 
 
 class AlignmentError(ValueError):
-    """The two frames of a pair cannot be brought onto one grid."""
+    """The two frames of a pair cannot be aligned."""
 
 
 @dataclass(frozen=True)
 class _Mapping:
-    """Where the new frame's pixels lie in the reference, on a coarse grid.
+    """Positions in the reference of the new frame's pixels, on a coarse grid.
 
-    x, y : ndarray, (rows, columns), pixels of the reference; rows, columns : pixels of the new frame.
+    Attributes
+    ----------
+    rows, columns : ndarray of shape (rows,) and (columns,)
+        Pixels of the new frame.
+    x, y : ndarray of shape (rows, columns)
+        Pixels of the reference.
     """
 
     rows: np.ndarray
@@ -33,11 +38,11 @@ class _Mapping:
     y: np.ndarray
 
     def translation(self) -> tuple[float, float] | None:
-        """Return the shift in x and y if there is nothing else, to a thousandth of a pixel."""
+        """Return the shift in x and y if the mapping is a pure translation to 0.001 pixel, else None."""
         across, up = self.x - self.columns, self.y - self.rows[:, None]
         middle = (across.min() + across.max()) / 2, (up.min() + up.max()) / 2
-        most = max(np.abs(across - middle[0]).max(), np.abs(up - middle[1]).max())
-        return (float(middle[0]), float(middle[1])) if most < _TRANSLATION_PX else None
+        deviation = max(np.abs(across - middle[0]).max(), np.abs(up - middle[1]).max())
+        return (float(middle[0]), float(middle[1])) if deviation < _TRANSLATION_PX else None
 
     def area(self) -> float:
         """Return the area of one of the new frame's pixels, in pixels of the reference."""
@@ -47,12 +52,12 @@ class _Mapping:
         return float(np.median(np.abs(along_x[0] * along_y[1] - along_x[1] * along_y[0])))
 
     def covered(self, shape: tuple[int, int]) -> float:
-        """Return the share of the new frame that lies within a reference of this shape."""
+        """Return the fraction of the new frame that a reference of this shape covers."""
         within = (self.x > -0.5) & (self.x < shape[1] - 0.5) & (self.y > -0.5) & (self.y < shape[0] - 0.5)
         return float(within.mean())
 
-    def spread(self, shape: tuple[int, int]) -> np.ndarray:
-        """Return y and x in the reference of each pixel, (2, y, x)."""
+    def interpolate(self, shape: tuple[int, int]) -> np.ndarray:
+        """Return the positions y and x in the reference of every pixel, shape (2, y, x)."""
         order = min(3, len(self.rows) - 1, len(self.columns) - 1)
         grid = np.arange(shape[0]), np.arange(shape[1])
         splines = (RectBivariateSpline(self.rows, self.columns, part, kx=order, ky=order) for part in (self.y, self.x))
@@ -62,22 +67,22 @@ class _Mapping:
 def align(pair: Pair) -> Pair:
     """Resample the reference, its mask, background and noise, onto the new frame's pixels.
 
-    Counts are conserved: where pixels differ in size, values are scaled by their area. The noise is carried as a map of
-    the reference's own pixels: interpolation smooths the pixels but changes no sum over a star, and it is of such sums
-    that the noise is asked for. The new frame is never resampled. A translation is done by Lanczos-5 filters along the
-    axes, anything else by quintic splines on a mapping fitted through every 32nd pixel.
+    Counts are conserved: where pixels differ in size, values are scaled by their area. The noise map is that of the
+    reference's own pixels: interpolation correlates pixels but does not change sums over a star, and the noise is only
+    used in such sums. The new frame is never resampled. A translation uses Lanczos-5 filters along the axes, any other
+    mapping quintic splines, with the mapping computed at every 32nd pixel.
 
     Raises
     ------
     AlignmentError
-        The frames say to be aligned but differ in shape; one has no WCS; the reference covers less than a quarter of
-        the new frame.
+        The pair is declared aligned but its frames differ in shape; a frame has no WCS; the reference covers less than
+        a quarter of the new frame.
     """
     if pair.aligned:
         if pair.new.shape != pair.reference.shape:
             raise AlignmentError(
                 f"the aligned frames of {pair.detector} visit {pair.visit} differ in shape: new {pair.new.shape}, "
-                f"reference {pair.reference.shape}; give both a WCS and say aligned=False"
+                f"reference {pair.reference.shape}; give both a WCS and set aligned=False"
             )
         return pair
     mapping = _map_pixels(pair)
@@ -91,7 +96,7 @@ def align(pair: Pair) -> Pair:
     shift = mapping.translation()
     reference = pair.reference
     if shift is None:
-        resampled = _resample(reference, mapping.spread(pair.new.shape), mapping.area())
+        resampled = _resample(reference, mapping.interpolate(pair.new.shape), mapping.area())
     elif shift == (0, 0) and reference.shape == pair.new.shape:
         resampled = reference
     else:
@@ -118,17 +123,17 @@ def _map_pixels(pair: Pair) -> _Mapping:
 
 
 def _transfer(new: WCS, reference: WCS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the reference's pixel positions of the new frame's, (n,) each; NaN beyond the projection."""
+    """Return the positions in the reference of n pixels of the new frame, (n,) each; NaN beyond the projection."""
     ra, dec = new.all_pix2world(x, y, 0)
-    # the inverse of a distortion is iterated in `all_world2pix`, which does not converge far outside of the frame
+    # quiet: `all_world2pix` iterates the inverse of a distortion, which does not converge far outside of the frame
     across, up = reference.all_world2pix(ra, dec, 0, quiet=True)
     return np.asarray(across), np.asarray(up)
 
 
 def _shift(frame: Frame, shift: tuple[float, float], shape: tuple[int, int]) -> Frame:
-    """Return the frame read at ``x + shift``."""
-    whole = [int(np.floor(part + 0.5)) for part in shift]
-    rest = [part - number for part, number in zip(shift, whole, strict=True)]
+    """Return a frame of this shape whose pixel (x, y) is the frame's at (x, y) + shift."""
+    pixels_moved = [int(np.floor(part + 0.5)) for part in shift]
+    rest = [part - number for part, number in zip(shift, pixels_moved, strict=True)]
     empty = (frame.mask & Mask.NO_DATA) > 0
     filled = np.where(empty, frame.background, frame.pixels) - frame.background
     taps = [lanczos_taps(part) for part in rest]
@@ -136,7 +141,7 @@ def _shift(frame: Frame, shift: tuple[float, float], shape: tuple[int, int]) -> 
         if rest[1 - axis]:
             filled = ndimage.correlate1d(filled, taps[1 - axis], axis=axis, mode="nearest")
     mask = _spread_mask(frame.mask, rest)
-    window = _Window(whole, shape)
+    window = _Window(pixels_moved, shape)
     mask = window.cut(mask, int(Mask.NO_DATA))
     background = window.cut(frame.background, None)
     signal = window.cut(filled, 0.0)
@@ -147,14 +152,14 @@ def _shift(frame: Frame, shift: tuple[float, float], shape: tuple[int, int]) -> 
 
 
 def lanczos_taps(shift: float) -> np.ndarray:
-    """Return the filter, (11,), that reads an image between pixels, at ``shift`` in [-0.5, 0.5]; it sums to 1."""
+    """Return the Lanczos-5 filter, shape (11,), that interpolates at `shift` in [-0.5, 0.5] pixels; its sum is 1."""
     distance = np.arange(-_LANCZOS, _LANCZOS + 1) - shift
     taps = np.sinc(distance) * np.sinc(distance / _LANCZOS) * (np.abs(distance) < _LANCZOS)
     return taps / taps.sum()
 
 
 def _spread_mask(mask: np.ndarray, rest: list[float]) -> np.ndarray:
-    """Give each pixel the bits of the two pixels it lies between, along each axis."""
+    """Combine the mask bits, (y, x), of the two pixels that each position is interpolated between, along each axis."""
     for axis, part in ((1, rest[0]), (0, rest[1])):
         if part and mask.any():
             near = np.roll(mask, -int(np.sign(part)), axis=axis)
@@ -167,13 +172,13 @@ def _spread_mask(mask: np.ndarray, rest: list[float]) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Window:
-    """A frame's window: first pixel as (x, y), which may be negative, and height and width."""
+    """A window of a frame: first pixel as (x, y), which may be negative, and (height, width)."""
 
     first: list[int]
     shape: tuple[int, int]
 
     def cut(self, image: np.ndarray, fill: float | None) -> np.ndarray:
-        """Return the window of an image; beyond it `fill`, or the nearest pixel."""
+        """Return the window of an image of shape (y, x); beyond the image `fill`, or its nearest pixel if None."""
         inner, outer = [], []
         for first, length, limit in zip(self.first[::-1], self.shape, image.shape, strict=True):
             start, stop = max(first, 0), min(first + length, limit)
@@ -188,7 +193,7 @@ class _Window:
 
 
 def _resample(frame: Frame, places: np.ndarray, area: float) -> Frame:
-    """Return the frame read at `places`, (2, y, x), by splines; `area` is that of a new pixel in its own pixels."""
+    """Interpolate a frame at `places`, (2, y, x), by splines; `area` is a new pixel's, in pixels of the frame."""
     nearest = np.floor(places + 0.5).astype(np.int32)
     inside = ((nearest >= 0) & (nearest < np.array(frame.shape)[:, None, None])).all(axis=0)
     row, column = (np.clip(part, 0, length - 1) for part, length in zip(nearest, frame.shape, strict=True))
@@ -211,7 +216,7 @@ def _resample(frame: Frame, places: np.ndarray, area: float) -> Frame:
 
 
 def _dilate_bits(mask: np.ndarray) -> np.ndarray:
-    """Give each pixel the bits of its eight neighbours too."""
+    """Add the bits of its eight neighbours to each pixel's mask, (y, x)."""
     square = np.ones((3, 3), bool)
     spread = np.zeros_like(mask)
     for bit in Mask:

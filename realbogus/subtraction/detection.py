@@ -1,4 +1,4 @@
-"""Detections on the S/N image of a difference: where, how bright, how wide, and what lies near."""
+"""Detection of sources on the S/N image of a difference: position, flux, shape, masked pixels nearby."""
 
 from dataclasses import dataclass, fields
 
@@ -16,26 +16,26 @@ _WINDOW_FWHM = 1.0  # standard deviation of the moments' window, over that of th
 
 @dataclass(frozen=True)
 class Detections:
-    """Peaks of the S/N image beyond a threshold, by falling significance; all arrays are (n,).
+    """Peaks of the S/N image beyond a threshold, in order of decreasing significance; all arrays are (n,).
 
     Attributes
     ----------
     x, y : float64, pixels
-        Peak of the filtered difference, between the pixels.
+        Sub-pixel position of the peak of the filtered difference.
     snr : float32
         At the peak's pixel, negative for a negative detection.
     flux_counts, flux_error_counts : float64, counts of the new frame
-        Of the PSF fitted at (x, y), and its standard deviation.
+        PSF flux at (x, y), and its standard deviation.
     fwhm_px : float64, pixels
-        From second moments under a window of the PSF's width; NaN where these give none.
+        From second moments under a window of the PSF's width; NaN where they are not those of a peak.
     axis_ratio : float64
-        Of the same moments, 0 to 1; NaN likewise.
+        Minor over major axis, from the same moments; NaN likewise.
     positive : bool
         Brighter in the new frame.
     edge_distance_px : float64, pixels
         To the nearest edge of the frame.
     masked_fraction : float64
-        Share of the pixels within one FWHM that have no data or a defect in either frame.
+        Fraction of the pixels within one FWHM that have no data or a defect in either frame.
     saturated : bool
         A saturated pixel within one FWHM, in either frame.
     """
@@ -56,14 +56,14 @@ class Detections:
         return len(self.x)
 
     def take(self, rows: np.ndarray) -> "Detections":
-        """Return some of the detections, by index or flag."""
+        """Return the detections at `rows`: indices, or flags of shape (n,)."""
         return Detections(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def detect(difference: Difference, threshold_sigma: float = 5.0) -> Detections:
     """Find the peaks of the S/N image, of both signs.
 
-    Of peaks of one sign within one FWHM of another only the most significant is kept.
+    Among peaks of one sign within one FWHM of each other only the most significant is kept.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def detect(difference: Difference, threshold_sigma: float = 5.0) -> Detections:
     flux, error = _fit_flux(difference, x, y, row, column)
     fwhm, axis_ratio = _measure_shape(difference, x, y, np.sign(snr))
     height, width = difference.pixels.shape
-    reach = _reach(difference)
+    reach = _core_radius(difference)
     masked = _cut_core(np.pad(difference.mask, reach, constant_values=int(Mask.NO_DATA)), column, row, reach)
     return Detections(
         x=x,
@@ -102,7 +102,7 @@ def detect(difference: Difference, threshold_sigma: float = 5.0) -> Detections:
 
 
 def _find_peaks(snr: np.ndarray, threshold: float, separation_px: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns of the local extrema beyond the threshold, by falling significance."""
+    """Return rows and columns, (n,) each, of local extrema beyond the threshold, the most significant first."""
     with np.errstate(invalid="ignore"):
         row, column = np.nonzero(np.abs(snr) > threshold)
     value = snr[row, column]
@@ -113,26 +113,26 @@ def _find_peaks(snr: np.ndarray, threshold: float, separation_px: float) -> tupl
         for across in (-1, 0, 1):
             near = padded[row + 1 + up, column + 1 + across] * sign
             # of two equal pixels the first in reading order is the peak
-            beaten = near >= value * sign if (up, across) < (0, 0) else near > value * sign
-            peak &= ~beaten
+            is_lower = near >= value * sign if (up, across) < (0, 0) else near > value * sign
+            peak &= ~is_lower
     row, column, value = row[peak], column[peak], value[peak]
     order = np.argsort(-np.abs(value), kind="stable")
     row, column, value = row[order], column[order], value[order]
-    kept = np.ones(len(row), bool)
+    is_separate = np.ones(len(row), bool)
     if len(row) > 1:
         pairs = cKDTree(np.column_stack([row, column])).query_pairs(separation_px, output_type="ndarray")
         pairs = np.sort(pairs, axis=1)
         for first, second in pairs[np.lexsort(pairs.T[::-1])]:
-            if kept[first] and value[first] * value[second] > 0:
-                kept[second] = False
-    return row[kept], column[kept]
+            if is_separate[first] and value[first] * value[second] > 0:
+                is_separate[second] = False
+    return row[is_separate], column[is_separate]
 
 
 def _locate(difference: Difference, row: np.ndarray, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return x and y of the peaks: of a parabola through the logarithm of each three pixels, exact for a Gaussian.
+    """Return x and y of the peaks, (n,) each: vertices of parabolas in log flux along each axis, exact for a Gaussian.
 
-    The peak is that of the likelihood for even noise, flux times the root of the filter's power: the source's own noise
-    is known too badly, and pixels without weight shift what is filtered. A neighbour of the other sign, or without
+    The peak is that of the likelihood for uniform noise, flux times the root of the filter's power, since the source's
+    own noise is poorly known and masked pixels would shift the filtered peak. A neighbour of the other sign, or without
     data, counts as a thousandth of the peak.
     """
     flux = np.pad(difference.snr * difference.flux_error, 1, constant_values=np.nan)
@@ -140,19 +140,21 @@ def _locate(difference: Difference, row: np.ndarray, column: np.ndarray) -> tupl
     middle = near[:, 1, 1]
 
     def vertex(before: np.ndarray, after: np.ndarray) -> np.ndarray:
-        left, right = (np.log(np.fmax(part / middle, 1e-3)) for part in (before, after))
-        bend = left + right
-        return np.clip(np.where(bend < -1e-6, (left - right) / np.minimum(2 * bend, -1e-6), 0), -0.5, 0.5)
+        """Return the offset of each parabola's vertex from the middle pixel, (n,)."""
+        log_before, log_after = (np.log(np.fmax(part / middle, 1e-3)) for part in (before, after))
+        bend = log_before + log_after
+        offset = np.where(bend < -1e-6, (log_before - log_after) / np.minimum(2 * bend, -1e-6), 0)
+        return np.clip(offset, -0.5, 0.5)
 
     return column + vertex(near[:, 1, 0], near[:, 1, 2]), row + vertex(near[:, 0, 1], near[:, 2, 1])
 
 
 def _measure_power(difference: Difference, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Return what pixels with weight hold of the filter's power, around each position, (n, 3, 3)."""
+    """Return the filter's power within usable pixels at the 3 x 3 pixels around each position, (n, 3, 3)."""
     squares = np.square(difference.psf.at(column, row))
     size = difference.psf.size
     reach = size // 2 + 1
-    usable = np.pad(_find_weighted(difference), reach)
+    usable = np.pad(_find_usable(difference), reach)
     wide = cut_stamps(usable, column + reach, row + reach, size + 2)
     power = np.empty((len(row), 3, 3))
     for up in range(3):
@@ -161,15 +163,15 @@ def _measure_power(difference: Difference, row: np.ndarray, column: np.ndarray) 
     return power
 
 
-def _find_weighted(difference: Difference) -> np.ndarray:
-    """Return the pixels that tell of a flux, (y, x) bool: with data and no defect."""
+def _find_usable(difference: Difference) -> np.ndarray:
+    """Return the pixels with data and without defect, (y, x) bool."""
     return np.isfinite(difference.pixels) & ((difference.mask & Mask.DEFECT) == 0)
 
 
 def _fit_flux(
     difference: Difference, x: np.ndarray, y: np.ndarray, row: np.ndarray, column: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the flux of the PSF at each position and its standard deviation.
+    """Return the PSF flux at each position and its standard deviation, (n,) each.
 
     Pixels without data, and defects, have no weight.
     """
@@ -177,13 +179,13 @@ def _fit_flux(
     radius = difference.psf.size // 2
     padded = np.pad(difference.pixels, radius, constant_values=np.nan)
     counts = cut_stamps(padded, x + radius, y + radius, profile.shape[-1])
-    usable = cut_stamps(np.pad(_find_weighted(difference), radius), x + radius, y + radius, profile.shape[-1])
+    usable = cut_stamps(np.pad(_find_usable(difference), radius), x + radius, y + radius, profile.shape[-1])
     power = (np.square(profile) * usable).sum(axis=(1, 2), dtype=float)
     total = (profile * np.where(usable, counts, 0)).sum(axis=(1, 2), dtype=float)
     return total / np.maximum(power, 1e-12), difference.flux_error[row, column].astype(float)
 
 
-def _reach(difference: Difference) -> int:
+def _core_radius(difference: Difference) -> int:
     return int(np.ceil(_CORE_FWHM * difference.fwhm_px))
 
 
@@ -197,7 +199,7 @@ def _cut_core(padded: np.ndarray, x: np.ndarray, y: np.ndarray, reach: int) -> n
 def _measure_shape(
     difference: Difference, x: np.ndarray, y: np.ndarray, sign: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return FWHM and axis ratio from second moments under a Gaussian window, whose effect is taken off."""
+    """Return FWHM and axis ratio, (n,) each, from second moments corrected for their Gaussian window."""
     window = _WINDOW_FWHM * difference.fwhm_px / 2.355
     reach = int(np.ceil(3 * window))
     counts = cut_stamps(np.pad(difference.pixels, reach), x + reach, y + reach, 2 * reach + 1)

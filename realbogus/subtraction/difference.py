@@ -1,4 +1,4 @@
-"""The difference of a new and a reference frame, with its noise and its PSF, as every engine gives it."""
+"""The difference of a new and a reference frame, with its noise and its PSF: the result of every engine."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -20,7 +20,7 @@ class SubtractionError(ValueError):
 
 @dataclass(frozen=True)
 class ConvolvedPsf:
-    """A PSF after a kernel has broadened it, brought back to unit flux."""
+    """A PSF convolved with a kernel, normalised to unit flux."""
 
     psf: Psf
     kernel: VaryingKernel
@@ -31,7 +31,7 @@ class ConvolvedPsf:
         return self.psf.size
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return stamps, (n, size, size) float32, whose centre is the pixel that holds (x, y)."""
+        """Return stamps, (n, size, size) float32, centred on the pixels that hold (x, y), (n,) each."""
         kernels = self.kernel.at(np.atleast_1d(x), np.atleast_1d(y))
         stamps = signal.fftconvolve(self.psf.at(x, y), kernels / kernels.sum(axis=(1, 2), keepdims=True), axes=(1, 2))
         radius = self.kernel.radius_px
@@ -44,27 +44,27 @@ class Difference:
 
     Attributes
     ----------
-    pixels : ndarray, (y, x) float32, counts
+    pixels : ndarray of shape (y, x) float32, counts
         NaN where either frame has no data.
-    snr : ndarray, (y, x) float32
-        Matched filter over its noise; NaN where `pixels` is, and within defects that are more than a few pixels wide.
-    flux_error : ndarray, (y, x) float32, counts
-        Of the PSF flux of a source at each pixel.
-    mask : ndarray, (y, x) uint8
-        Bits of both frames' `Mask`.
+    snr : ndarray of shape (y, x) float32
+        Matched filter over its noise; NaN where `pixels` is, and within defects more than a few pixels wide.
+    flux_error : ndarray of shape (y, x) float32, counts
+        Standard deviation of the PSF flux of a source at each pixel.
+    mask : ndarray of shape (y, x) uint8
+        Bits of `Mask`, from either frame.
     psf : Psf
         Of the difference.
     fwhm_px : float
         Of that PSF at the chip's middle.
-    matched_new, matched_reference : ndarray, (y, x) float32, counts
-        The two frames' parts of the difference, as convolved and scaled.
-    background : ndarray, (y, x) float32, counts
-        What is taken off beside them.
+    matched_new, matched_reference : ndarray of shape (y, x) float32, counts
+        The two frames as they enter the difference, convolved and scaled.
+    background : ndarray of shape (y, x) float32, counts
+        Subtracted besides them.
     convolved : ``reference``, ``new``, ``both`` (zogy) or ``unknown`` (sfft, precomputed)
     scale : float
-        The new frame's counts for one of the reference's, at the chip's middle.
+        Flux scale, new over reference counts, at the chip's middle.
     kernel : VaryingKernel or None
-        That the sharper frame was convolved with.
+        With which the sharper frame was convolved.
     fit : KernelFit or None
     pair : Pair
         Aligned.
@@ -86,7 +86,7 @@ class Difference:
     pair: Pair
 
     def kernel_at(self, x: float, y: float) -> np.ndarray:
-        """Return the kernel at a position, (k, k) float64.
+        """Return the kernel at a position, shape (k, k) float64.
 
         Raises
         ------
@@ -94,5 +94,5 @@ class Difference:
             The engine has no kernel.
         """
         if self.kernel is None:
-            raise SubtractionError("this difference was not made by one kernel: engine alard-lupton has one")
+            raise SubtractionError("this engine convolves with no single kernel: engine alard-lupton has one")
         return self.kernel.at(np.array([x]), np.array([y]))[0]

@@ -1,4 +1,4 @@
-"""Engines beside the fitted kernel: ZOGY, the sfft package, a difference as given."""
+"""Engines other than the fitted kernel: ZOGY, the sfft package, a precomputed difference."""
 
 from dataclasses import replace
 from typing import Literal
@@ -11,7 +11,7 @@ from realbogus.psf.measure import PsfModel, constant_psf, select_spread
 from realbogus.psf.model import cut_stamps
 from realbogus.psf.stars import Stars
 from realbogus.subtraction.difference import Difference, SubtractionError
-from realbogus.subtraction.fit_inputs import blank, find_empty, find_unusable, read_side
+from realbogus.subtraction.fit_inputs import blank, find_empty, find_unusable, make_fit_image
 from realbogus.subtraction.sfft_engine import subtract_with_sfft
 from realbogus.subtraction.significance import NoiseSource, estimate_variance, measure_significance
 from realbogus.subtraction.zogy import KnownImage, subtract_properly
@@ -21,7 +21,7 @@ _SFFT_STAMP_FWHM = 3.0
 
 
 def subtract_by_zogy(pair: Pair, stars: Stars, psf_new: PsfModel, psf_reference: PsfModel) -> Difference:
-    """Subtract by ZOGY, with the PSFs of the chip's middle."""
+    """Subtract by ZOGY, with the PSFs of the chip's middle; the scale is measured on the stars of the new frame."""
     size = min(psf_new.size, psf_reference.size)
     stamps = [_cut_middle(psf, size) for psf in (psf_new, psf_reference)]
     scale = _measure_scale(pair, stars, psf_new, psf_reference)
@@ -37,10 +37,10 @@ def subtract_by_zogy(pair: Pair, stars: Stars, psf_new: PsfModel, psf_reference:
         for frame, signal, stamp in zip((pair.new, pair.reference), signals, stamps, strict=True)
     ]
     proper = subtract_properly(images[0], images[1], scale)
-    lost = find_empty(pair.new) | find_empty(pair.reference)
+    missing = find_empty(pair.new) | find_empty(pair.reference)
     psf = constant_psf(proper.stamp, pair.new.shape)
     return Difference(
-        pixels=blank(proper.pixels, lost),
+        pixels=blank(proper.pixels, missing),
         snr=blank(proper.snr, unusable),
         flux_error=proper.flux_error,
         mask=pair.new.mask | pair.reference.mask,
@@ -58,23 +58,23 @@ def subtract_by_zogy(pair: Pair, stars: Stars, psf_new: PsfModel, psf_reference:
 
 
 def _cut_middle(psf: PsfModel, size: int) -> np.ndarray:
-    """Return the PSF of the chip's middle, (size, size), of sum 1."""
+    """Return the PSF at the chip's middle, (size, size), of sum 1."""
     stamp = psf.at(np.array([psf.shape[1] // 2]), np.array([psf.shape[0] // 2]))[0]
     inside = slice(psf.size // 2 - size // 2, psf.size // 2 + size // 2 + 1)
     return stamp[inside, inside] / stamp[inside, inside].sum()
 
 
 def _measure_scale(pair: Pair, stars: Stars, psf_new: PsfModel, psf_reference: PsfModel) -> float:
-    """Return the new frame's counts for one of the reference's: the median of the stars' PSF fluxes."""
+    """Return the flux scale, new over reference counts: the median ratio of the stars' PSF fluxes."""
     usable = stars.star_like & ~stars.saturated
     size = max(psf_new.size, psf_reference.size)
-    chosen = select_spread(stars.take(usable), pair.new.shape, size // 2 + 1, 100)
-    if len(chosen) < _LEAST_COMMON_STARS:
-        raise SubtractionError(f"{len(chosen)} stars to tie the flux scales, {_LEAST_COMMON_STARS} are needed")
+    tie_stars = select_spread(stars.take(usable), pair.new.shape, size // 2 + 1, 100)
+    if len(tie_stars) < _LEAST_COMMON_STARS:
+        raise SubtractionError(f"{len(tie_stars)} stars to tie the flux scales, {_LEAST_COMMON_STARS} are needed")
     fluxes = []
     for frame, psf in ((pair.new, psf_new), (pair.reference, psf_reference)):
-        profile = psf.at(chosen.x, chosen.y)
-        counts = cut_stamps(frame.signal(), chosen.x, chosen.y, psf.size)
+        profile = psf.at(tie_stars.x, tie_stars.y)
+        counts = cut_stamps(frame.signal(), tie_stars.x, tie_stars.y, psf.size)
         fluxes.append((profile * counts).sum(axis=(1, 2)) / np.square(profile).sum(axis=(1, 2)))
     lit = (fluxes[0] > 0) & (fluxes[1] > 0)
     if lit.sum() < _LEAST_COMMON_STARS:
@@ -90,28 +90,28 @@ def subtract_by_sfft(
     psf_new: PsfModel,
     psf_reference: PsfModel,
 ) -> Difference:
-    """Subtract by the sfft package, with a kernel of free pixels; the S/N image is scaled to the sky.
+    """Subtract by the sfft package, with a kernel of free pixels; the S/N image is normalised to the sky's scatter.
 
-    `stars` are those that the kernel is fitted on, `order` is the kernel's variation over the chip.
+    `stars` are those that the kernel is fitted on, `order` is the degree of the kernel's variation over the chip.
     """
     fwhm = max(psf_new.fwhm_px, psf_reference.fwhm_px)
-    new, reference = read_side(pair.new, psf_new.fwhm_px), read_side(pair.reference, psf_reference.fwhm_px)
-    kept = np.zeros(pair.new.shape, bool)
-    kept[np.rint(stars.y).astype(int), np.rint(stars.x).astype(int)] = True
-    kept = ndimage.maximum_filter(kept, 2 * int(np.ceil(_SFFT_STAMP_FWHM * fwhm)) + 1)
-    kept &= ~(new.unusable | reference.unusable)
-    pixels = subtract_with_sfft(new.signal, reference.signal, kept, convolved, int(np.ceil(2 * fwhm)), order)
+    new, reference = make_fit_image(pair.new, psf_new.fwhm_px), make_fit_image(pair.reference, psf_reference.fwhm_px)
+    fitted = np.zeros(pair.new.shape, bool)
+    fitted[np.rint(stars.y).astype(int), np.rint(stars.x).astype(int)] = True
+    fitted = ndimage.maximum_filter(fitted, 2 * int(np.ceil(_SFFT_STAMP_FWHM * fwhm)) + 1)
+    fitted &= ~(new.unusable | reference.unusable)
+    pixels = subtract_with_sfft(new.signal, reference.signal, fitted, convolved, int(np.ceil(2 * fwhm)), order)
     if convolved == "new":
         pixels = pixels * np.float32(_measure_scale(pair, stars, psf_new, psf_reference))
         psf_new = psf_reference
-    lost = find_empty(pair.new) | find_empty(pair.reference)
-    return replace(adopt_difference(pair, blank(pixels, lost), psf_new), convolved=convolved)
+    missing = find_empty(pair.new) | find_empty(pair.reference)
+    return replace(adopt_difference(pair, blank(pixels, missing), psf_new), convolved=convolved)
 
 
 def adopt_difference(pair: Pair, pixels: np.ndarray, psf: PsfModel) -> Difference:
-    """Take a difference as given.
+    """Use a precomputed difference, shape (y, x), counts of the new frame.
 
-    What the noise went through isn't known, so the S/N image is divided by its own standard deviation (from quartiles).
+    How its noise was filtered is unknown, so the S/N image is divided by its own standard deviation (from quartiles).
     """
     pixels = blank(pixels.astype(np.float32), find_empty(pair.new) | find_empty(pair.reference))
     unusable = ~np.isfinite(pixels) | find_unusable(pair.new) | find_unusable(pair.reference)

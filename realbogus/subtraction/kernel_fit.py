@@ -1,7 +1,7 @@
-"""The kernel that turns one image into another of broader PSF: the basis of Alard & Lupton, fitted on stars.
+"""Fit the kernel that matches the sharper image of a pair to the broader, on stars, in the basis of Alard & Lupton.
 
 Alard & Lupton 1998, ApJ 503, 325; Alard 2000, A&AS 144, 363 for the variation over the chip: Gaussians times
-polynomials, whose coefficients and a background are polynomials of the position. All is one linear fit, whose normal
+polynomials, whose coefficients and a background are polynomials of the position. This is one linear fit; its normal
 equations are a sum over stars of small blocks.
 """
 
@@ -12,34 +12,35 @@ from scipy import fft
 
 from realbogus.psf.kernels import VaryingKernel, polynomial_powers, polynomial_terms
 from realbogus.psf.model import cut_stamps
+from realbogus.subtraction.fit_inputs import FitImage
 
 LEAST_STARS = 6
 _STARS_FOR_ORDER = {1: 15, 2: 40, 3: 100}
 _STAMP_FWHM = 2.5
-_KERNEL_SIGMA = 3.0  # reach of the kernel in widths of its broadest Gaussian
+_KERNEL_SIGMA = 3.0  # radius of the kernel, in standard deviations of its broadest Gaussian
 _LEAST_SIGMA_PX = 0.7  # a narrower Gaussian is not resolved by the pixels
 _MODEL_ERROR = 0.01  # of a star's light, in the weights, so that a few bright stars do not decide the fit
-_HELD_OUT = 5  # one star in so many judges the fit
+_HELD_OUT = 5  # every fifth star is held out to evaluate the fit
 _CLIP_ROUNDS = 3
 _RIDGE = 1e-10
 
 
-class MatchingError(ValueError):
+class KernelFitError(ValueError):
     """No kernel can be fitted to a pair."""
 
 
 @dataclass(frozen=True)
 class Basis:
-    """Kernels to be summed: the first has sum 1, the others 0, so that the first alone carries the flux scale.
+    """Kernels of a linear combination: the first has sum 1, the others 0, so that the first alone sets the flux scale.
 
     Attributes
     ----------
-    filters : ndarray, (filters, k)
+    filters : ndarray of shape (filters, k)
         Profiles along one axis.
-    pairs : ndarray of int, (kernels, 2)
+    pairs : ndarray of int, shape (kernels, 2)
         Rows of `filters` along y and along x.
-    sums : ndarray, (kernels,)
-        Sum of each product of filters, which is taken off in units of the first.
+    sums : ndarray of shape (kernels,)
+        Sum of each product of filters; this multiple of the first kernel is subtracted from it.
     """
 
     filters: np.ndarray
@@ -48,22 +49,22 @@ class Basis:
 
     @property
     def radius_px(self) -> int:
-        """Pixels on each side of the centre."""
+        """Half width, pixels, without the centre."""
         return self.filters.shape[1] // 2
 
     def balance(self, products: np.ndarray) -> np.ndarray:
-        """Turn products of filters, (..., kernels, y, x), into the kernels; in place."""
+        """Turn products of filters, shape (..., kernels, y, x), into kernels of the same shape; in place."""
         products[..., 1:, :, :] -= self.sums[1:, None, None] * products[..., :1, :, :]
         return products
 
     def images(self) -> np.ndarray:
-        """Return the kernels, (kernels, k, k)."""
+        """Return the kernels, shape (kernels, k, k)."""
         up, across = self.filters[self.pairs[:, 0]], self.filters[self.pairs[:, 1]]
         return self.balance(up[:, :, None] * across[:, None, :])
 
 
 def make_basis(sigmas_px: tuple[float, ...], degrees: tuple[int, ...]) -> Basis:
-    """Make Gaussians of several widths times polynomials up to a degree each."""
+    """Make a basis of Gaussians times polynomials; each width has its own highest degree."""
     radius = int(np.ceil(_KERNEL_SIGMA * max(sigmas_px)))
     reach = np.arange(-radius, radius + 1)
     filters: list[np.ndarray] = []
@@ -80,30 +81,42 @@ def make_basis(sigmas_px: tuple[float, ...], degrees: tuple[int, ...]) -> Basis:
 
 
 @dataclass(frozen=True)
-class FitImage:
-    """What the fit reads of one of the two images: signal (counts above the background), variance, unusable pixels."""
+class FitOptions:
+    """How the kernel is fitted.
 
-    signal: np.ndarray
-    variance: np.ndarray
-    unusable: np.ndarray
-    fwhm_px: float
+    Attributes
+    ----------
+    order : int
+        Highest degree of the variation over the chip; lowered where stars are few.
+    width_ratios : tuple of float
+        Widths of the Gaussians, in units of the Gaussian that matches two round Gaussian PSFs.
+    degrees : tuple of int
+        Degree of the polynomial on each Gaussian.
+    clip_sigma : float
+        Stars whose residual is this many standard deviations above the median are clipped.
+    """
+
+    order: int
+    width_ratios: tuple[float, ...]
+    degrees: tuple[int, ...]
+    clip_sigma: float
 
 
 @dataclass(frozen=True)
 class KernelFit:
-    """A fitted kernel and how good it is.
+    """A fitted kernel and the quality of the fit.
 
     Attributes
     ----------
     kernel : VaryingKernel
-        Turns the sharper image into the broader.
-    background : ndarray, (terms,)
-        Polynomial, of the kernel's order, of what the broader image has beside within the stamps; of use to the fit
-        alone, since it also takes up the stars' outer wings.
+        Matches the sharper image to the broader.
+    background : ndarray of shape (terms,)
+        Polynomial, of the kernel's order, of the broader image's residual level in the stamps. It also absorbs the
+        stars' outer wings, so it is no measurement of the sky.
     stars, clipped, held_out : int
-        Used; left out as variable, moving or blended; kept apart to judge the fit.
+        Number of stars fitted; clipped as variable, moving or blended; held out to evaluate the fit.
     heldout_chi2 : float
-        Median over the stars kept apart of chi squared a pixel, from the pixels' noise alone; NaN without such stars.
+        Median over the held-out stars of chi squared per pixel, with the pixels' noise alone; NaN without such stars.
     """
 
     kernel: VaryingKernel
@@ -119,88 +132,115 @@ def fit_kernel(
     broad: FitImage,
     x: np.ndarray,
     y: np.ndarray,
-    order: int,
-    width_ratios: tuple[float, ...],
-    degrees: tuple[int, ...],
-    clip_sigma: float,
+    options: FitOptions,
 ) -> KernelFit:
-    """Fit the kernel that turns the sharper image into the broader.
+    """Fit the kernel that matches the sharper image to the broader.
 
     Parameters
     ----------
     sharp, broad : FitImage
-    x, y : ndarray, (n,), pixels
-        Stars, a transient or variable among them does no harm.
-    order : int
-        Highest degree of the variation over the chip; lowered where stars are few.
-    width_ratios, degrees
-        Of the Gaussians, in units of the Gaussian that would do between round Gaussian PSFs.
-    clip_sigma : float
-        Stars whose residual is so many standard deviations above the median are left out.
+    x, y : ndarray of shape (n,), pixels
+        Positions of stars; transients and variables among them are clipped.
+    options : FitOptions
 
     Raises
     ------
-    MatchingError
+    KernelFitError
         Fewer than 6 stars can be used.
     """
-    needed = np.sqrt(max(broad.fwhm_px**2 - sharp.fwhm_px**2, 0)) / 2.355
-    unit = max(needed, 0.5 * sharp.fwhm_px / 2.355, _LEAST_SIGMA_PX)
-    basis = make_basis(tuple(max(ratio * unit, _LEAST_SIGMA_PX) for ratio in width_ratios), degrees)
+    basis = make_basis(choose_widths(sharp.fwhm_px, broad.fwhm_px, options.width_ratios), options.degrees)
     radius = int(np.ceil(_STAMP_FWHM * broad.fwhm_px))
-    x, y = _keep_whole(sharp, broad, x, y, radius, basis.radius_px)
+    x, y = _select_complete(sharp, broad, (x, y), radius, basis.radius_px)
     if len(x) < LEAST_STARS:
-        raise MatchingError(
+        raise KernelFitError(
             f"{len(x)} unmasked stars to fit a kernel, {LEAST_STARS} are needed: give a deeper pair, a larger chip or "
             f"engine='zogy' with known PSFs"
         )
-    order = max((o for o, least in _STARS_FOR_ORDER.items() if o <= order and len(x) >= least), default=0)
-    problem = _Problem(sharp, broad, basis, x, y, radius, order)
-    held_out = np.arange(len(x)) % _HELD_OUT == _HELD_OUT - 1 if len(x) >= 2 * _HELD_OUT else np.zeros(len(x), bool)
-    used = ~held_out
-    for _ in range(_CLIP_ROUNDS):
-        solution = problem.solve(used)
-        misfit = problem.misfits(solution, _MODEL_ERROR)
-        typical = np.median(misfit[~held_out])
-        scatter = 1.4826 * np.median(np.abs(misfit[~held_out] - typical))
-        kept = ~held_out & (misfit < typical + clip_sigma * max(scatter, 0.1 * typical))
-        if (kept == used).all() or kept.sum() < LEAST_STARS:
-            break
-        used = kept
+    order = choose_order(len(x), options.order)
+    problem = _Problem(sharp, broad, basis, (x, y), radius, order)
+    held_out = choose_held_out(len(x))
+    solution, used = _fit_clipped(problem, held_out, options.clip_sigma)
     kernel, background = problem.build(solution)
-    judged = problem.misfits(solution, 0.0)[held_out]
+    chi2 = problem.misfits(solution, 0.0)[held_out]
     return KernelFit(
         kernel=kernel,
         background=background,
         stars=int(used.sum()),
         clipped=int((~used & ~held_out).sum()),
         held_out=int(held_out.sum()),
-        heldout_chi2=float(np.median(judged)) if len(judged) else float("nan"),
+        heldout_chi2=float(np.median(chi2)) if len(chi2) else float("nan"),
     )
 
 
-def _keep_whole(
-    sharp: FitImage, broad: FitImage, x: np.ndarray, y: np.ndarray, radius: int, kernel_radius: int
+def choose_widths(sharp_fwhm_px: float, broad_fwhm_px: float, width_ratios: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the standard deviations of the basis's Gaussians, in pixels.
+
+    The unit is the Gaussian that broadens one round Gaussian PSF to the other, at least half the sharper PSF's own.
+    """
+    matching = np.sqrt(max(broad_fwhm_px**2 - sharp_fwhm_px**2, 0)) / 2.355
+    unit = max(matching, 0.5 * sharp_fwhm_px / 2.355, _LEAST_SIGMA_PX)
+    return tuple(max(ratio * unit, _LEAST_SIGMA_PX) for ratio in width_ratios)
+
+
+def choose_order(count: int, highest: int) -> int:
+    """Return the highest degree, up to `highest`, of a variation over the chip that `count` stars support."""
+    return max((order for order, least in _STARS_FOR_ORDER.items() if order <= highest and count >= least), default=0)
+
+
+def choose_held_out(count: int) -> np.ndarray:
+    """Return which of `count` stars are held out, (n,) bool: every fifth, none of fewer than ten."""
+    return np.arange(count) % _HELD_OUT == _HELD_OUT - 1 if count >= 2 * _HELD_OUT else np.zeros(count, bool)
+
+
+def clip_stars(misfit: np.ndarray, held_out: np.ndarray, clip_sigma: float) -> np.ndarray:
+    """Return which stars stay in the fit, (n,) bool, by their chi squared, (n,): those not far above the median."""
+    typical = np.median(misfit[~held_out])
+    scatter = 1.4826 * np.median(np.abs(misfit[~held_out] - typical))
+    return ~held_out & (misfit < typical + clip_sigma * max(scatter, 0.1 * typical))
+
+
+def _fit_clipped(problem: "_Problem", held_out: np.ndarray, clip_sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the coefficients, (kernels + 1, terms), and the stars that they were fitted on, (stars,) bool."""
+    used = ~held_out
+    for _ in range(_CLIP_ROUNDS):
+        solution = problem.solve(used)
+        clean = clip_stars(problem.misfits(solution, _MODEL_ERROR), held_out, clip_sigma)
+        if (clean == used).all() or clean.sum() < LEAST_STARS:
+            break
+        used = clean
+    return solution, used
+
+
+def _select_complete(
+    sharp: FitImage, broad: FitImage, places: tuple[np.ndarray, np.ndarray], radius: int, kernel_radius: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the stars whose stamps lie within both images and hold no unusable pixel."""
+    """Return x and y of the stars whose stamps lie within both images and hold no unusable pixel."""
+    x, y = places
     height, width = broad.signal.shape
     margin = radius + kernel_radius + 1
     inside = (x > margin) & (y > margin) & (x < width - 1 - margin) & (y < height - 1 - margin)
     x, y = x[inside], y[inside]
     size = 2 * radius + 1
-    spoiled = cut_stamps(broad.unusable, x, y, size) | cut_stamps(sharp.unusable, x, y, size)
-    clean = ~spoiled.any(axis=(1, 2))
-    return x[clean], y[clean]
+    unusable = cut_stamps(broad.unusable, x, y, size) | cut_stamps(sharp.unusable, x, y, size)
+    is_complete = ~unusable.any(axis=(1, 2))
+    return x[is_complete], y[is_complete]
 
 
 class _Problem:
-    """The normal equations of each star, and residuals of a solution."""
+    """Each star's block of the normal equations, and the residuals of a solution."""
 
     def __init__(
-        self, sharp: FitImage, broad: FitImage, basis: Basis, x: np.ndarray, y: np.ndarray, radius: int, order: int
+        self,
+        sharp: FitImage,
+        broad: FitImage,
+        basis: Basis,
+        places: tuple[np.ndarray, np.ndarray],
+        radius: int,
+        order: int,
     ) -> None:
+        x, y = places
         self.basis, self.order, self.shape, self.size = basis, order, broad.signal.shape, 2 * radius + 1
         self.terms = polynomial_terms(np.rint(x), np.rint(y), broad.signal.shape, order)
-        self.x, self.y = x, y
         wide = self.size + 2 * basis.radius_px
         self.target = cut_stamps(broad.signal, x, y, self.size).astype(float)
         self.broad_variance = cut_stamps(broad.variance, x, y, self.size).astype(float)
@@ -227,14 +267,14 @@ class _Problem:
         return design
 
     def _weigh(self) -> np.ndarray:
-        """Return the variance that the weights stand for: that of the kernel's first term, and the model error."""
+        """Return the variance that sets the weights: noise through the kernel's first term, and the model error."""
         ratio = np.median(self.target.sum(axis=(1, 2)) / self.design[:, 0].sum(axis=(1, 2)))
         middle = slice(self.basis.radius_px, self.basis.radius_px + self.size)
         shrunk = ratio**2 * (self.basis.images()[0] ** 2).sum() * self.sharp_variance[:, middle, middle]
         return self.broad_variance + shrunk + (_MODEL_ERROR * self.target) ** 2
 
     def solve(self, used: np.ndarray) -> np.ndarray:
-        """Return the coefficients, (kernels + 1, terms), from the stars in `used`."""
+        """Return the coefficients, shape (kernels + 1, terms), fitted on the stars in `used`, shape (stars,) bool."""
         unknowns, terms = self.blocks.shape[1], self.terms.shape[1]
         products = (self.terms[:, :, None] * self.terms[:, None, :])[used].reshape(-1, terms**2)
         normal = self.blocks[used].reshape(-1, unknowns**2).T @ products
@@ -245,7 +285,7 @@ class _Problem:
         return (np.linalg.solve(scaled, right / scale) / scale).reshape(unknowns, terms)
 
     def misfits(self, solution: np.ndarray, model_error: float) -> np.ndarray:
-        """Return chi squared a pixel of each star, (stars,)."""
+        """Return chi squared per pixel of each star, shape (stars,), for a solution of shape (kernels + 1, terms)."""
         unknowns = self.terms @ solution.T  # (stars, kernels + 1)
         residual = self.target - np.einsum("nk,nkyx->nyx", unknowns, self.design, optimize=True)
         kernels = np.tensordot(unknowns[:, :-1], self.basis.images(), 1)
@@ -253,13 +293,13 @@ class _Problem:
         return (residual**2 / (variance + (model_error * self.target) ** 2)).mean(axis=(1, 2))
 
     def build(self, solution: np.ndarray) -> tuple[VaryingKernel, np.ndarray]:
-        """Return the kernel and the background's polynomial."""
+        """Return the kernel and the background's coefficients, shape (terms,)."""
         coefficients = np.tensordot(solution[:-1].T, self.basis.images(), 1)
         return VaryingKernel(coefficients, self.order, self.shape), solution[-1]
 
 
 def _convolve_each(stamps: np.ndarray, kernels: np.ndarray) -> np.ndarray:
-    """Convolve each stamp, (n, h, h), with its own kernel, (n, k, k); what lies within, (n, h - k + 1, ...)."""
+    """Convolve stamps, (n, h, h), each with its own kernel, (n, k, k); the valid part, (n, h - k + 1, h - k + 1)."""
     length = fft.next_fast_len(stamps.shape[-1], real=True)
     products = fft.rfft2(stamps, s=(length, length)) * fft.rfft2(kernels, s=(length, length))
     inside = slice(kernels.shape[-1] - 1, stamps.shape[-1])

@@ -12,7 +12,7 @@ class EngineError(ImportError):
 def subtract_with_sfft(
     new: np.ndarray,
     reference: np.ndarray,
-    kept: np.ndarray,
+    fitted: np.ndarray,
     convolved: Literal["reference", "new"],
     half_width_px: int,
     order: int,
@@ -21,19 +21,19 @@ def subtract_with_sfft(
 
     Parameters
     ----------
-    new, reference : ndarray, (y, x) float32, counts
+    new, reference : ndarray of shape (y, x) float32, counts
         Above the background, without NaN.
-    kept : ndarray of bool, (y, x)
+    fitted : ndarray of bool, shape (y, x)
         Pixels of stars that the kernel is fitted on.
-    convolved : which of the two
+    convolved : ``reference`` or ``new``
     half_width_px : int
-        Of the kernel, which has a free value in each of its pixels.
+        Of the kernel, each of whose pixels is a free parameter.
     order : int
         Highest degree of its variation over the chip.
 
     Returns
     -------
-    ndarray, (y, x) float32
+    ndarray of shape (y, x) float32
         New minus reference, in the counts of the frame that is not convolved.
 
     Raises
@@ -50,7 +50,7 @@ def subtract_with_sfft(
         ) from missing
     sharp, broad = (reference, new) if convolved == "reference" else (new, reference)
     images = [np.ascontiguousarray(image.T, np.float64) for image in (sharp, broad)]  # its first axis is x
-    masked = [np.ascontiguousarray(np.where(kept, image, 0).T, np.float64) for image in (sharp, broad)]
+    masked = [np.ascontiguousarray(np.where(fitted, image, 0).T, np.float64) for image in (sharp, broad)]
     computing = {"BACKEND_4SUBTRACT": "Numpy", "NUM_CPU_THREADS_4SUBTRACT": 1}
     configuration = SingleSFFTConfigure.SSC(
         NX=images[0].shape[0],

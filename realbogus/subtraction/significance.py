@@ -1,4 +1,4 @@
-"""The S/N image of a difference: matched filter over the noise that the filter lets through."""
+"""The S/N image of a difference: the matched filter over the standard deviation of its result."""
 
 from dataclasses import dataclass
 
@@ -11,21 +11,21 @@ from realbogus.psf.kernels import Tiles, VaryingKernel
 from realbogus.psf.model import Psf
 
 _FILTER_FWHM = 2.5  # radius of the matched filter
-_KERNEL_MARGIN_PX = 5  # what the squared, kernel-convolved filter may reach beyond it
+_KERNEL_MARGIN_PX = 5  # by which the filter convolved with the kernel is wider
 _SMOOTHING_PX = 5
-_LEAST_SEEN = 0.5  # of the filter's power, where the pixel itself is not usable
+_LEAST_POWER = 0.5  # of the filter, within usable pixels, where the pixel itself is not usable
 
 
 @dataclass(frozen=True)
 class NoiseSource:
-    """One of the two images' part in the noise of a difference.
+    """The noise of one of the two images of a difference.
 
     Attributes
     ----------
-    variance : ndarray, (y, x) float32, counts squared
+    variance : ndarray of shape (y, x) float32, counts squared
         Of the image's own pixels, 0 where it is unusable.
     kernel : VaryingKernel or None
-        That the image was convolved with.
+        With which the image was convolved.
     """
 
     variance: np.ndarray
@@ -33,10 +33,10 @@ class NoiseSource:
 
 
 def estimate_variance(frame: Frame, signal: np.ndarray, unusable: np.ndarray) -> np.ndarray:
-    """Return each pixel's variance from background and sources, (y, x) float32, 0 where unusable.
+    """Return each pixel's variance from background and sources, shape (y, x) float32, 0 where unusable.
 
-    The sources' share is read from the image smoothed over 5 pixels: read from single pixels it would follow the noise
-    it stands for, which makes the noise of empty sky look larger and its positive peaks lower.
+    The sources' photon noise is computed from the image smoothed over 5 pixels: from single pixels it would be
+    correlated with the noise itself, which overestimates the noise of empty sky and lowers its positive peaks.
     """
     light = np.maximum(ndimage.uniform_filter(signal, _SMOOTHING_PX), 0)
     variance = np.square(frame.background_rms) + light / np.float32(frame.gain_e_per_count)
@@ -48,13 +48,13 @@ def measure_significance(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Filter a difference with its PSF and divide by the standard deviation of the result.
 
-    The variance is ``sum of (P * K)^2 * V`` over the two images, the filter's own kernel combined with the one that
-    the image went through and only then squared. P and K are taken at the middle of each tile of 80 to 100 pixels.
+    The variance is ``sum of (P * K)^2 * V`` over the two images: the filter P is convolved with the kernel K of the
+    image, the result squared. P and K are evaluated at the middle of each tile of 80 to 100 pixels.
 
     Parameters
     ----------
-    pixels : ndarray, (y, x), counts
-        NaN where there is no data; such a pixel has no weight.
+    pixels : ndarray of shape (y, x), counts
+        NaN where there is no data; such pixels have no weight.
     psf : Psf
         Of the difference, for a source of unit flux.
     fwhm_px : float
@@ -63,10 +63,10 @@ def measure_significance(
 
     Returns
     -------
-    snr : ndarray, (y, x) float32
-        At a pixel without data it is that of the pixels around, NaN where these hold less than half of the filter's
-        power: a source whose peak lies on a defect stays one peak in its place.
-    flux_error : ndarray, (y, x) float32, counts
+    snr : ndarray of shape (y, x) float32
+        At a pixel without data it is computed from the pixels around, NaN where these hold less than half of the
+        filter's power; so a source centred on a defect remains one peak at its position.
+    flux_error : ndarray of shape (y, x) float32, counts
         One standard deviation of the PSF flux of a source at each pixel.
     """
     radius = min(int(np.ceil(_FILTER_FWHM * fwhm_px)), psf.size // 2)
@@ -84,13 +84,13 @@ def measure_significance(
     noise = np.sqrt(np.maximum(tiles.assemble(through), np.finfo(np.float32).tiny))
     squares = np.square(filters)
     power = tiles.assemble(tiles.transform(usable) * tiles.transform_kernels(squares))
-    least = _LEAST_SEEN * float(squares.sum(axis=(1, 2)).mean())
-    shown = usable | (power > least)
-    return np.where(shown, filtered / noise, np.float32(np.nan)), noise / np.maximum(power, 1e-3 * least)
+    least = _LEAST_POWER * float(squares.sum(axis=(1, 2)).mean())
+    is_measured = usable | (power > least)
+    return np.where(is_measured, filtered / noise, np.float32(np.nan)), noise / np.maximum(power, 1e-3 * least)
 
 
 def _combine(filters: np.ndarray, kernel: VaryingKernel | None, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
-    """Return the filters convolved with the kernel at each position, (n, k, k), cut at `reach` pixels."""
+    """Return filters, (n, k, k), convolved with the kernel at each position, cut to `reach` pixels from the centre."""
     if kernel is None:
         return filters
     combined = fftconvolve(filters, kernel.at(x, y), axes=(1, 2))

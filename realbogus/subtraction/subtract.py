@@ -60,9 +60,7 @@ class SubtractionSettings(BaseModel):
     @model_validator(mode="after")
     def _check_widths(self) -> "SubtractionSettings":
         if len(self.width_ratios) != len(self.degrees) or not self.degrees:
-            raise ValueError(
-                f"{len(self.width_ratios)} width_ratios but {len(self.degrees)} degrees, expected as many"
-            )
+            raise ValueError(f"{len(self.width_ratios)} width_ratios but {len(self.degrees)} degrees, expected as many")
         return self
 
 

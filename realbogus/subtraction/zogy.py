@@ -8,24 +8,24 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-_FLOOR = 1e-7  # of the largest denominator: frequencies that neither PSF lets through
+_FLOOR = 1e-7  # of the largest denominator, for frequencies that both PSFs suppress
 
 
 @dataclass(frozen=True)
 class ProperDifference:
-    """What the proper subtraction gives; arrays (y, x) float32 in the new frame's counts.
+    """The result of the proper subtraction; arrays of shape (y, x) float32, counts of the new frame.
 
     Attributes
     ----------
     pixels : ndarray
-        D of equation 13, over its flux scale.
+        D of equation 13, divided by its flux scale.
     new_part, reference_part : ndarray
-        Whose difference `pixels` is.
+        `pixels` is the first minus the second.
     snr : ndarray
-        S_corr of equation 25, with the noise of sources, without that of the registration.
+        S_corr of equation 25, with the photon noise of sources, without registration noise.
     flux_error : ndarray
-        Of the flux of a point source at each pixel.
-    stamp : ndarray, (k, k)
+        Standard deviation of the flux of a point source at each pixel.
+    stamp : ndarray of shape (k, k)
         PSF of `pixels`, equation 14.
     """
 
@@ -39,7 +39,17 @@ class ProperDifference:
 
 @dataclass(frozen=True)
 class KnownImage:
-    """A frame of known PSF: signal and variance, (y, x) float32 with 0 where unusable; its PSF; its sky noise."""
+    """A frame of known PSF.
+
+    Attributes
+    ----------
+    signal, variance : ndarray of shape (y, x) float32
+        0 where unusable.
+    stamp : ndarray of shape (k, k), k odd
+        The PSF, of sum 1.
+    sky_rms : float
+        Standard deviation of a pixel without sources.
+    """
 
     signal: np.ndarray
     variance: np.ndarray
@@ -55,15 +65,17 @@ def subtract_properly(new: KnownImage, reference: KnownImage, scale: float) -> P
     new, reference : KnownImage
         Stamps are odd squares of one size and of sum 1.
     scale : float
-        The new frame's counts for one of the reference's.
+        Flux scale, new over reference counts.
     """
     shape, size = new.signal.shape, new.stamp.shape[0]
     padded = tuple(fft.next_fast_len(length + size, real=True) for length in shape)
 
     def forward(image: np.ndarray) -> np.ndarray:
+        """Transform an image of the frames' shape."""
         return fft.rfft2(image.astype(np.float32, copy=False), s=padded)
 
     def back(transform: np.ndarray) -> np.ndarray:
+        """Return the image of the frames' shape that has this transform."""
         return fft.irfft2(transform, s=padded)[: shape[0], : shape[1]]
 
     flux_r = 1 / scale

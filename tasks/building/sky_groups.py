@@ -7,7 +7,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-ARCSEC_PER_RADIAN = 206264.806
+from tasks.store.sky_coordinates import chord, separations_arcsec, unit_vectors
+
 LEAST_LINK_ARCSEC = 60.0
 
 
@@ -33,17 +34,13 @@ def link(ra_deg: np.ndarray, dec_deg: np.ndarray, width_arcsec: np.ndarray) -> n
     placed = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
     if len(placed) == 0:
         return np.arange(count)
-    ra, dec = np.radians(np.asarray(ra_deg)[placed]), np.radians(np.asarray(dec_deg)[placed])
     width = np.nan_to_num(np.asarray(width_arcsec, float)[placed])
-    points = np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])
+    points = unit_vectors(np.asarray(ra_deg)[placed], np.asarray(dec_deg)[placed])
     farthest = max(LEAST_LINK_ARCSEC, float(width.max()) * np.sqrt(2))
-    chord = 2 * np.sin(farthest / ARCSEC_PER_RADIAN / 2)
-    pairs = cKDTree(points).query_pairs(chord, output_type="ndarray")
+    pairs = cKDTree(points).query_pairs(chord(farthest), output_type="ndarray")
     first, second = pairs[:, 0], pairs[:, 1]
-    half_chord = np.linalg.norm(points[first] - points[second], axis=1) / 2
-    separation = 2 * np.arcsin(np.clip(half_chord, 0, 1)) * ARCSEC_PER_RADIAN
     reach = np.maximum(LEAST_LINK_ARCSEC, (width[first] + width[second]) / np.sqrt(2))
-    near = separation <= reach
+    near = separations_arcsec(points[first], points[second]) <= reach
     edges = (np.ones(int(near.sum())), (placed[first[near]], placed[second[near]]))
     return np.asarray(connected_components(coo_matrix(edges, shape=(count, count)), directed=False)[1])
 

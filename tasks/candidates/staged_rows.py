@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from realbogus.frames import FrameError
-from realbogus.injection.chip_visit import CANDIDATES, WorkedVisit
+from realbogus.injection.candidate_table import CANDIDATES
+from realbogus.injection.chip_visit import WorkedVisit
 from realbogus.psf.measure import PsfError
 from realbogus.records import SourceError
 from realbogus.stamps import pixel_digests

@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from tasks.store.columns import positions_of, select_ids, to_float
 from tasks.store.dataset import Dataset
+from tasks.store.sky_coordinates import chord, unit_vectors
 
 MEMBERS_FILE = "members.parquet"
 SAME_PLACE_ARCSEC = 2.0
@@ -35,21 +36,16 @@ def seen_before(samples: pa.Table, members: pa.Table) -> NDArray[np.bool_]:
     """
     same_id = positions_of(samples["id"], members["id"]) >= 0
     same_pixels = positions_of(samples["pixel_sha256"], pc.drop_null(members["pixel_sha256"])) >= 0
-    return same_id | same_pixels | _near(_unit_vectors(samples), _unit_vectors(members))
+    points, others = (unit_vectors(*(to_float(table[name]) for name in COLUMNS[2:])) for table in (samples, members))
+    return same_id | same_pixels | _near(points, others)
 
 
-def _near(points: NDArray, others: NDArray) -> NDArray[np.bool_]:
+def _near(points: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which of n unit vectors, (n, 3), have one of the others, (m, 3), within 2 arcsec; NaN has none."""
     near = np.zeros(len(points), bool)
-    placed = np.isfinite(points).all(axis=1)
+    has_position = np.isfinite(points).all(axis=1)
     others = others[np.isfinite(others).all(axis=1)]
-    if len(others) and placed.any():
-        chord = 2 * np.sin(np.radians(SAME_PLACE_ARCSEC / 3600) / 2)
-        distance, _ = cKDTree(others).query(points[placed], distance_upper_bound=chord)
-        near[placed] = np.isfinite(distance)
+    if len(others) and has_position.any():
+        distance, _ = cKDTree(others).query(points[has_position], distance_upper_bound=chord(SAME_PLACE_ARCSEC))
+        near[has_position] = np.isfinite(distance)
     return near
-
-
-def _unit_vectors(table: pa.Table) -> NDArray[np.float64]:
-    """Return (n, 3); NaN where there is no position."""
-    ra, dec = (np.radians(to_float(table[name])) for name in COLUMNS[2:])
-    return np.column_stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)])

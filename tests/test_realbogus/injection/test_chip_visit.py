@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from realbogus.frames import Mask
-from realbogus.injection.chip_visit import CANDIDATES, CHANCE_SHIFT_PX, VisitSettings, match, work_visit
+from realbogus.injection.candidate_table import CANDIDATES
+from realbogus.injection.chip_visit import CHANCE_SHIFT_PX, SurveyProducts, VisitSettings, cross_match, work_visit
 from realbogus.injection.host_galaxies import no_hosts
 from realbogus.injection.inject import InjectionSettings, sky_limit_counts
 from realbogus.psf.measure import PsfError
@@ -14,9 +15,9 @@ from realbogus.records import MATCH_RADIUS_PX
 from realbogus.stamps import round_position
 from realbogus.subtraction.alignment import AlignmentError, align
 from realbogus.subtraction.detection import detect
-from realbogus.subtraction.kernel_fit import MatchingError
+from realbogus.subtraction.kernel_fit import KernelFitError
 from realbogus.subtraction.subtract import SubtractionSettings, subtract
-from tests.test_realbogus.conftest import WORK, Case
+from tests.small_survey import WORK, Case
 
 
 def rows_of(case: Case) -> list[dict]:
@@ -31,19 +32,19 @@ def test_nearest_pairs_are_matched_first_and_each_once():
     x, y = places([(10, 10), (11.5, 10), (40, 40), (80, 80)])
     found_x, found_y = places([(11, 10), (9.2, 10), (42.1, 40), (80, 82)])
     # (11, 10) is 0.5 from the second and 1.0 from the first, which then takes the next: 0.8 away.
-    assert match(x, y, found_x, found_y).tolist() == [1, 0, -1, 3]
-    assert match(x[:2], y[:2], found_x[:1], found_y[:1]).tolist() == [-1, 0]
+    assert cross_match(x, y, found_x, found_y).tolist() == [1, 0, -1, 3]
+    assert cross_match(x[:2], y[:2], found_x[:1], found_y[:1]).tolist() == [-1, 0]
     nothing = np.zeros(0)
-    assert match(nothing, nothing, found_x, found_y).tolist() == []
-    assert match(x, y, nothing, nothing).tolist() == [-1] * 4
+    assert cross_match(nothing, nothing, found_x, found_y).tolist() == []
+    assert cross_match(x, y, nothing, nothing).tolist() == [-1] * 4
 
 
 def test_matching_does_not_depend_on_order():
     rng = np.random.default_rng(1)
     (x, y), (found_x, found_y) = rng.uniform(0, 60, (2, 200)), rng.uniform(0, 60, (2, 300))
-    straight = match(x, y, found_x, found_y)
+    straight = cross_match(x, y, found_x, found_y)
     order, found_order = rng.permutation(200), rng.permutation(300)
-    turned = match(x[order], y[order], found_x[found_order], found_y[found_order])
+    turned = cross_match(x[order], y[order], found_x[found_order], found_y[found_order])
     assert np.where(turned >= 0, found_order[turned], -1).tolist() == straight[order].tolist()
     taken = straight[straight >= 0]
     assert len(taken) == len(set(taken)) > 50
@@ -196,7 +197,7 @@ def test_a_difference_made_elsewhere_gets_the_injections_too(cases):
     given = subtract(align(case.simulated.pair)).pixels
     engine = SubtractionSettings(engine="precomputed")
     settings = WORK.model_copy(update={"subtraction": engine})
-    worked = work_visit(case.simulated.pair, case.hosts, settings, np.random.default_rng(22), precomputed=given)
+    worked = work_visit(case.simulated.pair, case.hosts, settings, np.random.default_rng(22), SurveyProducts(given))
     np.testing.assert_allclose(worked.difference.pixels, given + worked.injected, atol=0.01)
     bright = [row for row in worked.table.to_pylist() if (row["injected_snr"] or 0) > 25]
     assert np.mean([row["found"] for row in bright]) > 0.7
@@ -227,7 +228,7 @@ def test_pairs_that_cannot_be_worked_on_say_why(cases):
         pixels=rng.normal(pair.reference.background, pair.reference.background_rms).astype(np.float32),
         mask=np.zeros_like(pair.reference.mask),
     )
-    with pytest.raises((MatchingError, PsfError)):
+    with pytest.raises((KernelFitError, PsfError)):
         work_visit(replace(pair, reference=empty), case.hosts, WORK, rng)
     dark = replace(
         pair.new,

@@ -123,7 +123,7 @@ def test_what_a_row_lacks_is_filled_or_the_row_left_out(tmp_path):
         ("a.csv", "ra,dec\n1,2\n", r"has no column mag \(mag, r_mag.*it has ra, dec"),
         ("a.csv", "ra,dec,mag\n1,2,\n,3,4\n", "has no row with a position and a magnitude"),
         ("a.csv", "ra,dec,mag\n", "has no row with"),
-        ("a.csv", "ra,dec,mag\n1,2,bright\n", "column mag is no column of numbers: .*bright"),
+        ("a.csv", "ra,dec,mag\n1,2,bright\n", "column mag is not numeric: .*bright"),
         ("a.csv", b"\xff\xfe\x00", "cannot be read"),
         ("a.fits", b"SIMPLE  =", "cannot be read"),
         ("a.parquet", "nothing", "cannot be read"),

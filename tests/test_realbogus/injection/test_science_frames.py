@@ -23,7 +23,7 @@ from realbogus.subtraction.significance import estimate_variance
 
 LOG = logging.getLogger(__name__)
 STAR_FIELD = "galsim_tnx"
-"""400 x 400 pixels of a crowded field, 30 s; its header tells gain and saturation."""
+"""400 x 400 pixels of a crowded field, 30 s; its header has gain and saturation."""
 MOVED_PX = 5, -3
 """Of the reference's pixels in x and y; its WCS knows."""
 REALISATIONS = 6
@@ -42,9 +42,9 @@ def split_exposure(frame: Frame, rng: np.random.Generator) -> tuple[np.ndarray, 
     return frame.pixels / 2 + noise, frame.pixels / 2 - noise
 
 
-def write_pair(source: Path, folder: Path, rng: np.random.Generator, **told: float) -> Pair:
+def write_pair(source: Path, folder: Path, rng: np.random.Generator, **values: float) -> Pair:
     """Write halves of a frame as files, the reference smaller and moved, with a table, and read them as anyone's."""
-    frame = read_frame(source, told=told)
+    frame = read_frame(source, values=values)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", fits.verify.VerifyWarning)  # cards as the observatory wrote them
         header = fits.getheader(source)
@@ -127,16 +127,16 @@ def test_the_moved_reference_is_brought_back_by_its_wcs(worked):
 
 
 @pytest.mark.parametrize(
-    ("name", "told", "missing"),
+    ("name", "values", "missing"),
     [
         ("galsim_tpv", {}, "gain_e_per_count"),
         ("ccdproc_a8280271", {}, "saturation_counts"),
         ("iraf_m51_dev_pix", {"gain_e_per_count": 1, "saturation_counts": 3e4}, "pixel_arcsec"),
     ],
 )
-def test_a_frame_that_tells_too_little_is_refused_by_what_is_missing(shared_data, name, told, missing):
-    with pytest.raises(SourceError, match=f"{name}.* tells no {missing}.*give it in the table"):
-        read_frame(shared_data / "science_frames" / f"{name}.fits.gz", told=told)
+def test_a_frame_that_lacks_a_quantity_is_refused_by_what_is_missing(shared_data, name, values, missing):
+    with pytest.raises(SourceError, match=f"{name}.* has no {missing}.*give it in the table"):
+        read_frame(shared_data / "science_frames" / f"{name}.fits.gz", values=values)
 
 
 def test_a_frame_of_galaxies_is_refused_for_its_few_stars(shared_data, tmp_path):

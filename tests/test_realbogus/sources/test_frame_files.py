@@ -66,24 +66,24 @@ def test_a_frame_has_what_its_header_tells(tmp_path):
 def test_without_gain_or_saturation_a_frame_is_refused_by_that_name(tmp_path, card, name):
     header = {key: value for key, value in HEADER.items() if key != card}
     path = _write(tmp_path / "a.fits", _sky(), header, _wcs())
-    with pytest.raises(SourceError, match=rf"a\.fits tells no {name}: none of .*{card}.* give it in the table"):
+    with pytest.raises(SourceError, match=rf"a\.fits has no {name}: none of .*{card}.* give it in the table"):
         read_frame(path)
-    assert getattr(read_frame(path, told={name: "55555"}), name) == 55555
+    assert getattr(read_frame(path, values={name: "55555"}), name) == 55555
     with pytest.raises(SourceError, match=f"{name} is -1.0, it must be above 0"):
-        read_frame(path, told={name: -1})
+        read_frame(path, values={name: -1})
     with pytest.raises(SourceError, match=f"{name} is 'much', it must be a number"):
-        read_frame(path, told={name: "much"})
+        read_frame(path, values={name: "much"})
 
 
 def test_without_zero_point_magnitudes_stay_instrumental(tmp_path):
     path = _write(tmp_path / "a.fits", _sky(), {"GAIN": 1, "SATURATE": 1e4})
-    with pytest.raises(SourceError, match="tells no pixel_arcsec"):
+    with pytest.raises(SourceError, match="has no pixel_arcsec"):
         read_frame(path)
-    frame = read_frame(path, told={"pixel_arcsec": 0.5})
+    frame = read_frame(path, values={"pixel_arcsec": 0.5})
     assert (frame.zero_point_mag, frame.wcs, frame.pixel_arcsec) == (None, None, 0.5)
 
 
-def test_keywords_can_be_named_and_told_values_go_before(tmp_path):
+def test_keywords_can_be_named_and_given_values_take_precedence(tmp_path):
     path = _write(tmp_path / "a.fits", _sky(), HEADER | {"MYGAIN": 9.0, "MYZP": 27.0})
     keywords = FrameKeywords(gain_e_per_count=("NONE", "MYGAIN"), zero_point_mag=("MYZP",))
     frame = read_frame(path, keywords, {"pixel_arcsec": 1, "saturation_counts": 777})
@@ -103,7 +103,7 @@ def test_keywords_can_be_named_and_told_values_go_before(tmp_path):
 )
 def test_epochs_are_read_in_every_writing(tmp_path, card, mjd):
     path = _write(tmp_path / "a.fits", _sky(), card)
-    assert read_frame_file(path, told=TOLD).epoch_mjd == mjd
+    assert read_frame_file(path, values=TOLD).epoch_mjd == mjd
 
 
 def test_whole_numbers_tell_their_step(tmp_path):
@@ -113,7 +113,7 @@ def test_whole_numbers_tell_their_step(tmp_path):
     scaled.scale("int16", bscale=2.5, bzero=7)
     scaled.writeto(tmp_path / "b.fits")
     for path, step in ((plain, 1.0), (tmp_path / "b.fits", 2.5)):
-        frame = read_frame(path, told=TOLD)
+        frame = read_frame(path, values=TOLD)
         assert frame.quantum_counts == step
         np.testing.assert_allclose(frame.pixels, image, atol=step / 2)
 
@@ -127,7 +127,7 @@ def test_packed_images_and_those_behind_an_empty_part_are_the_same(tmp_path, kin
     else:
         second = fits.CompImageHDU(image) if kind == "fz" else fits.ImageHDU(image)
         fits.HDUList([fits.PrimaryHDU(header=fits.Header(HEADER)), second]).writeto(path)
-    frame = read_frame(path, told={"pixel_arcsec": 1})
+    frame = read_frame(path, values={"pixel_arcsec": 1})
     np.testing.assert_array_equal(frame.pixels, image)
     assert frame.gain_e_per_count == 1.7  # of the first header
     assert frame.quantum_counts == 1
@@ -172,7 +172,7 @@ def test_huge_declared_images_are_refused_before_memory_is_taken(tmp_path, packe
     path.write_bytes(gzip.compress(body) if packed else body)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(SourceError, match=rf"b\.fits.* declares .*{message}"):
-        read_frame(path, told=TOLD)
+        read_frame(path, values=TOLD)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB; the image would take 1.6 GB
 
 
@@ -184,7 +184,7 @@ def test_huge_tile_compressed_images_are_refused(tmp_path):
         body = body.replace(axis + b" =                   50", axis + b" =                19999")
     path.write_bytes(body)
     with pytest.raises(SourceError, match="cannot hold them"):
-        read_frame(path, told=TOLD)
+        read_frame(path, values=TOLD)
 
 
 @pytest.mark.parametrize("suffix", ["fits", "fits.gz", "fits.fz"])
@@ -198,7 +198,7 @@ def test_truncated_files_are_named(tmp_path, suffix, share):
     body = path.read_bytes()
     path.write_bytes(body[: int(share * len(body))])
     with pytest.raises(SourceError, match=r"cut\.fits"):
-        read_frame(path, told=TOLD)
+        read_frame(path, values=TOLD)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_truncated_files_are_named(tmp_path, suffix, share):
 )
 def test_frames_without_a_sky_are_refused_by_name(tmp_path, image, message):
     with pytest.raises(SourceError, match=rf"a\.fits.*{message}"):
-        read_frame(_write(tmp_path / "a.fits", image), told=TOLD)
+        read_frame(_write(tmp_path / "a.fits", image), values=TOLD)
 
 
 def test_other_files_are_refused_by_name(tmp_path):
@@ -238,7 +238,7 @@ def test_other_files_are_refused_by_name(tmp_path):
     ],
 )
 def test_real_frames_are_read(shared_data, name, told, shape, scale, quantum):
-    frame = read_frame(shared_data / "science_frames" / f"{name}.fits.gz", told=told)
+    frame = read_frame(shared_data / "science_frames" / f"{name}.fits.gz", values=told)
     assert frame.shape == shape
     assert frame.pixel_arcsec == pytest.approx(scale, rel=0.01)
     assert frame.quantum_counts == quantum
@@ -330,7 +330,7 @@ def test_wrong_tables_are_refused_by_row_and_column(tmp_path, text, message):
         ((0.0, 0.0), ((150, 200), (150, 200)), "aligned=false", False),
     ],
 )
-def test_alignment_follows_the_wcs_unless_told(tmp_path, offset, shapes, told, aligned):
+def test_alignment_follows_the_wcs_unless_declared(tmp_path, offset, shapes, told, aligned):
     _pair(tmp_path, wcs=(_wcs(), _wcs(*offset)), shapes=shapes)
     assert _read_only_pair(tmp_path, told).aligned is aligned
 
@@ -342,7 +342,7 @@ def test_pairs_that_cannot_be_laid_on_each_other_are_refused(tmp_path):
             ((None, None), smaller, "", r"\(150, 200\) and .*\(150, 190\) cannot be aligned: not both have a WCS"),
             ((_wcs(), None), smaller, "", "not both have a WCS"),
             ((None, None), ((150, 200),) * 2, "aligned=false", "not both have a WCS"),
-            ((_wcs(), _wcs()), smaller, "aligned=true", "told to be aligned, their shapes differ"),
+            ((_wcs(), _wcs()), smaller, "aligned=true", "declared aligned, their shapes differ"),
             ((_wcs(), _wcs(190.0)), ((150, 200),) * 2, "", "share 5%"),
             ((_wcs(), _wcs(ra=330.0)), ((150, 200),) * 2, "", "share 0%"),
         ]

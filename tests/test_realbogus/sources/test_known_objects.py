@@ -55,8 +55,8 @@ def test_degrees_julian_dates_and_types_are_read(tmp_path: Path) -> None:
     ("text", "told"),
     [
         ("name,ra,flux\na,1,2\n", "has no column of a dec"),
-        ("name,ra,dec\na,north,2\n", "'north' is no coordinate"),
-        ("name,ra,dec,mjd\na,1,2,yesterday\n", "'yesterday' is no date"),
+        ("name,ra,dec\na,north,2\n", "'north' is not a coordinate"),
+        ("name,ra,dec,mjd\na,1,2,yesterday\n", "'yesterday' is not a date"),
         ("name,ra,dec\na,,\n", "no row with a position"),
     ],
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from realbogus.records import SourceError, file_sha256
-from realbogus.sources.triplets import TripletSource, read_triplets
+from realbogus.sources.triplets import TripletConventions, TripletSource, read_triplets
 
 RNG = np.random.default_rng(5)
 STAMPS = RNG.normal(100, 10, (6, 31, 31, 3)).astype(np.float32)
@@ -74,7 +74,7 @@ def test_real_differences_become_new_minus_reference(ztf):
 
 
 def read_triplets_as_they_are(path: Path):
-    source = TripletSource(path, negative_column=None)
+    source = TripletSource(path, conventions=TripletConventions(negative_column=None))
     return [source.read(batch) for batch in source.batches()]
 
 
@@ -116,14 +116,14 @@ def test_rows_without_id_and_group_are_known_by_file_and_place(tmp_path):
 
 def test_another_channel_order_is_brought_to_ours(tmp_path):
     folder = _write(tmp_path, "isdiffpos\nt\nf\n1\n0\nt\nt\n")
-    source = TripletSource(folder, stamp_px=31, channels=("difference", "new", "reference"))
+    source = TripletSource(folder, 31, conventions=TripletConventions(("difference", "new", "reference")))
     (records,) = (source.read(batch) for batch in source.batches())
     sign = np.array([1, -1, 1, -1, 1, 1])[:, None, None]
     np.testing.assert_array_equal(records.pixels[..., 0], STAMPS[..., 1])
     np.testing.assert_array_equal(records.pixels[..., 1], STAMPS[..., 2])
     np.testing.assert_array_equal(records.pixels[..., 2], STAMPS[..., 0] * sign)
     with pytest.raises(SourceError, match="expected new, reference, difference in any order"):
-        TripletSource(folder, channels=("new", "new", "difference"))
+        TripletSource(folder, conventions=TripletConventions(("new", "new", "difference")))
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_wrong_tables_are_refused_by_name_and_row(tmp_path, text, message):
 def test_an_archive_that_names_other_rows_is_refused(tmp_path):
     np.savez(tmp_path / "a.npz", triplets=STAMPS, candid=np.arange(6)[::-1])
     (tmp_path / "a.csv").write_text("candid\n0\n1\n2\n3\n4\n5\n")
-    with pytest.raises(SourceError, match="do not name the same candid"):
+    with pytest.raises(SourceError, match="do not have the same candid"):
         TripletSource(tmp_path)
 
 
@@ -160,7 +160,7 @@ def test_objects_fortran_order_and_broken_archives_are_refused(tmp_path):
     with pytest.raises(SourceError, match="2 four-dimensional members"):
         TripletSource(tmp_path)
     file.write_bytes(file.read_bytes()[:5000])
-    with pytest.raises(SourceError, match=r"a\.npz is no readable \.npz"):
+    with pytest.raises(SourceError, match=r"a\.npz is not a readable \.npz"):
         TripletSource(tmp_path)
 
 
@@ -182,5 +182,5 @@ def test_a_folder_must_hold_one_of_each(tmp_path):
     np.save(tmp_path / "other.npy", STAMPS)
     with pytest.raises(SourceError, match=r"2 files \.npy or \.npz"):
         TripletSource(tmp_path)
-    with pytest.raises(SourceError, match="is no folder"):
+    with pytest.raises(SourceError, match="is not a folder"):
         TripletSource(tmp_path / "table.csv")

@@ -162,7 +162,7 @@ def test_a_truncated_or_boasting_array_is_refused(small):
     with pytest.raises(SourceError, match="declares 90,828 bytes"):
         ZenodoSource(small).batches()
     file.write_bytes(b"no array")
-    with pytest.raises(SourceError, match=r"images7\.npy is no NumPy array"):
+    with pytest.raises(SourceError, match=r"images7\.npy is not a NumPy array"):
         ZenodoSource(small).batches()
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 from realbogus.frames import Mask
 from realbogus.psf.kernels import VaryingKernel
 from realbogus.psf.measure import PsfError, find_stars, measure_psf
-from realbogus.subtraction.kernel_fit import MatchingError
+from realbogus.subtraction.kernel_fit import KernelFitError
 from realbogus.subtraction.sfft_engine import EngineError
 from realbogus.subtraction.subtract import SubtractionError, SubtractionSettings, subtract
 from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, scatter_stars
@@ -216,7 +216,7 @@ def test_a_pair_without_stars_is_refused(difference):
     with pytest.raises(PsfError, match="0 usable stars"):
         subtract(blank)
     psf = measure_psf(difference.pair.new), measure_psf(difference.pair.reference)
-    with pytest.raises(MatchingError, match="0 unmasked stars to fit a kernel, 6 are needed"):
+    with pytest.raises(KernelFitError, match="0 unmasked stars to fit a kernel, 6 are needed"):
         subtract(blank, None, find_stars(blank.new), *psf)
 
 
