@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from realbogus.audits.origin_labels import find_origins, judge_truth
-from realbogus.injection.chip_visit import VisitSettings, work_visit
+from realbogus.audits.origin_labels import classify_origins, find_origins
+from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, work_visit
 from realbogus.injection.host_galaxies import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.records import BatchKey, RecordSource
 from realbogus.simulation.survey import Survey, SurveySettings
@@ -85,9 +85,9 @@ class SimulatedVisits:
         except tuple(VISIT_FAULTS) as fault:
             return stage_fault(facts, fault, self.work.stamp_px)
         detections = worked.detections
-        of_detections = find_origins(worked.difference, simulated.origins, worked.injected, detections.x, detections.y)
+        of_detections = find_origins(worked.difference, simulated.light, worked.injected, detections.x, detections.y)
         origins, truths = (np.full(worked.table.num_rows, None) for _ in range(2))
-        origins[worked.rows], truths[worked.rows] = of_detections, judge_truth(of_detections)
+        origins[worked.rows], truths[worked.rows] = of_detections, classify_origins(of_detections)
         batch = stage_visit(facts, worked, truths.tolist(), origins.tolist())
         if not self.with_known:
             return batch
@@ -132,7 +132,7 @@ class PairVisits:
             difference = read_difference(key, pair.new.shape) if is_precomputed else None
             psfs = (read_psf(key, frame, pair.new.shape) for frame in ("new", "reference"))
             rng = np.random.default_rng([self.seed, *name.encode()])
-            worked = work_visit(pair, hosts, self.work, rng, difference, *psfs)
+            worked = work_visit(pair, hosts, self.work, rng, SurveyProducts(difference, *psfs))
         except tuple(VISIT_FAULTS) as fault:
             return stage_fault(facts, fault, self.work.stamp_px, str(key.files["new"]))
         unknown: list[str | None] = [None] * worked.table.num_rows
