@@ -20,7 +20,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import write_json
-from tasks.tracking.mlflow_runs import UnknownModelError
+from tasks.tracking.model_registry import UnknownModelError
 
 DISCARD_MARGIN = 2.0
 """Logits by which the first model's threshold is below the lowest real of the validation part. Those reals are

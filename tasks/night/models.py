@@ -17,7 +17,7 @@ from tasks.night.sources import NightSource
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import REALBOGUS
-from tasks.tracking.mlflow_runs import resolve_model
+from tasks.tracking.model_registry import resolve_model
 
 REGISTERED, REGISTERED_FIRST = "realbogus", "realbogus-first"
 """Registered names of the full model and of the cheap first model."""

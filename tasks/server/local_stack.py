@@ -138,7 +138,7 @@ def _start(workspace: Workspace, project: Path, listener: socket.socket, service
 
 
 def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
-    from tasks.tracking.mlflow_runs import prepare
+    from tasks.tracking.database import prepare
 
     prepare(workspace)
     port = _free_port(MLFLOW_PORT)

@@ -8,7 +8,7 @@ from tasks.learning.scoring import Scorer
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import GALAXY
-from tasks.tracking.mlflow_runs import ModelRef, resolve_model
+from tasks.tracking.model_registry import ModelRef, resolve_model
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from tasks.learning.training_overlap import MEMBERS_FILE, training_members
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
-from tasks.tracking.mlflow_runs import ModelRef, TrackedRun
+from tasks.tracking.mlflow_runs import TrackedRun
+from tasks.tracking.model_registry import ModelRef
 from tasks.training.evaluation_record import EvaluationRequest
 from tasks.training.training_run import fit_details, open_training_run, record_epoch
 from tasks.training.training_task import TrainingTask, model_card

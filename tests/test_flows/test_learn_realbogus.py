@@ -37,7 +37,7 @@ from tasks.studies.relabel import RelabelRequest
 from tasks.studies.relabel import relabel_and_retrain as relabel_rounds
 from tasks.studies.row_training import run_rows
 from tasks.studies.rows import StudyRequest, StudyRow
-from tasks.tracking.mlflow_runs import resolve_model
+from tasks.tracking.model_registry import resolve_model
 
 from .conftest import write_triplets
 

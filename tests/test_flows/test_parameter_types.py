@@ -18,7 +18,7 @@ from tasks.learning.fit_settings import Optimizer
 from tasks.store.schema import GALAXY, REALBOGUS, Problem
 from tasks.studies.choices import BenchHandling, InjectionFlaw
 from tasks.studies.row_training import HANDLINGS
-from tasks.tracking.mlflow_runs import EXPERIMENTS
+from tasks.tracking.database import EXPERIMENTS
 
 
 def test_a_description_reaches_pydantic_and_the_form_of_prefect() -> None:

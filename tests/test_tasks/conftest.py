@@ -4,7 +4,7 @@ import pytest
 from hypothesis import settings
 
 from tasks.runtime.workspace import Workspace
-from tasks.tracking.mlflow_runs import prepare
+from tasks.tracking.database import prepare
 
 # A deadline an example would fail on a busy machine, and says nothing about the code.
 settings.register_profile("unhurried", deadline=None)

@@ -13,7 +13,9 @@ import pytest
 from filelock import FileLock
 
 from tasks.runtime.workspace import Workspace
-from tasks.tracking.mlflow_runs import UnknownModelError, open_run, prepare, resolve_model
+from tasks.tracking.database import prepare
+from tasks.tracking.mlflow_runs import open_run
+from tasks.tracking.model_registry import UnknownModelError, resolve_model
 
 NAME = "galaxy-tracked"
 DATASET = SimpleNamespace(name="sky", version=3, digest="0123456789abcdef" * 4, path=None)

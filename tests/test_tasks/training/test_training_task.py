@@ -21,7 +21,7 @@ from tasks.stages.train import train
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
 from tasks.store.schema import LEDGER, SPLIT
-from tasks.tracking.mlflow_runs import resolve_model
+from tasks.tracking.model_registry import resolve_model
 
 CLASSES = ["round", "flat"]
 PER_CLASS = 40

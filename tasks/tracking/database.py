@@ -1,0 +1,89 @@
+"""MLflow's database in a workspace: SQLite, without telemetry, found again after the workspace was moved.
+
+MLflow takes about 5 s to import, so it is imported when it is first needed. Its database stores absolute artifact
+addresses; `prepare` rewrites them if the workspace is elsewhere.
+"""
+
+import logging
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, get_args
+
+from filelock import FileLock
+
+from tasks.runtime.workspace import Workspace
+from tasks.store.schema import Problem
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+EXPERIMENTS = get_args(Problem)
+"""Names of MLflow's experiments: one a problem."""
+
+_ADDRESS_COLUMNS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "storage_location"),
+    ("model_versions", "source"),
+)
+
+
+def prepare(workspace: Workspace) -> None:
+    """Create the workspace's MLflow database if there is none; correct its addresses if the workspace was moved."""
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with lock(workspace):
+        _correct_addresses(workspace)
+        import_mlflow().set_tracking_uri(workspace.mlflow_uri)
+        client = open_client(workspace)
+        for name in EXPERIMENTS:
+            if client.get_experiment_by_name(name) is None:
+                client.create_experiment(name, artifact_location=f"{workspace.mlartifacts.as_uri()}/{name}")
+
+
+def open_client(workspace: Workspace) -> "MlflowClient":
+    """Return a client of the workspace's database."""
+    return import_mlflow().MlflowClient(tracking_uri=workspace.mlflow_uri)
+
+
+def lock(workspace: Workspace) -> FileLock:
+    """Return the lock of the database; the thread that holds it may take it again."""
+    return FileLock(workspace.root / "mlflow.lock", timeout=120, is_singleton=True)
+
+
+def import_mlflow() -> Any:
+    """Return the package ``mlflow``, silenced: it reads these settings while it is imported."""
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ["DO_NOT_TRACK"] = "true"
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+
+    return mlflow
+
+
+def _correct_addresses(workspace: Workspace) -> None:
+    """Point all artifact addresses of the database to the workspace's present place, in one transaction."""
+    database = workspace.root / "mlflow.db"
+    if not database.is_file():
+        return
+    present = workspace.mlartifacts.as_uri()
+    with closing(sqlite3.connect(database, timeout=60)) as connection, connection:
+        for recorded in _recorded_roots(connection) - {present}:
+            for table, column in _ADDRESS_COLUMNS:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
+                    (present, len(recorded) + 1, len(recorded) + 1, f"{recorded}/"),
+                )
+
+
+def _recorded_roots(connection: sqlite3.Connection) -> set[str]:
+    """Return the artifact roots of the experiments; none for a new database, which has no tables."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "experiments" not in tables:
+        return set()
+    names = ", ".join("?" * len(EXPERIMENTS))
+    rows = connection.execute(f"SELECT artifact_location FROM experiments WHERE name IN ({names})", EXPERIMENTS)
+    return {address.rpartition("/")[0] for (address,) in rows}
