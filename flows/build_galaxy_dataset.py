@@ -8,11 +8,12 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.building.publish import finished_summary
 from tasks.galaxies.harvest import gather_harvest
-from tasks.galaxies.plan import GalaxyBuildRequest, plan_galaxies
-from tasks.galaxies.sources import find_catalog, open_source, truth_path
+from tasks.galaxies.plan import GalaxyBuildRequest
+from tasks.galaxies.sources import open_source, truth_path
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.collect_cutouts import collect
+from tasks.stages.plan_galaxies import find_catalog, plan_galaxies
 from tasks.stages.publish import publish_build
 from tasks.stages.show import show_build
 from tasks.store.locks import one_builder
@@ -73,7 +74,7 @@ def build_galaxy_dataset(
         if plan.is_finished():
             return finished_summary(workspace, plan)
         with cluster(plan.work_items) as executor:
-            with open_source(workspace, request, plan) as service:
+            with open_source(workspace, plan) as service:
                 counts = collect(plan, service, executor, max_connections)
             harvest = partial(gather_harvest, workspace, plan, truth_path(workspace, request))
             summary = publish_build(workspace, harvest, executor, counts["requests"])

@@ -33,7 +33,7 @@ from tasks.training.evaluation_record import (
     publish_record,
     report_path,
     require_fit,
-    seen_samples,
+    training_samples_of,
     training_dataset,
 )
 
@@ -71,7 +71,7 @@ def evaluate_candidates(
         raise EvaluationError(f"verdicts={verdicts}: the labels are the simulation's truth, which needs none")
     trained_on, notes = training_dataset(request)
     usable = evaluation_rows(dataset, request.scheme, request.part, card.get("detector"))
-    rows, overlap = unseen_rows(usable, seen_samples(request, trained_on), request.part)
+    rows, overlap = unseen_rows(usable, training_samples_of(request, trained_on), request.part)
     untrained = baselines.untrained_scores(dataset, rows.part)
     scores = CandidateScores(
         rows=rows,

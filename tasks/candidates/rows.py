@@ -136,13 +136,15 @@ def with_headline(rows: EvaluationRows, *, simulated: bool) -> EvaluationRows:
     return replace(rows, headline=np.ones(len(rows.part), bool), notes=[*rows.notes, note])
 
 
-def unseen_rows(rows: EvaluationRows, members: pa.Table | None, part: str) -> tuple[EvaluationRows, int | None]:
-    """Return the rows that are not in `members`, and the number left out.
+def unseen_rows(
+    rows: EvaluationRows, training_samples: pa.Table | None, part: str
+) -> tuple[EvaluationRows, int | None]:
+    """Return the rows that are not in `training_samples`, and the number left out.
 
     Parameters
     ----------
     rows : EvaluationRows
-    members : Table, optional
+    training_samples : Table, optional
         The samples that the model has seen, with the columns of `training_overlap.COLUMNS`; None where they are
         unknown: then all rows are returned, and None as their number.
     part : str
@@ -153,9 +155,9 @@ def unseen_rows(rows: EvaluationRows, members: pa.Table | None, part: str) -> tu
     EvaluationError
         A class is absent from what is left.
     """
-    if members is None:
+    if training_samples is None:
         return rows, None
-    seen = seen_before(rows.samples.select(list(COLUMNS)), members)
+    seen = seen_before(rows.samples.select(list(COLUMNS)), training_samples)
     unseen = np.flatnonzero(~seen)
     real = rows.real[unseen]
     if real.all() or not real.any():

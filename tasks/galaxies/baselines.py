@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from galaxy.models import baselines as galaxy_baselines
 from tasks.learning import measures
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval
 from tasks.learning.predictions import SEED, Predictions
 from tasks.learning.scoring import Scorer, image_blocks, score
 from tasks.learning.split_parts import SplitPart, part_rows

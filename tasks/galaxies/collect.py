@@ -1,6 +1,6 @@
-"""Collecting cutouts: from a service over HTTP, or from a folder or zip of images.
+"""Collection of cutouts from a service over HTTP, or from a folder or zip of images.
 
-What runs on the workers is here, apart from Prefect, so that a worker starts fast.
+This runs on the workers; it imports no Prefect, so that a worker starts fast.
 """
 
 import json
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -21,9 +21,12 @@ import pyarrow as pa
 from galaxy.images import cutouts
 from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
-from tasks.store.raw import RawStore
+from tasks.store.raw import RawStore, StoredAnswer
 from tasks.store.schema import LEDGER, REJECTED, STORED
 from tasks.store.staging import Staging
+
+if TYPE_CHECKING:
+    from tasks.galaxies.plan import GalaxyPlan
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
@@ -46,7 +49,19 @@ LEDGER_COLUMNS = pa.schema(
 
 @dataclass(frozen=True)
 class Received:
-    """One object's image, or the reason why there is none."""
+    """One object's image, or the reason why there is none.
+
+    Attributes
+    ----------
+    pixels : (height, width, 3) uint8, optional
+    raw_sha256 : str, optional
+        Digest of the received bytes.
+    reason : str, optional
+    attempts : int
+        Requests sent; 0 if the answer was in the raw store.
+    parameters : dict
+        Of the request.
+    """
 
     pixels: np.ndarray | None = None
     raw_sha256: str | None = None
@@ -64,8 +79,17 @@ class ServiceSource:
     source : str
         ``sdss``, ``legacy`` or ``simulated``.
     identity : str
-        Names the sky that answers; the address of a service, or the simulated sky's own name, whose
+        Name of the sky in the raw store: the address of a service, or the simulated sky's own name, because its
         address changes from run to run.
+    service_url, release : str
+    request_px : int
+        Width of the requested images.
+    max_rate_per_s : float, optional
+        Requests per second to the host; None sets no limit.
+    raw, budget : Path
+        Folders of the raw store and of the hosts' rate budgets.
+    retry_rejected : bool
+        Requests also the images that the service refused for good.
     """
 
     source: str
@@ -79,12 +103,12 @@ class ServiceSource:
     retry_rejected: bool = False
 
     def narrowed(self, ids: Iterable[str]) -> "ServiceSource":
-        """Return the source as far as `ids` need it."""
+        """Return the source restricted to the objects `ids`, to keep a worker's batch small."""
         return self
 
     @contextmanager
     def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
-        """Open pooled connections and give the function that gets one object's image."""
+        """Open pooled connections and yield a function from an object's row to its image."""
         host = urlsplit(self.service_url).hostname or ""
         fetcher = Fetcher(RateBudget(self.budget, host, self.max_rate_per_s), connections)
         raw = RawStore(self.raw)
@@ -99,9 +123,9 @@ class ServiceSource:
         )
         address, parameters = cutouts.service_request(self.source, self.service_url, self.release, frame)
         key = cutouts.request_key(self.identity, urlsplit(address).path, parameters)
-        kept = raw.answer(key)
-        if kept is not None and not (kept.reason and self.retry_rejected):
-            return self._from_kept(kept.sha256, kept.content, kept.reason, parameters)
+        stored = raw.answer(key)
+        if stored is not None and not (stored.reason and self.retry_rejected):
+            return self._from_store(stored, parameters)
         decoded: list[np.ndarray] = []
 
         def check(answer: ServiceResponse) -> None:
@@ -120,12 +144,10 @@ class ServiceSource:
         sha256 = raw.put_answer(key, outcome.answer.body)
         return Received(decoded[0], sha256, None, outcome.attempts, parameters)
 
-    def _from_kept(
-        self, sha256: str | None, content: bytes | None, reason: str | None, parameters: dict[str, Any]
-    ) -> Received:
-        if content is None:
-            return Received(reason=reason, parameters=parameters)
-        return Received(cutouts.decode(content, self.request_px), sha256, parameters=parameters)
+    def _from_store(self, stored: StoredAnswer, parameters: dict[str, Any]) -> Received:
+        if stored.content is None:
+            return Received(reason=stored.reason, parameters=parameters)
+        return Received(cutouts.decode(stored.content, self.request_px), stored.sha256, parameters=parameters)
 
 
 @dataclass(frozen=True)
@@ -136,7 +158,9 @@ class ArchiveSource:
     ----------
     path : Path
     members : dict
-        Id to the image's path inside.
+        Id -> path of the image inside.
+    raw : Path
+        Folder of the raw store.
     """
 
     path: Path
@@ -144,13 +168,13 @@ class ArchiveSource:
     raw: Path
 
     def narrowed(self, ids: Iterable[str]) -> "ArchiveSource":
-        """Return the source as far as `ids` need it."""
-        here = {sample_id: self.members[sample_id] for sample_id in ids if sample_id in self.members}
-        return replace(self, members=here)
+        """Return the source restricted to the objects `ids`, to keep a worker's batch small."""
+        members = {sample_id: self.members[sample_id] for sample_id in ids if sample_id in self.members}
+        return replace(self, members=members)
 
     @contextmanager
     def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
-        """Open the archive and give the function that gets one object's image."""
+        """Open the archive and yield a function from an object's row to its image; `connections` is ignored."""
         raw = RawStore(self.raw)
         if self.path.is_dir():
             yield lambda row: self._get(row, raw, lambda member: (self.path / member).read_bytes())
@@ -175,12 +199,13 @@ Source = ServiceSource | ArchiveSource
 
 
 def archive_members(path: Path) -> dict[str, str]:
-    """List the images of a folder or zip: file stem to path inside.
+    """Return the images of a folder or zip, file stem -> path inside.
 
     Raises
     ------
     ValueError
-        It is neither, the zip is damaged, a member points out of it, or two images have one stem.
+        The path is neither, the zip is damaged, a member's path leads out of it, two images have one stem, or there is
+        no image.
     """
     if path.is_dir():
         names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file()]
@@ -203,7 +228,26 @@ def archive_members(path: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class CutoutBatch:
-    """A fixed list of objects for one task."""
+    """A fixed list of objects for one task.
+
+    Attributes
+    ----------
+    number : int
+        The batch's place in the plan.
+    rows : Table
+        The plan's rows of its objects.
+    source : ServiceSource or ArchiveSource
+    source_name : str
+        As the ledger records it.
+    staging : Staging
+        Where samples and ledger rows are written.
+    size_px : int
+        Side of a sample.
+    crop_fraction : float
+        Share of an image's width that is kept.
+    connections : int
+        Requests under way at once.
+    """
 
     number: int
     rows: pa.Table
@@ -215,8 +259,32 @@ class CutoutBatch:
     connections: int
 
 
+def unfinished_batches(plan: "GalaxyPlan", source: Source, connections: int) -> Iterator[CutoutBatch]:
+    """Yield the plan's batches that staging does not hold yet; `connections` is the number of requests under way."""
+    requested = plan.asked
+    for number, start, stop in plan.unfinished_spans():
+        # A copy of a batch's rows: a slice would carry the whole table along to a worker.
+        rows = requested.take(pa.array(range(start, stop), pa.int64()))
+        yield CutoutBatch(
+            number=number,
+            rows=rows,
+            source=source.narrowed(rows["id"].to_pylist()),
+            source_name=plan.source,
+            staging=plan.staging,
+            size_px=plan.size_px,
+            crop_fraction=plan.crop_fraction,
+            connections=connections,
+        )
+
+
 def collect_batch(batch: CutoutBatch) -> dict[str, int]:
-    """Get every image of a batch, make samples of them, and leave both and the ledger rows in staging."""
+    """Get every image of a batch, write samples and ledger rows into staging, and return the counts.
+
+    Returns
+    -------
+    dict
+        ``objects``, ``stored``, and ``requests`` sent to a service.
+    """
     with batch.source.reader(batch.connections) as read, ThreadPoolExecutor(2 * batch.connections) as pool:
         finished = list(pool.map(lambda row: _finish(row, read(row), batch), batch.rows.to_pylist()))
     samples = [sample for _, sample in finished if sample is not None]
@@ -231,7 +299,7 @@ def collect_batch(batch: CutoutBatch) -> dict[str, int]:
 
 
 def _finish(row: dict[str, Any], received: Received, batch: CutoutBatch) -> tuple[dict[str, Any], np.ndarray | None]:
-    """Return an object's ledger row and its sample, if it has one."""
+    """Return an object's ledger row and its sample (size, size, 3) uint8, or None if it has none."""
     ledger = {name: row.get(name) for name in LEDGER_COLUMNS.names} | {
         "source": batch.source_name,
         "parameters": json.dumps(received.parameters, sort_keys=True),

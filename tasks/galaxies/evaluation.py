@@ -15,7 +15,7 @@ from tasks.galaxies.figures import evaluation_figures
 from tasks.galaxies.metrics import GalaxyEvaluation, summarise
 from tasks.galaxies.report import evaluation_page, evaluation_tables
 from tasks.galaxies.rows import unseen_rows
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.learning.scoring import score
 from tasks.store.dataset import Dataset
@@ -26,8 +26,8 @@ from tasks.training.evaluation_record import (
     evaluation_context,
     publish_record,
     require_fit,
-    seen_samples,
     training_dataset,
+    training_samples_of,
 )
 
 BATCH_SIZE = 64
@@ -46,7 +46,7 @@ def evaluate_galaxies(request: EvaluationRequest) -> dict[str, Any]:
     require_fit(request)
     dataset, scheme = request.dataset, request.scheme
     trained_on, notes = training_dataset(request)
-    part, overlap = unseen_rows(dataset, scheme, request.part, seen_samples(request, trained_on))
+    part, overlap = unseen_rows(dataset, scheme, request.part, training_samples_of(request, trained_on))
     model = Predictions(
         part,
         list(request.card["classes"]),

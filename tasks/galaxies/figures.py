@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.reports import figures as draw
 from tasks.reports.page import Figure

@@ -1,4 +1,4 @@
-"""What a galaxy build brings to be published: its ledger rows, labels, manifest entries and account."""
+"""The harvest of a galaxy build: ledger rows, labels, manifest entries and account of what it collected."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from tasks.building.harvest import Harvest, class_counts, part_counts
 from tasks.galaxies.collect import LEDGER_COLUMNS
-from tasks.galaxies.plan import BuildPlan
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
 from tasks.store.columns import drop_ids
@@ -23,8 +23,8 @@ from tasks.store.versions import stored_rows
 LABEL_COLUMNS = ("id", "label", "vote_fraction", "votes_at_node")
 
 
-def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) -> Harvest:
-    """Gather what the plan's batches left in staging.
+def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -> Harvest:
+    """Return what the plan's batches wrote into staging; `truth` is a table of id and truth, if there is one.
 
     Raises
     ------
@@ -32,10 +32,12 @@ def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) ->
         A batch is missing rows.
     """
     parent = plan.parent(workspace)
-    asked = plan.asked.num_rows
+    requested = plan.asked.num_rows
     ledger = merging.gather(plan.staging, (number for number, _, _ in plan.spans()), LEDGER_COLUMNS)
-    if ledger.num_rows != asked:
-        raise StoreError(f"{asked} objects were asked for and {ledger.num_rows} came back; run the same build again")
+    if ledger.num_rows != requested:
+        raise StoreError(
+            f"{requested} objects were requested and {ledger.num_rows} were collected; run the same build again"
+        )
     return Harvest(
         plan=plan,
         ids=plan.rows["id"].combine_chunks(),
@@ -48,12 +50,12 @@ def gather_harvest(workspace: Workspace, plan: BuildPlan, truth: Path | None) ->
         truth=None if truth is None else _truth(truth),
         manifest=_manifest(plan, parent),
         accounted=("id", "status", "reason"),
-        account=lambda mine, labels, split: _account(plan, mine, labels, split),
+        account=lambda published, labels, split: _account(plan, published, labels, split),
         least_stored_fraction=plan.request.min_stored_fraction,
     )
 
 
-def _left_out(plan: BuildPlan, parent: Dataset | None) -> pa.Table:
+def _left_out(plan: GalaxyPlan, parent: Dataset | None) -> pa.Table:
     """Return ledger rows of the objects that the scheme leaves out or that have no frame."""
     left_out = plan.rows.filter(pc.is_valid(plan.rows["left_out"]))
     if parent is not None:
@@ -73,7 +75,7 @@ def _truth(path: Path) -> pa.Table:
     return table.append_column("origin", pa.array(["simulated"] * table.num_rows))
 
 
-def _manifest(plan: BuildPlan, parent: Dataset | None) -> dict[str, Any]:
+def _manifest(plan: GalaxyPlan, parent: Dataset | None) -> dict[str, Any]:
     """Return the manifest's entries of a galaxy dataset."""
     request, archive = plan.request, plan.source == "archive"
     first = {} if parent is None else {name: parent.manifest[name] for name in ("source", "release", "field")}
@@ -93,18 +95,24 @@ def _manifest(plan: BuildPlan, parent: Dataset | None) -> dict[str, Any]:
     }
 
 
-def _account(plan: BuildPlan, mine: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
-    """Return the account of the request's objects; a row that this scheme leaves out counts as left out."""
+def _account(plan: GalaxyPlan, published: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
+    """Return the account of the request's objects.
+
+    `published` holds the published ledger rows (id, status, reason) of the requested objects; one that this scheme leaves out is
+    rejected by the account, even if an earlier request stored it.
+    """
     left_out = dict(zip(plan.rows["id"].to_pylist(), plan.rows["left_out"].to_pylist(), strict=True))
-    ids = mine["id"].to_pylist()
-    reasons = [left_out[sample_id] or reason for sample_id, reason in zip(ids, mine["reason"].to_pylist(), strict=True)]
-    kept = [sample_id for sample_id, reason in zip(ids, reasons, strict=True) if reason is None]
+    ids = published["id"].to_pylist()
+    reasons = [
+        left_out[sample_id] or reason for sample_id, reason in zip(ids, published["reason"].to_pylist(), strict=True)
+    ]
+    stored = [sample_id for sample_id, reason in zip(ids, reasons, strict=True) if reason is None]
     return {
         "objects": plan.facts["objects"],
-        "stored": len(kept),
+        "stored": len(stored),
         "rejected": dict(Counter(reason for reason in reasons if reason).most_common()),
-        "split": part_counts(split, pa.array(kept, pa.string())),
+        "split": part_counts(split, pa.array(stored, pa.string())),
         "scheme": plan.scheme,
-        "classes": {} if labels is None else class_counts(mine, labels, plan.classes),
+        "classes": {} if labels is None else class_counts(published, labels, plan.classes),
         "pixels": "simulated" if plan.source == "simulated" else "real",
     }

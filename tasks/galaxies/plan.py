@@ -1,4 +1,4 @@
-"""Planning a galaxy dataset: which objects are asked for, with which frame and label, and what is there already."""
+"""The plan of a galaxy dataset: which objects are requested, their frames and labels, and which are published."""
 
 import hashlib
 import json
@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from galaxy.images import cutouts
@@ -30,6 +29,7 @@ from tasks.store.sampling import hash_order
 from tasks.store.schema import GALAXY, STORED, check_name
 
 SIMULATED_LIMIT = 600
+"""Objects of the simulated sky without a limit: the whole sky would take an hour to render."""
 LARGEST_BATCH = 256
 SMALLEST_BATCH = 16
 DEFAULT_RELEASES = {"sdss": "dr17", "simulated": "dr17", "legacy": "ls-dr10", "archive": None}
@@ -45,8 +45,8 @@ CATALOG_COLUMNS = (
 )
 
 
-class BuildRequest(BaseModel):
-    """What `build-galaxy-dataset` was asked for."""
+class GalaxyBuildRequest(BaseModel):
+    """The parameters of `build-galaxy-dataset`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -73,7 +73,7 @@ class BuildRequest(BaseModel):
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")
-    def _goes_together(self) -> "BuildRequest":
+    def _goes_together(self) -> "GalaxyBuildRequest":
         check_name(self.dataset)
         if self.source == "archive" and self.images is None:
             raise ValueError("source=archive needs images=FOLDER or images=ZIP")
@@ -85,40 +85,40 @@ class BuildRequest(BaseModel):
 
     @property
     def most_objects(self) -> int | None:
-        """How many objects are taken; the whole simulated sky would take an hour to render."""
+        """Number of objects at most; None takes the whole catalogue."""
         return SIMULATED_LIMIT if self.limit is None and self.catalog is None else self.limit
 
     @property
     def release_name(self) -> str | None:
-        """The release that is asked, with the source's default."""
+        """The data release to request images of, by default the source's."""
         return self.release or DEFAULT_RELEASES[self.source]
 
 
-# What every sample of a dataset has in common; another value is refused unless `allow_mixed`.
+# Equal for all samples of a dataset; another value is refused unless `allow_mixed`.
 COMMON = ("source", "release", "field", "request_px", "crop_fraction")
 
 
-class BuildPlan(Plan[BuildRequest]):
-    """The plan of a galaxy dataset: beside the facts, ``plan.parquet`` has a row an object of the request."""
+class GalaxyPlan(Plan[GalaxyBuildRequest]):
+    """The plan of a galaxy dataset; beside ``plan.json``, ``plan.parquet`` has one row per object of the request."""
 
     @cached_property
     def rows(self) -> pa.Table:
-        """One row an object: position, frame, label, and ``state`` (ask, stored, or rejected)."""
+        """One row per object, in order of id: the columns of `planned_rows`."""
         return pq.read_table(self.folder / "plan.parquet")
 
     @property
     def size_px(self) -> int:
-        """Side of a sample."""
+        """Width and height of a sample."""
         return self.request.size_px
 
     @property
     def crop_fraction(self) -> float:
-        """Share of an image that is kept, about its centre."""
+        """Share of an image's width that is kept, about its centre."""
         return self.request.crop_fraction
 
     @property
     def batch_size(self) -> int:
-        """Objects a batch: depends on how many are asked for, never on the workers."""
+        """Objects per batch; depends on their number, never on the workers."""
         return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, -(-self.work_items // 16))))
 
     @property
@@ -127,18 +127,27 @@ class BuildPlan(Plan[BuildRequest]):
         return self.rows.filter(pc.equal(self.rows["state"], "ask")).combine_chunks()
 
     def spans(self) -> Iterator[tuple[int, int, int]]:
-        """Yield number, first row and end of every batch of `asked`."""
+        """Yield number, first row and end row of every batch of `asked`."""
         for number, start in enumerate(range(0, self.work_items, self.batch_size)):
             yield number, start, min(start + self.batch_size, self.work_items)
 
+    def unfinished_spans(self) -> list[tuple[int, int, int]]:
+        """Return the spans of the batches that staging does not hold yet."""
+        return [span for span in self.spans() if not self.staging.is_finished(span[0])]
 
-@task(name="plan", description="Choose objects, frames and labels; find what is stored already", cache_policy=NO_CACHE)
-def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> BuildPlan:
-    """Write the plan of a build into the dataset's staging folder, or find it there."""
+
+def plan_galaxies(workspace: Workspace, request: GalaxyBuildRequest, catalog: Path) -> GalaxyPlan:
+    """Write the plan of a build into the dataset's staging folder.
+
+    Raises
+    ------
+    StoreError
+        The dataset is of another problem, or was built with other settings; see `require_common`.
+    """
     parent = published_parent(workspace, request.dataset, GALAXY)
-    _check_common(request, parent)
-    table = _limited(read_catalog(catalog), request.most_objects, request.seed)
-    rows = _planned_rows(table, request, parent)
+    require_common(request, parent)
+    table = limit_objects(read_catalog(catalog), request.most_objects, request.seed)
+    rows = planned_rows(table, request, parent)
     scheme = None if request.scheme == "none" else load_scheme(request.scheme)
     facts: dict[str, Any] = {
         "release": request.release_name,
@@ -159,77 +168,105 @@ def plan_build(workspace: Workspace, request: BuildRequest, catalog: Path) -> Bu
     facts["digest"] = request_digest(request, facts)
     facts["finished_before"] = parent is not None and facts["digest"] in parent.manifest["builds"]
     folder = begin_plan(workspace.datasets / request.dataset, _plan_digest(facts, rows), request, facts)
-    plan = BuildPlan(folder, request)
+    plan = GalaxyPlan(folder, request)
     write_table(plan.folder / "plan.parquet", rows)
     return plan
 
 
-def request_digest(request: BuildRequest, facts: dict[str, Any]) -> str:
-    """Return what makes two requests the same: all but how fast and how often they ask."""
-    manner = {"max_rate_per_s", "max_connections", "retry_rejected", "catalog", "metadata", "service_url"}
-    same = request.model_dump(mode="json", exclude=manner) | {"catalog_sha256": facts["catalog_sha256"]}
-    same |= {"scheme": facts["scheme"]}
-    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()
+def request_digest(request: GalaxyBuildRequest, facts: dict[str, Any]) -> str:
+    """Return a digest that is equal for requests with equal results.
+
+    Rates, connections and retries do not count; catalogue and scheme count by their content: ``catalog_sha256`` and
+    ``scheme`` of `facts`.
+    """
+    excluded = {"max_rate_per_s", "max_connections", "retry_rejected", "catalog", "metadata", "service_url"}
+    identity = request.model_dump(mode="json", exclude=excluded) | {"catalog_sha256": facts["catalog_sha256"]}
+    identity |= {"scheme": facts["scheme"]}
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def read_catalog(path: Path) -> pa.Table:
-    """Read a catalogue's columns that builds and schemes use."""
+    """Read a catalogue.
+
+    Raises
+    ------
+    ValueError
+        It has no rows.
+    """
     table = pq.read_table(path)
     if table.num_rows == 0:
         raise ValueError(f"catalogue {path.name} has no rows")
     return table
 
 
-def _check_common(request: BuildRequest, parent: Dataset | None) -> None:
-    """Refuse to add samples of another kind to a dataset."""
+def require_common(request: GalaxyBuildRequest, parent: Dataset | None) -> None:
+    """Check that a request adds samples of the dataset's kind.
+
+    Raises
+    ------
+    StoreError
+        ``size_px`` differs, or one of `COMMON` without ``allow_mixed``.
+    """
     if parent is None:
         return
-    asked = request.model_dump() | {"release": request.release_name}
-    if request.source == "archive":
-        asked |= {"field": None, "request_px": None}
     if parent.manifest["size_px"] != request.size_px:
         raise StoreError(
             f"dataset {parent.name!r} holds {parent.manifest['size_px']}-px samples, size_px={request.size_px} "
             "needs a dataset of its own (received bytes are kept, nothing is fetched again)"
         )
+    requested = request.model_dump() | {"release": request.release_name}
+    if request.source == "archive":
+        requested |= {"field": None, "request_px": None}
     for name in COMMON:
-        if asked[name] != parent.manifest[name] and not request.allow_mixed:
+        if requested[name] != parent.manifest[name] and not request.allow_mixed:
             raise StoreError(
-                f"dataset {parent.name!r} was built with {name}={parent.manifest[name]}, not {asked[name]}; "
+                f"dataset {parent.name!r} was built with {name}={parent.manifest[name]}, not {requested[name]}; "
                 "use another dataset, or allow_mixed=true to mix"
             )
 
 
-def _limited(table: pa.Table, limit: int | None, seed: int) -> pa.Table:
-    """Return the first `limit` rows by a hash of id and seed, in order of id."""
+def limit_objects(table: pa.Table, limit: int | None, seed: int) -> pa.Table:
+    """Return the first `limit` rows (None: all) by a hash of id and seed, in order of id.
+
+    A larger limit with the same seed holds the rows of the smaller.
+    """
     ids = table["id"].to_pylist()
     chosen = sorted(hash_order(ids, seed)[:limit].tolist(), key=lambda position: ids[position])
     return table.take(pa.array(chosen, pa.int64()))
 
 
-def _planned_rows(table: pa.Table, request: BuildRequest, parent: Dataset | None) -> pa.Table:
-    """Return the plan's rows: identity, frame, label, and what is to be done."""
+def planned_rows(table: pa.Table, request: GalaxyBuildRequest, parent: Dataset | None) -> pa.Table:
+    """Return the plan's rows, one per row of the catalogue `table`.
+
+    Columns: `CATALOG_COLUMNS`; with a scheme ``label, vote_fraction, votes_at_node``; the frame's
+    ``scale_arcsec_per_px, width_arcsec, clipped``; ``left_out``, the reason why an object is not requested, or null;
+    and ``state`` of `object_state`.
+    """
     table = table.combine_chunks()
-    count = table.num_rows
     columns: dict[str, Any] = {name: _column(table, name) for name in CATALOG_COLUMNS}
-    left_out: list[str | None] = [None] * count
+    excluded: list[str | None] = [None] * table.num_rows
     if request.scheme != "none":
         labelled = label_rows(load_scheme(request.scheme), table)
         columns |= {name: labelled[name] for name in ("label", "vote_fraction", "votes_at_node")}
-        left_out = [reason and f"scheme:{reason}" for reason in labelled["excluded"].to_pylist()]
-    scale, clipped, frameless = _frames(table, request)
+        excluded = [reason and f"scheme:{reason}" for reason in labelled["excluded"].to_pylist()]
+    scale, clipped, frameless = object_frames(table, request)
     columns |= {
         "scale_arcsec_per_px": pa.array(scale, from_pandas=True),
         "width_arcsec": pa.array(scale * request.request_px, from_pandas=True),
         "clipped": pa.array(clipped),
-        "left_out": pa.array([out or none for out, none in zip(left_out, frameless, strict=True)], pa.string()),
+        "left_out": pa.array([why or no_frame for why, no_frame in zip(excluded, frameless, strict=True)], pa.string()),
     }
-    columns["state"] = pa.array(_states(columns["id"].to_pylist(), columns["left_out"].to_pylist(), request, parent))
+    columns["state"] = pa.array(_object_states(columns["id"], columns["left_out"], request, parent))
     return pa.table(columns)
 
 
-def _frames(table: pa.Table, request: BuildRequest) -> tuple[np.ndarray, np.ndarray, list[str | None]]:
-    """Return scale, clipping and the reason why an object has no frame."""
+def object_frames(
+    table: pa.Table, request: GalaxyBuildRequest
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], list[str | None]]:
+    """Return the scale in arcsec/px, whether it was clipped, and why there is no frame (else None), (n,) each.
+
+    An archive's images have frames of their own: no scale, and never a reason.
+    """
     count = table.num_rows
     if request.source == "archive":
         return np.full(count, np.nan), np.zeros(count, bool), [None] * count
@@ -240,34 +277,46 @@ def _frames(table: pa.Table, request: BuildRequest) -> tuple[np.ndarray, np.ndar
         _numbers(table, "redshift"),
         request.scale_arcsec_per_px,
     )
-    placed = np.isfinite(_numbers(table, "ra_deg")) & np.isfinite(_numbers(table, "dec_deg"))
-    return scale, clipped, [reason if here else "no_position" for reason, here in zip(reasons, placed, strict=True)]
+    has_position = np.isfinite(_numbers(table, "ra_deg")) & np.isfinite(_numbers(table, "dec_deg"))
+    reasons = [why if placed else "no_position" for why, placed in zip(reasons, has_position, strict=True)]
+    return scale, clipped, reasons
 
 
-def _states(ids: list[str], left_out: list[str | None], request: BuildRequest, parent: Dataset | None) -> list[str]:
-    """Return for every object ``stored``, ``ask``, or ``rejected``."""
-    before: dict[str, tuple[str, str | None]] = {}
+def _object_states(
+    ids: pa.ChunkedArray | pa.Array, left_out: pa.Array, request: GalaxyBuildRequest, parent: Dataset | None
+) -> list[str]:
+    """Return the state of every object; `parent` is the version that the build adds to."""
+    published: dict[str, tuple[str, str | None]] = {}
     if parent is not None:
         ledger = parent.samples(["id", "status", "reason"])
-        before = dict(
-            zip(
-                ledger["id"].to_pylist(),
-                zip(ledger["status"].to_pylist(), ledger["reason"].to_pylist(), strict=True),
-                strict=True,
-            )
-        )
+        outcomes = zip(ledger["status"].to_pylist(), ledger["reason"].to_pylist(), strict=True)
+        published = dict(zip(ledger["id"].to_pylist(), outcomes, strict=True))
     return [
-        _state(before.get(sample_id), out, request.retry_rejected) for sample_id, out in zip(ids, left_out, strict=True)
+        object_state(published.get(sample_id), why, retry_rejected=request.retry_rejected)
+        for sample_id, why in zip(ids.to_pylist(), left_out.to_pylist(), strict=True)
     ]
 
 
-def _state(before: tuple[str, str | None] | None, left_out: str | None, retry_rejected: bool) -> str:
-    """Return what is to be done with an object."""
+def object_state(published: tuple[str, str | None] | None, left_out: str | None, *, retry_rejected: bool) -> str:
+    """Return ``ask`` (request an image), ``stored``, or ``rejected``.
+
+    Parameters
+    ----------
+    published : (str, str or None), optional
+        Status and reason in the published ledger; None for a new object.
+    left_out : str, optional
+        Why the scheme or the frame leaves the object out.
+    retry_rejected : bool
+        Requests also what was rejected for good; see `tasks.http.faults`.
+    """
     if left_out is not None:
         return "rejected"
-    if before is None or before[1] is None:
-        return "ask" if before is None or before[0] != STORED else "stored"
-    return "ask" if is_retried_later(before[1]) or retry_rejected else "rejected"
+    if published is None:
+        return "ask"
+    status, reason = published
+    if reason is None:
+        return "stored" if status == STORED else "ask"
+    return "ask" if retry_rejected or is_retried_later(reason) else "rejected"
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
@@ -278,15 +327,15 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray | pa.Array:
     return pa.nulls(table.num_rows, types.get(name, pa.float64()))
 
 
-def _numbers(table: pa.Table, name: str) -> np.ndarray:
-    """Return a column as float64 with NaN for null."""
+def _numbers(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """Return a column as numbers (n,), NaN for null or an absent column."""
     return to_float(_column(table, name))
 
 
 def _plan_digest(facts: dict[str, Any], rows: pa.Table) -> str:
-    """Return a name for the plan's staging folder: the same request on the same state gives the same."""
+    """Return the name of the plan's staging folder, a digest of the request and of the objects still to request."""
     total = hashlib.sha256(facts["digest"].encode())
-    asked = rows.filter(pc.equal(rows["state"], "ask"))
+    requested = rows.filter(pc.equal(rows["state"], "ask"))
     for name in ("id", "scale_arcsec_per_px", "ra_deg", "dec_deg"):
-        total.update(json.dumps(asked[name].to_pylist()).encode())
+        total.update(json.dumps(requested[name].to_pylist()).encode())
     return total.hexdigest()[:16]

@@ -6,7 +6,7 @@ import numpy as np
 
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text, page
 

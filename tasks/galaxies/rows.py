@@ -10,8 +10,10 @@ from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationError
 
 
-def unseen_rows(dataset: Dataset, scheme: str, part: str, members: pa.Table | None) -> tuple[SplitPart, int | None]:
-    """Return the labelled samples of a part that are not in `members`, and the number left out.
+def unseen_rows(
+    dataset: Dataset, scheme: str, part: str, training_samples: pa.Table | None
+) -> tuple[SplitPart, int | None]:
+    """Return the labelled samples of a part that are not in `training_samples`, and the number left out.
 
     Parameters
     ----------
@@ -19,7 +21,7 @@ def unseen_rows(dataset: Dataset, scheme: str, part: str, members: pa.Table | No
     scheme : str
     part : str
         train, validation, test or all.
-    members : Table, optional
+    training_samples : Table, optional
         The samples that the model has seen, with the columns of `training_overlap.COLUMNS`; None where they are
         unknown: then all samples are returned, and None as their number.
 
@@ -29,9 +31,9 @@ def unseen_rows(dataset: Dataset, scheme: str, part: str, members: pa.Table | No
         The model has seen every sample of the part.
     """
     whole = part_rows(dataset, scheme, part)
-    if members is None:
+    if training_samples is None:
         return whole, None
-    seen = seen_before(align_rows(dataset.samples(list(COLUMNS)), whole.ids), members)
+    seen = seen_before(align_rows(dataset.samples(list(COLUMNS)), whole.ids), training_samples)
     if seen.all():
         raise EvaluationError(
             f"all {len(whole)} samples of part {part!r} of dataset {dataset.name!r} were in the model's training "

@@ -1,4 +1,4 @@
-"""Where images and catalogue come from: a service, an archive, or the simulated sky."""
+"""The sources of a galaxy build: its catalogue, and its images from a service, an archive or the simulated sky."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,8 +6,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from galaxy.catalogue.joining import read_mapping
 from galaxy.images import cutouts
@@ -15,20 +13,21 @@ from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.building.validate import require, validate_catalogue
 from tasks.galaxies.collect import ArchiveSource, ServiceSource, Source, archive_members
 from tasks.galaxies.ingest import catalog_path
-from tasks.galaxies.plan import BuildPlan, BuildRequest
+from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
 from tasks.http.rate_budget import is_loopback
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.app import sky_process
 from tasks.store.files import write_table
 
 
-@task(
-    name="catalogue",
-    description="Find the catalogue, ingesting or simulating it where it is not there yet",
-    cache_policy=NO_CACHE,
-)
-def find_catalog(workspace: Workspace, request: BuildRequest) -> Path:
-    """Return the catalogue Parquet of a build, once its columns are judged."""
+def find_catalog(workspace: Workspace, request: GalaxyBuildRequest) -> Path:
+    """Return the catalogue Parquet of a build, ingested or simulated if it does not exist yet, and validated.
+
+    Raises
+    ------
+    ValidationFailedError
+        A column of the catalogue fails its expectations.
+    """
     if request.catalog is not None:
         path = catalog_path(workspace, request.catalog, request.metadata)
     else:
@@ -39,7 +38,7 @@ def find_catalog(workspace: Workspace, request: BuildRequest) -> Path:
 
 
 def sky_tables(workspace: Workspace, seed: int) -> tuple[Path, Path, Path]:
-    """Return votes, metadata and hidden truth of the simulated sky of that seed, written once."""
+    """Return the tables of votes, metadata and truth of the simulated sky of a seed, written once."""
     folder = workspace.catalogs / f"sky-{seed}"
     paths = (folder / "votes.parquet", folder / "metadata.parquet", folder / "truth.parquet")
     if not all(path.exists() for path in paths):
@@ -49,30 +48,39 @@ def sky_tables(workspace: Workspace, seed: int) -> tuple[Path, Path, Path]:
     return paths
 
 
-def truth_path(workspace: Workspace, request: BuildRequest) -> Path | None:
-    """Return the hidden truth that belongs to a build, if its sky is simulated."""
+def truth_path(workspace: Workspace, request: GalaxyBuildRequest) -> Path | None:
+    """Return the table of truth if the build is of the simulated sky's own catalogue, else None."""
     if request.source != "simulated" or request.catalog is not None:
         return None
     return sky_tables(workspace, request.seed)[2]
 
 
 @contextmanager
-def open_source(workspace: Workspace, request: BuildRequest, plan: BuildPlan) -> Iterator[Source]:
-    """Give the source of images; the simulated sky's service runs as long as the block."""
+def open_source(workspace: Workspace, plan: GalaxyPlan) -> Iterator[Source]:
+    """Yield the source of a plan's images; the simulated sky's service runs as long as the block.
+
+    Raises
+    ------
+    ValueError
+        ``service_url`` is no http address, or ``images`` is neither a folder nor a readable zip of images.
+    FileNotFoundError
+        ``images`` does not exist.
+    """
+    request = plan.request
     if request.source == "archive":
-        yield _archive(workspace, request, plan)
+        yield archive_source(workspace, plan)
     elif request.source == "simulated" and request.service_url is None:
         if plan.work_items == 0:
-            yield _service(workspace, request, "http://127.0.0.1")
+            yield service_source(workspace, request, "http://127.0.0.1")
             return
         with sky_process(seed=request.seed, count=SKY_COUNT) as url:
-            yield _service(workspace, request, url)
+            yield service_source(workspace, request, url)
     else:
-        yield _service(workspace, request, request.service_url or cutouts.SERVICES[request.source])
+        yield service_source(workspace, request, request.service_url or cutouts.SERVICES[request.source])
 
 
-def _service(workspace: Workspace, request: BuildRequest, url: str) -> ServiceSource:
-    """Return the source that asks the cutout service at `url`."""
+def service_source(workspace: Workspace, request: GalaxyBuildRequest, url: str) -> ServiceSource:
+    """Return the source that requests cutouts from the service at `url`; a loopback address has no rate limit."""
     host = urlsplit(url).hostname or ""
     if urlsplit(url).scheme not in ("http", "https") or not host:
         raise ValueError(f"service_url={url!r} is not an http or https address")
@@ -89,11 +97,13 @@ def _service(workspace: Workspace, request: BuildRequest, url: str) -> ServiceSo
     )
 
 
-def _archive(workspace: Workspace, request: BuildRequest, plan: BuildPlan) -> ArchiveSource:
-    """Return the source that reads a folder or zip, each object's image found by name.
+def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
+    """Return the source that reads a folder or zip, with the image of each requested object that has one.
 
-    The catalogue's ``file`` column decides, else the mapping's or the catalogue's asset id, else the id.
+    An image belongs to the object by its stem: that of the catalogue's ``file``, else the mapping's asset id, else the
+    catalogue's ``asset_id``, else the object's id.
     """
+    request = plan.request
     path = Path(str(request.images)).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"images={path} does not exist")
@@ -102,11 +112,11 @@ def _archive(workspace: Workspace, request: BuildRequest, plan: BuildPlan) -> Ar
     if request.mapping is not None:
         table = read_mapping(Path(request.mapping).expanduser())
         assets = dict(zip(table["id"].to_pylist(), map(str, table["asset_id"].to_pylist()), strict=True))
-    found = {}
+    images = {}
     columns = (plan.asked[name].to_pylist() for name in ("id", "file", "asset_id"))
     for sample_id, file, asset_id in zip(*columns, strict=True):
         stems = (file and Path(file).stem, assets.get(sample_id), asset_id, sample_id)
         member = next((members[str(stem)] for stem in stems if stem is not None and str(stem) in members), None)
         if member is not None:
-            found[sample_id] = member
-    return ArchiveSource(path, found, workspace.raw)
+            images[sample_id] = member
+    return ArchiveSource(path, images, workspace.raw)

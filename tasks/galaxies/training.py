@@ -9,7 +9,7 @@ from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.learning import measures
-from tasks.learning.predictions import figures_of
+from tasks.learning.predictions import classification_summary
 from tasks.learning.split_parts import SplitPart, part_rows
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
@@ -92,7 +92,7 @@ class GalaxyTraining(TrainingTask):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Fit the temperature; the metrics are accuracy, macro-F1, ECE and NLL."""
         temperature = measures.fit_temperature(outputs, validation.labels)
-        return {"temperature": temperature, "operating_points": {}}, figures_of(outputs, validation.labels, temperature)
+        return {"temperature": temperature, "operating_points": {}}, classification_summary(outputs, validation.labels, temperature)
 
     def evaluate(self, request: EvaluationRequest) -> dict[str, Any]:
         """Evaluate accuracy and calibration."""

@@ -1,38 +1,21 @@
-"""Collecting: get every image that is missing, in parallel, into staging."""
+"""Collection stage of `build-galaxy-dataset`."""
 
-import pyarrow as pa
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.galaxies.collect import CutoutBatch, Source, collect_batch
-from tasks.galaxies.plan import BuildPlan
+from tasks.galaxies.collect import Source, collect_batch, unfinished_batches
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 
 
-@task(name="collect", description="Get every image that is missing, in parallel, into staging", cache_policy=NO_CACHE)
-def collect(plan: BuildPlan, source: Source, executor: Executor, max_connections: int) -> dict[str, int]:
-    """Collect the plan's batches that are not finished; return counts of objects, stored and requests."""
-    left = [span for span in plan.spans() if not plan.staging.is_finished(span[0])]
+@task(name="collect", description="Get every missing image, in parallel, into staging", cache_policy=NO_CACHE)
+def collect(plan: GalaxyPlan, source: Source, executor: Executor, max_connections: int) -> dict[str, int]:
+    """Collect the plan's unfinished batches; return counts of objects, stored and requests."""
     workers = min(executor.workers, max_connections)
-    asked = plan.asked
-    # A copy of a batch's rows: a slice would carry the whole table along to a worker.
-    pieces = ((number, asked.take(pa.array(range(start, stop), pa.int64()))) for number, start, stop in left)
-    batches = (
-        CutoutBatch(
-            number=number,
-            rows=rows,
-            source=source.narrowed(rows["id"].to_pylist()),
-            source_name=plan.source,
-            staging=plan.staging,
-            size_px=plan.size_px,
-            crop_fraction=plan.crop_fraction,
-            connections=max_connections // workers,
-        )
-        for number, rows in pieces
-    )
+    batches = unfinished_batches(plan, source, max_connections // workers)
     totals = {"objects": 0, "stored": 0, "requests": 0}
-    with progress("collecting", sum(stop - start for _, start, stop in left)) as advance:
+    with progress("collecting", sum(stop - start for _, start, stop in plan.unfinished_spans())) as advance:
         for counts in executor.map(collect_batch, batches, None if workers == executor.workers else workers):
             totals = {name: totals[name] + counts[name] for name in totals}
             advance(counts["objects"])

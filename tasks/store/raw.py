@@ -16,7 +16,7 @@ from tasks.store.files import disk_full_named
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredAnswer:
     """How a request ended: the bytes it brought, or the reason why it was refused for good."""
 
     sha256: str | None
@@ -67,7 +67,7 @@ class RawStore:
             return None
         return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
-    def answer(self, request_key: str) -> "Kept | None":
+    def answer(self, request_key: str) -> "StoredAnswer | None":
         """Return how a request ended earlier, or None where it never did."""
         query = "SELECT sha256, reason FROM answers WHERE request = ?"
         row = self._index().execute(query, (request_key,)).fetchone()
@@ -75,7 +75,7 @@ class RawStore:
             return None
         sha256, reason = row
         content = None if sha256 is None else self.get(sha256)
-        return Kept(sha256, content, reason) if reason or content is not None else None
+        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
 
     def put_answer(self, request_key: str, content: bytes) -> str:
         """Keep what a request brought and return its sha256."""

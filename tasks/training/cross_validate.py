@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.learning import measures
-from tasks.learning.predictions import figures_of
+from tasks.learning.predictions import classification_summary
 from tasks.learning.split_parts import ALL, SplitPart, draw_folds
 from tasks.reports.figures import confusion_figure
 from tasks.reports.page import Block, Figure, Headline, Headlines, Table, page
@@ -193,7 +193,7 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
 def _fold_metrics(scores: pa.Table, classes: list[str], number: int) -> dict[str, Any]:
     labels = np.asarray([classes.index(name) for name in scores["label"].to_pylist()], np.int32)
     temperature = float(scores["temperature"][0].as_py())
-    metrics = figures_of(_stacked(scores, PROBABILITY, classes), labels, temperature)
+    metrics = classification_summary(_stacked(scores, PROBABILITY, classes), labels, temperature)
     return {"fold": number, **metrics, "best_epoch": int(scores["best_epoch"][0].as_py())}
 
 

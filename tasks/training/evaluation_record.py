@@ -54,7 +54,7 @@ class EvaluationRequest:
         Epoch of the model's weights, from 1.
     run : TrackedRun, optional
         MLflow run that records metrics, tables, figures and predictions.
-    members : Table, optional
+    training_samples : Table, optional
         The samples that the model has seen, with the columns of `training_overlap.COLUMNS`; None reads them from the
         dataset that the card names.
     """
@@ -68,7 +68,7 @@ class EvaluationRequest:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     best_epoch: int | None = None
     run: TrackedRun | None = None
-    members: pa.Table | None = None
+    training_samples: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,10 @@ def training_dataset(request: EvaluationRequest) -> tuple[Dataset | None, list[s
     return dataset, []
 
 
-def seen_samples(request: EvaluationRequest, trained_on: Dataset | None) -> pa.Table | None:
+def training_samples_of(request: EvaluationRequest, trained_on: Dataset | None) -> pa.Table | None:
     """Return the samples that the model has seen (columns of `training_overlap.COLUMNS`), or None if unknown."""
-    if request.members is not None or trained_on is None:
-        return request.members
+    if request.training_samples is not None or trained_on is None:
+        return request.training_samples
     return training_members(trained_on)
 
 
@@ -222,9 +222,11 @@ def publish_record(request: EvaluationRequest, record: EvaluationRecord) -> dict
 
 
 def none_for_nan(value: Any) -> Any:
-    """Return the value with NaN replaced by None, as JSON needs it; dicts by their values."""
+    """Return the value with NaN replaced by None, as JSON needs it; dicts and lists by their values."""
     if isinstance(value, dict):
         return {name: none_for_nan(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [none_for_nan(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 

@@ -63,7 +63,7 @@ def evaluate_registered(
     registered = open_registered(workspace, holdout.model, problem, first_scheme)
     options = _candidate_options(workspace, holdout, problem, first_scheme)
     scheme, ref = holdout.scheme or str(registered.card["scheme"]), registered.ref
-    reference, members = f"{dataset.name}@{dataset.version}", ref.folder / MEMBERS_FILE
+    reference, seen = f"{dataset.name}@{dataset.version}", ref.folder / MEMBERS_FILE
     with open_run(
         workspace,
         problem=problem,
@@ -81,7 +81,7 @@ def evaluate_registered(
             scheme,
             history=metric_history(workspace, ref.run_id, CURVES),
             run=run,
-            members=pq.read_table(members) if members.is_file() else None,
+            training_samples=pq.read_table(seen) if seen.is_file() else None,
         )
         summary = evaluators[problem](request, **options)
     return {"model": ref.uri, "dataset": reference, "scheme": scheme, "split": holdout.part} | summary

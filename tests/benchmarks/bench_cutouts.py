@@ -12,7 +12,7 @@ import requests
 from PIL import Image
 
 from tasks.galaxies.ingest import catalog_path
-from tasks.galaxies.plan import BuildRequest, plan_build
+from tasks.galaxies.plan import GalaxyBuildRequest, plan_galaxies
 from tasks.galaxies.sources import open_source
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace
@@ -50,8 +50,8 @@ def run(count: int = COUNT, faulty: int = 1000, killed: int = 2000) -> dict[str,
         }
 
 
-def _request(positions: Path, url: str, limit: int) -> BuildRequest:
-    return BuildRequest(
+def _request(positions: Path, url: str, limit: int) -> GalaxyBuildRequest:
+    return GalaxyBuildRequest(
         dataset="bench",
         catalog=str(positions),
         metadata=None,
@@ -80,8 +80,8 @@ def _collected(root: Path, positions: Path, url: str, limit: int, executor: Exec
     """Return the seconds that the stage takes to collect everything into an empty workspace."""
     workspace = Workspace(root)
     request = _request(positions, url, limit)
-    plan = plan_build.fn(workspace, request, catalog_path(workspace, str(positions)))
-    with open_source(workspace, request, plan) as source:
+    plan = plan_galaxies(workspace, request, catalog_path(workspace, str(positions)))
+    with open_source(workspace, plan) as source:
         begin = time.perf_counter()
         counts = collect.fn(plan, source, executor, CONNECTIONS)
         seconds = time.perf_counter() - begin
@@ -111,8 +111,8 @@ def _with_faults(folder: Path, images: Path, positions: Path, count: int) -> dic
     with serve_sky(images, positions, latency_ms=LATENCY_MS, fail_rate=0.05) as url, cluster(count) as executor:
         workspace = Workspace(folder / "faulty")
         request = _request(positions, url, count)
-        plan = plan_build.fn(workspace, request, catalog_path(workspace, str(positions)))
-        with open_source(workspace, request, plan) as source:
+        plan = plan_galaxies(workspace, request, catalog_path(workspace, str(positions)))
+        with open_source(workspace, plan) as source:
             counts = collect.fn(plan, source, executor, CONNECTIONS)
     return {"faults": counts["requests"] - count, "recovered": counts["stored"] / count}
 

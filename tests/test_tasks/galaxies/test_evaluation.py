@@ -232,7 +232,7 @@ def test_a_model_from_elsewhere_is_judged_without_baselines_and_says_so(tracked_
     assert summary["baselines"] == {}
     assert "gone@1" in " ".join(summary["notes"])
     members = training_members(home)
-    with_list = evaluated(tracked_workspace, away, Threshold(), card, "all", members=members)
+    with_list = evaluated(tracked_workspace, away, Threshold(), card, "all", training_samples=members)
     assert with_list["overlap_with_training"] == 5
     other = card_of(home, dataset_digest="0" * 64)
     notes = evaluated(tracked_workspace, away, Threshold(), other, "all")["notes"]
