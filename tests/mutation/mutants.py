@@ -1,9 +1,9 @@
 """The mutants of a module: a seeded sample of the mutations that Cosmic Ray's operators can make.
 
 Positions are sampled first, then one mutation at each, so that a position with many mutations counts once. A larger
-sample contains the smaller one. Strings have no operator; annotations, decorator arguments, the contents of `raise`,
-log calls and f-strings, `if TYPE_CHECKING` and the types of `isinstance` are not mutated. Operators are replaced by
-similar ones only: a mutant that fails at once by a type error says nothing about a test.
+sample contains the smaller one. Strings have no operator. Not mutated are annotations, decorator arguments, the contents
+of `raise`, log calls and f-strings, `if TYPE_CHECKING`, the types of `isinstance`, and `strict=` of `zip`. Operators are
+replaced by similar ones only: a mutant that fails at once by a type error says nothing about a test.
 """
 
 import ast
@@ -73,7 +73,8 @@ def _places(source: str) -> dict[Place, list[tuple[str, int]]]:
         starts = (begin for node in nodes for begin, _ in positions(node))
         for occurrence, (line, column) in enumerate(starts):
             place = line, len(lines[line - 1][:column].encode())
-            if not any(begin <= place < end for begin, end in excluded):
+            keyword_only = lines[line - 1].startswith("*,", column)
+            if not keyword_only and not any(begin <= place < end for begin, end in excluded):
                 places[place].append((operator, occurrence))
     return dict(places)
 
@@ -88,6 +89,8 @@ def _excluded_nodes(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
                 yield from filter(None, [getattr(node, "returns", None)])
             case ast.Raise(exc=ast.expr() as error):
                 yield error
+            case ast.keyword(arg="strict", value=value):
+                yield value
             case ast.Call(func=ast.Name(id="isinstance"), args=[_, types]):
                 yield types
             case ast.Call(func=ast.Attribute(attr=method)) if method in LOG_METHODS:

@@ -356,3 +356,11 @@ def test_latitude_area_ratio_and_right_ascension_are_completed(tmp_path) -> None
     assert rows["ra_deg"].to_pylist() == [0.0, 192.85948]
     assert rows["area_ratio"].to_pylist() == [64.0, 7.0]
     assert rows["galactic_latitude_deg"].to_pylist()[1] == pytest.approx(90, abs=1e-5)
+
+
+def test_the_provenance_has_the_given_name_or_the_files(tmp_path) -> None:
+    table = written(tmp_path, "id,my_class\na,x\n")
+    ingest([table], None, tmp_path / "out.parquet")
+    assert read_provenance(tmp_path / "out.parquet")["name"] == "out"
+    ingest([table], None, tmp_path / "out.parquet", name="mine")
+    assert read_provenance(tmp_path / "out.parquet")["name"] == "mine"

@@ -88,3 +88,19 @@ def test_no_positions_have_no_pairs_and_no_matches() -> None:
     assert match(one, one, none, none, 1.0).tolist() == [-1]
     assert match(none, none, one, one, 1.0).tolist() == []
     assert match(one, one, np.array([np.nan]), one, 1.0).tolist() == [-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "degrees"),
+    [
+        ("10:59:60", 11.0),
+        ("10:60:00", None),
+        ("10:00:60.01", None),
+        ("10:30", 10.5),
+        ("-0 30 00", -0.5),
+        ("+1.5e1", 15),
+    ],
+)
+def test_minutes_end_at_59_and_seconds_at_60(text: str, degrees: float | None) -> None:
+    read = parse_angles(pa.array([text, "x"]), sexagesimal_hours=False)[0]
+    assert np.isnan(read) if degrees is None else read == pytest.approx(degrees, abs=1e-12)

@@ -161,3 +161,10 @@ def test_an_archive_and_a_missing_file_are_named_as_such(tmp_path) -> None:
         read(written(tmp_path, packed.getvalue()))
     with pytest.raises(TableError, match="does not exist"):
         read(tmp_path / "absent.csv")
+
+
+def test_a_votable_field_without_a_name_has_its_id(tmp_path) -> None:
+    path = tmp_path / "t.xml"
+    Table({"x": [1.5]}).write(path, format="votable")
+    path.write_text(path.read_text().replace('name="x"', "").replace('ID="x"', 'ID="y"'))
+    assert read(path, {"y": pa.float64()}) == {"y": [1.5]}
