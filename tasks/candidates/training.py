@@ -1,4 +1,4 @@
-"""What a training of candidates is: triplets of all detectors or one, three losses, the operating point."""
+"""Training of candidates: triplets of all detectors or of one, three losses, an operating point."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,23 +34,23 @@ if TYPE_CHECKING:
     from tasks.learning.fit_spec import FitSpec
 
 REAL = 1
-"""Position of the class real."""
+"""Index of the class real."""
 TEST_FIGURES = (
     *("count", "real", "bogus", "auc", "auc_low", "auc_high"),
     *("fpr_at_tpr90", "fpr_at_tpr90_low", "fpr_at_tpr90_high"),
 )
 FIRST = "first"
-"""The network that goes before the full one when a night is scored."""
+"""The cheap network of the first model of a night; its models are registered under a name of their own."""
 
 
 class CandidateTrainRequest(TrainRequest):
-    """What candidates to train on, and how."""
+    """The candidates to train on, the network and the losses."""
 
     network: Network = "complex"
     size: Size = "small"
     profile: Profile = "fixed"
     treatment: Treatment = "all"
-    """One detector alone, as many samples as one detector has of all, or everything."""
+    """each: one detector alone; mix: as many samples of all detectors as one has; all: every sample."""
     detector: str | None = None
     """For treatment=each."""
     loss_ce: float | None = Field(default=None, ge=0)
@@ -62,9 +62,9 @@ class CandidateTrainRequest(TrainRequest):
     normalisation: Normalisation | None = None
     """None: the preset's."""
     labels: str | None = None
-    """A relabelling of the training part; None: the original labels."""
+    """Name of a relabelling, used for the training part alone; None: the original labels."""
     keep: KeptEpoch | None = None
-    """Which epoch's weights are kept; None: the preset's."""
+    """The epoch whose weights are kept; None: the preset's."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> "CandidateTrainRequest":
@@ -79,7 +79,7 @@ class CandidateTraining(TrainingTask):
 
     @property
     def description(self) -> TrainingDescription:
-        """Named by network, size, profile, treatment, losses and relabelling; a single detector's model apart."""
+        """Named by network, size, profile, treatment, detector, losses and relabelling."""
         request, losses = self.request, self.preset.losses
         weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
         detector = [request.detector] if request.detector else []
@@ -103,7 +103,7 @@ class CandidateTraining(TrainingTask):
         return int(self.dataset.pixels.shape[1])
 
     def part(self, name: str) -> SplitPart:
-        """Return a part's candidates, of the training's detectors; a relabelling holds in the train part alone."""
+        """Return a part's candidates of the requested detectors; a relabelling applies to the train part alone."""
         if name != "train":
             return self._of_detector(part_rows(self.dataset, self.scheme, name), name)
         semi_supervised = self.preset.losses.lds > 0
@@ -111,12 +111,12 @@ class CandidateTraining(TrainingTask):
         return self._like_one_detector(part) if self.request.treatment == "mix" else self._of_detector(part, name)
 
     def fit_spec(self, train: SplitPart) -> "FitSpec":
-        """Return the preset's network, its random views, and the trainer that holds the losses."""
+        """Return the preset's network, its random views, and the model that holds the losses."""
         weights = class_weights(train.labels) if self.preset.class_weights == "auto" else None
-        return candidate_learner(self.preset, self.stamp_px, weights)
+        return candidate_fit_spec(self.preset, self.stamp_px, weights)
 
     def model(self, weights: list[NDArray]) -> Any:
-        """Return the model from stored triplets to logits."""
+        """Return the model from stored triplets (n, y, x, 3) to logits (n, 2)."""
         from realbogus.models.networks import build_model
 
         return build_model(self.preset, self.stamp_px, weights)
@@ -156,56 +156,66 @@ class CandidateTraining(TrainingTask):
         detector = self.request.detector
         if detector is None:
             return part
-        chosen = np.flatnonzero(self.detectors_of(part) == detector)
-        if not len(chosen):
-            known = ", ".join(detectors_of(self))
-            raise PartError(f"detector {detector!r} has no sample in part {name!r}; the dataset's are: {known}")
-        return part.take(chosen)
+        positions = np.flatnonzero(self.detectors_of(part) == detector)
+        if not len(positions):
+            available = ", ".join(detectors_of(self))
+            raise PartError(f"detector {detector!r} has no sample in part {name!r}; the dataset's are: {available}")
+        return part.take(positions)
 
     def _like_one_detector(self, part: SplitPart) -> SplitPart:
-        """Return as many samples as a detector has on average, of each detector its share."""
+        """Return as many samples as a detector has on average, each detector in proportion, at least one of each."""
         detectors = self.detectors_of(part)
         names = np.unique(detectors)
         order = hash_order(part.ids, self.request.seed)
-        kept = [order[detectors[order] == name] for name in names]
-        return part.take(np.sort(np.concatenate([rows[: max(1, round(len(rows) / len(names)))] for rows in kept])))
+        of_detectors = [order[detectors[order] == name] for name in names]
+        shares = [rows[: max(1, round(len(rows) / len(names)))] for rows in of_detectors]
+        return part.take(np.sort(np.concatenate(shares)))
 
     def detectors_of(self, part: SplitPart) -> NDArray[np.str_]:
-        """Return the detector of each sample, empty where there is none."""
+        """Return the detector of each sample, (n,), empty where there is none."""
         samples = self.dataset.samples(["id", "detector"])
         return to_text(align_column(samples, "detector", part.ids))
 
 
-def candidate_learner(preset: "CandidatePreset", stamp_px: int, weights: tuple[float, float] | None) -> "FitSpec":
-    """Return a preset's network for stamps of a width, its views, and its trainer with weights of the classes.
+def candidate_fit_spec(preset: "CandidatePreset", stamp_px: int, weights: tuple[float, float] | None) -> "FitSpec":
+    """Return a preset's network, its random views, and the model that holds its losses.
 
-    Turning and mirroring can wait until stamps are normalised; what alters pixels in their raw units cannot.
+    Rotations and flips are applied to normalised stamps, which are computed once; an augmentation that alters pixels
+    in raw units is applied before normalisation.
+
+    Parameters
+    ----------
+    preset : CandidatePreset
+    stamp_px : int
+        Width of the stored stamps.
+    weights : (float, float) or None
+        Loss weights of bogus and real.
     """
     from realbogus.models.augmentation import random_view
     from realbogus.models.losses import CandidateTrainer
     from realbogus.models.networks import CLASSES, build_network, prepare_views
     from tasks.learning.fit_spec import FitSpec
 
-    def prepared(stamps: Any) -> Any:
+    def prepare(stamps: Any) -> Any:
         return prepare_views(stamps, preset)
 
-    def drawn(stamps: Any, seed: Any) -> Any:
+    def augment(stamps: Any, seed: Any) -> Any:
         return random_view(stamps, seed, preset.augmentation)
 
-    raw = preset.augmentation.alters_pixels
+    in_raw_units = preset.augmentation.alters_pixels
     return FitSpec(
         lambda precision: build_network(preset, stamp_px, precision=precision),
-        (lambda stamps, seed: prepared(drawn(stamps, seed))) if raw else drawn,
-        prepared if raw else (lambda views: views),
+        (lambda stamps, seed: prepare(augment(stamps, seed))) if in_raw_units else augment,
+        prepare if in_raw_units else (lambda views: views),
         CLASSES,
-        None if raw else prepared,
+        None if in_raw_units else prepare,
         lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
         even_classes=True,
     )
 
 
 def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest) -> CandidateTraining:
-    """Open the dataset and preset that a request names.
+    """Open the dataset and the preset of a request.
 
     Raises
     ------
@@ -217,26 +227,33 @@ def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest
 
     dataset, scheme = open_labelled(workspace, request.dataset, REALBOGUS, request.scheme)
     preset = load_preset(request.network, request.size, request.profile)
-    asked = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
-    told = {name: value for name, value in asked.items() if value is not None}
-    losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **told})
-    changed: dict[str, Any] = {"losses": losses}
+    requested = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
+    weights = {name: value for name, value in requested.items() if value is not None}
+    losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **weights})
+    changes: dict[str, Any] = {"losses": losses}
     if request.normalisation:
-        changed["normalisation"] = request.normalisation
+        changes["normalisation"] = request.normalisation
     if request.keep:
-        changed["training"] = preset.training.model_copy(update={"keep": request.keep})
-    chosen = preset.model_copy(update=changed)
-    return CandidateTraining(request, workspace, dataset, scheme, chosen)
+        changes["training"] = preset.training.model_copy(update={"keep": request.keep})
+    return CandidateTraining(request, workspace, dataset, scheme, preset.model_copy(update=changes))
 
 
 def detectors_of(training: CandidateTraining) -> list[str]:
-    """Return the names of the detectors that the dataset has stored samples of."""
+    """Return the names of the detectors with stored samples, sorted."""
     samples = training.dataset.samples(["row", "detector"])
     return sorted(pc.unique(samples.filter(pc.is_valid(samples["row"]))["detector"].drop_null()).to_pylist())
 
 
 def class_weights(labels: NDArray) -> tuple[float, float] | None:
-    """Return weights that give both classes as much to say, where one is under a fifth of the labelled; else None."""
+    """Return loss weights of bogus and real, by which both classes count equally.
+
+    None if each class has a fifth of the labelled samples or more, or if one has none.
+
+    Parameters
+    ----------
+    labels : (n,) int
+        `UNLABELLED` ones are ignored.
+    """
     counts = np.bincount(labels[labels != UNLABELLED], minlength=2)
     if counts.min() == 0 or counts.min() >= counts.sum() / 5:
         return None
@@ -251,5 +268,5 @@ def fit_model(
     folder: Path,
     device: "Device",
 ) -> Any:
-    """Fit to given samples and return the model from stored triplets to logits; its state is kept in `folder`."""
+    """Fit to given samples and return the model from stored triplets to logits; `folder` keeps the fit's state."""
     return training.model(fit_parts(training, (train_part, validation), device, folder).weights)

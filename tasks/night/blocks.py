@@ -1,4 +1,4 @@
-"""Blocks of candidates: their stamps brought to the size of a model, and the reasons why some cannot be scored.
+"""Blocks of candidates: stamps of the size of a model, and the reasons why some cannot be scored.
 
 A stamp is (y, x, channel) with channels new, reference, difference, in the frames' raw units, NaN where there is no
 data.

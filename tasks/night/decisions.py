@@ -41,11 +41,11 @@ SCORES = pa.schema(
         pa.field("not_scored", pa.string()),
     ]
 )
-"""``score`` is the sigmoid of the logit; ``probability`` is calibrated and holds at the training mix,
-``probability_night`` at the night's prior. For a candidate discarded by the first model (``stage`` first), model, logit,
-probabilities and threshold are the first model's, and the decision is bogus. ``stamp_sha256`` is the digest of the stamp
-given to the model, as in the ledger of a dataset. If ``not_scored`` holds a reason, all columns that a model fills are
-null."""
+"""``score`` is the sigmoid of the logit. ``probability`` is calibrated and holds at the training mix,
+``probability_night`` at the night's prior. For a candidate that the first model discarded (``stage`` first), model,
+logit, probabilities and threshold are the first model's, and the decision is bogus. ``stamp_sha256`` is the digest of
+the stamp given to the model, as in the ledger of a dataset. If ``not_scored`` holds a reason, all columns that a model
+fills are null."""
 _WITH_BLOCK = SCORES.append(pa.field("block", pa.int32()))
 
 

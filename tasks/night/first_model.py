@@ -57,7 +57,7 @@ def choose_first(workspace: Workspace, request: NightRequest, full: NightModel, 
     request : NightRequest
     full : NightModel
     threshold : float or None
-        Of the full model; None (the best n are selected) stands for its operating point at TPR 0.99.
+        Of the full model; None (the best n are selected) is replaced by its operating point at TPR 0.99.
     """
     if request.first is None:
         return FirstModel(None, None, "no first model was requested")

@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, REAL
 from realbogus.sources.known_objects import KNOWN_TRANSIENT
 from tasks.learning import measures
+from tasks.learning.intervals import format_ends
 from tasks.learning.operating_points import threshold_for_tpr
 from tasks.night.decisions import STAGES
 from tasks.night.scoring import BY_FULL
@@ -136,7 +137,7 @@ def operations(scores: NightScores, truth: GroundTruth | None, against: NightSco
     selected, total = int((scores.selected & truth.transient).sum()), int(truth.transient.sum())
     figure["recovered"] = {
         **{"transients": total, "selected": selected, "by": truth.origin},
-        **{"share": interval.value, "low": interval.low, "high": interval.high},
+        **dict(zip(("share", "low", "high"), interval.to_summary("share").values(), strict=True)),
     }
     recoveries = [*RECOVERIES, *([selected / total] if selected else [])]
     figure["equal_recovery"] = [_at_recovery(scores, against, truth, recovery) for recovery in recoveries]
@@ -218,6 +219,7 @@ def describe_operations(figure: dict[str, Any]) -> list[str]:
     if recovered is not None:
         sentences.append(
             f"{recovered['selected']:,} of {recovered['transients']:,} true transients (known from {recovered['by']}) "
-            f"are among them: {recovered['share']:.1%} ({recovered['low']:.1%} to {recovered['high']:.1%})"
+            f"are among them: {recovered['share']:.1%} "
+            f"({format_ends(recovered['low'], recovered['high'], '.1%')})"
         )
     return sentences

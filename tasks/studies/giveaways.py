@@ -1,4 +1,4 @@
-"""The audit of a simulated survey for give-aways: whether injections can be told from the scene's own transients.
+"""The audit of a simulated survey for give-aways: can injections be distinguished from the scene's transients?
 
 Sources are injected and detected in parallel, compared, and the checks are reported on a page.
 """

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning import measures, operating_points
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval, format_ends
 from tasks.reports import figures
 from tasks.reports.page import Block, Cell, Figure, Heading, Table, Text, page
 from tasks.runtime.cluster import InProcess
@@ -75,9 +75,7 @@ def compare_rows(
     for position, which in enumerate(names):
         interval = _bootstrap(groups, lambda rows, which=which: rate(which, rows))  # type: ignore[misc]
         compared[which] = {
-            "fpr_at_tpr90": interval.value,
-            "fpr_at_tpr90_low": interval.low,
-            "fpr_at_tpr90_high": interval.high,
+            **interval.to_summary("fpr_at_tpr90"),
             "per_seed": [operating_points.fpr_at_tpr(seed, real, TPR) for seed in scores[which]],
             "auc": float(np.mean([measures.auc(seed, real) for seed in scores[which]])),
         }
@@ -97,10 +95,10 @@ def _scores_of(setup: StudySetup, results: Sequence[Mapping[str, Any]], name: st
 
 def _ratio(
     groups: Sequence[str], rate: Callable[[str, NDArray[np.int64]], float], other: str, which: str
-) -> list[float]:
-    """Return how many times fewer bogus pass than with `other`: value, low, high."""
+) -> list[float | None]:
+    """Return how many times fewer bogus pass than with `other`: value, low, high (None without an interval)."""
     ratio = _bootstrap(groups, lambda rows: (rate(other, rows) + _LEAST_RATE) / (rate(which, rows) + _LEAST_RATE))
-    return [ratio.value, ratio.low, ratio.high]
+    return list(ratio.to_summary("ratio").values())
 
 
 def _bootstrap(groups: Sequence[str], measure: Callable[[NDArray[np.int64]], float]) -> Interval:
@@ -171,7 +169,7 @@ def metric_name(name: str) -> str:
 def rates_figure(compared: Mapping[str, Any], seeds: int, origin: str) -> Figure:
     """Return the bar chart of the false-positive rates by name."""
     bars = {
-        which: Interval(of["fpr_at_tpr90"], of["fpr_at_tpr90_low"], of["fpr_at_tpr90_high"])
+        which: Interval.from_summary(of, "fpr_at_tpr90")
         for which, of in compared.items()
     }
     return Figure(
@@ -189,7 +187,7 @@ def rates_table(compared: Mapping[str, Any], seeds: Sequence[int]) -> Table:
         [
             which,
             f"{of['fpr_at_tpr90']:.3%}",
-            f"{of['fpr_at_tpr90_low']:.3%} to {of['fpr_at_tpr90_high']:.3%}",
+            format_ends(of["fpr_at_tpr90_low"], of["fpr_at_tpr90_high"], ".3%"),
             f"{of['auc']:.4f}",
             *(format_ratio(of.get(f"ratio_to_{word}")) for word in ratios),
         ]
@@ -209,9 +207,9 @@ def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
     return Table("Results of every row", columns, [[_cell(row.get(column)) for column in columns] for row in results])
 
 
-def format_ratio(ratio: Sequence[float] | None) -> str:
+def format_ratio(ratio: Sequence[float | None] | None) -> str:
     """Return a ratio with its interval, a dash without one."""
-    return "–" if ratio is None else f"{ratio[0]:.2f} ({ratio[1]:.2f} to {ratio[2]:.2f})"
+    return "–" if ratio is None else f"{ratio[0]:.2f} ({format_ends(ratio[1], ratio[2], '.2f')})"
 
 
 def _cell(value: Any) -> Cell:

@@ -82,13 +82,11 @@ def train_row(setup: StudySetup, row: StudyRow) -> dict[str, Any]:
     logits, account = fit_by_detector(setup, row) if row.treatment == "each" else fit_row(setup, row, {})
     np.save(setup.folder / f"scores-{row_name(row.model_dump())}.npy", logits, allow_pickle=False)
     real = setup.test.real
-    point = operating_points.at_tpr(logits, real, setup.test.part.groups, 0.9)
+    point = operating_points.point_at_tpr(logits, real, setup.test.part.groups, 0.9)
     return {
         **account,
         "auc": measures.auc(logits, real),
-        "fpr_at_tpr90": point.fpr.value,
-        "fpr_at_tpr90_low": point.fpr.low,
-        "fpr_at_tpr90_high": point.fpr.high,
+        **point.fpr.to_summary("fpr_at_tpr90"),
         "bogus_passed": point.passed,
         "real": point.positives,
         "bogus": point.negatives,

@@ -58,7 +58,7 @@ def _beside_a_bare_fit(
 
     from realbogus.models.networks import build_network, prepare_views
     from tasks.candidates.presets import load_preset
-    from tasks.candidates.training import candidate_learner
+    from tasks.candidates.training import candidate_fit_spec
     from tasks.learning.devices import choose_device
     from tasks.learning.fitting import Fit, build_optimizer, fit
 
@@ -82,7 +82,7 @@ def _beside_a_bare_fit(
             pixels.write_shard(array, first, stamps[first : first + pixels.SHARD_ROWS])
         names = [str(row) for row in range(COUNT)]
         part = SplitPart(names, np.arange(COUNT), labels.astype(np.int32), names)
-        learner = candidate_learner(preset, STAMP_PX, None)
+        learner = candidate_fit_spec(preset, STAMP_PX, None)
         few = part.take(np.arange(2 * BATCH))
         plan = Fit(
             *(learner, array, part, few, preset.training, "adam", 0, device, Path(folder) / "fit"), EPOCHS, BATCH

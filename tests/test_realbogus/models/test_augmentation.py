@@ -18,7 +18,7 @@ from realbogus.simulation.redrawing import (
     shift_stamps,
 )
 from tasks.candidates.presets import load_preset
-from tasks.candidates.training import candidate_learner
+from tasks.candidates.training import candidate_fit_spec
 
 
 def spots(count: int, side: int = 29, fwhm_px: float = 4.0) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_views_are_those_of_raw_stamps_however_early_they_are_prepared(
     stamps = np.random.default_rng(9).normal(200, 7, (40, 29, 29, 3)).astype(np.float32) + spots(40)
     stamps[::5, 3, 4:9, 1] = np.nan
     preset = load_preset("simple", "small", profile).model_copy(update={"augmentation": StampAugmentation(**settings)})
-    learner = candidate_learner(preset, 29, None)
+    learner = candidate_fit_spec(preset, 29, None)
     assert (learner.prepare is not None) == prepares
     images, seed = tf.constant(stamps), tf.constant([4, 7])
     seen = learner.random_view(images if learner.prepare is None else learner.prepare(images), seed)
