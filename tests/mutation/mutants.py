@@ -1,9 +1,9 @@
 """The mutants of a module: a seeded sample of the mutations that Cosmic Ray's operators can make.
 
 Positions are sampled first, then one mutation at each, so that a position with many mutations counts once. A larger
-sample contains the smaller one. Strings have no operator. Not mutated are annotations, decorator arguments, the contents
-of `raise`, log calls and f-strings, `if TYPE_CHECKING`, the types of `isinstance`, and `strict=` of `zip`. Operators are
-replaced by similar ones only: a mutant that fails at once by a type error says nothing about a test.
+sample contains the smaller one. Strings have no operator. Not mutated are annotations, decorator arguments, the
+contents of `raise`, log calls and f-strings, `if TYPE_CHECKING`, the types of `isinstance`, and `strict=` of `zip`.
+Operators are replaced by similar ones only: a mutant that fails at once by a type error says nothing about a test.
 """
 
 import ast
