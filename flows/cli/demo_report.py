@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from tasks.learning.intervals import format_ends
 from tasks.runtime.workspace import Workspace
 
 
@@ -86,9 +87,9 @@ def classifier_rows(summaries: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
             "test",
-            f"AUC {test['auc']:.3f} (95 %: {test['auc_low']:.3f} to {test['auc_high']:.3f}), "
+            f"AUC {test['auc']:.3f} (95 %: {format_ends(test['auc_low'], test['auc_high'], '.3f')}), "
             f"{test['fpr_at_tpr90']:.1%} of the bogus pass where 90 % of the reals do "
-            f"({test['fpr_at_tpr90_low']:.1%} to {test['fpr_at_tpr90_high']:.1%}); "
+            f"({format_ends(test['fpr_at_tpr90_low'], test['fpr_at_tpr90_high'], '.1%')}); "
             f"{test['real']} reals and {test['bogus']} bogus",
         ),
         ("model", f"{train['model_uri']}; goes before it: {first['model_uri']}"),

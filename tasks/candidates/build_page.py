@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from realbogus.audits.pictures import draw_triplet
 from realbogus.injection.completeness import binned_completeness, fit_completeness
-from tasks.learning.measures import Interval, wilson
+from tasks.learning.intervals import Interval
+from tasks.learning.measures import wilson
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.dataset_page import BuildReport, count_funnel
 from tasks.reports.figures import completeness_figure

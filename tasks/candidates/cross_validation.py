@@ -13,9 +13,7 @@ from tasks.learning.split_parts import SplitPart
 from tasks.reports.page import Block, Cell, Table
 from tasks.store.columns import align_column, to_text
 from tasks.store.dataset import Dataset
-
-LEAST_NIGHTS = 5
-"""Fewest nights that are resampled for an interval."""
+from tasks.training.evaluation_record import none_for_nan
 
 
 def pooled_figures(
@@ -36,7 +34,7 @@ def pooled_figures(
     real = part.labels == 1
     nights = to_text(align_column(dataset.samples(["id", "night"]), "night", part.ids).cast(pa.string()))
     metrics = auc_intervals(scores, real, np.array(part.groups, str), nights)
-    point = operating_points.at_tpr(scores, real, part.groups, 0.9)
+    point = operating_points.point_at_tpr(scores, real, part.groups, 0.9)
     metrics |= {"real": point.positives, "bogus": point.negatives, "fpr_at_tpr90": point.fpr.value}
     metrics["bogus_passed"] = point.passed
     forests = baselines.out_of_fold_forests(baselines.scalar_tables(dataset, part), real, folds)
@@ -60,19 +58,14 @@ def auc_intervals(
 ) -> dict[str, Any]:
     """Return ``auc_low, auc_high`` with groups resampled, and ``auc_by_night_low, ..._high`` with nights resampled.
 
-    All arguments are (n,). Fewer than `LEAST_NIGHTS` nights give no interval by night.
+    All arguments are (n,). An interval of fewer than `measures.LEAST_GROUPS_FOR_INTERVAL` groups or nights is None.
     """
-
-    def interval(names: NDArray[np.str_]) -> measures.Interval:
-        rng = np.random.default_rng(0)
-        return measures.group_bootstrap(names, lambda rows: measures.auc(scores[rows], real[rows]), rng)
-
-    by_group = interval(groups)
+    by_group = measures.auc_interval(scores, real, groups, np.random.default_rng(0))
     intervals: dict[str, Any] = {"auc_low": by_group.low, "auc_high": by_group.high}
-    if len(set(nights)) >= LEAST_NIGHTS:
-        by_night = interval(nights)
+    if len(set(nights)) > 1:
+        by_night = measures.auc_interval(scores, real, nights, np.random.default_rng(0))
         intervals |= {"auc_by_night_low": by_night.low, "auc_by_night_high": by_night.high}
-    return intervals
+    return dict(none_for_nan(intervals))
 
 
 def score_metrics(scores: NDArray, real: NDArray[np.bool_], nights: Sequence[NDArray[np.bool_]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from realbogus.injection.efficiency import EfficiencyBin, efficiencies
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 from tasks.candidates.metrics import NIGHT_PRIOR, CandidateEvaluation, CandidateScores
 from tasks.learning import measures, operating_points
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval
 from tasks.reports import figures as draw
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Figure

@@ -86,13 +86,8 @@ def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, 
     """Return the evaluation's summary for JSON: a number that cannot be measured is None."""
     rows, headline = scores.rows, scores.headline
     logits, real, groups = scores.logits[headline], rows.real[headline], _groups(scores, headline)
-    area = measures.group_bootstrap(
-        groups,
-        lambda drawn: measures.auc(logits[drawn], real[drawn]),
-        np.random.default_rng(0),
-        operating_points.REPEATS,
-    )
-    points = {tpr: operating_points.at_tpr(logits, real, groups, tpr) for tpr in operating_points.WANTED_TPR}
+    area = measures.auc_interval(logits, real, groups, np.random.default_rng(0), operating_points.REPEATS)
+    points = {tpr: operating_points.point_at_tpr(logits, real, groups, tpr) for tpr in operating_points.TPR_LEVELS}
     calibrated = _two(operating_points.probability(logits, scores.temperature, 0.5, 0.5))
     perfect = measures.perfect_ece(calibrated, np.random.default_rng(0))
     numbers: dict[str, Any] = {
@@ -108,7 +103,7 @@ def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, 
         "fpr_at_tpr90_high": points[0.90].fpr.high,
         "fpr_at_tpr95": points[0.95].fpr.value,
         "fpr_at_tpr99": points[0.99].fpr.value,
-        "points": {f"tpr{round(100 * tpr)}": operating_points.told(point) for tpr, point in points.items()},
+        "points": {f"tpr{round(100 * tpr)}": point.to_summary() for tpr, point in points.items()},
         "partial_auc_fpr05": operating_points.partial_auc(logits, real, 0.05),
         "ece": measures.ece(calibrated, real.astype(int)),
         "ece_of_perfect": perfect.value,
@@ -118,7 +113,7 @@ def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, 
             str(bogus): operating_points.tpr_at_count(logits, real, bogus, NIGHT_CANDIDATES) for bogus in WANTED_A_NIGHT
         },
         "at_card_thresholds": {
-            name: operating_points.told(operating_points.at_threshold(logits, real, groups, point["threshold"]))
+            name: operating_points.point_at_threshold(logits, real, groups, point["threshold"]).to_summary()
             for name, point in scores.card["operating_points"].items()
         },
         "baselines": {

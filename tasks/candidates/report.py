@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tasks.candidates.metrics import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation, CandidateScores
 from tasks.candidates.rows import EvaluationRows
 from tasks.learning import measures, operating_points
+from tasks.learning.intervals import format_ends
 from tasks.reports import figures as draw
 from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text, page
 
@@ -86,8 +87,8 @@ def review_text(verdicts: Mapping[str, Any] | None) -> str:
         "no bogus remains"
         if share is None
         else (
-            f"without the wrong labels the false-positive rate is {share:.2%} ({verdicts['fpr_at_tpr90_low']:.2%} to "
-            f"{verdicts['fpr_at_tpr90_high']:.2%})"
+            f"without the wrong labels the false-positive rate is {share:.2%} "
+            f"({format_ends(verdicts['fpr_at_tpr90_low'], verdicts['fpr_at_tpr90_high'], '.2%')})"
         )
     )
     return (
@@ -100,15 +101,15 @@ def _headlines(summary: Mapping[str, Any], origin: str) -> Headlines:
     point = summary["points"]["tpr90"]
     counts = f"{point['passed']} of {point['negatives']} bogus"
     if point["resolved"]:
-        fpr, detail = f"{point['fpr']:.2%}", f"{point['fpr_low']:.2%} to {point['fpr_high']:.2%}; {counts}; {origin}"
+        interval = format_ends(point["fpr_low"], point["fpr_high"], ".2%")
+        fpr, detail = f"{point['fpr']:.2%}", f"{interval}; {counts}; {origin}"
     else:
         fpr, detail = f"below {point['fpr_limit']:.2%}", f"{counts}: too few to resolve; upper 95 % limit; {origin}"
+    auc_ends = format_ends(summary["auc_low"], summary["auc_high"], ".4f")
     return Headlines(
         [
             Headline("False-positive rate at TPR 0.9", fpr, detail),
-            Headline(
-                "AUC", f"{summary['auc']:.4f}", f"{summary['auc_low']:.4f} to {summary['auc_high']:.4f}; {origin}"
-            ),
+            Headline("AUC", f"{summary['auc']:.4f}", f"{auc_ends}; {origin}"),
             Headline("Evaluated", f"{summary['real']} real, {summary['bogus']} bogus", _left_out(summary["left_out"])),
         ]
     )
@@ -136,7 +137,7 @@ def points_table(summary: Mapping[str, Any], origin: str) -> Table:
 
 def _point_row(name: str, point: Mapping[str, Any]) -> list[Cell]:
     fpr = f"{point['fpr']:.3%}" if point["resolved"] else f"< {point['fpr_limit']:.3%}"
-    interval = f"{point['fpr_low']:.3%} to {point['fpr_high']:.3%}" if point["resolved"] else "not resolved"
+    interval = format_ends(point["fpr_low"], point["fpr_high"], ".3%") if point["resolved"] else "not resolved"
     tpr = f"{point['tpr']:.3f}"
     logit = f"{point['threshold']:.3f}"
     return [name, logit, tpr, point["positives"], fpr, interval, point["passed"], point["negatives"]]
@@ -183,7 +184,7 @@ def _lead_table(best: Mapping[str, Any], origin: str) -> Table:
             f"{lead['auc']:.4f}",
             f"{lead['auc_of_network']:.4f}",
             f"{lead['lead']:+.4f}",
-            f"{lead['lead_low']:+.4f} to {lead['lead_high']:+.4f}",
+            format_ends(lead["lead_low"], lead["lead_high"], "+.4f"),
         ]
         for rows, lead in leads.items()
     ]

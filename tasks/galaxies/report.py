@@ -84,7 +84,7 @@ def _models_table(evaluation: GalaxyEvaluation) -> Table:
                 line.count,
                 None if line.macro_f1 is None else f"{line.macro_f1:.3f}",
                 *([None if line.auc is None else f"{line.auc:.3f}"] if has_auc else []),
-                None if lead is None else f"{lead.value:+.3f} [{lead.low:+.3f}, {lead.high:+.3f}]".replace("-", "−"),
+                None if lead is None else f"{lead.value:+.3f} [{lead.ends('+.3f', ', ')}]".replace("-", "−"),
             ]
         )
     caption = (
@@ -158,4 +158,4 @@ def _rate(interval: Interval, count: int) -> list[str]:
 
 
 def _ends(interval: Interval) -> str:
-    return f"{interval.low:.3f}–{interval.high:.3f}"
+    return interval.ends(".3f", "–")

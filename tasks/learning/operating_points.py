@@ -1,7 +1,7 @@
-"""A detector's figures at its operating point: what is kept of the positives, what passes of the negatives.
+"""Operating points of a detector: true-positive and false-positive rate at a threshold, with intervals.
 
-Scores are numbers, the higher the likelier positive. Everything is counted at a threshold that selects `score >=
-threshold`; the threshold of a wanted true-positive rate is the highest that reaches it.
+Throughout: ``scores : (n,)``, the higher the likelier positive; ``positive : (n,) bool``; ``groups : (n,)`` is
+resampled. A threshold selects ``score >= threshold``; that of a true-positive rate is the highest reaching it.
 """
 
 import math
@@ -16,29 +16,34 @@ from scipy.special import expit
 from scipy.stats import beta
 
 from tasks.learning import measures
-from tasks.learning.measures import Interval
+from tasks.learning.intervals import Interval
 
-WANTED_TPR = (0.90, 0.95, 0.99)
+TPR_LEVELS = (0.90, 0.95, 0.99)
+"""True-positive rates at which a detector is evaluated."""
 LEAST_EVENTS = 10
-"""A rate decided by fewer is a limit, not a figure."""
+"""With fewer events only the upper limit of a rate is known."""
 REPEATS = 500
+"""Number of resamplings of an interval."""
 
 
-class OperatingError(ValueError):
-    """A figure cannot be made: a class is absent."""
+class OperatingPointError(ValueError):
+    """A threshold cannot be set because a class is absent."""
 
 
 @dataclass(frozen=True)
-class Point:
+class OperatingPoint:
     """One operating point.
 
     Attributes
     ----------
     threshold : float
     tpr, fpr : Interval
-        Groups resampled, the threshold's own scatter included where it is set by the same rows.
-    kept, positives, passed, negatives : int
-        Counts behind the rates.
+        Groups resampled. Where the same rows set the threshold, the interval of `fpr` includes its scatter and that of
+        `tpr` is Wilson's.
+    kept, positives : int
+        Selected positives, of all.
+    passed, negatives : int
+        Selected negatives, of all.
     """
 
     threshold: float
@@ -51,7 +56,7 @@ class Point:
 
     @property
     def resolved(self) -> bool:
-        """Whether enough negatives pass to speak of a rate."""
+        """Whether enough negatives pass to give a rate."""
         return self.passed >= LEAST_EVENTS
 
     @property
@@ -59,24 +64,38 @@ class Point:
         """One-sided upper 95 % limit of the false-positive rate (Clopper-Pearson)."""
         return upper_limit(self.passed, self.negatives)
 
+    def to_summary(self) -> dict[str, Any]:
+        """Return the point with the keys of a summary; None where there is no value."""
+        return {
+            "threshold": self.threshold,
+            "tpr": self.tpr.value,
+            **self.fpr.to_summary("fpr"),
+            "kept": self.kept,
+            "positives": self.positives,
+            "passed": self.passed,
+            "negatives": self.negatives,
+            "fpr_limit": self.fpr_limit,
+            "resolved": self.resolved,
+        }
+
 
 def threshold_for_tpr(positive_scores: NDArray, tpr: float) -> float:
     """Return the highest threshold that keeps at least `tpr` of the positives.
 
     Raises
     ------
-    OperatingError
+    OperatingPointError
         There are no positives.
     """
     count = len(positive_scores)
     if not count:
-        raise OperatingError("a threshold for a true-positive rate needs positives, there are none")
+        raise OperatingPointError("a threshold for a true-positive rate needs positives, there are none")
     kept = min(max(math.ceil(tpr * count - 1e-9), 1), count)
     return float(np.partition(positive_scores, count - kept)[count - kept])
 
 
 def fpr_at_tpr(scores: NDArray, positive: NDArray, tpr: float) -> float:
-    """Return the share of negatives at or above the threshold of `tpr`; NaN where a class is absent."""
+    """Return the false-positive rate at a true-positive rate; NaN where a class is absent."""
     positives, negatives = scores[positive], scores[~positive]
     if not len(positives) or not len(negatives):
         return float("nan")
@@ -84,12 +103,12 @@ def fpr_at_tpr(scores: NDArray, positive: NDArray, tpr: float) -> float:
 
 
 def operating_points(scores: NDArray, positive: NDArray) -> dict[str, dict[str, float]]:
-    """Return threshold, rates and counts at each of `WANTED_TPR`, as a model's card keeps them."""
+    """Return threshold, rates and counts at each of `TPR_LEVELS`, with the keys of a model's card."""
     points = {}
-    for wanted in WANTED_TPR:
-        threshold = threshold_for_tpr(scores[positive], wanted)
+    for tpr in TPR_LEVELS:
+        threshold = threshold_for_tpr(scores[positive], tpr)
         kept, passed = scores[positive] >= threshold, scores[~positive] >= threshold
-        points[f"tpr{round(100 * wanted)}"] = {
+        points[f"tpr{round(100 * tpr)}"] = {
             "threshold": threshold,
             "tpr": float(kept.mean()),
             "fpr": float(passed.mean()) if len(passed) else float("nan"),
@@ -99,8 +118,8 @@ def operating_points(scores: NDArray, positive: NDArray) -> dict[str, dict[str, 
     return points
 
 
-def at_tpr(scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, tpr: float) -> Point:
-    """Return the point of a wanted true-positive rate, whose threshold these rows set."""
+def point_at_tpr(scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, tpr: float) -> OperatingPoint:
+    """Return the operating point of a true-positive rate, whose threshold these rows set."""
     threshold = threshold_for_tpr(scores[positive], tpr)
     fpr = measures.group_bootstrap(
         groups, lambda rows: fpr_at_tpr(scores[rows], positive[rows], tpr), np.random.default_rng(0), REPEATS
@@ -109,24 +128,26 @@ def at_tpr(scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, 
     return _point(scores, positive, threshold, measures.rate(kept, int(positive.sum())), fpr)
 
 
-def at_threshold(scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, threshold: float) -> Point:
-    """Return the point of a threshold that was set elsewhere."""
+def point_at_threshold(
+    scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, threshold: float
+) -> OperatingPoint:
+    """Return the operating point of a threshold that was set on other rows."""
     selected = scores >= threshold
 
-    def share(rows: NDArray[np.int64], wanted: bool) -> float:
-        mine = selected[rows][positive[rows] == wanted]
-        return float(mine.mean()) if len(mine) else float("nan")
+    def rate(rows: NDArray[np.int64], of_positives: bool) -> float:
+        selected_of_class = selected[rows][positive[rows] == of_positives]
+        return float(selected_of_class.mean()) if len(selected_of_class) else math.nan
 
     tpr, fpr = (
-        measures.group_bootstrap(groups, partial(share, wanted=wanted), np.random.default_rng(0), REPEATS)
-        for wanted in (True, False)
+        measures.group_bootstrap(groups, partial(rate, of_positives=of_positives), np.random.default_rng(0), REPEATS)
+        for of_positives in (True, False)
     )
     return _point(scores, positive, threshold, tpr, fpr)
 
 
-def _point(scores: NDArray, positive: NDArray, threshold: float, tpr: Interval, fpr: Interval) -> Point:
+def _point(scores: NDArray, positive: NDArray, threshold: float, tpr: Interval, fpr: Interval) -> OperatingPoint:
     selected = scores >= threshold
-    return Point(
+    return OperatingPoint(
         threshold,
         tpr,
         fpr,
@@ -138,30 +159,34 @@ def _point(scores: NDArray, positive: NDArray, threshold: float, tpr: Interval, 
 
 
 def upper_limit(events: int, trials: int, confidence: float = 0.95) -> float:
-    """Return the one-sided upper limit of a rate (Clopper & Pearson 1934); 1 without trials."""
+    """Return the one-sided upper limit of the rate ``events / trials`` (Clopper & Pearson 1934); 1 without trials."""
     return 1.0 if events >= trials else float(beta.ppf(confidence, events + 1, trials - events))
 
 
 def partial_auc(scores: NDArray, positive: NDArray, most_fpr: float) -> float:
     """Return the area under the ROC curve up to a false-positive rate, scaled to 1 for a perfect score.
 
-    A score that tells nothing has `most_fpr` / 2. NaN where a class is absent.
+    A random score has `most_fpr` / 2. NaN where a class is absent. (scikit-learn's ``roc_auc_score(max_fpr=...)`` is
+    rescaled so that a random score has 0.5.)
     """
     if positive.all() or not positive.any():
         return float("nan")
     false, true = measures.roc_curve(scores, positive)
-    at = int(np.searchsorted(false, most_fpr))  # where the curve rises at most_fpr itself, its lower end counts
-    x = np.append(false[:at], most_fpr)
-    y = np.append(true[:at], np.interp(most_fpr, false[: at + 1], true[: at + 1]))
+    end = int(np.searchsorted(false, most_fpr))  # where the curve rises at most_fpr itself, its lower end counts
+    x = np.append(false[:end], most_fpr)
+    y = np.append(true[:end], np.interp(most_fpr, false[: end + 1], true[: end + 1]))
     return float(np.trapezoid(y, x) / most_fpr)
 
 
-def tpr_at_count(scores: NDArray, positive: NDArray, wanted: float, night: float) -> float:
-    """Return the share of positives kept when a night of `night` negatives may give `wanted` candidates."""
+def tpr_at_count(scores: NDArray, positive: NDArray, candidates: float, night: float) -> float:
+    """Return the true-positive rate at which a night of `night` negatives gives at most `candidates` false positives.
+
+    NaN where a class is absent.
+    """
     negatives = np.sort(scores[~positive])[::-1]
-    passing = wanted / night * len(negatives)
     if not len(negatives) or not positive.any():
         return float("nan")
+    passing = candidates / night * len(negatives)
     threshold = negatives[min(int(passing), len(negatives) - 1)]
     return float(np.mean(scores[positive] > threshold))
 
@@ -169,7 +194,10 @@ def tpr_at_count(scores: NDArray, positive: NDArray, wanted: float, night: float
 def precision_recall(
     scores: NDArray, positive: NDArray, positive_share: float | None = None
 ) -> tuple[NDArray, NDArray]:
-    """Return recall and precision at every distinct threshold; at another share of positives where one is given."""
+    """Return recall and precision at every distinct threshold, as if `positive_share` of the rows were positive.
+
+    None keeps the rows' own fraction of positives.
+    """
     false, true = measures.roc_curve(scores, positive)
     share = float(np.mean(positive)) if positive_share is None else positive_share
     kept, passed = share * true[1:], (1 - share) * false[1:]
@@ -183,9 +211,10 @@ def logit_of(outputs: NDArray) -> NDArray[np.float64]:
 
 
 def probability(logit: NDArray, temperature: float, training_share: float, share: float) -> NDArray[np.float64]:
-    """Return the calibrated probability of a positive where `share` of all are positive.
+    """Return the calibrated probability of being positive, (n,), where the fraction `share` of all is positive.
 
-    The calibrated logit is that of the mix a model was trained on; another prior shifts it by the log odds.
+    The calibrated logit, ``logit / temperature``, holds for `training_share`; another prior adds the difference of the
+    log odds.
     """
     odds = math.log(share / (1 - share)) - math.log(training_share / (1 - training_share))
     return np.asarray(expit(np.asarray(logit, float) / temperature + odds))
@@ -194,41 +223,24 @@ def probability(logit: NDArray, temperature: float, training_share: float, share
 def fpr_ratio(
     first: NDArray, second: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, tpr: float
 ) -> Interval:
-    """Return how many times fewer negatives the second score lets pass at `tpr`, paired: the same resampled groups.
+    """Return the false-positive rate of `first` over that of `second`, both at `tpr`, on the same resampled groups.
 
-    Half an event is added to both counts, so that a score that lets none pass has a finite ratio.
+    Half an event is added to both counts, so that the ratio is finite where `second` has no false positive.
     """
     count = int(np.count_nonzero(~positive))
 
     def ratio(rows: NDArray[np.int64]) -> float:
-        one, two = (fpr_at_tpr(scores[rows], positive[rows], tpr) for scores in (first, second))
-        return (one * count + 0.5) / (two * count + 0.5)
+        rates = [fpr_at_tpr(scores[rows], positive[rows], tpr) for scores in (first, second)]
+        return (rates[0] * count + 0.5) / (rates[1] * count + 0.5)
 
     return measures.group_bootstrap(groups, ratio, np.random.default_rng(0), REPEATS)
 
 
 def auc_difference(first: NDArray, second: NDArray, positive: NDArray, groups: Sequence[str] | NDArray) -> Interval:
-    """Return the second's AUC minus the first's, groups resampled, paired."""
+    """Return the AUC of `second` minus that of `first`, on the same resampled groups."""
     return measures.group_bootstrap(
         groups,
-        lambda rows: measures.auc(second[rows], positive[rows]) - measures.auc(first[rows], positive[rows]),
+        lambda rows: measures.rank_auc(second[rows], positive[rows]) - measures.rank_auc(first[rows], positive[rows]),
         np.random.default_rng(0),
         REPEATS,
     )
-
-
-def told(point: Point) -> dict[str, Any]:
-    """Return a point as a summary keeps it."""
-    return {
-        "threshold": point.threshold,
-        "tpr": point.tpr.value,
-        "fpr": point.fpr.value,
-        "fpr_low": point.fpr.low,
-        "fpr_high": point.fpr.high,
-        "kept": point.kept,
-        "positives": point.positives,
-        "passed": point.passed,
-        "negatives": point.negatives,
-        "fpr_limit": point.fpr_limit,
-        "resolved": point.resolved,
-    }

@@ -1,4 +1,4 @@
-"""A model's answers on labelled samples, and what they come to."""
+"""A model's predictions on labelled samples, and their measures."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,16 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning import measures
-from tasks.learning.measures import ClassScore, Interval
+from tasks.learning.intervals import Interval
+from tasks.learning.measures import ClassScore
 from tasks.learning.split_parts import SplitPart
 
 BOOTSTRAPS = 500
-SEED = 0  # of resampling, so that an evaluation repeats to the digit
+SEED = 0
+"""Of resampling: an evaluation repeats to the digit."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Class probabilities of labelled samples.
+    """Predicted class probabilities of labelled samples.
 
     Attributes
     ----------
@@ -25,9 +27,9 @@ class Predictions:
     classes : list of str
         In the order of the columns of ``probabilities``.
     probabilities : (n, classes)
-        As the model gives them.
+        Output of the model, not calibrated.
     temperature : float
-        Fitted on validation when training ended; it changes confidences, not predictions.
+        Fitted on validation when training ended; it changes confidences, not predicted classes.
     """
 
     part: SplitPart
@@ -37,22 +39,22 @@ class Predictions:
 
     @cached_property
     def calibrated(self) -> NDArray[np.float64]:
-        """Probabilities after the temperature."""
+        """Calibrated probabilities, (n, classes)."""
         return measures.apply_temperature(self.probabilities, self.temperature)
 
     @cached_property
     def predicted(self) -> NDArray[np.int64]:
-        """Positions of the predicted classes."""
+        """Positions of the predicted classes, (n,)."""
         return self.probabilities.argmax(axis=1)
 
     @cached_property
     def correct(self) -> NDArray[np.bool_]:
-        """Whether the prediction is the label."""
+        """Whether the predicted class is the label, (n,)."""
         return np.asarray(self.predicted == self.part.labels)
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """Counts, labels along rows."""
+        """Confusion matrix, true classes along rows."""
         return measures.confusion(self.part.labels, self.predicted, len(self.classes))
 
     @cached_property
@@ -62,7 +64,7 @@ class Predictions:
 
     @cached_property
     def accuracy(self) -> Interval:
-        """Share of right predictions, Wilson's interval."""
+        """Fraction of correct predictions, Wilson's interval."""
         return measures.accuracy(self.part.labels, self.predicted)
 
     @cached_property
@@ -71,7 +73,7 @@ class Predictions:
         labels, predicted, count = self.part.labels, self.predicted, len(self.classes)
 
         def statistic(rows: NDArray[np.int64]) -> float:
-            return measures.macro_f1(measures.confusion(labels[rows], predicted[rows], count))
+            return measures.macro_f1(measures.pair_counts(labels[rows], predicted[rows], count))
 
         return measures.group_bootstrap(self.part.groups, statistic, _rng(), BOOTSTRAPS)
 
@@ -81,24 +83,25 @@ class Predictions:
         if len(self.classes) != 2:
             return None
         scores, positive = self.probabilities[:, 1], self.part.labels == 1
-        return measures.group_bootstrap(
-            self.part.groups, lambda rows: measures.auc(scores[rows], positive[rows]), _rng(), BOOTSTRAPS
-        )
+        return measures.auc_interval(scores, positive, self.part.groups, _rng(), BOOTSTRAPS)
 
     @cached_property
     def perfect_ece(self) -> Interval:
-        """The ECE that a perfectly calibrated model would show with as many samples."""
+        """ECE of a perfectly calibrated model with the same number of samples."""
         return measures.perfect_ece(self.calibrated, _rng())
 
     def accuracy_over(self, other: "Predictions") -> Interval:
-        """Return by how much this accuracy exceeds that of ``other`` on the same samples, paired."""
+        """Return this accuracy minus that of ``other`` on the same samples, paired."""
         return measures.paired_difference(
             self.correct.astype(float), other.correct.astype(float), self.part.groups, _rng(), repeats=BOOTSTRAPS
         )
 
 
-def figures_of(probabilities: NDArray, labels: NDArray, temperature: float) -> dict[str, Any]:
-    """Return a part's figures: accuracy with Wilson's interval, macro-F1, and ECE and NLL at `temperature`."""
+def classification_summary(probabilities: NDArray, labels: NDArray, temperature: float) -> dict[str, Any]:
+    """Return accuracy with Wilson's interval, macro-F1, and ECE and NLL at `temperature`, by summary key.
+
+    `probabilities` is (n, classes), `labels` (n,).
+    """
     predicted = probabilities.argmax(axis=1)
     calibrated = measures.apply_temperature(probabilities, temperature)
     accuracy = measures.accuracy(labels, predicted)

@@ -17,7 +17,8 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from tasks.learning.measures import Interval, ReliabilityBin
+from tasks.learning.intervals import Interval
+from tasks.learning.measures import ReliabilityBin
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8F96"
 INK = "#22262b"

@@ -12,6 +12,8 @@ from sklearn import metrics
 
 from tasks.learning import measures
 
+Z_95 = 1.959963984540054  # the 97.5 % point of the normal distribution
+
 TALLIES = st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
@@ -45,7 +47,7 @@ def test_wilson_ends_solve_its_equation(tally):
     # The ends are the rates p for which k lies exactly z standard errors of p away.
     for end, reached in ((low, k > 0), (high, k < n)):
         if reached:
-            assert abs(k / n - end) == pytest.approx(measures.Z_95 * math.sqrt(end * (1 - end) / n), abs=1e-9)
+            assert abs(k / n - end) == pytest.approx(Z_95 * math.sqrt(end * (1 - end) / n), abs=1e-9)
 
 
 def test_wilson_covers_the_rate_as_often_as_it_says():
@@ -199,8 +201,9 @@ def test_repeating_every_row_inside_its_group_changes_nothing():
     assert thrice == pytest.approx(once)
 
 
-@given(st.lists(st.integers(0, 6), min_size=1, max_size=30), st.integers(0, 99))
-def test_a_group_comes_whole_or_not_at_all(groups, seed):
+@given(st.lists(st.integers(0, 15), min_size=1, max_size=30), st.integers(0, 99))
+def test_a_group_comes_whole_or_not_at_all(drawn, seed):
+    groups = [*range(measures.LEAST_GROUPS_FOR_INTERVAL), *drawn]
     members = np.array(groups)
     names = [f"g{group}" for group in groups]
 
@@ -211,6 +214,113 @@ def test_a_group_comes_whole_or_not_at_all(groups, seed):
         return 0.0
 
     measures.group_bootstrap(names, check, np.random.default_rng(seed), repeats=5)
+
+
+def test_fewer_than_ten_groups_give_a_value_and_no_interval():
+    values = np.arange(40.0)
+
+    def mean(rows):
+        return values[rows].mean()
+
+    for count in (1, 2, 9):
+        interval = measures.group_bootstrap(np.arange(40) % count, mean, np.random.default_rng(0))
+        assert interval.value == values.mean()
+        assert math.isnan(interval.low)
+        assert math.isnan(interval.high)
+    ten = measures.group_bootstrap(np.arange(40) % 10, mean, np.random.default_rng(0))
+    assert ten.low < ten.value < ten.high
+    nothing = measures.group_bootstrap([], mean, np.random.default_rng(0))
+    assert all(math.isnan(value) for value in nothing)
+
+
+def test_a_resample_without_a_value_is_left_out():
+    """A statistic that is NaN whenever the first group is absent."""
+    interval = measures.group_bootstrap(
+        np.arange(10), lambda rows: 1.0 if (rows == 0).any() else math.nan, np.random.default_rng(0), repeats=50
+    )
+    assert interval == (1, 1, 1)
+    never = measures.group_bootstrap(
+        np.arange(10), lambda rows: 1.0 if len(set(rows.tolist())) == 10 else math.nan, np.random.default_rng(0), 20
+    )
+    assert never.value == 1
+    assert math.isnan(never.low)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.95])
+def test_the_ends_are_the_quantiles_of_the_resampled_values(level):
+    values, resampled = np.random.default_rng(9).normal(size=30), []
+
+    def mean(rows):
+        resampled.append(values[rows].mean())
+        return resampled[-1]
+
+    interval = measures.group_bootstrap(np.arange(30), mean, np.random.default_rng(1), repeats=200, level=level)
+    assert interval.value == values.mean()
+    resampled.remove(values.mean())
+    assert len(resampled) == 200
+    assert (interval.low, interval.high) == pytest.approx(np.quantile(resampled, [(1 - level) / 2, (1 + level) / 2]))
+
+
+@given(scored(classes=2))
+def test_the_fast_measures_are_the_exact_ones(sample):
+    probabilities, labels = sample
+    scores, predicted = probabilities[:, 1], probabilities.argmax(axis=1)
+    assert measures.rank_auc(scores, labels == 1) == pytest.approx(measures.auc(scores, labels == 1), nan_ok=True)
+    np.testing.assert_array_equal(measures.pair_counts(labels, predicted, 3), measures.confusion(labels, predicted, 3))
+
+
+def test_an_auc_interval_has_the_auc_as_its_value():
+    rng = np.random.default_rng(2)
+    positive = np.arange(60) % 2 == 0
+    scores = rng.normal(size=60) + positive
+    interval = measures.auc_interval(scores, positive, np.arange(60), np.random.default_rng(0), 100)
+    assert interval.value == measures.auc(scores, positive)
+    same = measures.group_bootstrap(
+        np.arange(60), lambda rows: measures.auc(scores[rows], positive[rows]), np.random.default_rng(0), 100
+    )
+    assert (interval.low, interval.high) == pytest.approx((same.low, same.high))
+
+
+def test_measures_by_hand():
+    labels, predicted = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 0, 0])
+    counts = measures.confusion(labels, predicted, 4)
+    assert counts.tolist() == [[2, 1, 0, 0], [1, 1, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert measures.accuracy(labels, predicted).value == 3 / 6
+    scores = measures.per_class(counts)
+    assert [score.f1 for score in scores[:3]] == [4 / 7, 2 / 4, 0]
+    assert math.isnan(scores[3].f1)
+    assert (scores[0].precision.value, scores[0].recall.value) == (2 / 4, 2 / 3)
+    assert measures.macro_f1(counts) == pytest.approx((4 / 7 + 2 / 4 + 0) / 3)
+    assert math.isnan(measures.macro_f1(np.zeros((2, 2), int)))
+    false, true = measures.roc_curve(np.array([3.0, 2.0, 2.0, 1.0]), np.array([True, True, False, False]))
+    assert (false.tolist(), true.tolist()) == ([0, 0, 0.5, 1], [0, 0.5, 1, 1])
+    share, accuracy = measures.coverage_curve(np.array([0.9, 0.5, 0.7, 0.5]), np.array([1, 0, 1, 1]))
+    assert (share.tolist(), accuracy.tolist()) == ([0.25, 0.5, 1], [1, 1, 0.75])
+
+
+def test_measures_of_no_rows_or_one_class():
+    none, empty = np.empty((0, 2)), np.empty(0, int)
+    assert all(math.isnan(measure(none, empty)) for measure in (measures.nll, measures.brier, measures.ece))
+    assert measures.reliability(none, empty) == []
+    assert math.isnan(measures.rate(0, 0).value)
+    assert measures.rate(0, 0)[1:] == (0, 1)
+    for of_class in (np.zeros(3, bool), np.ones(3, bool)):
+        assert math.isnan(measures.auc(np.arange(3.0), of_class))
+        assert math.isnan(measures.rank_auc(np.arange(3.0), of_class))
+    assert [values.tolist() for values in measures.roc_curve(np.arange(2.0), np.zeros(2, bool))] == [
+        [0, 0.5, 1],
+        [0, 0, 0],
+    ]
+    assert [values.tolist() for values in measures.roc_curve(np.empty(0), np.empty(0, bool))] == [[0], [0]]
+    with pytest.raises(ValueError, match="got none"):
+        measures.fit_temperature(none, empty)
+
+
+def test_a_temperature_stays_within_its_bounds():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2]])
+    low, high = measures.TEMPERATURE_RANGE
+    assert measures.fit_temperature(probabilities, np.array([0, 0])) == pytest.approx(low, rel=1e-4)
+    assert measures.fit_temperature(probabilities, np.array([1, 1])) == pytest.approx(high, rel=1e-2)
 
 
 def test_paired_difference_is_narrower_than_the_models_apart():

@@ -8,11 +8,11 @@ from scipy import stats
 
 from tasks.learning import measures, operating_points
 from tasks.learning.operating_points import (
-    OperatingError,
-    at_tpr,
+    OperatingPointError,
     fpr_at_tpr,
     fpr_ratio,
     partial_auc,
+    point_at_tpr,
     probability,
     threshold_for_tpr,
     tpr_at_count,
@@ -44,7 +44,7 @@ def test_the_false_positive_rate_counts_what_ties_with_the_threshold(
 
 
 def test_without_positives_there_is_no_threshold() -> None:
-    with pytest.raises(OperatingError, match="needs positives"):
+    with pytest.raises(OperatingPointError, match="needs positives"):
         threshold_for_tpr(np.empty(0), 0.9)
 
 
@@ -145,17 +145,16 @@ def test_at_a_threshold_set_elsewhere_both_rates_are_counted_and_few_events_are_
     rng = np.random.default_rng(5)
     positive = np.arange(900) % 3 == 0
     scores = rng.normal(size=900) + 2 * positive
-    point = operating_points.at_threshold(scores, positive, [str(row // 3) for row in range(900)], 1.7)
-    told = operating_points.told(point)
+    point = operating_points.point_at_threshold(scores, positive, [str(row // 3) for row in range(900)], 1.7)
+    told = point.to_summary()
     assert (told["kept"], told["positives"]) == (np.count_nonzero(scores[positive] >= 1.7), 300)
     assert (told["passed"], told["negatives"]) == (np.count_nonzero(scores[~positive] >= 1.7), 600)
     assert (told["tpr"], told["fpr"]) == (told["kept"] / 300, told["passed"] / 600)
     assert told["fpr_low"] < told["fpr"] < told["fpr_high"]
     assert point.tpr.low < told["tpr"] < point.tpr.high
     assert told["resolved"]
-    assert not operating_points.told(
-        operating_points.at_threshold(scores, positive, [str(row) for row in range(900)], 9.0)
-    )["resolved"]
+    unresolved = operating_points.point_at_threshold(scores, positive, [str(row) for row in range(900)], 9.0)
+    assert not unresolved.to_summary()["resolved"]
 
 
 def test_an_auc_difference_is_paired() -> None:
@@ -185,7 +184,7 @@ def test_a_ratio_of_a_score_to_itself_is_one_and_to_a_better_one_above() -> None
 
 def test_few_that_pass_are_no_figure() -> None:
     scores, positive = np.append(np.arange(100.0), np.full(50, 95.0)), np.append(np.zeros(100, bool), np.ones(50, bool))
-    point = at_tpr(scores, positive, [str(row) for row in range(150)], 0.9)
+    point = point_at_tpr(scores, positive, [str(row) for row in range(150)], 0.9)
     assert (point.passed, point.kept, point.resolved) == (5, 50, False)
     assert point.fpr_limit == upper_limit(5, 100)
 
@@ -198,7 +197,7 @@ def test_the_interval_of_the_rate_covers_the_truth() -> None:
         rng = np.random.default_rng(seed)
         positive = np.arange(600) % 2 == 0
         scores = rng.normal(size=600) + 2.5 * positive
-        interval = at_tpr(scores, positive, [str(row) for row in range(600)], 0.9).fpr
+        interval = point_at_tpr(scores, positive, [str(row) for row in range(600)], 0.9).fpr
         covered += interval.low <= true <= interval.high
     assert covered >= 33
 
