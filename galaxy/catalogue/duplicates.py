@@ -34,7 +34,7 @@ class DuplicateFilter:
         *,
         position_required: bool,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Check the next rows.
+        """Check the next rows; all arrays have the shape (rows,).
 
         Parameters
         ----------
@@ -150,7 +150,7 @@ class SeenPositions:
 def row_faults(
     ids: pa.Array, ra_deg: np.ndarray, dec_deg: np.ndarray, has_position: np.ndarray, *, position_required: bool
 ) -> np.ndarray:
-    """Return the fault of each row by itself: object (rows,), empty text for none. Parameters as of `check`."""
+    """Return the fault of each row: object of shape (rows,), empty text for none; parameters as of `check`."""
     fault = np.full(len(ids), "", dtype=object)
     with np.errstate(invalid="ignore"):
         outside = (ra_deg < 0) | (ra_deg > 360) | (np.abs(dec_deg) > 90)

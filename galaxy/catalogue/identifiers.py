@@ -68,7 +68,7 @@ def _as_numbers(ids: pa.Array) -> np.ndarray | None:
 
 
 def ids_from_files(files: pa.Array) -> pa.Array:
-    """Return the stem of each image file's name, (rows,); a path out of its folder stays whole, and so unsafe."""
+    """Return the stem of each image file's name, shape (rows,); a path out of its folder stays whole, and so unsafe."""
     outside = pc.match_substring_regex(files, r"(^|[/\\])\.\.([/\\]|$)|^[/\\]")
     stem = pc.replace_substring_regex(pc.replace_substring_regex(files, r"^.*/", ""), r"\.[A-Za-z]+$", "")
     return pc.if_else(outside, files, stem)
@@ -82,7 +82,7 @@ def ids_from_positions(ra_deg: np.ndarray, dec_deg: np.ndarray) -> pa.Array:
 
 
 def find_unsafe(ids: pa.Array) -> np.ndarray:
-    """Return which ids must not become a file name: bool (rows,), false for null."""
+    """Return which ids must not become a file name: bool of shape (rows,), false for null."""
     if _as_numbers(ids) is not None:
         return np.zeros(len(ids), bool)
     safe = pc.and_(pc.match_substring_regex(ids, SAFE_ID), pc.less_equal(pc.utf8_length(ids), LONGEST_ID))

@@ -19,7 +19,7 @@ PETROSIAN_WIDTH_R90 = 8.48  # Galaxy Zoo 2's own pictures: 424 px of 0.02 R90 (W
 KPC_WIDTH = 70.0  # about 8.48 R90 of a galaxy with R90 = 8 kpc
 SCALE_BOUNDS_ARCSEC_PER_PX = (0.03, 1.5)  # a wrong catalogue radius must not ask for a degree of sky
 MOST_BLANK = 0.5  # an SDSS error tile is 91 % exact zeros, a real field under 8 %
-LEAST_SCATTER = 0.5  # the Legacy viewer answers a uniform tile where it has no data
+LEAST_SCATTER = 0.5  # the viewer of legacysurvey.org answers a uniform tile where it has no data
 ARCSEC_PER_RADIAN = 206264.806
 
 SERVICES = {"sdss": "https://skyserver.sdss.org", "legacy": "https://www.legacysurvey.org"}

@@ -41,7 +41,7 @@ _MAD_TO_SIGMA = 1.4826
 
 
 def majority(train_labels: NDArray, count: int, classes: int) -> NDArray[np.float64]:
-    """Return (count, classes) probabilities, each row the class fractions of the training labels (m,)."""
+    """Return probabilities of shape (count, classes): each row the class fractions of the training labels (m,)."""
     shares = np.bincount(train_labels, minlength=classes) / max(len(train_labels), 1)
     return np.tile(shares, (count, 1))
 

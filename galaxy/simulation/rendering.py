@@ -152,7 +152,7 @@ def working_grid(ra_deg: float, dec_deg: float, scale_arcsec_per_px: float, widt
 
 
 def draw_light(grid: Grid, galaxies: Sequence[Row], sources: Sources | None, seeing_arcsec: float) -> np.ndarray:
-    """Return the noiseless light, (3, height, width) float32."""
+    """Return the noiseless light, float32 of shape (3, height, width)."""
     sampled = np.zeros((3, grid.height, grid.width), np.float32)
     bulges = np.zeros((3, grid.height, grid.width // 2 + 1), np.complex64)
     for row in galaxies:
