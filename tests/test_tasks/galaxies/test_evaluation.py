@@ -5,7 +5,6 @@ import math
 import re
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,95 +12,15 @@ from galaxy.models import baselines
 from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.learning import measures
 from tasks.learning.split_parts import part_rows
-from tasks.learning.training_overlap import MEMBERS_FILE, seen_before, training_members
-from tasks.store import merging, pixels, versions
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, seen_before, read_training_samples
 from tasks.store.dataset import Dataset
-from tasks.store.schema import LEDGER, SPLIT
 from tasks.tracking.mlflow_runs import open_run
 from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
-
-SIZE, SCHEME, CLASSES = 16, "bright-2", ["faint", "bright"]
-PARTS = ["train"] * 8 + ["validation", "test"]
-
-
-def images_of(labels, rng):
-    """Discs of brightness 60 or 110 on a sky of 20, with noise that makes some of them overlap."""
-    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
-    disc = (np.hypot(y, x) < 4)[None, :, :, None]
-    level = 60 + 50 * labels + rng.normal(0, 16, len(labels))
-    noise = rng.normal(0, 3, (len(labels), SIZE, SIZE, 3))
-    return np.clip(20 + disc * level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
-
-
-def publish(workspace, name, count=200, seed=0, changed=None, truth=CLASSES):
-    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 2, count)
-    images = images_of(labels, rng)
-    ids = [f"{name}-{number:04d}" for number in range(count)]
-    rows = [
-        dict.fromkeys(LEDGER.names)
-        | {
-            "id": ids[number],
-            "group": ids[number],
-            "status": "stored",
-            "ra_deg": 100 + number / 10,
-            "dec_deg": float(seed),
-            "pixel_sha256": f"pixels of {ids[number]}",
-            "redshift": None if number % 9 == 0 else 0.03 + 0.0003 * number,
-        }
-        | (changed or {}).get(number, {})
-        for number in range(count)
-    ]
-    ids = [row["id"] for row in rows]
-    table = merging.give_rows(pa.Table.from_pylist(rows, LEDGER.append(pa.field("redshift", pa.float64()))), 0)
-    folder = workspace.datasets / name
-    array = pixels.create(folder / "pixels.zarr", (SIZE, SIZE, 3), "uint8")
-    pixels.grow(array, count)
-    order = np.argsort([row["id"] for row in table.sort_by("row").to_pylist()])
-    pixels.write_shard(array, 0, images[order])
-    split = pa.table([ids, ids, [PARTS[number % 10] for number in range(count)]], schema=SPLIT)
-    votes = rng.uniform(0.5, 1, count).astype(np.float32)
-    labelled = pa.table({"id": ids, "label": [truth[label] for label in labels], "vote_fraction": votes})
-    manifest = {
-        "name": name,
-        "problem": "galaxy",
-        "pixels": "simulated",
-        "label_kind": "votes",
-        "schemes": {SCHEME: {"classes": list(truth), "digest": "scheme digest"}},
-    }
-    return versions.publish(folder, versions.NewVersion(table, {SCHEME: labelled}, split, manifest), None)
-
-
-class Threshold:
-    """Says bright where the middle of the image is; overconfident on purpose."""
-
-    def predict_on_batch(self, x):
-        middle = x[:, 6:10, 6:10].mean(axis=(1, 2, 3))
-        bright = 1 / (1 + np.exp(-(middle - 105.0) / 3))
-        return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+from tests.small_galaxies import CLASSES, SCHEME, SIZE, Threshold, card_of, publish_galaxies
 
 
 def evaluated(workspace, dataset, model, card, part="test", **more):
     return evaluate_galaxies(EvaluationRequest(workspace, dataset, model, card, part, SCHEME, **more))
-
-
-def card_of(dataset, /, **more):
-    return {
-        "problem": "galaxy",
-        "scheme": SCHEME,
-        "scheme_digest": "scheme digest",
-        "classes": CLASSES,
-        "input_shape": [SIZE, SIZE, 3],
-        "input_dtype": "uint8",
-        "preprocessing_version": 1,
-        "temperature": 2.0,
-        "dataset": dataset.name,
-        "dataset_version": dataset.version,
-        "dataset_digest": dataset.digest,
-        "split_hash": dataset.manifest["split_hash"],
-        "sha256": "5" * 64,
-    } | more
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +33,7 @@ def _small_effort(monkeypatch):
 @pytest.fixture(scope="module")
 def home(tracked_workspace):
     """The dataset that the model was trained on."""
-    return publish(tracked_workspace, "home")
+    return publish_galaxies(tracked_workspace, "home")
 
 
 def test_summary_figures_follow_from_the_predictions(tracked_workspace, home):
@@ -214,11 +133,11 @@ def away(tracked_workspace, home):
         6: {"pixel_sha256": in_test["pixel_sha256"]},
         7: {"ra_deg": None, "dec_deg": None},
     }
-    return publish(tracked_workspace, "away", count=40, seed=3, changed=changed)
+    return publish_galaxies(tracked_workspace, "away", count=40, seed=3, changed=changed)
 
 
 def test_seen_samples_of_another_dataset_are_left_out_and_counted(tracked_workspace, home, away):
-    seen = seen_before(away.samples(), training_members(home))
+    seen = seen_before(away.samples(), read_training_samples(home))
     assert sum(seen) == 5
     summary = evaluated(tracked_workspace, away, Threshold(), card_of(home), "all")
     assert (summary["count"], summary["overlap_with_training"]) == (35, 5)
@@ -231,7 +150,7 @@ def test_a_model_from_elsewhere_is_judged_without_baselines_and_says_so(tracked_
     assert (summary["count"], summary["overlap_with_training"]) == (40, None)
     assert summary["baselines"] == {}
     assert "gone@1" in " ".join(summary["notes"])
-    members = training_members(home)
+    members = read_training_samples(home)
     with_list = evaluated(tracked_workspace, away, Threshold(), card, "all", training_samples=members)
     assert with_list["overlap_with_training"] == 5
     other = card_of(home, dataset_digest="0" * 64)
@@ -264,7 +183,7 @@ def test_the_deck_network_trained_on_the_same_dataset_joins_the_table(tracked_wo
 
 
 def test_a_class_without_samples_has_no_recall(tracked_workspace):
-    three = publish(tracked_workspace, "three", truth=[*CLASSES, "absent"])
+    three = publish_galaxies(tracked_workspace, "three", truth=[*CLASSES, "absent"])
 
     class Sure:
         def predict_on_batch(self, x):
@@ -294,7 +213,7 @@ def test_a_registered_keras_model_is_judged_as_it_was_in_memory(tracked_workspac
     model = keras.Model(images, answers)
     folder = tmp_path / "model"
     card = save_model(model, folder, {k: v for k, v in card_of(home).items() if not k.startswith("input")})
-    pq.write_table(training_members(home), folder / MEMBERS_FILE)
+    pq.write_table(read_training_samples(home), folder / TRAINING_SAMPLES_FILE)
     name = registered_name("galaxy", SCHEME)
     options = {"problem": "galaxy", "run_name": "r", "params": {}, "tags": {}, "dataset": home}
     with open_run(tracked_workspace, **options) as run:

@@ -1,0 +1,117 @@
+"""A small published dataset of discs, a model that reads their brightness, and the request of a galaxy build."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.galaxies.plan import GalaxyBuildRequest
+from tasks.store import merging, pixels, versions
+from tasks.store.schema import LEDGER, SPLIT
+
+SIZE, SCHEME, CLASSES = 16, "bright-2", ["faint", "bright"]
+PARTS = ["train"] * 8 + ["validation", "test"]
+
+
+def build_request(**changes: Any) -> GalaxyBuildRequest:
+    """A request of four Petrosian frames of 100 px from SDSS, without labels."""
+    parameters = {
+        "dataset": "sky",
+        "catalog": "table.parquet",
+        "metadata": None,
+        "source": "sdss",
+        "images": None,
+        "mapping": None,
+        "scheme": "none",
+        "size_px": 64,
+        "request_px": 100,
+        "crop_fraction": 1.0,
+        "field": "petrosian",
+        "scale_arcsec_per_px": None,
+        "limit": None,
+        "service_url": None,
+        "release": None,
+        "max_rate_per_s": 5.0,
+        "max_connections": 16,
+        "min_stored_fraction": 0.0,
+        "allow_mixed": False,
+        "retry_rejected": False,
+        "seed": 0,
+    }
+    return GalaxyBuildRequest(**parameters | changes)
+
+
+def images_of(labels, rng):
+    """Discs of brightness 60 or 110 on a sky of 20, with noise that makes some of them overlap."""
+    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    disc = (np.hypot(y, x) < 4)[None, :, :, None]
+    level = 60 + 50 * labels + rng.normal(0, 16, len(labels))
+    noise = rng.normal(0, 3, (len(labels), SIZE, SIZE, 3))
+    return np.clip(20 + disc * level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
+
+
+def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLASSES):
+    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, count)
+    images = images_of(labels, rng)
+    ids = [f"{name}-{number:04d}" for number in range(count)]
+    rows = [
+        dict.fromkeys(LEDGER.names)
+        | {
+            "id": ids[number],
+            "group": ids[number],
+            "status": "stored",
+            "ra_deg": 100 + number / 10,
+            "dec_deg": float(seed),
+            "pixel_sha256": f"pixels of {ids[number]}",
+            "redshift": None if number % 9 == 0 else 0.03 + 0.0003 * number,
+        }
+        | (changed or {}).get(number, {})
+        for number in range(count)
+    ]
+    ids = [row["id"] for row in rows]
+    table = merging.give_rows(pa.Table.from_pylist(rows, LEDGER.append(pa.field("redshift", pa.float64()))), 0)
+    folder = workspace.datasets / name
+    array = pixels.create(folder / "pixels.zarr", (SIZE, SIZE, 3), "uint8")
+    pixels.grow(array, count)
+    order = np.argsort([row["id"] for row in table.sort_by("row").to_pylist()])
+    pixels.write_shard(array, 0, images[order])
+    split = pa.table([ids, ids, [PARTS[number % 10] for number in range(count)]], schema=SPLIT)
+    votes = rng.uniform(0.5, 1, count).astype(np.float32)
+    labelled = pa.table({"id": ids, "label": [truth[label] for label in labels], "vote_fraction": votes})
+    manifest = {
+        "name": name,
+        "problem": "galaxy",
+        "pixels": "simulated",
+        "label_kind": "votes",
+        "schemes": {SCHEME: {"classes": list(truth), "digest": "scheme digest"}},
+    }
+    return versions.publish(folder, versions.NewVersion(table, {SCHEME: labelled}, split, manifest), None)
+
+
+class Threshold:
+    """Says bright where the middle of the image is; overconfident on purpose."""
+
+    def predict_on_batch(self, x):
+        middle = x[:, 6:10, 6:10].mean(axis=(1, 2, 3))
+        bright = 1 / (1 + np.exp(-(middle - 105.0) / 3))
+        return np.stack([1 - bright, bright], axis=1).astype(np.float32)
+
+
+def card_of(dataset, /, **more):
+    return {
+        "problem": "galaxy",
+        "scheme": SCHEME,
+        "scheme_digest": "scheme digest",
+        "classes": CLASSES,
+        "input_shape": [SIZE, SIZE, 3],
+        "input_dtype": "uint8",
+        "preprocessing_version": 1,
+        "temperature": 2.0,
+        "dataset": dataset.name,
+        "dataset_version": dataset.version,
+        "dataset_digest": dataset.digest,
+        "split_hash": dataset.manifest["split_hash"],
+        "sha256": "5" * 64,
+    } | more
