@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from realbogus.frames import Frame, Mask, Pair, measure_background
+from realbogus.psf.stars import Stars
+from realbogus.subtraction.difference import Difference
 
 BETA = 3.5
 SHAPE = (440, 560)
@@ -73,3 +75,52 @@ def expose(light, sky, rng, *, noise=1.0, gain=1.0, saturation=1e9, wcs=None, ex
 
 def make_pair(new, reference, aligned=True):
     return Pair(new, reference, aligned, detector="d0", night="n0", visit=1, sky_cell="c0")
+
+
+def gaussian_stamp(size, sigma):
+    """Return a round Gaussian, (size, size), of sum 1 about its middle pixel."""
+    steps = np.arange(size) - size // 2
+    stamp = np.exp(-(steps[:, None] ** 2 + steps**2) / (2 * sigma**2))
+    return stamp / stamp.sum()
+
+
+def plain_frame(signal, *, sky=0.0, rms=1.0, gain=1.0, mask=None, **facts):
+    """Return a frame of this signal over a flat, known background; masked empty pixels become NaN."""
+    signal = np.asarray(signal, np.float32)
+    mask = np.zeros(signal.shape, np.uint8) if mask is None else mask.astype(np.uint8)
+    pixels = np.where(mask & Mask.NO_DATA, np.nan, signal + sky).astype(np.float32)
+    level, noise = np.full_like(signal, sky), np.full_like(signal, rms)
+    return Frame(pixels, mask, level, noise, gain, facts.pop("saturation", 1e9), None, 1.0, **facts)
+
+
+def list_stars(x, y, flux, **flags):
+    """Return stars that every selection takes, except for the columns given in `flags`."""
+    count = len(x)
+    columns = {
+        **{"x": x, "y": y, "flux": flux, "snr": np.full(count, 1000.0), "peak": flux, "fwhm": np.full(count, 3.0)},
+        **{"saturated": np.zeros(count, bool), "isolated": np.ones(count, bool), "star_like": np.ones(count, bool)},
+    }
+    return Stars(**{name: np.asarray(values) for name, values in {**columns, **flags}.items()})
+
+
+def make_difference(pixels, psf, *, snr=None, error=1.0, mask=None, fwhm=None, kernel=None):
+    """Return a difference of these pixels, its S/N by default their ratio to a constant flux error."""
+    pixels = np.asarray(pixels, np.float32)
+    mask = np.zeros(pixels.shape, np.uint8) if mask is None else mask.astype(np.uint8)
+    frame = plain_frame(np.zeros(pixels.shape))
+    return Difference(
+        pixels=pixels,
+        snr=pixels / np.float32(error) if snr is None else np.asarray(snr, np.float32),
+        flux_error=np.full(pixels.shape, error, np.float32),
+        mask=mask,
+        psf=psf,
+        fwhm_px=psf.fwhm_px if fwhm is None else fwhm,
+        matched_new=pixels,
+        matched_reference=np.zeros_like(pixels),
+        background=np.zeros_like(pixels),
+        convolved="unknown",
+        scale=1.0,
+        kernel=kernel,
+        fit=None,
+        pair=make_pair(frame, frame),
+    )

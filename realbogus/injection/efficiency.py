@@ -77,7 +77,8 @@ def efficiencies(
             continue
         matched, passed = int((inside & found).sum()), int((inside & found & kept).sum())
         elsewhere = (inside & chance).sum() / injected
-        detected = max(matched - elsewhere * injected, 0) / (1 - elsewhere) if elsewhere < 1 else 0.0
+        corrected = max(matched - elsewhere * injected, 0) / (1 - elsewhere) if elsewhere < 1 else 0.0
+        detected = min(corrected, matched)  # it exceeds the matches by rounding alone
         # chance matches are assumed to be classified as true ones are
         complete = detected * passed / matched if matched else 0.0
         bins.append(

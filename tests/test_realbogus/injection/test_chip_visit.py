@@ -7,7 +7,14 @@ import pytest
 
 from realbogus.frames import Mask
 from realbogus.injection.candidate_table import CANDIDATES
-from realbogus.injection.chip_visit import CHANCE_SHIFT_PX, SurveyProducts, VisitSettings, cross_match, work_visit
+from realbogus.injection.chip_visit import (
+    CHANCE_SHIFT_PX,
+    SurveyProducts,
+    VisitSettings,
+    cross_match,
+    has_near,
+    work_visit,
+)
 from realbogus.injection.host_galaxies import no_hosts
 from realbogus.injection.inject import InjectionSettings, sky_limit_counts
 from realbogus.psf.measure import PsfError
@@ -243,3 +250,17 @@ def test_only_what_is_brighter_in_the_new_frame_counts(case):
     everything = detect(case.worked.difference, WORK.threshold_sigma)
     assert (~everything.positive).any()
     assert len(case.worked.detections) == int(everything.positive.sum())
+
+
+@pytest.mark.parametrize(("distance", "is_near"), [(0.0, True), (2.0, True), (2.001, False)])
+def test_a_detection_within_two_pixels_is_near(distance, is_near):
+    at = np.array([10.0]), np.array([20.0])
+    assert has_near(*at, at[0] + distance, at[1]).tolist() == [is_near]
+    assert has_near(*at, at[0], at[1] - distance).tolist() == [is_near]
+    assert cross_match(*at, at[0] + distance, at[1]).tolist() == [0 if is_near else -1]
+
+
+def test_one_detection_can_be_near_several_places():
+    x, y = places([(10, 10), (11, 10), (40, 40)])
+    assert has_near(x, y, np.array([10.5]), np.array([10.0])).tolist() == [True, True, False]
+    assert has_near(x, y, np.zeros(0), np.zeros(0)).tolist() == [False] * 3

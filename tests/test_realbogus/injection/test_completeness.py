@@ -45,6 +45,29 @@ def test_nothing_is_claimed_without_both_sides_of_the_fall():
     assert fit_completeness(np.full(60, np.nan), np.ones(60, bool)) is None
 
 
+def step_at(share):
+    """Magnitudes evenly from 0 to 1 of which exactly the brightest `share` is found."""
+    mag = np.linspace(0, 1, 1001)
+    return mag, mag < share
+
+
+@pytest.mark.parametrize("share", [0.025, 0.5, 0.975])
+def test_two_per_cent_of_the_injections_on_either_side_of_the_fall_are_enough(share):
+    middle, width = fit_completeness(*step_at(share))
+    assert middle == pytest.approx(share, abs=2e-3)
+    assert width < 1e-3
+
+
+@pytest.mark.parametrize("share", [0.015, 0.985])
+def test_less_than_two_per_cent_are_not(share):
+    assert fit_completeness(*step_at(share)) is None
+
+
+def test_a_fall_of_up_to_three_magnitudes_is_one():
+    assert fit_completeness(*drawn(20.0, 2.5, 20_000, low=0.0, high=40.0))[1] == pytest.approx(2.5, abs=0.2)
+    assert fit_completeness(*drawn(20.0, 3.6, 20_000, low=0.0, high=40.0)) is None
+
+
 def test_bins_count_what_they_hold():
     mag, found = np.array([16.0, 16.5, 17.0, 17.9, 18.0, 25.0]), np.array([1, 0, 1, 1, 0, 1], bool)
     assert binned_completeness(mag, found, np.array([16.0, 17.0, 18.0, 19.0])) == [(1, 2), (2, 2), (0, 1)]

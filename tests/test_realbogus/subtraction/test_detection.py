@@ -4,11 +4,22 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from realbogus.frames import Mask
+from realbogus.psf.model import constant_psf
 from realbogus.subtraction.detection import detect
 from realbogus.subtraction.subtract import subtract
-from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, scatter_stars
+from tests.star_field import (
+    SHAPE,
+    Optics,
+    draw_light,
+    expose,
+    gaussian_stamp,
+    make_difference,
+    make_pair,
+    scatter_stars,
+)
 
 OPTICS = Optics(3.2)
 SKY = 700.0
@@ -103,7 +114,7 @@ def test_order_threshold_and_separation(difference, detections):
         one = detections.take(detections.positive == sign)
         apart = np.hypot(one.x[:, None] - one.x, one.y[:, None] - one.y)[np.triu_indices(len(one), 1)]
         assert apart.min() > difference.fwhm_px - 1.5
-    with pytest.raises(ValueError, match="threshold_sigma is -1"):
+    with pytest.raises(ValueError, match=r"threshold_sigma is -1"):
         detect(difference, -1.0)
 
 
@@ -156,3 +167,135 @@ def test_nothing_found_is_an_empty_table(difference):
     found = detect(replace(difference, snr=np.zeros(SHAPE, np.float32)))
     assert len(found) == 0
     assert found.flux_counts.shape == (0,)
+
+
+SMALL_SHAPE = (41, 53)
+SMALL_PSF = constant_psf(gaussian_stamp(13, 1.5), SMALL_SHAPE)  # its FWHM is 3.5: peaks within 3 px are one
+
+
+def peaks_of(snr, threshold=5.0):
+    found = detect(make_difference(np.zeros(SMALL_SHAPE), SMALL_PSF, snr=snr, fwhm=3.5), threshold)
+    return list(zip(np.rint(found.x).astype(int).tolist(), np.rint(found.y).astype(int).tolist(), strict=True))
+
+
+def with_values(values):
+    snr = np.zeros(SMALL_SHAPE, np.float32)
+    for (x, y), value in values.items():
+        snr[y, x] = value
+    return snr
+
+
+@pytest.mark.parametrize(
+    ("values", "peaks"),
+    [
+        ({(10, 20): 5.0}, []),
+        ({(10, 20): 5.01}, [(10, 20)]),
+        ({(10, 20): -5.01, (30, 20): 9, (45, 5): -8}, [(30, 20), (45, 5), (10, 20)]),
+        ({(10, 20): 7, (11, 20): 8}, [(11, 20)]),
+        ({(10, 20): 7, (11, 20): -8}, [(11, 20), (10, 20)]),
+        ({(10, 20): 7, (13, 20): 8}, [(13, 20)]),
+        ({(10, 20): 7, (12, 23): 8}, [(12, 23), (10, 20)]),
+        ({(10, 20): 7, (13, 20): -8}, [(13, 20), (10, 20)]),
+        ({(10, 20): 7, (13, 20): 8, (16, 20): 6}, [(13, 20)]),
+        ({(10, 20): 8, (13, 20): 7, (16, 20): 6}, [(10, 20), (16, 20)]),
+        ({(0, 0): 9, (52, 40): 8}, [(0, 0), (52, 40)]),
+    ],
+)
+def test_peaks_are_local_extrema_beyond_the_threshold_and_apart(values, peaks):
+    assert peaks_of(with_values(values)) == peaks
+
+
+@pytest.mark.parametrize("other", [(11, 20), (9, 21), (10, 21), (11, 21)])
+def test_of_two_equal_neighbours_the_first_in_reading_order_is_the_peak(other):
+    assert peaks_of(with_values({(10, 20): 7, other: 7})) == [(10, 20)]
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, np.nan])
+def test_a_threshold_that_is_not_positive_is_refused(threshold):
+    with pytest.raises(ValueError, match=r"threshold_sigma is .*, expected more than 0"):
+        peaks_of(with_values({}), threshold)
+
+
+def drawn(x, y, flux, sigma=1.5, **facts):
+    """The difference of one source, its S/N the matched filter's at unit noise."""
+    psf = constant_psf(gaussian_stamp(13, sigma), SMALL_SHAPE)
+    pixels = psf.draw([x], [y], [flux], SMALL_SHAPE)
+    power = float((gaussian_stamp(13, 1.5) ** 2).sum())
+    snr = signal.fftconvolve(pixels, gaussian_stamp(13, 1.5), mode="same") / np.sqrt(power)
+    return make_difference(pixels, SMALL_PSF, snr=snr, error=1 / np.sqrt(power), fwhm=SMALL_PSF.fwhm_px, **facts)
+
+
+@pytest.mark.parametrize(("x", "y"), [(20.0, 15.0), (20.3, 15.0), (20.0, 14.6), (25.45, 22.7)])
+@pytest.mark.parametrize("flux", [400.0, -400.0])
+def test_a_lone_source_is_measured_to_a_thousandth(x, y, flux):
+    found = detect(drawn(x, y, flux))
+    assert len(found) == 1
+    assert (found.x[0], found.y[0]) == pytest.approx((x, y), abs=5e-3)
+    assert found.flux_counts[0] == pytest.approx(flux, rel=2e-3)
+    assert found.flux_error_counts[0] == pytest.approx(1 / np.sqrt((gaussian_stamp(13, 1.5) ** 2).sum()), rel=1e-6)
+    assert found.fwhm_px[0] == pytest.approx(2.355 * 1.5, rel=0.01)
+    assert found.axis_ratio[0] == pytest.approx(1, abs=0.01)
+    assert found.positive.tolist() == [flux > 0]
+    assert found.edge_distance_px[0] == pytest.approx(min(x, 52 - x, y, 40 - y), abs=5e-3)
+
+
+@pytest.mark.parametrize(("x", "y", "distance"), [(4, 20, 4), (48, 20, 4), (25, 3, 3), (25, 37, 3)])
+def test_the_nearest_edge_counts(x, y, distance):
+    assert detect(drawn(x, y, 400.0)).edge_distance_px[0] == pytest.approx(distance, abs=0.1)
+
+
+@pytest.mark.parametrize("sigma", [1.2, 1.8])
+def test_the_width_is_that_of_the_source(sigma):
+    assert detect(drawn(25, 20, 400.0, sigma)).fwhm_px[0] == pytest.approx(2.355 * sigma, rel=0.03)
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_an_elongated_source_has_its_axis_ratio(turn):
+    y, x = np.mgrid[:41, :53]
+    pixels = 40 * np.exp(-((x - 26) ** 2) / (2 * 1.2**2) - (y - 20) ** 2 / (2 * 1.8**2))
+    if turn:  # by 45 degrees
+        along, across = (x - 26 + y - 20) / np.sqrt(2), (x - 26 - y + 20) / np.sqrt(2)
+        pixels = 40 * np.exp(-(along**2) / (2 * 1.2**2) - across**2 / (2 * 1.8**2))
+    found = detect(make_difference(pixels, SMALL_PSF, fwhm=SMALL_PSF.fwhm_px), 30)
+    assert found.axis_ratio[0] == pytest.approx(1.2 / 1.8, abs=0.02)
+    assert found.fwhm_px[0] == pytest.approx(2.355 * np.sqrt(1.2 * 1.8), rel=0.02)
+
+
+def test_a_source_without_a_shape_has_nan():
+    y, x = np.mgrid[:41, :53]
+    ring = np.where(np.hypot(x - 26, y - 20) > 2, 10.0, -10.0)
+    ring[20, 26] = 12
+    found = detect(make_difference(ring, SMALL_PSF, fwhm=SMALL_PSF.fwhm_px), 11)
+    assert np.isnan(found.fwhm_px[0])
+    assert np.isnan(found.axis_ratio[0])
+
+
+def test_masked_pixels_within_one_fwhm_are_counted():
+    mask = np.zeros(SMALL_SHAPE, np.uint8)
+    disc = int((np.hypot(*np.mgrid[-4:5, -4:5]) <= 4).sum())  # the FWHM of 3.5 is rounded up
+    mask[20, 29], mask[24, 25] = Mask.DEFECT, Mask.NO_DATA  # 4 px beside and above: counted
+    mask[20, 30], mask[17, 28] = Mask.DEFECT, Mask.NO_DATA  # 5 px and 4.2 px away: not counted
+    found = detect(drawn(25, 20, 400.0, mask=mask))
+    assert found.masked_fraction[0] == pytest.approx(2 / disc)
+    assert not found.saturated[0]
+    mask[:] = 0
+    mask[20, 21] = Mask.SATURATED
+    found = detect(drawn(25, 20, 400.0, mask=mask))
+    assert (found.masked_fraction[0], bool(found.saturated[0])) == (0, True)
+    mask[:] = 0
+    mask[20, 20] = Mask.SATURATED
+    assert not detect(drawn(25, 20, 400.0, mask=mask)).saturated[0]
+
+
+def test_pixels_beyond_the_frame_have_no_data():
+    disc = np.hypot(*np.mgrid[-4:5, -4:5]) <= 4
+    assert detect(drawn(2, 20, 400.0)).masked_fraction[0] == pytest.approx(disc[:, :2].sum() / disc.sum())
+
+
+def test_defects_and_missing_pixels_do_not_change_the_flux():
+    mask = np.zeros(SMALL_SHAPE, np.uint8)
+    mask[20, 29] = Mask.DEFECT
+    difference = drawn(25, 20, 400.0, mask=mask)
+    difference.pixels[20, 29], difference.pixels[24, 25] = 1e6, np.nan
+    found = detect(difference)
+    assert found.flux_counts[0] == pytest.approx(400, rel=5e-3)

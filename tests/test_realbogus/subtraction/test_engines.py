@@ -1,0 +1,138 @@
+"""The engines other than the fitted kernel, on small pairs of known PSFs without noise."""
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from realbogus.frames import Mask
+from realbogus.psf.model import constant_psf
+from realbogus.subtraction.difference import SubtractionError
+from realbogus.subtraction.engines import adopt_difference, subtract_by_sfft, subtract_by_zogy
+from realbogus.subtraction.sfft_engine import EngineError
+from tests.star_field import gaussian_stamp, list_stars, make_pair, plain_frame
+
+SHAPE = (120, 140)
+NARROW, WIDE = (constant_psf(gaussian_stamp(size, sigma), SHAPE) for size, sigma in ((19, 1.4), (21, 1.9)))
+X, Y = (grid.ravel().astype(float) for grid in np.meshgrid([25, 60, 95, 115], [20.3, 60.0, 99.7]))
+FLUX = np.linspace(2e3, 9e3, len(X))
+PLACE = 78, 42
+STARS = list_stars(X, Y, FLUX)
+
+
+def make_small_pair(ratio=2.0, transient=800.0, mask_new=None, mask_reference=None, **facts):
+    """The reference has the stars' flux over `ratio`, the new frame a transient at `PLACE` too."""
+    new = WIDE.draw([*X, PLACE[0]], [*Y, PLACE[1]], [*FLUX, transient], SHAPE)
+    reference = NARROW.draw(X, Y, FLUX / ratio, SHAPE)
+    return make_pair(
+        plain_frame(new, sky=100.0, rms=2.0, mask=mask_new, **facts),
+        plain_frame(reference, sky=40.0, rms=1.5, mask=mask_reference, **facts),
+    )
+
+
+def single(place, bit):
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[place] = bit
+    return mask
+
+
+def test_zogy_ties_the_scales_by_stars_and_leaves_the_transient():
+    pair = make_small_pair(gain=1e9)
+    difference = subtract_by_zogy(pair, STARS, WIDE, NARROW)
+    assert difference.scale == pytest.approx(2, rel=1e-3)
+    row, column = np.unravel_index(difference.snr.argmax(), SHAPE)
+    assert (column, row) == PLACE
+    assert (difference.snr * difference.flux_error)[row, column] == pytest.approx(800, rel=0.01)
+    assert difference.psf.size == 19, "that of the smaller stamp"
+    assert difference.psf.at([70.0], [60.0]).sum() == pytest.approx(1, rel=1e-3)
+    assert difference.fwhm_px == difference.psf.fwhm_px
+    assert (difference.convolved, difference.kernel, difference.fit) == ("both", None, None)
+    assert not difference.background.any()
+    np.testing.assert_allclose(difference.matched_new - difference.matched_reference, difference.pixels, atol=1e-3)
+    far = np.hypot(*(np.mgrid[:120, :140] - np.array([PLACE[1], PLACE[0]])[:, None, None])) > 14
+    assert np.abs(difference.snr[far]).max() < 0.02 * difference.snr.max()
+
+
+def test_zogy_has_the_noise_of_both_skies():
+    difference = subtract_by_zogy(make_small_pair(gain=1e9, transient=0.0), STARS, WIDE, WIDE)
+    expected = np.sqrt((4 + 2.25 * difference.scale**2) / (gaussian_stamp(21, 1.9) ** 2).sum())
+    assert difference.flux_error[60, 78] == pytest.approx(expected, rel=0.01)
+
+
+def test_zogy_is_nan_without_data_and_has_no_snr_on_defects():
+    empty, defect = single((40, 50), Mask.NO_DATA), single((80, 30), Mask.DEFECT)
+    for masks in ((empty, defect), (defect, empty)):
+        difference = subtract_by_zogy(make_small_pair(1.0, 0.0, *masks), STARS, WIDE, NARROW)
+        assert np.argwhere(np.isnan(difference.pixels)).tolist() == [[40, 50]]
+        assert np.argwhere(np.isnan(difference.snr)).tolist() == [[40, 50], [80, 30]]
+        assert (difference.mask == masks[0] | masks[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"saturated": np.arange(12) > 3}, "4 stars to tie the flux scales, 5 are needed"),
+        ({"star_like": np.arange(12) < 4}, "4 stars to tie the flux scales, 5 are needed"),
+    ],
+)
+def test_fewer_than_five_stars_tie_no_scales(flags, message):
+    with pytest.raises(SubtractionError, match=message):
+        subtract_by_zogy(make_small_pair(), list_stars(X, Y, FLUX, **flags), WIDE, NARROW)
+
+
+def test_stars_must_be_in_both_frames():
+    pair = make_small_pair()
+    blank = make_pair(pair.new, plain_frame(np.full(SHAPE, -1.0)))
+    with pytest.raises(SubtractionError, match="0 stars are in both frames, 5 are needed"):
+        subtract_by_zogy(blank, STARS, WIDE, NARROW)
+    five = list_stars(X[:5], Y[:5], FLUX[:5])
+    assert subtract_by_zogy(pair, five, WIDE, NARROW).scale == pytest.approx(2, rel=1e-3)
+
+
+def test_stars_near_the_edge_tie_no_scales():
+    """The wider stamp is 21 pixels: a star must be more than 11 from the outermost pixel's centre."""
+    x = np.array([11.0, 11.1, 127.9, 128.0, 60.0, 80.0, 100.0])
+    y = np.full(7, 60.0)
+    new = plain_frame(WIDE.draw(x, y, np.full(7, 1e3), SHAPE))
+    reference = plain_frame(NARROW.draw(x, y, np.array([1e3, 500, 500, 1e3, 500, 500, 500]), SHAPE))
+    difference = subtract_by_zogy(make_pair(new, reference), list_stars(x, y, np.full(7, 1e3)), WIDE, NARROW)
+    assert difference.scale == pytest.approx(2, rel=2e-3)
+    with pytest.raises(SubtractionError, match="4 stars to tie"):
+        subtract_by_zogy(make_pair(new, reference), list_stars(x[:6], y[:6], np.full(6, 1e3)), WIDE, NARROW)
+
+
+def test_a_given_difference_keeps_its_pixels_and_gets_unit_scatter():
+    rng = np.random.default_rng(0)
+    pair = make_small_pair(mask_new=single((40, 50), Mask.NO_DATA), mask_reference=single((80, 30), Mask.DEFECT))
+    given = rng.normal(0, 5, SHAPE)
+    difference = adopt_difference(pair, given, WIDE)
+    assert difference.pixels.dtype == np.float32
+    assert np.argwhere(np.isnan(difference.pixels)).tolist() == [[40, 50]]
+    assert np.nanmax(np.abs(difference.pixels - given)) < 1e-5
+    low, high = np.nanpercentile(difference.snr, [25, 75])
+    assert (high - low) / 1.349 == pytest.approx(1, rel=1e-3)
+    assert np.isfinite(difference.snr[80, 30]), "a defect is measured on the pixels around it"
+    assert (difference.convolved, difference.scale, difference.kernel, difference.fit) == ("unknown", 1.0, None, None)
+    assert difference.psf is WIDE
+    assert difference.fwhm_px == WIDE.fwhm_px
+    assert difference.matched_new is pair.new.pixels
+    left = difference.matched_new - difference.matched_reference - difference.background - difference.pixels
+    assert np.nanmax(np.abs(left)) < 1e-3
+
+
+def test_a_given_difference_has_the_flux_and_error_of_its_scatter():
+    """White noise of 5 counts gives a PSF flux error of 5 over the root of the power, whatever the frames say."""
+    rng = np.random.default_rng(1)
+    given = rng.normal(0, 5, SHAPE) + WIDE.draw([PLACE[0]], [PLACE[1]], [4e3], SHAPE)
+    empty = plain_frame(np.zeros(SHAPE), rms=2.0)
+    difference = adopt_difference(make_pair(empty, empty), given, WIDE)
+    error = 5 / np.sqrt((gaussian_stamp(21, 1.9) ** 2).sum())
+    assert difference.flux_error[60, 70] == pytest.approx(error, rel=0.1)
+    assert (difference.snr * difference.flux_error)[PLACE[1], PLACE[0]] == pytest.approx(4e3, rel=0.05)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("sfft") is not None, reason="sfft is installed")
+@pytest.mark.parametrize("convolved", ["new", "reference"])
+def test_without_the_package_sfft_the_remedy_is_named(convolved):
+    with pytest.raises(EngineError, match="pip install sfft, or engine='alard-lupton'"):
+        subtract_by_sfft(make_small_pair(), convolved, 1, STARS, WIDE, NARROW)
