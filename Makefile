@@ -40,7 +40,7 @@ mutate: install
 	@$(BIN)/python -m tests.mutation $(MODULE) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
 
 docs: install
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 lock:
 	@for extra in cpu gpu; do \
