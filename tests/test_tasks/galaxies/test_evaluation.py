@@ -12,7 +12,7 @@ from galaxy.models import baselines
 from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.learning import measures
 from tasks.learning.split_parts import part_rows
-from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, seen_before, read_training_samples
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, read_training_samples, seen_before
 from tasks.store.dataset import Dataset
 from tasks.tracking.mlflow_runs import open_run
 from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
