@@ -1,6 +1,6 @@
 """Settings of a fit, which every problem's presets hold under ``training``."""
 
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -43,3 +43,9 @@ class FitSettings(BaseModel):
     """Momentum of SGD."""
     keep: KeptEpoch = "best"
     """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch."""
+
+    def with_overrides(self, epochs: int | None, batch_size: int | None) -> Self:
+        """Return the settings with exactly `epochs` passes and `batch_size` samples a step; None changes nothing."""
+        changes = {} if epochs is None else {"epochs": epochs, "min_steps": 0}
+        changes |= {} if batch_size is None else {"batch_size": batch_size}
+        return self.model_copy(update=changes)

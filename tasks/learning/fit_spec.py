@@ -1,38 +1,41 @@
-"""What a problem brings to a fit: its network, the views it is fitted on, and by what it is fitted."""
+"""What is fitted: a problem's network with its augmented views, the model that holds the losses, and the samples."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
+import zarr
+
+from tasks.learning.split_parts import SplitPart
 
 
 def classifier(network: keras.Model, seed: int) -> keras.Model:
-    """Return what fits a network by cross-entropy: the network itself."""
+    """Return the network itself, which is trained by cross-entropy."""
     return network
 
 
 @dataclass(frozen=True)
 class FitSpec:
-    """A problem's network, the views it is fitted on, and by what it is fitted.
+    """A problem's network, its augmented views, and the model that holds the losses.
 
     Attributes
     ----------
     build : callable
         Precision (a Keras dtype policy) to a functional model from views to logits (n, classes).
     random_view : callable
-        Prepared images and a seed (2,) int32 to the views of one training step.
+        Prepared images and a seed (2,) int32 to the augmented views of one training step.
     plain_view : callable
-        Prepared images to the views that validation is measured on.
+        Prepared images to the views used for validation.
     classes : int
     prepare : callable, optional
-        Stored images (n, y, x, channel) to what views are made of, without chance; done once for all epochs where
-        memory allows. None takes them as they are stored.
+        Deterministic preprocessing of stored images (n, y, x, channel); the result is kept for all epochs where memory
+        allows. None: views are made from the stored images.
     trainer : callable
-        Network and seed to the model whose ``train_step`` and ``test_step`` hold the losses; it adds no variables to
-        the network's. Targets are (n, classes); the row of an unlabelled sample is all zeros.
+        Network and seed to the model whose ``train_step`` and ``test_step`` compute the losses; it adds no variables
+        to the network's. Targets are (n, classes); the row of an unlabelled sample is all zeros.
     even_classes : bool
-        Every training batch has its share of each class.
+        Every training batch has the same fraction of each class.
     """
 
     build: Callable[[str], keras.Model]
@@ -42,3 +45,22 @@ class FitSpec:
     prepare: Callable[[tf.Tensor], tf.Tensor] | None = None
     trainer: Callable[[keras.Model, int], keras.Model] = classifier
     even_classes: bool = False
+
+
+@dataclass(frozen=True)
+class FitData:
+    """The samples of a fit.
+
+    Attributes
+    ----------
+    pixels : zarr.Array, (sample, y, x, channel)
+    train, validation : SplitPart
+        Sorted by row; a label of -1 is none.
+    """
+
+    pixels: zarr.Array
+    train: SplitPart
+    validation: SplitPart
+
+    def __len__(self) -> int:
+        return len(self.train) + len(self.validation)

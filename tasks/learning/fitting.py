@@ -1,7 +1,8 @@
-"""Fitting a network: epoch by epoch, resumable after the last finished one.
+"""Fitting a network epoch by epoch, resumable after the last finished one.
 
-What is fitted comes as a `FitSpec` (a problem's network and its random views), how as `FitSettings` (a problem's
-preset). Batches depend on seed and epoch alone, so a resumed fit sees the batches that it would have seen.
+Batches depend on seed and epoch alone, so a resumed fit sees the same batches as one that was not interrupted. The loop
+over epochs is ours: Keras' ``BackupAndRestore`` saves weights and optimiser, but not the state of early stopping and of
+the rate's schedule, so a resumed fit would differ.
 """
 
 import math
@@ -13,14 +14,12 @@ from typing import Any
 
 import keras
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device
 from tasks.learning.fit_settings import FitSettings, Optimizer
-from tasks.learning.fit_spec import FitSpec
-from tasks.learning.split_parts import SplitPart
+from tasks.learning.fit_spec import FitData, FitSpec
 from tasks.learning.view_batches import Feed
 from tasks.runtime.progress import progress
 
@@ -45,12 +44,12 @@ class Fitted:
     Attributes
     ----------
     weights : list of ndarray
-        Weights of the epoch that the recipe keeps.
+        Weights of the epoch that the settings keep.
     history : list of EpochRecord
     best_epoch : int
-        The epoch that the weights are of.
+        The epoch of the weights.
     images_per_second : float
-        Training images, over all epochs.
+        Training images a second, over all epochs.
     """
 
     weights: list[NDArray]
@@ -61,62 +60,48 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Fit:
-    """One fit: data, recipe and where its state is kept.
+    """One fit: network, samples, settings, and the folder of its state.
 
     Attributes
     ----------
-    pixels : zarr.Array
-    train, validation : SplitPart
-        A label of -1 is none.
-    recipe : FitSettings
+    spec : FitSpec
+    data : FitData
+    settings : FitSettings
     optimizer : str
-        sgd, adam or adadelta.
-    epochs : int, optional
-        Exactly this many, in place of the recipe's rule.
-    batch_size : int, optional
-        In place of the recipe's.
+        One of `OPTIMIZERS`.
     seed : int
     device : Device
     folder : Path
-        Where the state of the last finished epoch is kept.
+        Holds the state of the last finished epoch.
     """
 
-    learner: FitSpec
-    pixels: zarr.Array
-    train: SplitPart
-    validation: SplitPart
-    recipe: FitSettings
+    spec: FitSpec
+    data: FitData
+    settings: FitSettings
     optimizer: Optimizer
     seed: int
     device: Device
     folder: Path
-    epochs: int | None = None
-    batch_size: int | None = None
-
-    @property
-    def step_images(self) -> int:
-        """Images a step."""
-        return self.batch_size or self.recipe.batch_size
 
     @property
     def steps(self) -> int:
         """Steps an epoch."""
-        return -(-len(self.train) // self.step_images)
+        return -(-len(self.data.train) // self.settings.batch_size)
 
     @property
     def most_epochs(self) -> int:
-        """Epochs at most: as asked, or the recipe's, or as many as `min_steps` takes."""
-        return self.epochs or max(self.recipe.epochs, math.ceil(self.recipe.min_steps / self.steps))
+        """Maximum number of epochs: the settings', or the number that `min_steps` takes."""
+        return max(self.settings.epochs, math.ceil(self.settings.min_steps / self.steps))
 
 
 def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fitted:
-    """Fit a network, going on after the last epoch that `plan.folder` holds.
+    """Fit a network, continuing after the last epoch saved in `plan.folder`.
 
     Parameters
     ----------
     plan : Fit
     on_epoch : callable, optional
-        Called with every epoch that is fitted, before it counts as finished; a kill in between repeats it.
+        Called with the record of every epoch before its state is saved; a process killed in between repeats the epoch.
 
     Raises
     ------
@@ -125,13 +110,13 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     """
     keras.utils.set_random_seed(plan.seed)
     with plan.device.strategy().scope():
-        network = plan.learner.build(plan.device.precision)
-        trainer = plan.learner.trainer(network, plan.seed)
+        network = plan.spec.build(plan.device.precision)
+        trainer = plan.spec.trainer(network, plan.seed)
         trainer.compile(
             build_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
         )
         trainer.optimizer.build(network.trainable_variables)
-    feed = _feed(plan)
+    feed = Feed(plan.spec, plan.data, plan.settings, plan.seed)
     state = load_state(plan.folder)
     if state.epoch:
         _restore(network, trainer.optimizer, state.variables)
@@ -148,11 +133,6 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     return _result(plan, network, state)
 
 
-def _feed(plan: Fit) -> Feed:
-    smoothing = plan.recipe.label_smoothing
-    return Feed(plan.learner, plan.pixels, plan.train, plan.validation, plan.step_images, plan.seed, smoothing)
-
-
 def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
     """Return the optimiser of a plan, with its schedule and decay.
 
@@ -161,13 +141,13 @@ def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
     ValueError
         `OPTIMIZERS` lacks the name, or the settings have no learning rate for it.
     """
-    recipe = plan.recipe
-    usable = [name for name in OPTIMIZERS if name in recipe.learning_rate]
+    settings = plan.settings
+    usable = [name for name in OPTIMIZERS if name in settings.learning_rate]
     if plan.optimizer not in usable:
         raise ValueError(f"optimizer={plan.optimizer} cannot be used with these settings; use {', '.join(usable)}")
-    highest = recipe.learning_rate[plan.optimizer]
+    highest = settings.learning_rate[plan.optimizer]
     rate: Any = highest
-    if recipe.schedule == "cosine":
+    if settings.schedule == "cosine":
         warming = min(plan.steps, plan.most_epochs * plan.steps // 10)
         rate = keras.optimizers.schedules.CosineDecay(
             highest / 20,
@@ -176,8 +156,8 @@ def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
             warmup_target=highest,
             warmup_steps=warming,
         )
-    decay = recipe.weight_decay or None
-    optimizer = OPTIMIZERS[plan.optimizer](rate, decay, recipe)
+    decay = settings.weight_decay or None
+    optimizer = OPTIMIZERS[plan.optimizer](rate, decay, settings)
     if decay:
         optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
     return optimizer
@@ -223,8 +203,8 @@ def _take_in(
     state.plateau = 0 if better else state.plateau + 1
     if better:
         state.best_epoch, state.best_weights = record.epoch, network.get_weights()
-    if plan.recipe.schedule == "plateau" and state.plateau >= plan.recipe.plateau_after:
-        optimizer.learning_rate = record.learning_rate * plan.recipe.plateau_factor
+    if plan.settings.schedule == "plateau" and state.plateau >= plan.settings.plateau_after:
+        optimizer.learning_rate = record.learning_rate * plan.settings.plateau_factor
         state.plateau = 0
     state.variables = [keras.ops.convert_to_numpy(variable) for variable in _variables(network, optimizer)]
 
@@ -239,18 +219,18 @@ def _restore(network: keras.Model, optimizer: keras.optimizers.Optimizer, values
 
 
 def _finished(plan: Fit, state: FitState) -> bool:
-    patience = plan.recipe.stop_after
+    patience = plan.settings.stop_after
     return state.epoch >= plan.most_epochs or (patience is not None and state.stalled >= patience)
 
 
 def _result(plan: Fit, network: keras.Model, state: FitState) -> Fitted:
-    best = plan.recipe.keep == "best"
+    best = plan.settings.keep == "best"
     seconds = sum(record.seconds for record in state.history)
     return Fitted(
         weights=state.best_weights if best else network.get_weights(),
         history=state.history,
         best_epoch=state.best_epoch if best else state.epoch,
-        images_per_second=len(plan.train) * state.epoch / seconds if seconds else 0.0,
+        images_per_second=len(plan.data.train) * state.epoch / seconds if seconds else 0.0,
     )
 
 

@@ -1,6 +1,6 @@
-"""Which samples a model has seen, so that an evaluation can leave them out, also on another dataset.
+"""The samples that a model was trained on, so that an evaluation can leave them out, also on another dataset.
 
-The list lies beside the model as ``members.parquet``: the dataset it was trained on need not be at hand.
+The table is saved beside the model: the dataset that it was trained on may be absent.
 """
 
 import numpy as np
@@ -13,30 +13,32 @@ from tasks.store.columns import positions_of, select_ids, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.sky_coordinates import chord, unit_vectors
 
-MEMBERS_FILE = "members.parquet"
+TRAINING_SAMPLES_FILE = "members.parquet"
+"""Name of the table in a model's folder."""
+COLUMNS = ("id", "pixel_sha256", "ra_deg", "dec_deg")
+"""Its columns."""
 SAME_PLACE_ARCSEC = 2.0
 
-COLUMNS = ("id", "pixel_sha256", "ra_deg", "dec_deg")
 
-
-def training_members(dataset: Dataset) -> pa.Table:
-    """Return id, pixel digest and position of every sample in the training and validation parts."""
+def read_training_samples(dataset: Dataset) -> pa.Table:
+    """Return `COLUMNS` of every sample in the training and validation parts; no row without a split."""
     samples = dataset.samples(list(COLUMNS))
     split = dataset.split()
     if split is None:
         return samples.slice(0, 0)
-    learnt = split.filter(pc.is_in(split["part"], pa.array(["train", "validation"])))
-    return select_ids(samples, learnt["id"])
+    return select_ids(samples, split.filter(pc.is_in(split["part"], pa.array(["train", "validation"])))["id"])
 
 
-def seen_before(samples: pa.Table, members: pa.Table) -> NDArray[np.bool_]:
-    """Return which samples have the id, the pixels or, within 2 arcsec, the position of a member.
+def seen_before(samples: pa.Table, training_samples: pa.Table) -> NDArray[np.bool_]:
+    """Return which of n samples have the id, the pixels or, within 2 arcsec, the position of a training sample, (n,).
 
-    Both tables hold ``COLUMNS``; null digests and positions match nothing.
+    Both tables have `COLUMNS`; null digests and positions match nothing.
     """
-    same_id = positions_of(samples["id"], members["id"]) >= 0
-    same_pixels = positions_of(samples["pixel_sha256"], pc.drop_null(members["pixel_sha256"])) >= 0
-    points, others = (unit_vectors(*(to_float(table[name]) for name in COLUMNS[2:])) for table in (samples, members))
+    same_id = positions_of(samples["id"], training_samples["id"]) >= 0
+    same_pixels = positions_of(samples["pixel_sha256"], pc.drop_null(training_samples["pixel_sha256"])) >= 0
+    points, others = (
+        unit_vectors(*(to_float(table[name]) for name in COLUMNS[2:])) for table in (samples, training_samples)
+    )
     return same_id | same_pixels | _near(points, others)
 
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.learning.scoring import Scorer
-from tasks.learning.training_overlap import training_members
+from tasks.learning.training_overlap import read_training_samples
 from tasks.reports.page import Figure, Table
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
@@ -172,7 +172,7 @@ def training_samples_of(request: EvaluationRequest, trained_on: Dataset | None) 
     """Return the samples that the model has seen (columns of `training_overlap.COLUMNS`), or None if unknown."""
     if request.training_samples is not None or trained_on is None:
         return request.training_samples
-    return training_members(trained_on)
+    return read_training_samples(trained_on)
 
 
 def evaluation_context(

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
 from tasks.learning.checkpoints import CURVES
-from tasks.learning.training_overlap import MEMBERS_FILE
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
@@ -63,7 +63,7 @@ def evaluate_registered(
     registered = open_registered(workspace, holdout.model, problem, first_scheme)
     options = _candidate_options(workspace, holdout, problem, first_scheme)
     scheme, ref = holdout.scheme or str(registered.card["scheme"]), registered.ref
-    reference, seen = f"{dataset.name}@{dataset.version}", ref.folder / MEMBERS_FILE
+    reference, seen = f"{dataset.name}@{dataset.version}", ref.folder / TRAINING_SAMPLES_FILE
     with open_run(
         workspace,
         problem=problem,

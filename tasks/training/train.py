@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.learning.checkpoints import CURVES
 from tasks.learning.split_parts import SplitPart, require_every_class
-from tasks.learning.training_overlap import MEMBERS_FILE, training_members
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, read_training_samples
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
@@ -88,6 +88,7 @@ def fit_parts(
     PartError
         The training samples lack a class.
     """
+    from tasks.learning.fit_spec import FitData
     from tasks.learning.fitting import Fit, fit
 
     train_part, validation = parts
@@ -95,16 +96,12 @@ def fit_parts(
     request = training.request
     plan = Fit(
         training.fit_spec(train_part),
-        training.dataset.pixels,
-        train_part,
-        validation,
-        training.preset.training,
+        FitData(training.dataset.pixels, train_part, validation),
+        training.preset.training.with_overrides(request.epochs, request.batch_size),
         training.description.optimizer,
         request.seed,
         device,
         folder,
-        request.epochs,
-        request.batch_size,
     )
     return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None)
 
@@ -131,7 +128,7 @@ def _register(
     run.log_folder(training.dataset.path / "validation", "validation")
     saved = folder / "model"
     card = save_model(model, saved, {**model_card(training), **calibration})
-    pq.write_table(training_members(training.dataset), saved / MEMBERS_FILE)
+    pq.write_table(read_training_samples(training.dataset), saved / TRAINING_SAMPLES_FILE)
     test = training.evaluate(
         EvaluationRequest(
             training.workspace,

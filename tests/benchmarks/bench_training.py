@@ -60,6 +60,7 @@ def _beside_a_bare_fit(
     from tasks.candidates.presets import load_preset
     from tasks.candidates.training import candidate_fit_spec
     from tasks.learning.devices import choose_device
+    from tasks.learning.fit_spec import FitData
     from tasks.learning.fitting import Fit, build_optimizer, fit
 
     preset = load_preset(name, "small", "fixed")
@@ -84,9 +85,8 @@ def _beside_a_bare_fit(
         part = SplitPart(names, np.arange(COUNT), labels.astype(np.int32), names)
         learner = candidate_fit_spec(preset, STAMP_PX, None)
         few = part.take(np.arange(2 * BATCH))
-        plan = Fit(
-            *(learner, array, part, few, preset.training, "adam", 0, device, Path(folder) / "fit"), EPOCHS, BATCH
-        )
+        settings = preset.training.with_overrides(EPOCHS, BATCH)
+        plan = Fit(learner, FitData(array, part, few), settings, "adam", 0, device, Path(folder) / "fit")
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
         network.compile(build_optimizer(plan), loss, metrics=["accuracy"])
         fit(plan, bare_epoch)

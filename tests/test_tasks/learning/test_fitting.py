@@ -17,7 +17,7 @@ from pydantic import Field
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device, DeviceError, choose_device
 from tasks.learning.fit_settings import FitSettings, Optimizer
-from tasks.learning.fit_spec import FitSpec
+from tasks.learning.fit_spec import FitData, FitSpec
 from tasks.learning.fitting import OPTIMIZERS, Fit, NotFiniteError, build_optimizer, fit
 from tasks.learning.split_parts import SplitPart
 from tasks.learning.view_batches import Feed
@@ -82,11 +82,9 @@ def part(first: int, count: int, flipped: bool = False) -> SplitPart:
 def plan(array: zarr.Array, folder: Path, recipe: SmallFit, flipped: bool = False, **more: Any) -> Fit:
     return Fit(
         **{
-            "learner": LEARNER,
-            "pixels": array,
-            "train": part(0, TRAIN),
-            "validation": part(TRAIN, VALIDATION, flipped),
-            "recipe": recipe,
+            "spec": LEARNER,
+            "data": FitData(array, part(0, TRAIN), part(TRAIN, VALIDATION, flipped)),
+            "settings": recipe,
             "optimizer": "adam",
             "seed": 5,
             "device": CPU,
@@ -123,8 +121,9 @@ def test_a_fit_that_is_stopped_goes_on_as_if_it_had_not_been(
 
 def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
     learner = FitSpec(network, noisy, lambda images: images, 2, lambda images: images * 3)
+    data = FitData(bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION))
     held, read = (
-        Feed(learner, bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION), 20, 5, 0.1, held_bytes)
+        Feed(learner, data, SmallFit(batch_size=20, label_smoothing=0.1), 5, held_bytes)
         for held_bytes in ((TRAIN + VALIDATION) * 64, (TRAIN + VALIDATION) * 64 - 1)
     )
     assert held.held_images == TRAIN + VALIDATION
@@ -185,7 +184,7 @@ def test_a_loss_that_is_not_finite_is_an_error(bright_or_dark: zarr.Array, tmp_p
 def test_small_datasets_are_passed_over_more_often(
     bright_or_dark: zarr.Array, tmp_path: Path, epochs: int, min_steps: int, asked: int | None, expected: int
 ) -> None:
-    planned = plan(bright_or_dark, tmp_path, SmallFit(epochs=epochs, min_steps=min_steps), epochs=asked)
+    planned = plan(bright_or_dark, tmp_path, SmallFit(epochs=epochs, min_steps=min_steps).with_overrides(asked, None))
     assert planned.steps == TRAIN // 32
     assert planned.most_epochs == expected
 
@@ -236,7 +235,7 @@ def fit_mirrored(folder: Path) -> None:
     device = Device("cpu", ("/cpu:0", "/cpu:1"), "float32")
     assert device.strategy().num_replicas_in_sync == 2
     for epochs in (1, 3):
-        fitted = fit(plan(array, folder / "state", SmallFit(), device=device, epochs=epochs))
+        fitted = fit(plan(array, folder / "state", SmallFit(epochs=epochs), device=device))
     losses = [record.train_loss for record in fitted.history]
     assert len(losses) == 3
     assert losses[2] < losses[0]
