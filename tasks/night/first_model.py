@@ -64,17 +64,27 @@ def choose_first(workspace: Workspace, request: NightRequest, full: NightModel, 
     try:
         first = open_model(workspace, request.first, REGISTERED_FIRST, request.engine)
     except UnknownModelError:
-        return _no_first("no first model is registered (train-realbogus network=first)")
+        chosen = FirstModel(None, None, "no first model is registered (train-realbogus network=first)")
+    else:
+        chosen = admit_first(workspace, first, full, threshold)
+    if chosen.model is None:
+        run_logger().info("every candidate is scored by the full model: %s", chosen.reason)
+    return chosen
+
+
+def admit_first(workspace: Workspace, first: NightModel, full: NightModel, threshold: float | None) -> FirstModel:
+    """Return a first model with its discard threshold if it suits the full model and loses few enough reals."""
     if first.card["input_shape"] != full.card["input_shape"]:
-        return _no_first(f"{first.name} takes stamps of {first.stamp_px} px, {full.name} {full.stamp_px} px")
+        sizes = f"{first.name} takes stamps of {first.stamp_px} px, {full.name} {full.stamp_px} px"
+        return FirstModel(None, None, sizes)
     if threshold is None:
         threshold = float(full.card["operating_points"]["tpr99"]["threshold"])
     try:
         discard = fit_first_discard(workspace, first, full, threshold)
     except (StoreError, CascadeError) as error:
-        return _no_first(f"the discard threshold of {first.name} cannot be fitted: {error}")
+        return FirstModel(None, None, f"the discard threshold of {first.name} cannot be fitted: {error}")
     reason = excessive_loss(first.name, discard)
-    return FirstModel(first, discard) if reason is None else _no_first(reason)
+    return FirstModel(first, discard) if reason is None else FirstModel(None, None, reason)
 
 
 def excessive_loss(name: str, discard: Discard) -> str | None:
@@ -85,11 +95,6 @@ def excessive_loss(name: str, discard: Discard) -> str | None:
         f"{name} may lose up to {discard.lost_limit:.1%} of the reals, estimated from {discard.kept_by_full} reals of "
         f"the validation part; {MAX_LOST_LIMIT:.1%} is allowed"
     )
-
-
-def _no_first(reason: str) -> FirstModel:
-    run_logger().info("every candidate is scored by the full model: %s", reason)
-    return FirstModel(None, None, reason)
 
 
 def fit_first_discard(workspace: Workspace, first: NightModel, full: NightModel, threshold: float) -> Discard:

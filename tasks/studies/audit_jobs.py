@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from realbogus.audits.flawed_injections import Flaw
+from realbogus.audits.source_sample import SkyCell
 from realbogus.audits.visit_audit import VisitAudit, audit_visit
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.simulation.survey import Survey, SurveySettings
@@ -43,6 +44,8 @@ def run_audit(job: AuditJob) -> VisitAudit | str:
     rng = np.random.default_rng([job.survey.seed, job.number, job.chip])
     flaws = () if job.flaw is None else (job.flaw,)
     try:
-        return audit_visit(simulated, job.work, flaws, job.chip, job.number, rng, shipped=job.flaw is None)
+        return audit_visit(
+            simulated, job.work, flaws, SkyCell(job.chip, job.number), rng, flawed_only=job.flaw is not None
+        )
     except tuple(VISIT_FAULTS) as fault:
         return str(fault)

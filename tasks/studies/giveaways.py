@@ -102,7 +102,7 @@ def audit_survey(workspace: Workspace, request: GiveawayRequest, executor: Execu
         raise ValueError(f"none of {request.count} chip-visits could be worked on; the first: {faults[0]}")
     sources = join_audits(audits)
     kind = INJECTED if request.flaw is None else request.flaw.value
-    checks, pairs = check_giveaways(sources.found, sources.stars, sources.placement, request.seed, kind)
+    checks, pairs = check_giveaways(sources.detections, sources.stars, sources.positions, request.seed, kind)
     difficulty = [] if request.dataset is None else check_dataset(workspace, request.dataset, request.seed)
     report = workspace.reports / f"giveaways-{request.spoil}-{request.seed}.html"
     with whole_file(report) as path:

@@ -73,7 +73,7 @@ def survey_labels(
             verdicts = read_verdicts(Path(answers).expanduser(), sample_ids)
         counts = count_bins(logits, labels, sample, verdicts)
         rates = error_rates(counts, np.random.default_rng(request.seed))
-        summary["rates"] = {NAMES[label]: vars(rate) for label, rate in rates.items()}
+        summary["rates"] = {NAMES[label]: summarise_rate(rate) for label, rate in rates.items()}
         blocks = estimate_blocks(counts, rates)
         write_json(stem.with_suffix(".json"), summary["rates"])
     blocks += sheet_blocks(dataset, sample_ids, logits[sample], labels[sample])
@@ -101,19 +101,31 @@ def verdicts_by_truth(dataset: Dataset, ids: Sequence[str], labels: NDArray) -> 
     ]
 
 
+def summarise_rate(rate: ErrorRate) -> dict[str, float | int]:
+    """Return the summary's entries on one label: its error rate, and the counts behind it."""
+    return {
+        "value": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "labelled": rate.labelled,
+        "judged": rate.reviewed,
+        "wrong": rate.wrong,
+    }
+
+
 def estimate_blocks(counts: Sequence[BinCount], rates: Mapping[int, ErrorRate]) -> list[Block]:
     """Return the error rate of each label, and the counts behind them."""
     headlines = [
         Headline(
             f"Wrong labels among {NAMES[label]}",
             f"{rate.value:.2%}",
-            f"95 % interval {rate.low:.2%} to {rate.high:.2%}; {rate.wrong} of {rate.judged} reviewed are wrong, "
+            f"95 % interval {rate.low:.2%} to {rate.high:.2%}; {rate.wrong} of {rate.reviewed} reviewed are wrong, "
             f"{rate.labelled} are labelled",
         )
         for label, rate in rates.items()
     ]
     rows: list[list[Cell]] = [
-        [NAMES[count.label], describe_bin(count.bin), count.size, count.judged, count.wrong] for count in counts
+        [NAMES[count.label], describe_bin(count.bin), count.size, count.reviewed, count.wrong] for count in counts
     ]
     columns = ["label", "logit", "labelled", "reviewed", "wrong"]
     return [Headlines(headlines), Table("Counts by label and score", columns, rows)]

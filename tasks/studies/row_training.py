@@ -24,10 +24,10 @@ from realbogus.models.suspects import (
     score_suspects,
 )
 from realbogus.records import BOGUS, REAL
-from tasks.candidates.folds import SCORE_BATCH, out_of_fold
+from tasks.candidates.folds import out_of_fold
 from tasks.candidates.training import CandidateTraining, fit_model
 from tasks.learning import measures, operating_points
-from tasks.learning.scoring import score
+from tasks.learning.scoring import STAMP_BATCH, score
 from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.runtime.cluster import Executor
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
@@ -137,7 +137,7 @@ def fit_row(
     shutil.rmtree(state, ignore_errors=True)
     model = fit_model(training, part, validation, state, choose_device("auto"))
     rows = setup.test.part.rows if scored is None else setup.test.part.rows[scored]
-    logits = operating_points.logit_of(score(model, setup.test_pixels, rows, SCORE_BATCH))
+    logits = operating_points.logit_of(score(model, setup.test_pixels, rows, STAMP_BATCH))
     shutil.rmtree(state, ignore_errors=True)
     keras.backend.clear_session()
     return logits, {"trained_on": len(part), "noise_reached": reached, **suspects}

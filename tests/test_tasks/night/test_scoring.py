@@ -1,47 +1,41 @@
 """A night, candidate by candidate: every one has a row, and a reason or a score, whatever the blocks."""
 
-import tempfile
+import os
+import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from realbogus.records import SourceError
+from realbogus.stamps import pixel_digests
 from tasks.learning.inference import Outputs
 from tasks.learning.operating_points import probability
-from tasks.night.blocks import CONSTANT_PLANE, CandidateBlock
-from tasks.night.decisions import ScoredNight, decide, threshold_of_best
+from tasks.night.blocks import CONSTANT_PLANE, CandidateBlock, make_block
+from tasks.night.decisions import ScoredNight, decide
 from tasks.night.models import NightError, NightModel, ScoringRule
-from tasks.night.operations import count_objects
-from tasks.night.scoring import NightLock, score_into_parts
+from tasks.night.scoring import (
+    BY_FIRST,
+    BY_FULL,
+    MIN_FAILED_BLOCK,
+    NOT_FINITE,
+    NOT_SCORED,
+    RAW,
+    NightLock,
+    finished_parts,
+    map_in_order,
+    run_cascade,
+    score_block,
+    score_into_parts,
+)
 from tasks.night.sources import open_night
 from tasks.runtime.workspace import Workspace
-
-CARD = {"sha256": "f" * 64, "preprocessing_version": "v", "training_real_share": 0.3, "temperature": 2.0}
-SIDE = 21
-
-
-def judge(name: str, factor: float = 1.0) -> NightModel:
-    """A model whose logit is the middle pixel of the difference times a factor."""
-
-    def run(stamps: np.ndarray) -> np.ndarray:
-        middle = stamps[:, SIDE // 2, SIDE // 2, 2] * factor
-        return np.stack([-middle / 2, middle / 2], axis=1).astype(np.float32)
-
-    return NightModel(name, {**CARD, "sha256": name * 8}, Outputs("test", run, True, None))
-
-
-def stamps_of(logits: np.ndarray) -> np.ndarray:
-    stamps = np.random.default_rng(0).normal(size=(len(logits), SIDE, SIDE, 3)).astype(np.float32)
-    stamps[:, SIDE // 2, SIDE // 2, 2] = logits
-    return stamps
+from tests.small_night import CARD, SIDE, make_model, make_rule, make_stamps
 
 
 @dataclass(frozen=True)
@@ -63,24 +57,19 @@ class Dying:
             yield block
 
 
-def rule(threshold: float | None = 1.0, most: int | None = None, below: float | None = None) -> ScoringRule:
-    first = None if below is None else judge("b")
-    return ScoringRule(judge("a"), first, -np.inf if below is None else below, threshold, most, "v1", 0.001)
-
-
-def scored(tmp_path: Path, stamps: np.ndarray, asked: ScoringRule, rows: int = 16) -> ScoredNight:
+def scored(tmp_path: Path, stamps: np.ndarray, rule: ScoringRule, rows: int = 16) -> ScoredNight:
     np.save(tmp_path / "night.npy", stamps)
     source = open_night(Workspace(tmp_path), str(tmp_path / "night.npy"), SIDE, rows)
-    parts = score_into_parts(source, asked, tmp_path / f"state-{rows}", lambda _: None, 2, 2)
-    return decide(parts, asked, tmp_path / f"scores-{rows}.parquet", 5)
+    parts = score_into_parts(source, rule, tmp_path / f"state-{rows}", lambda _: None, 2, 2)
+    return decide(parts, rule, tmp_path / f"scores-{rows}.parquet", 5)
 
 
 def test_every_candidate_has_a_row_in_its_order_and_a_score_or_a_reason(tmp_path: Path) -> None:
     logits = np.linspace(-3, 3, 100).astype(np.float32)
-    stamps = stamps_of(logits)
+    stamps = make_stamps(logits)
     stamps[7, ..., 1] = np.nan
     stamps[8, ..., 0] = 5.0
-    found = scored(tmp_path, stamps, rule())
+    found = scored(tmp_path, stamps, make_rule())
     table = pq.read_table(found.path).to_pylist()
     assert [row["id"] for row in table] == [f"{number:09d}" for number in range(100)]
     assert table[8]["not_scored"] == CONSTANT_PLANE
@@ -100,32 +89,34 @@ def test_every_candidate_has_a_row_in_its_order_and_a_score_or_a_reason(tmp_path
 
 
 def test_blocks_of_any_size_give_the_same_table(tmp_path: Path) -> None:
-    stamps = stamps_of(np.random.default_rng(1).normal(size=90).astype(np.float32))
-    tables = [pq.read_table(scored(tmp_path, stamps, rule(below=-0.5), rows).path) for rows in (7, 32, 200)]
+    stamps = make_stamps(np.random.default_rng(1).normal(size=90).astype(np.float32))
+    tables = [pq.read_table(scored(tmp_path, stamps, make_rule(below=-0.5), rows).path) for rows in (7, 32, 200)]
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
 
 
 def test_a_killed_scoring_goes_on_and_ends_the_same(tmp_path: Path) -> None:
-    stamps = stamps_of(np.random.default_rng(2).normal(size=160).astype(np.float32))
+    stamps = make_stamps(np.random.default_rng(2).normal(size=160).astype(np.float32))
     np.save(tmp_path / "night.npy", stamps)
     source = open_night(Workspace(tmp_path), str(tmp_path / "night.npy"), SIDE, 16)
     dying = Dying(source, 7)
     state = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
-        score_into_parts(dying, rule(), state, lambda _: None, 1, 2)
+        score_into_parts(dying, make_rule(), state, lambda _: None, 1, 2)
     kept = sorted(state.iterdir())
     assert kept
     again = Dying(source, 99)
-    parts = score_into_parts(again, rule(), state, lambda _: None, 1, 2)
+    parts = score_into_parts(again, make_rule(), state, lambda _: None, 1, 2)
     assert min(again.read) == 2 * len(kept)
-    undisturbed = scored(tmp_path, stamps, rule())
-    assert pq.read_table(decide(parts, rule(), tmp_path / "b.parquet", 5).path).equals(pq.read_table(undisturbed.path))
+    undisturbed = scored(tmp_path, stamps, make_rule())
+    assert pq.read_table(decide(parts, make_rule(), tmp_path / "b.parquet", 5).path).equals(
+        pq.read_table(undisturbed.path)
+    )
 
 
 def test_what_the_first_discards_is_bogus_by_its_word(tmp_path: Path) -> None:
     logits = np.linspace(-3, 3, 60).astype(np.float32)
-    found = scored(tmp_path, stamps_of(logits), rule(below=-1.0))
+    found = scored(tmp_path, make_stamps(logits), make_rule(below=-1.0))
     table = pq.read_table(found.path).to_pylist()
     assert [row["stage"] for row in table] == ["first" if logit < -1 else "full" for logit in logits]
     for row in table:
@@ -134,28 +125,9 @@ def test_what_the_first_discards_is_bogus_by_its_word(tmp_path: Path) -> None:
     assert found.discarded == np.count_nonzero(logits < -1)
 
 
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=60), st.integers(1, 70))
-def test_the_best_so_many_are_the_best_and_equal_ones_at_the_end_stay_out(values: list[int], most: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        parts = []
-        for number in range(0, len(values), 7):
-            some = values[number : number + 7]
-            parts.append(Path(folder) / f"{number}.parquet")
-            pq.write_table(
-                pa.table({"logit": pa.array(some, pa.float64()), "stage": pa.array([2] * len(some), pa.int8())}),
-                parts[-1],
-            )
-        threshold = threshold_of_best(parts, most)
-    taken = [value for value in values if value >= threshold]
-    left = [value for value in values if value < threshold]
-    assert len(taken) <= most
-    if left:
-        assert len(taken) + left.count(max(left)) > most
-
-
 def test_a_model_that_is_broken_is_named_not_its_candidates(tmp_path: Path) -> None:
-    stamps = stamps_of(np.full(80, 1.0, np.float32))
-    broken = ScoringRule(judge("a", np.nan), None, -np.inf, 0.0, None, "v", 0.01)
+    stamps = make_stamps(np.full(80, 1.0, np.float32))
+    broken = ScoringRule(make_model("a", np.nan), None, -np.inf, 0.0, None, "v", 0.01)
     with pytest.raises(NightError, match="the model is broken"):
         scored(tmp_path, stamps, broken, 80)
 
@@ -182,23 +154,185 @@ def test_larger_stamps_are_cut_about_their_centre(tmp_path: Path) -> None:
     np.testing.assert_array_equal(block.stamps, stamps[:, 2:23, 2:23])
 
 
-ARCSEC = 1 / 3600
+def block_of(logits: list[float], **changes: Any) -> CandidateBlock:
+    ids = [f"c{number}" for number in range(len(logits))]
+    return replace(make_block(ids, make_stamps(np.array(logits, np.float32)), SIDE), **changes)
 
 
-@pytest.mark.parametrize(
-    ("places", "objects"),
-    [
-        ([], 0),
-        ([(10, 0), (10 + 1.9 * ARCSEC, 0), (10 + 3.8 * ARCSEC, 0)], 1),  # a chain
-        ([(10, 0), (10 + 2.1 * ARCSEC, 0)], 2),
-        ([(0.5 * ARCSEC, 20), (360 - 0.5 * ARCSEC, 20)], 1),
-        ([(10, 60), (10 + 3.5 * ARCSEC, 60)], 1),  # 1.75 arcsec on the sky
-        ([(0, 90 - 0.5 * ARCSEC), (180, 90 - 0.5 * ARCSEC)], 1),
-        ([(10, 0), (11, 0), (10, 0.0001), (11, 1.0)], 3),
-    ],
-)
-@pytest.mark.parametrize("most_pairs", [1, 1000])
-def test_detections_within_two_arcsec_are_one_object(
-    places: list[tuple[float, float]], objects: int, most_pairs: int
-) -> None:
-    assert count_objects(np.array(places, float).reshape(-1, 2), most_pairs) == objects
+def test_the_first_model_discards_below_its_threshold_and_the_full_one_scores_the_rest() -> None:
+    block = block_of([-2.0, -1.0, 0.5, -3.0])
+    logits, stages = run_cascade(block, np.arange(4), make_rule(below=-1.0))
+    np.testing.assert_allclose(logits, [-2.0, -1.0, 0.5, -3.0])
+    assert stages.tolist() == [BY_FIRST, BY_FULL, BY_FULL, BY_FIRST]
+    assert (logits.dtype, stages.dtype) == (np.float64, np.int8)
+
+
+def test_each_logit_is_that_of_the_model_of_its_stage() -> None:
+    rule = replace(make_rule(below=-1.0), first=make_model("b", 2.0), full=make_model("a", 10.0))
+    logits, stages = run_cascade(block_of([-2.0, 0.5]), np.arange(2), rule)
+    np.testing.assert_allclose(logits, [-4.0, 5.0])
+    assert stages.tolist() == [BY_FIRST, BY_FULL]
+
+
+def test_candidates_that_cannot_be_scored_are_left_out_of_both_models() -> None:
+    seen: list[int] = []
+
+    def run(stamps: np.ndarray) -> np.ndarray:
+        seen.append(len(stamps))
+        return np.zeros((len(stamps), 2), np.float32)
+
+    counting = NightModel("c", {**CARD, "sha256": "c"}, Outputs("test", run, True, None))
+    rule = replace(make_rule(below=-1.0), first=counting, full=counting)
+    logits, stages = run_cascade(block_of([1.0, 2.0, 3.0]), np.array([0, 2]), rule)
+    assert seen == [2, 2]
+    assert stages.tolist() == [BY_FULL, NOT_SCORED, BY_FULL]
+    assert np.isnan(logits).tolist() == [False, True, False]
+    seen.clear()
+    run_cascade(block_of([1.0]), np.array([], int), rule)
+    assert seen == [], "no model runs on nothing"
+
+
+def test_a_logit_that_is_not_finite_does_not_discard_and_does_not_score() -> None:
+    rule = replace(make_rule(below=5.0), first=make_model("b", np.nan))
+    _, stages = run_cascade(block_of([1.0, 2.0]), np.arange(2), rule)
+    assert stages.tolist() == [BY_FULL, BY_FULL]
+    logits, stages = run_cascade(block_of([np.inf, 2.0]), np.arange(2), make_rule())
+    assert stages.tolist() == [NOT_SCORED, BY_FULL]
+    assert np.isnan(logits[0])
+
+
+def test_a_small_block_without_finite_logits_has_reasons_a_large_one_is_the_model_s_fault() -> None:
+    rule = replace(make_rule(), full=make_model("a", np.nan))
+    few = MIN_FAILED_BLOCK - 1
+    table = score_block((3, block_of([1.0] * few)), rule)
+    assert table["not_scored"].to_pylist() == [NOT_FINITE] * few
+    assert table["logit"].null_count == few
+    with pytest.raises(NightError, match="the logit of a is finite for none of 64 candidates, the first is c0: "):
+        score_block((3, block_of([1.0] * MIN_FAILED_BLOCK)), rule)
+    one_is_finite = replace(make_rule(), full=make_model("a"))
+    values = [np.inf] * MIN_FAILED_BLOCK + [1.0]
+    assert run_cascade(block_of(values), np.arange(len(values)), one_is_finite)[1].tolist()[-1] == BY_FULL
+
+
+def test_the_raw_scores_of_a_block_keep_ids_positions_digests_and_reasons() -> None:
+    block = block_of([1.0, 2.0], reasons=["edge", None], ra_deg=np.array([10.0, np.nan]), dec_deg=np.array([-5.0, 0.0]))
+    table = score_block((7, block), make_rule())
+    assert table.schema.equals(RAW)
+    assert table.to_pylist() == [
+        {
+            "id": name,
+            "logit": logit,
+            "stage": stage,
+            "stamp_sha256": digest,
+            "ra_deg": ra,
+            "dec_deg": dec,
+            "not_scored": reason,
+            "block": 7,
+        }
+        for name, logit, stage, digest, ra, dec, reason in zip(
+            ["c0", "c1"],
+            [None, 2.0],
+            [NOT_SCORED, BY_FULL],
+            pixel_digests(block.stamps),
+            [10.0, None],
+            [-5.0, 0.0],
+            ["edge", None],
+            strict=True,
+        )
+    ]
+
+
+def test_part_files_count_up_to_the_first_that_is_missing(tmp_path: Path) -> None:
+    for number in (0, 1, 3):
+        (tmp_path / f"part-{number:06d}.parquet").touch()
+    assert finished_parts(tmp_path) == [tmp_path / f"part-{number:06d}.parquet" for number in (0, 1)]
+    (tmp_path / "part-000000.parquet").unlink()
+    assert finished_parts(tmp_path) == []
+
+
+def test_parts_hold_the_given_number_of_blocks_and_progress_counts_candidates(tmp_path: Path) -> None:
+    np.save(tmp_path / "night.npy", make_stamps(np.zeros(50, np.float32)))
+    source = open_night(Workspace(tmp_path), str(tmp_path / "night.npy"), SIDE, 10)
+    advanced: list[int] = []
+    parts = score_into_parts(source, make_rule(), tmp_path / "state", advanced.append, 2, 2)
+    assert [pq.read_metadata(path).num_rows for path in parts] == [20, 20, 10]
+    assert advanced == [0, 20, 20, 10]
+    assert [path.name for path in parts] == [f"part-00000{number}.parquet" for number in range(3)]
+    assert pq.read_table(parts[1])["block"].to_pylist() == [2] * 10 + [3] * 10
+    parts[2].unlink()
+    advanced.clear()
+    assert score_into_parts(source, make_rule(), tmp_path / "state", advanced.append, 2, 2) == parts
+    assert advanced == [40, 10]
+
+
+def test_by_default_every_processor_scores_unless_a_model_uses_all_by_itself(tmp_path: Path) -> None:
+    np.save(tmp_path / "night.npy", make_stamps(np.zeros(40, np.float32)))
+    source = open_night(Workspace(tmp_path), str(tmp_path / "night.npy"), SIDE, 1)
+
+    def threads_of(parallel: bool) -> int:
+        names = set()
+
+        def run(stamps: np.ndarray) -> np.ndarray:
+            names.add(threading.current_thread().name)
+            time.sleep(0.002)
+            return np.zeros((len(stamps), 2), np.float32)
+
+        model = NightModel("a", {**CARD, "sha256": "a"}, Outputs("test", run, parallel, None))
+        score_into_parts(source, replace(make_rule(), full=model), tmp_path / f"state-{parallel}", lambda _: None)
+        return len(names)
+
+    assert threads_of(False) == 1
+    assert threads_of(True) == min(len(os.sched_getaffinity(0)), 40)
+
+
+def test_the_lock_of_a_night_is_free_after_it_and_others_are_never_held(tmp_path: Path) -> None:
+    with NightLock(tmp_path, "n") as lock, NightLock(tmp_path, "m"):
+        state = lock.folder / "state"
+        state.mkdir()
+        lock.forget(state)
+        assert not state.exists()
+    with NightLock(tmp_path, "n"):
+        pass
+
+
+def test_work_is_mapped_in_order_with_a_bounded_number_in_flight() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for number in range(20):
+            taken.append(number)
+            yield number
+
+    def work(number: int) -> int:
+        time.sleep(0.001 * (number % 3))
+        return number**2
+
+    results = map_in_order(work, items(), 2)
+    assert next(results) == 0
+    assert len(taken) == 5, "two threads, at most four more in flight"
+    assert list(results) == [number**2 for number in range(1, 20)]
+    assert list(map_in_order(work, iter(()), 3)) == []
+
+
+def test_an_error_of_the_work_reaches_the_caller_in_its_place() -> None:
+    results = map_in_order(lambda number: 1 // number, [1, 0, 1], 1)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_a_thread_of_its_own_reads_a_bounded_number_ahead() -> None:
+    taken: list[str] = []
+
+    def items() -> Iterator[int]:
+        for number in range(10):
+            taken.append(threading.current_thread().name)
+            yield number
+
+    results = read_ahead(items(), 3)
+    assert next(results) == 0
+    time.sleep(0.05)
+    assert len(taken) == 4, "the item given and three ahead"
+    assert list(results) == list(range(1, 10))
+    assert set(taken) == {taken[0]}
+    assert taken[0] != threading.current_thread().name
