@@ -29,6 +29,7 @@ from tasks.night.scoring import (
     NightLock,
     finished_parts,
     map_in_order,
+    read_ahead,
     run_cascade,
     score_block,
     score_into_parts,
