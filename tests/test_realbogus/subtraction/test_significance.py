@@ -54,9 +54,10 @@ def test_a_source_has_the_snr_of_the_matched_filter(x, y):
     assert snr[y, x] * error[y, x] == pytest.approx(80, rel=1e-3)
 
 
-def test_the_filter_is_the_mirrored_psf():
+@pytest.mark.parametrize("shift", [(4, 0), (0, 4)])
+def test_the_filter_is_the_mirrored_psf(shift):
     """The correlation with a lopsided PSF peaks where the source's origin is."""
-    lopsided = np.roll(STAMP, (1, 2), axis=(0, 1)) * 0.3 + STAMP
+    lopsided = np.roll(STAMP, shift, axis=(0, 1)) * 0.7 + STAMP
     snr, _ = measure(source_at(33, 28, 50.0, lopsided), [even_noise(1.0)], lopsided / lopsided.sum())
     assert np.unravel_index(snr.argmax(), SHAPE) == (28, 33)
 
@@ -125,3 +126,18 @@ def test_the_filter_is_no_wider_than_the_psf():
 def test_masks_of_frames_do_not_enter():
     frame = plain_frame(np.ones((5, 5)), mask=np.full((5, 5), int(Mask.SATURATED)))
     assert (estimate_variance(frame, frame.signal(), np.zeros((5, 5), bool)) == 2).all()
+
+
+def test_the_filter_reaches_two_and_a_half_fwhm():
+    snr, error = measure(source_at(30, 25, 80.0), [even_noise(1.0)], fwhm=1.0)
+    power = (STAMP[7:14, 7:14] ** 2).sum()  # 3 pixels, rounded up
+    assert snr[25, 30] == pytest.approx(80 * np.sqrt(power), rel=1e-5)
+    assert error[25, 30] == pytest.approx(1 / np.sqrt(power), rel=1e-5)
+
+
+def test_noise_through_a_kernel_is_followed_five_pixels_beyond_the_filter():
+    far = np.zeros((17, 17))
+    far[8, 16] = 1  # moves by 8: of a filter of 3 pixels about its middle four columns stay within 3 + 5
+    _, error = measure(np.zeros(SHAPE, np.float32), [even_noise(1.0, kernel_of(far))], fwhm=1.0)
+    power = (STAMP[7:14, 7:14] ** 2).sum()
+    assert error[30, 35] == pytest.approx(np.sqrt((STAMP[7:14, 7:11] ** 2).sum()) / power, rel=1e-4)

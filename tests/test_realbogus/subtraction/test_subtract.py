@@ -5,15 +5,26 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, signal
 
 from realbogus.frames import Mask
 from realbogus.psf.kernels import VaryingKernel
 from realbogus.psf.measure import PsfError, find_stars, measure_psf
+from realbogus.psf.model import constant_psf
 from realbogus.subtraction.kernel_fit import KernelFitError
 from realbogus.subtraction.sfft_engine import EngineError
 from realbogus.subtraction.subtract import SubtractionError, SubtractionSettings, subtract
-from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, scatter_stars
+from tests.star_field import (
+    SHAPE,
+    Optics,
+    draw_light,
+    expose,
+    gaussian_stamp,
+    list_stars,
+    make_pair,
+    plain_frame,
+    scatter_stars,
+)
 
 SHARP, BROAD = Optics(2.7, stretch=-0.02), Optics(3.4)
 SKY = 900.0
@@ -33,6 +44,148 @@ def make_sky(optics_new=BROAD, optics_reference=SHARP, *, seed=1, ratio=1.0, tra
     # the reference counts double, so that the same variance in units of the new frame is four times as large
     reference = expose(seen, 2 * SKY, rng, noise=np.sqrt(2 * ratio), exact_sky=frame.get("exact_sky", False))
     return make_pair(new, reference), light
+
+
+SMALL_SHAPE = (176, 210)
+SMALL_SHARP, SMALL_BROAD = (constant_psf(gaussian_stamp(21, sigma), SMALL_SHAPE) for sigma in (1.4, 1.9))
+COLUMNS, ROWS = (grid.ravel() + 0.3 for grid in np.meshgrid(np.arange(40, 180, 22), np.arange(40, 150, 22)))
+COUNTS = np.linspace(3e3, 9e3, len(COLUMNS))
+SMALL_STARS = list_stars(COLUMNS, ROWS, COUNTS)
+PLACE = 95, 73
+
+
+def make_small(psf_new, psf_reference, *, offset=0.0, masks=(None, None), stars=(COLUMNS, ROWS, COUNTS)):
+    """A noiseless pair: the reference has twice the counts, the new frame 500 more at `PLACE` and a false sky level."""
+    x, y, flux = stars
+    new = psf_new.draw([*x, PLACE[0]], [*y, PLACE[1]], [*flux, 500.0], SMALL_SHAPE) + offset
+    reference = psf_reference.draw(x, y, 2 * flux, SMALL_SHAPE)
+    facts = {"gain": 1e9}
+    return make_pair(
+        plain_frame(new, sky=100.0, rms=2.0, mask=masks[0], **facts),
+        plain_frame(reference, sky=60.0, rms=1.5, mask=masks[1], **facts),
+    )
+
+
+DIRECTIONS = pytest.mark.parametrize(
+    ("psf_new", "psf_reference", "convolved"),
+    [(SMALL_BROAD, SMALL_SHARP, "reference"), (SMALL_SHARP, SMALL_BROAD, "new")],
+)
+
+
+@DIRECTIONS
+def test_a_small_pair_in_exact_numbers(psf_new, psf_reference, convolved):
+    pair = make_small(psf_new, psf_reference, offset=5.0)
+    one = subtract(pair, None, SMALL_STARS, psf_new, psf_reference)
+    assert (one.convolved, one.fit.kernel is one.kernel, one.pair is pair) == (convolved, True, True)
+    assert one.scale == pytest.approx(0.5, rel=2e-3)
+    assert one.fwhm_px == SMALL_BROAD.fwhm_px
+    assert one.psf.at([95.0], [73.0]) == pytest.approx(SMALL_BROAD.at([95.0], [73.0]), abs=2e-3)
+    inner = slice(30, -30), slice(30, -30)
+    expected = psf_new.draw([PLACE[0]], [PLACE[1]], [500.0], SMALL_SHAPE) if convolved == "reference" else None
+    expected = SMALL_BROAD.draw([PLACE[0]], [PLACE[1]], [500.0], SMALL_SHAPE) if expected is None else expected
+    np.testing.assert_allclose(one.pixels[inner], expected[inner], atol=1.0)
+    assert (one.snr * one.flux_error)[PLACE[1], PLACE[0]] == pytest.approx(500, rel=0.01)
+    balance = one.matched_new - one.matched_reference - one.background - one.pixels
+    assert np.nanmax(np.abs(balance)) < 1e-3
+    if convolved == "reference":
+        assert one.matched_new is pair.new.pixels
+        assert np.median(one.background) == pytest.approx(105, abs=0.2), "the false level goes to the background"
+    else:
+        middle = one.kernel.sums()[88, 105]
+        assert middle == pytest.approx(2, rel=2e-3)
+        assert np.median(one.background) == pytest.approx(5, abs=0.2)
+
+
+@DIRECTIONS
+def test_the_noise_is_that_of_both_frames_through_the_kernel(psf_new, psf_reference, convolved):
+    one = subtract(make_small(psf_new, psf_reference), None, SMALL_STARS, psf_new, psf_reference)
+    middle = np.array([105]), np.array([88])
+    profile, kernel = one.psf.at(*middle)[0][::-1, ::-1], one.kernel.at(*middle)[0]
+    power, through = (profile**2).sum(), (signal.fftconvolve(profile, kernel) ** 2).sum()
+    if convolved == "reference":
+        variance = 4 * power + 2.25 * through
+    else:  # in the new frame's counts, which the kernel doubles
+        variance = (4 * through + 2.25 * power) / one.kernel.sums()[88, 105] ** 2
+    assert one.flux_error[88, 105] == pytest.approx(np.sqrt(variance) / power, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("convolve", "convolved"), [("new", "new"), ("reference", "reference"), ("sharper", "reference")]
+)
+def test_the_frame_to_convolve_can_be_chosen(convolve, convolved):
+    settings = SubtractionSettings(convolve=convolve)
+    assert subtract(
+        make_small(SMALL_SHARP, SMALL_SHARP), settings, SMALL_STARS, SMALL_SHARP, SMALL_SHARP
+    ).convolved == (convolved), "of two equal frames the reference is convolved"
+
+
+@DIRECTIONS
+def test_missing_pixels_of_the_convolved_frame_spread_and_the_others_do_not(psf_new, psf_reference, convolved):
+    masks = [np.zeros(SMALL_SHAPE, np.uint8), np.zeros(SMALL_SHAPE, np.uint8)]
+    masks[convolved == "reference"][62, 73] = Mask.NO_DATA  # between stars
+    masks[convolved == "new"][85, 73] = Mask.NO_DATA
+    masks[0][107, 73] = Mask.DEFECT
+    one = subtract(make_small(psf_new, psf_reference, masks=masks), None, SMALL_STARS, psf_new, psf_reference)
+    reach = one.kernel.core_radius_px()
+    assert reach > 2
+    expected = np.zeros(SMALL_SHAPE, bool)
+    expected[62 - reach : 63 + reach, 73 - reach : 74 + reach] = True
+    expected[85, 73] = True
+    expected[:reach] = expected[-reach:] = expected[:, :reach] = expected[:, -reach:] = True
+    assert (np.isnan(one.pixels) == expected).all()
+    assert np.isnan(one.snr[expected]).all()
+    assert np.isfinite(one.snr[107, 73]), "a defect is measured by the pixels around it"
+    assert one.mask[107, 73] == Mask.DEFECT
+    assert one.mask[62, 73] == one.mask[85, 73] == Mask.NO_DATA
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ({}, 35),
+        ({"saturated": np.arange(35) < 7}, 28),
+        ({"star_like": np.arange(35) < 10}, 10),
+        ({"star_like": np.arange(35) < 9}, 35),
+        ({"snr": np.where(np.arange(35) < 5, 20.0, 20.1)}, 30),
+    ],
+)
+def test_the_kernel_is_fitted_on_bright_stars_or_on_all_sources_where_stars_are_few(flags, count):
+    stars = list_stars(COLUMNS, ROWS, COUNTS, **flags)
+    fit = subtract(make_small(SMALL_BROAD, SMALL_SHARP), None, stars, SMALL_BROAD, SMALL_SHARP).fit
+    assert fit.stars + fit.clipped + fit.held_out == count
+
+
+def test_a_given_difference_must_fit_its_pair_and_its_engine():
+    pair, given = make_small(SMALL_BROAD, SMALL_SHARP), np.zeros(SMALL_SHAPE, np.float32)
+    with pytest.raises(SubtractionError, match=r"difference of d0 visit 1 is \(175, 210\), the frames \(176, 210\)"):
+        subtract(pair, SubtractionSettings(engine="precomputed"), precomputed=given[1:])
+    with pytest.raises(SubtractionError, match="engine 'zogy' takes no difference"):
+        subtract(pair, SubtractionSettings(engine="zogy"), precomputed=given)
+
+
+@pytest.mark.parametrize("which", ["new", "reference"])
+def test_a_twentieth_of_a_frame_must_be_usable(which):
+    frames = {"new": None, "reference": None}
+    mask = np.full(SMALL_SHAPE, int(Mask.DEFECT), np.uint8)
+    mask.flat[: mask.size // 20 - 1] = 0
+    frames[which] = mask
+    pair = make_small(SMALL_BROAD, SMALL_SHARP, masks=tuple(frames.values()))
+    with pytest.raises(
+        SubtractionError, match=rf"the {which} frame of d0 visit 1 has 5.0% usable pixels, 5% is needed"
+    ):
+        subtract(pair, None, SMALL_STARS, SMALL_BROAD, SMALL_SHARP)
+    mask.flat[: mask.size // 20] = 0
+    pair = make_small(SMALL_BROAD, SMALL_SHARP, masks=tuple(frames.values()))
+    with pytest.raises(KernelFitError, match="0 unmasked stars"):
+        subtract(pair, None, SMALL_STARS, SMALL_BROAD, SMALL_SHARP)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"width_ratios": (), "degrees": ()}, {"width_ratios": (1.0, 2.0), "degrees": (1,)}]
+)
+def test_every_gaussian_has_its_degree(settings):
+    with pytest.raises(ValueError, match="expected as many"):
+        SubtractionSettings(**settings)
 
 
 @pytest.fixture(scope="module")
