@@ -1,4 +1,4 @@
-"""Questions asked of a simulated or injected dataset: true origins, difficulty, give-aways.
+"""Audits of a simulated or injected dataset: true origins, difficulty, and features that give the label away.
 
-Only checks and what they need; what makes the data is in `simulation`, `injection` and `subtraction`.
+It contains checks and the measurements they need; the data are made in `simulation`, `injection` and `subtraction`.
 """

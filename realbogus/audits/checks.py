@@ -1,33 +1,42 @@
-"""Questions to a set of candidates, answered by a number with its interval and held against a limit."""
+"""Checks: a figure measured on candidates, with its 95 % interval, compared with limits."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import rankdata
 from sklearn.ensemble import RandomForestClassifier
 
 ERRORS = 3.0
-"""Standard errors to which a limit is widened where the sample is too small to resolve it."""
+"""A tolerance is widened to this number of standard errors if the sample is too small to resolve it."""
 _TREES, _LEAF = 100, 3
-_MOST_OF_ALL = 60  # numbers up to which a tree's node looks at almost half of them
+_FEW_COLUMNS = 60  # up to this number of columns a split considers 40 % of them, beyond it their square root
 _REPEATS = 200
 _Z_95 = 1.96
 
 
 @dataclass(frozen=True)
+class Question:
+    """The name and text of a check, and a remark about its answer."""
+
+    name: str
+    text: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class Check:
-    """The answer to one question.
+    """The result of one check.
 
     Attributes
     ----------
     name, question : str
     figure, low, high : float
-        The value and its 95 % interval; NaN where there is none.
+        The value and its 95 % interval; NaN without one.
     least, most : float or None
-        What the figure must lie between; both None where it is reported only.
+        Limits of the figure, inclusive; both None if it is only reported.
     count : int
-        Rows that decided it.
+        Number of rows behind the figure.
     remark : str
     """
 
@@ -43,7 +52,7 @@ class Check:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the figure is within its limits; None where it has none."""
+        """Whether the figure is within its limits; None without limits."""
         if self.least is None and self.most is None:
             return None
         least = -np.inf if self.least is None else self.least
@@ -53,7 +62,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value and the ends of its 95 % interval."""
+    """A value and the ends of its 95 % interval, NaN without one."""
 
     value: float
     low: float
@@ -61,107 +70,117 @@ class Estimate:
 
     @property
     def error(self) -> float:
-        """Standard error that the interval stands for."""
+        """Standard error of a normal distribution with this interval."""
         return (self.high - self.low) / (2 * _Z_95)
 
-    def widened(self, error: float, value: float | None = None) -> "Estimate":
-        """Return the interval of another standard error, and about another value where one is given."""
-        middle = self.value if value is None else value
-        return Estimate(middle, middle - _Z_95 * error, middle + _Z_95 * error)
+
+def estimate_with_error(value: float, error: float) -> Estimate:
+    """Return a value with the 95 % interval of a standard error."""
+    return Estimate(value, value - _Z_95 * error, value + _Z_95 * error)
 
 
-def check_near(
-    name: str, question: str, measured: Estimate, ideal: float, tolerance: float, count: int, remark: str = ""
-) -> Check:
-    """Ask that a value is its ideal within a tolerance, or within three standard errors where these are larger."""
-    allowed = max(tolerance, ERRORS * measured.error)
+def check_near(question: Question, estimate: Estimate, ideal: float, tolerance: float, count: int) -> Check:
+    """Check that an estimate is within a tolerance of its ideal, or within three standard errors if these are larger.
+
+    The remark of a widened check says what the sample resolves.
+    """
+    allowed = max(tolerance, ERRORS * estimate.error)
     if allowed > tolerance:
-        remark = f"{remark} the sample resolves {allowed:.2g}, not {tolerance:g}".strip()
-    return Check(
-        name,
-        question,
-        measured.value,
-        measured.low,
-        measured.high,
-        ideal - allowed,
-        ideal + allowed,
-        count,
-        remark,
-    )
+        remark = f"{question.remark} the sample resolves {allowed:.2g}, not {tolerance:g}".strip()
+        question = replace(question, remark=remark)
+    return check_within(question, estimate, ideal - allowed, ideal + allowed, count)
 
 
-def check_chance(name: str, question: str, chance: float, least: float, count: int, remark: str = "") -> Check:
-    """Ask that two samples could be of one law: the chance of a difference as large as theirs."""
-    return Check(name, question, float(chance), np.nan, np.nan, least, None, count, remark)
+def check_within(question: Question, estimate: Estimate, least: float | None, most: float | None, count: int) -> Check:
+    """Check that an estimate is between two limits; None is no limit."""
+    interval = estimate.value, estimate.low, estimate.high
+    return Check(question.name, question.text, *interval, least, most, count, question.remark)
+
+
+def check_p_value(question: Question, p_value: float, least: float, count: int) -> Check:
+    """Check that the p-value of equal distributions is at least a limit."""
+    return check_within(question, Estimate(float(p_value), np.nan, np.nan), least, None, count)
 
 
 def area_under_curve(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Return the chance that a row labelled true scores higher than one labelled false; NaN without both."""
+    """Return the area under the ROC curve of scores (n,) for labels (n,) bool; NaN without both classes.
+
+    Computed from the Mann-Whitney statistic: scikit-learn's refuses rows of one class, which a bootstrap sample can be.
+    """
     labels = np.asarray(labels, bool)
-    wins, losses = int(labels.sum()), int((~labels).sum())
-    if not wins or not losses:
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if not positives or not negatives:
         return float("nan")
-    return float((rankdata(scores)[labels].sum() - wins * (wins + 1) / 2) / (wins * losses))
+    rank_sum = rankdata(scores)[labels].sum()
+    return float((rank_sum - positives * (positives + 1) / 2) / (positives * negatives))
 
 
-def false_rate(scores: np.ndarray, labels: np.ndarray, true_rate: float = 0.9) -> float:
-    """Return the share of rows labelled false above the score that keeps a share of those labelled true."""
+def false_positive_rate(scores: np.ndarray, labels: np.ndarray, true_positive_rate: float = 0.9) -> float:
+    """Return the false positive rate of scores (n,) at a true positive rate; labels (n,) bool, NaN without both."""
     labels = np.asarray(labels, bool)
     if labels.all() or not labels.any():
         return float("nan")
-    return float(np.mean(scores[~labels] >= np.quantile(scores[labels], 1 - true_rate)))
+    return float(np.mean(scores[~labels] >= np.quantile(scores[labels], 1 - true_positive_rate)))
 
 
-def measure_by_group(
+def estimate_by_group(
     measure: Callable[[np.ndarray], float], groups: np.ndarray, rng: np.random.Generator, repeats: int = _REPEATS
 ) -> Estimate:
-    """Measure rows, with an interval from drawing whole groups again with replacement.
+    """Estimate a figure with an interval from a bootstrap over groups.
 
     Parameters
     ----------
     measure : callable
-        Takes row numbers, some of them more than once, and returns a figure.
-    groups : ndarray, (n,)
-    rng : Generator
+        Figure of the rows with given numbers (m,), which may repeat; NaN if they have none.
+    groups : (n,)
+        Rows of one group are resampled together.
+    rng : numpy.random.Generator
     repeats : int
+        Number of bootstrap samples.
+
+    Returns
+    -------
+    Estimate
+        The interval is NaN if no bootstrap sample has a figure.
     """
-    _, which = np.unique(groups, return_inverse=True)
-    order = np.argsort(which, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(which))[:-1])
-    drawn = [
-        measure(np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))]))
+    _, group_of_row = np.unique(groups, return_inverse=True)
+    order = np.argsort(group_of_row, kind="stable")
+    rows_of_group = np.split(order, np.cumsum(np.bincount(group_of_row))[:-1])
+    count = len(rows_of_group)
+    resampled = [
+        measure(np.concatenate([rows_of_group[group] for group in rng.integers(0, count, count)]))
         for _ in range(repeats)
     ]
-    known = [value for value in drawn if np.isfinite(value)]
+    finite = [value for value in resampled if np.isfinite(value)]
     value = float(measure(np.arange(len(groups))))
-    if not known:
+    if not finite:
         return Estimate(value, float("nan"), float("nan"))
-    return Estimate(value, value, value).widened(float(np.std(known)))
+    return estimate_with_error(value, float(np.std(finite)))
 
 
 def score_by_forest(numbers: np.ndarray, labels: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
-    """Return each row's chance to be labelled true, (n,), from a random forest that has not seen its fold.
+    """Return out-of-fold probabilities of the positive label, (n,), by random forests fitted on the other folds.
 
     Parameters
     ----------
-    numbers : ndarray, (n, columns)
-        NaN where a value is missing.
-    labels : ndarray of bool, (n,)
-    fold : ndarray of int, (n,)
+    numbers : (n, columns)
+        NaN if a value is missing.
+    labels : (n,) bool
+    fold : (n,) int
     seed : int
 
     Raises
     ------
     ValueError
-        Outside of a fold all rows have one label.
+        All rows outside a fold have the same label.
     """
-    known = np.nan_to_num(np.asarray(numbers, np.float32), nan=-1e6, posinf=1e6, neginf=-1e6)
-    share: float | str = 0.4 if known.shape[1] <= _MOST_OF_ALL else "sqrt"
+    features = np.nan_to_num(np.asarray(numbers, np.float32), nan=-1e6, posinf=1e6, neginf=-1e6)
+    max_features: float | str = 0.4 if features.shape[1] <= _FEW_COLUMNS else "sqrt"
     scores = np.full(len(labels), np.nan)
     for number in np.unique(fold):
-        judged = fold == number
-        if len(np.unique(labels[~judged])) < 2:
-            raise ValueError(f"all sources outside of fold {number} are of one kind: ask for more sky cells")
-        forest = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, max_features=share, random_state=seed)
-        scores[judged] = forest.fit(known[~judged], labels[~judged]).predict_proba(known[judged])[:, 1]
+        held_out = fold == number
+        if len(np.unique(labels[~held_out])) < 2:
+            raise ValueError(f"all sources outside fold {number} are of one kind: ask for more sky cells")
+        forest = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, max_features=max_features, random_state=seed)
+        scores[held_out] = forest.fit(features[~held_out], labels[~held_out]).predict_proba(features[held_out])[:, 1]
     return scores

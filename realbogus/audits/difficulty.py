@@ -1,10 +1,11 @@
 """Checks that a simulated survey is hard enough to compare classifiers on, and that its ledger gives no label away.
 
-They ask the tables of a dataset alone. What is real is the hidden truth where the survey has one, else the label;
-blends stay out.
+They use the tables of a dataset, not its pixels. The class of a candidate is its hidden truth if present, otherwise its
+label; blends are left out.
 """
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +14,12 @@ import pyarrow.compute as pc
 from realbogus.audits.checks import (
     Check,
     Estimate,
+    Question,
     area_under_curve,
     check_near,
-    false_rate,
-    measure_by_group,
+    check_within,
+    estimate_by_group,
+    false_positive_rate,
     score_by_forest,
 )
 from realbogus.audits.origin_labels import NOISE
@@ -34,11 +37,11 @@ SCALARS = (
     "mean",
     "std",
 )
-"""What a catalogue holds of a candidate."""
+"""Columns of a candidate's catalogue entry."""
 DIFFERENCE_SCALARS = ("snr", "fwhm_px", "axis_ratio")
-"""Three numbers of the difference."""
+"""Columns measured on the difference."""
 METADATA = ("detector", "x_px", "y_px", "seeing_fwhm_arcsec", "night", "visit", "order", "finite_fraction")
-"""What is known of a candidate without its pixels."""
+"""Columns that do not depend on the candidate's pixels."""
 
 MOST_SNR_AUC = 0.85
 LEAST_FOREST_RATE = 0.03
@@ -46,28 +49,29 @@ MOST_NOISE = 0.10
 LEAST_NEAR_GALAXY = 0.05
 NEAR_RADII = 2.0
 LEAST_ORIGINS, ORIGIN_SHARE = 4, 0.02
-METADATA_TOLERANCE = 0.05  # of the area under the curve, about one half
+METADATA_TOLERANCE = 0.05  # of the AUC, about 0.5
 MOST_SECOND = 0.01
 FOLDS = 5
 FEW_EVENTS = 10
-_OWN_PX = 4.0  # an injection so near is the candidate's own, if displaced by what it lies on
+_OWN_PX = 4.0  # an injection within this distance is the candidate's own
 
 
 def check_difficulty(candidates: pa.Table, stamp_px: int, seed: int) -> list[Check]:
-    """Return the checks of a survey's difficulty and of its ledger.
+    """Return all checks of a survey's difficulty and of its ledger.
 
     Parameters
     ----------
     candidates : Table
-        All rows of the ledger with ``label``, and ``truth`` and ``origin`` where these are known; what has a reason
-        was not stored.
+        All rows of the ledger, with columns ``label, truth, origin``, the latter two null if unknown. Rows with a
+        ``reason`` are not stored.
     stamp_px : int
+        Width of the stamps.
     seed : int
 
     Raises
     ------
     ValueError
-        Fewer than five sky cells, or one class alone.
+        There are fewer than five sky cells, or candidates of one class only.
     """
     return [
         *check_separability(candidates, seed),
@@ -78,162 +82,137 @@ def check_difficulty(candidates: pa.Table, stamp_px: int, seed: int) -> list[Che
 
 
 def _labelled(candidates: pa.Table) -> pa.Table:
-    """Return the stored candidates that have a label, numbered in the order of their batch."""
+    """Return the stored candidates with a label; column ``order`` is their position within the batch."""
     numbered = candidates.append_column("order", pa.array(_number_in_batch(candidates)))
     return numbered.filter(pc.and_(pc.is_null(candidates["reason"]), pc.is_valid(candidates["label"])))
 
 
-def _judged(candidates: pa.Table) -> pa.Table:
-    """Return the candidates that are real or bogus, as ``is_real``: by the hidden truth where there is one."""
+def _classified(candidates: pa.Table) -> pa.Table:
+    """Return the candidates of known class, real or bogus, with column ``is_real``."""
     labelled = _labelled(candidates)
     truth = pc.if_else(pc.is_valid(labelled["truth"]), labelled["truth"], labelled["label"])
-    known = pc.is_in(truth, pa.array([REAL, BOGUS]))
-    return labelled.append_column("is_real", pc.equal(truth, REAL)).filter(known)
+    has_class = pc.is_in(truth, pa.array([REAL, BOGUS]))
+    return labelled.append_column("is_real", pc.equal(truth, REAL)).filter(has_class)
 
 
 def check_separability(candidates: pa.Table, seed: int) -> list[Check]:
-    """Return the checks of how well few numbers tell real from bogus."""
-    judged = _judged(candidates)
+    """Check that few scalars do not separate real from bogus; `candidates` as in `check_difficulty`."""
+    classified = _classified(candidates)
+    catalogue = Question(
+        "catalogue", "False positive rate of a forest on ten catalogue scalars at a true positive rate of 90 %"
+    )
+    difference = Question("tidy artefacts", "The same of a forest on three scalars of the difference")
     return [
         check_brightness(candidates, seed),
-        _check_forest(
-            "catalogue",
-            "What share of bogus does a forest on ten scalars let pass at 90 % of the reals?",
-            judged,
-            SCALARS,
-            seed,
-        ),
-        _check_forest(
-            "tidy artefacts",
-            "What share does one on three numbers of the difference?",
-            judged,
-            DIFFERENCE_SCALARS,
-            seed,
-        ),
+        _check_forest(catalogue, classified, SCALARS, seed),
+        _check_forest(difference, classified, DIFFERENCE_SCALARS, seed),
     ]
 
 
 def check_brightness(candidates: pa.Table, seed: int) -> Check:
-    """Ask how well S/N alone tells real from bogus, whichever is the brighter."""
-    judged = _judged(candidates)
-    real, snr = _column(judged, "is_real").astype(bool), _column(judged, "snr")
-    area = measure_by_group(
-        lambda rows: area_under_curve(snr[rows], real[rows]), _codes(judged, "group"), np.random.default_rng(seed)
+    """Check that S/N alone, with the better sign, does not separate real from bogus."""
+    classified = _classified(candidates)
+    real, snr = _column(classified, "is_real").astype(bool), _column(classified, "snr")
+    auc = estimate_by_group(
+        lambda rows: area_under_curve(snr[rows], real[rows]), _codes(classified, "group"), np.random.default_rng(seed)
     )
-    area = area if area.value >= 0.5 else Estimate(1 - area.value, 1 - area.high, 1 - area.low)
-    question = "How well does S/N alone tell real from bogus?"
-    return _bounded("brightness", question, area, None, MOST_SNR_AUC, len(real))
+    if auc.value < 0.5:
+        auc = Estimate(1 - auc.value, 1 - auc.high, 1 - auc.low)
+    question = Question("brightness", "AUC of S/N alone, real against bogus")
+    return check_within(question, auc, None, MOST_SNR_AUC, len(real))
 
 
-def _check_forest(name: str, question: str, judged: pa.Table, columns: tuple[str, ...], seed: int) -> Check:
-    real, groups = _column(judged, "is_real").astype(bool), _codes(judged, "group")
-    scores = score_by_forest(_matrix(judged, columns), real, _fold(groups, real), seed)
-    passed = measure_by_group(lambda rows: false_rate(scores[rows], real[rows]), groups, np.random.default_rng(seed))
+def _check_forest(question: Question, classified: pa.Table, columns: tuple[str, ...], seed: int) -> Check:
+    """Check the false positive rate of a forest on columns at a true positive rate of 90 %."""
+    real, groups = _column(classified, "is_real").astype(bool), _codes(classified, "group")
+    scores = score_by_forest(_matrix(classified, columns), real, _fold(groups, real), seed)
+    rate = estimate_by_group(
+        lambda rows: false_positive_rate(scores[rows], real[rows]), groups, np.random.default_rng(seed)
+    )
     bogus = int((~real).sum())
-    events = round(passed.value * bogus)
+    events = round(rate.value * bogus)
     remark = f"{events} of {bogus} bogus" + (", not resolved" if events < FEW_EVENTS else "")
-    return _bounded(name, question, passed, LEAST_FOREST_RATE, None, len(real), remark)
+    return check_within(replace(question, remark=remark), rate, LEAST_FOREST_RATE, None, len(real))
 
 
 def check_origins(candidates: pa.Table) -> list[Check]:
-    """Return the checks of what those are that are labelled bogus and truly are; none without the truth."""
+    """Check the origins of candidates that are labelled bogus and are bogus; empty without hidden truth."""
     bogus = _labelled(candidates)
     bogus = bogus.filter(pc.and_kleene(pc.equal(bogus["label"], BOGUS), pc.equal(bogus["truth"], BOGUS)))
-    if bogus.num_rows == 0:
+    count = bogus.num_rows
+    if count == 0:
         return []
-    origins, groups = bogus["origin"].to_pylist(), _codes(bogus, "group")
-    counts = Counter(origins)
-    held = [name for name, number in counts.most_common() if number >= ORIGIN_SHARE * len(origins)]
-    shares = ", ".join(f"{name} {number / len(origins):.1%}" for name, number in counts.most_common())
-    near = _column(bogus, "galaxy_separation_re") <= NEAR_RADII
-    noise = np.array([origin == NOISE for origin in origins])
+    origin, groups = np.array(bogus["origin"].to_pylist(), object), _codes(bogus, "group")
+    counts = Counter(origin.tolist()).most_common()
+    frequent = sum(number >= ORIGIN_SHARE * count for _, number in counts)
+    shares = ", ".join(f"{name} {number / count:.1%}" for name, number in counts)
+    near_galaxy = _column(bogus, "galaxy_separation_re") <= NEAR_RADII
+    origins = Question("origins", "Number of origins with at least 2 % of the bogus", shares)
+    noise = Question("pure noise", "Fraction of the bogus that are peaks of noise")
+    near = Question("near galaxies", "Fraction of the bogus within two effective radii of a galaxy")
     return [
-        Check(
-            "origins",
-            "How many origins hold at least 2 % of the bogus?",
-            len(held),
-            np.nan,
-            np.nan,
-            LEAST_ORIGINS,
-            None,
-            len(origins),
-            shares,
-        ),
-        _bounded(
-            "pure noise",
-            "What share of the bogus is a peak of noise?",
-            _share(noise, groups),
-            None,
-            MOST_NOISE,
-            len(noise),
-        ),
-        _bounded(
-            "near galaxies",
-            "What share of the bogus lies within two effective radii of a galaxy?",
-            _share(near, groups),
-            LEAST_NEAR_GALAXY,
-            None,
-            len(near),
-        ),
+        check_within(origins, Estimate(frequent, np.nan, np.nan), LEAST_ORIGINS, None, count),
+        check_within(noise, _estimate_share(origin == NOISE, groups), None, MOST_NOISE, count),
+        check_within(near, _estimate_share(near_galaxy, groups), LEAST_NEAR_GALAXY, None, count),
     ]
 
 
 def check_metadata(candidates: pa.Table, seed: int) -> Check:
-    """Ask whether what is known of a candidate without its pixels tells its label."""
+    """Check that the columns `METADATA` do not predict the label; `candidates` as in `check_difficulty`."""
     labelled = _labelled(candidates)
     real, groups = np.array(labelled["label"].to_pylist()) == REAL, _codes(labelled, "group")
     scores = score_by_forest(_matrix(labelled, METADATA), real, _fold(groups, real), seed)
-    measured = measure_by_group(
+    auc = estimate_by_group(
         lambda rows: area_under_curve(scores[rows], real[rows]), groups, np.random.default_rng(seed)
     )
-    question = "Do detector, place, seeing, time and order tell real from bogus?"
-    return check_near("metadata", question, measured, 0.5, METADATA_TOLERANCE, len(real))
+    question = Question("metadata", "AUC of a forest on detector, position, seeing, time and order, real against bogus")
+    return check_near(question, auc, 0.5, METADATA_TOLERANCE, len(real))
 
 
 def check_second_injections(candidates: pa.Table, stamp_px: int) -> list[Check]:
-    """Return the shares of stamps, by label, that hold an injection that is not their own."""
+    """Check the fraction of stamps, by label, that contain an injection other than their own."""
     labelled = _labelled(candidates)
-    batches = _codes(candidates, "batch")
-    laid = np.column_stack([_column(candidates, name) for name in ("injected_x_px", "injected_y_px")])
-    own = dict(zip(candidates["batch"].to_pylist(), batches.tolist(), strict=True))
-    at = np.column_stack([_column(labelled, name) for name in ("x_px", "y_px")])
-    number = np.array([own[batch] for batch in labelled["batch"].to_pylist()])
-    holds = np.zeros(len(at), bool)
-    for batch in np.unique(number):
-        mine = number == batch
-        others = laid[(batches == batch) & np.isfinite(laid[:, 0])]
-        away = np.abs(at[mine][:, None] - others)
-        inside, near = away.max(axis=2, initial=0) < stamp_px / 2, np.hypot(*np.moveaxis(away, 2, 0)) < _OWN_PX
-        holds[mine] = (inside & ~near).any(axis=1)
-    real = np.array(labelled["label"].to_pylist()) == REAL
-    groups = _codes(labelled, "group")
-    return [
-        _bounded(
-            f"second injection, {name}",
-            f"What share of {name} stamps holds another injection?",
-            _share(holds[which], groups[which]),
-            None,
-            MOST_SECOND,
-            int(which.sum()),
-            f"{int(holds[which].sum())} stamps",
+    contains = _contain_second_injection(candidates, labelled, stamp_px)
+    label, groups = np.array(labelled["label"].to_pylist()), _codes(labelled, "group")
+    checks = []
+    for name in (REAL, BOGUS):
+        rows = (label == REAL) == (name == REAL)
+        remark = f"{int(contains[rows].sum())} stamps"
+        question = Question(
+            f"second injection, {name}", f"Fraction of {name} stamps that contain another injection", remark
         )
-        for name, which in ((REAL, real), (BOGUS, ~real))
-    ]
+        share = _estimate_share(contains[rows], groups[rows])
+        checks.append(check_within(question, share, None, MOST_SECOND, int(rows.sum())))
+    return checks
 
 
-def _share(flags: np.ndarray, groups: np.ndarray) -> Estimate:
-    return measure_by_group(
+def _contain_second_injection(candidates: pa.Table, labelled: pa.Table, stamp_px: int) -> np.ndarray:
+    """Return whether each labelled candidate's stamp contains an injection of its batch not its own, (n,) bool."""
+    batches = _codes(candidates, "batch")
+    injected = np.column_stack([_column(candidates, name) for name in ("injected_x_px", "injected_y_px")])
+    code_of_batch = dict(zip(candidates["batch"].to_pylist(), batches.tolist(), strict=True))
+    batch_of_row = np.array([code_of_batch[batch] for batch in labelled["batch"].to_pylist()])
+    positions = np.column_stack([_column(labelled, name) for name in ("x_px", "y_px")])
+    contains = np.zeros(len(positions), bool)
+    for batch in np.unique(batch_of_row):
+        rows = batch_of_row == batch
+        injections = injected[(batches == batch) & np.isfinite(injected[:, 0])]
+        offsets = np.abs(positions[rows][:, None] - injections)
+        inside = offsets.max(axis=2, initial=0) < stamp_px / 2
+        is_own = np.hypot(*np.moveaxis(offsets, 2, 0)) < _OWN_PX
+        contains[rows] = (inside & ~is_own).any(axis=1)
+    return contains
+
+
+def _estimate_share(flags: np.ndarray, groups: np.ndarray) -> Estimate:
+    """Return the fraction of flags (n,) bool that are set, with an interval over groups (n,); NaN without rows."""
+    return estimate_by_group(
         lambda rows: float(flags[rows].mean()) if len(rows) else float("nan"), groups, np.random.default_rng(0)
     )
 
 
-def _bounded(
-    name: str, question: str, measured: Estimate, least: float | None, most: float | None, count: int, remark: str = ""
-) -> Check:
-    return Check(name, question, measured.value, measured.low, measured.high, least, most, count, remark)
-
-
 def _fold(groups: np.ndarray, real: np.ndarray) -> np.ndarray:
+    """Return the fold of each row, (n,) from 0, by its group's code (n,); `real` is (n,) bool."""
     cells, reals = len(np.unique(groups)), int(real.sum())
     if cells < FOLDS or reals in (0, len(real)):
         raise ValueError(
@@ -244,15 +223,17 @@ def _fold(groups: np.ndarray, real: np.ndarray) -> np.ndarray:
 
 
 def _codes(table: pa.Table, name: str) -> np.ndarray:
+    """Return a column of text as ranks of its values, (n,) int."""
     return np.unique(np.array(table[name].to_pylist(), str), return_inverse=True)[1]
 
 
 def _matrix(table: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
+    """Return columns as (n, columns) float64."""
     return np.column_stack([_column(table, name) for name in columns])
 
 
 def _column(table: pa.Table, name: str) -> np.ndarray:
-    """Return a column as numbers, (n,) float64, NaN for null; text by the order of its values."""
+    """Return a column as (n,) float64: NaN for null, text by the rank of its value."""
     column = table[name]
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return _codes(table, name).astype(float)
@@ -260,10 +241,10 @@ def _column(table: pa.Table, name: str) -> np.ndarray:
 
 
 def _number_in_batch(table: pa.Table) -> np.ndarray:
-    """Return how many rows of its batch stand before each row, (n,) float64."""
-    seen: Counter[str] = Counter()
+    """Return the position of each row within its batch, (n,) float64 from 0."""
+    rows_so_far: Counter[str] = Counter()
     numbers = []
     for batch in table["batch"].to_pylist():
-        numbers.append(float(seen[batch]))
-        seen[batch] += 1
+        numbers.append(float(rows_so_far[batch]))
+        rows_so_far[batch] += 1
     return np.array(numbers)

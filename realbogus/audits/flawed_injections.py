@@ -1,6 +1,6 @@
-"""Injections spoiled on purpose, each by one give-away, to see that the check of that give-away finds it.
+"""Injections with one deliberate flaw each, to test that the check of that flaw fails.
 
-They are laid into a frame before a visit is worked on, so that the chain meets them as it meets the scene's own light.
+They are injected before a visit is processed, so the pipeline treats them as it treats the scene's own light.
 """
 
 from dataclasses import dataclass, replace
@@ -15,64 +15,65 @@ from realbogus.psf.measure import PsfModel
 
 
 class Flaw(StrEnum):
-    """What is wrong with an injection."""
+    """A deliberate flaw of an injection."""
 
     QUANTISATION = "quantisation"
     """Its light is not digitised."""
     NOISE_FREE = "noise_free"
     """It has no photon noise."""
     ONE_PSF = "one_psf"
-    """It has the PSF of the chip's corner wherever it lies."""
+    """It has the PSF of the chip's first pixel at every position."""
     PHASE = "phase"
-    """It lies in the middle of a pixel."""
+    """It is at the centre of a pixel."""
     CENTRING = "centring"
-    """Its stamp is cut where it was laid, not where it was detected."""
+    """Its stamp is cut at the position of the injection instead of the detection."""
     PASTED = "pasted"
     """It is in the difference but not in the new frame."""
 
 
 @dataclass(frozen=True)
 class FlawedInjections:
-    """Spoiled injections of one frame: what they are, and what each pixel got, (y, x) float32 counts."""
+    """Injections of one frame with a flaw; `image` is their light as added to each pixel, (y, x) float32 counts."""
 
-    spoil: Flaw
+    flaw: Flaw
     injections: Injections
     image: np.ndarray
 
     @property
-    def places(self) -> np.ndarray:
-        """Return where they lie, (n, 2) pixels."""
+    def positions(self) -> np.ndarray:
+        """Return the positions in x and y, (n, 2) pixels."""
         return np.column_stack([self.injections.x, self.injections.y])
 
 
 def inject_flawed(
-    frame: Frame, psf: PsfModel, hosts: Hosts, settings: InjectionSettings, spoil: Flaw, rng: np.random.Generator
+    frame: Frame, psf: PsfModel, hosts: Hosts, settings: InjectionSettings, flaw: Flaw, rng: np.random.Generator
 ) -> tuple[Frame, FlawedInjections]:
-    """Lay injections into a frame as the chain does, but for one thing; return the frame and what was laid.
+    """Inject sources into a frame as a build does, apart from one flaw; return the new frame and the injections.
 
-    What is wrong with `CENTRING` and `PASTED` is done when the stamps are gathered.
+    The flaws `CENTRING` and `PASTED` are applied when the stamps are gathered.
     """
     injections = plan_injections(frame, psf, hosts, settings, rng)
-    if spoil is Flaw.PHASE:
+    if flaw is Flaw.PHASE:
         injections = replace(injections, x=np.floor(injections.x + 0.5), y=np.floor(injections.y + 0.5))
-    if spoil is Flaw.ONE_PSF:
+    if flaw is Flaw.ONE_PSF:
         psf = _freeze(psf)
-    laid = _lay(frame, psf, injections, spoil, rng)
-    return laid, FlawedInjections(spoil, injections, np.nan_to_num(laid.pixels - frame.pixels))
+    injected = _inject(frame, psf, injections, flaw, rng)
+    return injected, FlawedInjections(flaw, injections, np.nan_to_num(injected.pixels - frame.pixels))
 
 
-def _lay(frame: Frame, psf: PsfModel, injections: Injections, spoil: Flaw, rng: np.random.Generator) -> Frame:
-    if spoil is Flaw.NOISE_FREE:
+def _inject(frame: Frame, psf: PsfModel, injections: Injections, flaw: Flaw, rng: np.random.Generator) -> Frame:
+    """Return the frame with the injections, without noise or digitisation if that is the flaw."""
+    if flaw is Flaw.NOISE_FREE:
         light = psf.draw(injections.x, injections.y, injections.flux_counts, frame.shape)
         light = np.round(light / frame.quantum_counts) * frame.quantum_counts if frame.quantum_counts > 0 else light
         return frame.with_pixels(np.minimum(frame.pixels + light, frame.saturation_counts), frame.mask)
-    quantum = 0.0 if spoil is Flaw.QUANTISATION else frame.quantum_counts
-    laid, _ = inject(replace(frame, quantum_counts=quantum), psf, injections, rng)
-    return replace(laid, quantum_counts=frame.quantum_counts)
+    quantum = 0.0 if flaw is Flaw.QUANTISATION else frame.quantum_counts
+    injected, _ = inject(replace(frame, quantum_counts=quantum), psf, injections, rng)
+    return replace(injected, quantum_counts=frame.quantum_counts)
 
 
 def _freeze(psf: PsfModel) -> PsfModel:
-    """Return the PSF of the chip's first pixel as a model that does not vary."""
+    """Return the PSF of the chip's first pixel as a model without variation."""
     terms = polynomial_terms(np.zeros(1), np.zeros(1), psf.shape, psf.order)[0]
     return replace(
         psf,

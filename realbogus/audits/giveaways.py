@@ -1,8 +1,8 @@
-"""Checks that an injected transient cannot be told from one of the scene, but by what both truly are.
+"""Checks that injections are statistically indistinguishable from the scene's own transients.
 
-Each check asks about one give-away. Sources are compared in pairs that are alike in S/N and surroundings; classifiers
-are judged on sky cells that they have not seen. A limit holds at the size of sample that resolves it: with fewer rows
-it is widened to three standard errors, and the check says so.
+Each check is about one give-away. Sources are compared in pairs matched in S/N and surroundings, and classifiers are
+evaluated on sky cells not used to fit them. If the sample is too small to resolve a limit, it is widened to three
+standard errors and the check's remark says so.
 """
 
 from dataclasses import replace
@@ -10,12 +10,23 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from realbogus.audits.checks import Check, area_under_curve, check_chance, check_near, measure_by_group, score_by_forest
+from realbogus.audits.checks import (
+    Check,
+    Estimate,
+    Question,
+    area_under_curve,
+    check_near,
+    check_p_value,
+    check_within,
+    estimate_by_group,
+    estimate_with_error,
+    score_by_forest,
+)
 from realbogus.audits.giveaway_features import central_pixels, measure_border, measure_reference, measure_stamps
-from realbogus.audits.matched_pairs import CALIPER, MatchedPairs, match_sources
 from realbogus.audits.injection_positions import InjectionPositions
+from realbogus.audits.matched_pairs import CALIPER, MatchedPairs, match_sources
+from realbogus.audits.residuals import LEAST_P_VALUE, check_residuals, check_stars
 from realbogus.audits.source_sample import INJECTED, SourceSample
-from realbogus.audits.residuals import LEAST_CHANCE, check_stars, check_residuals
 
 AUC_TOLERANCE = 0.03
 TEXTURE_TOLERANCE = 0.02
@@ -23,174 +34,156 @@ FLUX_TOLERANCE = 1e-3
 IDENTITY_TOLERANCE = 1e-3
 PHASE_CELLS = 10
 MANY_PAIRS = 500
-"""From so many on a forest must not be worse than chance either."""
-_AWAY = ("mask", "bright pixel", "edge")
+"""With at least this number of pairs a forest must not be worse than chance either."""
+_DISTANCES = ("mask", "bright pixel", "edge")
 
 
 def check_giveaways(
-    found: SourceSample,
+    sample: SourceSample,
     stars: SourceSample,
-    placement: InjectionPositions,
+    positions: InjectionPositions,
     seed: int,
     kind: str = INJECTED,
     caliper: float = CALIPER,
 ) -> tuple[list[Check], int]:
-    """Return all checks of injected against scene sources, and how many pairs they had.
+    """Return all checks of injected against scene sources, and the number of pairs.
 
     Parameters
     ----------
-    found : SourceSample
-        Of all visits.
+    sample : SourceSample
+        Detections of all visits.
     stars : SourceSample
-        As `gather_stars` gives them.
-    placement : InjectionPositions
+        From `gather_stars`.
+    positions : InjectionPositions
     seed : int
     kind : str
-        What is judged: injections, or those spoiled in one way.
+        The injections to check: `INJECTED`, or the name of a flaw.
     caliper : float
-        As of `match_sources`.
+        As in `match_sources`.
 
     Raises
     ------
     ValueError
-        Too few sources or sky cells.
+        There are too few sources or sky cells.
     """
-    pairs = match_sources(found, kind, seed, caliper)
-    checks = [*check_classifiers(pairs, seed), *check_distributions(pairs, seed), *check_residuals(found, kind, seed)]
-    checks.append(check_stars(stars, found.take(found.kind == kind)))
-    return [*checks, *check_positions(placement)], len(pairs)
+    pairs = match_sources(sample, kind, seed, caliper)
+    checks = [*check_classifiers(pairs, seed), *check_distributions(pairs, seed), *check_residuals(sample, kind, seed)]
+    checks.append(check_stars(stars, sample.take(sample.kind == kind)))
+    return [*checks, *check_positions(positions)], len(pairs)
 
 
 def check_classifiers(pairs: MatchedPairs, seed: int) -> list[Check]:
-    """Return the checks that let a forest try to tell injected from scene sources."""
-    found = pairs.found
-    tries = [
-        ("pixels", "Do the central pixels?", central_pixels(found)),
-        ("border", "Does the stamp without its central 15 x 15?", _table(measure_border(found))),
-        ("reference", "Does the reference alone, that pairs were made alike in?", _table(measure_reference(found))),
+    """Check that random forests cannot separate injected from scene sources by any set of features."""
+    sample = pairs.sample
+    pixels = Question("pixels", "AUC of a forest on the central pixels")
+    border = Question("border", "AUC of a forest on the stamp without its central 15 x 15 pixels")
+    reference = Question("reference", "AUC of a forest on the reference alone, in which pairs were matched")
+    return [
+        check_headline(pairs, seed),
+        _check_forest(pixels, central_pixels(sample), pairs, seed),
+        _check_forest(border, _stack(measure_border(sample)), pairs, seed),
+        _check_forest(reference, _stack(measure_reference(sample)), pairs, seed),
     ]
-    others = [_check_forest(name, question, numbers, pairs, seed) for name, question, numbers in tries]
-    return [check_headline(pairs, seed), *others]
 
 
 def check_headline(pairs: MatchedPairs, seed: int) -> Check:
-    """Ask whether a forest on the numbers of a stamp can tell injected from scene sources."""
-    numbers = _table(measure_stamps(pairs.found))
-    return _check_forest("all numbers", "Do the numbers of a stamp tell injected from scene?", numbers, pairs, seed)
+    """Check that a random forest on all features of a stamp cannot separate injected from scene sources."""
+    question = Question("all numbers", "AUC of a forest on all features of a stamp, injected against scene")
+    return _check_forest(question, _stack(measure_stamps(pairs.sample)), pairs, seed)
 
 
-def _check_forest(name: str, question: str, numbers: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
+def _check_forest(question: Question, numbers: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
+    """Check the AUC of a forest on features (n, columns) of the pairs."""
     scores = score_by_forest(numbers, pairs.injected, pairs.fold, seed)
-    check = _check_auc(name, question, scores, pairs, seed)
-    # on few pairs, alike as they are, a forest does worse than chance on cells that it has not seen
+    check = _check_auc(question, scores, pairs, seed)
+    # With few pairs, matched as they are, a forest is worse than chance on held-out cells.
     return check if len(pairs) >= MANY_PAIRS else replace(check, least=None)
 
 
-def _table(numbers: dict[str, np.ndarray]) -> np.ndarray:
+def _stack(numbers: dict[str, np.ndarray]) -> np.ndarray:
+    """Return columns (n,) as a table (n, columns)."""
     return np.column_stack(list(numbers.values()))
 
 
 def check_distributions(pairs: MatchedPairs, seed: int) -> list[Check]:
-    """Return the checks that compare one number of injected and scene sources."""
-    found, injected = pairs.found, pairs.injected
-    numbers = measure_stamps(found)
+    """Check that single features of injected and scene sources have the same distribution."""
+    sample, injected = pairs.sample, pairs.injected
+    numbers = measure_stamps(sample)
+    quantisation = Question("quantisation", "AUC of the pixels' distances from whole counts")
+    centring = Question("centring", "Is the offset from the centre of the stamp distributed equally?")
+    saturation = Question("saturation", "Is the brightest pixel distributed equally?")
     return [
-        _check_auc("quantisation", "Do fractions of counts tell?", numbers["off_grid"], pairs, seed),
-        _check_identity(found.take(injected)),
-        _check_same(
-            "centring",
-            "Does a source lie as far from where its stamp claims?",
-            numbers["off_claim"],
-            injected,
-        ),
-        _check_same(
-            "saturation", "Is the brightest pixel as bright?", np.nanmax(found.stamps[..., 0], axis=(1, 2)), injected
-        ),
-        _check_clipped(found, injected),
+        _check_auc(quantisation, numbers["off_grid"], pairs, seed),
+        check_identity(sample.take(injected)),
+        check_equal(centring, numbers["off_claim"], injected),
+        check_equal(saturation, np.nanmax(sample.stamps[..., 0], axis=(1, 2)), injected),
+        check_clipped(sample, injected),
         _check_texture(numbers["neighbour"], pairs, seed),
     ]
 
 
-def check_positions(placement: InjectionPositions) -> list[Check]:
-    """Return the checks of where injections lie, whether they are found or not."""
-    cells = np.clip(((placement.phase + 0.5) * PHASE_CELLS).astype(int), 0, PHASE_CELLS - 1)
-    filled = np.bincount(cells[:, 0] * PHASE_CELLS + cells[:, 1], minlength=PHASE_CELLS**2)
-    worst = float(np.max(np.abs(placement.flux_error), initial=0.0))
+def check_positions(positions: InjectionPositions) -> list[Check]:
+    """Check the positions of all injections, recovered or not."""
+    cells = np.clip(((positions.phase + 0.5) * PHASE_CELLS).astype(int), 0, PHASE_CELLS - 1)
+    counts = np.bincount(cells[:, 0] * PHASE_CELLS + cells[:, 1], minlength=PHASE_CELLS**2)
+    largest = float(np.max(np.abs(positions.flux_error), initial=0.0))
+    phase = Question("sub-pixel phase", "Are positions uniform within the pixel?")
+    flux = Question("flux at any phase", "Relative difference between the flux drawn in a frame and drawn alone")
     checks = [
-        check_chance(
-            "sub-pixel phase",
-            "Do positions fill the pixel evenly?",
-            stats.chisquare(filled).pvalue,
-            LEAST_CHANCE,
-            len(cells),
-        ),
-        Check(
-            "flux at any phase",
-            "Is the flux drawn as when drawn alone?",
-            worst,
-            np.nan,
-            np.nan,
-            None,
-            FLUX_TOLERANCE,
-            len(placement.flux_error),
-        ),
+        check_p_value(phase, stats.chisquare(counts).pvalue, LEAST_P_VALUE, len(cells)),
+        check_within(flux, Estimate(largest, np.nan, np.nan), None, FLUX_TOLERANCE, len(positions.flux_error)),
     ]
-    for axis, name in enumerate(_AWAY):
-        checks.append(
-            check_chance(
-                f"distance to {name}",
-                "Do random injections lie where even points do?",
-                stats.ks_2samp(placement.random[:, axis], placement.even[:, axis]).pvalue,
-                LEAST_CHANCE,
-                len(placement.random),
-            )
-        )
+    for column, name in enumerate(_DISTANCES):
+        question = Question(f"distance to {name}", "Are random injections distributed as uniform points are?")
+        p_value = stats.ks_2samp(positions.random[:, column], positions.even[:, column]).pvalue
+        checks.append(check_p_value(question, p_value, LEAST_P_VALUE, len(positions.random)))
     return checks
 
 
-def _check_auc(name: str, question: str, scores: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
-    measured = measure_by_group(
+def _check_auc(question: Question, scores: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
+    """Check that the AUC of scores (n,) for being injected is 0.5."""
+    estimate = estimate_by_group(
         lambda rows: area_under_curve(scores[rows], pairs.injected[rows]),
-        pairs.found.field,
+        pairs.sample.field,
         np.random.default_rng(seed),
     )
-    # a few sky cells drawn again understate the error, which is at least that of equal laws
-    error = max(measured.error, 1 / np.sqrt(6 * len(pairs)))
-    return check_near(name, question, measured.widened(error), 0.5, AUC_TOLERANCE, len(pairs))
+    # A bootstrap over few sky cells underestimates the error, which is at least that for equal distributions.
+    error = max(estimate.error, 1 / np.sqrt(6 * len(pairs)))
+    return check_near(question, estimate_with_error(estimate.value, error), 0.5, AUC_TOLERANCE, len(pairs))
 
 
-def _check_same(name: str, question: str, values: np.ndarray, injected: np.ndarray) -> Check:
-    chance = stats.ks_2samp(values[injected], values[~injected]).pvalue
+def check_equal(question: Question, values: np.ndarray, injected: np.ndarray) -> Check:
+    """Check that values (n,) of injected and scene sources, flagged by (n,) bool, have the same distribution."""
+    p_value = stats.ks_2samp(values[injected], values[~injected]).pvalue
     remark = f"medians {np.median(values[injected]):.3g} and {np.median(values[~injected]):.3g}"
-    return check_chance(name, question, chance, LEAST_CHANCE, int(injected.sum()), remark)
+    return check_p_value(replace(question, remark=remark), p_value, LEAST_P_VALUE, int(injected.sum()))
 
 
-def _check_clipped(found: SourceSample, injected: np.ndarray) -> Check:
-    clipped = found.scalars["saturated"] > 0
-    table = [[int((clipped & which).sum()), int((~clipped & which).sum())] for which in (injected, ~injected)]
+def check_clipped(sample: SourceSample, injected: np.ndarray) -> Check:
+    """Check that injected and scene sources, flagged by (n,) bool, are next to a saturated pixel equally often."""
+    clipped = sample.scalars["saturated"] > 0
+    table = [[int((clipped & kind).sum()), int((~clipped & kind).sum())] for kind in (injected, ~injected)]
     remark = f"{table[0][0]} and {table[1][0]} of {injected.sum()}"
-    question = "Is as large a share beside a saturated pixel?"
-    return check_chance(
-        "clipped share", question, stats.fisher_exact(table).pvalue, LEAST_CHANCE, int(injected.sum()), remark
-    )
+    question = Question("clipped share", "Is the share next to a saturated pixel equal?", remark)
+    return check_p_value(question, stats.fisher_exact(table).pvalue, LEAST_P_VALUE, int(injected.sum()))
 
 
-def _check_identity(injected: SourceSample) -> Check:
-    """Ask that stored planes are the difference's own parts."""
-    worst = float(injected.scalars["identity"].max())
-    question = "Is new - K * reference - background = difference, in units of the sky's noise?"
-    return Check(
-        "pasted difference", question, worst, np.nan, np.nan, None, IDENTITY_TOLERANCE, len(injected), "largest error"
-    )
+def check_identity(injected: SourceSample) -> Check:
+    """Check that the stored difference is made of the stored new and reference."""
+    largest = float(injected.scalars["identity"].max())
+    text = "Deviation of new - K * reference - background from the difference, in units of the sky's noise"
+    question = Question("pasted difference", text, "largest error")
+    return check_within(question, Estimate(largest, np.nan, np.nan), None, IDENTITY_TOLERANCE, len(injected))
 
 
 def _check_texture(neighbour: np.ndarray, pairs: MatchedPairs, seed: int) -> Check:
+    """Check that neighbouring pixels of the residuals are equally correlated; correlations (n,)."""
     injected = pairs.injected
-
-    def measure(rows: np.ndarray) -> float:
-        return float(neighbour[rows][injected[rows]].mean() - neighbour[rows][~injected[rows]].mean())
-
-    measured = measure_by_group(measure, pairs.found.field, np.random.default_rng(seed))
-    question = "Are neighbouring pixels of the residual as alike?"
+    estimate = estimate_by_group(
+        lambda rows: float(neighbour[rows][injected[rows]].mean() - neighbour[rows][~injected[rows]].mean()),
+        pairs.sample.field,
+        np.random.default_rng(seed),
+    )
     remark = f"mean {neighbour[injected].mean():.3f} and {neighbour[~injected].mean():.3f};"
-    return check_near("noise texture", question, measured, 0.0, TEXTURE_TOLERANCE, len(pairs), remark)
+    question = Question("noise texture", "Difference of the correlation of neighbouring pixels of the residual", remark)
+    return check_near(question, estimate, 0.0, TEXTURE_TOLERANCE, len(pairs))

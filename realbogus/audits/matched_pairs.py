@@ -1,4 +1,4 @@
-"""Pairs of an injected and a scene source that are alike in all that the two kinds need not share."""
+"""Pairs of an injected and a scene source, matched in the properties in which the two populations may differ."""
 
 from dataclasses import dataclass
 
@@ -11,102 +11,111 @@ from realbogus.audits.source_sample import INJECTED, SCENE, SourceSample
 
 FOLDS = 5
 CALIPER = 2.5
-"""Largest distance of a pair, in steps: each is a 15 % of S/N, about a third of the noise in the host's light."""
-_SNR_DEX, _LIGHT, _RADII, _LOGIT = 0.06, 0.35, 0.5, 0.15  # a step of distance between two sources
+"""Largest distance of a pair in the steps below; one step is 15 % in S/N."""
+_SNR_DEX, _LIGHT, _RADII, _LOGIT = 0.06, 0.35, 0.5, 0.15  # unit of distance in each coordinate
 _TREES, _LEAF = 100, 15
 _MOST_RADII = 20
 
 
 @dataclass(frozen=True)
 class MatchedPairs:
-    """Sources of two kinds matched one to one: arrays of 2 n rows, the scene's first.
+    """Sources of two kinds matched one to one, the scene's n sources first.
 
     Attributes
     ----------
-    found : SourceSample
-    injected : ndarray of bool
-    fold : ndarray of int
-        A sky cell lies in one fold.
+    sample : SourceSample
+    injected : (2 n,) bool
+    fold : (2 n,) int
+        Each sky cell is in one fold.
     """
 
-    found: SourceSample
+    sample: SourceSample
     injected: np.ndarray
     fold: np.ndarray
 
     def __len__(self) -> int:
-        return len(self.found) // 2
+        return len(self.sample) // 2
 
 
-def match_sources(found: SourceSample, kind: str = INJECTED, seed: int = 0, caliper: float = CALIPER) -> MatchedPairs:
+def match_sources(sample: SourceSample, kind: str = INJECTED, seed: int = 0, caliper: float = CALIPER) -> MatchedPairs:
     """Match injected sources one to one with the scene's, within each fold of sky cells.
 
-    How bright sources are and in what light of a galaxy they lie are laws of the two populations, and neither is a
-    give-away. So the pairs are alike in S/N, in the light of the reference under them, in the distance to a galaxy, and
-    in the propensity of all that the reference shows (Rosenbaum and Rubin 1983, Biometrika 70, 41), which holds no
-    trace of either source. Stamps that hold a second planted source, or a pixel without data, are left out.
+    The populations may differ in brightness and in the light of their hosts; neither is a give-away. So pairs are
+    matched in S/N, in the reference's light at the source, in the distance to a galaxy, and in the propensity score of
+    the reference's features (Rosenbaum and Rubin 1983, Biometrika 70, 41), which contain neither source. Stamps with a
+    second source or with a pixel without data are left out.
 
     Parameters
     ----------
-    found : SourceSample
+    sample : SourceSample
     kind : str
-        What is compared with the scene's.
+        Kind of the injected sources.
     seed : int
     caliper : float
-        Largest distance of a pair; a larger one gives a small sample more pairs, less alike.
+        Largest distance of a pair; a larger one gives more pairs that match less closely.
 
     Raises
     ------
     ValueError
-        Nothing can be matched.
+        A kind is absent, there are too few sky cells, or no sources match.
     """
-    found = found.take(found.alone & (found.scalars["finite_fraction"] == 1) & np.isin(found.kind, [SCENE, kind]))
-    fold = np.searchsorted(np.unique(found.field), found.field) % FOLDS
-    injected = found.kind == kind
-    cells = len(np.unique(found.field))
+    sample = sample.take(sample.alone & (sample.scalars["finite_fraction"] == 1) & np.isin(sample.kind, [SCENE, kind]))
+    fold = np.searchsorted(np.unique(sample.field), sample.field) % FOLDS
+    injected = sample.kind == kind
+    cells = len(np.unique(sample.field))
     if cells < FOLDS or injected.all() or not injected.any():
         raise ValueError(
             f"{injected.sum()} {kind} and {(~injected).sum()} scene sources on {cells} sky cells: both kinds on at "
             f"least {FOLDS} cells are needed, ask for more visits"
         )
-    places = _place(found, injected, fold, seed)
-    first, second = [], []
+    coordinates = _measure_coordinates(sample, injected, fold, seed)
+    scene_rows, injected_rows = [], []
     for number in range(FOLDS):
-        scene, other = (np.flatnonzero((injected == which) & (fold == number)) for which in (False, True))
-        rows, columns = _assign(places[scene], places[other], caliper)
-        first += scene[rows].tolist()
-        second += other[columns].tolist()
-    if not first:
-        raise ValueError(f"no {kind} source is like one of the scene: ask for more visits")
-    rows = np.array(first + second)
-    return MatchedPairs(found.take(rows), injected[rows], fold[rows])
+        scene_of_fold, injected_of_fold = (
+            np.flatnonzero((injected == flag) & (fold == number)) for flag in (False, True)
+        )
+        first, second = assign_pairs(coordinates[scene_of_fold], coordinates[injected_of_fold], caliper)
+        scene_rows += scene_of_fold[first].tolist()
+        injected_rows += injected_of_fold[second].tolist()
+    if not scene_rows:
+        raise ValueError(f"no {kind} source matches one of the scene: ask for more visits")
+    rows = np.array(scene_rows + injected_rows)
+    return MatchedPairs(sample.take(rows), injected[rows], fold[rows])
 
 
-def _place(found: SourceSample, injected: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
-    """Return coordinates in which alike sources are near, (n, 4)."""
-    snr, away = np.log10(found.scalars["snr"]), np.minimum(found.scalars["galaxy_separation_re"], _MOST_RADII)
-    light = np.arcsinh(reference_light(found) / 2)
-    away = np.log(0.3 + np.nan_to_num(away, nan=_MOST_RADII))
-    shown = np.column_stack([snr, away, light, *measure_reference(found).values()])
-    logit = _propensity(shown, injected, fold, seed)
-    return np.column_stack([snr / _SNR_DEX, light / _LIGHT, away / _RADII, logit / _LOGIT])
+def _measure_coordinates(sample: SourceSample, injected: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+    """Return the coordinates (n, 4) in whose distance sources are matched; flags and folds are (n,)."""
+    snr, separation = np.log10(sample.scalars["snr"]), np.minimum(sample.scalars["galaxy_separation_re"], _MOST_RADII)
+    light = np.arcsinh(reference_light(sample) / 2)
+    separation = np.log(0.3 + np.nan_to_num(separation, nan=_MOST_RADII))
+    features = np.column_stack([snr, separation, light, *measure_reference(sample).values()])
+    logit = _estimate_propensity(features, injected, fold, seed)
+    return np.column_stack([snr / _SNR_DEX, light / _LIGHT, separation / _RADII, logit / _LOGIT])
 
 
-def _propensity(shown: np.ndarray, injected: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
-    """Return the logit of the chance to be injected, from a forest that has not seen the fold."""
-    chance = np.full(len(shown), injected.mean())
+def _estimate_propensity(features: np.ndarray, injected: np.ndarray, fold: np.ndarray, seed: int) -> np.ndarray:
+    """Return the out-of-fold logit (n,) of being injected by random forests on features (n, columns)."""
+    probability = np.full(len(features), injected.mean())
     for number in np.unique(fold):
-        judged = fold == number
-        if 0 < injected[~judged].mean() < 1:
+        held_out = fold == number
+        if 0 < injected[~held_out].mean() < 1:
             forest = RandomForestClassifier(_TREES, min_samples_leaf=_LEAF, max_features=0.5, random_state=seed)
-            chance[judged] = forest.fit(shown[~judged], injected[~judged]).predict_proba(shown[judged])[:, 1]
-    chance = np.clip(chance, 0.02, 0.98)
-    return np.asarray(np.log(chance / (1 - chance)))
+            forest.fit(features[~held_out], injected[~held_out])
+            probability[held_out] = forest.predict_proba(features[held_out])[:, 1]
+    probability = np.clip(probability, 0.02, 0.98)
+    return np.asarray(np.log(probability / (1 - probability)))
 
 
-def _assign(first: np.ndarray, second: np.ndarray, caliper: float) -> tuple[np.ndarray, np.ndarray]:
-    """Match places one to one at the least sum of distances, none farther apart than `caliper`."""
-    away = np.sqrt(np.square(first[:, None] - second).sum(axis=2))
-    far = away > caliper
-    rows, columns = linear_sum_assignment(np.where(far, 1e3, away))
-    near = ~far[rows, columns]
-    return rows[near], columns[near]
+def assign_pairs(first: np.ndarray, second: np.ndarray, caliper: float) -> tuple[np.ndarray, np.ndarray]:
+    """Match points (n, k) and (m, k) one to one with the least sum of distances, none above the caliper.
+
+    Returns
+    -------
+    first_rows, second_rows : (p,) int
+        Of each pair.
+    """
+    distance = np.sqrt(np.square(first[:, None] - second).sum(axis=2))
+    is_far = distance > caliper
+    rows, columns = linear_sum_assignment(np.where(is_far, 1e3, distance))
+    is_near = ~is_far[rows, columns]
+    return rows[is_near], columns[is_near]

@@ -1,4 +1,4 @@
-"""Triplets as pictures for people: new, reference and difference side by side."""
+"""Triplets as images for visual inspection: new, reference and difference next to each other."""
 
 import numpy as np
 
@@ -10,27 +10,27 @@ _MISSING = (60, 20, 20)
 
 
 def draw_triplet(triplet: np.ndarray, enlarge: int = 2) -> np.ndarray:
-    """Draw a triplet, each plane stretched by its own background and scatter.
+    """Draw a triplet with each plane stretched by its own background and scatter.
 
     Parameters
     ----------
-    triplet : ndarray, (side, side, 3) float
-        New, reference, difference; NaN is drawn in dark red.
+    triplet : (y, x, 3) float
+        New, reference, difference; NaN and infinite pixels are drawn in dark red.
     enlarge : int
-        Pixels of the picture for one of the stamp.
+        Width in image pixels of one pixel of the stamp.
 
     Returns
     -------
-    ndarray, (height, width, 3) uint8
+    (height, width, 3) uint8
     """
-    planes = [_draw_plane(triplet[..., channel]) for channel in range(triplet.shape[-1])]
+    images = [_draw_plane(triplet[..., channel]) for channel in range(triplet.shape[-1])]
     gap = np.full((triplet.shape[0], _GAP_PX, 3), _PAPER, np.uint8)
-    strip = [piece for plane in planes for piece in (plane, gap)][:-1]
+    strip = [piece for image in images for piece in (image, gap)][:-1]
     return np.concatenate(strip, axis=1).repeat(enlarge, axis=0).repeat(enlarge, axis=1)
 
 
 def _draw_plane(plane: np.ndarray) -> np.ndarray:
-    """Stretch a plane by the arcsinh of its distance from the background, (side, side, 3) uint8."""
+    """Stretch a plane (y, x) by the arcsinh of its distance from the background, (y, x, 3) uint8."""
     finite = np.isfinite(plane)
     picture = np.zeros((*plane.shape, 3), np.uint8)
     picture[~finite] = _MISSING

@@ -1,4 +1,4 @@
-"""Planting sources in simulated visits, to compare what the chain makes of injections and of the scene's own."""
+"""The audit of a simulated visit: sources are injected, detected as in a build, and gathered with the scene's own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from realbogus.audits.flawed_injections import Flaw, FlawedInjections, inject_flawed
-from realbogus.audits.injection_positions import InjectionPositions, measure_positions, join_positions
+from realbogus.audits.injection_positions import InjectionPositions, join_positions, measure_positions
 from realbogus.audits.source_sample import (
+    SkyCell,
     SourceSample,
     gather_detections,
     gather_stars,
-    read_injected_positions,
     join_samples,
+    read_injected_positions,
 )
 from realbogus.injection.chip_visit import VisitSettings, work_visit
 from realbogus.injection.host_galaxies import hosts_of
@@ -24,68 +25,66 @@ from realbogus.simulation.survey import SimulatedVisit
 
 @dataclass(frozen=True)
 class VisitAudit:
-    """What came of one or several visits: detections, held-out stars, and where injections were laid."""
+    """Detections, held-out stars and positions of injections, of one visit or of several."""
 
-    found: SourceSample
+    detections: SourceSample
     stars: SourceSample
-    placement: InjectionPositions
+    positions: InjectionPositions
 
 
-def join_audits(parts: Sequence[VisitAudit]) -> VisitAudit:
-    """Return all parts as one, one at least."""
+def join_audits(audits: Sequence[VisitAudit]) -> VisitAudit:
+    """Concatenate audits, at least one."""
     return VisitAudit(
-        join_samples([part.found for part in parts]),
-        join_samples([part.stars for part in parts]),
-        join_positions([part.placement for part in parts]),
+        join_samples([audit.detections for audit in audits]),
+        join_samples([audit.stars for audit in audits]),
+        join_positions([audit.positions for audit in audits]),
     )
 
 
 def audit_visit(
     simulated: SimulatedVisit,
     settings: VisitSettings,
-    spoils: Sequence[Flaw],
-    detector: int,
-    field: int,
+    flaws: Sequence[Flaw],
+    cell: SkyCell,
     rng: np.random.Generator,
-    shipped: bool = True,
+    *,
+    flawed_only: bool = False,
 ) -> VisitAudit:
-    """Work on a visit whose scene has transients of its own, with injections.
+    """Inject sources into a visit whose scene has transients of its own, and gather the detections.
 
     Parameters
     ----------
     simulated : SimulatedVisit
     settings : VisitSettings
-    spoils : sequence of Flaw
-        As many injections of each as the settings ask for are laid too, in the same frame.
-    detector, field : int
-        Numbers of the chip and of the sky cell.
-    rng : Generator
-    shipped : bool
-        Whether injections are laid as the chain ships them.
+    flaws : sequence of Flaw
+        Flawed injections to add to the same frame, for each flaw the number in the settings.
+    cell : SkyCell
+    rng : numpy.random.Generator
+    flawed_only : bool
+        Whether injections without a flaw are left out.
 
     Raises
     ------
     AlignmentError, PsfError, KernelFitError, SubtractionError
-        As of `work_visit`.
+        As in `work_visit`.
     """
     clean, hosts = simulated.pair.new, hosts_of(simulated.galaxies)
-    frame, spoiled = clean, list[FlawedInjections]()
+    frame, flawed = clean, list[FlawedInjections]()
     psf = measure_psf(clean)
-    for spoil in spoils:
-        frame, laid = inject_flawed(frame, psf, hosts, settings.injection, spoil, rng)
-        spoiled.append(laid)
-    if not shipped:
+    for flaw in flaws:
+        frame, injections = inject_flawed(frame, psf, hosts, settings.injection, flaw, rng)
+        flawed.append(injections)
+    if flawed_only:
         settings = settings.model_copy(update={"injection": settings.injection.model_copy(update={"per_visit": 0})})
     worked = work_visit(replace(simulated.pair, new=frame), hosts, settings, rng)
-    scene = np.array([[one.x, one.y] for one in simulated.truth if one.kind is SourceKind.TRANSIENT], float).reshape(
-        -1, 2
-    )
-    places, random = read_injected_positions(worked)
-    if not shipped:
-        places = np.concatenate([one.places for one in spoiled])
-        random = np.concatenate([one.injections.kind == RANDOM_INJECTION for one in spoiled])
+    transients = [source for source in simulated.truth if source.kind is SourceKind.TRANSIENT]
+    scene_xy = np.array([[source.x, source.y] for source in transients], float).reshape(-1, 2)
+    injected_xy, is_random = read_injected_positions(worked)
+    if flawed_only:
+        injected_xy = np.concatenate([injections.positions for injections in flawed])
+        is_random = np.concatenate([injections.injections.kind == RANDOM_INJECTION for injections in flawed])
     return VisitAudit(
-        gather_detections(worked, scene, detector, field, spoiled),
-        gather_stars(worked, clean, detector, field, rng),
-        measure_positions(clean, worked.psf, places, random, rng),
+        gather_detections(worked, scene_xy, cell, flawed),
+        gather_stars(worked, clean, cell, rng),
+        measure_positions(clean, worked.psf, injected_xy, is_random, rng),
     )

@@ -1,4 +1,4 @@
 """Networks for triplets, their layers, losses, augmentation, presets, baselines, label noise and suspects.
 
-Triplets are (n, y, x, 3) float32 (new, reference, difference). How a network is fitted is in `tasks.learning`.
+Triplets are (n, y, x, 3) float32: new, reference, difference. Fitting itself is in `tasks.learning`.
 """

@@ -1,6 +1,6 @@
-"""Random views of candidates: turned and mirrored, moved by part of a pixel, with a little noise more.
+"""Random views of candidates: rotated and mirrored, shifted by a fraction of a pixel, with a little added noise.
 
-What a candidate is depends neither on its angle nor on its handedness, nor on where in the pixel its centre lies.
+The class of a candidate depends neither on its orientation and parity nor on the sub-pixel position of its centre.
 """
 
 import numpy as np
@@ -12,20 +12,20 @@ from realbogus.simulation.redrawing import SYMMETRIES, apply_symmetries
 
 
 class StampAugmentation(BaseModel):
-    """How far a stamp may be altered."""
+    """Strengths of the random alterations of a stamp."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     symmetries: bool = False
-    """One of the eight flips and rotations, each as likely."""
+    """Apply one of the eight symmetries of the square, with equal probabilities."""
     shift_px: float = 0.0
-    """Moved along each axis by up to this much, bilinear; the border continues."""
+    """Largest shift along each axis, pixels below 1; bilinear, with repeated border pixels."""
     noise: float = 0.0
-    """White noise is added to each plane, its standard deviation this share of the plane's own."""
+    """Standard deviation of white noise added to each plane, in units of the plane's own noise."""
 
     @property
     def alters_pixels(self) -> bool:
-        """Values change, not only their places, so that it matters in what units they are."""
+        """Whether pixel values change and not only their positions, so that the views depend on the units."""
         return bool(self.shift_px or self.noise)
 
 
@@ -34,40 +34,42 @@ def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: StampAugmentation)
 
     Parameters
     ----------
-    stamps : (n, s, s, c) float32
-        Raw units, NaN where there is nothing; for the symmetries alone any.
+    stamps : (n, y, x, c) float32, square
+        In raw units, NaN for missing pixels; in any units if only symmetries are applied.
     seed : (2,) int32
         The same seed gives the same views.
     settings : StampAugmentation
 
     Returns
     -------
-    (n, s, s, c) float32 in the same units; without NaN where anything but the symmetries is asked.
+    (n, y, x, c) float32
+        In the same units; missing pixels are filled unless only symmetries are applied.
     """
     if settings.alters_pixels:
         stamps = FillMissing()(stamps)
     if settings.symmetries:
-        stamps = _turned(stamps, seed)
+        stamps = _apply_random_symmetries(stamps, seed)
     if settings.shift_px:
-        stamps = _shifted(stamps, tf.add(seed, (1, 0)), settings.shift_px)
+        stamps = _shift_randomly(stamps, tf.add(seed, (1, 0)), settings.shift_px)
     if settings.noise:
         _, sigma = measure_sky(stamps, clips=1)
         stamps += settings.noise * sigma * tf.random.stateless_normal(tf.shape(stamps), tf.add(seed, (2, 0)))
     return stamps
 
 
-def _turned(stamps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Take the pixels of each stamp in the order of one of the eight symmetries, each as likely."""
-    side, planes = int(stamps.shape[1]), int(stamps.shape[3])
-    places = np.arange(side * side).reshape(1, side, side, 1)
-    orders = apply_symmetries(np.repeat(places, SYMMETRIES, axis=0), np.arange(SYMMETRIES)).reshape(SYMMETRIES, -1)
-    chosen = tf.random.stateless_uniform((tf.shape(stamps)[0],), seed, 0, SYMMETRIES, tf.int32)
-    pixels = tf.reshape(stamps, (-1, side * side, planes))
-    return tf.reshape(tf.gather(pixels, tf.gather(tf.constant(orders), chosen), batch_dims=1), tf.shape(stamps))
+def _apply_random_symmetries(stamps: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Apply a random symmetry of the square to each stamp (n, y, x, c)."""
+    size, planes = int(stamps.shape[1]), int(stamps.shape[3])
+    pixel_numbers = np.arange(size * size).reshape(1, size, size, 1)
+    orders = apply_symmetries(np.repeat(pixel_numbers, SYMMETRIES, axis=0), np.arange(SYMMETRIES))
+    orders = orders.reshape(SYMMETRIES, -1)
+    symmetry = tf.random.stateless_uniform((tf.shape(stamps)[0],), seed, 0, SYMMETRIES, tf.int32)
+    pixels = tf.reshape(stamps, (-1, size * size, planes))
+    return tf.reshape(tf.gather(pixels, tf.gather(tf.constant(orders), symmetry), batch_dims=1), tf.shape(stamps))
 
 
-def _shifted(stamps: tf.Tensor, seed: tf.Tensor, shift_px: float) -> tf.Tensor:
-    """Move each stamp by a fraction of a pixel of its own, less than one, along both axes."""
+def _shift_randomly(stamps: tf.Tensor, seed: tf.Tensor, shift_px: float) -> tf.Tensor:
+    """Shift each stamp (n, y, x, c) by its own random fraction of a pixel along both axes."""
     moves = tf.random.stateless_uniform((2, tf.shape(stamps)[0], 1, 1, 1), seed, -shift_px, shift_px)
     for axis, move in ((1, moves[0]), (2, moves[1])):
         first = tf.concat([tf.gather(stamps, [0], axis=axis), stamps], axis)

@@ -1,7 +1,6 @@
-"""What any network has to beat: S/N alone, and forests on a few scalars of the catalogue or of the difference.
+"""Baselines of the networks: S/N alone, and random forests on scalars of the catalogue, the packet or the stamp.
 
-Tables of scalars are (n, columns) float64 where NaN is a value that is missing. A score is the higher the
-likelier real.
+Tables of scalars are (n, columns) float64, NaN for a missing value. A higher score means more probably real.
 """
 
 import json
@@ -17,38 +16,52 @@ FORESTS: dict[str, tuple[str, ...]] = {
     "forest on ten catalogue scalars": SCALARS,
     "forest on three numbers of the difference": DIFFERENCE_SCALARS,
 }
-"""Name of the baseline -> columns of the ledger."""
+"""Columns of the ledger by name of the forest."""
 PACKET_FORESTS: dict[str, tuple[str, ...]] = {
     "date alone": ("jd",),
     "template scalars alone": ("distnr", "magnr", "sgscore1", "distpsnr1", "sgmag1", "srmag1", "chinr", "sharpnr"),
     "numbers of the packet": ("fwhm", "elong", "scorr", "nbad"),
 }
-"""The same of the fields of an alert packet."""
+"""Fields of an alert packet by name of the forest."""
 PACKET_SCORES = ("rb",)
-"""Fields of a packet that are a classifier's score themselves."""
+"""Fields of a packet that are the score of a classifier."""
 PACKET_NUMBERS = ("scorr", "fwhm", "elong", "sigmapsf", "nbad", "ndethist")
-"""Fields that tell something of a candidate without any training."""
+"""Fields of a packet that serve as scores without training."""
 CENTRE_SCALARS = ("S/N in the middle", "deepest pixel", "concentration")
 FOREST_ROWS = 8000
 _BORDER_PX = 6
 _CORE_PX, _WIDE_PX = 2, 5
 
 
-def predict_by_forest(train: NDArray, train_real: NDArray, judged: NDArray, seed: int) -> NDArray[np.float64]:
-    """Return each judged row's chance to be real, (n,), by a random forest fitted on the training rows."""
+def predict_by_forest(train: NDArray, train_real: NDArray, table: NDArray, seed: int) -> NDArray[np.float64]:
+    """Fit a random forest and return its probabilities of being real.
+
+    Parameters
+    ----------
+    train : (m, columns)
+    train_real : (m,) bool
+    table : (n, columns)
+        The rows to predict.
+    seed : int
+
+    Returns
+    -------
+    (n,)
+    """
     forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
-    forest.fit(_known(train), train_real)
-    return np.asarray(forest.predict_proba(_known(judged))[:, 1])
+    forest.fit(_fill(train), train_real)
+    return np.asarray(forest.predict_proba(_fill(table))[:, 1])
 
 
-def _known(scalars: NDArray) -> NDArray[np.float32]:
+def _fill(scalars: NDArray) -> NDArray[np.float32]:
+    """Return scalars (n, columns) with NaN and infinities replaced by -1e6 or 1e6."""
     return np.nan_to_num(np.asarray(scalars, np.float32), nan=-1e6, posinf=1e6, neginf=-1e6)
 
 
 def read_packet_fields(parameters: Sequence[str], names: Sequence[str]) -> NDArray[np.float64] | None:
-    """Return fields of alert packets from their JSON, (n, names); None where no packet has any of them."""
-    told = [json.loads(text) for text in parameters]
-    columns = np.array([[_number(fields.get(name)) for name in names] for fields in told], float)
+    """Return fields of n alert packets from their JSON, (n, names), NaN if absent; None if no packet has any."""
+    packets = [json.loads(text) for text in parameters]
+    columns = np.array([[_number(packet.get(name)) for name in names] for packet in packets], float)
     return columns if np.isfinite(columns).any() else None
 
 
@@ -57,29 +70,38 @@ def _number(value: object) -> float:
 
 
 def measure_borders(triplets: NDArray) -> NDArray[np.float64]:
-    """Return mean, scatter and extremes of each plane of (n, s, s, 3) stamps without their centre, (n, 12)."""
-    rim = np.ones(triplets.shape[1:3], bool)
-    rim[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
-    pixels = np.where(np.isfinite(triplets), triplets, 0.0)[:, rim]
+    """Return mean, scatter, minimum and maximum of the border of each plane, (n, 12), of triplets (n, y, x, 3).
+
+    The border is 6 px wide; missing pixels count as 0.
+    """
+    is_border = _border_of(triplets.shape[1:3])
+    pixels = np.where(np.isfinite(triplets), triplets, 0.0)[:, is_border]
     statistics = (pixels.mean(axis=1), pixels.std(axis=1), pixels.min(axis=1), pixels.max(axis=1))
     return np.concatenate(statistics, axis=1).astype(float)
 
 
 def measure_centres(triplets: NDArray) -> NDArray[np.float64]:
-    """Return `CENTRE_SCALARS` of the difference in (n, s, s, 3) stamps, (n, 3).
+    """Return `CENTRE_SCALARS`, (n, 3), of the differences of triplets (n, y, x, 3).
 
-    The sum of the middle 5 x 5 pixels over its noise; the lowest of the middle 11 x 11 pixels in the noise of one; and
-    the share of the light in the middle 11 x 11 that lies in the middle 5 x 5. Noise is the scatter of the border.
+    They are the S/N of the sum of the central 5 x 5 pixels; the lowest of the central 11 x 11 pixels in units of the
+    noise; and that sum over the absolute light of the central 11 x 11 pixels. The noise is the scatter of the border.
     """
     difference = np.nan_to_num(triplets[..., 2].astype(float))
-    rim = np.ones(difference.shape[1:], bool)
-    rim[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
+    is_border = _border_of(difference.shape[1:])
     middle = (difference.shape[1] - 1) // 2
     core, wide = (
         difference[:, middle - half : middle + half + 1, middle - half : middle + half + 1]
         for half in (_CORE_PX, _WIDE_PX)
     )
-    noise = np.maximum(difference[:, rim].std(axis=1), 1e-6)
+    noise = np.maximum(difference[:, is_border].std(axis=1), 1e-6)
     light = np.maximum(np.abs(wide).sum(axis=(1, 2)), 1e-6)
-    summed = core.sum(axis=(1, 2))
-    return np.stack([summed / (noise * (2 * _CORE_PX + 1)), wide.min(axis=(1, 2)) / noise, summed / light], axis=1)
+    core_sum = core.sum(axis=(1, 2))
+    snr = core_sum / (noise * (2 * _CORE_PX + 1))
+    return np.stack([snr, wide.min(axis=(1, 2)) / noise, core_sum / light], axis=1)
+
+
+def _border_of(shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the pixels of a stamp's border, (y, x)."""
+    is_border = np.ones(shape, bool)
+    is_border[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX] = False
+    return is_border

@@ -1,6 +1,6 @@
-"""Keras layers of the real/bogus networks, each known to Keras by name so that a saved model loads without pickle.
+"""Keras layers of the real/bogus networks, registered by name so that saved models load without pickle.
 
-Stamps are (n, height, width, channel), channels new, reference, difference.
+Stamps are (n, h, w, c) float32, channels new, reference, difference.
 """
 
 from typing import Any
@@ -14,29 +14,29 @@ PACKAGE = "realbogus"
 """Keras knows the layers by this package and their class names: saved models load only under both."""
 VIEWS = 8
 EPSILON = 1e-6
-
-
 _ASINH_SCALE = 4.0
 _CLIP_SIGMA = 2.5
 _BORDER_PX = 3
 _LARGEST = 1e18
-"""Of an arcsinh's argument, whose square is finite; what is larger is taken for as large."""
+"""Largest argument of the arcsinh; its square is finite."""
 _STEEP = 1e30
-"""Makes a sign of a clipped line."""
+"""Slope of a clipped line that replaces the sign function."""
 
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class FillMissing(keras.layers.Layer):
-    """Replace NaN by the mean of the plane's other pixels, 0 in a plane without any; stored stamps hold no infinity."""
+    """Replace NaN by the mean of the plane's other pixels, or 0 if there are none; stored stamps have no infinities."""
 
     def call(self, stamps: Any) -> Any:
-        """Return stamps without NaN, (n, h, w, c) float32."""
+        """Return stamps (n, h, w, c) without NaN."""
         stamps = ops.cast(stamps, self.compute_dtype)
-        missing = ops.isnan(stamps)  # this very condition: the converter to ONNX knows it for one that guards NaN
-        known = ops.where(missing, ops.zeros_like(stamps), stamps)
-        lost = ops.cast(missing, self.compute_dtype)
-        count = ops.sum(1.0 - lost, axis=(1, 2), keepdims=True)
-        return known + lost * ops.sum(known, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
+        missing = ops.isnan(
+            stamps
+        )  # exactly this condition: the converter to ONNX recognises it as one that guards NaN
+        zero_filled = ops.where(missing, ops.zeros_like(stamps), stamps)
+        weights = ops.cast(missing, self.compute_dtype)
+        count = ops.sum(1.0 - weights, axis=(1, 2), keepdims=True)
+        return zero_filled + weights * ops.sum(zero_filled, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         """Return the shape, which stays."""
@@ -45,19 +45,19 @@ class FillMissing(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class Normalise(keras.layers.Layer):
-    """Bring stamps to numbers of order one, each plane (n, h, w) by itself unless said otherwise.
+    """Normalise stamps (n, h, w, c) to values of order one, each plane independently.
 
     ========================  ========================================================================================
     ``sky-asinh``             asinh((x - level) / noise) / 4, level and noise from a border of 3 px, clipped twice at
-                              2.5 sigma: pixels keep their S/N in each plane
-    ``sky-mean``              the same without clipping, for a network that must be quick
-    ``min-max``               (x - min) / (max - min), Takahashi et al. 2022's networks
+                              2.5 sigma; it preserves the S/N of pixels
+    ``sky-mean``              the same without clipping, for a fast network
+    ``min-max``               (x - min) / (max - min), as in Takahashi et al. 2022
     ``asinh-min-max``         asinh(x / 2), then min-max
     ``standard-asinh``        six channels: (x - mean) / std, and asinh(x / 2)
-    ``l2``                    divided by the norm of the plane, as braai does
+    ``l2``                    divided by the norm of the plane, as in braai
     ========================  ========================================================================================
 
-    A constant plane becomes 0 (``l2``: what it is, over its norm), never NaN.
+    A constant plane becomes 0 (with ``l2`` constant), never NaN.
     """
 
     def __init__(self, how: Normalisation, **settings: Any) -> None:
@@ -65,7 +65,7 @@ class Normalise(keras.layers.Layer):
         self.how = how
 
     def call(self, stamps: Any) -> Any:
-        """Return normalised stamps, (n, h, w, c or 2 c)."""
+        """Return normalised stamps, (n, h, w, c) or (n, h, w, 2 c)."""
         stamps = ops.cast(stamps, self.compute_dtype)
         if self.how in ("sky-asinh", "sky-mean"):
             level, noise = measure_sky(stamps, clips=2 if self.how == "sky-asinh" else 0)
@@ -91,39 +91,45 @@ class Normalise(keras.layers.Layer):
 
 
 def measure_sky(stamps: Any, clips: int) -> tuple[Any, Any]:
-    """Return level and noise of each plane, (n, 1, 1, c), from its border of 3 px, clipped so many times."""
-    side = int(stamps.shape[1])
-    inner, edge = side - 2 * _BORDER_PX, _BORDER_PX
-    top, bottom = stamps[:, :edge], stamps[:, side - edge :]
-    left = stamps[:, edge : edge + inner, :edge]
-    right = stamps[:, edge : edge + inner, side - edge :]
+    """Return level and noise of each plane of stamps (n, h, w, c), both (n, 1, 1, c).
+
+    They are mean and standard deviation of a border of 3 px, clipped `clips` times at 2.5 sigma.
+    """
+    size = int(stamps.shape[1])
+    inner, edge = size - 2 * _BORDER_PX, _BORDER_PX
+    strips = (
+        stamps[:, :edge],
+        stamps[:, size - edge :],
+        stamps[:, edge : edge + inner, :edge],
+        stamps[:, edge : edge + inner, size - edge :],
+    )
     channels = int(stamps.shape[3])
     border = ops.concatenate(
-        [ops.reshape(piece, (-1, piece.shape[1] * piece.shape[2], channels)) for piece in (top, bottom, left, right)],
-        axis=1,
+        [ops.reshape(strip, (-1, strip.shape[1] * strip.shape[2], channels)) for strip in strips], axis=1
     )
     level = ops.mean(border, axis=1, keepdims=True)
     noise = ops.sqrt(ops.mean(ops.square(border - level), axis=1, keepdims=True))
     for _ in range(clips):
-        kept = ops.cast(ops.abs(border - level) <= _CLIP_SIGMA * noise, border.dtype)
-        count = ops.maximum(ops.sum(kept, axis=1, keepdims=True), 1.0)
-        level = ops.sum(kept * border, axis=1, keepdims=True) / count
-        noise = ops.sqrt(ops.sum(kept * ops.square(border - level), axis=1, keepdims=True) / count)
+        weights = ops.cast(ops.abs(border - level) <= _CLIP_SIGMA * noise, border.dtype)
+        count = ops.maximum(ops.sum(weights, axis=1, keepdims=True), 1.0)
+        level = ops.sum(weights * border, axis=1, keepdims=True) / count
+        noise = ops.sqrt(ops.sum(weights * ops.square(border - level), axis=1, keepdims=True) / count)
     floor = EPSILON + EPSILON * ops.abs(level)
     return level[:, :, None], ops.maximum(noise, floor)[:, :, None]
 
 
 def arcsinh(values: Any) -> Any:
-    """Return the inverse hyperbolic sine to 2e-7, up to 1e18, as sign(x) log(|x| + sqrt(x^2 + 1)).
+    """Return the inverse hyperbolic sine of values, of their shape, as sign(x) log(|x| + sqrt(x^2 + 1)).
 
-    TensorFlow's and ONNX Runtime's own go value by value, several times slower; so does the latter's Sign.
+    The error is below 2e-7 up to 1e18. The operators of TensorFlow and ONNX Runtime are not vectorised and several
+    times slower, as is ONNX Runtime's Sign.
     """
     size = ops.minimum(ops.abs(values), _LARGEST)
     return ops.clip(values * _STEEP, -1.0, 1.0) * ops.log(size + ops.sqrt(ops.square(size) + 1.0))
 
 
 def scale_min_max(stamps: Any) -> Any:
-    """Return (x - min) / (max - min) of each plane, 0 where it is constant."""
+    """Return (x - min) / (max - min) of each plane of stamps (n, h, w, c); a constant plane becomes 0."""
     low = ops.min(stamps, axis=(1, 2), keepdims=True)
     span = ops.max(stamps, axis=(1, 2), keepdims=True) - low
     return (stamps - low) / ops.where(span > 0, span, 1.0)
@@ -134,8 +140,8 @@ class FilterResponse(keras.layers.Layer):
     """Filter response normalisation with a thresholded linear unit: (n, h, w, c) to (n, h, w, c).
 
     max(gamma x / sqrt(nu + eps) + beta, tau) with nu the mean of x^2 over a map (Singh & Krishnan 2020, 1911.09737)
-    and eps = 1e-6. With ``summed`` it is what the public code executes: the sum of x^2, and
-    eps = 1e-6 + softplus(e), e learned from 0.
+    and eps = 1e-6. With ``summed``, as in the public code of Takahashi et al. 2022, nu is the sum of x^2 and
+    eps = 1e-6 + softplus(e) with e learned, initially 0.
     """
 
     def __init__(self, summed: bool = False, **settings: Any) -> None:
@@ -143,7 +149,7 @@ class FilterResponse(keras.layers.Layer):
         self.summed = summed
 
     def build(self, shape: tuple) -> None:
-        """Make gamma, beta, tau and, if ``summed``, e: one of each a channel."""
+        """Create gamma, beta, tau and, if ``summed``, e, each (c,)."""
         channels = shape[-1]
         self.gamma = self.add_weight(shape=(channels,), initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=(channels,), initializer="zeros", name="beta")
@@ -152,7 +158,7 @@ class FilterResponse(keras.layers.Layer):
             self.e = self.add_weight(shape=(channels,), initializer="zeros", name="e")
 
     def call(self, maps: Any) -> Any:
-        """Return normalised and thresholded maps."""
+        """Return normalised and thresholded maps (n, h, w, c)."""
         squares = ops.square(maps)
         if self.summed:
             nu, eps = ops.sum(squares, axis=(1, 2), keepdims=True), EPSILON + ops.softplus(self.e)
@@ -173,12 +179,12 @@ class FilterResponse(keras.layers.Layer):
 class SqueezeExcitation(keras.layers.Layer):
     """Concurrent spatial and channel squeeze and excitation: a x + b x, (n, h, w, c) to (n, h, w, c).
 
-    a is a map (n, h, w, 1), the sigmoid of a 1x1 convolution; b (n, 1, 1, c) the sigmoid of two dense layers, the
-    inner of c / 2, of the map's mean (Roy et al. 2018, 1803.02579).
+    a (n, h, w, 1) is the sigmoid of a 1x1 convolution; b (n, 1, 1, c) is the sigmoid of two dense layers, the first
+    with c / 2 units, of the mean over the map (Roy et al. 2018, 1803.02579).
     """
 
     def build(self, shape: tuple) -> None:
-        """Make the gates."""
+        """Create the layers of the gates."""
         channels = shape[-1]
         self.space = keras.layers.Conv2D(1, 1, activation="sigmoid", dtype=self.dtype_policy, name="space")
         self.inner = keras.layers.Dense(channels // 2, activation="relu", dtype=self.dtype_policy, name="inner")
@@ -188,7 +194,7 @@ class SqueezeExcitation(keras.layers.Layer):
         self.channel.build((shape[0], channels // 2))
 
     def call(self, maps: Any) -> Any:
-        """Return maps times the sum of both gates."""
+        """Return maps (n, h, w, c) times the sum of both gates."""
         gates = self.channel(self.inner(ops.mean(maps, axis=(1, 2))))
         return maps * (self.space(maps) + gates[:, None, None, :])
 
@@ -199,13 +205,13 @@ class SqueezeExcitation(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class CentrePool(keras.layers.Layer):
-    """Pool maps to what they hold on average and at the centre, where the candidate is: (n, h, w, c) to (n, 2 c)."""
+    """Pool maps over all pixels and over the centre, where the candidate is: (n, h, w, c) to (n, 2 c)."""
 
     def call(self, maps: Any) -> Any:
-        """Return the mean of all and of the middle one or two rows and columns."""
-        side = int(maps.shape[1])
-        first, last = (side - 1) // 2, side // 2 + 1
-        centre = maps[:, first:last, first:last]
+        """Return the mean over all pixels, and that over the central one or two rows and columns."""
+        size = int(maps.shape[1])
+        first, end = (size - 1) // 2, size // 2 + 1
+        centre = maps[:, first:end, first:end]
         return ops.concatenate([ops.mean(maps, axis=(1, 2)), ops.mean(centre, axis=(1, 2))], axis=-1)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
@@ -215,14 +221,14 @@ class CentrePool(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class CentreCut(keras.layers.Layer):
-    """Cut the centre: (n, h, w, c) to (n, size_px, size_px, c); h, w and size_px have one parity."""
+    """Cut the centre: (n, h, w, c) to (n, size_px, size_px, c); h, w and size_px are all odd or all even."""
 
     def __init__(self, size_px: int, **settings: Any) -> None:
         super().__init__(**settings)
         self.size_px = size_px
 
     def call(self, stamps: Any) -> Any:
-        """Return the centre of each stamp."""
+        """Return the centre of each stamp, (n, size_px, size_px, c)."""
         first = (int(stamps.shape[1]) - self.size_px) // 2
         return stamps[:, first : first + self.size_px, first : first + self.size_px]
 
@@ -237,10 +243,10 @@ class CentreCut(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SymmetryViews(keras.layers.Layer):
-    """Turn and mirror stamps: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry of the square."""
+    """Apply the symmetries of the square: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry."""
 
     def call(self, stamps: Any) -> Any:
-        """Return the eight views, the stamp as it is first."""
+        """Return the eight views, (8 n, s, s, c), unchanged stamps first."""
         mirrored = ops.flip(stamps, axis=2)
         turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (stamps, mirrored) for turns in range(4)]
         return ops.concatenate(turned, axis=0)
@@ -252,10 +258,10 @@ class SymmetryViews(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class SymmetryMean(keras.layers.Layer):
-    """Average what a network says of the eight views: (8 n, k) to (n, k)."""
+    """Average a network's outputs over the eight views: (8 n, k) to (n, k)."""
 
     def call(self, outputs: Any) -> Any:
-        """Return the mean over the views."""
+        """Return the mean over the views, (n, k)."""
         return ops.mean(ops.reshape(outputs, (VIEWS, -1, outputs.shape[-1])), axis=0)
 
     def compute_output_shape(self, shape: tuple) -> tuple:

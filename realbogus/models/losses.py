@@ -1,7 +1,7 @@
-"""The three losses of Takahashi et al. 2022, and the model that fits a network by them.
+"""The three losses of Takahashi et al. 2022, and the Keras model that fits a network with them.
 
-z = (z0, z1) are a candidate's logits, s = z1 - z0. Targets are (n, 2): one-hot, perhaps smoothed; a row of zeros is an
-unlabelled candidate, which takes part in the local smoothness alone.
+Logits z = (z0, z1) are (n, 2), bogus and real; the score is s = z1 - z0. Targets are (n, 2): one-hot or smoothed; a row
+of zeros is an unlabelled candidate, which contributes to the local smoothness only.
 """
 
 from typing import Any, Literal
@@ -26,25 +26,26 @@ class LossSettings(BaseModel):
     lds: float = Field(default=0.0, ge=0)
     """Weight of local distributional smoothness (virtual adversarial training)."""
     margin: float = 0.25
-    """By how much a real should exceed a bogus, in logits."""
+    """Required difference between the scores of a real and a bogus, in logits."""
     cap: float | None = 6.0
-    """Pairs that are wrong by more than this beyond the margin have no gradient; None: none are left out."""
+    """Pairs whose hinge exceeds this have no gradient; None: all pairs have one."""
     xi: float = 0.1
-    """Length of the step at which the adversarial direction is looked for, in the units of the network's input."""
+    """Length of the step at which the gradient for the adversarial direction is computed, in units of the input."""
     epsilon: float = 0.3
-    """Length of the adversarial step. In noise-scaled pixels a candidate at the limit of detection has length 5:
-    steps of 1 smooth faint ones away, 0.3 costs nothing (measured on triplets that a study left out)."""
+    """Length of the adversarial step. In noise-scaled pixels a candidate at the detection limit has length 5: steps of
+    1 remove the sensitivity to faint ones, 0.3 does not (measured on triplets not used in a study)."""
     iterations: int = Field(default=1, ge=1)
-    """How often the direction is improved."""
+    """Number of power iterations for the direction."""
     weights: Literal["written", "executed"] = "written"
-    """``executed`` mixes the weights up as the public code does; see `effective_weights`."""
+    """``executed`` permutes the weights as the public code does; see `effective_weights`."""
 
 
 def effective_weights(settings: LossSettings) -> tuple[float, float, float]:
-    """Return the weights of cross-entropy, cross-hinge and smoothness that count.
+    """Return the weights of cross-entropy, cross-hinge and smoothness in the loss.
 
-    The public code writes the weight of the smoothness over that of the cross-hinge, so that with weights ``executed``
-    the smoothness has weight 1 beside a cross-hinge, and swaps with the cross-entropy where there is none.
+    The public code overwrites the weight of the cross-hinge with that of the smoothness. With weights ``executed`` and
+    smoothness, the smoothness therefore has weight 1 if there is a cross-hinge; otherwise the weights of cross-entropy
+    and smoothness are exchanged.
     """
     ce, ech, lds = settings.ce, settings.ech, settings.lds
     if settings.weights == "written" or not lds:
@@ -53,13 +54,13 @@ def effective_weights(settings: LossSettings) -> tuple[float, float, float]:
 
 
 def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
-    """Return the mean cross-entropy of the labelled candidates, 0 where there are none.
+    """Return the mean cross-entropy of the labelled candidates, 0 without any.
 
     Parameters
     ----------
     logits, targets : (n, 2) float
     weights : (2,), optional
-        Of the classes; the mean is still over candidates.
+        Factors of the classes; the sum is divided by the number of labelled candidates whatever the weights.
     """
     losses = -tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1)
     if weights is not None:
@@ -69,48 +70,63 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | No
 
 
 def cross_hinge(logits: tf.Tensor, targets: tf.Tensor, margin: float, cap: float | None) -> tf.Tensor:
-    """Return the exponential cross-hinge, a bound of 1 - AUC: the mean over all pairs of a real and a bogus.
+    """Return the exponential cross-hinge, a differentiable bound of 1 - AUC.
 
-    exp(min(max(0, margin - (s_real - s_bogus)), cap)) - 1; 0 where a class is absent. With a cap a pair that is wrong
-    by more than cap - margin has no gradient: robust against wrong labels, blind to the worst mistakes.
+    It is the mean over all pairs of a real and a bogus of exp(min(max(0, margin - (s_real - s_bogus)), cap)) - 1. Pairs
+    with s_bogus - s_real above cap - margin have no gradient, which makes it robust against wrong labels and
+    insensitive to the worst mistakes.
+
+    Parameters
+    ----------
+    logits, targets : (n, 2) float
+        The class of a candidate is that of the larger target; unlabelled candidates are in no pair.
+    margin : float
+    cap : float or None
+
+    Returns
+    -------
+    scalar
+        0 without a pair.
     """
     score = logits[:, 1] - logits[:, 0]
-    real, bogus = (tf.cast(targets[:, 1 - at] < targets[:, at], logits.dtype) for at in (1, 0))
-    wrong = tf.maximum(margin - (score[:, None] - score[None, :]), 0.0)
-    wrong = tf.minimum(wrong, _UNCAPPED if cap is None else cap)
+    real = tf.cast(targets[:, 0] < targets[:, 1], logits.dtype)
+    bogus = tf.cast(targets[:, 1] < targets[:, 0], logits.dtype)
+    hinge = tf.maximum(margin - (score[:, None] - score[None, :]), 0.0)
+    hinge = tf.minimum(hinge, _UNCAPPED if cap is None else cap)
     pairs = real[:, None] * bogus[None, :]
-    return tf.math.divide_no_nan(tf.reduce_sum(pairs * tf.math.expm1(wrong)), tf.reduce_sum(pairs))
+    return tf.math.divide_no_nan(tf.reduce_sum(pairs * tf.math.expm1(hinge)), tf.reduce_sum(pairs))
 
 
-def divergence(logits: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """Return the mean Kullback-Leibler divergence of softmax(others) from softmax(logits).
+def divergence(logits: tf.Tensor, other_logits: tf.Tensor) -> tf.Tensor:
+    """Return the mean Kullback-Leibler divergence KL(softmax(logits) || softmax(other_logits)), both (n, 2).
 
-    Its gradient by `others` is that of their cross-entropy, but it is 0 where they are equal.
+    Its gradient by `other_logits` is that of the cross-entropy, but it is 0 for equal logits.
     """
     logs = tf.nn.log_softmax(logits)
-    return tf.reduce_mean(tf.reduce_sum(tf.exp(logs) * (logs - tf.nn.log_softmax(others)), axis=1))
+    return tf.reduce_mean(tf.reduce_sum(tf.exp(logs) * (logs - tf.nn.log_softmax(other_logits)), axis=1))
 
 
 def adversarial_step(
     network: keras.Model, views: tf.Tensor, logits: tf.Tensor, settings: LossSettings, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Return the step of length epsilon that changes each candidate's answer most (Miyato et al. 2018, 1704.03976).
+    """Return the step of length epsilon that changes each candidate's prediction most (Miyato et al. 2018, 1704.03976).
 
     Parameters
     ----------
     network : keras.Model
+        Views to logits.
     views : (n, h, w, c)
-        What the network takes.
     logits : (n, 2)
-        Its answers there.
+        The network's output for the views.
     settings : LossSettings
-        xi, epsilon, iterations.
+        Its xi, epsilon and iterations.
     seed : (2,) int32
-        Of the first direction.
+        Of the initial direction.
 
     Returns
     -------
-    (n, h, w, c), each of norm epsilon.
+    (n, h, w, c)
+        Each of Euclidean norm epsilon.
     """
     direction = _unit(tf.random.stateless_normal(tf.shape(views), seed, dtype=views.dtype))
     for _ in range(settings.iterations):
@@ -122,7 +138,7 @@ def adversarial_step(
 
 
 def _unit(steps: tf.Tensor) -> tf.Tensor:
-    """Return steps divided by their norm over the whole triplet, their largest element brought to 1 first."""
+    """Return steps (n, h, w, c) divided by their Euclidean norms; the largest elements are scaled to 1 first."""
     axes = (1, 2, 3)
     steps /= tf.maximum(tf.reduce_max(tf.abs(steps), axis=axes, keepdims=True), _LEAST_STEP)
     norm = tf.sqrt(tf.reduce_sum(tf.square(steps), axis=axes, keepdims=True))
@@ -130,17 +146,17 @@ def _unit(steps: tf.Tensor) -> tf.Tensor:
 
 
 class CandidateTrainer(keras.Model):
-    """Fits a functional network by the losses; it adds no variables to the network's.
+    """Fits a functional network with the losses; it adds no variables to the network's.
 
     Parameters
     ----------
     network : keras.Model
-        Views to logits (n, 2) float32.
+        Views (n, h, w, c) to logits (n, 2) float32.
     losses : LossSettings
     class_weights : (bogus, real), optional
         For the cross-entropy.
     seed : int
-        The adversarial directions follow from it and from the optimiser's step, so a resumed fit draws the same.
+        With the optimiser's step it determines the adversarial directions, so a resumed fit repeats them.
     """
 
     def __init__(
@@ -152,42 +168,43 @@ class CandidateTrainer(keras.Model):
         self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "accuracy", "ce", "ech", "lds")}
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *_: Any, **__: Any) -> None:
-        """Take the optimiser; the losses and metrics are this model's own."""
+        """Set the optimiser; other arguments are ignored, as losses and metrics are this model's own."""
         super().compile(optimizer=optimizer)
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """What is averaged over an epoch."""
+        """Metrics averaged over an epoch."""
         return list(self._means.values())
 
     def call(self, views: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Return the network's logits."""
+        """Return the network's logits (n, 2) for views (n, h, w, c)."""
         return self.network(views, training=training)
 
     def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Make one step; the clean pass serves all three losses."""
+        """Make one optimisation step on views (n, h, w, c) and targets (n, 2); return the metrics so far."""
         views, targets, *_ = data
         with tf.GradientTape() as tape:
             logits = self.network(views, training=True)
             loss, parts = self._labelled_loss(logits, targets)
             if self._lds:
                 with tape.stop_recording():
-                    answers = tf.stop_gradient(logits)
-                    step = adversarial_step(self.network, views, answers, self.settings, self._step_seed())
-                parts["lds"] = divergence(answers, self.network(views + step, training=True))
+                    clean = tf.stop_gradient(logits)
+                    step = adversarial_step(self.network, views, clean, self.settings, self._step_seed())
+                parts["lds"] = divergence(clean, self.network(views + step, training=True))
                 loss += self._lds * parts["lds"]
         variables = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(loss, variables), variables)
-        return self._told(loss, parts, logits, targets)
+        return self._update_metrics(loss, parts, logits, targets)
 
     def test_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Measure the losses of labels, which choose the epoch: the smoothness asks nothing of the labels."""
+        """Evaluate the supervised losses on views (n, h, w, c) and targets (n, 2), without the smoothness."""
         views, targets, *_ = data
         logits = self.network(views, training=False)
         loss, parts = self._labelled_loss(logits, targets)
-        return self._told(loss, parts, logits, targets)
+        return self._update_metrics(loss, parts, logits, targets)
 
     def _labelled_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        """Return the weighted sum of the supervised losses, and each loss by name."""
         weights = None if self.class_weights is None else tf.constant(self.class_weights, logits.dtype)
         parts = {"ce": cross_entropy(logits, targets, weights), "ech": tf.zeros((), logits.dtype)}
         if self._ech:
@@ -195,15 +212,17 @@ class CandidateTrainer(keras.Model):
         return self._ce * parts["ce"] + self._ech * parts["ech"], parts | {"lds": tf.zeros((), logits.dtype)}
 
     def _step_seed(self) -> tf.Tensor:
+        """Return the seed of this step's adversarial directions, (2,) int32."""
         return tf.stack([tf.constant(self.seed, tf.int32), tf.cast(self.optimizer.iterations, tf.int32)])
 
-    def _told(
+    def _update_metrics(
         self, loss: tf.Tensor, parts: dict[str, tf.Tensor], logits: tf.Tensor, targets: tf.Tensor
     ) -> dict[str, tf.Tensor]:
+        """Add a batch to the metrics and return them; unlabelled candidates do not enter the accuracy."""
         labelled = tf.reduce_sum(targets, axis=1)
-        right = tf.cast(tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1), labelled.dtype)
+        correct = tf.cast(tf.argmax(logits, axis=1) == tf.argmax(targets, axis=1), labelled.dtype)
         self._means["loss"].update_state(loss)
-        self._means["accuracy"].update_state(right, sample_weight=labelled)
+        self._means["accuracy"].update_state(correct, sample_weight=labelled)
         for name, value in parts.items():
             self._means[name].update_state(value)
         return {name: mean.result() for name, mean in self._means.items()}

@@ -1,7 +1,7 @@
-"""What decides the layers of a real/bogus network; stated apart from Keras, which is slow to import.
+"""Settings of a real/bogus network, importable without Keras, which is slow to import.
 
-Profiles: ``published`` is what the public code of Takahashi et al. 2022 executes, its quirks included; ``as-written``
-is what its text describes; ``fixed``, the default, is the same idea repaired.
+Profiles: ``published`` is what the public code of Takahashi et al. 2022 executes, including its mistakes;
+``as-written`` is what the paper describes; ``fixed``, the default, is the corrected design.
 """
 
 from typing import Literal
@@ -27,11 +27,11 @@ class CandidateNetworkSettings(BaseModel):
     filters: tuple[int, ...]
     """Filters of the first convolutions and of each later stage."""
     feature_layers: int = 0
-    """Convolutions after the first at its width (complex network)."""
+    """Number of convolutions after the first with its number of filters (complex network)."""
     normalisation: Normalisation
     inside: bool = False
-    """The normalisation is part of the network that the losses see, so that an adversarial step is in raw units."""
+    """The normalisation is part of the fitted network, so that an adversarial step is in raw units."""
     average_views: bool = False
     """The saved model averages over the eight symmetries of the square."""
     dropout: float = 0.0
-    """Share of features dropped while fitting."""
+    """Fraction of features dropped during fitting."""

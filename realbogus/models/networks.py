@@ -1,8 +1,8 @@
-"""Networks for candidates: what is fitted, and what is saved.
+"""Networks for candidates: the network that is fitted, and the model that is saved.
 
-The network that is fitted maps views to logits (n, 2), bogus and real. The model that is saved holds the same weights
-and all preprocessing: it takes the stored triplets (n, s, s, 3) float32 with NaN where there is nothing, and gives
-logits. "The logit" of a candidate is the second minus the first.
+The network maps preprocessed views to logits (n, 2), bogus and real. The saved model has the same weights and all
+preprocessing: it maps stored triplets (n, y, x, 3) float32, NaN for missing pixels, to logits. "The logit" of a
+candidate is the second minus the first.
 """
 
 import math
@@ -45,15 +45,18 @@ class StampTooSmallError(ValueError):
 
 
 def prepare_views(stamps: Any, settings: CandidateNetworkSettings) -> Any:
-    """Return what the network takes of stored triplets (n, s, s, 3): filled and, unless inside of it, normalised."""
-    # Few batches have anything to fill, which takes as long as the rest.
+    """Return the network's input for stored triplets (n, y, x, 3): filled, and normalised unless the network does so.
+
+    The shape is (n, y, x, 3), or (n, y, x, 6) for the normalisation ``standard-asinh``.
+    """
+    # Few batches have missing pixels, and filling takes as long as the rest.
     fill = FillMissing()
     filled = ops.cond(ops.any(ops.isnan(stamps)), lambda: fill(stamps), lambda: ops.cast(stamps, fill.compute_dtype))
     return filled if settings.inside else Normalise(settings.normalisation)(filled)
 
 
 def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precision: str) -> keras.Model:
-    """Return the network to fit: views of `prepare_views` to logits (n, 2) float32.
+    """Return the network to fit, from views as in `prepare_views` to logits (n, 2) float32.
 
     Parameters
     ----------
@@ -62,6 +65,10 @@ def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precisio
         Width of the stored stamps.
     precision : str
         Keras dtype policy of the hidden layers.
+
+    Raises
+    ------
+    StampTooSmallError
     """
     if stamp_px < _FIRST_PX:
         raise StampTooSmallError(
@@ -77,9 +84,9 @@ def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precisio
 
 
 def build_model(settings: CandidateNetworkSettings, stamp_px: int, weights: list[Any]) -> keras.Model:
-    """Return the model to save: stored triplets (n, s, s, 3) float32 to logits (n, 2) float32.
+    """Return the model to save, from stored triplets (n, y, x, 3) float32 to logits (n, 2) float32.
 
-    It computes in float32, so that it gives the same on every machine. `weights` are those of the network.
+    It computes in float32 for reproducibility. `weights` are those of the network, as from `get_weights`.
     """
     network = build_network(settings, stamp_px, precision="float32")
     network.set_weights(weights)
@@ -95,7 +102,7 @@ def build_model(settings: CandidateNetworkSettings, stamp_px: int, weights: list
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Return the multiplications of convolutions and dense layers for one stamp: what "per FLOP" means here."""
+    """Return the number of multiply-add operations of convolutions and dense layers for one stamp."""
     return sum(_multiply_adds(layer) for layer in model.layers)
 
 
@@ -133,8 +140,8 @@ def _complex(maps: Any, settings: CandidateNetworkSettings, precision: str) -> A
     """Convolutions at 29 px, then residual blocks at 15, 8 and 4 px, then the mean (full: 2,401,638 parameters)."""
     first, second, third, last = settings.filters
     maps = _convolution(maps, first, 5, precision, "convolution_0")
-    for at in range(settings.feature_layers):
-        maps = _convolution(maps, first, 3, precision, f"convolution_{at + 1}")
+    for number in range(settings.feature_layers):
+        maps = _convolution(maps, first, 3, precision, f"convolution_{number + 1}")
     maps = layers.MaxPooling2D(2, padding="same", dtype=precision, name="pooling_1")(maps)
     maps = _convolution(maps, second, 3, precision, "widened_1")
     maps = _block(maps, second, 1, settings, precision, "block_1")
@@ -147,19 +154,19 @@ def _complex(maps: Any, settings: CandidateNetworkSettings, precision: str) -> A
 
 
 def _compact(maps: Any, settings: CandidateNetworkSettings, precision: str) -> Any:
-    """Strided convolutions, each with a residual block, and a pool that keeps the centre apart: 15, 8, 4 px."""
-    for at, filters in enumerate(settings.filters, start=1):
+    """Strided convolutions, each with a residual block, at 15, 8 and 4 px, then pools of the mean and the centre."""
+    for number, filters in enumerate(settings.filters, start=1):
         maps = layers.Conv2D(
-            filters, 5 if at == 1 else 3, strides=2, padding="same", dtype=precision, name=f"stride_{at}"
+            filters, 5 if number == 1 else 3, strides=2, padding="same", dtype=precision, name=f"stride_{number}"
         )(maps)
-        maps = _block(maps, filters, 1, settings, precision, f"block_{at}")
+        maps = _block(maps, filters, 1, settings, precision, f"block_{number}")
     features = CentrePool(dtype=precision, name="pool")(maps)
     features = layers.Dropout(settings.dropout, dtype=precision, name="dropout")(features)
     return layers.Dense(settings.filters[-1], activation="relu", dtype=precision, name="dense")(features)
 
 
 def _first(maps: Any, settings: CandidateNetworkSettings, precision: str) -> Any:
-    """Two strided convolutions on the middle 21 px and one dense layer: some 200,000 multiplications a stamp."""
+    """Two strided convolutions on the central 21 px and one dense layer: about 200,000 multiplications per stamp."""
     first, second = settings.filters
     width = _FIRST_PX - (int(maps.shape[1]) - _FIRST_PX) % 2
     maps = CentreCut(width, dtype=precision, name="centre")(maps)
@@ -191,10 +198,10 @@ def _block(maps: Any, filters: int, stride: int, settings: CandidateNetworkSetti
 
 
 def _skip(maps: Any, filters: int, stride: int, settings: CandidateNetworkSettings, precision: str, name: str) -> Any:
-    """Return the other way round a block.
+    """Return the skip connection of a block.
 
-    The public code compares channels with the batch's size, so it always projects by a 1x1 convolution; what it says
-    is 1x1 where channels change, 3x3 where only the stride does, else the identity.
+    The paper uses a 1x1 convolution if the channels change, a 3x3 one if only the stride does, otherwise the identity.
+    The public code compares the channels with the batch size, so it always has a 1x1 convolution.
     """
     changes = int(maps.shape[-1]) != filters
     if settings.profile != "published" and not changes and stride == 1:

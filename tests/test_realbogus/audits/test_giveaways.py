@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 import realbogus
-from realbogus.audits.checks import area_under_curve, check_near, false_rate, measure_by_group, score_by_forest
+from realbogus.audits.checks import area_under_curve, check_near, false_positive_rate, estimate_by_group, score_by_forest
 from realbogus.audits.flawed_injections import Flaw, inject_flawed
 from realbogus.audits.giveaways import check_distributions, check_giveaways, check_headline, check_positions
 from realbogus.audits.injection_positions import InjectionPositions
@@ -100,7 +100,7 @@ def honest():
 
 def test_equal_laws_pass(scene, honest):
     pairs = pairs_of(scene, honest)
-    checks = [check_headline(pairs, 0), *check_distributions(pairs, 0), *check_residuals(pairs.found, INJECTED, 0)]
+    checks = [check_headline(pairs, 0), *check_distributions(pairs, 0), *check_residuals(pairs.sample, INJECTED, 0)]
     assert all(verdicts(checks).values()), [check for check in checks if not check.passed]
     found = {check.name: check for check in checks}
     assert found["noise of its light"].low < 1 < found["noise of its light"].high
@@ -119,7 +119,7 @@ def test_equal_laws_pass(scene, honest):
 )
 def test_a_broken_law_fails_its_check(scene, broken, check):
     pairs = pairs_of(scene, make_found(INJECTED, 240, 3, **broken))
-    checks = [*check_distributions(pairs, 0), *check_residuals(pairs.found, INJECTED, 0)]
+    checks = [*check_distributions(pairs, 0), *check_residuals(pairs.sample, INJECTED, 0)]
     assert verdicts(checks)[check] is False
 
 
@@ -157,26 +157,26 @@ def test_area_and_rate_count_what_they_say():
     assert area_under_curve(-scores, labels) == 0.25
     assert np.isnan(area_under_curve(scores, np.ones(4, bool)))
     ten = np.arange(20.0)
-    assert false_rate(ten, ten >= 10) == 0
-    assert false_rate(ten, ten % 2 == 1) == pytest.approx(0.9, abs=0.1)
+    assert false_positive_rate(ten, ten >= 10) == 0
+    assert false_positive_rate(ten, ten % 2 == 1) == pytest.approx(0.9, abs=0.1)
 
 
 def test_an_interval_counts_groups_not_rows():
     rng = np.random.default_rng(0)
     values = np.repeat(rng.normal(size=30), 50)
-    by_row = measure_by_group(lambda rows: values[rows].mean(), np.arange(1500), rng)
-    by_group = measure_by_group(lambda rows: values[rows].mean(), np.repeat(np.arange(30), 50), rng)
+    by_row = estimate_by_group(lambda rows: values[rows].mean(), np.arange(1500), rng)
+    by_group = estimate_by_group(lambda rows: values[rows].mean(), np.repeat(np.arange(30), 50), rng)
     assert by_group.error == pytest.approx(1 / np.sqrt(30), rel=0.3)
     assert by_group.error > 4 * by_row.error
 
 
 def test_a_limit_is_widened_to_what_the_sample_resolves():
-    measured = measure_by_group(lambda rows: 0.55, np.arange(10), np.random.default_rng(0)).widened(0.02)
-    check = check_near("auc", "?", measured, 0.5, 0.03, 10)
+    estimate = estimate_with_error(0.55, 0.02)
+    check = check_near(Question("auc", "?"), estimate, 0.5, 0.03, 10)
     assert check.passed
     assert check.most == pytest.approx(0.56)
     assert "resolves" in check.remark
-    assert check_near("auc", "?", measured.widened(0.005), 0.5, 0.03, 10).passed is False
+    assert check_near(Question("auc", "?"), estimate_with_error(0.55, 0.005), 0.5, 0.03, 10).passed is False
 
 
 def test_a_forest_is_judged_on_folds_it_has_not_seen():
@@ -200,75 +200,75 @@ SMALL = SurveySettings(
 )
 WORK = VisitSettings(injection=InjectionSettings(per_visit=12, faintest_snr=6, brightest_snr=150))
 VISITS, CALIPER = 14, 8.0
-SPOILS = (Flaw.QUANTISATION, Flaw.PASTED, Flaw.CENTRING)
+FLAWS = (Flaw.QUANTISATION, Flaw.PASTED, Flaw.CENTRING)
 
 
 @pytest.fixture(scope="module")
-def planted():
+def audit():
     survey, parts = Survey(SMALL), []
     for number in range(VISITS):
         chip = number * 11 % 84
         visit = survey.chip_visit(0, chip, number)
-        parts.append(audit_visit(visit, WORK, SPOILS, chip, number, np.random.default_rng(number)))
+        parts.append(audit_visit(visit, WORK, FLAWS, SkyCell(chip, number), np.random.default_rng(number)))
     return join_audits(parts)
 
 
-def test_shipped_injections_pass_every_check(planted):
-    checks, count = check_giveaways(planted.found, planted.stars, planted.placement, 0, caliper=CALIPER)
+def test_shipped_injections_pass_every_check(audit):
+    checks, count = check_giveaways(audit.detections, audit.stars, audit.positions, 0, caliper=CALIPER)
     assert count > 20
     assert [check.name for check in checks if check.passed is False] == []
     assert {"all numbers", "pixels", "border", "quantisation", "pasted difference", "centring"} <= set(verdicts(checks))
 
 
-@pytest.mark.parametrize("spoil", SPOILS)
-def test_a_spoiled_injection_is_told_from_the_scene(planted, spoil):
-    pairs = match_sources(planted.found, spoil, caliper=CALIPER)
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flawed_injection_is_separated_from_the_scene(audit, flaw):
+    pairs = match_sources(audit.detections, flaw, caliper=CALIPER)
     headline = check_headline(pairs, 0)
-    assert headline.figure > (0.75 if spoil is Flaw.CENTRING else 0.9)
+    assert headline.figure > (0.75 if flaw is Flaw.CENTRING else 0.9)
     assert headline.passed is False
-    own = {Flaw.QUANTISATION: "quantisation", Flaw.PASTED: "pasted difference", Flaw.CENTRING: "centring"}[spoil]
+    own = {Flaw.QUANTISATION: "quantisation", Flaw.PASTED: "pasted difference", Flaw.CENTRING: "centring"}[flaw]
     assert verdicts(check_distributions(pairs, 0))[own] is False
 
 
-def test_pairs_are_alike_and_of_one_fold(planted):
-    pairs = match_sources(planted.found, caliper=CALIPER)
+def test_pairs_are_alike_and_of_one_fold(audit):
+    pairs = match_sources(audit.detections, caliper=CALIPER)
     half = len(pairs)
     assert not pairs.injected[:half].any()
     assert pairs.injected[half:].all()
     assert np.array_equal(pairs.fold[:half], pairs.fold[half:])
-    for field in np.unique(pairs.found.field):
-        assert len(set(pairs.fold[pairs.found.field == field])) == 1
-    snr = np.log10(pairs.found.scalars["snr"])
+    for field in np.unique(pairs.sample.field):
+        assert len(set(pairs.fold[pairs.sample.field == field])) == 1
+    snr = np.log10(pairs.sample.scalars["snr"])
     assert np.abs(snr[:half] - snr[half:]).max() < 8 * 0.06
-    assert pairs.found.alone.all()
+    assert pairs.sample.alone.all()
 
 
-def test_too_few_cells_are_named(planted):
-    few = planted.found.take(planted.found.field < 3)
+def test_too_few_cells_are_named(audit):
+    few = audit.detections.take(audit.detections.field < 3)
     with pytest.raises(ValueError, match="3 sky cells"):
         match_sources(few)
 
 
-def test_a_spoil_changes_one_thing(case):
+def test_a_flaw_changes_one_thing(case):
     """Two bright sources of one PSF have its stamp wherever they lie; a source without noise is the PSF itself."""
     clean = case.simulated.pair.new
     measured = measure_psf(clean)
     psf = replace(measured, jackknife=measured.jackknife[:0])
     settings = InjectionSettings(per_visit=1, brightest_snr=3000, faintest_snr=2999, galaxy_fraction=0)
     rng = np.random.default_rng(1)
-    for spoil, frozen in ((Flaw.NOISE_FREE, False), (Flaw.ONE_PSF, True), (Flaw.QUANTISATION, False)):
-        frame, laid = inject_flawed(clean, psf, case.hosts, settings, spoil, rng)
-        (x,), (y,) = laid.injections.x, laid.injections.y
+    for flaw, frozen in ((Flaw.NOISE_FREE, False), (Flaw.ONE_PSF, True), (Flaw.QUANTISATION, False)):
+        frame, injected = inject_flawed(clean, psf, case.hosts, settings, flaw, rng)
+        (x,), (y,) = injected.injections.x, injected.injections.y
         column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
         at = (x - column, y - row) if frozen else (x, y)
-        expected = psf.at(*(np.array([place]) for place in at))[0] * laid.injections.flux_counts[0]
+        expected = psf.at(*(np.array([place]) for place in at))[0] * injected.injections.flux_counts[0]
         middle = psf.size // 2
         expected = expected[middle - 3 : middle + 4, middle - 3 : middle + 4]
-        drawn = laid.image[row - 3 : row + 4, column - 3 : column + 4]
-        noise = 0.51 if spoil is Flaw.NOISE_FREE else 5 * np.sqrt(expected.max() / clean.gain_e_per_count)
+        drawn = injected.image[row - 3 : row + 4, column - 3 : column + 4]
+        noise = 0.51 if flaw is Flaw.NOISE_FREE else 5 * np.sqrt(expected.max() / clean.gain_e_per_count)
         assert np.abs(drawn - expected).max() < noise
         fraction = np.abs(frame.pixels - np.round(frame.pixels))[row - 3 : row + 4, column - 3 : column + 4]
-        assert (fraction.max() > 0.1) == (spoil is Flaw.QUANTISATION)
+        assert (fraction.max() > 0.1) == (flaw is Flaw.QUANTISATION)
 
 
 def test_the_subtraction_is_told_nothing_of_the_injections(case):
