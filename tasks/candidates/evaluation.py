@@ -23,7 +23,7 @@ from tasks.candidates.report import evaluation_page
 from tasks.candidates.rows import EvaluationRows, evaluation_rows, passed_bogus, unseen_rows
 from tasks.learning import measures
 from tasks.learning.operating_points import logit_of
-from tasks.learning.scoring import Scorer, score
+from tasks.learning.scoring import STAMP_BATCH, Scorer, score
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import (
     EvaluationError,
@@ -33,11 +33,10 @@ from tasks.training.evaluation_record import (
     publish_record,
     report_path,
     require_fit,
-    training_samples_of,
     training_dataset,
+    training_samples_of,
 )
 
-BATCH_SIZE = 256
 SHOWN, MOST_REVIEWED = 32, 200
 """Triplets on a sheet of the report; the most that are shown where people review their labels."""
 TRUTH = "truth"
@@ -173,7 +172,7 @@ def _triplets(dataset: Dataset, rows: Sequence[int] | NDArray) -> NDArray:
 
 
 def _logits(model: Scorer, dataset: Dataset, rows: EvaluationRows) -> NDArray[np.float64]:
-    return logit_of(score(model, dataset.pixels, rows.part.rows, BATCH_SIZE))
+    return logit_of(score(model, dataset.pixels, rows.part.rows, STAMP_BATCH))
 
 
 def _label_kind(dataset: Dataset) -> str:

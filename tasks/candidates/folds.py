@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.candidates.training import CandidateTraining
 from tasks.learning.operating_points import logit_of
+from tasks.learning.scoring import STAMP_BATCH
 from tasks.learning.split_parts import PartError, SplitPart, draw_folds, fold_sides
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
@@ -17,7 +18,6 @@ from tasks.training.out_of_fold import FoldFit, FoldJob, run_folds, unfinished_j
 
 ITEMS_A_FOLD = 100
 """Work items of a fold, for `cluster`: it takes minutes, so a few are worth starting workers."""
-SCORE_BATCH = 256
 
 
 def out_of_fold(training: CandidateTraining, part: SplitPart, folds: int, folder: Path, executor: Executor) -> pa.Table:
@@ -43,7 +43,7 @@ def out_of_fold(training: CandidateTraining, part: SplitPart, folds: int, folder
     threads = max(1, (os.cpu_count() or 1) // executor.workers)
     jobs = [
         FoldJob(
-            training, part, fold_of, fold, folder / f"fold-{fold + 1}.parquet", tabulate_logits, SCORE_BATCH, threads
+            training, part, fold_of, fold, folder / f"fold-{fold + 1}.parquet", tabulate_logits, STAMP_BATCH, threads
         )
         for fold in range(folds)
     ]

@@ -17,7 +17,7 @@ from tasks.galaxies.report import evaluation_page, evaluation_tables
 from tasks.galaxies.rows import unseen_rows
 from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
-from tasks.learning.scoring import score
+from tasks.learning.scoring import IMAGE_BATCH, score
 from tasks.store.dataset import Dataset
 from tasks.tracking.mlflow_runs import newest_run
 from tasks.training.evaluation_record import (
@@ -30,7 +30,6 @@ from tasks.training.evaluation_record import (
     training_samples_of,
 )
 
-BATCH_SIZE = 64
 WORST_SHOWN = 18
 """Mistakes with images in the report."""
 
@@ -50,7 +49,7 @@ def evaluate_galaxies(request: EvaluationRequest) -> dict[str, Any]:
     model = Predictions(
         part,
         list(request.card["classes"]),
-        score(request.model, dataset.pixels, part.rows, BATCH_SIZE),
+        score(request.model, dataset.pixels, part.rows, IMAGE_BATCH),
         float(request.card["temperature"] or 1),
     )
     mistakes = confident_mistakes(model)
@@ -59,7 +58,7 @@ def evaluate_galaxies(request: EvaluationRequest) -> dict[str, Any]:
         context=evaluation_context(request, title, str(dataset.manifest["label_kind"]), overlap, notes),
         model=model,
         baselines=_baselines(request, trained_on, model),
-        views=altered_views(request.model, dataset, model, BATCH_SIZE),
+        views=altered_views(request.model, dataset, model, IMAGE_BATCH),
         covariates=covariates(dataset, scheme, part),
         mistakes=mistakes,
         mistake_images=np.array([dataset.pixels[int(row)] for row in part.rows[mistakes]]),

@@ -1,10 +1,9 @@
-"""Running a saved model as fast as a processor can, with the answers that Keras gives.
+"""Fast inference with a saved model, whose outputs agree with Keras.
 
-ONNX Runtime on planes-first graphs (`tasks.learning.onnx_export`), one thread a block of samples, is the quickest on a
-processor and needs no TensorFlow, which takes longer to import than 20,000 stamps to score. A model is exported once:
-the file is kept by the model's sha256, and used only if its answers were found to be Keras's. TensorFlow itself, with
-what comes before the network compiled by XLA, is the second way: for a graphics processor, and where an export is
-refused.
+On a processor ONNX Runtime is fastest, with planes-first graphs (`tasks.learning.onnx_export`) and one thread a block of
+samples. It needs no TensorFlow, whose import takes longer than scoring 20,000 stamps. A model is exported once: the file
+is cached under the model's sha256, and used only if its outputs were found to agree with Keras. Otherwise TensorFlow
+runs the model, its preprocessing compiled by XLA: on a graphics processor, and where an export does not agree.
 """
 
 import json
@@ -23,14 +22,15 @@ if TYPE_CHECKING:
     import keras
 
 Engine = Literal["auto", "onnx", "tensorflow"]
-"""auto: onnx where its answers are Keras's, else tensorflow."""
+"""``auto`` is onnx if its outputs agree with Keras, else tensorflow."""
 BLOCK = 64
-"""Samples of one run: what they become inside of a network fits a core's cache."""
+"""Samples of one run: their activations fit a core's cache."""
 USUAL_DIFFERENCE, MOST_DIFFERENCE = 1e-3, 0.1
-"""Between the outputs of Keras and of what was exported: for 95 % of `trial_samples`, and for any of them.
+"""Largest allowed difference between the outputs of Keras and of the exported model: for 95 % of `trial_samples`, and
+for any of them.
 
-Sums in another order differ by some 1e-5. A model that clips outliers takes a step where a pixel lies at the limit, and
-rounding decides on which side: one stamp of a thousand then differs by 0.001 to 0.02, as it does between processors.
+Sums in another order differ by about 1e-5. A model that clips outliers has a step where a pixel equals the limit, and
+rounding decides which side it falls on: one stamp of a thousand then differs by 0.001 to 0.02, as between processors.
 """
 TRIALS = 256
 TENSORFLOW_BLOCK = 2048
@@ -39,7 +39,7 @@ _FORMAT = 1
 
 
 class ParityError(ValueError):
-    """What was exported does not answer as the model does."""
+    """An exported model's outputs differ from those of the model."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Outputs:
     run : callable
         (n, h, w, c) float32 to (n, k) float32, any n.
     parallel : bool
-        Whether several threads gain by calling `run` at once; else it uses all processors by itself.
+        Whether calling `run` from several threads is faster; otherwise it uses all processors itself.
     largest_difference : float or None
-        From Keras, on `trial_samples`; None where it is Keras.
+        Difference from Keras on `trial_samples`; None where Keras runs it.
     """
 
     engine: str
@@ -65,22 +65,22 @@ class Outputs:
 
 
 def open_outputs(card: dict[str, Any], load: Callable[[], "keras.Model"], cache: Path, engine: Engine) -> Outputs:
-    """Return a model in its fastest form.
+    """Return a model ready to run, in its fastest form.
 
     Parameters
     ----------
     card : dict
-        Its ``model.json``.
+        Content of its ``model.json``.
     load : callable
-        Gives the Keras model; called only if TensorFlow runs it, or it has yet to be exported.
+        Returns the Keras model; called only if TensorFlow runs it or it is not exported yet.
     cache : Path
-        Folder that keeps what was exported.
+        Folder of the exported models.
     engine : Engine
 
     Raises
     ------
     ParityError
-        `engine` is onnx and the exported model answers otherwise than Keras.
+        `engine` is onnx and the exported model's outputs differ from those of Keras.
     """
     if engine == "tensorflow":
         return Outputs("tensorflow", tensorflow_outputs(load()), False, None)
@@ -98,19 +98,20 @@ def open_outputs(card: dict[str, Any], load: Callable[[], "keras.Model"], cache:
 
 
 def export_verified(model: "keras.Model", path: Path) -> float:
-    """Export a model and return how far its answers are off; what is kept beside the file lets it be used again.
+    """Export a model and return the largest difference of its outputs from those of Keras.
+
+    The result is saved beside the file, so that a later run can use the file without Keras.
 
     Raises
     ------
     ParityError
-        By more than `USUAL_DIFFERENCE` or `MOST_DIFFERENCE`, or one is not finite; no file is left.
+        The difference exceeds `USUAL_DIFFERENCE` or `MOST_DIFFERENCE`, or is not finite; no file is left.
     """
     from tasks.learning.onnx_export import export_onnx
 
     samples = trial_samples(tuple(model.inputs[0].shape[1:]))
     export_onnx(model, path, planes_first=True)
-    theirs, ours = np.asarray(model.predict_on_batch(samples)), onnx_outputs(path)(samples)
-    differences = np.max(np.abs(theirs - ours), axis=1)
+    differences = np.max(np.abs(np.asarray(model.predict_on_batch(samples)) - onnx_outputs(path)(samples)), axis=1)
     usual, largest = float(np.quantile(differences, 0.95)), float(np.max(differences))
     if not (usual <= USUAL_DIFFERENCE and largest <= MOST_DIFFERENCE):
         path.unlink()
@@ -118,23 +119,53 @@ def export_verified(model: "keras.Model", path: Path) -> float:
             f"the exported model differs from Keras by {usual:g} for 95 % of {len(samples)} samples and by up to "
             f"{largest:g}; {USUAL_DIFFERENCE:g} and {MOST_DIFFERENCE:g} are allowed"
         )
-    found = {"usual_difference": usual, "largest_difference": largest, "samples": len(samples)}
-    write_json(_facts_path(path), _facts(path) | found)
+    measured = {"usual_difference": usual, "largest_difference": largest, "samples": len(samples)}
+    write_json(_facts_path(path), _facts(path) | measured)
     return largest
 
 
+def check_parity(model: "keras.Model", path: Path, samples: NDArray, most: float) -> float:
+    """Return the largest difference between the outputs of a model and of its export for samples (n, h, w, c).
+
+    Parameters
+    ----------
+    model : keras.Model
+    path : Path
+        The exported model, which takes samples in the model's own axis order.
+    samples : (n, h, w, c) float32
+    most : float
+        Largest allowed difference.
+
+    Raises
+    ------
+    ParityError
+        The difference exceeds `most`, or an output is not finite.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    (name,) = [entry.name for entry in session.get_inputs()]
+    exported = np.asarray(session.run(None, {name: samples})[0], np.float32)
+    difference = float(np.max(np.abs(np.asarray(model.predict_on_batch(samples)) - exported)))
+    if not difference <= most:
+        raise ParityError(
+            f"{path} differs from its model by {difference:g} on {len(samples)} samples, at most {most:g} is allowed"
+        )
+    return difference
+
+
 def _verified(path: Path) -> float | None:
-    """Return the difference found when a file was exported; None if there is none that this program verified."""
+    """Return the difference measured when a file was exported; None unless this version verified these bytes."""
     try:
-        kept = json.loads(_facts_path(path).read_text(encoding="utf-8"))
+        saved = json.loads(_facts_path(path).read_text(encoding="utf-8"))
         expected = _facts(path)
     except (FileNotFoundError, json.JSONDecodeError):
         return None
-    return float(kept["largest_difference"]) if {name: kept.get(name) for name in expected} == expected else None
+    return float(saved["largest_difference"]) if {name: saved.get(name) for name in expected} == expected else None
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    """Return what a verification holds for: these bytes, this runtime, this way of exporting."""
+    """Return what a verification depends on: the format of the record, the runtime, and the file's bytes."""
     from onnxruntime import __version__
 
     return {"format": _FORMAT, "onnxruntime": __version__, "sha256": sha256_of_file(path)}
@@ -145,10 +176,10 @@ def _facts_path(path: Path) -> Path:
 
 
 def trial_samples(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
-    """Return samples (`TRIALS`, *shape) on which answers are compared: sources on noise at many levels, and hard cases.
+    """Return samples (`TRIALS`, *shape) to compare outputs on: sources on noise at many levels, and hard cases.
 
-    Among the hard cases are a plane that is all zero, NaN at the border, in half a plane and in scattered pixels, a
-    flat top, one pixel far above all others, and a negative level.
+    The hard cases are a plane of zeros, NaN at the border, in half a plane and in scattered pixels, a flat top, one
+    pixel far above all others, and a negative level.
     """
     rng = np.random.default_rng(seed)
     height, width, channels = shape
@@ -169,7 +200,10 @@ def trial_samples(shape: tuple[int, ...], seed: int = 0) -> NDArray[np.float32]:
 
 
 def onnx_outputs(path: Path) -> Callable[[NDArray], NDArray[np.float32]]:
-    """Return a function that runs a planes-first ONNX file in the thread that calls it, `BLOCK` samples at a time."""
+    """Return a function that runs a planes-first ONNX file in the calling thread, `BLOCK` samples at a time.
+
+    It takes (n, h, w, c) and returns (n, k) float32.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -178,24 +212,24 @@ def onnx_outputs(path: Path) -> Callable[[NDArray], NDArray[np.float32]]:
     (name,) = [entry.name for entry in session.get_inputs()]
 
     def outputs(samples: NDArray) -> NDArray[np.float32]:
-        found = [
+        blocks = [
             session.run(None, {name: np.ascontiguousarray(np.moveaxis(samples[first : first + BLOCK], -1, 1))})[0]
             for first in range(0, len(samples), BLOCK)
         ]
-        return np.concatenate(found)
+        return np.concatenate(blocks)
 
     return outputs
 
 
 def tensorflow_outputs(model: "keras.Model", block: int = TENSORFLOW_BLOCK) -> Callable[[NDArray], NDArray[np.float32]]:
-    """Return a function that runs a Keras model by TensorFlow.
+    """Return a function that runs a Keras model with TensorFlow, (n, h, w, c) to (n, k) float32.
 
-    What comes before its layer ``network`` is many passes over the same numbers, which XLA makes into one; on a
-    processor convolutions are faster outside of XLA. Blocks are filled up to one size, so that it compiles once.
+    XLA fuses the many passes of the layers before ``network``; convolutions are faster without XLA on a processor.
+    Blocks are padded to one size, so that the model is compiled once.
     """
     import tensorflow as tf
 
-    run = _in_two(model)
+    run = _compile(model)
 
     def block_outputs(samples: NDArray) -> NDArray[np.float32]:
         missing = block - len(samples)
@@ -210,8 +244,8 @@ def tensorflow_outputs(model: "keras.Model", block: int = TENSORFLOW_BLOCK) -> C
     return outputs
 
 
-def _in_two(model: "keras.Model") -> Callable[[Any], Any]:
-    """Return the model as a compiled preparation and a network, or as one function where it has no such layer."""
+def _compile(model: "keras.Model") -> Callable[[Any], Any]:
+    """Return the model as a function: preprocessing compiled by XLA, then the layer ``network`` if there is one."""
     import keras
     import tensorflow as tf
 
@@ -219,12 +253,12 @@ def _in_two(model: "keras.Model") -> Callable[[Any], Any]:
         return tf.function(lambda samples: model(samples, training=False), autograph=False)
     before, network = keras.Model(model.inputs[0], model.layers[-2].output), model.layers[-1]
     prepare = tf.function(lambda samples: before(samples, training=False), jit_compile=True, autograph=False)
-    judge = tf.function(lambda views: network(views, training=False), autograph=False)
-    return lambda samples: judge(prepare(samples))
+    classify = tf.function(lambda views: network(views, training=False), autograph=False)
+    return lambda samples: classify(prepare(samples))
 
 
 def run_in_parallel(outputs: Outputs, samples: NDArray, threads: int) -> NDArray[np.float32]:
-    """Return the outputs of samples that lie in memory, by several threads where those gain."""
+    """Return the outputs (n, k) of samples (n, h, w, c), computed by several threads where that is faster."""
     if not outputs.parallel or threads < 2:
         return outputs.run(samples)
     pieces = [samples[first : first + BLOCK] for first in range(0, len(samples), BLOCK)]

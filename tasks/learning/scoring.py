@@ -1,4 +1,4 @@
-"""Scoring: a model's class probabilities for rows of a pixel array, read shard by shard."""
+"""Scoring: a model's outputs for rows of a pixel array, read shard by shard."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -7,12 +7,17 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
+IMAGE_BATCH = 64
+"""Images a step: of a galaxy model, and of any model's validation part after training."""
+STAMP_BATCH = 256
+"""Stamps a step when a real/bogus model is evaluated. The batch size can change the last bit of an output."""
+
 
 class Scorer(Protocol):
-    """What a Keras model offers."""
+    """The method of a Keras model that `score` calls."""
 
     def predict_on_batch(self, x: NDArray) -> NDArray:
-        """Return (n, classes) probabilities of (n, height, width, channel) images."""
+        """Return the outputs (n, classes) of images (n, y, x, channel)."""
 
 
 def score(
@@ -22,29 +27,28 @@ def score(
     batch_size: int,
     alter: Callable[[NDArray], NDArray] = lambda images: images,
 ) -> NDArray[np.float32]:
-    """Return the probabilities of ``rows``, in their order.
+    """Return the outputs of ``rows``, in their order.
 
     Parameters
     ----------
-    model
-        Takes ``(batch_size, height, width, channel)`` images as they are stored.
-    pixels
-        ``(sample, y, x, channel)``.
-    rows
-        ``(n,) int``, in any order; a row may be asked more than once.
-    batch_size
-        Images a step. The last step is filled up, so that a compiled model sees one shape only.
-    alter
+    model : Scorer
+        Takes images (batch_size, y, x, channel) as they are stored.
+    pixels : zarr.Array, (sample, y, x, channel)
+    rows : (n,) int
+        In any order, repeats allowed.
+    batch_size : int
+        Images a step. The last step is padded, so that a compiled model sees a single shape.
+    alter : callable
         Applied to the images of each step first.
 
     Returns
     -------
-    ``(n, classes) float32``
+    (n, classes) float32
 
     Raises
     ------
     ValueError
-        A probability is not finite; the message names the row.
+        An output is not finite; the message names the row.
     """
     rows = np.asarray(rows, np.int64)
     if not len(rows):
@@ -62,23 +66,23 @@ def score(
 
 
 def image_blocks(pixels: zarr.Array, sorted_rows: NDArray, batch_size: int) -> Iterator[NDArray]:
-    """Yield the images of ascending rows, ``batch_size`` at a time (the last block may hold fewer).
+    """Yield the images (b, y, x, channel) of ascending rows, ``batch_size`` at a time; the last block may be smaller.
 
-    One shard is in memory at a time, and is read once.
+    One shard is in memory at a time, and each is read once.
     """
-    waiting: list[NDArray] = []
-    held = 0
+    pending: list[NDArray] = []
+    count = 0
     for part in _by_shard(sorted_rows, (pixels.shards or pixels.chunks)[0]):
         first, last = int(part[0]), int(part[-1])
-        waiting.append(np.asarray(pixels[first : last + 1])[part - first])
-        held += len(part)
-        if held >= batch_size:
-            images = np.concatenate(waiting)
-            whole = held - held % batch_size
+        pending.append(np.asarray(pixels[first : last + 1])[part - first])
+        count += len(part)
+        if count >= batch_size:
+            images = np.concatenate(pending)
+            whole = count - count % batch_size
             yield from (images[start : start + batch_size] for start in range(0, whole, batch_size))
-            waiting, held = [images[whole:].copy()], held - whole
-    if held:
-        yield np.concatenate(waiting)
+            pending, count = [images[whole:].copy()], count - whole
+    if count:
+        yield np.concatenate(pending)
 
 
 def _by_shard(sorted_rows: NDArray, shard_rows: int) -> list[NDArray]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
+from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.split_parts import ALL, SplitPart, draw_folds
 from tasks.reports.figures import confusion_figure
 from tasks.reports.page import Block, Figure, Headline, Headlines, Table, page
@@ -27,7 +28,6 @@ from tasks.runtime.run_log import run_logger
 from tasks.store.columns import positions_of
 from tasks.store.files import whole_file, write_table
 from tasks.training.out_of_fold import FoldFit, FoldJob, run_folds
-from tasks.training.train import SCORE_BATCH
 from tasks.training.training_run import RunDetails, open_training_run
 from tasks.training.training_task import TrainingTask
 
@@ -81,7 +81,7 @@ class CrossValidation:
                 fold,
                 self.outputs_path(fold),
                 tabulate_outputs,
-                SCORE_BATCH,
+                IMAGE_BATCH,
             )
             for fold in range(self.count)
         ]

@@ -32,7 +32,8 @@ def export_registered(workspace: Workspace, model: str, dataset: str, path: str 
         An output differs by more than 0.001.
     """
     quiet_tensorflow()
-    from tasks.learning.onnx_export import export_onnx, parity
+    from tasks.learning.inference import check_parity
+    from tasks.learning.onnx_export import export_onnx
     from tasks.learning.saved_models import CARD_FILE
 
     opened = Dataset.open(workspace, dataset)
@@ -44,5 +45,5 @@ def export_registered(workspace: Workspace, model: str, dataset: str, path: str 
     shutil.copyfile(ref.folder / CARD_FILE, target.with_name(CARD_FILE))
     rows = part_rows(opened, str(registered.card["scheme"]), "validation").rows[:CHECKED]
     samples = np.array([opened.pixels[int(row)] for row in rows])
-    difference = parity(registered.model, target, samples, MOST_DIFFERENCE)
+    difference = check_parity(registered.model, target, samples, MOST_DIFFERENCE)
     return {"model": ref.uri, "path": str(target), "checked": len(samples), "largest_difference": difference}

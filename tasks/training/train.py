@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from tasks.learning.devices import Device
     from tasks.learning.fitting import Fitted
 
-SCORE_BATCH = 64
 
 
 def train_model(training: TrainingTask) -> dict[str, Any]:
@@ -111,11 +110,11 @@ def _register(
 ) -> dict[str, Any]:
     """Calibrate on validation, evaluate on test, save and register; return the summary."""
     from tasks.learning.saved_models import save_model
-    from tasks.learning.scoring import score
+    from tasks.learning.scoring import IMAGE_BATCH, score
 
     train_part, validation = parts
     model, pixels = training.model(fitted.weights), training.dataset.pixels
-    outputs = score(model, pixels, validation.rows, SCORE_BATCH)
+    outputs = score(model, pixels, validation.rows, IMAGE_BATCH)
     calibration, metrics = training.calibrate(outputs, validation, train_part)
     run.log_metrics(
         {

@@ -10,6 +10,7 @@ from realbogus.models.networks import build_model, build_network
 from tasks.candidates.presets import load_preset
 from tasks.learning.inference import (
     ParityError,
+    check_parity,
     export_verified,
     onnx_outputs,
     open_outputs,
@@ -17,7 +18,7 @@ from tasks.learning.inference import (
     tensorflow_outputs,
     trial_samples,
 )
-from tasks.learning.onnx_export import export_onnx, parity
+from tasks.learning.onnx_export import export_onnx
 
 
 def model_of(network: str, **changes: object) -> keras.Model:
@@ -81,7 +82,7 @@ def test_the_interchange_form_has_its_parity_stated(tmp_path: Path) -> None:
     model = model_of("compact")
     export_onnx(model, tmp_path / "m.onnx")
     samples = trial_samples((29, 29, 3))[8:]
-    difference = parity(model, tmp_path / "m.onnx", samples, 1e-1)
+    difference = check_parity(model, tmp_path / "m.onnx", samples, 1e-1)
     assert 0 <= difference < 1e-1
     with pytest.raises(ParityError, match="differ"):
-        parity(model, tmp_path / "m.onnx", samples, -1.0)
+        check_parity(model, tmp_path / "m.onnx", samples, -1.0)
