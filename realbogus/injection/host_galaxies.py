@@ -56,8 +56,8 @@ class GalaxyTable:
 
     def on_frame(self, wcs: WCS, shape: tuple[int, int]) -> Hosts:
         """Return the galaxies centred within a frame of this shape and WCS."""
-        centre = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
-        near = _separation_deg(self.ra_deg, self.dec_deg, *map(float, centre)) < _reach_deg(wcs, shape)
+        # far from the frame a projection's inverse is not unique
+        near = _separation_deg(self.ra_deg, self.dec_deg, *_centre_deg(wcs, shape)) < _reach_deg(wcs, shape)
         ra, dec = self.ra_deg[near], self.dec_deg[near]
         if len(ra) == 0:
             return no_hosts()
@@ -159,6 +159,11 @@ def _separation_deg(ra_deg: np.ndarray, dec_deg: np.ndarray, ra_0_deg: float, de
 
 def _reach_deg(wcs: WCS, shape: tuple[int, int]) -> float:
     """Return the separation of a frame's centre from its farthest corner, degrees."""
-    corner = wcs.all_pix2world([-0.5, -0.5, shape[1], shape[1]], [-0.5, shape[0], -0.5, shape[0]], 0)
-    centre = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
-    return float(_separation_deg(np.asarray(corner[0]), np.asarray(corner[1]), *map(float, centre)).max())
+    corners = wcs.calc_footprint(axes=(shape[1], shape[0]), center=False)
+    return float(_separation_deg(*corners.T, *_centre_deg(wcs, shape)).max())
+
+
+def _centre_deg(wcs: WCS, shape: tuple[int, int]) -> tuple[float, float]:
+    """Return right ascension and declination of a frame's centre."""
+    ra_deg, dec_deg = wcs.all_pix2world((shape[1] - 1) / 2, (shape[0] - 1) / 2, 0)
+    return float(ra_deg), float(dec_deg)

@@ -140,3 +140,75 @@ def test_tables_that_are_none_are_refused_by_name(tmp_path, name, text, message)
 def test_an_absent_table_is_named(tmp_path):
     with pytest.raises(SourceError, match=r"galaxy_catalog=\S*none\.csv does not exist"):
         read_galaxies(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("turn_deg", [0.0, 30.0])
+@pytest.mark.parametrize(
+    ("x", "y", "is_inside"),
+    [
+        *((x, 150, True) for x in (-0.49, 399.49)),
+        *((x, 150, False) for x in (-0.51, 399.51)),
+        *((200, y, True) for y in (-0.49, 299.49)),
+        *((200, y, False) for y in (-0.51, 299.51)),
+        *((x, y, True) for x in (-0.49, 399.49) for y in (-0.49, 299.49)),
+    ],
+)
+def test_a_galaxy_is_on_the_frame_when_a_pixel_holds_it(x, y, is_inside, turn_deg):
+    wcs = tangent(turn_deg=turn_deg)
+    assert len(listed(*wcs.all_pix2world(x, y, 0)).on_frame(wcs, SHAPE).x) == is_inside
+
+
+def test_the_opposite_of_the_sky_is_not_on_the_frame():
+    """Beyond 90 degrees a tangent plane's equations give a place on it too."""
+    wcs = tangent(150.0, 20.0)
+    assert len(listed([330.0, 330.01], [-20.0, -20.0]).on_frame(wcs, SHAPE).x) == 0
+
+
+def test_columns_go_with_their_galaxy_and_fluxes_are_in_units_of_the_brightest():
+    wcs = tangent()
+    ra, dec = wcs.all_pix2world([100, 900, 250], [50, 50, 200], 0)
+    hosts = GalaxyTable(
+        ra, dec, np.array([18.0, 3.0, 20.5]), np.array([1.0, 2, 3]), np.array([0.5, 0.6, 0.7]), np.zeros(3)
+    ).on_frame(wcs, SHAPE)
+    assert hosts.mag.tolist() == [18, 20.5]
+    assert hosts.radius_arcsec.tolist() == [1, 3]
+    assert hosts.axis_ratio.tolist() == [0.5, 0.7]
+    assert hosts.flux == pytest.approx([1, 0.1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_possible"),
+    [
+        *(("ra", value, True) for value in (-359.9, 0.0, 720.0)),
+        *(("ra", value, False) for value in (-360.0, 720.1, 999.0)),
+        *(("dec", value, True) for value in (-89.9, 90.0)),
+        *(("dec", value, False) for value in (-90.0, 90.1, -99.0)),
+        *(("mag", value, True) for value in (0.1, 40.0)),
+        *(("mag", value, False) for value in (0.0, 40.1, 99.0, -99.0)),
+    ],
+)
+def test_impossible_positions_and_magnitudes_leave_a_row_out(tmp_path, name, value, is_possible):
+    row = {"ra": 10.0, "dec": 5.0, "mag": 18.0} | {name: value}
+    lines = [",".join(row), ",".join(map(str, row.values())), "1,2,17"]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    assert len(read_galaxies(tmp_path / "a.csv").ra_deg) == 1 + is_possible
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        *(("radius_arcsec", value, value) for value in (0.1, 3600.0)),
+        *(("radius_arcsec", value, DEFAULT_RADIUS_ARCSEC) for value in (0.0, 3600.1, -99.0)),
+        *(("axis_ratio", value, value) for value in (0.01, 1.0)),
+        *(("axis_ratio", value, 1.0) for value in (0.0, 1.1, -99.0)),
+        *(("position_angle_deg", value, value) for value in (-359.9, 360.0)),
+        *(("position_angle_deg", value, 0.0) for value in (-360.0, 360.1, -999.0)),
+    ],
+)
+def test_impossible_shapes_take_their_defaults(tmp_path, name, value, expected):
+    (tmp_path / "a.csv").write_text(f"ra,dec,mag,{name}\n1,2,17,{value}\n")
+    assert getattr(read_galaxies(tmp_path / "a.csv"), name).tolist() == [expected]
+
+
+def test_the_default_radius_is_two_arcsec():
+    assert DEFAULT_RADIUS_ARCSEC == 2

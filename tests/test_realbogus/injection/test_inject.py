@@ -248,3 +248,88 @@ def test_settings_that_make_no_sense_are_refused():
         InjectionSettings(faintest_snr=60, brightest_snr=60)
     with pytest.raises(ValidationError, match="galaxy_share"):
         InjectionSettings(galaxy_share=0.5)
+
+
+def test_the_defaults_are_those_that_are_shipped():
+    assert InjectionSettings().model_dump() == {
+        **{"per_visit": 20, "galaxy_fraction": 0.5, "brightest_host_mag": 16.0, "brightest_snr": 300.0},
+        **{"faintest_snr": 3.0, "slope_per_mag": 0.25},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("per_visit", (0, 10_000), (-1, 10_001)),
+        ("galaxy_fraction", (0, 1), (-0.01, 1.01)),
+        ("faintest_snr", (0.01, 299.9), (0, 300)),
+        ("slope_per_mag", (0, 1), (-0.01, 1.01)),
+    ],
+)
+def test_settings_within_their_limits_are_accepted(name, accepted, refused):
+    for value in accepted:
+        assert getattr(InjectionSettings(**{name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=name):
+            InjectionSettings(**{name: value})
+    with pytest.raises(ValidationError, match="brightest_snr"):
+        InjectionSettings(brightest_snr=0)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "is_inside"),
+    [
+        *((x, 150, True) for x in (-0.5, 359.49)),
+        *((x, 150, False) for x in (-0.51, 359.5, -30.0, 500.0)),
+        *((180, y, True) for y in (-0.5, 299.49)),
+        *((180, y, False) for y in (-0.51, 299.5, -30.0, 500.0)),
+    ],
+)
+def test_hosts_inside_are_those_whose_centre_is_on_a_pixel(x, y, is_inside):
+    assert len(galaxies([x], [y]).inside(flat_frame()).x) == is_inside
+
+
+def test_hosts_without_data_or_light_are_none():
+    frame = flat_frame()
+    frame.mask[20, 30], frame.mask[21, 31] = Mask.NO_DATA, Mask.SATURATED
+    hosts = replace(galaxies([30, 31, 40, 50], [20, 21, 40, 50]), flux=np.array([1.0, 1.0, 0.0, 0.5]))
+    assert hosts.inside(frame).x.tolist() == [31, 50]
+
+
+def test_hosts_brighter_than_the_limit_are_drawn_as_one_at_it():
+    """Of magnitudes 12, 16 and 17 the first two are drawn as often, the third by its flux."""
+    flux = 10 ** (-0.4 * np.array([12.0, 16.0, 17.0]))
+    x = np.array([60.0, 180.0, 300.0])
+    hosts = replace(galaxies(x, [150.0] * 3, flux, radius=0.01), mag=np.array([12.0, 16.0, 17.0]))
+    drawn = plan(flat_frame(), hosts, np.random.default_rng(4), per_visit=10_000, galaxy_fraction=1.0)
+    counts = np.bincount(drawn.host, minlength=3)
+    assert counts[0] / counts[1] == pytest.approx(1, abs=0.06)
+    assert counts[2] / counts[1] == pytest.approx(10**-0.4, abs=0.03)
+    np.testing.assert_allclose(drawn.x, x[drawn.host], atol=0.2)
+
+
+def test_places_without_a_host_are_even_within_their_pixel():
+    """With one pixel of data, all places lie on it, in x and y alike."""
+    frame = flat_frame()
+    frame.mask[:] = Mask.NO_DATA
+    frame.mask[100, 200] = 0
+    drawn = plan(frame, NO_GALAXIES, np.random.default_rng(5), per_visit=4000)
+    for place, middle in ((drawn.x, 200), (drawn.y, 100)):
+        assert stats.kstest(place - middle + 0.5, "uniform").pvalue > 1e-3
+    assert abs(np.corrcoef(drawn.x, drawn.y)[0, 1]) < 0.06
+    rng = np.random.default_rng(5)
+    rng.random(4000), rng.integers(0, 1, 4000)
+    phases = rng.uniform(-0.5, 0.5, (2, 4000))
+    np.testing.assert_allclose((drawn.x, drawn.y), phases + np.array([[200], [100]]))
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.1, 0.6])
+def test_the_law_of_brightness_in_exact_numbers(slope):
+    """At half of the cumulated number, of a law that grows as 10^(slope m) over the stated magnitudes."""
+    drawn = plan(flat_frame(), NO_GALAXIES, np.random.default_rng(6), per_visit=10_000, slope_per_mag=slope)
+    fainter = 2.5 * np.log10(300 * sky_limit_counts(flat_frame(), PSF) / drawn.flux_counts)
+    span = 2.5 * np.log10(100)
+    middle = np.log10((1 + 10 ** (slope * span)) / 2) / slope if slope else span / 2
+    assert fainter.min() >= -1e-9
+    assert fainter.max() <= span + 1e-9
+    assert (fainter < middle).mean() == pytest.approx(0.5, abs=0.015)

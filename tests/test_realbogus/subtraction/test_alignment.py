@@ -8,7 +8,7 @@ from astropy.wcs import WCS
 
 from realbogus.frames import Mask
 from realbogus.subtraction.alignment import AlignmentError, align, lanczos_taps
-from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, scatter_stars
+from tests.star_field import SHAPE, Optics, draw_light, expose, make_pair, plain_frame, scatter_stars
 
 OPTICS = Optics(3.0, slope=0.0, stretch=0.0)
 SKY = 500.0
@@ -132,3 +132,135 @@ def test_taps_read_a_smooth_wave_between_pixels():
         taps = lanczos_taps(shift)
         read = np.convolve(np.cos(0.9 * place), taps[::-1], mode="valid")
         np.testing.assert_allclose(read, np.cos(0.9 * (place[5:-5] + shift)), atol=0.01)
+
+
+SMALL = (40, 50)
+
+
+def small_wcs(shift=(0.0, 0.0), scale_arcsec=1.2, angle_deg=0.0):
+    wcs = make_wcs(shift, scale_arcsec, angle_deg)
+    wcs.wcs.crpix = 25 + shift[0], 20 + shift[1]
+    return wcs
+
+
+def small_pair(reference, reference_wcs, shape=SMALL, **facts):
+    """An empty new frame and a reference of these counts over a level of 100."""
+    new = plain_frame(np.zeros(shape), wcs=small_wcs())
+    facts = {"sky": 100.0, "rms": 3.0, "saturation": 5e4, "quantum_counts": 1.0} | facts
+    return make_pair(new, plain_frame(reference, wcs=reference_wcs, **facts), aligned=False)
+
+
+NUMBERS = np.arange(40 * 50, dtype=np.float32).reshape(SMALL)
+
+
+def test_frames_on_one_grid_are_the_same():
+    pair = small_pair(NUMBERS, small_wcs())
+    aligned = align(pair)
+    assert aligned.aligned
+    np.testing.assert_allclose(aligned.reference.pixels, pair.reference.pixels, rtol=1e-5)
+    assert aligned.reference.wcs is pair.new.wcs
+
+
+def test_a_reference_of_another_shape_is_cut_or_padded():
+    pair = small_pair(np.pad(NUMBERS, ((0, 3), (0, 4)), constant_values=7), small_wcs())
+    moved = align(pair).reference
+    np.testing.assert_allclose(moved.pixels, NUMBERS + 100, rtol=1e-5)
+    moved = align(small_pair(NUMBERS[:-5, :-6], small_wcs())).reference
+    np.testing.assert_allclose(moved.pixels[:-5, :-6], NUMBERS[:-5, :-6] + 100, rtol=1e-5)
+    assert np.isnan(moved.pixels[-5:]).all()
+    assert np.isnan(moved.pixels[:, -6:]).all()
+    assert (moved.mask[-5:] == Mask.NO_DATA).all()
+    assert (moved.background == 100).all()
+    assert (moved.background_rms == 3).all()
+
+
+@pytest.mark.parametrize("shift", [(3, 0), (-3, 0), (0, 2), (0, -2), (4, -5)])
+def test_whole_shifts_read_at_x_plus_shift(shift):
+    moved = align(small_pair(NUMBERS, small_wcs(shift))).reference
+    y, x = np.mgrid[:40, :50] + np.array(shift[::-1])[:, None, None]
+    inside = (y >= 0) & (y < 40) & (x >= 0) & (x < 50)
+    np.testing.assert_allclose(moved.pixels[inside], 100 + y[inside] * 50 + x[inside], rtol=1e-5)
+    assert np.isnan(moved.pixels[~inside]).all()
+    assert (moved.mask == np.where(inside, 0, int(Mask.NO_DATA))).all()
+    assert (moved.quantum_counts, moved.saturation_counts, moved.pixel_arcsec) == (1.0, 5e4, 1.0)
+
+
+@pytest.mark.parametrize("across", [0.3, -0.3])
+@pytest.mark.parametrize("up", [0.2, -0.2])
+def test_a_mask_goes_to_the_pixels_read_between_and_does_not_come_round(across, up):
+    mask = np.zeros(SMALL, np.uint8)
+    mask[20, 10] = Mask.SATURATED
+    moved = align(small_pair(NUMBERS, small_wcs((across, up)), mask=mask)).reference
+    columns, rows = (9, 10) if across > 0 else (10, 11), (19, 20) if up > 0 else (20, 21)
+    assert np.argwhere(moved.mask).tolist() == [[row, column] for row in rows for column in columns]
+    for axis, shift in ((1, across), (0, up)):
+        mask = np.zeros(SMALL, np.uint8)
+        read, edge = (0, -1) if shift > 0 else (-1, 0)
+        np.moveaxis(mask, axis, 0)[read] = Mask.DEFECT
+        moved = align(small_pair(NUMBERS, small_wcs((across, up)), mask=mask)).reference
+        assert not np.moveaxis(moved.mask, axis, 0)[edge].any()
+        assert np.moveaxis(moved.mask, axis, 0)[read].all()
+
+
+def test_a_resampled_frame_has_the_facts_of_its_new_pixels():
+    """Pixels of half the width: four make a new one."""
+    y, x = np.mgrid[:80, :100]
+    smooth = (1000 + 3 * x + 2 * y).astype(np.float32)
+    wcs = small_wcs(scale_arcsec=0.6)
+    wcs.wcs.crpix = 49.5, 39.5  # its first four pixels are the first new one
+    pair = small_pair(smooth, wcs, quantum_counts=1.0)
+    moved = align(pair).reference
+    inner = np.s_[5:-5, 5:-5]
+    expected = smooth.reshape(40, 2, 50, 2).sum(axis=(1, 3))
+    np.testing.assert_allclose(moved.pixels[inner], expected[inner] + 400, rtol=2e-4)
+    assert moved.background[20, 20] == pytest.approx(400, rel=1e-4)
+    assert moved.background_rms[20, 20] == pytest.approx(6, rel=1e-4)
+    assert moved.saturation_counts == pytest.approx(2e5, rel=1e-4)
+    assert moved.pixel_arcsec == pytest.approx(2, rel=1e-4)
+    assert moved.quantum_counts == 0
+
+
+def test_resampled_masks_grow_by_one_pixel_and_end_at_the_edge():
+    mask = np.zeros(SMALL, np.uint8)
+    mask[20, 25], mask[10, 12], mask[10, 13] = Mask.DEFECT, Mask.SATURATED, Mask.DEFECT
+    wcs = small_wcs((0.02, 0.01), angle_deg=0.01)  # less than a tenth of a pixel anywhere
+    moved = align(small_pair(NUMBERS, wcs, mask=mask)).reference
+    expected = np.zeros(SMALL, np.uint8)
+    expected[19:22, 24:27] |= np.uint8(Mask.DEFECT)
+    expected[9:12, 11:14] |= np.uint8(Mask.SATURATED)
+    expected[9:12, 12:15] |= np.uint8(Mask.DEFECT)
+    np.testing.assert_array_equal(moved.mask, expected)
+    far = small_wcs((-10.0, 5.0), angle_deg=0.01)
+    moved = align(small_pair(NUMBERS, far)).reference
+    expected = np.zeros(SMALL, bool)
+    expected[:, :10] = expected[-5:] = True
+    np.testing.assert_array_equal(np.isnan(moved.pixels), expected)
+
+
+@pytest.mark.parametrize(("columns", "is_enough"), [(36, True), (40, False)])
+def test_a_quarter_of_the_new_frame_must_be_covered(columns, is_enough):
+    pair = small_pair(NUMBERS, small_wcs((columns, 0.0)))
+    if is_enough:
+        assert np.isfinite(align(pair).reference.pixels).mean() == pytest.approx(1 - columns / 50, abs=0.01)
+        return
+    with pytest.raises(AlignmentError, match=r"lies 40 px away and covers 20% of the new frame, 25% is needed"):
+        align(pair)
+
+
+@pytest.mark.parametrize("missing", ["new", "reference"])
+def test_the_frame_without_a_wcs_is_named(missing):
+    pair = small_pair(NUMBERS, small_wcs())
+    pair = replace(pair, **{missing: replace(getattr(pair, missing), wcs=None)})
+    with pytest.raises(AlignmentError, match=f"the {missing} frame of d0 visit 1 has no WCS"):
+        align(pair)
+
+
+def test_taps_of_a_whole_pixel_are_the_pixel():
+    assert lanczos_taps(0.0) == pytest.approx(np.eye(11)[5], abs=1e-15)
+    half = lanczos_taps(0.5)
+    assert half.shape == (11,)
+    assert half[1:] == pytest.approx(half[1:][::-1])
+    assert half[0] == 0
+    x = np.array([0.5, 1.5])
+    assert half[6] / half[7] == pytest.approx(np.divide(*(np.sinc(x) * np.sinc(x / 5))))
+    assert half.sum() == pytest.approx(1)

@@ -9,6 +9,7 @@ from scipy import signal
 from realbogus.frames import Mask
 from realbogus.psf.model import constant_psf
 from realbogus.subtraction.detection import detect
+from realbogus.subtraction.significance import NoiseSource, measure_significance
 from realbogus.subtraction.subtract import subtract
 from tests.star_field import (
     SHAPE,
@@ -299,3 +300,38 @@ def test_defects_and_missing_pixels_do_not_change_the_flux():
     difference.pixels[20, 29], difference.pixels[24, 25] = 1e6, np.nan
     found = detect(difference)
     assert found.flux_counts[0] == pytest.approx(400, rel=5e-3)
+
+
+@pytest.mark.parametrize("other", [(11, 20), (9, 20), (10, 21), (10, 19), (11, 21), (9, 19), (11, 19), (9, 21)])
+def test_a_pixel_with_a_greater_neighbour_is_no_peak_however_narrow_the_psf(other):
+    for sign in (1, -1):
+        snr = with_values({(10, 20): 7 * sign, other: 8 * sign})
+        found = detect(make_difference(np.zeros(SMALL_SHAPE), SMALL_PSF, snr=snr, fwhm=0.5))
+        assert [(round(found.x[0]), round(found.y[0]))] == [other]
+        assert len(found) == 1
+
+
+def test_any_positive_threshold_will_do():
+    assert peaks_of(with_values({(10, 20): 0.6}), 0.5) == [(10, 20)]
+
+
+@pytest.mark.parametrize(("x", "y"), [(25.3, 20.2), (24.8, 19.7)])
+@pytest.mark.parametrize("hole", [(26, 20), (24, 21), (25, 22)])
+def test_a_masked_pixel_beside_the_peak_does_not_move_it(x, y, hole):
+    pixels = SMALL_PSF.draw([x], [y], [400.0], SMALL_SHAPE)
+    pixels[hole[1], hole[0]] = np.nan
+    variance = np.where(np.isnan(pixels), 0, 1).astype(np.float32)
+    snr, error = measure_significance(pixels, SMALL_PSF, SMALL_PSF.fwhm_px, [NoiseSource(variance, None)])
+    difference = replace(make_difference(pixels, SMALL_PSF, snr=snr), flux_error=error)
+    found = detect(difference)
+    assert (found.x[0], found.y[0]) == pytest.approx((x, y), abs=0.06)
+    assert found.flux_counts[0] == pytest.approx(400, rel=0.01)
+
+
+def test_a_source_broader_than_its_window_has_no_shape():
+    """Of an even plane the moments are those of the window alone; a bowl's are larger."""
+    y, x = np.mgrid[:41, :53]
+    bowl = 50 + 6.0 * ((x - 26) ** 2 + (y - 20) ** 2)
+    snr = with_values({(26, 20): 9})
+    found = detect(make_difference(bowl, SMALL_PSF, snr=snr, fwhm=SMALL_PSF.fwhm_px))
+    assert np.isnan(found.fwhm_px[0])

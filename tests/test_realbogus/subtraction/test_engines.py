@@ -1,6 +1,9 @@
 """The engines other than the fitted kernel, on small pairs of known PSFs without noise."""
 
 import importlib.util
+import sys
+import types
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +132,77 @@ def test_a_given_difference_has_the_flux_and_error_of_its_scatter():
     error = 5 / np.sqrt((gaussian_stamp(21, 1.9) ** 2).sum())
     assert difference.flux_error[60, 70] == pytest.approx(error, rel=0.1)
     assert (difference.snr * difference.flux_error)[PLACE[1], PLACE[0]] == pytest.approx(4e3, rel=0.05)
+
+
+def test_zogy_takes_the_psf_of_the_chips_middle():
+    spectra = np.stack([WIDE.spectra[0], 0.5 * WIDE.spectra[0], -0.4 * WIDE.spectra[0]])
+    varying = replace(WIDE, spectra=spectra, order=1)
+    pair = make_small_pair(transient=0.0)
+    steady = subtract_by_zogy(pair, STARS, WIDE, NARROW)
+    other = subtract_by_zogy(pair, STARS, varying, NARROW)
+    np.testing.assert_allclose(other.psf.at([70.0], [60.0]), steady.psf.at([70.0], [60.0]), atol=1e-3)
+
+
+def test_a_star_of_less_than_one_count_ties_the_scales_too():
+    assert subtract_by_zogy(make_small_pair(1e4, gain=1e9), STARS, WIDE, NARROW).scale == pytest.approx(1e4, rel=1e-2)
+
+
+class _Stub:
+    """The two functions of sfft that are called: the broad image less the sharp one, and what was asked for."""
+
+    def __init__(self):
+        self.asked = {}
+
+    def SSC(self, **options):  # noqa: N802 - sfft's name
+        self.asked |= options
+        return "configuration"
+
+    def GSS(self, **options):  # noqa: N802 - sfft's name
+        self.asked |= options
+        return None, options["PixA_J"] - options["PixA_I"]
+
+
+@pytest.fixture
+def sfft(monkeypatch):
+    stub = _Stub()
+    for name in ("sfft", "sfft.sfftcore", "sfft.sfftcore.SFFTConfigure", "sfft.sfftcore.SFFTSubtract"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    sys.modules["sfft.sfftcore.SFFTConfigure"].SingleSFFTConfigure = stub
+    sys.modules["sfft.sfftcore.SFFTSubtract"].GeneralSFFTSubtract = stub
+    return stub
+
+
+@pytest.mark.parametrize("convolved", ["reference", "new"])
+def test_sfft_gets_the_stars_stamps_and_gives_new_minus_reference(sfft, convolved):
+    mask = single((60, 61), Mask.DEFECT) | single((62, 60), Mask.SATURATED) | single((3, 4), Mask.NO_DATA)
+    pair = make_small_pair(mask_new=mask)
+    stars = list_stars(X[[1, 5, 6, 7, 9]], Y[[1, 5, 6, 7, 9]], FLUX[:5])
+    one = subtract_by_sfft(pair, convolved, 2, stars, WIDE, NARROW)
+    width = int(np.ceil(2 * WIDE.fwhm_px))
+    assert (sfft.asked["KerHW"], sfft.asked["KerPolyOrder"], sfft.asked["BGPolyOrder"]) == (width, 2, 2)
+    assert (sfft.asked["NX"], sfft.asked["NY"], sfft.asked["SFFTConfig"]) == (140, 120, "configuration")
+    signals = {"new": sfft.asked["PixA_J"], "reference": sfft.asked["PixA_I"]}
+    if convolved == "new":
+        signals = {"new": sfft.asked["PixA_I"], "reference": sfft.asked["PixA_J"]}
+    np.testing.assert_array_equal(signals["reference"].T, pair.reference.signal())
+    usable = mask == 0
+    np.testing.assert_array_equal(signals["new"].T[usable], pair.new.signal()[usable])
+    # stamps reach three FWHM, rounded up, from each star's pixel
+    reach = int(np.ceil(3 * WIDE.fwhm_px))
+    fitted = np.zeros(SHAPE, bool)
+    for x, y in zip(stars.x, stars.y, strict=True):
+        row, column = round(y), round(x)
+        fitted[max(row - reach, 0) : row + reach + 1, max(column - reach, 0) : column + reach + 1] = True
+    fitted &= usable
+    for name in ("I", "J"):
+        np.testing.assert_array_equal(sfft.asked[f"PixA_m{name}"], np.where(fitted.T, sfft.asked[f"PixA_{name}"], 0))
+    difference = (signals["new"] - signals["reference"]).T
+    scale = 2 if convolved == "new" else 1  # of the reference's counts, where the new frame was convolved
+    good = usable & np.isfinite(one.pixels)
+    np.testing.assert_allclose(one.pixels[good], scale * difference[good], rtol=5e-3, atol=0.5)
+    assert np.argwhere(np.isnan(one.pixels)).tolist() == [[3, 4]]
+    assert one.convolved == convolved
+    assert one.psf is (NARROW if convolved == "new" else WIDE)
 
 
 @pytest.mark.skipif(importlib.util.find_spec("sfft") is not None, reason="sfft is installed")
