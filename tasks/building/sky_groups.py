@@ -1,4 +1,4 @@
-"""Groups: samples that must not be torn apart, linked by where they are on the sky."""
+"""Groups of samples that overlap on the sky: a group is never divided between parts of the split."""
 
 from collections.abc import Sequence
 
@@ -21,9 +21,9 @@ def link(ra_deg: np.ndarray, dec_deg: np.ndarray, width_arcsec: np.ndarray) -> n
     Parameters
     ----------
     ra_deg, dec_deg : ndarray, (n,)
-        NaN where there is no position: such a sample is alone.
+        Degrees; NaN where there is no position: such a sample is a component of its own.
     width_arcsec : ndarray, (n,)
-        Side of each field; NaN or 0 where unknown.
+        Width of each square field, arcsec; NaN or 0 where unknown.
 
     Returns
     -------
@@ -46,38 +46,38 @@ def link(ra_deg: np.ndarray, dec_deg: np.ndarray, width_arcsec: np.ndarray) -> n
 
 
 def name_groups(
-    ids: Sequence[str], components: np.ndarray, known: dict[str, str], part_of_group: dict[str, str]
+    ids: Sequence[str], components: np.ndarray, published: dict[str, str], part_of_group: dict[str, str]
 ) -> tuple[list[str], list[bool]]:
-    """Name each sample's group so that a published sample keeps the group it has.
+    """Return each sample's group; a published sample keeps the group it has.
 
-    A component of newcomers is named by its smallest id. A newcomer linked to published samples takes
-    their group; linked to several, the smallest name if all lie in the same part of the split.
+    A component of newcomers is named by its smallest id. A newcomer linked to published samples takes their group, and
+    linked to several groups the smallest name.
 
     Parameters
     ----------
     ids : sequence of str, n long
     components : ndarray of int, (n,)
         From `link`.
-    known : dict of id to group
+    published : dict of id to group
         Published samples.
     part_of_group : dict of group to part
         The published split.
 
     Returns
     -------
-    groups : list of str
-    torn : list of bool
+    groups : list of str, n long
+    joins_two : list of bool, n long
         True for a newcomer that would join groups of different parts.
     """
-    members: dict[int, list[str]] = {}
+    ids_of: dict[int, list[str]] = {}
     for sample_id, component in zip(ids, components.tolist(), strict=True):
-        members.setdefault(component, []).append(sample_id)
-    groups: dict[str, str] = {}
-    torn: set[str] = set()
-    for ids_together in members.values():
-        published = {known[sample_id] for sample_id in ids_together if sample_id in known}
-        newcomers = [sample_id for sample_id in ids_together if sample_id not in known]
-        groups.update({sample_id: min(published or newcomers) for sample_id in newcomers})
-        if len({part_of_group.get(group) for group in published}) > 1:
-            torn.update(newcomers)
-    return [known.get(sample_id) or groups[sample_id] for sample_id in ids], [sample_id in torn for sample_id in ids]
+        ids_of.setdefault(component, []).append(sample_id)
+    group_of = dict(published)
+    joining: set[str] = set()
+    for linked_ids in ids_of.values():
+        published_groups = {published[sample_id] for sample_id in linked_ids if sample_id in published}
+        newcomers = [sample_id for sample_id in linked_ids if sample_id not in published]
+        group_of.update(dict.fromkeys(newcomers, min(published_groups or newcomers)))
+        if len({part_of_group.get(group) for group in published_groups}) > 1:
+            joining.update(newcomers)
+    return [group_of[sample_id] for sample_id in ids], [sample_id in joining for sample_id in ids]

@@ -17,7 +17,7 @@ from tasks.store.sampling import hash_share, hash_shares
 
 
 def part_by_hash(group: str, seed: int) -> str:
-    """Place a group that came after the split was drawn."""
+    """Return the part of a group that came after the split was drawn; `seed` is that of the draw."""
     share = hash_share(group, seed)
     if share < PART_SHARES["train"]:
         return "train"
@@ -27,13 +27,14 @@ def part_by_hash(group: str, seed: int) -> str:
 def draw_split(groups: pa.Array, labels: pa.Array, seed: int) -> pa.Array:
     """Draw the first split.
 
-    Groups are taken largest first, equal ones in the order of their keyed hash, and each goes to the
-    part that lacks most of what the group brings: its classes, weighted by their rarity.
+    Groups are taken largest first, equal ones in the order of their keyed hash, and each goes to the part with the
+    largest shortfall of the group's classes relative to its quota. (scikit-learn's ``StratifiedGroupKFold`` depends on
+    the order of the samples, and has no unequal parts.)
 
     Parameters
     ----------
     groups, labels : Array of string, one entry a sample
-        An unlabelled sample has null, which is a stratum of its own.
+        Null for an unlabelled sample; these are a stratum of their own.
     seed : int
 
     Returns
@@ -43,60 +44,65 @@ def draw_split(groups: pa.Array, labels: pa.Array, seed: int) -> pa.Array:
     """
     names, codes = _codes(groups)
     classes, label_codes = _codes(pc.fill_null(labels, ""))
-    members = np.bincount(codes * len(classes) + label_codes, minlength=len(names) * len(classes))
-    members = members.reshape(len(names), len(classes)).astype(np.int32)
-    sizes, totals = members.sum(axis=1), members.sum(axis=0)
-    wanted = [[PART_SHARES[part] * total for total in totals.tolist()] for part in PARTS]
+    counts = np.bincount(codes * len(classes) + label_codes, minlength=len(names) * len(classes))
+    counts = counts.reshape(len(names), len(classes)).astype(np.int32)
+    sizes, totals = counts.sum(axis=1), counts.sum(axis=0)
+    quotas = [[PART_SHARES[part] * total for total in totals.tolist()] for part in PARTS]
     filled = [[0] * len(classes) for _ in PARTS]
     part_of = np.zeros(len(names), np.int8)
 
-    def need(part: int, brings: list[tuple[int, int]]) -> tuple[float, float]:
-        """Return how much a part lacks of a group's classes, as a share of what it should hold, and of all."""
-        has, should = filled[part], wanted[part]
-        lack = sum(count * (1 - has[label] / should[label]) for label, count in brings)
-        return lack, 1 - sum(has) / (PART_SHARES[PARTS[part]] * len(groups))
+    def shortfall(part: int, label_counts: list[tuple[int, int]]) -> tuple[float, float]:
+        """Return the part's shortfall of the group's classes relative to its quota, then its overall one."""
+        has, quota = filled[part], quotas[part]
+        of_classes = sum(count * (1 - has[label] / quota[label]) for label, count in label_counts)
+        return of_classes, 1 - sum(has) / (PART_SHARES[PARTS[part]] * len(groups))
 
     for block in _blocks(np.lexsort((hash_shares(_python_values(names), seed), -sizes))):
-        for group, counts in zip(block.tolist(), members[block].tolist(), strict=True):
-            brings = [(label, count) for label, count in enumerate(counts) if count]
-            part = max(range(len(PARTS)), key=lambda part: need(part, brings))
+        for group, group_counts in zip(block.tolist(), counts[block].tolist(), strict=True):
+            label_counts = [(label, count) for label, count in enumerate(group_counts) if count]
+            part = max(range(len(PARTS)), key=lambda part: shortfall(part, label_counts))
             part_of[group] = part
-            for label, count in brings:
+            for label, count in label_counts:
                 filled[part][label] += count
     return _part_names(part_of[codes])
 
 
-def place(groups: pa.Array, labels: pa.Array, known: pa.Table | None, seed: int) -> pa.Array:
-    """Return the part of every sample: as its group is published, by hash for newcomers, or drawn.
+def place(groups: pa.Array, labels: pa.Array, split: pa.Table | None, seed: int) -> pa.Array:
+    """Return the part of every sample: its group's published part, by hash for a new group, or drawn.
 
     Parameters
     ----------
     groups, labels : Array of string, one entry a sample
-    known : Table with group and part, or None
-        The published split; without one the split is drawn.
+    split : Table or None
+        The published split, columns group and part; without one the split is drawn.
     seed : int
+        The seed with which the split was or is drawn.
+
+    Returns
+    -------
+    Array of string, one entry a sample
     """
-    if known is None or known.num_rows == 0:
+    if split is None or split.num_rows == 0:
         return draw_split(groups, labels, seed)
-    published = align_column(known, "part", groups, key="group").combine_chunks()
+    published = align_column(split, "part", groups, key="group").combine_chunks()
     names, codes = _codes(groups.filter(pc.is_null(published)))
     by_hash = pa.array([part_by_hash(name, seed) for name in names.to_pylist()], pa.string())
     return pc.replace_with_mask(published, pc.is_null(published), by_hash.take(pa.array(codes)))
 
 
 def split_by_time(groups: pa.Array, nights: pa.Array) -> pa.Array:
-    """Place samples by night: the first eight tenths train, then validation, then test, in whole nights.
+    """Place samples by night: the first eight tenths in train, then validation, then test, in whole nights.
 
     Parameters
     ----------
     groups, nights : Array of string, one entry a sample
-        Nights in an order that is that of time when sorted as text.
+        Nights in order of time when sorted as text.
 
     Returns
     -------
     Array of string
-        The part of each sample. Null for a sample whose group was seen in an earlier part: it may not be used, as
-        the same sky would be on both sides. Fewer than three nights give null throughout.
+        The part of each sample. Null for a sample whose group has samples in an earlier part: the same sky would be
+        in both. All null if there are fewer than three nights.
     """
     names, night_of = _codes(nights)
     if len(names) < len(PARTS):
@@ -107,7 +113,7 @@ def split_by_time(groups: pa.Array, nights: pa.Array) -> pa.Array:
     for number, size in enumerate(sizes):
         share = before / len(nights)
         part = 0 if share < PART_SHARES["train"] else 1 if share < 1 - PART_SHARES["test"] else 2
-        # However uneven the nights are, the last two are left for validation and test.
+        # However uneven the nights are, the last two go to validation and test.
         part_of_night[number] = max(part, number + len(PARTS) - len(names))
         before += size
     group_names, group_of = _codes(groups)
@@ -118,13 +124,13 @@ def split_by_time(groups: pa.Array, nights: pa.Array) -> pa.Array:
 
 
 def _codes(values: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Return the distinct values in order, and the number of each value among them."""
+    """Return the distinct values in order, and the position of each value (n,) among them."""
     distinct = pc.unique(values).sort()
     return distinct, pc.index_in(values, distinct).to_numpy()
 
 
 def _blocks(values: np.ndarray, size: int = 10_000) -> Iterator[np.ndarray]:
-    """Cut an array, so that only few values at a time become Python's."""
+    """Yield pieces of an array, so that few values at a time become Python objects."""
     return (values[start : start + size] for start in range(0, len(values), size))
 
 

@@ -32,10 +32,10 @@ def assign_groups(ledger: pa.Table, parent: Dataset | None, harvest: Harvest) ->
     published_group = dict(zip(published["id"].to_pylist(), published["group"].to_pylist(), strict=True))
     split = None if parent is None else parent.split()
     parts = {} if split is None else dict(zip(split["group"].to_pylist(), split["part"].to_pylist(), strict=True))
-    groups, torn = name_groups(ids, link(*positions), published_group, parts)
+    groups, joins_two = name_groups(ids, link(*positions), published_group, parts)
     named = pa.table({"id": stored["id"], "group": pa.array(groups, pa.string())})
     ledger = merging.with_columns(ledger, {"group": align_column(named, "group", ledger["id"])})
-    return merging.reject(ledger, dict.fromkeys(compress(ids, torn), "joins_two_groups"))
+    return merging.reject(ledger, dict.fromkeys(compress(ids, joins_two), "joins_two_groups"))
 
 
 def merge_labels(harvest: Harvest, parent: Dataset | None) -> dict[str, pa.Table]:

@@ -1,11 +1,11 @@
-"""Two classifiers in a row: a cheap first one discards what it is sure of, a full one judges the rest.
+"""A cascade of two classifiers: a cheap first one discards clear negatives, a full one classifies the rest.
 
-What the pair loses is a positive that the full one would have kept and the first discards. The first one's threshold
-is an order statistic of its logits of positives that the full one keeps, so the share lost is bounded whatever the
-distribution of logits: of n such positives the threshold leaves k below it, and the share of all positives below it
-has the distribution Beta(k + 1, n - k), whose upper 95 % point is Clopper & Pearson's limit for k lost of n (Wilks
-1941, tolerance limits). With none lost of 1,500 it is 0.2 %. The limit is for positives like those of the validation
-part; a margin in logits covers what differs from them.
+The cascade loses a positive that the full classifier keeps and the first one discards. The first one's threshold is an
+order statistic of its logits for positives that the full one keeps, so the fraction lost is bounded for any
+distribution of logits: with k of n such positives below the threshold, the fraction of all such positives below it is
+distributed as Beta(k + 1, n - k), whose upper 95 % point is Clopper & Pearson's limit for k of n (Wilks 1941, tolerance
+limits). With 0 of 1,500 lost it is 0.2 %. The limit holds for positives like those of the validation part; a margin in
+logits allows for others.
 """
 
 import json
@@ -21,18 +21,20 @@ from tasks.learning.operating_points import upper_limit
 
 @dataclass(frozen=True)
 class Discard:
-    """What the first classifier may discard.
+    """The first classifier's threshold and the positives that it costs.
 
     Attributes
     ----------
     threshold : float
-        Logit below which a candidate is discarded.
+        The first classifier discards a candidate whose logit is lower.
     full_threshold : float
-        From which on the full classifier keeps a candidate: the loss is of those.
-    lost, kept_by_full : int
-        Positives that the full classifier keeps, and how many of them the first one discards.
+        The full classifier keeps a candidate whose logit is at least this.
+    lost : int
+        Number of positives that the full classifier keeps and the first one discards.
+    kept_by_full : int
+        Number of positives that the full classifier keeps.
     lost_limit : float
-        One-sided upper 95 % limit of the share lost.
+        One-sided upper 95 % limit of the fraction lost.
     """
 
     threshold: float
@@ -41,13 +43,13 @@ class Discard:
     kept_by_full: int
     lost_limit: float
 
-    def told(self) -> dict[str, Any]:
-        """Return it as a summary keeps it."""
+    def to_summary(self) -> dict[str, Any]:
+        """Return the attributes by name."""
         return asdict(self)
 
     @classmethod
     def read(cls, path: Path) -> "Discard":
-        """Return what was written of it as JSON."""
+        """Read the JSON file of a summary."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
@@ -58,18 +60,18 @@ class CascadeError(ValueError):
 def fit_discard(
     first: NDArray, full: NDArray, full_threshold: float, margin: float = 0.0, most_lost: float = 0.0
 ) -> Discard:
-    """Return the threshold of the first classifier.
+    """Choose the threshold of the first classifier.
 
     Parameters
     ----------
     first, full : (n,)
-        Logits of the same positives by both; neither classifier was fitted to them.
+        Both classifiers' logits for the same positives, which neither was fitted to.
     full_threshold : float
-        From which on the full classifier keeps a candidate.
+        The full classifier keeps a candidate whose logit is at least this.
     margin : float
-        By how much the threshold lies below the lowest positive that must not be lost.
+        Logits between the threshold and the lowest positive that must not be lost.
     most_lost : float
-        Share of the positives kept by the full one that may be lost.
+        Allowed fraction of the positives kept by the full classifier that are lost.
 
     Raises
     ------
@@ -78,11 +80,12 @@ def fit_discard(
     """
     if not (np.isfinite(first).all() and np.isfinite(full).all()):
         raise CascadeError(f"of {len(full)} positives some have no finite logit")
-    kept = np.sort(first[full >= full_threshold])
-    if not len(kept):
+    kept_logits = np.sort(first[full >= full_threshold])
+    count = len(kept_logits)
+    if not count:
         raise CascadeError(f"the full model keeps none of {len(full)} positives at threshold {full_threshold:.3f}")
-    allowed = min(int(most_lost * len(kept)), len(kept) - 1)
-    threshold = float(kept[allowed]) - margin
-    lost = int(np.count_nonzero(kept < threshold))
-    # The limit of the order statistic itself: what lies between it and the margin may only be fewer.
-    return Discard(threshold, float(full_threshold), lost, len(kept), upper_limit(allowed, len(kept)))
+    allowed = min(int(most_lost * count), count - 1)
+    threshold = float(kept_logits[allowed]) - margin
+    lost = int(np.count_nonzero(kept_logits < threshold))
+    # The limit is that of the order statistic itself; the margin can only lower the loss.
+    return Discard(threshold, float(full_threshold), lost, count, upper_limit(allowed, count))

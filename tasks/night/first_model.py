@@ -120,7 +120,7 @@ def fit_first_discard(workspace: Workspace, first: NightModel, full: NightModel,
     ]
     by_first, by_full = (np.concatenate(logits) for logits in zip(*blocks, strict=True))
     discard = cascade.fit_discard(by_first, by_full, threshold, DISCARD_MARGIN)
-    write_json(cached, discard.told())
+    write_json(cached, discard.to_summary())
     return discard
 
 

@@ -111,7 +111,7 @@ def summarise_cascade(first: FirstModel, scored: ScoredNight) -> dict[str, Any]:
     return {
         "first": first.model.name,
         "discarded": scored.discarded,
-        **first.discard.told(),
+        **first.discard.to_summary(),
         "beyond": is_beyond,
     }
 

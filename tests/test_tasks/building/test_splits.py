@@ -18,6 +18,7 @@ from tasks.building.splits import (
     split_by_time,
 )
 from tasks.learning.split_parts import LeakError, check_no_leak
+from tasks.store.sampling import hash_share
 
 # Group numbers repeat, so that whole groups of several labels must be placed; some labels are None.
 samples = st.lists(
@@ -146,6 +147,62 @@ def test_by_time_no_part_is_before_an_earlier_one_and_no_group_is_in_two(drawn: 
         if part is not None:
             placed.setdefault(group, set()).add(part)
     assert all(len(found) == 1 for found in placed.values())
+
+
+def test_by_time_a_night_goes_where_its_first_sample_falls() -> None:
+    """Parts by the fraction of samples before the night: below 0.8 train, below 0.9 validation, else test."""
+
+    def parts(*sizes: int) -> list[str]:
+        when = [f"{night:02d}" for night, size in enumerate(sizes) for _ in range(size)]
+        placed = split_by_time(text([str(number) for number in range(len(when))]), text(when)).to_pylist()
+        return [placed[sum(sizes[:night])] for night in range(len(sizes))]
+
+    assert parts(8, 1, 1) == ["train", "validation", "test"]
+    assert parts(79, 1, 10, 10) == ["train", "train", "validation", "test"]
+    assert parts(80, 9, 1, 10) == ["train", "validation", "validation", "test"]
+    assert parts(80, 10, 1, 9) == ["train", "validation", "test", "test"]
+    # However uneven the nights, the last two are validation and test.
+    assert parts(1, 1, 98) == ["train", "validation", "test"]
+    assert parts(1, 1, 1, 97) == ["train", "train", "validation", "test"]
+    assert parts(97, 1, 1, 1) == ["train", "test", "test", "test"]
+
+
+def test_by_time_a_group_of_an_earlier_part_has_no_row_and_two_nights_are_too_few() -> None:
+    when = text(["1"] * 8 + ["2", "3", "3"])
+    groups = text(["a"] * 8 + ["a", "b", "a"])
+    assert split_by_time(groups, when).to_pylist() == ["train"] * 8 + [None, "test", None]
+    assert split_by_time(text(["a", "b"]), text(["1", "2"])).to_pylist() == [None, None]
+    assert split_by_time(text(["a", "b", "c"]), text(["1", "2", "3"])).to_pylist() == ["train", "validation", "test"]
+
+
+def test_hash_parts_change_at_eight_and_nine_tenths() -> None:
+    names = [f"group-{number}" for number in range(2000)]
+    for name in names:
+        share = hash_share(name, 3)
+        assert part_by_hash(name, 3) == ("train" if share < 0.8 else "validation" if share < 0.9 else "test")
+
+
+def test_the_largest_group_is_placed_first_and_fills_train() -> None:
+    # Quotas of 10: 8, 1 and 1. The group of eight fills train; the two single ones go to the empty parts.
+    groups = ["one", *["eight"] * 8, "other"]
+    parts = drawn_parts(groups, ["E"] * 10, 0)
+    assert parts["eight"] == "train"
+    assert {parts["one"], parts["other"]} == {"validation", "test"}
+
+
+def test_a_rare_class_is_spread_before_the_overall_number_counts() -> None:
+    # Ten groups of a rare class among a hundred of a common one: 8, 1 and 1 of the rare one.
+    groups = [f"g{number}" for number in range(110)]
+    labels = ["rare" if number < 10 else "common" for number in range(110)]
+    parts = drawn_parts(groups, labels, 2)
+    assert Counter(parts[f"g{number}"] for number in range(10)) == {"train": 8, "validation": 1, "test": 1}
+    assert Counter(parts.values()) == {"train": 88, "validation": 11, "test": 11}
+
+
+def test_an_empty_split_is_drawn_anew() -> None:
+    groups, labels = text(["a", "b", "c"]), text(["E", "E", None])
+    empty = pa.table({"group": text([]), "part": text([])})
+    assert place(groups, labels, empty, 1) == place(groups, labels, None, 1) == draw_split(groups, labels, 1)
 
 
 def test_by_time_ten_equal_nights_come_out_8_1_1() -> None:
