@@ -159,8 +159,8 @@ def _separation_deg(ra_deg: np.ndarray, dec_deg: np.ndarray, ra_0_deg: float, de
 
 def _reach_deg(wcs: WCS, shape: tuple[int, int]) -> float:
     """Return the separation of a frame's centre from its farthest corner, degrees."""
-    corners = wcs.calc_footprint(axes=(shape[1], shape[0]), center=False)
-    return float(_separation_deg(*corners.T, *_centre_deg(wcs, shape)).max())
+    ra_deg, dec_deg = wcs.calc_footprint(axes=(shape[1], shape[0]), center=False).T
+    return float(_separation_deg(ra_deg, dec_deg, *_centre_deg(wcs, shape)).max())
 
 
 def _centre_deg(wcs: WCS, shape: tuple[int, int]) -> tuple[float, float]:

@@ -175,3 +175,50 @@ def test_six_stars_are_enough_and_five_are_not():
     assert np.isnan(fit.heldout_chi2)
     with pytest.raises(KernelFitError, match="5 unmasked stars to fit a kernel, 6 are needed"):
         fit_kernel(*images, x[:5], y[:5], options)
+
+
+def test_the_noise_of_the_sharper_image_alone_gives_weights():
+    x, y, sharp, broad = make_images()
+    fit = fit_kernel(image_of(sharp, FWHM[0]), image_of(broad, FWHM[1], variance=0.0), x, y, OPTIONS)
+    np.testing.assert_allclose(fit.kernel.sums()[30:-30, 30:-30], 2, rtol=2e-3)
+
+
+def test_pixels_of_large_variance_hardly_count():
+    x, y, sharp, broad = make_images()
+    image = image_of(broad, FWHM[1])
+    rows, columns = np.floor(y + 0.5).astype(int), np.floor(x + 0.5).astype(int)
+    image.signal[rows + 2, columns - 1] = 1e4
+    image.variance[rows + 2, columns - 1] = 1e14
+    fit = fit_kernel(image_of(sharp, FWHM[0]), image, x, y, OPTIONS)
+    np.testing.assert_allclose(fit.kernel.sums()[30:-30, 30:-30], 2, rtol=5e-3)
+
+
+def test_a_bright_star_may_deviate_by_the_models_error():
+    """Half a per cent of a star of a hundred times the light is within the model's error, a tenth is not."""
+    x, y, sharp, broad = make_images()
+    star = constant_psf(gaussian_stamp(25, SIGMA), SHAPE).draw(x[20:21], y[20:21], [5e5], SHAPE)
+    kernel = VaryingKernel(2 * gaussian_stamp(13, ADDED)[None], 0, SHAPE)
+    noise = 2 * np.random.default_rng(3).standard_normal((2, *SHAPE))
+    clipped = {}
+    for deviation in (0.005, 0.1):
+        risen = broad + (1 + deviation) * kernel.convolve(star) + noise[0]
+        images = image_of(sharp + star + 0.1 * noise[1], FWHM[0], variance=0.04), image_of(risen, FWHM[1])
+        clipped[deviation] = fit_kernel(*images, x, y, OPTIONS).clipped
+    assert clipped[0.1] > clipped[0.005]
+
+
+def test_stars_held_out_do_not_enter_the_fit():
+    """The fifth star of the list is held out: whatever it does, the kernel stays."""
+    x, y, sharp, broad = make_images()
+    extra = constant_psf(gaussian_stamp(25, SIGMA), SHAPE).draw(x[4:5], y[4:5], [3e3], SHAPE)
+    stars = np.hypot(x - x[4], y - y[4]) > 40  # its neighbours would see its light
+    stars[4] = True
+    order = np.argsort(~np.isin(np.arange(len(x)), [0, 6, 13, 20, 4]), kind="stable")
+    order = order[stars[order]]
+    place = int(np.flatnonzero(order == 4)[0])
+    order[[4, place]] = order[[place, 4]]
+    images = [image_of(sharp, FWHM[0]), image_of(broad, FWHM[1]), image_of(broad + extra, FWHM[1])]
+    plain = fit_kernel(images[0], images[1], x[order], y[order], OPTIONS)
+    risen = fit_kernel(images[0], images[2], x[order], y[order], OPTIONS)
+    np.testing.assert_allclose(risen.kernel.coefficients, plain.kernel.coefficients, atol=1e-12)
+    assert risen.clipped == plain.clipped == 0
