@@ -1,4 +1,4 @@
-"""A chip-visit worked on: every candidate accounted for, its pixels those of the frames, its numbers those laid in."""
+"""A processed chip-visit: every candidate accounted for, its pixels the frames', its numbers those injected."""
 
 from dataclasses import replace
 
@@ -128,7 +128,7 @@ def test_triplets_are_cut_from_the_three_images_where_the_detector_says(case):
 
 
 def test_nothing_was_pasted_into_the_difference(case):
-    """Subtracting anew the frame that holds the injections gives the same difference: no one told of them."""
+    """Subtracting the frame with its injections again, without a list of them, gives the same difference."""
     pair = align(case.simulated.pair)
     saturated = case.worked.difference.pair.new.mask
     new = pair.new.with_pixels(pair.new.pixels + case.worked.injected, saturated)
@@ -136,7 +136,7 @@ def test_nothing_was_pasted_into_the_difference(case):
     np.testing.assert_allclose(again.pixels, case.worked.difference.pixels, atol=0.01)
 
 
-def test_found_injections_have_the_place_and_flux_that_were_laid_in(case):
+def test_found_injections_have_the_place_and_flux_that_were_injected(case):
     bright = [row for row in rows_of(case) if row["found"] and row["injected_snr"] > 15 and not row["saturated"]]
     assert len(bright) >= 5
     for axis in ("x", "y"):

@@ -1,4 +1,4 @@
-"""Injections: laid by stated laws, and in the pixels as if their light had fallen there."""
+"""Injections: drawn by stated laws, and in the pixels as if their light had fallen there."""
 
 from dataclasses import replace
 

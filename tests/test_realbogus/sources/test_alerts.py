@@ -173,7 +173,7 @@ def test_holes_in_the_middle_are_no_edge(tmp_path):
     assert rows[0]["reason"] == "nan_plane"
 
 
-def test_a_broken_stamp_spoils_its_own_packet_only(tmp_path):
+def test_a_broken_stamp_concerns_its_own_packet_only(tmp_path):
     missing, cut, other = _ztf(1), _ztf(2), _ztf(3)
     missing["cutoutTemplate"] = None
     cut["cutoutDifference"]["stampData"] = cut["cutoutDifference"]["stampData"][:-40]

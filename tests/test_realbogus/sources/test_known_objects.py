@@ -52,7 +52,7 @@ def test_degrees_julian_dates_and_types_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("name,ra,flux\na,1,2\n", "has no column of a dec"),
         ("name,ra,dec\na,north,2\n", "'north' is not a coordinate"),
@@ -60,10 +60,10 @@ def test_degrees_julian_dates_and_types_are_read(tmp_path: Path) -> None:
         ("name,ra,dec\na,,\n", "no row with a position"),
     ],
 )
-def test_what_is_no_table_of_known_objects_is_named(tmp_path: Path, text: str, told: str) -> None:
+def test_what_is_no_table_of_known_objects_is_named(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "known.csv"
     path.write_text(text)
-    with pytest.raises(SourceError, match=told):
+    with pytest.raises(SourceError, match=message):
         read_known(path)
 
 
@@ -103,3 +103,25 @@ def test_the_nearest_object_wins_and_nan_matches_nothing() -> None:
 def test_words_of_types() -> None:
     kinds = [kind_of(word) for word in ("SN II", None, "Asteroid", "VAR", "CV", "AGN")]
     assert kinds == [KNOWN_TRANSIENT, KNOWN_TRANSIENT, KNOWN_ASTEROID, KNOWN_VARIABLE, KNOWN_VARIABLE, KNOWN_VARIABLE]
+
+
+@pytest.mark.parametrize(("days", "is_match"), [(-30.0, True), (-30.01, False), (365.0, True), (365.01, False)])
+def test_a_transient_matches_from_thirty_days_before_to_a_year_after(days: float, is_match: bool) -> None:
+    matched = table([10.0], [5.0], [KNOWN_TRANSIENT]).match(np.array([10.0]), np.array([5.0]), np.array([DATE + days]))
+    assert matched.tolist() == [0 if is_match else -1]
+
+
+def test_an_object_without_a_date_matches_at_any_time() -> None:
+    known = table([10.0, 10.0], [5.0, 5.0], [KNOWN_ASTEROID, KNOWN_TRANSIENT], np.nan)
+    assert known.match(np.array([10.0]), np.array([5.0]), np.array([np.nan])).tolist() == [1], "transients go first"
+
+
+def test_matches_go_over_the_seam_of_right_ascension() -> None:
+    known = table([359.9999, 180.0], [0.0, 0.0], [KNOWN_TRANSIENT] * 2)
+    assert known.match(np.array([0.0001]), np.array([0.0]), np.array([DATE])).tolist() == [0]
+
+
+def test_rows_beyond_the_poles_have_no_position(tmp_path: Path) -> None:
+    path = tmp_path / "known.csv"
+    path.write_text("name,ra,dec\na,1,90\nb,1,90.1\nc,1,-91\n")
+    assert read_known(path).names.tolist() == ["a"]
