@@ -150,11 +150,11 @@ def review_verdicts(scores: CandidateScores, table: Path, reviewed: Path | None)
 def worst_positions(
     rows: EvaluationRows, logits: NDArray[np.float64], bogus: int, real: int
 ) -> dict[str, NDArray[np.int64]]:
-    """Return positions of at most so many bogus (highest logit first) and real (lowest first), by class name."""
+    """Return positions by class name: at most `bogus` bogus, highest logit first, and `real` reals, lowest first."""
     positions = {}
-    for name, is_real, sign, most in (("bogus", False, -1, bogus), ("real", True, 1, real)):
+    for name, is_real, sign, count in (("bogus", False, -1, bogus), ("real", True, 1, real)):
         of_class = np.flatnonzero((rows.real == is_real) & rows.headline)
-        positions[name] = of_class[np.argsort(sign * logits[of_class], kind="stable")][:most]
+        positions[name] = of_class[np.argsort(sign * logits[of_class], kind="stable")][:count]
     return positions
 
 

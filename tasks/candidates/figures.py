@@ -77,7 +77,7 @@ def efficiency_curves(
     ----------
     ledger : Table
         The whole dataset's, with the columns ``id, group, kind, found, chance_match`` and those of `QUANTITIES`;
-        injections of the evaluated groups count, ``found`` is null for what was not injected.
+        injections of the evaluated groups count, ``found`` is null for a sample that was not injected.
     scores : CandidateScores
     threshold : float
         Logit from which a found injection is kept.

@@ -161,14 +161,14 @@ def baselines_table(scores: CandidateScores, origin: str) -> Table:
     real = scores.rows.real[headline]
     lines: list[list[Cell]] = [["majority class", None, None, f"{real.mean():.3f} real"]]
     for name, values in {**scores.baselines, "this model": scores.logits}.items():
-        shown = values[headline]
-        threshold = operating_points.threshold_for_tpr(shown[real], 0.9)
+        of_headline = values[headline]
+        threshold = operating_points.threshold_for_tpr(of_headline[real], 0.9)
         lines.append(
             [
                 name,
-                f"{measures.auc(shown, real):.4f}",
-                f"{operating_points.fpr_at_tpr(shown, real, 0.9):.3%}",
-                int(np.count_nonzero(shown[~real] >= threshold)),
+                f"{measures.auc(of_headline, real):.4f}",
+                f"{operating_points.fpr_at_tpr(of_headline, real, 0.9):.3%}",
+                int(np.count_nonzero(of_headline[~real] >= threshold)),
             ]
         )
     columns = ["score", "AUC", "FPR at TPR 0.9", f"bogus passed of {int((~real).sum())}"]
@@ -271,7 +271,7 @@ def kept_cells(kept: NDArray[np.bool_]) -> list[Cell]:
 def equalised_text(scores: CandidateScores, snr: NDArray[np.float64]) -> str:
     """Return AUC and FPR where reals and bogus of the headline are drawn with the same distribution of S/N.
 
-    In each of ten bins of S/N, whose edges hold equally many reals, as many reals as bogus are drawn.
+    Ten bins of S/N hold the same number of reals each; from each bin the same number of reals and bogus is drawn.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which candidates of a part a model is evaluated on, and what each of them is.
+"""Which candidates of a part a model is evaluated on, and whether each is real or bogus.
 
 Ground truth is the simulation's truth if present, otherwise the original label. The headline counts reals that were
 not injected; injections give a second set of numbers.
@@ -36,7 +36,7 @@ class EvaluationRows:
     samples : Table
         Their ledger rows, in the same order.
     origins : (n,) str
-        What each is by the simulation's truth, empty without one.
+        Origin of each in the simulation's truth, empty without one.
     headline : (n,) bool
         Rows of the headline numbers: every bogus, and the reals that count.
     injected : (n,) bool
@@ -153,19 +153,19 @@ def unseen_rows(
     Raises
     ------
     EvaluationError
-        A class is absent from what is left.
+        A class is absent from the unseen rows.
     """
     if training_samples is None:
         return rows, None
-    seen = seen_before(rows.samples.select(list(COLUMNS)), training_samples)
-    unseen = np.flatnonzero(~seen)
+    is_seen = seen_before(rows.samples.select(list(COLUMNS)), training_samples)
+    unseen = np.flatnonzero(~is_seen)
     real = rows.real[unseen]
     if real.all() or not real.any():
         raise EvaluationError(
             f"part {part!r} has {int(real.sum())} real and {int((~real).sum())} bogus that the model has not seen "
-            f"({int(seen.sum())} were in its training or validation part): both classes are needed"
+            f"({int(is_seen.sum())} were in its training or validation part): both classes are needed"
         )
-    return rows.take(unseen), int(seen.sum())
+    return rows.take(unseen), int(is_seen.sum())
 
 
 def passed_bogus(rows: EvaluationRows, logits: NDArray) -> NDArray[np.int64]:

@@ -114,14 +114,14 @@ def _shared_scalars(
 ) -> tuple[list[str], NDArray, NDArray]:
     """Return the k catalogue scalars that both ledgers have: names, (training rows, k) and (evaluated rows, k)."""
     scalars = list(galaxy_baselines.CATALOGUE_SCALARS)
-    ours, theirs = _columns(trained_on.samples(), scalars, train), _columns(dataset.samples(), scalars, part)
-    names = [name for name in ours if name in theirs]
+    trained, evaluated = _columns(trained_on.samples(), scalars, train), _columns(dataset.samples(), scalars, part)
+    names = [name for name in trained if name in evaluated]
     if not names:
         return [], np.empty((len(train), 0)), np.empty((len(part), 0))
     return (
         names,
-        np.stack([ours[name] for name in names], axis=1),
-        np.stack([theirs[name] for name in names], axis=1),
+        np.stack([trained[name] for name in names], axis=1),
+        np.stack([evaluated[name] for name in names], axis=1),
     )
 
 

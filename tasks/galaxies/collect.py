@@ -204,7 +204,7 @@ def archive_members(path: Path) -> dict[str, str]:
     Raises
     ------
     ValueError
-        The path is neither, the zip is damaged, a member's path leads out of it, two images have one stem, or there is
+        The path is neither, the zip is damaged, an image's path leads out of it, two images have one stem, or there is
         no image.
     """
     if path.is_dir():
@@ -242,7 +242,7 @@ class CutoutBatch:
     staging : Staging
         Where samples and ledger rows are written.
     size_px : int
-        Side of a sample.
+        Width and height of a sample.
     crop_fraction : float
         Share of an image's width that is kept.
     connections : int

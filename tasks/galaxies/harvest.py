@@ -1,4 +1,4 @@
-"""The harvest of a galaxy build: ledger rows, labels, manifest entries and account of what it collected."""
+"""The harvest of a galaxy build: ledger rows, labels, manifest entries and account of the collected objects."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -98,8 +98,8 @@ def _manifest(plan: GalaxyPlan, parent: Dataset | None) -> dict[str, Any]:
 def _account(plan: GalaxyPlan, published: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
     """Return the account of the request's objects.
 
-    `published` holds the published ledger rows (id, status, reason) of the requested objects; one that this scheme leaves out is
-    rejected by the account, even if an earlier request stored it.
+    `published` holds the ledger rows (id, status, reason) of the requested objects; one that this scheme leaves out
+    counts as rejected, even if an earlier request stored it.
     """
     left_out = dict(zip(plan.rows["id"].to_pylist(), plan.rows["left_out"].to_pylist(), strict=True))
     ids = published["id"].to_pylist()

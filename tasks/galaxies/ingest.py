@@ -41,10 +41,10 @@ def ingest_into_workspace(
 
 
 def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None) -> Path:
-    """Return the catalogue Parquet behind a name, a path or an address, ingesting a table where needed.
+    """Return the catalogue Parquet behind a name, a path or an address, ingesting a table if it is not yet.
 
     A table is ingested under a name made of its own and a digest of its bytes and its metadata's, so the same request
-    finds it again and another finds another.
+    finds the same catalogue.
 
     Raises
     ------
@@ -74,24 +74,24 @@ def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None
 
 
 def locate_table(workspace: Workspace, table: str) -> Path:
-    """Return the local file of a table given by path, address or official name, downloading it where needed.
+    """Return the local file of a table given by path, address or official name, downloading it if it is remote.
 
-    An address may end in ``#sha256=DIGEST``, which is then checked.
+    An address may end in ``#sha256=DIGEST``: the download must have that digest.
 
     Raises
     ------
     ValueError
-        Nothing of that name; or the digest differs.
+        No table has that name, or the digest differs.
     """
     address = OFFICIAL_TABLES.get(table, table)
     if not address.startswith(("http://", "https://")):
         path = Path(address).expanduser()
         if path.is_file():
             return path
-        known = sorted(item.stem for item in workspace.catalogs.glob("*.parquet"))
+        existing = sorted(item.stem for item in workspace.catalogs.glob("*.parquet"))
         raise ValueError(
             f"no table {table!r}: give a file, an address, an official name ({', '.join(OFFICIAL_TABLES)}) "
-            f"or an ingested catalogue ({', '.join(known) or 'none yet'})"
+            f"or an ingested catalogue ({', '.join(existing) or 'none yet'})"
         )
     parts = urlsplit(address)
     sha256 = parts.fragment.removeprefix("sha256=") if parts.fragment.startswith("sha256=") else None

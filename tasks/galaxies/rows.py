@@ -30,13 +30,13 @@ def unseen_rows(
     EvaluationError
         The model has seen every sample of the part.
     """
-    whole = part_rows(dataset, scheme, part)
+    labelled = part_rows(dataset, scheme, part)
     if training_samples is None:
-        return whole, None
-    seen = seen_before(align_rows(dataset.samples(list(COLUMNS)), whole.ids), training_samples)
-    if seen.all():
+        return labelled, None
+    is_seen = seen_before(align_rows(dataset.samples(list(COLUMNS)), labelled.ids), training_samples)
+    if is_seen.all():
         raise EvaluationError(
-            f"all {len(whole)} samples of part {part!r} of dataset {dataset.name!r} were in the model's training "
+            f"all {len(labelled)} samples of part {part!r} of dataset {dataset.name!r} were in the model's training "
             "or validation part, so none is left to evaluate it on"
         )
-    return whole.take(np.flatnonzero(~seen)), int(seen.sum())
+    return labelled.take(np.flatnonzero(~is_seen)), int(is_seen.sum())

@@ -92,7 +92,9 @@ class GalaxyTraining(TrainingTask):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Fit the temperature; the metrics are accuracy, macro-F1, ECE and NLL."""
         temperature = measures.fit_temperature(outputs, validation.labels)
-        return {"temperature": temperature, "operating_points": {}}, classification_summary(outputs, validation.labels, temperature)
+        return {"temperature": temperature, "operating_points": {}}, classification_summary(
+            outputs, validation.labels, temperature
+        )
 
     def evaluate(self, request: EvaluationRequest) -> dict[str, Any]:
         """Evaluate accuracy and calibration."""

@@ -26,14 +26,14 @@ def train_request(problem: str, parameters: Mapping[str, Any]) -> TrainRequest:
         The problem does not know a parameter.
     """
     request, _ = TRAININGS[problem]
-    given = {name: value for name, value in parameters.items() if value is not None}
-    unknown = sorted(set(given) - set(request.model_fields))
+    parameters = {name: value for name, value in parameters.items() if value is not None}
+    unknown = sorted(set(parameters) - set(request.model_fields))
     if unknown:
         raise PartError(
-            f"{unknown[0]}={given[unknown[0]]} is no parameter of a {problem} training; "
+            f"{unknown[0]}={parameters[unknown[0]]} is no parameter of a {problem} training; "
             f"it takes {', '.join(request.model_fields)}"
         )
-    return request(**given)
+    return request(**parameters)
 
 
 def open_training(workspace: Workspace, parameters: Mapping[str, Any]) -> TrainingTask:

@@ -141,7 +141,7 @@ def require_fit(request: EvaluationRequest, preprocessing_version: str | None = 
     Raises
     ------
     EvaluationError
-        One of them differs.
+        The problem, the classes, the shape or the version differs.
     """
     dataset, card = request.dataset, request.card
     checks = [
@@ -151,9 +151,9 @@ def require_fit(request: EvaluationRequest, preprocessing_version: str | None = 
     ]
     if preprocessing_version is not None:
         checks.append(("is read here by the preprocessing", preprocessing_version, card["preprocessing_version"]))
-    for statement, ours, models in checks:
-        if ours != models:
-            raise EvaluationError(f"dataset {dataset.name!r} {statement} {ours}, the model's is {models}")
+    for statement, has, takes in checks:
+        if has != takes:
+            raise EvaluationError(f"dataset {dataset.name!r} {statement} {has}, the model's is {takes}")
 
 
 def training_dataset(request: EvaluationRequest) -> tuple[Dataset | None, list[str]]:

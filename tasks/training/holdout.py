@@ -63,7 +63,7 @@ def evaluate_registered(
     registered = open_registered(workspace, holdout.model, problem, first_scheme)
     options = _candidate_options(workspace, holdout, problem, first_scheme)
     scheme, ref = holdout.scheme or str(registered.card["scheme"]), registered.ref
-    reference, seen = f"{dataset.name}@{dataset.version}", ref.folder / TRAINING_SAMPLES_FILE
+    reference, samples_file = f"{dataset.name}@{dataset.version}", ref.folder / TRAINING_SAMPLES_FILE
     with open_run(
         workspace,
         problem=problem,
@@ -81,7 +81,7 @@ def evaluate_registered(
             scheme,
             history=metric_history(workspace, ref.run_id, CURVES),
             run=run,
-            training_samples=pq.read_table(seen) if seen.is_file() else None,
+            training_samples=pq.read_table(samples_file) if samples_file.is_file() else None,
         )
         summary = evaluators[problem](request, **options)
     return {"model": ref.uri, "dataset": reference, "scheme": scheme, "split": holdout.part} | summary

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tasks.learning.fitting import Fitted
 
 
-
 def train_model(training: TrainingTask) -> dict[str, Any]:
     """Train, register and return the summary; an interrupted training resumes after its last finished epoch.
 
