@@ -1,1 +1,1 @@
-"""Prefect flows, one deployment a file, and the `starloom` command. No array maths, no file formats."""
+"""Prefect flows, one file and one deployment each, and the `starloom` command. No array maths, no file formats."""

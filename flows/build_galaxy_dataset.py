@@ -19,7 +19,7 @@ from tasks.stages.show import show_build
 from tasks.store.locks import one_builder
 
 
-@flow(name="build-galaxy-dataset", description="From a catalogue to a validated, split image dataset in Zarr")
+@flow(name="build-galaxy-dataset", description="Build a validated, split image dataset from a catalogue")
 def build_galaxy_dataset(
     dataset: parameter_types.NewDataset = "sky",
     catalog: parameter_types.Catalog = None,
@@ -43,7 +43,7 @@ def build_galaxy_dataset(
     retry_rejected: parameter_types.RetryRejected = False,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
-    """Build or grow a galaxy dataset and return its account."""
+    """Build a galaxy dataset or add to it; return the counts of requested, rejected and stored samples."""
     request = GalaxyBuildRequest(
         dataset=dataset,
         catalog=catalog,

@@ -18,7 +18,7 @@ from tasks.stages.show_candidates import show_candidates
 from tasks.store.locks import one_builder
 
 
-@flow(name="build-realbogus-dataset", description="From survey frames to a validated, split triplet dataset in Zarr")
+@flow(name="build-realbogus-dataset", description="Build a validated, split dataset of triplets from survey frames")
 def build_realbogus_dataset(
     dataset: parameter_types.NewDataset = "transients",
     source: parameter_types.CandidateSource = "simulated",
@@ -43,7 +43,7 @@ def build_realbogus_dataset(
     limit: parameter_types.CandidateLimit = None,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
-    """Build or grow a real/bogus dataset and return its account."""
+    """Build a real/bogus dataset or add to it; return the counts of requested, rejected and stored samples."""
     request = CandidateRequest(
         dataset=dataset,
         source=source,

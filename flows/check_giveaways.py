@@ -1,4 +1,4 @@
-"""Check that a classifier cannot tell injected transients from the simulated scene's own but by what both are."""
+"""Check that injected transients are indistinguishable from the simulated scene's own."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from tasks.studies.choices import InjectionFlaw
 from tasks.studies.giveaways import GiveawayRequest
 
 
-@flow(name="check-giveaways", description="Injected against scene transients: what could tell them apart, one by one")
+@flow(name="check-giveaways", description="Compare injected with scene transients, property by property")
 def check_giveaways(
     chips: parameter_types.Chips = 8,
     visits: parameter_types.Visits = 10,
@@ -33,7 +33,7 @@ def check_giveaways(
     ] = None,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
-    """Compare injected transients with the scene's own and return each check's figure, limit and verdict."""
+    """Compare injected transients with the scene's own; return value, limit and result of each check."""
     request = GiveawayRequest(
         chips=chips,
         visits=visits,

@@ -1,4 +1,4 @@
-"""What becomes of suspect labels, under three combinations of losses."""
+"""Compare treatments of suspect labels under three combinations of losses."""
 
 from typing import Any
 
@@ -20,10 +20,12 @@ LOSSES: dict[str, dict[str, Any]] = {
     "CE+ECH+VAT": {"loss_ech": 0.1, "loss_lds": 1.0},
 }
 HANDLED = {"all": "none", "removed": "remove", "unlabeled": "unlabel"}
-"""The deck's word -> what becomes of suspects; what is removed or unlabelled without VAT is left out alike."""
+"""Name of a row -> handling of suspects. Without VAT, unlabelled samples are unused, which equals removing them."""
 
 
-@flow(name=NAME, description="All labels, suspects removed, suspects unlabelled; under three combinations of losses")
+@flow(
+    name=NAME, description="Compare keeping, removing and unlabelling suspect labels under three combinations of losses"
+)
 def compare_label_handling(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
@@ -33,7 +35,7 @@ def compare_label_handling(
     limit: parameter_types.StudyLimit = 4000,
     folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
-    """Train and judge every combination."""
+    """Train and evaluate every combination."""
     workspace = Workspace.current()
     request = StudyRequest(
         dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds
@@ -48,7 +50,7 @@ def compare_label_handling(
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     compared = compare_rows(workspace, NAME, request, results, list(steps))
-    remark = "What is unlabelled takes part in VAT alone, so without VAT it is the same as removed."
+    remark = "Unlabelled samples enter the VAT loss only; without VAT, unlabelling equals removing."
     summary = publish_study(workspace, NAME, request, results, compared, remark)
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary

@@ -1,4 +1,4 @@
-"""The ladder: from the conventional network on one detector to two stages, one change a step."""
+"""Compare a sequence of changes, from the conventional network on one detector to two-stage training."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ STEPS: dict[str, dict[str, Any]] = {
 }
 
 
-@flow(name=NAME, description="One detector, all, a deeper network, the AUC loss, two stages: each step's ratio")
+@flow(name=NAME, description="Compare one detector, all detectors, a deeper network, the AUC loss and two stages")
 def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
@@ -38,7 +38,7 @@ def compare_ladder(
     limit: parameter_types.StudyLimit = 8000,
     folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
-    """Train and judge every step; return rows, ratios and the report."""
+    """Train and evaluate every step; return rows, ratios and the report."""
     request, workspace = (
         StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds),
         Workspace.current(),
@@ -47,6 +47,6 @@ def compare_ladder(
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     compared = compare_rows(workspace, NAME, request, results, list(STEPS))
-    summary = publish_study(workspace, NAME, request, results, compared, "One change a step.")
+    summary = publish_study(workspace, NAME, request, results, compared, "Each step changes one thing.")
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary

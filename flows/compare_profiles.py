@@ -1,4 +1,4 @@
-"""What the public code executes, what it means to, and that repaired."""
+"""Compare the public code as executed, as described, and corrected."""
 
 from typing import Any, get_args
 
@@ -19,7 +19,7 @@ LOSSES: dict[str, Any] = {"loss_ce": 0.1, "loss_ech": 1.0, "loss_lds": 0.1}
 """The public code's default weights, which ``published`` mixes up."""
 
 
-@flow(name=NAME, description="What the public code executes, what it means to, and that repaired")
+@flow(name=NAME, description="Compare the public code as executed, as described, and corrected")
 def compare_profiles(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
@@ -29,7 +29,7 @@ def compare_profiles(
     epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,
 ) -> dict[str, Any]:
-    """Train and judge the three profiles with one optimiser and the public code's weights."""
+    """Train and evaluate the three profiles with one optimiser and the public code's loss weights."""
     workspace = Workspace.current()
     request = StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit)
     rows = [
@@ -40,7 +40,7 @@ def compare_profiles(
     with cluster(0) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     compared = compare_rows(workspace, NAME, request, results, list(PROFILES))
-    remark = f"One optimiser ({optimizer}) and the public code's weights of the losses for all three."
+    remark = f"All three profiles use the optimiser {optimizer} and the public code's loss weights."
     summary = publish_study(workspace, NAME, request, results, compared, remark)
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary

@@ -1,4 +1,4 @@
-"""A model a detector, all detectors at the size of one, or all samples."""
+"""Compare one model per detector, a mixed sample of one detector's size, and all samples."""
 
 from typing import Any, get_args
 
@@ -17,7 +17,7 @@ NAME = "compare-treatments"
 TREATMENTS = get_args(Treatment)
 
 
-@flow(name=NAME, description="A model a detector, all detectors at the size of one, or all samples")
+@flow(name=NAME, description="Compare one model per detector, a mixed sample of one detector's size, and all samples")
 def compare_treatments(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
@@ -26,7 +26,7 @@ def compare_treatments(
     epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 8000,
 ) -> dict[str, Any]:
-    """Train and judge the treatments; on a dataset built with diversity=0 each and mix should be alike."""
+    """Train and evaluate the treatments; on a dataset built with diversity=0, each and mix should be equal."""
     workspace = Workspace.current()
     request = StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit)
     rows = [
@@ -38,7 +38,7 @@ def compare_treatments(
         results = run_rows(workspace, NAME, request, rows, executor)
     names = [f"{network}-{treatment}" for treatment in TREATMENTS]
     compared = compare_rows(workspace, NAME, request, results, names)
-    remark = "A model a detector, all detectors at the size of one, all samples."
+    remark = "One model per detector, a mixed sample of one detector's size, and all samples."
     summary = publish_study(workspace, NAME, request, results, compared, remark)
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary

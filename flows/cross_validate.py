@@ -1,4 +1,4 @@
-"""Cross-validate a way of training over a whole dataset."""
+"""Cross-validate training settings over a whole dataset."""
 
 from typing import Annotated, Any
 
@@ -10,7 +10,7 @@ from tasks.stages.cross_validate import cross_validate_folds
 from tasks.stages.training_registry import open_training
 
 
-@flow(name="cross-validate", description="Judge every labelled sample out of fold, by whole groups")
+@flow(name="cross-validate", description="Score every labelled sample out of fold, with whole groups in one fold")
 def cross_validate(
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
@@ -33,7 +33,7 @@ def cross_validate(
     device: parameter_types.Device = "auto",
     grey: Annotated[bool | None, parameter_types.param("For galaxies: convert images to luminance")] = None,
 ) -> dict[str, Any]:
-    """Cross-validate and return the pooled figures; finished folds are not run again."""
+    """Cross-validate and return the pooled metrics; finished folds are not repeated."""
     parameters = {
         "dataset": dataset,
         "scheme": scheme,

@@ -1,8 +1,8 @@
 """A Prefect plugin: `prefect deployment run NAME` means the deployment NAME of the flow NAME.
 
-Prefect wants FLOW/DEPLOYMENT. Every flow here has one deployment of its own name, so the bare name says it all.
-Prefect loads this module (entry point group ``prefect.plugins``) where ``plugins.enabled`` is set, which the
-project's ``pyproject.toml`` does: elsewhere the command is as Prefect ships it.
+Prefect requires FLOW/DEPLOYMENT. Every flow here has one deployment of its own name, so the name alone is enough.
+Prefect loads this module (entry point group ``prefect.plugins``) if ``plugins.enabled`` is set, as in the project's
+``pyproject.toml``.
 """
 
 import sys

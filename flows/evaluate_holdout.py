@@ -1,4 +1,4 @@
-"""Judge a registered model on a dataset's holdout, or on another dataset."""
+"""Evaluate a registered model on the held-out part of a dataset, or on another dataset."""
 
 from typing import Annotated, Any
 
@@ -12,7 +12,10 @@ from tasks.stages.show import show_summary
 from tasks.training.holdout import HoldoutRequest
 
 
-@flow(name="evaluate-holdout", description="Judge a registered model on samples it has not seen, with a report")
+@flow(
+    name="evaluate-holdout",
+    description="Evaluate a registered model on samples outside its training data, with a report",
+)
 def evaluate_holdout(
     model: parameter_types.Model = "champion",
     dataset: parameter_types.Dataset = "sky",
@@ -29,7 +32,7 @@ def evaluate_holdout(
         parameter_types.param("For candidates: the reviewed table of false positives, column verdict filled in"),
     ] = None,
 ) -> dict[str, Any]:
-    """Judge a model and return its figures."""
+    """Evaluate a model and return its metrics."""
     request = HoldoutRequest(
         model=model, dataset=dataset, scheme=scheme, part=split, against=against, verdicts=verdicts
     )

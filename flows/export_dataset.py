@@ -11,7 +11,7 @@ from tasks.stages.export import export_candidates
 from tasks.stages.show import show_summary
 
 
-@flow(name="export-dataset", description="A part in the published layout, with checksums, data card and ledger")
+@flow(name="export-dataset", description="Export a part of a dataset with checksums, data card and ledger")
 def export_dataset(
     dataset: parameter_types.Dataset = "transients",
     part: Annotated[PartName, parameter_types.param("Part of the split to export")] = "all",
@@ -19,7 +19,7 @@ def export_dataset(
         str | None, parameter_types.param("Output folder; null: exports/NAME-VERSION-PART in the workspace")
     ] = None,
 ) -> dict[str, Any]:
-    """Write arrays and tables a detector, SHA256SUMS, README.md and the ledger, and return the account."""
+    """Write arrays and tables per detector, SHA256SUMS, README.md and the ledger; return the counts."""
     summary = export_candidates(Workspace.current(), dataset, part, path)
     show_summary(summary)
     return summary

@@ -10,7 +10,7 @@ from tasks.stages.export_model import export_model as write_onnx
 from tasks.stages.show import show_summary
 
 
-@flow(name="export-model", description="A registered model as ONNX, its answers compared with Keras's")
+@flow(name="export-model", description="Export a registered model as ONNX and compare its outputs with Keras")
 def export_model(
     model: parameter_types.Model = "champion",
     dataset: parameter_types.Dataset = "transients",
@@ -18,7 +18,7 @@ def export_model(
         str | None, parameter_types.param("Output file; null: exports/NAME-VERSION in the workspace")
     ] = None,
 ) -> dict[str, Any]:
-    """Export, compare on samples of the dataset's validation part, and return the largest difference."""
+    """Export a model and return its largest deviation from Keras on samples of the validation part."""
     summary = write_onnx(Workspace.current(), model, dataset, path)
     show_summary(summary)
     return summary

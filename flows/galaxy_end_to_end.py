@@ -1,4 +1,4 @@
-"""The whole galaxy chain: build a dataset, train on it, evaluate on its holdout."""
+"""Build a galaxy dataset, train on it, and evaluate on its held-out part."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from flows.evaluate_holdout import evaluate_holdout
 from flows.train_galaxy import train_galaxy
 
 
-@flow(name="galaxy-end-to-end", description="Build a galaxy dataset, train on it, evaluate on its holdout")
+@flow(name="galaxy-end-to-end", description="Build a galaxy dataset, train on it, evaluate on its held-out part")
 def galaxy_end_to_end(
     dataset: parameter_types.NewDataset = "sky",
     catalog: parameter_types.Catalog = None,

@@ -10,7 +10,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.stages.ingest import ingest_tables, show_ingest
 
 
-@flow(name="ingest-catalog", description="From published tables to one catalogue Parquet, every row accounted for")
+@flow(name="ingest-catalog", description="Combine published tables into one catalogue, counting every rejected row")
 def ingest_catalog(
     name: Annotated[str, parameter_types.param("Name of the catalogue; an existing catalogue is replaced")] = "sky",
     tables: Annotated[

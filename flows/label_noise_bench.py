@@ -1,4 +1,4 @@
-"""How training stands label errors: score-matched and uniform noise, four ways to treat suspects."""
+"""Measure the robustness to label noise, score-matched or uniform, under four treatments of suspect labels."""
 
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ HANDLINGS = list(LOSSES)
 
 
 @flow(
-    name=NAME, description="Label noise added on purpose; suspects kept, removed, unlabelled + VAT, confident learning"
+    name=NAME, description="Add label noise; compare keeping, removing and unlabelling suspects, and confident learning"
 )
 def label_noise_bench(
     dataset: parameter_types.Dataset = "survey",
@@ -39,7 +39,7 @@ def label_noise_bench(
     limit: parameter_types.StudyLimit = 4000,
     folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
-    """Train and judge the grid; each row has the rates, and how well its suspects are the wrong labels."""
+    """Train and evaluate the grid; each row has error rates, and how many of its suspects are wrong labels."""
     workspace = Workspace.current()
     request = StudyRequest(
         dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds
@@ -60,7 +60,7 @@ def label_noise_bench(
         results = run_rows(workspace, NAME, request, rows, executor)
     plain = {name: f"{name.rpartition(', ')[0]}, none" for name in steps} if "none" in handlings else None
     compared = compare_rows(workspace, NAME, request, results, list(steps), plain)
-    remark = "Uniform and score-matched noise on simulated triplets, beside the natural label errors."
+    remark = "Uniform and score-matched noise on simulated triplets, in addition to their natural label errors."
     summary = publish_study(workspace, NAME, request, results, compared, remark)
     summary["rows"] = [{**row, "kind": row["noise_kind"]} for row in summary["rows"]]
     show_summary({name: value for name, value in summary.items() if name != "rows"})

@@ -1,4 +1,4 @@
-"""Draw a night of candidates from a simulated survey."""
+"""Create a night of candidates from a simulated survey."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,7 @@ from tasks.stages.show import show_summary
 
 @flow(
     name="make-night",
-    description="A simulated night of any length: a survey's triplets, turned, shifted, with noise added",
+    description="Create a simulated night from a survey's triplets, rotated, shifted and with added noise",
 )
 def make_night(
     dataset: parameter_types.Dataset = "transients",
@@ -21,7 +21,7 @@ def make_night(
     real_share: Annotated[float, parameter_types.param("Fraction of real transients")] = 0.01,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
-    """Draw the night and return where it lies, for score-night's path."""
+    """Create the night and return its path, which score-night takes."""
     summary = draw_night(
         Workspace.current(), NightToMake(dataset=dataset, count=count, real_share=real_share, seed=seed)
     )

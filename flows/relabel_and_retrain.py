@@ -1,4 +1,4 @@
-"""Find suspect labels, relabel them, and train anew."""
+"""Find suspect labels, relabel them, and train again."""
 
 from typing import Annotated, Any
 
@@ -15,7 +15,7 @@ from tasks.studies.choices import RelabelStage
 from tasks.studies.relabel import RelabelRequest
 
 
-@flow(name="relabel-and-retrain", description="Out-of-fold scores, suspects, a relabelling, semi-supervised training")
+@flow(name="relabel-and-retrain", description="Find suspect labels out of fold, relabel them, train semi-supervised")
 def relabel_and_retrain(
     dataset: parameter_types.Dataset = "transients",
     network: parameter_types.CandidateNetwork = "complex",
@@ -56,7 +56,7 @@ def relabel_and_retrain(
     labels: parameter_types.Relabelling = None,
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
-    """Relabel and train again; return the training's figures, the suspects and how many of them are wrong."""
+    """Relabel and train again; return the metrics, the number of suspects and how many labels are wrong."""
     request = RelabelRequest(
         dataset=dataset,
         network=network,

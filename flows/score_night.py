@@ -12,7 +12,7 @@ from tasks.stages.score_night import score_night as score_candidates
 from tasks.stages.show import show_summary
 
 
-@flow(name="score-night", description="Stream candidates through the champion, one row each, the best on a page")
+@flow(name="score-night", description="Score candidates with the champion model and show the best")
 def score_night(
     path: Annotated[
         str,
@@ -45,7 +45,7 @@ def score_night(
         parameter_types.param("Runtime: auto uses ONNX if it reproduces the Keras scores; tensorflow can use a GPU"),
     ] = "auto",
 ) -> dict[str, Any]:
-    """Score a night and return the account."""
+    """Score a night and return its counts."""
     request = NightRequest(
         path=path,
         model=model,

@@ -1,4 +1,4 @@
-"""Estimate how many labels are wrong, by a sample for human eyes."""
+"""Estimate the rates of wrong labels from a visually inspected sample."""
 
 from typing import Annotated, Any
 
@@ -13,7 +13,10 @@ from tasks.stages.survey_labels import survey_labels
 from tasks.studies.relabel import RelabelRequest
 
 
-@flow(name="survey-label-errors", description="A stratified sample by score, its verdicts, both error rates")
+@flow(
+    name="survey-label-errors",
+    description="Draw a sample stratified by score, or estimate error rates from its inspection",
+)
 def survey_label_errors(
     dataset: parameter_types.Dataset = "transients",
     network: parameter_types.CandidateNetwork = "complex",
@@ -33,7 +36,7 @@ def survey_label_errors(
     ] = None,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
-    """Write the sample's sheet and table, or estimate the rates from verdicts."""
+    """Write the sample's contact sheet and table, or estimate the rates from the inspected labels."""
     request = RelabelRequest(
         dataset=dataset, network=network, size=size, profile=profile, folds=folds, epochs=epochs, seed=seed
     )

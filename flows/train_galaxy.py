@@ -10,7 +10,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.stages.train import train
 
 
-@flow(name="train-galaxy", description="Fit a network on a dataset's train part, judge it on test, register it")
+@flow(name="train-galaxy", description="Train a network, evaluate it on the test part, register it")
 def train_galaxy(
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
@@ -23,7 +23,7 @@ def train_galaxy(
     device: parameter_types.Device = "auto",
     grey: parameter_types.Grey = False,
 ) -> dict[str, Any]:
-    """Train a galaxy classifier and return its figures."""
+    """Train a galaxy classifier and return its metrics."""
     request = GalaxyTrainRequest(
         dataset=dataset,
         scheme=scheme,

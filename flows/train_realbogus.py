@@ -10,7 +10,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.stages.train import train_candidates
 
 
-@flow(name="train-realbogus", description="Fit a network on candidates, judge it at the operating point, register it")
+@flow(name="train-realbogus", description="Train a network, evaluate it on the test part, register it")
 def train_realbogus(
     dataset: parameter_types.Dataset = "transients",
     network: parameter_types.CandidateNetwork = "complex",
@@ -29,7 +29,7 @@ def train_realbogus(
     labels: parameter_types.Relabelling = None,
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
-    """Train a real/bogus classifier and return its figures; treatment=each without a detector gives ``rows``."""
+    """Train a real/bogus classifier and return its metrics; treatment=each without a detector returns ``rows``."""
     request = CandidateTrainRequest(
         dataset=dataset,
         network=network,

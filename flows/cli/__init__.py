@@ -1,4 +1,4 @@
-"""The `starloom` command: reading its words and parameters, running one flow, exit codes, the demo's report.
+"""The `starloom` command: parsing of options and parameters, running a flow, exit codes, the demo's report.
 
-No flow stands here, and nothing that a flow needs apart from the types of its parameters.
+Flows are in `flows`; they use only `parameter_types` of this folder.
 """

@@ -1,6 +1,6 @@
-"""The `starloom` command: a thin face over the flows.
+"""The `starloom` command: its subcommands and options.
 
-Nothing heavy is imported before it is known what to do: `starloom --help` answers at once.
+Heavy modules are imported only by the subcommand that needs them, so `starloom --help` answers at once.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
-from flows.cli.exit_status import INTERRUPTED, ExitStatus, UsageError, last_words, perform
+from flows.cli.exit_status import INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 DEMO = (
@@ -28,14 +28,14 @@ _TRACEBACK_NAME = "last-failure.txt"
 
 
 def main() -> None:
-    """Run the command given to this process and end it."""
+    """Run the command of this process's arguments and end the process."""
     outcomes: list[ExitStatus] = []
-    atexit.register(last_words, outcomes)
+    atexit.register(exit_process, outcomes)
     outcomes.append(execute(sys.argv[1:]))
 
 
 def execute(words: Sequence[str]) -> ExitStatus:
-    """Run the command ``words``. Asking for help, or for what there is not, exits as argparse does."""
+    """Run the command ``words``. ``--help`` and unknown options exit as argparse does."""
     options = build_parser(with_sky="serve-sky" in words).parse_args(words)
     if "workspace" in options:
         os.environ[ENVIRONMENT_NAME] = str(options.workspace)
@@ -44,14 +44,14 @@ def execute(words: Sequence[str]) -> ExitStatus:
 
 
 def build_parser(with_sky: bool) -> argparse.ArgumentParser:
-    """Return the command's parser; the stand-in service adds its own options only ``with_sky``."""
+    """Return the command's parser; ``with_sky`` adds the options of `serve-sky`."""
     everywhere = argparse.ArgumentParser(add_help=False)
     everywhere.add_argument(
         "--workspace",
         metavar="DIR",
         type=Path,
         default=argparse.SUPPRESS,
-        help=f"holds all state [{ENVIRONMENT_NAME}, else ./workspace]",
+        help=f"folder of all data and results [{ENVIRONMENT_NAME}, else ./workspace]",
     )
     parser = argparse.ArgumentParser(
         prog="starloom",
@@ -68,22 +68,24 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         command.set_defaults(action=action)
         return command
 
-    add("demo", demo, "the whole chain on the embedded default, small")
-    add("up", up, "Prefect server, worker and MLflow UI on loopback, deployments applied; Ctrl-C ends all")
-    one = add("run", run, "one flow in this process", add_help=False)
-    one.add_argument("flow", metavar="FLOW", nargs="?", help="which flow")
-    one.add_argument("-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter")
-    one.add_argument("-h", "--help", action="store_true", dest="wants_help", help="this, or the flow's parameters")
+    add("demo", demo, "run both pipelines on small simulated data")
+    add("up", up, "start Prefect server, worker and MLflow server on loopback and deploy all flows; Ctrl-C ends them")
+    one = add("run", run, "run a flow in this process", add_help=False)
+    one.add_argument("flow", metavar="FLOW", nargs="?", help="name of the flow")
+    one.add_argument(
+        "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter of the flow"
+    )
+    one.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show this help, or that of the flow")
     one.set_defaults(usage=one.format_help)
-    add("down", down, "end what the workspace still runs")
-    sky = add("serve-sky", serve_sky, "the stand-in cutout service")
+    add("down", down, "end the servers and runs of the workspace")
+    sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
         import_module("tasks.skyserver.app").add_arguments(sky)
     return parser
 
 
 class _Version(argparse.Action):
-    """Looks the version up when it is asked for: that takes longer than the help itself."""
+    """Looks the version up only for ``--version``: it takes longer than the help itself."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         from importlib.metadata import version
@@ -93,12 +95,12 @@ class _Version(argparse.Action):
 
 
 def demo(options: argparse.Namespace) -> ExitStatus:
-    """Run both halves' chains on small simulated skies, then say what came of it."""
+    """Run both pipelines on small simulated data, then print a report."""
 
     def work(output: TextIO) -> dict[str, Any]:
-        from tasks.server.process_guard import guarded
+        from tasks.server.process_guard import guard_children
 
-        with guarded():
+        with guard_children():
             galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
             build, first, train, night = candidates
             scores = run_flow("score-night", [f"path={night['path']}"])
@@ -110,7 +112,7 @@ def demo(options: argparse.Namespace) -> ExitStatus:
 
 
 def run(options: argparse.Namespace) -> ExitStatus:
-    """Run one flow, or show what it takes."""
+    """Run a flow, or show its help."""
     from flows.cli.flow_catalogue import list_text, parameters_text
 
     def show_help(output: TextIO) -> None:
@@ -126,8 +128,8 @@ def run(options: argparse.Namespace) -> ExitStatus:
 
 
 def up(options: argparse.Namespace) -> ExitStatus:
-    """Run the workspace's services until told to end."""
-    from tasks.server.local_stack import stand
+    """Run the workspace's services until interrupted."""
+    from tasks.server.local_stack import run_stack
 
     def work(output: TextIO) -> None:
         def announce(addresses: dict[str, str]) -> None:
@@ -135,20 +137,20 @@ def up(options: argparse.Namespace) -> ExitStatus:
             print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
             print(json.dumps(addresses), file=output, flush=True)
 
-        stand(Workspace.current(), announce)
+        run_stack(Workspace.current(), announce)
 
     return _perform(work)
 
 
 def down(options: argparse.Namespace) -> ExitStatus:
-    """End what the workspace still runs."""
+    """End the servers and runs of the workspace."""
     from tasks.server.prefect_server import stop_services
 
     return _perform(lambda output: {"ended": stop_services(Workspace.current())})
 
 
 def serve_sky(options: argparse.Namespace) -> ExitStatus:
-    """Serve the stand-in cutout service until told to end."""
+    """Run the simulated cutout service until interrupted."""
     try:
         return ExitStatus(import_module("tasks.skyserver.app").run(options))
     except KeyboardInterrupt:
@@ -158,20 +160,20 @@ def serve_sky(options: argparse.Namespace) -> ExitStatus:
 def run_flow(name: str, pairs: Sequence[str]) -> Any:
     """Run the flow ``name`` with the parameters ``pairs`` and return its summary.
 
-    What can be refused by reading the flow's file is refused before anything is started or imported; then the
-    server starts while the flow is imported.
+    Unknown names are refused from the flow's source before anything is started or imported; then the server starts
+    while the flow is imported.
     """
     from flows.cli.flow_catalogue import argument_names, load_flow
     from flows.cli.parameters import read_parameters, require_known, split_pair
     from tasks.runtime.logs import show_on_terminal
     from tasks.server.prefect_server import begin_server
-    from tasks.server.process_guard import guarded
+    from tasks.server.process_guard import guard_children
 
     require_known([split_pair(pair)[0] for pair in pairs], argument_names(name))
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks on the processor
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's messages about the CPU
     workspace = Workspace.current()
     server = begin_server(workspace)
-    with guarded():
+    with guard_children():
         show_on_terminal()
         flow = load_flow(name)
         parameters = read_parameters(flow.fn, pairs)
@@ -182,7 +184,7 @@ def run_flow(name: str, pairs: Sequence[str]) -> Any:
 
 
 def _perform(work: Callable[[TextIO], Any]) -> ExitStatus:
-    return perform(work, Workspace.current().prefect / _TRACEBACK_NAME)
+    return run_command(work, Workspace.current().prefect / _TRACEBACK_NAME)
 
 
 if __name__ == "__main__":

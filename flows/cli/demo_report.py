@@ -1,4 +1,4 @@
-"""What `starloom demo` says at its end: what was built, how well it went, where to look."""
+"""The report of `starloom demo`: datasets, accuracy, and where to find results."""
 
 import sys
 from collections.abc import Mapping
@@ -13,21 +13,21 @@ from tasks.runtime.workspace import Workspace
 
 
 def show(galaxies: Mapping[str, Any], candidates: Mapping[str, Any], workspace: Workspace) -> None:
-    """Print the tables of both halves on stderr.
+    """Print the tables of galaxies, transients and their classifier on stderr.
 
     Parameters
     ----------
     galaxies : mapping
         Summary of ``galaxy-end-to-end``.
     candidates : mapping
-        Summaries ``build``, ``first``, ``train``, ``night`` and ``score`` of the flows of candidates.
+        Summaries ``build``, ``first``, ``train``, ``night`` and ``score`` of the real/bogus flows.
     workspace : Workspace
     """
     console = Console(stderr=True)
     for title, lines in (
         ("galaxies: simulated sky, labels from drawn votes", galaxy_rows(galaxies, workspace)),
         ("transients: simulated survey, labels by injection", candidate_rows(candidates["build"], workspace)),
-        ("real/bogus: trained on them, a made night of their triplets scored", classifier_rows(candidates)),
+        ("real/bogus: trained on those triplets; a simulated night scored", classifier_rows(candidates)),
     ):
         table = Table(show_header=False, title=title, title_justify="left")
         table.add_column(style="bold", no_wrap=True, min_width=14)
@@ -38,7 +38,7 @@ def show(galaxies: Mapping[str, Any], candidates: Mapping[str, Any], workspace: 
 
 
 def galaxy_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, str]]:
-    """Return the rows of the galaxies' table: a name and a text each."""
+    """Return the rows (name, text) of the galaxies' table."""
     build, test, evaluation = summary["build"], summary["train"]["test"], summary["evaluate"]
     classes: dict[str, int] = build["classes"]
     labelled = sum(classes.values())
@@ -46,13 +46,13 @@ def galaxy_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[
     interval = f"{test['accuracy_low']:.3f} to {test['accuracy_high']:.3f}"
     return [
         ("dataset", f"{build['dataset']}, version {build['version']}: {build['path']}"),
-        ("galaxies", f"{build['objects']} asked, {build['stored']} stored, rejected: {_counts(build['rejected'])}"),
+        ("galaxies", f"{build['objects']} requested, {build['stored']} stored, rejected: {_counts(build['rejected'])}"),
         ("classes", _counts(classes)),
         ("split", _counts(build["split"])),
         (
             "test accuracy",
             f"{test['accuracy']:.3f} (95 %: {interval}) on {evaluation['count']} simulated galaxies; "
-            f"always saying {largest!r} would give {classes[largest] / labelled:.3f}",
+            f"predicting {largest!r} for all gives {classes[largest] / labelled:.3f}",
         ),
         ("model", str(summary["train"]["model_uri"])),
         ("report", str(evaluation["report"])),
@@ -61,25 +61,28 @@ def galaxy_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[
 
 
 def candidate_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, str]]:
-    """Return the rows of the transients' table: a name and a text each."""
-    injected, found = summary["injected"], summary["found"]
-    middle = summary["completeness_50_mag"]
+    """Return the rows (name, text) of the transients' table."""
+    injected, detected = summary["injected"], summary["found"]
+    magnitude = summary["completeness_50_mag"]
     return [
         ("dataset", f"{summary['dataset']}, version {summary['version']}: {summary['path']}"),
         (
             "candidates",
-            f"{summary['asked']} asked, {summary['stored']} stored, rejected: {_counts(summary['rejected'])}",
+            f"{summary['asked']} in total, {summary['stored']} stored, rejected: {_counts(summary['rejected'])}",
         ),
         ("labels", _counts(summary["labels"])),
         ("split", f"{_counts(summary['split'])}, by {summary['cells']} sky cells"),
-        ("found", ", ".join(f"{found[where]} of {injected[where]} {where} injections" for where in injected)),
-        ("half are found", "not enclosed by the magnitudes injected" if middle is None else f"at magnitude {middle}"),
+        ("detected", ", ".join(f"{detected[kind]} of {injected[kind]} {kind} injections" for kind in injected)),
+        (
+            "completeness",
+            "50 % lies outside the injected magnitudes" if magnitude is None else f"50 % at magnitude {magnitude}",
+        ),
         ("page", str(workspace.reports / f"{summary['dataset']}-{summary['version']:06d}.html")),
     ]
 
 
 def classifier_rows(summaries: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the rows of the classifier's table: a name and a text each."""
+    """Return the rows (name, text) of the classifier's table."""
     train, first, night, scores = (summaries[name] for name in ("train", "first", "night", "score"))
     test = train["test"]
     detections = scores["operations"]["detections"]
@@ -88,11 +91,11 @@ def classifier_rows(summaries: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "test",
             f"AUC {test['auc']:.3f} (95 %: {format_ends(test['auc_low'], test['auc_high'], '.3f')}), "
-            f"{test['fpr_at_tpr90']:.1%} of the bogus pass where 90 % of the reals do "
+            f"FPR {test['fpr_at_tpr90']:.1%} at TPR 90 % "
             f"({format_ends(test['fpr_at_tpr90_low'], test['fpr_at_tpr90_high'], '.1%')}); "
             f"{test['real']} reals and {test['bogus']} bogus",
         ),
-        ("model", f"{train['model_uri']}; goes before it: {first['model_uri']}"),
+        ("model", f"{train['model_uri']}; first model: {first['model_uri']}"),
         ("evaluation", str(train["report"])),
         (
             "night",
@@ -100,7 +103,7 @@ def classifier_rows(summaries: Mapping[str, Any]) -> list[tuple[str, str]]:
             f"{detections['before']} before the classifier, {detections['after']} after",
         ),
         (
-            "two in a row",
+            "first model",
             f"{cascade['first']} discarded {cascade['discarded']}" if cascade["first"] else str(cascade["why"]),
         ),
         ("scores", str(scores["path"])),

@@ -1,4 +1,4 @@
-"""How a command ends: one line on stdout or the last line on stderr, an exit code, nothing left running."""
+"""The end of a command: its summary as the last line of stdout or its error as the last line of stderr; exit code."""
 
 import contextlib
 import json
@@ -18,39 +18,54 @@ _OWN_PACKAGES = frozenset({"flows", "tasks", "expectations", "galaxy", "realbogu
 
 
 class UsageError(ValueError):
-    """The command was used wrongly; the message says how it is meant."""
+    """The command line is wrong; the message says what is expected."""
 
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """Exit code of a command and, unless it did what it should, why not."""
+    """Exit code of a command, and its error if it failed."""
 
     code: int
     error: str | None = None
 
 
-def perform(work: Callable[[TextIO], Any], traceback_file: Path) -> ExitStatus:
-    """Do ``work``, which may write to the stdout it is given, and write what it returns as the last line there.
+def run_command(work: Callable[[TextIO], Any], traceback_file: Path) -> ExitStatus:
+    """Call ``work`` with a stream for stdout, write its result there as the last line, and return the exit status.
 
-    Whatever else is printed to stdout meanwhile, by child processes too, goes to stderr.
+    Everything else printed to stdout, also by child processes, goes to stderr. An exception becomes an exit status;
+    its traceback goes to ``traceback_file``.
     """
-    try:
-        with _own_output() as output, _interruptible():
-            summary = work(output)
-            if summary is not None:
-                print(json.dumps(summary), file=output, flush=True)
-    except UsageError as error:
-        return ExitStatus(WRONG_USE, str(error))
-    except KeyboardInterrupt:
-        return ExitStatus(INTERRUPTED, "interrupted")
-    except Exception as error:
-        _keep_traceback(error, traceback_file)
-        return ExitStatus(FAILED, describe(error))
-    return ExitStatus(DONE)
+    ending = _Ending(traceback_file)
+    with ending, _own_output() as output, _interruptible():
+        summary = work(output)
+        if summary is not None:
+            print(json.dumps(summary), file=output, flush=True)
+    return ending.status
+
+
+class _Ending:
+    """Holds the exit status of its block: that of the exception which ended it, else `DONE`."""
+
+    def __init__(self, traceback_file: Path) -> None:
+        self.traceback_file = traceback_file
+        self.status = ExitStatus(DONE)
+
+    def __enter__(self) -> "_Ending":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, UsageError):
+            self.status = ExitStatus(WRONG_USE, str(error))
+        elif isinstance(error, KeyboardInterrupt):
+            self.status = ExitStatus(INTERRUPTED, "interrupted")
+        elif isinstance(error, Exception):
+            _keep_traceback(error, self.traceback_file)
+            self.status = ExitStatus(FAILED, describe_error(error))
+        return self.status.code != DONE
 
 
 def _keep_traceback(error: Exception, path: Path) -> None:
-    """Write the traceback to ``path``; to stderr where a full disk or a locked folder forbids it."""
+    """Write the traceback to ``path``, or to stderr if that file cannot be written."""
     text = "".join(traceback.format_exception(error))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,11 +75,11 @@ def _keep_traceback(error: Exception, path: Path) -> None:
         print(text, file=sys.stderr)
 
 
-def describe(error: BaseException) -> str:
-    """Return one line that says what went wrong; the type is named where the text alone means little."""
-    faults = getattr(error, "errors", None)
-    if type(error).__name__ == "ValidationError" and callable(faults):  # pydantic's, which need not be imported
-        return "; ".join(_describe_fault(fault) for fault in faults(include_url=False))
+def describe_error(error: BaseException) -> str:
+    """Return one line about an error; it names the type unless the message is enough."""
+    details = getattr(error, "errors", None)
+    if type(error).__name__ == "ValidationError" and callable(details):  # pydantic's, recognised without importing it
+        return "; ".join(_describe_detail(detail) for detail in details(include_url=False))
     text = " ".join(str(error).split())
     own = type(error).__module__.partition(".")[0] in _OWN_PACKAGES
     if text and (own or type(error) in (ValueError, RuntimeError) or isinstance(error, OSError)):
@@ -72,14 +87,14 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _describe_fault(fault: Mapping[str, Any]) -> str:
-    message = " ".join(fault["msg"].removeprefix("Value error, ").split())
-    place = ".".join(map(str, fault["loc"]))
-    return f"{place}={fault['input']}: {message[:1].lower()}{message[1:]}" if place else message
+def _describe_detail(detail: Mapping[str, Any]) -> str:
+    message = " ".join(detail["msg"].removeprefix("Value error, ").split())
+    place = ".".join(map(str, detail["loc"]))
+    return f"{place}={detail['input']}: {message[:1].lower()}{message[1:]}" if place else message
 
 
-def last_words(outcomes: list[ExitStatus]) -> None:
-    """End this process with the outcome; registered first with `atexit`, it is called after all others."""
+def exit_process(outcomes: list[ExitStatus]) -> None:
+    """End this process with its exit status; as the first function registered with `atexit`, it is called last."""
     if outcomes:
         if outcomes[0].error is not None:
             print(f"error: {outcomes[0].error}", file=sys.stderr)
@@ -101,7 +116,7 @@ def _own_output() -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def _interruptible() -> Iterator[None]:
-    """Treat the request to terminate like Ctrl-C, and Ctrl-C so even where the shell has it ignored."""
+    """Turn SIGTERM, and SIGINT even if the shell ignores it, into `KeyboardInterrupt`."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt

@@ -1,7 +1,8 @@
-"""Which flows there are and what they take, read from their files: importing one takes seconds."""
+"""The flows and their parameter names, read from the source files: importing a flow takes seconds."""
 
 import ast
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from flows.cli.exit_status import UsageError
 
 
 class UnknownFlowError(UsageError):
-    """No such flow; the message lists those there are."""
+    """No such flow; the message lists the flows that exist."""
 
 
 def flow_names() -> list[str]:
@@ -33,7 +34,7 @@ def load_flow(name: str) -> Any:
 
 
 def list_text() -> str:
-    """Return one line a flow: its name and what it does."""
+    """Return one line per flow: its name and the first line of its file's docstring."""
     lines = []
     for name, path in sorted(_files().items()):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -42,20 +43,20 @@ def list_text() -> str:
 
 
 def parameters_text(name: str) -> str:
-    """Return what the flow ``name`` does and takes, with defaults."""
+    """Return the help of the flow ``name``: what it does, its parameters and their defaults."""
     from flows.cli.parameters import parameters_of
 
     flow = load_flow(name)
     lines = [f"starloom run {name} [-p name=value ...]", "", inspect.getdoc(flow.fn) or "", "", "parameters:"]
     for parameter in parameters_of(flow.fn).values():
-        default = "required" if parameter.required else f"default {_written(parameter.default)}"
+        default = "required" if parameter.required else f"default {written_value(parameter.default)}"
         lines.append(f"  {parameter.name}: {parameter.type}; {default}")
         lines += [f"      {parameter.description}"] if parameter.description else []
     return "\n".join(lines)
 
 
 def _files() -> dict[str, Path]:
-    """Return the file of each flow: a module that defines a flow of the module's name."""
+    """Return the file of each flow, a module that defines a decorated function of its own name."""
     files = [path for folder in flows.__path__ for path in Path(folder).glob("*.py")]
     return {path.stem.replace("_", "-"): path for path in files if _definition(path) is not None}
 
@@ -68,15 +69,13 @@ def _file(name: str) -> Path:
 
 
 def _definition(path: Path) -> ast.FunctionDef | None:
-    """Return the decorated function that bears its file's name."""
+    """Return the decorated function with the name of its file, or None."""
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.FunctionDef) and node.name == path.stem and node.decorator_list:
             return node
     return None
 
 
-def _written(default: Any) -> str:
-    """Return ``default`` as it is written after ``-p name=``."""
-    if default is None or isinstance(default, bool):
-        return {None: "null", True: "true", False: "false"}[default]
-    return str(default)
+def written_value(default: Any) -> str:
+    """Return ``default`` in the form that ``-p name=`` takes."""
+    return default if isinstance(default, str) else json.dumps(default)

@@ -1,7 +1,7 @@
-"""`-p name=value` read by the annotations of the flow function.
+"""Parsing of `-p name=value` by the annotations of a flow function.
 
-Text stays as written, whatever it looks like; numbers, booleans and null are read as JSON; a list is JSON or
-words with commas between them.
+A text parameter takes its value verbatim; numbers, booleans and null are read as JSON; a list is JSON or
+comma-separated.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from flows.cli.exit_status import UsageError
 
 
 class ParameterError(UsageError):
-    """A parameter that cannot be used; the message names it, its value and what is expected."""
+    """A wrong parameter; the message names it, its value and what is expected."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Parameter:
 
     @property
     def type(self) -> str:
-        """What values it takes, in words."""
+        """Description of the values that it takes."""
         return describe_type(self.annotation)
 
     @property
     def required(self) -> bool:
-        """Whether it must be given."""
+        """Whether it has no default."""
         return self.default is inspect.Parameter.empty
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
-    """Return the parameters of a flow function by name, in its order."""
+    """Return the parameters of a flow function by name, in the order of its signature."""
     hints = get_type_hints(function, include_extras=True)
     return {
         name: Parameter(name, hints.get(name, str), parameter.default, _description(hints.get(name)))
@@ -51,14 +51,14 @@ def parameters_of(function: Callable[..., Any]) -> dict[str, Parameter]:
 
 
 def read_parameters(function: Callable[..., Any], pairs: Iterable[str]) -> dict[str, Any]:
-    """Return the values of ``name=value`` pairs, each of its parameter's type. A later pair wins."""
-    known = parameters_of(function)
+    """Return the values of ``name=value`` pairs, converted to the parameters' types; the last of a name counts."""
+    parameters = parameters_of(function)
     written = dict(split_pair(pair) for pair in pairs)
-    require_known(written, known)
-    missing = [name for name, parameter in known.items() if parameter.required and name not in written]
+    require_known(written, parameters)
+    missing = [name for name, parameter in parameters.items() if parameter.required and name not in written]
     if missing:
         raise ParameterError(f"parameter {missing[0]!r} has no default: give it with -p {missing[0]}=...")
-    return {name: _read(known[name], text) for name, text in written.items()}
+    return {name: _read(parameters[name], text) for name, text in written.items()}
 
 
 def split_pair(pair: str) -> tuple[str, str]:
@@ -69,24 +69,24 @@ def split_pair(pair: str) -> tuple[str, str]:
     return name.strip(), text
 
 
-def require_known(names: Iterable[str], known: Mapping[str, Any] | Iterable[str]) -> None:
-    """Refuse names that are no parameters."""
-    known = list(known)
+def require_known(names: Iterable[str], parameters: Mapping[str, Any] | Iterable[str]) -> None:
+    """Raise `ParameterError` for a name that is not a parameter's."""
+    valid_names = list(parameters)
     for name in names:
-        if name not in known:
-            raise ParameterError(f"unknown parameter {name!r}; there are: {', '.join(known)}")
+        if name not in valid_names:
+            raise ParameterError(f"unknown parameter {name!r}; there are: {', '.join(valid_names)}")
 
 
 def describe_type(annotation: Any) -> str:
-    """Say in words what values ``annotation`` takes."""
+    """Return a description of the values that ``annotation`` takes."""
     annotation = _bare(annotation)
     if _is_union(annotation):
-        return " or ".join(describe_type(member) for member in get_args(annotation))
+        return " or ".join(describe_type(option) for option in get_args(annotation))
     if get_origin(annotation) is Literal:
         return "one of " + ", ".join(str(value) for value in get_args(annotation))
     if get_origin(annotation) in (list, tuple, set):
-        members = [member for member in get_args(annotation) if member is not Ellipsis]
-        return f"list of {describe_type(members[0])}" if members else "list"
+        items = [item for item in get_args(annotation) if item is not Ellipsis]
+        return f"list of {describe_type(items[0])}" if items else "list"
     return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 
@@ -103,11 +103,11 @@ _READ_AS_JSON = frozenset({bool, int, float, list, dict, type(None)})
 
 
 def _read(parameter: Parameter, text: str) -> Any:
-    """Return ``text`` as a value of the parameter."""
+    """Return ``text`` converted to the parameter's type."""
     reasons: dict[str, None] = {}
     for candidate in _candidates(parameter.annotation, text):
         try:
-            # A number must not pass for a truth value, nor 1.0 for 1; text may still name a path or a date.
+            # Strict: 1 is no boolean and 1.0 no integer. Text is not strict: it may be a path or a date.
             strict = None if isinstance(candidate, str) else True
             return TypeAdapter(parameter.annotation).validate_python(candidate, strict=strict)
         except ValidationError as error:
@@ -117,11 +117,11 @@ def _read(parameter: Parameter, text: str) -> Any:
 
 
 def _candidates(annotation: Any, text: str) -> list[Any]:
-    """Return what ``text`` may stand for in ``annotation``, the likeliest first."""
+    """Return the values that ``text`` may mean for ``annotation``, the most likely first."""
     annotation = _bare(annotation)
     if _is_union(annotation):
-        members = sorted(get_args(annotation), key=_takes_much)
-        return [candidate for member in members for candidate in _candidates(member, text)]
+        options = sorted(get_args(annotation), key=_generality)
+        return [candidate for option in options for candidate in _candidates(option, text)]
     if _takes_text(annotation):
         return [text]
     if annotation is type(None):
@@ -135,14 +135,14 @@ def _candidates(annotation: Any, text: str) -> list[Any]:
 
 
 def _words(annotation: Any, text: str) -> list[Any]:
-    """Return the words between the commas of ``text``, each as an item of the list ``annotation``."""
+    """Return the comma-separated words of ``text``, each as an item of the list ``annotation``."""
     item = next(iter(get_args(annotation)), str)
     words = [word.strip() for word in text.split(",")] if text.strip() else []
     return [next(iter(_candidates(item, word)), word) for word in words]
 
 
 def _json(text: str) -> Any:
-    """Return ``text`` read as JSON, None where it is none; NaN and infinities are none."""
+    """Return ``text`` read as JSON; None if it is not JSON. NaN and infinities are not."""
     try:
         return json.loads(text, parse_constant=lambda constant: None)
     except json.JSONDecodeError:
@@ -156,8 +156,8 @@ def _takes_text(annotation: Any) -> bool:
     return get_origin(annotation) is None and annotation not in _READ_AS_JSON and not _is_model(annotation)
 
 
-def _takes_much(annotation: Any) -> int:
-    """Rank the members of a union: null is null before it is a word, and a number before it is text."""
+def _generality(annotation: Any) -> int:
+    """Return the rank of a union's option: null is tried first, then numbers, then text."""
     return 0 if annotation is type(None) else 2 if _takes_text(annotation) else 1
 
 
@@ -174,7 +174,7 @@ def _is_union(annotation: Any) -> bool:
 
 
 def _is_about_value(detail: Mapping[str, Any]) -> bool:
-    """Tell a limit that the value breaks from its being of another type, which the type's words say better."""
+    """Return whether an error is about the value; one about the type is better said by `describe_type`."""
     return not detail["type"].endswith(("_type", "_parsing", "_error", "none_required"))
 
 

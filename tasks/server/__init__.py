@@ -1,4 +1,4 @@
-"""Processes that outlive a command: the Prefect server, `starloom up`, liveness by file locks, flow runs.
+"""Processes that outlive a command: the Prefect server, the services of `starloom up`, file locks, flow runs.
 
-The stand-in cutout service is in `tasks.skyserver`.
+The simulated cutout service is in `tasks.skyserver`.
 """

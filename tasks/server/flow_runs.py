@@ -1,8 +1,7 @@
-"""One flow run in this process, and the runs of processes that died.
+"""Running a flow in this process, and marking the runs of dead processes as crashed.
 
-Prefect learns that a flow run has crashed from the process that ran it, which ``kill -9`` forbids. So each
-process is entered among the living of the workspace with the flow run it works on, and the next command marks
-what nobody works on any more.
+Prefect learns from the process of a flow run that it crashed, which ``kill -9`` prevents. So each process registers in
+the workspace with its flow run, and the next command marks unfinished runs without a living process.
 """
 
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ from uuid import UUID
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import processes_folder
-from tasks.server.process_guard import Presence, held, living
+from tasks.server.process_guard import ProcessEntry, living_processes, locked_file
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -22,26 +21,27 @@ _UNFINISHED_AT_MOST = 200
 
 
 def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[str, Any]) -> Any:
-    """Run ``flow`` in this process, on the workspace's Prefect server, and return what it returns."""
+    """Run ``flow`` in this process, on the workspace's Prefect server, and return its result."""
     from prefect import get_client
     from prefect.flow_engine import run_flow
 
-    with get_client(sync_client=True) as client, held(workspace.prefect / "runs.lock"):
+    with get_client(sync_client=True) as client, locked_file(workspace.prefect / "runs.lock"):
         mark_crashed(client, workspace)
         flow_run = client.create_flow_run(flow, parameters=flow.serialize_parameters(dict(parameters)))
-        presence = Presence.announce(processes_folder(workspace), kind="run", flow=flow.name, flow_run=str(flow_run.id))
+        facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
+        entry = ProcessEntry.announce(processes_folder(workspace), **facts)
     try:
         return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
     finally:
-        presence.withdraw()
+        entry.withdraw()
 
 
 def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID]:
-    """Mark the unfinished flow runs that no living process works on. The caller holds ``runs.lock``."""
+    """Mark unfinished runs without a living process as crashed; return their ids. The caller holds ``runs.lock``."""
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed
 
-    entries = living(processes_folder(workspace))
+    entries = living_processes(processes_folder(workspace))
     working_on = {entry.get("flow_run") for entry in entries}
     worker_lives = any(entry["kind"] == "up" for entry in entries)
     unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
@@ -56,7 +56,7 @@ def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID
 
 
 def _root(client: "SyncPrefectClient", flow_run: "FlowRun") -> "FlowRun":
-    """Return the flow run that a user or the worker started, of which ``flow_run`` is a part."""
+    """Return the flow run at the top: the one that a user or the worker started."""
     while flow_run.parent_task_run_id is not None:
         parent = client.read_task_run(flow_run.parent_task_run_id).flow_run_id
         if parent is None:

@@ -1,4 +1,4 @@
-"""The services that stand while `starloom up` runs: Prefect server, worker and deployments, MLflow's pages."""
+"""The services of `starloom up`: Prefect server, worker and deployments, MLflow server."""
 
 import contextlib
 import os
@@ -13,18 +13,28 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.server.flow_runs import mark_crashed
 from tasks.server.prefect_server import (
     ServiceError,
-    answers,
     begin_use,
+    end_use,
+    is_answering,
     launch_server,
     processes_folder,
-    release,
     stop_server,
     use_server,
 )
 from tasks.server.prefect_server_main import IN_USE_NAME
-from tasks.server.process_guard import Presence, end, guarded, held, hold, living, port_holder
+from tasks.server.process_guard import (
+    ProcessEntry,
+    end_process,
+    guard_children,
+    living_processes,
+    lock_file,
+    locked_file,
+    port_holder,
+)
+from tasks.tracking.database import prepare
 
 WORK_POOL = "local"
 MLFLOW_PORT = 5000
@@ -42,31 +52,31 @@ class Service:
     log: Path
 
     def require_running(self) -> None:
-        """Raise if it has ended."""
+        """Raise `ServiceError` if it has ended."""
         if self.process.poll() is not None:
             code = self.process.returncode
             raise ServiceError(f"the {self.name} ended by itself (exit code {code}); its log: {self.log}")
 
     def require_success(self) -> None:
-        """Wait for its end and raise if it failed."""
+        """Wait for its end; raise `ServiceError` if it failed."""
         if self.process.wait(_READY_S) != 0:
             lines = self.log.read_text(errors="replace").splitlines()
             cause = next((line for line in reversed(lines) if "Error" in line), "no reason given")
             raise ServiceError(f"the {self.name} failed ({cause.strip()}); its log: {self.log}")
 
 
-def stand(workspace: Workspace, announce: Callable[[dict[str, str]], None], project: Path | None = None) -> None:
-    """Start all services, ``announce`` their addresses when they answer, and watch them until interrupted."""
+def run_stack(workspace: Workspace, announce: Callable[[dict[str, str]], None], project: Path | None = None) -> None:
+    """Start all services, pass their addresses to ``announce`` when all answer, and watch them until interrupted."""
     project = project or project_folder()
     host, port = address_in(project)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(guarded())
+        stack.enter_context(guard_children())
         services: list[Service] = []
-        with held(workspace.prefect / "starting.lock"):
+        with locked_file(workspace.prefect / "starting.lock"):
             _take_over(workspace)
-            presence = Presence.announce(processes_folder(workspace), kind="up")
-            stack.callback(presence.withdraw)
-            stack.callback(release, workspace)
+            own_entry = ProcessEntry.announce(processes_folder(workspace), kind="up")
+            stack.callback(own_entry.withdraw)
+            stack.callback(end_use, workspace)
             stack.callback(_end_all, services)
             addresses = _start(workspace, project, _listen(host, port), services)
         announce(addresses)
@@ -77,7 +87,7 @@ def stand(workspace: Workspace, announce: Callable[[dict[str, str]], None], proj
 
 
 def project_folder() -> Path:
-    """Return the folder of ``prefect.yaml``: this one, else that of the source tree."""
+    """Return the folder of ``prefect.yaml``: the current one, else the source tree's."""
     for folder in (Path.cwd(), Path(__file__).resolve().parents[2]):
         if (folder / "prefect.yaml").exists():
             return folder
@@ -85,7 +95,7 @@ def project_folder() -> Path:
 
 
 def address_in(project: Path) -> tuple[str, int]:
-    """Return host and port of Prefect's API as ``pyproject.toml`` of ``project`` has it."""
+    """Return host and port of Prefect's API from ``pyproject.toml`` of ``project``."""
     path = project / "pyproject.toml"
     try:
         address = urlsplit(tomllib.loads(path.read_text(encoding="utf-8"))["tool"]["prefect"]["api"]["url"])
@@ -97,11 +107,11 @@ def address_in(project: Path) -> tuple[str, int]:
 
 
 def _take_over(workspace: Workspace) -> None:
-    """End the workspace's idle server, refuse if it is in use, and use it from now on."""
-    for entry in living(processes_folder(workspace)):
+    """Stop the workspace's idle server and mark the workspace as used; raise `ServiceError` if it is in use."""
+    for entry in living_processes(processes_folder(workspace)):
         command = " ".join(["starloom", *entry["command"][1:]])
         raise ServiceError(f"process {entry['pid']} ({command}) runs in {workspace.root}: end it first")
-    idle = hold(workspace.prefect / IN_USE_NAME, wait=False)
+    idle = lock_file(workspace.prefect / IN_USE_NAME, wait=False)
     if idle is None:
         raise ServiceError(f"a process uses the Prefect server of {workspace.root}: end it first")
     os.close(idle)
@@ -110,7 +120,7 @@ def _take_over(workspace: Workspace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Take the address for the Prefect server."""
+    """Listen on the Prefect server's address."""
     try:
         return socket.create_server((host, port))
     except OSError as error:
@@ -119,7 +129,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _start(workspace: Workspace, project: Path, listener: socket.socket, services: list[Service]) -> dict[str, str]:
-    """Start everything, appending to ``services``, and return the addresses when all of it is ready."""
+    """Start all services, append them to ``services``, and return their addresses when all are ready."""
     url, process = launch_server(workspace, listener, kind="up", idle_s=None)
     use_server(workspace, url)
     services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
@@ -138,8 +148,6 @@ def _start(workspace: Workspace, project: Path, listener: socket.socket, service
 
 
 def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
-    from tasks.tracking.database import prepare
-
     prepare(workspace)
     port = _free_port(MLFLOW_PORT)
     command = ["mlflow", "server", "--backend-store-uri", workspace.mlflow_uri]
@@ -154,7 +162,7 @@ def _prefect(workspace: Workspace, name: str, *arguments: str, cwd: Path) -> Ser
 
 
 def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dict[str, str], cwd: Path) -> Service:
-    """Start ``python -m ARGUMENTS`` with a log of its own, out of reach of the terminal's Ctrl-C."""
+    """Start ``python -m ARGUMENTS`` with its own log, in a session that the terminal's Ctrl-C does not reach."""
     path = workspace.prefect / f"{name.split()[0].lower()}.log"
     with path.open("wb") as log:
         process = subprocess.Popen(
@@ -170,15 +178,13 @@ def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dic
 
 
 def _prepare_prefect(workspace: Workspace) -> None:
-    """Mark the runs of dead processes, and make the work pool, without which nothing can be deployed."""
+    """Mark the runs of dead processes as crashed, and create the work pool that deployments need."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
 
-    from tasks.server.flow_runs import mark_crashed
-
     with get_client(sync_client=True) as client:
-        with held(workspace.prefect / "runs.lock"):
+        with locked_file(workspace.prefect / "runs.lock"):
             mark_crashed(client, workspace)
         with contextlib.suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
@@ -201,7 +207,7 @@ def _await_worker(services: list[Service], name: str) -> None:
 
 def _await(services: list[Service], url: str, path: str) -> None:
     for _ in _until_ready(services, url):
-        if answers(url, path):
+        if is_answering(url, path):
             return
 
 
@@ -216,7 +222,7 @@ def _until_ready(services: list[Service], what: str) -> Iterator[None]:
 
 
 def _free_port(first: int) -> int:
-    """Return the first port from ``first`` on that nobody listens on."""
+    """Return the first free port from ``first`` on."""
     for port in range(first, first + _MLFLOW_PORTS_TRIED):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
@@ -224,7 +230,7 @@ def _free_port(first: int) -> int:
 
 
 def _end_all(services: list[Service]) -> None:
-    """End the services, the last started first: the worker reports to the server."""
+    """End the services in reverse order: the worker reports to the server."""
     for service in reversed(services):
-        end(service.process.pid)
+        end_process(service.process.pid)
         service.process.wait()

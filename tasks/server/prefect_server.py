@@ -1,9 +1,10 @@
-"""The workspace's Prefect server: found or started, shared by its commands, ended.
+"""The workspace's Prefect server: find or start it, share it among commands, stop it.
 
-A process that uses the server holds ``prefect/in-use.lock`` shared, and the server its own lock, so neither a
-killed user nor a killed server is taken for a living one (`tasks.server.process_guard`).
+A process that uses the server holds ``prefect/in-use.lock`` shared, and the server holds its own lock, so a killed user
+or server is never mistaken for a living one (`tasks.server.process_guard`).
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -18,7 +19,14 @@ from urllib.parse import urlsplit
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server_main import ALIVE_NAME, IN_USE_NAME, RECORD_NAME
-from tasks.server.process_guard import end, hold, holder, is_held, living, unmarked_environment
+from tasks.server.process_guard import (
+    end_process,
+    is_locked,
+    living_processes,
+    lock_file,
+    lock_holder,
+    unmarked_environment,
+)
 
 IDLE_S = 600.0
 LOG_NAME = "server.log"
@@ -26,17 +34,17 @@ _START_S = 300.0
 _ANSWER_S = 30.0
 _POLL_S = 0.05
 
-_users: dict[Path, int] = {}  # the in-use locks that this process holds
-_started: list[subprocess.Popen[bytes]] = []  # kept: a collected handle of a living process warns
+_users: dict[Path, int] = {}  # in-use locks of this process, by folder
+_started: list[subprocess.Popen[bytes]] = []  # Python warns when the handle of a living process is collected
 
 
 class ServiceError(RuntimeError):
-    """A service of the workspace cannot be had; the message says why and what to do."""
+    """A service of the workspace is not available; the message says why and what to do."""
 
 
 @dataclass
 class StartingServer:
-    """A Prefect server that answers now or soon; ``wait`` before using it."""
+    """A Prefect server that may still be starting; call ``wait`` before using it."""
 
     workspace: Workspace
     url: str
@@ -49,7 +57,7 @@ class StartingServer:
         return f"{self.url}/api"
 
     def wait(self) -> str:
-        """Return the API's address when the server answers."""
+        """Wait until the server answers; return the API's address."""
         try:
             if self.process is not None:
                 _await_record(self.workspace, self.process)
@@ -59,20 +67,21 @@ class StartingServer:
 
 
 def prefect_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> str:
-    """Start the workspace's Prefect server, or find it, and return its API's address.
+    """Find or start the workspace's Prefect server and return its API's address.
 
-    Sets ``PREFECT_API_URL`` and ``PREFECT_HOME`` here and for all processes started from now on. The server
-    counts as in use until this process ends or calls ``release``.
+    Sets ``PREFECT_API_URL`` and ``PREFECT_HOME`` in this process and those it starts later. The server counts as used
+    until this process ends or calls ``end_use``.
     """
     return begin_server(workspace, idle_s=idle_s).wait()
 
 
 def begin_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> StartingServer:
-    """Like ``prefect_server``, without waiting for the answer: there is time to import something."""
+    """Do as ``prefect_server`` without waiting for the answer, so that the caller can import modules meanwhile."""
     folder = workspace.prefect
     begin_use(workspace)
-    mutex: int = hold(folder / "starting.lock")  # type: ignore[assignment]
-    try:
+    mutex: int = lock_file(folder / "starting.lock")  # type: ignore[assignment]
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.close, mutex)
         record = _answering_server(workspace)
         if record is None:
             listener = socket.create_server(("127.0.0.1", 0))
@@ -80,9 +89,7 @@ def begin_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> StartingSer
         else:
             url, process = record["url"], None
         use_server(workspace, url)
-    except BaseException:
-        os.close(mutex)
-        raise
+        stack.pop_all()  # `StartingServer.wait` releases the lock
     return StartingServer(workspace, url, process, mutex)
 
 
@@ -113,13 +120,13 @@ def launch_server(
 
 
 def running_server(workspace: Workspace) -> dict[str, Any] | None:
-    """Return the record of the workspace's living server, or None.
+    """Return the record of the workspace's running server, or None.
 
-    A record without a living server, as left by ``kill -9`` or by copying a workspace, is not looked at.
+    A record whose server is dead, as after ``kill -9`` or the copy of a workspace, is ignored.
     """
     path = workspace.prefect / RECORD_NAME
     deadline = time.monotonic() + _START_S
-    while is_held(workspace.prefect / ALIVE_NAME):
+    while is_locked(workspace.prefect / ALIVE_NAME):
         if path.exists():
             return json.loads(path.read_text())
         if time.monotonic() > deadline:
@@ -129,17 +136,17 @@ def running_server(workspace: Workspace) -> dict[str, Any] | None:
 
 
 def environment(workspace: Workspace, url: str) -> dict[str, str]:
-    """Return the variables that lead Prefect, here and in child processes, to the workspace's server."""
+    """Return the environment variables that make Prefect use the workspace's server, here and in child processes."""
     return {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_HOME": str(workspace.prefect),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "true",  # MLflow understands this word only
+        "DO_NOT_TRACK": "true",  # the only switch that MLflow knows
     }
 
 
 def use_server(workspace: Workspace, url: str) -> None:
-    """Point this process, and those it starts, to the server at ``url``."""
+    """Make this process and those it starts use the server at ``url``."""
     os.environ.update(environment(workspace, url))
     if "prefect" in sys.modules:
         from prefect.context import refresh_global_settings_context
@@ -147,8 +154,8 @@ def use_server(workspace: Workspace, url: str) -> None:
         refresh_global_settings_context()
 
 
-def answers(url: str, path: str) -> bool:
-    """Tell whether a service at ``url`` answers ``path`` with 200."""
+def is_answering(url: str, path: str) -> bool:
+    """Return whether a service at ``url`` answers ``path`` with status 200."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
     try:
         connection.request("GET", path)
@@ -160,26 +167,26 @@ def answers(url: str, path: str) -> bool:
 
 
 def begin_use(workspace: Workspace) -> None:
-    """Say that this process uses the workspace's server until it ends or calls ``release``."""
+    """Mark the workspace's server as used by this process until it ends or calls ``end_use``."""
     folder = workspace.prefect
     if folder not in _users:
-        _users[folder] = hold(folder / IN_USE_NAME, shared=True)  # type: ignore[assignment]
+        _users[folder] = lock_file(folder / IN_USE_NAME, shared=True)  # type: ignore[assignment]
 
 
-def release(workspace: Workspace) -> None:
-    """Say that this process no longer uses the workspace's server."""
+def end_use(workspace: Workspace) -> None:
+    """Mark the workspace's server as no longer used by this process."""
     descriptor = _users.pop(workspace.prefect, None)
     if descriptor is not None:
         os.close(descriptor)
 
 
 def stop_server(workspace: Workspace) -> int | None:
-    """End the workspace's Prefect server and return its process id; None when there was none."""
-    release(workspace)
-    pid = holder(workspace.prefect / ALIVE_NAME)
+    """Stop the workspace's Prefect server and return its process id; None if there was none."""
+    end_use(workspace)
+    pid = lock_holder(workspace.prefect / ALIVE_NAME)
     if pid is None:
         return None
-    end(pid)
+    end_process(pid)
     for process in [process for process in _started if process.pid == pid]:
         process.wait()
         _started.remove(process)
@@ -188,24 +195,24 @@ def stop_server(workspace: Workspace) -> int | None:
 
 
 def processes_folder(workspace: Workspace) -> Path:
-    """Return where the workspace's living commands are entered."""
+    """Return the folder in which running commands of the workspace register."""
     return workspace.prefect / "processes"
 
 
 def stop_services(workspace: Workspace) -> list[int]:
-    """End every command that still runs in the workspace, then its server. Returns the ids of what it ended."""
-    commands = [entry["pid"] for entry in living(processes_folder(workspace)) if entry["pid"] != os.getpid()]
+    """End every other running command of the workspace, then its server; return the ids of the ended processes."""
+    commands = [entry["pid"] for entry in living_processes(processes_folder(workspace)) if entry["pid"] != os.getpid()]
     for pid in commands:
-        end(pid, patience_s=30.0)
+        end_process(pid, patience_s=30.0)
     server = stop_server(workspace)
     return commands if server is None else [*commands, server]
 
 
 def _answering_server(workspace: Workspace) -> dict[str, Any] | None:
-    """Return the record of a server that answers; None when there is none, or it dies while it is asked."""
+    """Return the record of a server that answers; None if there is none or it dies meanwhile."""
     deadline = time.monotonic() + _ANSWER_S
     while (record := running_server(workspace)) is not None:
-        if answers(record["url"], "/api/health"):
+        if is_answering(record["url"], "/api/health"):
             return record
         if time.monotonic() > deadline:
             where = f"the Prefect server of {workspace.root} (process {record['pid']}, {record['url']})"

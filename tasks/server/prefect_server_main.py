@@ -1,7 +1,7 @@
-"""The Prefect server of one workspace as a process, which `tasks.server.prefect_server` starts with ``python -m``.
+"""The process of a workspace's Prefect server, started by `tasks.server.prefect_server` with ``python -m``.
 
-It answers on a socket that it inherits, so that its address is known before it is ready, records itself when it
-is ready, and ends when no process of the workspace has been using it for a while.
+It listens on an inherited socket, so its address is known before it is ready; writes its record when it is ready; and
+ends after a time without users.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from typing import Any, NoReturn
 
 import uvicorn
 
-from tasks.server.process_guard import hold
+from tasks.server.process_guard import lock_file
 
 RECORD_NAME = "server.json"
 ALIVE_NAME = "server.lock"
 IN_USE_NAME = "in-use.lock"
 
-# What a workspace needs whose flows run by `starloom run` alone: no deployments, so nothing to schedule.
+# Services that `starloom run` does not need: without deployments there is nothing to schedule.
 _ONLY_FOR_DEPLOYMENTS = (
     "SCHEDULER",
     "LATE_RUNS",
@@ -39,7 +39,7 @@ _SHUTDOWN_S = 3
 
 
 class RecordedServer(uvicorn.Server):
-    """A server that records itself in ``folder`` once it answers."""
+    """A server that writes its record into ``folder`` once it answers."""
 
     def __init__(self, config: uvicorn.Config, folder: Path, facts: dict[str, Any]):
         super().__init__(config)
@@ -47,52 +47,52 @@ class RecordedServer(uvicorn.Server):
         self.facts = facts
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start to answer, then write the record."""
+        """Start answering, then write the record."""
         await super().startup(sockets=sockets)
         if self.started:
-            beside = self.folder / f".{RECORD_NAME}"
-            beside.write_text(json.dumps(self.facts))
-            beside.replace(self.folder / RECORD_NAME)
+            unfinished = self.folder / f".{RECORD_NAME}"
+            unfinished.write_text(json.dumps(self.facts))
+            unfinished.replace(self.folder / RECORD_NAME)
 
     def end_when_idle(self, idle_s: float) -> None:
-        """End this server once nobody has held the in-use lock for ``idle_s``."""
+        """Stop this server after ``idle_s`` seconds in which no process held the in-use lock."""
         used_at = time.monotonic()
         while time.monotonic() - used_at < idle_s:
             time.sleep(min(2.0, idle_s / 4))
-            descriptor = hold(self.folder / IN_USE_NAME, wait=False)
+            descriptor = lock_file(self.folder / IN_USE_NAME, wait=False)
             if descriptor is None:
                 used_at = time.monotonic()
             elif time.monotonic() - used_at < idle_s:
                 os.close(descriptor)
-        # The lock stays held, so that whoever comes now waits for the end of this process.
+        # The lock stays held, so that a new user waits for the end of this process.
         self.should_exit = True
 
 
 def main() -> None:
-    """Serve until asked to end or idle for too long."""
+    """Serve until terminated or idle for too long."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--socket", type=int, required=True)
     parser.add_argument("--idle-s", type=float)
     parser.add_argument("--kind", choices=["run", "up"], required=True)
     options = parser.parse_args()
-    if hold(options.folder / ALIVE_NAME, wait=False) is None:
+    if lock_file(options.folder / ALIVE_NAME, wait=False) is None:
         raise SystemExit(f"another server holds {options.folder / ALIVE_NAME}")
     (options.folder / RECORD_NAME).unlink(missing_ok=True)
     listener = socket.socket(fileno=options.socket)
     host, port = listener.getsockname()[:2]
     os.environ.update(_settings(host, port, options.kind))
-    # uvicorn sends the signal that ended it once more; it must not end this process before the record is gone.
+    # uvicorn re-sends the signal that stopped it, which must not end this process before the record is removed.
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.suppress(SystemExit):
         serve(listener, options, {"pid": os.getpid(), "url": f"http://{host}:{port}", "kind": options.kind})
     (options.folder / RECORD_NAME).unlink(missing_ok=True)
-    # Prefect's threads and SQLite's connections need no goodbye, and waiting for them takes seconds.
+    # Prefect's threads and SQLite's connections need no clean-up, and waiting for them takes seconds.
     os._exit(0)
 
 
 def serve(listener: socket.socket, options: argparse.Namespace, facts: dict[str, Any]) -> None:
-    """Answer on ``listener`` until the end."""
+    """Answer on ``listener`` until the server stops."""
     from prefect.server.api.server import create_app  # reads its settings from the environment when imported
 
     config = uvicorn.Config(

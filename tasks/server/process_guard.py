@@ -1,7 +1,7 @@
-"""Processes of one machine: who lives, who holds a port, and the sure end of what a process has started.
+"""Processes of one machine: liveness by file locks, the holder of a port, and reliable ending of child processes.
 
-Life is told by file locks of the operating system: the kernel frees them however a process ends, and a process
-id that was given out a second time deceives nobody.
+Liveness is determined by locks of the operating system: the kernel frees them however a process ends, and a reused
+process id does no harm.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ _WATCH_S = 0.5
 _POLL_S = 0.05
 
 
-def hold(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
+def lock_file(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
     """Lock the file ``path`` until the returned descriptor is closed or this process ends.
 
-    Returns None when ``wait`` is false and another process holds it. A lock that is not shared leaves the
-    holder's process id in the file.
+    Returns None if ``wait`` is false and another process holds it. An exclusive lock writes the holder's process id
+    into the file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -48,49 +48,49 @@ def hold(path: Path, *, shared: bool = False, wait: bool = True) -> int | None:
 
 
 @contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Wait for the lock ``path`` and hold it inside."""
-    descriptor = hold(path)
+def locked_file(path: Path) -> Iterator[None]:
+    """Wait for the lock ``path`` and hold it in the block."""
+    descriptor = lock_file(path)
     try:
         yield
     finally:
-        os.close(descriptor)  # type: ignore[arg-type]  # waiting, `hold` always returns a descriptor
+        os.close(descriptor)  # type: ignore[arg-type]  # waiting, `lock_file` always returns a descriptor
 
 
-def is_held(path: Path) -> bool:
-    """Tell whether a process holds ``path`` exclusively."""
+def is_locked(path: Path) -> bool:
+    """Return whether a process holds ``path`` exclusively."""
     if not path.exists():
         return False
-    descriptor = hold(path, shared=True, wait=False)
+    descriptor = lock_file(path, shared=True, wait=False)
     if descriptor is not None:
         os.close(descriptor)
     return descriptor is None
 
 
-def holder(path: Path) -> int | None:
-    """Return the id of the process that holds ``path`` exclusively, else None."""
-    return int(path.read_text() or 0) or None if is_held(path) else None
+def lock_holder(path: Path) -> int | None:
+    """Return the id of the process that holds ``path`` exclusively, or None."""
+    return int(path.read_text() or 0) or None if is_locked(path) else None
 
 
 @dataclass
-class Presence:
-    """A process's entry among the living of a workspace, locked as long as it lives."""
+class ProcessEntry:
+    """The entry of a running process in a folder, locked for as long as the process lives."""
 
     path: Path
     descriptor: int
     facts: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def announce(cls, folder: Path, **facts: Any) -> "Presence":
-        """Enter this process into ``folder``, with ``facts`` about it."""
-        # The file gets its name when it is locked: `living` takes an unlocked entry for a dead process's.
-        beside = folder / f".{os.getpid()}.{uuid.uuid4().hex}"
-        descriptor = hold(beside)
+    def announce(cls, folder: Path, **facts: Any) -> "ProcessEntry":
+        """Register this process in ``folder``, with ``facts`` about it."""
+        # The file gets its name once it is locked: `living_processes` takes an unlocked entry for a dead process's.
+        unfinished = folder / f".{os.getpid()}.{uuid.uuid4().hex}"
+        descriptor = lock_file(unfinished)
         path = folder / f"{os.getpid()}.json"
-        beside.replace(path)
-        presence = cls(path, descriptor)  # type: ignore[arg-type]  # waiting, `hold` returns a descriptor
-        presence.add(pid=os.getpid(), command=sys.argv, **facts)
-        return presence
+        unfinished.replace(path)
+        entry = cls(path, descriptor)  # type: ignore[arg-type]  # waiting, `lock_file` returns a descriptor
+        entry.add(pid=os.getpid(), command=sys.argv, **facts)
+        return entry
 
     def add(self, **facts: Any) -> None:
         """Record more ``facts``."""
@@ -99,16 +99,16 @@ class Presence:
         os.ftruncate(self.descriptor, os.pwrite(self.descriptor, text, 0))
 
     def withdraw(self) -> None:
-        """Take the entry out."""
+        """Remove the entry."""
         self.path.unlink(missing_ok=True)
         os.close(self.descriptor)
 
 
-def living(folder: Path) -> list[dict[str, Any]]:
-    """Return the facts of every living process entered into ``folder``; entries of dead ones are removed."""
+def living_processes(folder: Path) -> list[dict[str, Any]]:
+    """Return the facts of every running process registered in ``folder``; remove the entries of dead ones."""
     entries = []
     for path in sorted(folder.glob("*.json")):
-        if not is_held(path):
+        if not is_locked(path):
             path.unlink(missing_ok=True)
             continue
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
@@ -117,7 +117,7 @@ def living(folder: Path) -> list[dict[str, Any]]:
 
 
 def port_holder(port: int) -> str:
-    """Say which process listens on ``port`` of this machine."""
+    """Return a description of the process that listens on ``port`` of this machine."""
     for connection in psutil.net_connections(kind="tcp"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             with contextlib.suppress(psutil.Error):
@@ -126,8 +126,8 @@ def port_holder(port: int) -> str:
     return "a process of another user"
 
 
-def end(pid: int, patience_s: float = ORDERLY_S) -> None:
-    """Ask the process ``pid`` to end, and kill it if it has not within ``patience_s``."""
+def end_process(pid: int, patience_s: float = ORDERLY_S) -> None:
+    """Terminate the process ``pid``; kill it if it still runs after ``patience_s`` seconds."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         process.terminate()
@@ -137,7 +137,7 @@ def end(pid: int, patience_s: float = ORDERLY_S) -> None:
 
 
 def _gone_within(process: psutil.Process, patience_s: float) -> bool:
-    """Wait for the end of ``process``; one that its parent has not yet asked about counts as gone."""
+    """Wait for the end of ``process`` and return whether it came in time; a zombie counts as ended."""
     deadline = time.monotonic() + patience_s
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         if time.monotonic() > deadline:
@@ -147,16 +147,16 @@ def _gone_within(process: psutil.Process, patience_s: float) -> bool:
 
 
 _guarding: list[str] = []
-"""The token of this process's `guarded` block, while it is inside of one."""
+"""The token of this process's `guard_children` block, while it is in one."""
 
 
 @contextlib.contextmanager
-def guarded() -> Iterator[None]:
-    """See that every process started inside, and theirs, end with this block or with this process.
+def guard_children() -> Iterator[None]:
+    """End every process started in the block, and its children, with the block or with this process.
 
-    They are found by a mark in their environment, so new sessions and lost parents do not hide them. A keeper
-    process waits for the end of this one, so that not even ``kill -9`` leaves anything behind. Inside of another such
-    block of this process it does nothing: what is started ends with the outer one.
+    They are found by a variable in their environment, so new sessions and dead parents do not hide them. A keeper
+    process waits for the end of this one, so even ``kill -9`` leaves nothing behind. A nested block does nothing: its
+    processes end with the outer block.
     """
     if _guarding:
         yield
@@ -182,30 +182,30 @@ def guarded() -> Iterator[None]:
 
 
 def unmarked_environment() -> dict[str, str]:
-    """Return this process's environment for a process that is meant to outlive ``guarded``."""
+    """Return the environment for a process that shall outlive ``guard_children``."""
     return {name: value for name, value in os.environ.items() if name != MARK}
 
 
 def end_marked(token: str, patience_s: float) -> None:
-    """End all processes that carry ``token``: after ``patience_s`` by force."""
+    """Terminate all processes that carry ``token``; kill those that still run after ``patience_s`` seconds."""
     deadline = time.monotonic() + patience_s
-    asked: set[int] = set()
+    terminated: set[int] = set()
     while marked := _marked(token):
         for process in marked:
             forced = time.monotonic() >= deadline
             with contextlib.suppress(psutil.NoSuchProcess):
                 if forced:
                     process.kill()
-                elif process.pid not in asked:
+                elif process.pid not in terminated:
                     process.terminate()
-            asked.add(process.pid)
+            terminated.add(process.pid)
         time.sleep(_POLL_S)
 
 
 def _marked(token: str) -> list[psutil.Process]:
     marked = []
     for process in psutil.process_iter():
-        # A process that has ended but was not waited for has no environment any more.
+        # A zombie has no environment.
         with contextlib.suppress(psutil.Error, OSError):
             if process.environ().get(MARK) == token:
                 marked.append(process)
@@ -213,7 +213,7 @@ def _marked(token: str) -> list[psutil.Process]:
 
 
 def _keep(token: str) -> None:
-    """Wait for the end of the process that started this one, then end what carries its ``token``."""
+    """Wait for the end of the parent process, then end the processes that carry its ``token``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     parent = os.getppid()

@@ -1,4 +1,4 @@
-"""`starloom serve-sky`: a stand-in for the SDSS cutout service on loopback, rendered or replayed.
+"""`starloom serve-sky`: simulated cutout services on loopback, with rendered or recorded images.
 
 The client that asks such services is in `tasks.http` and `tasks.galaxies`.
 """

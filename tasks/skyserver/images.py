@@ -1,6 +1,6 @@
-"""Where the stand-in service's pictures come from: rendered from the synthetic sky, or real files by position.
+"""Sources of the simulated service's images: rendered from the synthetic sky, or files found by position.
 
-Positions are degrees, scales arcsec per pixel; pictures are JPEG bytes.
+Positions are in degrees, scales in arcsec per pixel; images are JPEG bytes.
 """
 
 import csv
@@ -17,49 +17,49 @@ from scipy.spatial import cKDTree
 
 from galaxy.catalogue.positions import chord, unit_vectors
 
-if TYPE_CHECKING:  # at run time GalSim is imported with the first picture
+if TYPE_CHECKING:  # GalSim is imported with the first image
     from galaxy.simulation.camera import SkyCamera
 
 MATCH_ARCSEC = 2.0
 JPEG_QUALITY = 90
 MARK = b"simulated by starloom"
 OUTSIDE = "Requested (ra, dec) is outside the SDSS footprint."
-_KEPT_PICTURES = 2048
+_CACHED_IMAGES = 2048
 _POSITION_COLUMNS = ("file", "ra_deg", "dec_deg")
 
 
-class Pictures(Protocol):
+class CutoutSource(Protocol):
     """A source of cutouts."""
 
     def jpeg(self, ra_deg: float, dec_deg: float, scale: float, width: int, height: int) -> bytes | None:
-        """Return the cutout, None outside what the source covers."""
+        """Return the cutout as JPEG; None outside the source's footprint."""
         ...
 
     def prepare(self) -> None:
-        """Do what the first picture would otherwise wait for."""
+        """Do the work that would delay the first image."""
         ...
 
 
 class RenderedSky:
-    """Renders the synthetic sky's galaxies when asked, and keeps the latest pictures.
+    """Renders cutouts of the synthetic sky on demand and caches the latest.
 
     Parameters
     ----------
     count, seed : int
-        Which synthetic sky.
+        Number of galaxies and seed of the synthetic sky.
     quality : int
-        Of the JPEG, 1 to 95.
+        JPEG quality, 1 to 95.
     """
 
     def __init__(self, count: int, seed: int, quality: int = JPEG_QUALITY) -> None:
         self._count, self._seed, self._quality = count, seed, quality
         self._lock = threading.Lock()
-        # NumPy and the FFT release the interpreter lock; more threads than cores would only wait for each other.
+        # NumPy and the FFT release the interpreter lock; more threads than cores gain nothing.
         self._rendering = threading.Semaphore(os.cpu_count() or 1)
-        self.jpeg = lru_cache(_KEPT_PICTURES)(self._render)
+        self.jpeg = lru_cache(_CACHED_IMAGES)(self._render)
 
     def prepare(self) -> None:
-        """Draw the catalogue and load the renderer."""
+        """Draw the catalogue and import the renderer."""
         with self._lock:
             self._camera  # noqa: B018 (fills the cached property)
 
@@ -77,7 +77,7 @@ class RenderedSky:
 
 
 class ReplayedFiles:
-    """Gives the bytes of the file nearest to a position, whatever size is asked.
+    """Returns the file nearest to a position, whatever size is requested.
 
     Parameters
     ----------
@@ -100,17 +100,17 @@ class ReplayedFiles:
         self._tree = cKDTree(unit_vectors(ra_deg, dec_deg))
 
     def prepare(self) -> None:
-        """Nothing to wait for."""
+        """Do nothing: files need no preparation."""
 
     def jpeg(self, ra_deg: float, dec_deg: float, scale: float, width: int, height: int) -> bytes | None:
-        """Return the file within 2 arcsec of the position."""
-        here = unit_vectors(np.array(ra_deg), np.array(dec_deg))
-        distance, nearest = self._tree.query(here, distance_upper_bound=chord(MATCH_ARCSEC))
+        """Return the bytes of the file nearest to the position and within `MATCH_ARCSEC`; None if there is none."""
+        direction = unit_vectors(np.array(ra_deg), np.array(dec_deg))
+        distance, nearest = self._tree.query(direction, distance_upper_bound=chord(MATCH_ARCSEC))
         return self._files[nearest].read_bytes() if np.isfinite(distance) else None
 
 
 def encode_jpeg(picture: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
-    """Return a simulated picture as JPEG that says so in its comment."""
+    """Encode a simulated image, (height, width, 3) uint8, as JPEG with the comment `MARK`."""
     body = io.BytesIO()
     Image.fromarray(picture).save(body, "JPEG", quality=quality, comment=MARK)
     return body.getvalue()
@@ -118,7 +118,7 @@ def encode_jpeg(picture: np.ndarray, quality: int = JPEG_QUALITY) -> bytes:
 
 @lru_cache(maxsize=16)
 def outside_picture(width: int, height: int) -> bytes:
-    """Return the black picture with a sentence that the real service draws where it has no data."""
+    """Return the black image with a sentence that the real service sends where it has no data."""
     canvas = Image.new("RGB", (width, height))
     ImageDraw.Draw(canvas).text((4, height // 2), OUTSIDE, fill=(255, 255, 255))
     return encode_jpeg(np.asarray(canvas))

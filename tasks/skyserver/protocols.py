@@ -1,6 +1,6 @@
-"""What the stand-in service answers: SkyServer's ImgCutout protocol and the Legacy Surveys viewer's.
+"""The protocols of the simulated services: SkyServer's ImgCutout and the Legacy Surveys viewer.
 
-Behaviour follows the services' own sources, silent clamping included (their quirks are what a client must survive).
+Behaviour follows the services' source code, including silent clamping: a client must cope with their quirks.
 """
 
 import json
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tasks.skyserver.images import OUTSIDE, Pictures, encode_jpeg, outside_picture
+from tasks.skyserver.images import OUTSIDE, CutoutSource, encode_jpeg, outside_picture
 
 IMGCUTOUT_PATH = re.compile(r"/dr\d+/skyserverws/imgcutout/getjpeg/?", re.IGNORECASE)
 VIEWER_PATHS = ("/viewer/cutout.jpg", "/viewer/jpeg-cutout")
@@ -25,7 +25,7 @@ _VIEWER_BLANK_GREY = 33
 
 @dataclass(frozen=True)
 class CutoutReply:
-    """One HTTP answer; `position` is the field's centre in degrees where the request had one."""
+    """An HTTP response; `position` is the centre (ra, dec) in degrees, or None if the request has none."""
 
     status: int
     reason: str
@@ -34,7 +34,7 @@ class CutoutReply:
     position: tuple[float, float] | None = None
 
 
-def answer(path: str, query: Mapping[str, str], pictures: Pictures, black_outside: bool = False) -> CutoutReply:
+def answer(path: str, query: Mapping[str, str], images: CutoutSource, black_outside: bool = False) -> CutoutReply:
     """Answer a request.
 
     Parameters
@@ -42,29 +42,29 @@ def answer(path: str, query: Mapping[str, str], pictures: Pictures, black_outsid
     path : str
     query : mapping
         Parameters by lower-case name.
-    pictures : Pictures
+    images : CutoutSource
     black_outside : bool
-        Outside the footprint answer 200, as DR18 was seen to, instead of 404.
+        Outside the footprint, answer 200, as DR18 was observed to do, instead of 404.
     """
     if IMGCUTOUT_PATH.fullmatch(path):
-        return _imgcutout(query, pictures, black_outside)
+        return _imgcutout(query, images, black_outside)
     if path in VIEWER_PATHS:
-        return _viewer(query, pictures)
+        return _viewer(query, images)
     return CutoutReply(404, "Not Found", "text/html", b"<html><body>404 Not Found</body></html>")
 
 
 def unavailable() -> CutoutReply:
-    """Return what a troubled front end sends: 503 with a small HTML page."""
+    """Return the response of an overloaded front end: 503 with a small HTML page."""
     body = b"<html><body><h1>503 Service Unavailable</h1>No server is available.</body></html>"
     return CutoutReply(503, "Service Unavailable", "text/html", body)
 
 
 def black(position: tuple[float, float] | None) -> CutoutReply:
-    """Return the picture for "outside" under status 200."""
+    """Return the image for positions outside the footprint, with status 200."""
     return CutoutReply(200, "OK", "image/jpeg", outside_picture(DEFAULT_SIZE_PX, DEFAULT_SIZE_PX), position)
 
 
-def _imgcutout(query: Mapping[str, str], pictures: Pictures, black_outside: bool) -> CutoutReply:
+def _imgcutout(query: Mapping[str, str], images: CutoutSource, black_outside: bool) -> CutoutReply:
     try:
         ra_deg, dec_deg = _angle(query, "ra", 15, 360.0), _angle(query, "dec", 1, 90.0)
         scale = _decimal(query.get("scale", str(DEFAULT_SCALE)), "scale")
@@ -73,7 +73,7 @@ def _imgcutout(query: Mapping[str, str], pictures: Pictures, black_outside: bool
         return _refusal(str(error))
     scale = min(max(scale, SCALE_BOUNDS[0]), SCALE_BOUNDS[1])
     width, height = (min(max(side, SIZE_BOUNDS_PX[0]), SIZE_BOUNDS_PX[1]) for side in (width, height))
-    body = pictures.jpeg(ra_deg, dec_deg, scale, width, height)
+    body = images.jpeg(ra_deg, dec_deg, scale, width, height)
     position = (ra_deg, dec_deg)
     if body is not None:
         return CutoutReply(200, "OK", "image/jpeg", body, position)
@@ -92,7 +92,7 @@ def _refusal(message: str) -> CutoutReply:
 
 
 def _angle(query: Mapping[str, str], name: str, degrees_per_unit: int, limit: float) -> float:
-    """Read an angle in decimal degrees, or where a colon stands in it in hours (ra) or degrees, minutes, seconds."""
+    """Read an angle in decimal degrees or, if it contains a colon, in hours (ra) or degrees, minutes and seconds."""
     text = query.get(name, "").strip()
     if not text:
         raise ValueError(f"parameter {name} is missing")
@@ -123,8 +123,8 @@ def _whole(text: str, name: str) -> int:
     return int(text)
 
 
-def _viewer(query: Mapping[str, str], pictures: Pictures) -> CutoutReply:
-    """Answer as the Legacy viewer, which knows `pixscale`, caps sizes in silence and has no 404."""
+def _viewer(query: Mapping[str, str], images: CutoutSource) -> CutoutReply:
+    """Answer as the Legacy viewer, which takes `pixscale`, silently limits sizes and never answers 404."""
     layer = query.get("layer", "ls-dr9")
     if layer not in VIEWER_LAYERS:
         return CutoutReply(200, "OK", "text/html", b"no such layer")
@@ -139,7 +139,7 @@ def _viewer(query: Mapping[str, str], pictures: Pictures) -> CutoutReply:
     except ValueError as error:
         return CutoutReply(400, "Bad Request", "text/plain", str(error).encode())
     width, height = (min(max(side, 1), VIEWER_MOST_PX) for side in (width, height))
-    body = pictures.jpeg(ra_deg % 360, min(max(dec_deg, -90), 90), max(scale, SCALE_BOUNDS[0]), width, height)
+    body = images.jpeg(ra_deg % 360, min(max(dec_deg, -90), 90), max(scale, SCALE_BOUNDS[0]), width, height)
     return CutoutReply(200, "OK", "image/jpeg", body or _viewer_blank(width, height), (ra_deg, dec_deg))
 
 

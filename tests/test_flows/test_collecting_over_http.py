@@ -14,7 +14,7 @@ import pytest
 
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from tasks.runtime.workspace import Workspace
-from tasks.skyserver.app import Behaviour, SkyServer
+from tasks.skyserver.http_server import Behaviour, SkyServer
 from tasks.skyserver.images import ReplayedFiles
 from tasks.store.dataset import Dataset
 

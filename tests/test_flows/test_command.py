@@ -21,7 +21,7 @@ from pydantic import ValidationError
 import flows
 from flows.cli.command import execute
 from flows.cli.demo_report import classifier_rows, galaxy_rows
-from flows.cli.exit_status import describe
+from flows.cli.exit_status import describe_error
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import stop_services
 from tasks.studies.relabel import RelabelRequest
@@ -166,10 +166,10 @@ def test_a_run_that_is_told_to_end_ends_its_children(served: Workspace, start: S
 
 
 def test_messages_name_the_type_where_the_text_says_little() -> None:
-    assert describe(ValueError("no such\ncolumn")) == "no such column"
-    assert describe(KeyError("ra")) == "KeyError: 'ra'"
-    assert describe(FileNotFoundError(2, "No such file", "a.csv")) == "[Errno 2] No such file: 'a.csv'"
-    assert describe(AssertionError()) == "AssertionError"
+    assert describe_error(ValueError("no such\ncolumn")) == "no such column"
+    assert describe_error(KeyError("ra")) == "KeyError: 'ra'"
+    assert describe_error(FileNotFoundError(2, "No such file", "a.csv")) == "[Errno 2] No such file: 'a.csv'"
+    assert describe_error(AssertionError()) == "AssertionError"
 
 
 def test_refused_settings_are_told_by_name_and_value() -> None:
@@ -180,7 +180,7 @@ def test_refused_settings_are_told_by_name_and_value() -> None:
     for settings, words in asked:
         with pytest.raises(ValidationError) as caught:
             RelabelRequest(dataset="made", **settings)
-        assert describe(caught.value).startswith(words)
+        assert describe_error(caught.value).startswith(words)
 
 
 def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) -> None:
@@ -202,9 +202,9 @@ def test_the_demo_table_has_counts_interval_and_addresses(workspace: Workspace) 
         "evaluate": {"count": 90, "report": "reports/a.html"},
     }
     table = dict(galaxy_rows(summary, workspace))
-    assert table["galaxies"] == "1000 asked, 900 stored, rejected: scheme:votes 100"
+    assert table["galaxies"] == "1000 requested, 900 stored, rejected: scheme:votes 100"
     assert "0.900 (95 %: 0.820 to 0.950) on 90 simulated galaxies" in table["test accuracy"]
-    assert "'smooth' would give 0.667" in table["test accuracy"]
+    assert "predicting 'smooth' for all gives 0.667" in table["test accuracy"]
     assert table["report"] == "reports/a.html"
     assert workspace.mlflow_uri in table["MLflow"]
 
@@ -223,11 +223,11 @@ def test_the_demo_table_of_the_classifier_tells_rates_and_why_one_model_judges_a
         },
     }
     table = dict(classifier_rows(summaries))
-    assert "3.0% of the bogus pass where 90 % of the reals do (0.0% to 7.0%)" in table["test"]
+    assert "AUC 0.990 (95 %: 0.980 to 0.995), FPR 3.0% at TPR 90 % (0.0% to 7.0%); 43 reals and 67 bogus" in table["test"]
     assert table["night"].endswith("scored in 10 s: 20000 before the classifier, 400 after")
-    assert table["two in a row"] == "35 reals tell too little"
+    assert table["first model"] == "35 reals tell too little"
     cascade |= {"first": "realbogus-first/1", "discarded": 17000}
-    assert dict(classifier_rows(summaries))["two in a row"] == "realbogus-first/1 discarded 17000"
+    assert dict(classifier_rows(summaries))["first model"] == "realbogus-first/1 discarded 17000"
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from prefect import flow, task
 from pydantic import Field
 
-from flows.cli.parameter_types import told
+from flows.cli.parameter_types import param
 
 
 @task
@@ -19,7 +19,7 @@ def count_up(number: int) -> int:
 
 @flow(name="pause")
 def pause(
-    text: Annotated[str, told("Any words")] = "",
+    text: Annotated[str, param("Any words")] = "",
     number: Annotated[int, Field(ge=0)] = 0,
     seconds: float = 0.0,
     failure: str | None = None,

@@ -11,7 +11,7 @@ from prefect.states import Completed, Running
 from tasks.runtime.workspace import Workspace
 from tasks.server.flow_runs import mark_crashed
 from tasks.server.prefect_server import processes_folder
-from tasks.server.process_guard import Presence
+from tasks.server.process_guard import ProcessEntry
 
 
 @flow(name="never-run")
@@ -41,7 +41,7 @@ def test_only_runs_of_dead_processes_are_marked(served: Workspace) -> None:
         for run in (dead, working, within):
             client.set_flow_run_state(run.id, Running(), force=True)
         client.set_flow_run_state(finished.id, Completed(), force=True)
-        presence = Presence.announce(processes_folder(served), kind="run", flow_run=str(working.id))
+        presence = ProcessEntry.announce(processes_folder(served), kind="run", flow_run=str(working.id))
         assert mark_crashed(client, served) == [dead.id]
         assert state_names(client, dead, working, within, finished) == ["Crashed", "Running", "Running", "Completed"]
         presence.withdraw()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tasks.runtime.workspace import Workspace
-from tasks.server.local_stack import address_in, stand
-from tasks.server.prefect_server import ServiceError, begin_use, processes_folder, release
-from tasks.server.process_guard import Presence
+from tasks.server.local_stack import address_in, run_stack
+from tasks.server.prefect_server import ServiceError, begin_use, end_use, processes_folder
+from tasks.server.process_guard import ProcessEntry
 
 
 def write_project(folder: Path, url: str) -> Path:
@@ -19,7 +19,7 @@ def write_project(folder: Path, url: str) -> Path:
 
 def refuse(workspace: Workspace, project: Path) -> str:
     with pytest.raises(ServiceError) as refusal:
-        stand(workspace, lambda addresses: None, project)
+        run_stack(workspace, lambda addresses: None, project)
     return str(refusal.value)
 
 
@@ -33,12 +33,12 @@ def test_a_taken_port_is_refused_with_its_holder(workspace: Workspace, tmp_path:
 
 def test_a_workspace_at_work_is_refused(workspace: Workspace, tmp_path: Path) -> None:
     project = write_project(tmp_path, "http://127.0.0.1:1/api")
-    presence = Presence.announce(processes_folder(workspace), kind="run")
+    presence = ProcessEntry.announce(processes_folder(workspace), kind="run")
     assert f"process {os.getpid()}" in refuse(workspace, project)
     presence.withdraw()
     begin_use(workspace)
     assert "a process uses the Prefect server" in refuse(workspace, project)
-    release(workspace)
+    end_use(workspace)
 
 
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1/api"])

@@ -12,9 +12,16 @@ import pytest
 from prefect import get_client
 
 from tasks.runtime.workspace import Workspace
-from tasks.server.prefect_server import ServiceError, answers, prefect_server, release, running_server, stop_services
+from tasks.server.prefect_server import (
+    ServiceError,
+    end_use,
+    is_answering,
+    prefect_server,
+    running_server,
+    stop_services,
+)
 from tasks.server.prefect_server_main import ALIVE_NAME, RECORD_NAME
-from tasks.server.process_guard import is_held
+from tasks.server.process_guard import is_locked
 
 IDLE_S = 2.0
 ANOTHER = "import sys; from pathlib import Path; from tasks.runtime.workspace import Workspace; "
@@ -56,10 +63,10 @@ def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Work
     assert second_address == f"{second['url']}/api"
 
     time.sleep(2 * IDLE_S)
-    assert answers(second["url"], "/api/health")
-    release(home)
+    assert is_answering(second["url"], "/api/health")
+    end_use(home)
     deadline = time.monotonic() + 30
-    while is_held(home.prefect / ALIVE_NAME) and time.monotonic() < deadline:
+    while is_locked(home.prefect / ALIVE_NAME) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert running_server(home) is None
     assert not (home.prefect / RECORD_NAME).exists()
@@ -70,4 +77,4 @@ def test_a_server_that_cannot_start_is_an_error_with_its_log(home: Workspace, mo
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
     with pytest.raises(ServiceError, match=r"server\.log"):
         prefect_server(home)
-    assert not is_held(home.prefect / ALIVE_NAME)
+    assert not is_locked(home.prefect / ALIVE_NAME)

@@ -20,7 +20,8 @@ import requests
 from PIL import Image
 
 from galaxy.simulation.synthetic_sky import synthetic_sky
-from tasks.skyserver.app import Behaviour, SkyServer, Tally, add_arguments, run, sky_process
+from tasks.skyserver.app import add_arguments, run, sky_process
+from tasks.skyserver.http_server import Behaviour, SkyServer, Tally
 from tasks.skyserver.images import RenderedSky, ReplayedFiles
 
 CUTOUT = "/dr17/SkyServerWS/ImgCutout/getjpeg"
