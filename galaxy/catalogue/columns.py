@@ -45,7 +45,7 @@ COLUMNS: tuple[CatalogueColumn, ...] = (
         "id",
         _TEXT,
         "",
-        "object id, as text so that 19 digits stay exact",
+        "object id, digits as text so that 19 of them stay exact",
         ("stripe82objid", "dr7objid", "objid", "object_id", "objectid", "dr8objid"),
     ),
     CatalogueColumn("ra_deg", _F64, "deg", "right ascension, J2000, 0 to 360", ("ra",)),
