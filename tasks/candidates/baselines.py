@@ -85,6 +85,7 @@ def lead_of(
     """
 
     def lead(rows: NDArray) -> dict[str, Any]:
+        """Return the lead on the rows at these positions, (m,)."""
         areas = {name: measures.auc(values[rows], real[rows]) for name, values in untrained.items()}
         best = max(areas, key=lambda name: areas[name])
         difference = operating_points.auc_difference(

@@ -150,7 +150,10 @@ def review_verdicts(scores: CandidateScores, table: Path, reviewed: Path | None)
 def worst_positions(
     rows: EvaluationRows, logits: NDArray[np.float64], bogus: int, real: int
 ) -> dict[str, NDArray[np.int64]]:
-    """Return positions by class name: at most `bogus` bogus, highest logit first, and `real` reals, lowest first."""
+    """Return positions by class name: at most `bogus` bogus, highest logit first, and `real` reals, lowest first.
+
+    `logits` is (n,); the positions are (m,) of the rows of the headline.
+    """
     positions = {}
     for name, is_real, sign, count in (("bogus", False, -1, bogus), ("real", True, 1, real)):
         of_class = np.flatnonzero((rows.real == is_real) & rows.headline)

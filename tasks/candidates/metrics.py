@@ -58,7 +58,7 @@ class CandidateScores:
 
     @property
     def headline(self) -> NDArray[np.int64]:
-        """Positions of the rows of the headline numbers."""
+        """Positions (m,) of the rows of the headline numbers."""
         return np.flatnonzero(self.rows.headline)
 
 

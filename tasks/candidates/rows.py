@@ -67,7 +67,7 @@ class EvaluationRows:
         return to_text(self.samples[name])
 
     def take(self, positions: NDArray[np.int64]) -> "EvaluationRows":
-        """Return the rows at these positions, with the same counts of left-out rows and notes."""
+        """Return the rows at these positions, (m,), with the same counts of left-out rows and notes."""
         return replace(
             self,
             part=self.part.take(positions),
@@ -169,7 +169,7 @@ def unseen_rows(
 
 
 def passed_bogus(rows: EvaluationRows, logits: NDArray) -> NDArray[np.int64]:
-    """Return the positions of the bogus at or above the threshold of TPR 0.9, the highest logit first."""
+    """Return the positions (m,) of the bogus whose logit, of (n,), reaches the threshold of TPR 0.9, highest first."""
     threshold = operating_points.threshold_for_tpr(logits[rows.real & rows.headline], 0.9)
     passed = np.flatnonzero(~rows.real & (logits >= threshold))
     return passed[np.argsort(-logits[passed], kind="stable")]

@@ -128,7 +128,7 @@ class CandidateTraining(TrainingTask):
     def calibrate(
         self, outputs: NDArray, validation: SplitPart, train: SplitPart
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Fit the temperature and the thresholds; the metrics are AUC and the FPR at TPR 0.9."""
+        """Fit temperature and thresholds to logits (n, 2); the metrics are AUC and the FPR at TPR 0.9."""
         require_every_class(validation, self.classes, "the validation part")
         real = validation.labels == REAL
         logits = operating_points.logit_of(outputs)
@@ -149,7 +149,7 @@ class CandidateTraining(TrainingTask):
     def summarise_folds(
         self, part: SplitPart, outputs: NDArray, folds: NDArray[np.int32]
     ) -> tuple[dict[str, Any], list[Block]]:
-        """Return AUC, the operating point and the untrained baselines, over all folds and by night."""
+        """Return AUC, operating point and baselines of out-of-fold logits (n, 2), over all folds and by night."""
         return pooled_figures(self.dataset, part, operating_points.logit_of(outputs), folds)
 
     def _of_detector(self, part: SplitPart, name: str) -> SplitPart:

@@ -73,9 +73,11 @@ def fit_baselines(trained_on: Dataset, dataset: Dataset, scheme: str, model: Pre
     classes = len(model.classes)
 
     def line(name: str, probabilities: NDArray) -> Baseline:
+        """Return the line of probabilities (n, classes)."""
         return baseline_of(name, Predictions(model.part, model.classes, probabilities), model)
 
     def forest(name: str, train_scalars: NDArray, scalars: NDArray) -> Baseline:
+        """Return the line of a forest fitted to scalars (m, k), on scalars (n, k)."""
         return line(name, galaxy_baselines.forest(train_scalars, sample.labels, scalars, classes, SEED))
 
     lines = [line("majority class", galaxy_baselines.majority(train.labels, len(model.part), classes))]

@@ -67,7 +67,7 @@ def evaluate_galaxies(request: EvaluationRequest) -> dict[str, Any]:
 
 
 def confident_mistakes(model: Predictions) -> NDArray[np.int64]:
-    """Return the positions of at most `WORST_SHOWN` mistakes, the most confident first."""
+    """Return the positions (m,) of at most `WORST_SHOWN` mistakes, the most confident first."""
     wrong = np.flatnonzero(~model.correct)
     confidence = model.calibrated[wrong].max(axis=1)
     return wrong[np.argsort(-confidence, kind="stable")][:WORST_SHOWN]

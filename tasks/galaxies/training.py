@@ -90,7 +90,7 @@ class GalaxyTraining(TrainingTask):
     def calibrate(
         self, outputs: NDArray, validation: SplitPart, train: SplitPart
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Fit the temperature; the metrics are accuracy, macro-F1, ECE and NLL."""
+        """Fit the temperature to probabilities (n, classes); the metrics are accuracy, macro-F1, ECE and NLL."""
         temperature = measures.fit_temperature(outputs, validation.labels)
         return {"temperature": temperature, "operating_points": {}}, classification_summary(
             outputs, validation.labels, temperature
