@@ -1,0 +1,111 @@
+"""Writes that are complete or absent."""
+
+import errno
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.store.errors import DiskFullError
+from tasks.store.files import (
+    disk_full_named,
+    sha256_of_file,
+    sync_tree,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_table,
+)
+
+
+def test_a_full_disk_is_named_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    target = tmp_path / "table"
+
+    def fill() -> None:
+        with whole_file(target) as path:
+            path.write_bytes(b"some")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFullError, match=r"no space left on the disk of .*table"):
+        fill()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_appears_whole_in_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "note.txt"
+    with whole_file(target) as path:
+        path.write_text("whole")
+        assert path.parent == target.parent
+        assert not target.exists()
+    assert target.read_text() == "whole"
+    assert [path.name for path in target.parent.iterdir()] == ["note.txt"]
+    with whole_file(target) as path:
+        path.write_text("again")
+    assert target.read_text() == "again"
+
+
+def test_a_folder_appears_whole_and_leftovers_are_removed(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "er" / "batch"
+    left = target.with_name(f".batch.{os.getpid()}.part")
+    left.mkdir(parents=True)
+    (left / "old").write_text("left by a process that died")
+    with whole_folder(target) as folder:
+        (folder / "new").write_text("1")
+        assert not target.exists()
+    assert [path.name for path in target.iterdir()] == ["new"]
+    assert [path.name for path in target.parent.iterdir()] == ["batch"]
+
+
+@pytest.mark.parametrize("whole", [whole_file, whole_folder])
+def test_an_error_leaves_what_was_there(tmp_path: Path, whole: Any) -> None:
+    target = tmp_path / "target"
+    with pytest.raises(RuntimeError), whole(target):
+        raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "error"), [(errno.ENOSPC, DiskFullError), (errno.EDQUOT, DiskFullError)])
+def test_a_full_disk_or_quota_is_named(tmp_path: Path, number: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"disk of {tmp_path}"), disk_full_named(tmp_path):
+        raise OSError(number, "full")
+
+
+def test_another_error_of_the_system_stays_what_it_is(tmp_path: Path) -> None:
+    with pytest.raises(PermissionError), disk_full_named(tmp_path):
+        raise PermissionError(errno.EACCES, "denied")
+
+
+def test_every_file_and_folder_of_a_tree_is_flushed_but_no_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("one", "a/two", "a/b/three"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    flushed: list[str] = []
+
+    def record(descriptor: int) -> None:
+        flushed.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    sync_tree(tmp_path)
+    names = {str(Path(path).relative_to(tmp_path.resolve())) for path in flushed}
+    assert names == {".", "a", "a/b", "one", "a/two", "a/b/three"}
+
+
+def test_json_is_readable_and_keeps_letters(tmp_path: Path) -> None:
+    write_json(tmp_path / "facts.json", {"name": "é", "count": [1]})
+    text = (tmp_path / "facts.json").read_text(encoding="utf-8")
+    assert text == '{\n  "name": "é",\n  "count": [\n    1\n  ]\n}\n'
+
+
+def test_a_table_and_a_digest_come_back(tmp_path: Path) -> None:
+    write_table(tmp_path / "t.parquet", pa.table({"x": [1, 2]}))
+    assert pq.read_table(tmp_path / "t.parquet")["x"].to_pylist() == [1, 2]
+    content = b"x" * 3_000_000
+    (tmp_path / "bytes").write_bytes(content)
+    assert sha256_of_file(tmp_path / "bytes") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,43 @@
+"""One builder a dataset."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tasks.store.errors import (
+    DatasetBusyError,
+)
+from tasks.store.locks import one_builder
+
+
+def test_a_second_builder_is_refused_and_told_who_builds(tmp_path: Path) -> None:
+    with (
+        one_builder(tmp_path / "d"),
+        pytest.raises(DatasetBusyError, match="'d' is being built by process"),
+        one_builder(tmp_path / "d"),
+    ):
+        pass
+    with one_builder(tmp_path / "d"):
+        pass
+
+
+def test_the_refusal_names_the_process_that_holds_the_lock(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / "d"
+    with one_builder(folder):
+        assert (folder / ".builder").read_text() == str(os.getpid())
+        with pytest.raises(DatasetBusyError, match=f"process {os.getpid()}; wait"), one_builder(folder):
+            pass
+        # The refused one leaves the holder's name.
+        (folder / ".builder").unlink()
+        with pytest.raises(DatasetBusyError, match="process unknown"), one_builder(folder):
+            pass
+    assert not (folder / ".builder").exists()
+
+
+def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), one_builder(tmp_path):
+        raise RuntimeError
+    assert not (tmp_path / ".builder").exists()
+    with one_builder(tmp_path):
+        pass
