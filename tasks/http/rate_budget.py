@@ -1,8 +1,7 @@
-"""One request rate for each host and workspace, shared by every worker of every flow.
+"""A request rate per host and workspace, shared by all workers of all flows.
 
-Each host has a file that says when the next request may be sent. Who wants to send takes a lease of
-several send times at once under a file lock, and sends at those times; so processes share one rate
-without a server and a killed process costs at most its lease.
+Each host has a file with the time of the next request. A process reserves several send times at once under a file lock
+and sends at those times, so processes share one rate without a server, and a killed process wastes at most its lease.
 """
 
 import ipaddress
@@ -18,7 +17,7 @@ LEASE_SECONDS = 0.5
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host name or address is this machine's loopback."""
+    """Return whether a host name or address is this machine's loopback."""
     if host == "localhost":
         return True
     try:
@@ -33,11 +32,11 @@ class RateBudget:
     Parameters
     ----------
     folder : Path
-        Where the workspace keeps its budgets.
+        Folder of the budget files.
     host : str
-        The host that is asked.
+        Host name of the service.
     max_rate_per_s : float or None
-        Requests a second; None is without limit and is for loopback only.
+        Requests per second; None, for loopback only, is without limit.
     clock, sleep : callables
         Wall clock in seconds, and waiting.
     """
@@ -51,7 +50,9 @@ class RateBudget:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         if max_rate_per_s is None and not is_loopback(host):
-            raise ValueError(f"max_rate_per_s is null, which {host!r} may not be asked with; give requests a second")
+            raise ValueError(
+                f"max_rate_per_s is null, which is for loopback only, not for {host!r}; give requests per second"
+            )
         if max_rate_per_s is not None and not max_rate_per_s > 0:
             raise ValueError(f"max_rate_per_s is {max_rate_per_s}, it must be above 0")
         self.rate = max_rate_per_s
@@ -61,7 +62,7 @@ class RateBudget:
         self._leased: list[float] = []
 
     def wait(self) -> None:
-        """Return when a request may be sent."""
+        """Block until a request may be sent."""
         if self.rate is None:
             return
         with self._mutex:
@@ -73,13 +74,13 @@ class RateBudget:
             self.sleep(delay)
 
     def _lease(self, count: int) -> list[float]:
-        """Take the next `count` send times of the host."""
+        """Reserve the next `count` send times of the host; return them in order."""
         assert self.rate is not None
         self.file.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(self.file.with_suffix(".lock")):
             now = self.clock()
             try:
-                # A time far ahead is a clock that was set back, not a queue.
+                # A time further ahead means that the clock was set back, not that there is a queue.
                 start = min(max(now, float(self.file.read_text(encoding="ascii"))), now + 3600)
             except (FileNotFoundError, ValueError):
                 start = now

@@ -1,4 +1,4 @@
-"""What reports are made of: the page template, contact sheets, figures.
+"""Parts of reports: the page template, contact sheets, figures, the page of a dataset.
 
 Nothing here knows a problem; each problem's own report is beside its evaluation.
 """

@@ -1,4 +1,4 @@
-"""Contact sheets: many images with captions in one picture."""
+"""Contact sheets: many images with captions in one image."""
 
 import io
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ _PAPER, _INK = (16, 16, 20), (225, 225, 225)
 def contact_sheet(
     images: Sequence[np.ndarray], captions: Sequence[str], columns: int, tile_px: int | None = None
 ) -> Image.Image:
-    """Lay images out in rows, each with its caption below it.
+    """Arrange images in rows, each with its caption below it.
 
     Parameters
     ----------
     images : sequence of ndarray, (height, width, 3) uint8
     captions : sequence of str
-        One each; where all are empty no room is kept for them. Cut where they are wider than the tile.
+        One per image, cut to the width of a tile; if all are empty, no space is reserved for them.
     columns : int
-        Images in a row.
+        Images per row.
     tile_px : int, optional
-        Side of the square that each image is made to fit; by default all have the first image's shape.
+        Side of the square to which each image is resized; default: the shape of the first image.
 
     Returns
     -------
@@ -44,22 +44,22 @@ def contact_sheet(
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=CAPTION_PX - 4)
     for number, (image, caption) in enumerate(zip(images, captions, strict=True)):
         row, column = divmod(number, columns)
-        left, top = GAP_PX + column * step_x, GAP_PX + row * step_y
-        sheet.paste(_fitted(image, wide, high), (left, top))
+        x, y = GAP_PX + column * step_x, GAP_PX + row * step_y
+        sheet.paste(_resized(image, wide, high), (x, y))
         while caption and pen.textlength(caption, font=font) > wide:
             caption = caption[:-1]
-        pen.text((left + 1, top + high), caption, fill=_INK, font=font)
+        pen.text((x + 1, y + high), caption, fill=_INK, font=font)
     return sheet
 
 
 def to_jpeg(picture: Image.Image) -> bytes:
-    """Return a picture as the bytes of a JPEG."""
+    """Encode an image as JPEG."""
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=85)
     return stream.getvalue()
 
 
-def _fitted(image: np.ndarray, wide: int, high: int) -> Image.Image:
+def _resized(image: np.ndarray, wide: int, high: int) -> Image.Image:
     picture = Image.fromarray(image)
     method = Image.Resampling.BOX if max(picture.size) >= max(wide, high) else Image.Resampling.NEAREST
     return picture if picture.size == (wide, high) else picture.resize((wide, high), method)

@@ -13,7 +13,7 @@ from tasks.store.files import whole_file
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What a problem shows of a build.
+    """The content of a build's page that depends on the problem.
 
     Attributes
     ----------

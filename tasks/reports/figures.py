@@ -1,7 +1,7 @@
 """Figures of an evaluation as PNG bytes, drawn without pyplot, so that no state is shared between threads.
 
-Colours are Okabe and Ito's, which stay apart for colour-blind readers; what is compared also differs in
-marker or dash, so that a grey print can be read.
+Colours are from Okabe and Ito, distinct for colour-blind readers; curves also differ in marker or dash, for grey
+prints.
 """
 
 import io
@@ -56,7 +56,10 @@ _STYLE = {
 
 
 def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
-    """Draw a confusion matrix: each row's shares as shade and per cent, with the counts below."""
+    """Draw a confusion matrix: fractions of each row as shade and per cent, counts below.
+
+    `counts` is (class, class), rows labelled, columns predicted.
+    """
     size = max(3.6, 0.62 * len(classes) + 1.6)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with _figure(size + 0.3, size) as (figure, finish):
@@ -77,7 +80,7 @@ def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
 
 
 def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
-    """Draw accuracy against confidence in equal-count bins, one curve a name, with Wilson intervals."""
+    """Draw accuracy against confidence in equal-count bins, one curve per name, with Wilson intervals."""
     with _figure(5.4, 4.6) as (figure, finish):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
@@ -92,12 +95,12 @@ def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
 
 
 def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
-    """Draw accuracy on the most confident share of the sample against that share."""
+    """Draw accuracy on the most confident fraction of the sample against that fraction, each (n,)."""
     with _figure(5.4, 3.8) as (figure, finish):
         axes = figure.subplots()
         lowest = 1.0
         for (name, (share, accuracy)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
-            settled = share >= min(0.02, share[-1])  # the first few rows are noise and stretch the axis
+            settled = share >= min(0.02, share[-1])  # the first few samples are noise and would stretch the axis
             axes.plot(share[settled], accuracy[settled], color=color, linestyle=dash, label=name)
             lowest = min(lowest, float(accuracy[settled].min()))
         axes.set(xlim=(0, 1), ylim=(max(0.0, lowest - 0.05), 1.005))
@@ -111,7 +114,7 @@ def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | No
     """Draw accuracy and loss against epoch, training beside validation.
 
     ``history`` holds ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``,
-    one value an epoch.
+    one value per epoch.
     """
     with _figure(8.6, 3.6) as (figure, finish):
         for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
@@ -128,7 +131,7 @@ def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | No
 
 
 def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval, int]]]) -> bytes:
-    """Draw accuracy in bins of each covariate: (bin centre, accuracy, count) by the covariate's title."""
+    """Draw accuracy in bins of covariates; by covariate, a sequence of (bin centre, accuracy, count)."""
     columns = min(2, len(covariates))
     lines = -(-len(covariates) // columns)
     with _figure(4.3 * columns, 3.1 * lines) as (figure, finish):
@@ -146,7 +149,7 @@ def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval, in
 
 
 def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
-    """Draw true-positive against false-positive rates."""
+    """Draw ROC curves; by name, false-positive and true-positive rates, each (n,)."""
     with _figure(4.6, 4.4) as (figure, finish):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
@@ -158,7 +161,7 @@ def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
 
 
 def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: float) -> bytes:
-    """Draw true-positive rates against false-positive rates on a logarithmic axis, down to `least_fpr`."""
+    """Draw ROC curves, each (n,) by name, with a logarithmic axis of false-positive rates from `least_fpr` on."""
     with _figure(6.2, 4.2) as (figure, finish):
         axes = figure.subplots()
         for (name, (false, true)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
@@ -172,7 +175,7 @@ def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: f
 
 
 def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
-    """Draw precision against recall, a curve a name."""
+    """Draw precision against recall; by name, recall and precision, each (n,)."""
     with _figure(6.2, 4.2) as (figure, finish):
         axes = figure.subplots()
         for (name, (recall, precision)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
@@ -184,7 +187,7 @@ def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
 
 
 def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float], xlabel: str) -> bytes:
-    """Draw histograms of samples on a logarithmic axis of counts, with named marks along x."""
+    """Draw histograms of samples, each (n,), with a logarithmic axis of counts and named marks along x."""
     with _figure(6.6, 3.8) as (figure, finish):
         axes = figure.subplots()
         everything = np.concatenate([values for values in samples.values() if len(values)])
@@ -202,7 +205,7 @@ def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float],
 
 
 def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel: str, ylabel: str) -> bytes:
-    """Draw rates with their intervals against something, a curve a name."""
+    """Draw rates with intervals against a quantity; by name, a sequence of (quantity, rate)."""
     with _figure(5.4, 3.6) as (figure, finish):
         axes = figure.subplots()
         for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
@@ -213,7 +216,7 @@ def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel:
 
 
 def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: bool = False) -> bytes:
-    """Draw a value with its interval in a line a name, the first on top."""
+    """Draw values with their intervals, one row per name, the first at the top."""
     with _figure(6.6, 0.42 * len(values) + 1.2) as (figure, finish):
         axes = figure.subplots()
         places = np.arange(len(values))[::-1]
@@ -239,23 +242,25 @@ def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: boo
 def completeness_figure(
     curves: Mapping[str, Sequence[tuple[float, Interval]]], fitted: tuple[float, float] | None
 ) -> bytes:
-    """Draw the share found in bins of magnitude, by kind of injection, and the fitted fall (middle, width)."""
+    """Draw completeness in bins of magnitude by kind of injection, and the fitted logistic (50 % magnitude, width)."""
     with _figure(5.4, 3.6) as (figure, finish):
         axes = figure.subplots()
         for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
-            _interval_points(axes, [place for place, _ in bins], [found for _, found in bins], color, marker, name)
+            _interval_points(
+                axes, [place for place, _ in bins], [fraction for _, fraction in bins], color, marker, name
+            )
         if fitted is not None:
             places = [place for bins in curves.values() for place, _ in bins]
             mag = np.linspace(min(places), max(places), 200)
             axes.plot(mag, 1 / (1 + np.exp((mag - fitted[0]) / fitted[1])), color=GREY, label="fitted to all")
             axes.axvline(fitted[0], color=GREY, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set(ylim=(-0.02, 1.02), xlabel="magnitude of the injection", ylabel="share found")
+        axes.set(ylim=(-0.02, 1.02), xlabel="magnitude of the injection", ylabel="completeness")
         axes.legend(loc="lower left")
         return finish()
 
 
 def image_strip(images: NDArray, captions: Sequence[str], columns: int = 6) -> bytes:
-    """Draw images (n, height, width, 1 or 3) uint8 in rows, each above its caption."""
+    """Draw images, (n, height, width, 1 or 3) uint8, in rows, each above its caption."""
     lines = -(-len(images) // columns)
     caption_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
     with _figure(1.55 * columns, (1.6 + 0.17 * caption_lines) * lines) as (figure, finish):

@@ -1,7 +1,7 @@
 """Self-contained HTML pages: text, tables and pictures in one file that needs neither network nor scripts.
 
-A page may be mailed, printed or opened years later, so its styles and pictures lie inside it and a
-Content-Security-Policy refuses everything else. All text is escaped: ids and reasons come from outside.
+A page may be mailed, printed or opened years later, so it contains its styles and pictures, and a
+Content-Security-Policy forbids everything else. All text is escaped: ids and reasons come from outside.
 """
 
 import base64
@@ -44,7 +44,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture, PNG or JPEG, with its caption and, for who can't see it, what it shows."""
+    """A PNG or JPEG image with its caption and alternative text."""
 
     caption: str
     png: bytes
@@ -53,7 +53,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Headline:
-    """One number that the reader came for: ``value`` large, ``label`` above, ``detail`` below it."""
+    """A key number: ``value`` in large type, ``label`` above, ``detail`` below it."""
 
     label: str
     value: Cell
@@ -62,14 +62,14 @@ class Headline:
 
 @dataclass(frozen=True)
 class Headlines:
-    """Headlines side by side."""
+    """Headlines in a row."""
 
     figures: Sequence[Headline]
 
 
 @dataclass(frozen=True)
 class Link:
-    """A file that lies beside the page: ``address`` is relative to it, so that both may move together."""
+    """A link to a file beside the page; ``address`` is relative, so both can be moved together."""
 
     text: str
     address: str
@@ -84,7 +84,7 @@ def page(title: str, blocks: Sequence[Block], subtitle: str | None = None) -> st
 
 
 def cell_text(cell: Cell) -> str:
-    """Return how a table shows ``cell``: four significant digits, grouped thousands, a dash for nothing."""
+    """Return the text of a table cell: four significant digits, grouped thousands, a dash for None and NaN."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"
     if isinstance(cell, str):
@@ -95,7 +95,7 @@ def cell_text(cell: Cell) -> str:
 
 
 def is_numeric_column(table: Table, position: int) -> bool:
-    """Return whether a column reads as numbers, which are set flush right."""
+    """Return whether all cells of a column read as numbers, which are aligned right."""
     cells = [row[position] for row in table.rows if row[position] not in (None, "", "–")]
     return bool(cells) and all(_reads_as_number(cell) for cell in cells)
 
@@ -112,7 +112,7 @@ def _data_address(picture: bytes) -> str:
 
 
 def css_width(picture: bytes) -> int | None:
-    """Return the CSS pixels that show a picture at the size it was drawn for; None where it does not say."""
+    """Return the width in CSS pixels that shows a picture at its own resolution; None if it states none."""
     try:
         with Image.open(io.BytesIO(picture)) as image:
             per_inch = image.info.get("dpi", (0, 0))[0]

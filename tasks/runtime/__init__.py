@@ -1,4 +1,4 @@
-"""What a process runs in: workspace, Dask cluster, logs, progress bars, memory allocator, version of the code.
+"""The environment of a process: workspace, Dask cluster, logs, progress bars, memory allocator, code version.
 
 Nothing here knows datasets, models or a problem.
 """

@@ -1,4 +1,4 @@
-"""What the allocators of a process do with memory that is freed."""
+"""Settings of the process's memory allocators."""
 
 import ctypes
 
@@ -9,11 +9,11 @@ LARGE_BYTES = 128 * 1024
 
 
 def return_what_is_freed() -> None:
-    """Have large blocks go back to the system as soon as they are freed.
+    """Make the allocators return large blocks to the system as soon as they are freed.
 
-    Allocators keep what a large table took, in case another is as large; over a build's many tables that adds up.
+    By default they keep the memory of a large table for reuse, which adds up over the many tables of a build.
     """
     pa.set_memory_pool(pa.system_memory_pool())
-    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc's; other C libraries keep less
+    set_option = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc only; other C libraries keep less
     if set_option is not None:
         set_option(M_MMAP_THRESHOLD, LARGE_BYTES)

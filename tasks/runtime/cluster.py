@@ -1,4 +1,4 @@
-"""Spreading batches: in this process for little work, on Dask for much."""
+"""Executors of batches: this process for little work, a Dask cluster for much."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ from distributed import Client, LocalCluster, WorkerPlugin, as_completed
 
 ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
 ITEMS_WORTH_A_CLUSTER = 200
-# Two arenas of the allocator, as each of a worker's many threads would keep its own; and images are not given back to
-# the system and faulted in again for every sum, which Dask's own settings bring about (a fifth of the time of a visit).
+# Two allocator arenas, because each of a worker's many threads would keep its own. High thresholds, because with Dask's
+# own settings every temporary image is returned to the system and mapped again (a fifth of a visit's time).
 WORKER_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 16 << 20,
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 
 class Executor(Protocol):
-    """Runs one function over jobs and yields results as they finish."""
+    """Runs a function over jobs and yields the results as they finish."""
 
     workers: int
 
@@ -40,12 +40,12 @@ class Executor(Protocol):
         ...
 
     def rest(self) -> None:
-        """End the worker processes that were started for this executor; a later job starts them again."""
+        """Stop the worker processes of this executor; a later job starts them again."""
         ...
 
 
 class InProcess:
-    """Runs jobs one after the other here."""
+    """Runs jobs one after the other in this process."""
 
     workers = 1
 
@@ -56,7 +56,7 @@ class InProcess:
         return map(function, jobs)
 
     def rest(self) -> None:
-        """There are none."""
+        """Do nothing: there are no worker processes."""
 
 
 class OnDask:
@@ -69,9 +69,9 @@ class OnDask:
     def map(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
     ) -> Iterator[Result]:
-        """Yield results as they finish; a worker holds two jobs at most, a lost worker's jobs run again."""
+        """Yield results as they finish; a worker holds at most two jobs, and those of a lost worker run again."""
         if self.client.cluster is not None:
-            self.client.cluster.scale(self.workers)  # they may rest
+            self.client.cluster.scale(self.workers)  # after `rest` there are none
         waiting = iter(jobs)
         running = as_completed(with_results=True)
         for job in islice(waiting, min(at_once or 2 * self.workers, 2 * self.workers)):
@@ -86,13 +86,13 @@ class OnDask:
             running.clear()
 
     def rest(self) -> None:
-        """End the workers of a local cluster; one that was named by its address is others' too."""
+        """Stop the workers of a local cluster; a cluster given by its address is shared and stays."""
         local = self.client.cluster
         if local is None:
             return
         local.scale(0)
-        given_up = time.monotonic() + MOST_SECONDS_TO_END
-        while local.workers and time.monotonic() < given_up:
+        deadline = time.monotonic() + MOST_SECONDS_TO_END
+        while local.workers and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def _submit(self, function: Callable[[Job], Result], job: Job) -> Any:
@@ -100,12 +100,12 @@ class OnDask:
 
 
 class EndWithParent(WorkerPlugin):
-    """Ends a worker within half a second of the process that started it, also when that was killed."""
+    """Ends a worker within half a second of its parent process, even if that was killed."""
 
     name = "end-with-parent"
 
     def setup(self, worker: Any) -> None:
-        """Watch the parent from a thread of the worker."""
+        """Watch the parent process in a thread of the worker."""
         parent = os.getppid()
 
         def watch() -> None:
@@ -118,15 +118,15 @@ class EndWithParent(WorkerPlugin):
 
 @contextmanager
 def cluster(items: int) -> Iterator[Executor]:
-    """Open an executor that suits `items` items of work.
+    """Open an executor for a number of work items.
 
-    Below `ITEMS_WORTH_A_CLUSTER` it is this process. Else it is the cluster at
-    ``STARLOOM_DASK_ADDRESS``, or a local one with a worker process a core.
+    Below `ITEMS_WORTH_A_CLUSTER` it is this process; otherwise the cluster at ``STARLOOM_DASK_ADDRESS``, or a local one
+    with one worker process per core.
     """
     if items < ITEMS_WORTH_A_CLUSTER:
         yield InProcess()
         return
-    # Joining and leaving of workers is no news, and a connection cut at the end is how a worker leaves.
+    # Dask logs every joining and leaving worker, and a closed connection as an error.
     logging.getLogger("distributed").setLevel(logging.CRITICAL)
     address = os.environ.get(ADDRESS_ENVIRONMENT_NAME)
     if address:

@@ -1,4 +1,4 @@
-"""Log lines of flows and stages on stderr: time and message, no more."""
+"""Log lines of flows and stages on stderr: time, stage and message."""
 
 import logging
 import sys
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def show_on_terminal() -> None:
-    """Write the process's log lines to stderr, once. Call it before Prefect is imported, or its own handler stays."""
+    """Write log lines to stderr. Call it before Prefect is imported, which otherwise installs its own handler."""
     root = logging.getLogger()
     if any(isinstance(handler, TerminalHandler) for handler in root.handlers):
         return
@@ -16,19 +16,19 @@ def show_on_terminal() -> None:
 
 
 class TerminalHandler(logging.StreamHandler):
-    """Writes to what stderr is now: while a progress bar is drawn, a stand-in that keeps the bar whole."""
+    """Writes to the present `sys.stderr`, which a progress bar replaces while it is drawn."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
 
     @property
     def stream(self) -> Any:
-        """Where lines go."""
+        """The stream that lines are written to."""
         return sys.stderr
 
 
 class TerminalFormatter(logging.Formatter):
-    """Time, level unless it is information, stage, message. Tracebacks are kept elsewhere (`flows.cli.exit_status`)."""
+    """Formats time, level above INFO, stage and message; `flows.cli.exit_status` stores tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line for ``record``."""

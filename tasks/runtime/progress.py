@@ -8,10 +8,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 @contextmanager
-def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar for `total` items of work (None: nobody knows) and give the function that advances it.
+def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar for `total` items (None: unknown) and yield the function that advances it by a count.
 
-    Where stderr is no terminal a bar would be a thousand lines, so nothing is drawn there.
+    Nothing is drawn unless stderr is a terminal: in a file, a bar would be a thousand lines.
     """
     console = Console(stderr=True)
     columns = (
@@ -22,5 +22,5 @@ def progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task(what, total=total)
+        bar = bars.add_task(label, total=total)
         yield lambda count: bars.advance(bar, count)

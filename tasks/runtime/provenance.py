@@ -1,4 +1,4 @@
-"""Which code made a result."""
+"""The version of the code that produced a result."""
 
 import hashlib
 from functools import cache
@@ -10,8 +10,8 @@ from pathlib import Path
 def code_version() -> str:
     """Return the distribution's version and a digest of its Python sources, such as ``0.1.0+3f2a91c0``.
 
-    A digest of the files that run says more than a commit: it also changes with edits not committed,
-    and an installed copy has no repository.
+    A digest of the files is used instead of a commit: it changes with uncommitted edits, and an installed copy has no
+    repository.
     """
     total = hashlib.sha256()
     for package in ("flows", "tasks", "expectations", "galaxy", "realbogus"):

@@ -1,4 +1,4 @@
-"""Where a stage tells what it does."""
+"""The logger of a stage."""
 
 import logging
 from typing import Any
@@ -8,7 +8,7 @@ from prefect.exceptions import MissingContextError
 
 
 def run_logger() -> Any:
-    """Return the logger of the present run, or this module's where a stage is called without Prefect."""
+    """Return Prefect's logger of the present run, or this module's logger outside a run."""
     try:
         return get_run_logger()
     except MissingContextError:

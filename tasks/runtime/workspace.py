@@ -1,4 +1,4 @@
-"""The workspace: one folder that holds all state, and where each kind of thing lies in it."""
+"""The workspace: one folder with all data and state, and the paths in it."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ ENVIRONMENT_NAME = "STARLOOM_WORKSPACE"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Paths of one workspace. Folders are made by whoever writes into them."""
+    """Paths of one workspace; the code that writes into a folder creates it."""
 
     root: Path
 
@@ -20,7 +20,7 @@ class Workspace:
 
     @property
     def catalogs(self) -> Path:
-        """Catalogues, one Parquet each."""
+        """Catalogues, one Parquet file each."""
         return self.root / "catalogs"
 
     @property
@@ -30,7 +30,7 @@ class Workspace:
 
     @property
     def raw(self) -> Path:
-        """Bytes as they were received, named by their sha256."""
+        """Received bytes, unchanged, in files named by their sha256."""
         return self.root / "raw"
 
     @property
@@ -40,12 +40,12 @@ class Workspace:
 
     @property
     def scores(self) -> Path:
-        """Scores, one Parquet a night or a cross-validation."""
+        """Scores, one Parquet file per night or cross-validation."""
         return self.root / "scores"
 
     @property
     def prefect(self) -> Path:
-        """Prefect's home, the record of the server and of running flows."""
+        """Prefect's home, with the records of its server and of running flows."""
         return self.root / "prefect"
 
     @property
