@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.staged_rows import LEDGER_COLUMNS
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions
@@ -14,6 +15,18 @@ from tasks.store.schema import SPLIT, TRUTH
 
 SIDE = 21
 SCHEME = "real-bogus"
+REQUEST: dict[str, Any] = {
+    **{"dataset": "night", "source": "simulated", "path": None, "night": 0, "stamp_px": 29, "label_column": None},
+    **{"group_column": None, "galaxy_catalog": None, "known_objects": None, "galaxy_fraction": 0.5},
+    **{"balance": "asked", "injections_per_visit": 20, "chips": 2, "visits": 3, "revisits": 1},
+    **{"scene_transients": 0.1, "diversity": 1.0, "seeing_arcsec": 3.4, "engine": "alard-lupton"},
+    **{"threshold_sigma": 5.0, "limit": None, "seed": 3},
+}
+
+
+def candidate_request(**changes: Any) -> CandidateRequest:
+    """The request of a small simulated build, with some parameters changed."""
+    return CandidateRequest(**REQUEST | changes)
 
 
 def draw_stamps(real: Sequence[bool], seed: int = 0) -> np.ndarray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.candidates.training import CandidateTraining
 from tasks.learning.operating_points import logit_of
 from tasks.learning.scoring import STAMP_BATCH
-from tasks.learning.split_parts import PartError, SplitPart, draw_folds, fold_sides
+from tasks.learning.split_parts import PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.training.out_of_fold import FoldFit, FoldJob, run_folds, unfinished_jobs
@@ -77,7 +77,7 @@ def require_both_classes(part: SplitPart, fold_of: NDArray[np.int32], classes: l
         Naming the fold and the missing class.
     """
     for fold in range(int(fold_of.max()) + 1):
-        train, _, _ = fold_sides(part, fold_of, fold, seed)
+        train, _, _ = split_fold(part, fold_of, fold, seed)
         for position, name in enumerate(classes):
             if not (train.labels == position).any():
                 raise PartError(

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.candidates.folds import out_of_fold
+from tasks.candidates.folds import out_of_fold, require_both_classes, stratify
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, draw_folds, fold_sides
 from tasks.runtime.cluster import InProcess
@@ -179,3 +179,18 @@ def test_more_folds_than_cells_are_refused(workspace: Workspace, tmp_path: Path)
     training = opened(workspace)
     with pytest.raises(PartError, match="folds=25 is not between 2 and the 24 groups"):
         out_of_fold(training, training.part("train"), 25, tmp_path / "folds", Refusing())
+
+
+def test_folds_are_stratified_by_label_and_detector() -> None:
+    part = part_of([0, 1, UNLABELLED, 0, 1, UNLABELLED], range(6))
+    strata = stratify(part, np.array(["a", "a", "a", "b", "b", "b"]))
+    assert strata.labels.tolist() == [1, 2, 0, 4, 5, 3]
+    assert strata.labels.dtype == np.int32
+    assert (strata.ids, strata.groups) == (part.ids, part.groups)
+    assert stratify(part, np.array([""] * 6)).labels.tolist() == [1, 2, 0, 1, 2, 0]
+
+
+def test_folds_with_both_classes_outside_of_each_are_accepted() -> None:
+    cells = [row // 2 for row in range(24)]
+    part = part_of([row % 2 for row in range(24)], cells)
+    require_both_classes(part, draw_folds(part, 3, 0), ["bogus", "real"], 0)

@@ -13,7 +13,7 @@ import pytest
 from tasks.candidates.folds import tabulate_logits
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.operating_points import logit_of
-from tasks.learning.split_parts import draw_folds, fold_sides
+from tasks.learning.split_parts import draw_folds, split_fold
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import write_table
@@ -74,7 +74,7 @@ def test_each_fold_s_samples_are_scored_by_a_network_fitted_to_the_others(jobs: 
     assert table["fold"].to_pylist() == sorted(fold_of.tolist())
     for job in jobs:
         of_fold = table.filter(table["fold"].to_numpy() == job.fold)
-        _, validation, _ = fold_sides(part, fold_of, job.fold, 0)
+        _, validation, _ = split_fold(part, fold_of, job.fold, 0)
         assert set(of_fold["validation"].to_pylist()) == {len(validation)}
         assert set(of_fold["best_epoch"].to_pylist()) == {1}
         assert job.path.is_file()
