@@ -102,7 +102,7 @@ def _compare_drawing(psf: PsfModel, positions: np.ndarray, shape: tuple[int, int
     for x, y in positions.tolist():
         alone = to_stamps(psf.transform(np.array([x]), np.array([y])))[0]
         drawn = psf.draw(np.array([x]), np.array([y]), np.ones(1), shape)
-        half, column, row = psf.size // 2, round(x), round(y)
+        half, (column, row) = psf.size // 2, round_position(np.array([x, y])).tolist()
         if not (half <= column < shape[1] - half and half <= row < shape[0] - half):
             continue
         part = drawn[row - half : row + half + 1, column - half : column + half + 1]

@@ -97,7 +97,7 @@ def test_telegraph_pixels_spend_their_duty_in_the_upper_level(rate):
     added = draw_detector_light(detector, light(), STACK, 290, 290, np.random.default_rng(0)) / 480
     level = added.ravel()[:count] + 0.3
     assert level.mean() == pytest.approx(0.3, abs=0.02), "duty is the share of time in the upper level"
-    assert 0 <= level.min() + 1e-6
+    assert level.min() + 1e-6 >= 0
     assert level.max() <= 1 + 1e-6
     changed = ((level > 1e-6) & (level < 1 - 1e-6)).mean()
     stay = (1 - rate + rate * 0.3) ** 11 * 0.3 + (1 - rate + rate * 0.7) ** 11 * 0.7
