@@ -1,143 +1,109 @@
-"""Training and cross-validation of galaxies: killed and resumed, registered once, every sample judged once."""
+"""What a training is called, what decides its result, and what its run and card record."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+import json
+from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
-from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
-from tasks.learning.saved_models import load_model
+from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
+from tasks.learning.devices import Device
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
-from tasks.stages.cross_validate import cross_validate_folds
-from tasks.stages.train import train
-from tasks.store import merging, pixels, versions
-from tasks.store.dataset import Dataset
-from tasks.store.schema import LEDGER, SPLIT
-from tasks.tracking.model_registry import resolve_model
+from tasks.store.errors import StoreError
+from tasks.training.registered_models import registered_name
+from tasks.training.training_run import fit_details, flatten_settings
+from tasks.training.training_task import model_card, open_labelled, run_tags
+from tests.small_galaxies import CLASSES, SCHEME, publish_galaxies
 
-CLASSES = ["round", "flat"]
-PER_CLASS = 40
-SIZE = 32
+CPU = Device("cpu", ("/cpu:0",), "float32")
 
 
-def discs() -> np.ndarray:
-    """Round spots in even rows, elongated ones in odd rows, at any angle, with noise."""
-    rng = np.random.default_rng(0)
-    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
-    images = []
-    for row in range(2 * PER_CLASS):
-        angle = rng.uniform(0, np.pi)
-        along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-        spot = 150 * np.exp(-(along**2 + (across * (3 if row % 2 else 1)) ** 2) / 50)
-        images.append(np.clip(spot[..., None] + rng.normal(20, 5, (SIZE, SIZE, 3)), 0, 255))
-    return np.asarray(images, np.uint8)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace(tmp_path_factory.mktemp("galaxies"))
+    publish_galaxies(workspace, "home", count=20)
+    return workspace
 
 
-def publish(workspace: Workspace) -> Dataset:
-    folder = workspace.datasets / "discs"
-    images = discs()
-    array = pixels.create(folder / "pixels.zarr", images.shape[1:], "uint8")
-    pixels.grow(array, len(images))
-    pixels.write_shard(array, 0, images)
-    names = [f"{row:04d}" for row in range(len(images))]
-    rows = [
-        dict.fromkeys(LEDGER.names)
-        | {"id": name, "status": "stored", "group": name, "pixel_sha256": name, "source": "simulated"}
-        for name in names
-    ]
-    ledger = merging.give_rows(pa.Table.from_pylist(rows, LEDGER), 0)
-    parts = [("test", "validation", *["train"] * 6)[row // 2 % 8] for row in range(len(images))]
-    labels = {"shape": pa.table({"id": names, "label": CLASSES * PER_CLASS})}
-    split = pa.table([pa.array(column) for column in (names, names, parts)], schema=SPLIT)
-    manifest = {
-        "problem": "galaxy",
-        "pixels": "simulated",
-        "label_kind": "truth",
-        "schemes": {"shape": {"digest": "0", "classes": CLASSES}},
-    }
-    return versions.publish(folder, versions.NewVersion(ledger, labels, split, manifest), None)
+def opened(home: Workspace, **parameters: Any) -> GalaxyTraining:
+    return open_galaxy_training(home, GalaxyTrainRequest(dataset="home", **parameters))
 
 
-RUN = """
-import sys
-from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
-from tasks.stages.train import train
-from tasks.runtime.workspace import Workspace
-request = GalaxyTrainRequest.model_validate_json(sys.argv[1])
-train.fn(open_galaxy_training(Workspace.current(), request))
-"""
+def test_a_training_is_named_by_its_settings(home: Workspace) -> None:
+    training = opened(home, preset="deck", optimizer="sgd", grey=True, seed=4)
+    assert training.description.words == ["cnn", "deck", "sgd", "grey"]
+    assert training.description.registered_name == f"galaxy-{SCHEME}"
+    assert fit_details(training).name == f"{SCHEME} cnn deck sgd grey seed 4"
+    assert opened(home).description.words == ["cnn", "tuned", "adam"]
 
 
-def test_a_killed_training_goes_on_and_registers_once(workspace: Workspace) -> None:
-    import mlflow
-
-    publish(workspace)
-    request = GalaxyTrainRequest(dataset="discs", preset="deck", epochs=5, batch_size=16)
-    words = [sys.executable, "-c", RUN, request.model_dump_json()]
-    process = subprocess.Popen(words, cwd=Path(__file__).parents[3], env=os.environ.copy())
-    while not list(workspace.root.glob("training/*/fit/epoch-00000[2-4]")):
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    client = mlflow.MlflowClient(workspace.mlflow_uri)
-    assert not client.search_registered_models()
-    (begun,) = client.search_runs([client.get_experiment_by_name("galaxy").experiment_id])
-
-    summary = train.fn(open_galaxy_training(workspace, request))
-    assert summary["run_id"] == begun.info.run_id
-    assert summary["epochs"] == 5
-    steps = [point.step for point in client.get_metric_history(summary["run_id"], "validation_loss")]
-    assert sorted(set(steps)) == list(range(1, 6))
-    assert len(steps) <= 6  # the epoch that was being finished when the process was killed
-    (registered,) = client.search_registered_models()
-    assert registered.name == "galaxy-shape"
-    assert set(registered.aliases) == {"challenger", "champion"}
-    assert not list(workspace.root.glob("training/*/fit"))
-
-    test = summary["test"]
-    assert test["count"] == PER_CLASS * 2 // 8
-    assert test["accuracy_low"] < test["accuracy"] <= test["accuracy_high"]
-    model, card = load_model(resolve_model(workspace, summary["model_uri"], None).folder)
-    assert card["classes"] == CLASSES
-    assert card["split_hash"] == Dataset.open(workspace, "discs").manifest["split_hash"]
-    assert model.predict_on_batch(discs()[:3]).shape == (3, 2)
+def test_the_device_does_not_decide_the_result_and_all_else_does(home: Workspace) -> None:
+    folder = opened(home).folder()
+    assert folder.parent == home.root / "training"
+    assert opened(home, device="cpu").folder() == folder
+    for change in (
+        {"seed": 1},
+        {"preset": "deck"},
+        {"optimizer": "sgd"},
+        {"epochs": 3},
+        {"batch_size": 8},
+        {"grey": True},
+    ):
+        assert opened(home, **change).folder() != folder
+    assert opened(home).folder(folds="0") != folder
 
 
-def test_cross_validation_judges_every_sample_once_and_keeps_finished_folds(workspace: Workspace) -> None:
-    dataset = publish(workspace)
-    request = GalaxyTrainRequest(dataset="discs", preset="deck", epochs=1, batch_size=16)
-    summary = cross_validate_folds.fn(open_galaxy_training(workspace, request), 2)
-    assert (summary["folds"], summary["count"]) == (2, 2 * PER_CLASS)
-    assert summary["accuracy_low"] < summary["accuracy"] < summary["accuracy_high"]
-    assert 0 <= summary["auc"] <= 1
-    assert sum(fold["count"] for fold in summary["per_fold"]) == 2 * PER_CLASS
-    assert f"{2 * PER_CLASS} samples" in Path(summary["report"]).read_text()
-    (scores,) = workspace.scores.glob("*.parquet")
-    table = pq.read_table(scores)
-    assert table["id"].to_pylist() == sorted(dataset.samples()["id"].to_pylist())
-    both = table["probability_round"].to_numpy() + table["probability_flat"].to_numpy()
-    np.testing.assert_allclose(both, 1, atol=1e-5)
-
-    first, second = sorted(workspace.root.glob("training/*/fold-*.parquet"))
-    kept = first.stat().st_mtime_ns
-    second.unlink()
-    again = cross_validate_folds.fn(open_galaxy_training(workspace, request), 2)
-    assert first.stat().st_mtime_ns == kept
-    assert again["per_fold"][0] == summary["per_fold"][0]
+def test_the_identity_names_dataset_split_and_settings(home: Workspace) -> None:
+    training = opened(home)
+    identity = training.identity(split_hash=None, more=1)
+    assert (identity["dataset"], identity["dataset_digest"]) == ("home@1", training.dataset.digest)
+    assert (identity["scheme"], identity["split_hash"], identity["more"]) == (SCHEME, None, 1)
+    assert identity["settings"]["training"]["learning_rate"] == {"adam": 2e-3, "sgd": 5e-2}
+    assert "device" not in identity
+    json.dumps(identity)
 
 
-def test_what_cannot_be_trained_on_is_named(workspace: Workspace) -> None:
-    publish(workspace)
-    with pytest.raises(Exception, match="not labelled by scheme 'deck-3'; it has: shape"):
-        open_galaxy_training(workspace, GalaxyTrainRequest(dataset="discs", scheme="deck-3"))
-    with pytest.raises(PartError, match="folds=81 is not between 2 and the 80 groups"):
-        cross_validate_folds.fn(open_galaxy_training(workspace, GalaxyTrainRequest(dataset="discs")), 81)
+def test_the_card_and_the_tags_hold_the_problems_own_entries(home: Workspace) -> None:
+    training = opened(home, preset="deck", seed=2)
+    card = model_card(training)
+    assert (card["problem"], card["scheme"], card["classes"]) == ("galaxy", SCHEME, CLASSES)
+    assert (card["scheme_digest"], card["preprocessing_version"]) == ("scheme digest", "galaxy-1")
+    assert (card["network"], card["preset"], card["grey"], card["optimizer"], card["seed"]) == (
+        "cnn",
+        "deck",
+        False,
+        "adam",
+        2,
+    )
+    assert (card["dataset"], card["dataset_version"]) == ("home", 1)
+    tags = run_tags(training, CPU)
+    assert (tags["preset"], tags["seed"], tags["device"], tags["pixels"]) == (
+        "deck",
+        "2",
+        "cpu x1 (float32)",
+        "simulated",
+    )
+    assert all(isinstance(value, str) for value in tags.values())
+
+
+def test_settings_are_flattened_one_level_deep(home: Workspace) -> None:
+    flat = flatten_settings(opened(home, preset="deck").preset)
+    assert flat["preset.architecture"] == "deck"
+    assert flat["preset.training.epochs"] == 30
+    assert flat["preset.augmentation.rotation_deg"] == 40
+    assert flat["preset.training.learning_rate"] == {"adam": 1e-3, "sgd": 2e-2}
+    assert "preset.training" not in flat
+
+
+@pytest.mark.parametrize(("problem", "name"), [("galaxy", "galaxy-deck-3"), ("realbogus", "realbogus")])
+def test_galaxies_have_one_registered_name_a_scheme(problem: str, name: str) -> None:
+    assert registered_name(problem, "deck-3") == name
+
+
+def test_a_training_needs_a_labelled_dataset_of_its_problem(home: Workspace) -> None:
+    assert open_labelled(home, "home", "galaxy", None)[1] == SCHEME
+    assert open_labelled(home, "home", "galaxy", SCHEME)[1] == SCHEME
+    with pytest.raises(PartError, match="is of problem 'galaxy', not realbogus"):
+        open_labelled(home, "home", "realbogus", None)
+    with pytest.raises(StoreError, match="is not labelled by scheme 'deck-3'"):
+        open_labelled(home, "home", "galaxy", "deck-3")
