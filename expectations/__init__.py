@@ -1,1 +1,1 @@
-"""Great Expectations suites and their one runner. They judge tables and never repair them."""
+"""Great Expectations suites and the runner that validates tables by them; nothing here repairs data."""

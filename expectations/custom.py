@@ -1,4 +1,4 @@
-"""Expectations on pandas frames that Great Expectations does not ship.
+"""Expectations on pandas frames that Great Expectations lacks.
 
 Their metric and expectation classes register themselves by name when this module is imported.
 """
@@ -17,7 +17,7 @@ from great_expectations.expectations.metrics.map_metric_provider import (
 
 
 class ColumnValuesNotRepeated(ColumnMapMetricProvider):
-    """True where a value occurs for the first time, in the frame's order."""
+    """True at the first occurrence of a value in the frame's order."""
 
     condition_metric_name = "column_values.not_repeated"
 
@@ -27,13 +27,13 @@ class ColumnValuesNotRepeated(ColumnMapMetricProvider):
 
 
 class ExpectColumnValuesToNotRepeat(ColumnMapExpectation):
-    """Every value but the first of its kind is unexpected (the built-in uniqueness also blames the first)."""
+    """Every repetition of an earlier value is unexpected; the built-in uniqueness also rejects the first one."""
 
     map_metric = "column_values.not_repeated"
 
 
 class OneValueOfBForEachOfA(ColumnPairMapMetricProvider):
-    """True where all rows of equal A have equal B."""
+    """True if all rows with the same A have the same B."""
 
     condition_metric_name = "column_pair_values.one_b_for_each_a"
     condition_domain_keys = (
@@ -53,11 +53,11 @@ class OneValueOfBForEachOfA(ColumnPairMapMetricProvider):
 
 
 class ExpectOneValueOfBForEachOfA(ColumnPairMapExpectation):
-    """Rows that share column A share column B: no group in two parts, no pixels in two parts.
-
-    Rows that lack either value are left out.
-    """
+    """Rows with equal column A have equal column B, such as no group in two parts; rows lacking a value are skipped."""
 
     ignore_row_if: Literal["either_value_is_missing"] = "either_value_is_missing"
     map_metric = "column_pair_values.one_b_for_each_a"
-    success_keys: ClassVar[tuple[str, ...]] = ("ignore_row_if", "mostly")  # else the metric never sees the former
+    success_keys: ClassVar[tuple[str, ...]] = (
+        "ignore_row_if",
+        "mostly",
+    )  # without it the metric ignores ``ignore_row_if``

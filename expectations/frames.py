@@ -1,7 +1,7 @@
-"""Frames as the suites judge them, made from the tables of a dataset.
+"""Frames for the suites, made from the tables of a dataset.
 
-Tables are Arrow with the columns of the dataset's specification; a frame is pandas, because Great Expectations
-judges those. Nothing is repaired: a row that does not fit stays in the frame and fails by name.
+Tables are Arrow with the columns of the dataset's specification; frames are pandas, which Great Expectations validates.
+Nothing is repaired: an invalid row stays in the frame and fails an expectation.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -14,14 +14,14 @@ import pyarrow.compute as pc
 from expectations.split_shares import PART_SHARES
 
 
-def column_frame(table: pa.Table, wanted: Mapping[str, str], required: Collection[str] = ("id",)) -> pd.DataFrame:
-    """Return columns ``column, type, wanted, nans`` for the known columns that a table has or must have.
+def column_frame(table: pa.Table, types: Mapping[str, str], required: Collection[str] = ("id",)) -> pd.DataFrame:
+    """Return columns ``column, type, wanted, nans`` for the columns of `types` that a table has or must have.
 
-    Types are Arrow's (a pandas column of integers with a missing value is one of floats). ``nans`` counts the
-    NaN values of a column.
+    Types are Arrow's, because pandas stores integers with a missing value as floats. ``wanted`` is the expected type,
+    ``nans`` the number of NaN values.
     """
     rows = []
-    for column, type_name in wanted.items():
+    for column, type_name in types.items():
         if column in table.column_names:
             values = table[column]
             nans = pc.sum(pc.is_nan(values)).as_py() if pa.types.is_floating(values.type) else 0
@@ -32,37 +32,47 @@ def column_frame(table: pa.Table, wanted: Mapping[str, str], required: Collectio
 
 
 def plain_type(kind: pa.DataType) -> str:
-    """Return an Arrow type's name without what only its storage knows."""
+    """Return the name of an Arrow type, whatever its encoding (dictionary, large string or string view)."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return "string" if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else str(kind)
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a frame whose texts stay Arrow's: Python's take three times the memory."""
+    """Return a table as a frame with Arrow strings: Python's take three times the memory."""
     return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
 
 
 def image_frame(images: pa.Table, published: pa.Array | None = None) -> pd.DataFrame:
-    """Return the images and their columns, those of published rows first, then by id: the first of equals stays."""
+    """Return the images' columns sorted by (not published, id), so that the first of equal images is the one to keep.
+
+    `published` holds the ids of published images.
+    """
     frame = as_frame(images)
     frame["new"] = True if published is None else pc.invert(pc.is_in(images["id"], published)).to_numpy()
     return frame.sort_values(["new", "id"], ignore_index=True)
 
 
 def label_frame(labels: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return the labels and, as column ``status``, that of the ledger (``unknown`` where it lacks the id)."""
+    """Return the labels with the ledger's ``status``, which is ``unknown`` for an id that the ledger lacks."""
     status = pc.fill_null(_of(labels["id"], samples, "status"), "unknown")
     return as_frame(labels.append_column("status", status))
 
 
 def split_frame(split: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return columns ``id, group, part, ledger_group, status, pixel_sha256`` of all that is stored or has a part."""
-    lost = samples.filter(pc.and_(pc.equal(samples["status"], "stored"), pc.invert(_among(samples["id"], split))))
+    """Return ``id, group, part, ledger_group, status, pixel_sha256`` of all samples that are stored or have a part."""
+    without_part = samples.filter(
+        pc.and_(pc.equal(samples["status"], "stored"), pc.invert(_among(samples["id"], split)))
+    )
     rows = pa.concat_tables(
         [
             split.select(["id", "group", "part"]),
-            pa.table({"id": lost["id"], **dict.fromkeys(("group", "part"), pa.nulls(lost.num_rows, pa.string()))}),
+            pa.table(
+                {
+                    "id": without_part["id"],
+                    **dict.fromkeys(("group", "part"), pa.nulls(without_part.num_rows, pa.string())),
+                }
+            ),
         ],
         promote_options="permissive",
     )
@@ -77,9 +87,9 @@ def class_frame(
     split: pa.Table,
     expected: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Return one row a class, columns ``class, expected``, ``groups``, groups in each part, and ``least_part`` of them.
+    """Return one row per class: ``class, expected, groups``, the groups of each part, and ``least_part``, the fewest.
 
-    ``expected`` is how many groups (or rows) of a class were asked for or stood in the parent version.
+    ``expected`` is the number of groups (or rows) of a class that were requested or were in the parent version.
     """
     names = list(classes)
     columns = {"label": _of(split["id"], labels, "label"), "group": split["group"], "part": split["part"]}
@@ -92,10 +102,10 @@ def class_frame(
 
 
 def share_frame(split: pa.Table, labels: pa.Table | None = None, *, drawn: bool = True) -> pd.DataFrame:
-    """Return one row a part, columns ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
+    """Return one row per part: ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
 
-    Whole groups of a stratum fit a share to within the stratum's largest group, so the tolerance is the sum of
-    those over the classes. Where groups came after the split was ``drawn``, each was placed by its hash, which
+    Whole groups of a class meet a share to within the class's largest group, so the tolerance is the sum of those over
+    the classes. Unless all groups were there when the split was ``drawn``, late groups were assigned by a hash, which
     adds four standard deviations of such a draw.
     """
     groups = _codes(split["group"])
@@ -103,29 +113,31 @@ def share_frame(split: pa.Table, labels: pa.Table | None = None, *, drawn: bool 
     strata = _codes(pa.nulls(split.num_rows, pa.string()) if labels is None else _of(split["id"], labels, "label"))
     largest = np.zeros(strata.max(initial=-1) + 1)
     np.maximum.at(largest, strata, sizes[groups])
-    placed = 0.0 if drawn else float(np.sum(sizes.astype(float) ** 2))
+    hash_variance = 0.0 if drawn else float(np.sum(sizes.astype(float) ** 2))
     rows = {item["values"]: item["counts"] for item in pc.value_counts(split["part"]).to_pylist()}
     total = float(largest.sum())
-    return pd.DataFrame([_share_row(part, rows, split.num_rows, total, placed) for part in PART_SHARES])
+    return pd.DataFrame([_share_row(part, rows, split.num_rows, total, hash_variance) for part in PART_SHARES])
 
 
-def _share_row(part: str, rows: Mapping[str, int], total: int, largest: float, placed: float) -> dict[str, object]:
-    wanted, here = PART_SHARES[part], rows.get(part, 0)
-    whole = largest * (len(PART_SHARES) - 1 if part == "train" else 1)  # train takes what the others lack
+def _share_row(
+    part: str, rows: Mapping[str, int], total: int, largest: float, hash_variance: float
+) -> dict[str, object]:
+    share, count = PART_SHARES[part], rows.get(part, 0)
+    by_groups = largest * (len(PART_SHARES) - 1 if part == "train" else 1)  # train takes what the others lack
     return {
         "part": part,
-        "rows": here,
-        "share": here / total if total else 0.0,
-        "wanted": wanted,
-        "deviation": abs(here - wanted * total),
-        "tolerance": whole + 4 * float(np.sqrt(wanted * (1 - wanted) * placed)),
+        "rows": count,
+        "share": count / total if total else 0.0,
+        "wanted": share,
+        "deviation": abs(count - share * total),
+        "tolerance": by_groups + 4 * float(np.sqrt(share * (1 - share) * hash_variance)),
     }
 
 
 def _of(ids: pa.ChunkedArray, table: pa.Table, name: str) -> pa.ChunkedArray:
-    """Return a column of `table` for each of `ids`, null where the table lacks it.
+    """Return a column of `table` for each of `ids`; null for an id that the table lacks.
 
-    A repeated id fails by its own expectation; here the first counts.
+    Of a repeated id, which fails another expectation, the first row counts.
     """
     return table[name].take(pc.index_in(ids, table["id"].combine_chunks()))
 
@@ -141,5 +153,5 @@ def _groups_of_each(labelled: pa.Table, names: list[str]) -> list[int]:
 
 
 def _codes(values: pa.Array | pa.ChunkedArray) -> np.ndarray:
-    """Return a number for each value, missing ones alike."""
+    """Return an integer code for each value, (n,); missing values share one."""
     return np.asarray(pc.index_in(values, pc.unique(values)))

@@ -1,4 +1,4 @@
-"""What judging a frame gives, and the error when a set of rows may not be published."""
+"""The result of validating a frame, and the error that stops a publish."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,12 +7,22 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ValidationResult:
-    """Results of one suite on one frame.
+    """Result of one suite on one frame.
 
-    ``results`` has one dict an expectation: ``suite, name, kind, sentence, columns, success, checked, failed,
-    examples, error``, plain enough for JSON. ``row_failures`` maps the id of a failing row to the name of the first
-    row expectation it fails. ``set_failures`` has one text a failing set expectation. ``docs`` is Great
-    Expectations' own result, capped, for Data Docs.
+    Attributes
+    ----------
+    suite : str
+    rows : int
+        Number of rows of the frame.
+    results : list of dict
+        One per expectation, in JSON types: ``suite, name, kind, sentence, columns, success, checked, failed, examples,
+        error``.
+    row_failures : dict
+        Id of a failing row to the name of the first row expectation that it fails.
+    set_failures : list of str
+        One message per failing set expectation.
+    docs
+        Great Expectations' own result, shortened, for Data Docs.
     """
 
     suite: str
@@ -27,8 +37,8 @@ class ValidationFailed(ValueError):  # noqa: N818 (reads as what happened)
     """A set expectation failed: the message names suite, expectation and rows."""
 
 
-def require(verdicts: Iterable[ValidationResult]) -> None:
-    """Raise ``ValidationFailed`` with every set failure, if there is one."""
-    failures = [failure for verdict in verdicts for failure in verdict.set_failures]
+def require(validations: Iterable[ValidationResult]) -> None:
+    """Raise `ValidationFailed` with all set failures if there are any."""
+    failures = [failure for validation in validations for failure in validation.set_failures]
     if failures:
         raise ValidationFailed("validation failed, nothing is published: " + "; ".join(failures))

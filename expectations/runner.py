@@ -1,6 +1,6 @@
-"""The one place that runs Great Expectations (5-8 s to import: import this module inside functions).
+"""Runs Great Expectations, which takes 5 to 8 s to import: import this module inside functions.
 
-Frames stay in memory, contexts are ephemeral, and nothing is reported to anyone.
+Frames stay in memory, contexts are ephemeral, and no usage data is sent.
 """
 
 import functools
@@ -23,34 +23,35 @@ from expectations import custom
 from expectations.results import ValidationFailed, ValidationResult, require
 from expectations.suites import Condition, Expectation, Suite
 
-__all__ = ["ValidationFailed", "ValidationResult", "judge", "require", "write_docs"]
+__all__ = ["ValidationFailed", "ValidationResult", "require", "validate_frame", "write_docs"]
 
 EXAMPLES = 10
 DOCS_ROWS = 20
-"""Rows that a Data Docs page lists for one expectation."""
+"""Number of rows that a Data Docs page lists per expectation."""
 _FRAMES = "frames"
 
 
-def judge(frame: pd.DataFrame, suite: Suite) -> ValidationResult:
-    """Judge a frame by a suite.
+def validate_frame(frame: pd.DataFrame, suite: Suite) -> ValidationResult:
+    """Validate a frame by a suite.
 
     Parameters
     ----------
-    frame : DataFrame with the columns ``suite.columns``; one that is missing fails the expectations on it
+    frame : DataFrame
+        Has the columns ``suite.columns``; expectations on a missing column fail.
     suite : Suite
 
     Returns
     -------
     ValidationResult
-        Row failures hold every failing row; examples and texts name at most ten.
+        `row_failures` holds every failing row; examples and messages name at most `EXAMPLES`.
     """
-    able = [e for e in suite.expectations if {*e.columns, *_where_column(e), suite.index} <= set(frame.columns)]
-    docs = _validate(frame[[c for c in suite.columns if c in frame.columns]], suite, able)
-    # Great Expectations does not keep the order: those that raised come first.
+    applicable = [e for e in suite.expectations if {*e.columns, *_where_column(e), suite.index} <= set(frame.columns)]
+    docs = _validate(frame[[c for c in suite.columns if c in frame.columns]], suite, applicable)
+    # Great Expectations returns expectations that raised first.
     by_name = {result.expectation_config.meta["name"]: result for result in docs.results}
     results, row_failures, set_failures = [], {}, []
     for expectation in suite.expectations:
-        result, failing = _plain(expectation, suite, by_name.get(expectation.name), frame)
+        result, failing = _to_json(expectation, suite, by_name.get(expectation.name), frame)
         results.append(result)
         if result["error"] or (expectation.kind == "set" and not result["success"]):
             set_failures.append(_sentence(result))
@@ -59,29 +60,29 @@ def judge(frame: pd.DataFrame, suite: Suite) -> ValidationResult:
     return ValidationResult(suite.name, len(frame), results, row_failures, set_failures, _capped(docs, suite))
 
 
-def write_docs(verdicts: Iterable[ValidationResult], folder: Path) -> list[dict[str, Any]]:
+def write_docs(validations: Iterable[ValidationResult], folder: Path) -> list[dict[str, Any]]:
     """Write ``validation.json`` and Great Expectations' ``data_docs/`` into a folder; return the results."""
-    verdicts = list(verdicts)
-    results = [result for verdict in verdicts for result in verdict.results]
+    validations = list(validations)
+    results = [result for validation in validations for result in validation.results]
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(results, indent=1, allow_nan=False)
     (folder / "validation.json").write_text(text + "\n", encoding="utf-8")
     site = folder / "data_docs"
     context = _context(site)
-    for verdict in verdicts:
-        context.validation_results_store.set(_key(verdict), verdict.docs)
+    for validation in validations:
+        context.validation_results_store.set(_key(validation), validation.docs)
     context.build_data_docs()
-    for animation in site.glob("static/images/*.gif"):  # 3 MB of instructions that no page of ours links
+    for animation in site.glob("static/images/*.gif"):  # 3 MB of instructions that no page here links
         animation.unlink()
     return results
 
 
-def _validate(frame: pd.DataFrame, suite: Suite, able: list[Expectation]) -> Any:
+def _validate(frame: pd.DataFrame, suite: Suite, expectations: list[Expectation]) -> Any:
     sources = _sources()
-    whole = sources.add_pandas(_FRAMES).add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
+    batches = sources.add_pandas(_FRAMES).add_dataframe_asset("frame").add_batch_definition_whole_dataframe("whole")
     try:
-        return whole.get_batch({"dataframe": frame.reset_index(drop=True)}).validate(
-            gx.ExpectationSuite(name=suite.name, expectations=[_built(expectation) for expectation in able]),
+        return batches.get_batch({"dataframe": frame.reset_index(drop=True)}).validate(
+            gx.ExpectationSuite(name=suite.name, expectations=[_built(expectation) for expectation in expectations]),
             result_format={
                 "result_format": "COMPLETE",
                 "unexpected_index_column_names": [suite.index],
@@ -111,12 +112,12 @@ def _where_column(expectation: Expectation) -> tuple[str, ...]:
     return (expectation.where[0],) if expectation.where else ()
 
 
-def _plain(
-    expectation: Expectation, suite: Suite, judged: Any, frame: pd.DataFrame
+def _to_json(
+    expectation: Expectation, suite: Suite, evaluated: Any, frame: pd.DataFrame
 ) -> tuple[dict[str, Any], list[str]]:
-    """Return an expectation's result in plain Python, and the names of all failing rows."""
-    counts = judged.result if judged else {}
-    error = _error(expectation, suite, judged, frame)
+    """Return an expectation's result in JSON types, and the names of all failing rows."""
+    counts = evaluated.result if evaluated else {}
+    error = _error(expectation, suite, evaluated, frame)
     failing = [str(row[suite.index]) for row in counts.get("unexpected_index_list") or []]
     result = {
         "suite": suite.name,
@@ -124,7 +125,7 @@ def _plain(
         "kind": expectation.kind,
         "sentence": expectation.sentence,
         "columns": list(expectation.columns),
-        "success": bool(judged.success) if judged else False,  # some expectations give numpy's bool
+        "success": bool(evaluated.success) if evaluated else False,  # some expectations return a NumPy bool
         "checked": int(counts.get("element_count", 0)) - int(counts.get("missing_count") or 0),
         "failed": int(counts.get("unexpected_count", 0)),
         "examples": failing[:EXAMPLES],
@@ -133,33 +134,35 @@ def _plain(
     return result, failing
 
 
-def _error(expectation: Expectation, suite: Suite, judged: Any, frame: pd.DataFrame) -> str | None:
+def _error(expectation: Expectation, suite: Suite, evaluated: Any, frame: pd.DataFrame) -> str | None:
     needed = (suite.index, *expectation.columns, *_where_column(expectation))
     missing = [column for column in needed if column not in frame.columns]
     if missing:
         return f"the table has no column {', '.join(missing)}"
-    return _raised(judged)
+    return _raised(evaluated)
 
 
-def _raised(judged: Any) -> str | None:
-    raised = judged.exception_info
+def _raised(evaluated: Any) -> str | None:
+    raised = evaluated.exception_info
     if "raised_exception" in raised:
         return raised["exception_message"] if raised["raised_exception"] else None
     return "; ".join(sorted({metric["exception_message"] for metric in raised.values()}))
 
 
 def _sentence(result: dict[str, Any]) -> str:
-    """Return ``suite: name (what is expected): the rows that fail``."""
+    """Return ``suite: name (expected: sentence): failing rows``."""
     head = f"{result['suite']}: {result['name']} (expected: {result['sentence']})"
     if result["error"]:
         return f"{head}: {result['error']}"
     rows = ", ".join(result["examples"])
-    more = result["failed"] - len(result["examples"])
-    return f"{head}: {result['failed']} of {result['checked']} fail: {rows}" + (f" and {more} more" * (more > 0))
+    unlisted = result["failed"] - len(result["examples"])
+    return f"{head}: {result['failed']} of {result['checked']} fail: {rows}" + (
+        f" and {unlisted} more" * (unlisted > 0)
+    )
 
 
 def _capped(docs: Any, suite: Suite) -> Any:
-    """Shorten the lists of rows in place, and keep of an exception its message: a traceback holds paths."""
+    """Shorten the lists of rows in place, and reduce exceptions to their message: a traceback contains paths."""
     docs.meta["run_id"] = RunIdentifier(run_name=suite.name.replace(" ", "-"))
     for result in docs.results:
         message = _raised(result)
@@ -175,10 +178,10 @@ def _capped(docs: Any, suite: Suite) -> Any:
     return docs
 
 
-def _key(verdict: ValidationResult) -> ValidationResultIdentifier:
-    name = verdict.suite.replace(" ", "-")  # becomes a folder of the site
+def _key(validation: ValidationResult) -> ValidationResultIdentifier:
+    name = validation.suite.replace(" ", "-")  # becomes a folder of the site
     return ValidationResultIdentifier(
-        ExpectationSuiteIdentifier(name), verdict.docs.meta["run_id"], f"{verdict.rows}-rows"
+        ExpectationSuiteIdentifier(name), validation.docs.meta["run_id"], f"{validation.rows}-rows"
     )
 
 

@@ -1,7 +1,7 @@
-"""What is expected of each table: suites as functions of the schema's constants.
+"""The expectations on each table: suites as functions of the schema's constants.
 
-Nothing here touches Great Expectations, so a suite can be read, listed and tested without its import.
-`expectations/frames.py` makes the frames that are judged, `expectations/runner.py` judges them.
+Nothing here uses Great Expectations, so a suite can be listed and tested without its import. `expectations.frames`
+makes the frames to validate, `expectations.runner` validates them.
 """
 
 from collections.abc import Collection, Iterable
@@ -12,16 +12,16 @@ from expectations.split_shares import PART_SHARES
 from galaxy.catalogue.columns import BY_NAME, COLUMNS, CatalogueColumn
 
 Kind = Literal["row", "set", "note"]
-"""``row`` rejects the rows that fail, ``set`` stops the flow, ``note`` is recorded and shown."""
+"""A failure of ``row`` rejects the failing rows, of ``set`` stops the flow, of ``note`` is only recorded and shown."""
 
 LEAST_GROUPS = 30
-"""A class with fewer groups may lack a part of the split."""
+"""A class with fewer groups may be absent from a part of the split."""
 LEAST_PLACED_GROUPS = 66
-"""The same where groups were placed by their hash: of so many, a tenth is empty once in a thousand times."""
+"""The same for groups assigned by hash: a part of a tenth misses all of 66 groups once in a thousand times."""
 
 SHA256 = r"^[0-9a-f]{64}$"
 SAFE_ID = r"^(?!\.{1,2}$)[^\x00-\x1f/\\]{1,200}$"
-"""An id may name a file: no separators, no control characters, neither ``.`` nor ``..``."""
+"""An id may be part of a file name: no separators, no control characters, neither ``.`` nor ``..``."""
 
 CATALOGUE_TYPES = {column.name: str(column.type) for column in COLUMNS}
 RANGED = (
@@ -35,18 +35,18 @@ RANGED = (
     "total_votes",
     "gz1_votes",
 )
-"""Columns of the catalogue whose bounds are expected to hold."""
+"""Columns of the catalogue whose values must be within the schema's bounds."""
 
 LABEL_TYPES = {"id": "string", "label": "string", "vote_fraction": "float", "votes_at_node": "int32"}
 SPLIT_TYPES = {"id": "string", "group": "string", "part": "string"}
-"""Arrow's names of the types of the columns."""
+"""Arrow type of each column."""
 
 Condition = tuple[str, Literal["==", ">=", "<"], str | int | float]
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """One expectation: ``type`` names the Great Expectations class, ``arguments`` are its keywords."""
+    """An expectation: ``type`` is the name of the Great Expectations class, ``arguments`` are its keyword arguments."""
 
     name: str
     kind: Kind
@@ -57,13 +57,13 @@ class Expectation:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Columns that are judged, without that of the condition."""
+        """Columns that the expectation is about, without that of the condition."""
         return tuple(self.arguments[key] for key in ("column", "column_A", "column_B") if key in self.arguments)
 
 
 @dataclass(frozen=True)
 class Suite:
-    """Expectations of one frame; ``index`` is the column that names a row of it."""
+    """The expectations on one frame; ``index`` is the column that identifies its rows."""
 
     name: str
     expectations: tuple[Expectation, ...]
@@ -80,7 +80,7 @@ class Suite:
 def between(
     name: str, kind: Kind, column: str, interval: str, sentence: str, where: Condition | None = None
 ) -> Expectation:
-    """Return the expectation that values lie in an interval as it is written: ``[0, 360)``, ``[1, )``, ``(, 0.5]``."""
+    """Return the expectation that values are in an interval, written as ``[0, 360)``, ``[1, )`` or ``(, 0.5]``."""
     low, high = (end.strip() for end in interval[1:-1].split(","))
     arguments: dict[str, Any] = {"column": column}
     if low:
@@ -96,7 +96,7 @@ def present(name: str, column: str, sentence: str, where: Condition | None = Non
 
 
 def unique(name: str, column: str, sentence: str) -> Expectation:
-    """Return the set expectation that no value of a column occurs twice (missing ones may)."""
+    """Return the set expectation that no value of a column occurs twice; missing values may."""
     return Expectation(name, "set", sentence, "ExpectColumnValuesToBeUnique", {"column": column})
 
 
@@ -107,19 +107,19 @@ def matching(name: str, column: str, pattern: str, sentence: str) -> Expectation
 
 
 def one_of(name: str, column: str, values: Iterable[str], sentence: str) -> Expectation:
-    """Return the set expectation that each value is one of a few."""
+    """Return the set expectation that each value is one of `values`."""
     arguments = {"column": column, "value_set": list(values)}
     return Expectation(name, "set", sentence, "ExpectColumnValuesToBeInSet", arguments)
 
 
 def one_per(name: str, key: str, value: str, sentence: str) -> Expectation:
-    """Return the set expectation that rows of equal ``key`` have equal ``value``."""
+    """Return the set expectation that rows with equal `key` have equal `value`."""
     arguments = {"column_A": key, "column_B": value}
     return Expectation(name, "set", sentence, "ExpectOneValueOfBForEachOfA", arguments)
 
 
 def identities() -> tuple[Expectation, ...]:
-    """Return what holds for the ``id`` column of every table."""
+    """Return the expectations on the ``id`` column of every table."""
     return (
         present("id_missing", "id", "every row has an id"),
         unique("id_repeated", "id", "no id occurs twice"),
@@ -136,7 +136,7 @@ def types(table: str) -> Suite:
             Expectation(
                 "column_type",
                 "set",
-                "every column has the type of the schema, and none of the required ones is missing",
+                "every column has the type of the schema, and no required column is missing",
                 "ExpectColumnPairValuesToBeEqual",
                 equal,
             ),
@@ -147,35 +147,39 @@ def types(table: str) -> Suite:
 
 
 def catalogue(columns: Collection[str]) -> Suite:
-    """Return the suite of a catalogue that has these columns; a missing value is null and passes."""
+    """Return the suite of a catalogue with these columns; a missing value is null and passes."""
     positions = (
-        between("ra_range", "set", "ra_deg", "[0, 360)", "right ascension lies in [0, 360) deg"),
-        between("dec_range", "set", "dec_deg", "[-90, 90]", "declination lies in [-90, 90] deg"),
+        between("ra_range", "set", "ra_deg", "[0, 360)", "right ascension is in [0, 360) deg"),
+        between("dec_range", "set", "dec_deg", "[-90, 90]", "declination is in [-90, 90] deg"),
     )
     ranges = [_bounded(BY_NAME[name]) for name in RANGED]
-    known = [expectation for expectation in (*positions, *ranges) if expectation.columns[0] in columns]
-    return Suite("catalogue", (*identities(), *known))
+    applicable = [expectation for expectation in (*positions, *ranges) if expectation.columns[0] in columns]
+    return Suite("catalogue", (*identities(), *applicable))
 
 
 def _bounded(column: CatalogueColumn) -> Expectation:
     ends = ["" if end is None else f"{end:g}" for end in (column.low, column.high)]
     interval = f"({ends[0]}, {ends[1]})"
-    sentence = f"{column.meaning}: lies in {interval} {column.unit}".strip()
+    sentence = f"{column.meaning}: is in {interval} {column.unit}".strip()
     return between(f"{column.name}_range", "set", column.name, interval, sentence)
 
 
 def ledger(array_rows: int, *, raw_kept: bool = True) -> Suite:
-    """Return the suite of a ledger whose pixel array has ``array_rows`` rows."""
+    """Return the suite of a ledger whose pixel array has `array_rows` rows."""
     stored: Condition = ("status", "==", "stored")
     rejected: Condition = ("status", "==", "rejected")
-    raw = [present("stored_raw", "raw_sha256", "a stored row names its raw bytes", stored)] if raw_kept else []
+    raw = (
+        [present("stored_raw", "raw_sha256", "a stored row has the digest of its raw bytes", stored)]
+        if raw_kept
+        else []
+    )
     return Suite(
         "ledger",
         (
             *identities(),
             one_of("status", "status", ("stored", "rejected"), "a row is stored or rejected"),
-            present("status_missing", "status", "every row asked for has a status"),
-            present("stored_row", "row", "a stored row has its place in the array", stored),
+            present("status_missing", "status", "every requested row has a status"),
+            present("stored_row", "row", "a stored row has a position in the array", stored),
             present("stored_group", "group", "a stored row has a group", stored),
             present("stored_pixels", "pixel_sha256", "a stored row has the digest of its pixels", stored),
             *raw,
@@ -183,22 +187,22 @@ def ledger(array_rows: int, *, raw_kept: bool = True) -> Suite:
             Expectation(
                 "rejected_row",
                 "set",
-                "a rejected row has no place in the array",
+                "a rejected row has no position in the array",
                 "ExpectColumnValuesToBeNull",
                 {"column": "row"},
                 rejected,
             ),
-            unique("row_repeated", "row", "no two rows share a place in the array"),
-            between("row_range", "set", "row", f"[0, {array_rows})", "places lie within the array"),
+            unique("row_repeated", "row", "no two rows share a position in the array"),
+            between("row_range", "set", "row", f"[0, {array_rows})", "positions are within the array"),
             matching("pixel_digest", "pixel_sha256", SHA256, "a pixel digest is 64 hexadecimal digits"),
         ),
     )
 
 
 def images(columns: Collection[str], *, least_finite_fraction: float = 1.0) -> Suite:
-    """Return the suite of the statistics of images, one row each; the first failure names the reason.
+    """Return the suite of image statistics, one row per image; the first failure is the reason of its rejection.
 
-    The frame's order decides which of several equal images stays: see ``frames.image_frame``.
+    Of equal images the first of the frame is kept; `expectations.frames.image_frame` sorts it.
     """
     statistics = (
         between(
@@ -218,19 +222,19 @@ def images(columns: Collection[str], *, least_finite_fraction: float = 1.0) -> S
             {"column": "pixel_sha256"},
         ),
     )
-    known = [expectation for expectation in statistics if expectation.columns[0] in columns]
+    applicable = [expectation for expectation in statistics if expectation.columns[0] in columns]
     measured = [
         present(f"{column}_missing", column, f"{column} was measured for every image")
         for column in ("blank_fraction", "pixel_sha256")
         if column in columns
     ]
-    return Suite("images", (*known, *measured))
+    return Suite("images", (*applicable, *measured))
 
 
 def labels(scheme: str, classes: Collection[str], columns: Collection[str]) -> Suite:
     """Return the suite of one scheme's labels (the frame of ``frames.label_frame``)."""
     votes = (
-        between("vote_fraction_range", "set", "vote_fraction", "[0, 1]", "a vote fraction lies in [0, 1]"),
+        between("vote_fraction_range", "set", "vote_fraction", "[0, 1]", "a vote fraction is in [0, 1]"),
         between("votes_range", "set", "votes_at_node", "[0, )", "a number of votes is not negative"),
     )
     return Suite(
@@ -238,7 +242,7 @@ def labels(scheme: str, classes: Collection[str], columns: Collection[str]) -> S
         (
             *identities(),
             one_of("class", "label", classes, "a label is one of the scheme's classes or missing"),
-            one_of("label_of_nothing", "status", ("stored", "rejected"), "a labelled id stands in the ledger"),
+            one_of("label_of_nothing", "status", ("stored", "rejected"), "a labelled id is in the ledger"),
             *[expectation for expectation in votes if expectation.columns[0] in columns],
         ),
     )
@@ -247,8 +251,8 @@ def labels(scheme: str, classes: Collection[str], columns: Collection[str]) -> S
 def classes(scheme: str, least_groups: int = LEAST_GROUPS) -> Suite:
     """Return the suite of a scheme's classes in the split (the frame of ``frames.class_frame``)."""
     everywhere = "every class is in every part of the split"
-    many: Condition = ("groups", ">=", least_groups)
-    few: Condition = ("groups", "<", least_groups)
+    large: Condition = ("groups", ">=", least_groups)
+    small: Condition = ("groups", "<", least_groups)
     return Suite(
         f"classes {scheme}",
         (
@@ -257,18 +261,18 @@ def classes(scheme: str, least_groups: int = LEAST_GROUPS) -> Suite:
                 "set",
                 "groups",
                 "[1, )",
-                f"a class that at least {least_groups} groups were expected of is there",
+                f"a class with at least {least_groups} expected groups is present",
                 ("expected", ">=", least_groups),
             ),
-            between("class_absent", "note", "groups", "[1, )", "every class of the scheme is there"),
-            between("class_lacks_part", "set", "least_part", "[1, )", everywhere, many),
+            between("class_absent", "note", "groups", "[1, )", "every class of the scheme is present"),
+            between("class_lacks_part", "set", "least_part", "[1, )", everywhere, large),
             between(
                 "small_class_lacks_part",
                 "note",
                 "least_part",
                 "[1, )",
-                f"{everywhere}, even one of fewer than {least_groups} groups",
-                few,
+                f"{everywhere}, even a class with fewer than {least_groups} groups",
+                small,
             ),
         ),
         index="class",
@@ -276,7 +280,7 @@ def classes(scheme: str, least_groups: int = LEAST_GROUPS) -> Suite:
 
 
 def split() -> Suite:
-    """Return the suite of a split beside its ledger (the frame of ``frames.split_frame``)."""
+    """Return the suite of a split and its ledger (the frame of ``frames.split_frame``)."""
     same_group = {"column_A": "group", "column_B": "ledger_group", "ignore_row_if": "either_value_is_missing"}
     return Suite(
         "split",
@@ -285,7 +289,7 @@ def split() -> Suite:
             present("part_missing", "part", "every stored row has a part"),
             one_of("part", "part", PART_SHARES, "a part is train, validation or test"),
             one_of("part_of_nothing", "status", ("stored",), "only stored rows have a part"),
-            present("part_of_unknown", "status", "every id of the split stands in the ledger"),
+            present("part_of_unknown", "status", "every id of the split is in the ledger"),
             Expectation(
                 "group_changed",
                 "set",
@@ -300,7 +304,7 @@ def split() -> Suite:
 
 
 def shares() -> Suite:
-    """Return the suite of the parts' sizes (the frame of ``frames.share_frame``)."""
+    """Return the suite of the sizes of the parts (the frame of ``frames.share_frame``)."""
     near = {"column_A": "tolerance", "column_B": "deviation", "or_equal": True}
     return Suite(
         "split shares",

@@ -169,9 +169,9 @@ def write_validation(results: Iterable[ValidationResult], folder: Path, title: s
 
 
 def _validate(frame: pd.DataFrame, suite: suites.Suite) -> ValidationResult:
-    from expectations.runner import judge
+    from expectations.runner import validate_frame
 
-    return judge(frame, suite)
+    return validate_frame(frame, suite)
 
 
 def _frame(table: pa.Table, suite: suites.Suite) -> pd.DataFrame:

@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from expectations.runner import judge
+from expectations.runner import validate_frame
 from expectations.suites import Expectation, Suite, one_per
 
 
 def blamed(expectation, **columns):
     """Return the ids of the rows that an expectation blames."""
     frame = pd.DataFrame({"id": list("abcdef")[: len(next(iter(columns.values())))]} | columns)
-    (result,) = judge(frame, Suite("one", (expectation,))).results
+    (result,) = validate_frame(frame, Suite("one", (expectation,))).results
     assert result["error"] is None
     return result["examples"]
 

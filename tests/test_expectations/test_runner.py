@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from expectations import suites
-from expectations.runner import judge, write_docs
+from expectations.runner import validate_frame, write_docs
 
 IDS = [f"5877229817361203{number:02d}" for number in range(40)]
 
@@ -25,7 +25,7 @@ def images(**changed):
 
 
 def judged(frame):
-    return judge(frame, suites.images(frame.columns))
+    return validate_frame(frame, suites.images(frame.columns))
 
 
 def replaced(values, **at):
@@ -85,7 +85,7 @@ def test_missing_pixels_are_a_set_failure_and_no_duplicates():
 
 def test_a_failing_set_names_suite_expectation_and_at_most_ten_rows():
     frame = pd.DataFrame({"id": IDS, "ra_deg": np.full(40, 360.0), "dec_deg": np.zeros(40)})
-    verdict = judge(frame, suites.catalogue(frame.columns))
+    verdict = validate_frame(frame, suites.catalogue(frame.columns))
     (message,) = verdict.set_failures
     assert "catalogue: ra_range" in message
     assert "40 of 40 fail" in message
@@ -96,7 +96,7 @@ def test_a_failing_set_names_suite_expectation_and_at_most_ten_rows():
 
 def test_a_missing_column_is_a_failure_that_names_it():
     frame = images().drop(columns="pixel_sha256")
-    verdict = judge(frame, suites.images(images().columns))
+    verdict = validate_frame(frame, suites.images(images().columns))
     assert any("the table has no column pixel_sha256" in text for text in verdict.set_failures)
 
 
@@ -119,7 +119,7 @@ def test_a_condition_limits_the_rows_that_are_judged():
             "pixel_sha256": ["a" * 64, None, "b" * 64, None],
         }
     )
-    verdict = judge(ledger, suites.ledger(array_rows=2))
+    verdict = validate_frame(ledger, suites.ledger(array_rows=2))
     assert [text.split(" (")[0] for text in verdict.set_failures] == ["ledger: rejected_reason"]
     assert result_of(verdict, "rejected_reason")["examples"] == [IDS[3]]
     assert result_of(verdict, "stored_row")["checked"] == 2

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 import pytest
 
 from expectations import frames, suites
-from expectations.runner import judge
+from expectations.runner import validate_frame
 from tasks.building.splits import draw_split, part_by_hash
 
 CLASSES = ["round", "spiral", "edge_on"]
@@ -53,8 +53,8 @@ def examples(verdict, name):
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_split_as_it_is_drawn_holds(count, seed):
     ledger, labels, split = drawn_dataset(count, seed)
-    assert failing(judge(frames.split_frame(split, ledger), suites.split())) == []
-    assert "part_share" not in failing(judge(frames.share_frame(split, labels), suites.shares()))
+    assert failing(validate_frame(frames.split_frame(split, ledger), suites.split())) == []
+    assert "part_share" not in failing(validate_frame(frames.share_frame(split, labels), suites.shares()))
 
 
 def test_a_group_in_two_parts_is_named_with_all_its_rows():
@@ -64,7 +64,7 @@ def test_a_group_in_two_parts_is_named_with_all_its_rows():
     assert len(members) == 4
     position = split["id"].to_pylist().index(members[2])
     other = "test" if split["part"][position].as_py() != "test" else "train"
-    verdict = judge(frames.split_frame(changed(split, "part", position, other), ledger), suites.split())
+    verdict = validate_frame(frames.split_frame(changed(split, "part", position, other), ledger), suites.split())
     assert failing(verdict) == ["group_in_two_parts"]
     assert examples(verdict, "group_in_two_parts") == members
     assert all(member in verdict.set_failures[0] for member in members)
@@ -75,26 +75,26 @@ def test_equal_pixels_in_two_parts_are_named():
     parts = split["part"].to_pylist()
     first, second = parts.index("train"), parts.index("test")
     twin = changed(ledger, "pixel_sha256", second, ledger["pixel_sha256"][first].as_py())
-    verdict = judge(frames.split_frame(split, twin), suites.split())
+    verdict = validate_frame(frames.split_frame(split, twin), suites.split())
     assert failing(verdict) == ["pixels_in_two_parts"]
     assert set(examples(verdict, "pixels_in_two_parts")) == {split["id"][first].as_py(), split["id"][second].as_py()}
 
 
 def test_ids_of_split_and_stored_rows_are_the_same():
     ledger, _, split = drawn_dataset()
-    without = judge(frames.split_frame(split.slice(1), ledger), suites.split())
+    without = validate_frame(frames.split_frame(split.slice(1), ledger), suites.split())
     assert failing(without) == ["part_missing"]
     assert examples(without, "part_missing") == ["00000"]
-    rejected = judge(frames.split_frame(split, changed(ledger, "status", 5, "rejected")), suites.split())
+    rejected = validate_frame(frames.split_frame(split, changed(ledger, "status", 5, "rejected")), suites.split())
     assert failing(rejected) == ["part_of_nothing"]
-    unknown = judge(frames.split_frame(split, ledger.slice(1)), suites.split())
+    unknown = validate_frame(frames.split_frame(split, ledger.slice(1)), suites.split())
     assert failing(unknown) == ["part_of_unknown"]
     assert examples(unknown, "part_of_unknown") == ["00000"]
 
 
 def test_a_row_keeps_its_group():
     ledger, _, split = drawn_dataset()
-    verdict = judge(frames.split_frame(split, changed(ledger, "group", 4, "99999")), suites.split())
+    verdict = validate_frame(frames.split_frame(split, changed(ledger, "group", 4, "99999")), suites.split())
     assert failing(verdict) == ["group_changed"]
     assert examples(verdict, "group_changed") == ["00004"]
 
@@ -103,7 +103,7 @@ def test_a_wrong_ratio_fails_and_names_the_parts():
     _, labels, split = drawn_dataset()
     parts = ["train" if part == "validation" else part for part in split["part"].to_pylist()]
     lopsided = split.set_column(2, "part", pa.array(parts))
-    verdict = judge(frames.share_frame(lopsided, labels), suites.shares())
+    verdict = validate_frame(frames.share_frame(lopsided, labels), suites.shares())
     assert failing(verdict) == ["part_empty", "part_share"]
     assert examples(verdict, "part_share") == ["train", "validation"]
     assert len(verdict.set_failures) == 1
@@ -114,8 +114,8 @@ def test_parts_placed_by_hash_are_within_their_own_tolerance_only():
     off = []
     for seed in range(6):
         split = pa.table({"id": groups, "group": groups, "part": [part_by_hash(group, seed) for group in groups]})
-        assert failing(judge(frames.share_frame(split, drawn=False), suites.shares())) == []
-        off += failing(judge(frames.share_frame(split), suites.shares()))
+        assert failing(validate_frame(frames.share_frame(split, drawn=False), suites.shares())) == []
+        off += failing(validate_frame(frames.share_frame(split), suites.shares()))
     assert off
 
 
@@ -124,7 +124,7 @@ def test_a_large_group_widens_the_tolerance_by_its_size():
     ids = [f"{number:03d}" for number in range(600)]
     parts = draw_split(pa.array(groups), pa.array(["round"] * 600), 0)
     split = pa.table({"id": ids, "group": groups, "part": parts})
-    assert failing(judge(frames.share_frame(split), suites.shares())) == []
+    assert failing(validate_frame(frames.share_frame(split), suites.shares())) == []
 
 
 def lacking(groups_of_rare):
@@ -140,7 +140,7 @@ def lacking(groups_of_rare):
 
 def test_a_class_of_thirty_groups_must_be_in_every_part():
     labels, split = lacking(30)
-    verdict = judge(frames.class_frame(["rare", "common"], labels, split), suites.classes("s"))
+    verdict = validate_frame(frames.class_frame(["rare", "common"], labels, split), suites.classes("s"))
     assert failing(verdict) == ["class_lacks_part"]
     assert "class_lacks_part" in verdict.set_failures[0]
     assert verdict.set_failures[0].endswith(": rare")
@@ -148,7 +148,7 @@ def test_a_class_of_thirty_groups_must_be_in_every_part():
 
 def test_a_smaller_class_may_lack_a_part_and_that_is_recorded():
     labels, split = lacking(29)
-    verdict = judge(frames.class_frame(["rare", "common"], labels, split), suites.classes("s"))
+    verdict = validate_frame(frames.class_frame(["rare", "common"], labels, split), suites.classes("s"))
     assert failing(verdict) == ["small_class_lacks_part"]
     assert examples(verdict, "small_class_lacks_part") == ["rare"]
     assert verdict.set_failures == []
@@ -158,7 +158,7 @@ def test_a_smaller_class_may_lack_a_part_and_that_is_recorded():
 def test_a_class_that_was_expected_must_not_be_gone(expected, stops):
     _, labels, split = drawn_dataset()
     frame = frames.class_frame([*CLASSES, "ring"], labels, split, {"ring": expected, "round": 500})
-    verdict = judge(frame, suites.classes("s"))
+    verdict = validate_frame(frame, suites.classes("s"))
     assert ("class_gone" in failing(verdict)) is stops
     assert "class_absent" in failing(verdict)
     assert bool(verdict.set_failures) is stops
@@ -180,8 +180,8 @@ def test_a_bad_label_is_named(column, value, name):
     full = labels.append_column("vote_fraction", pa.array([0.5] * 20, pa.float32()))
     full = full.append_column("votes_at_node", pa.array([None] * 20, pa.int32()))
     suite = suites.labels("deck-3", CLASSES, full.column_names)
-    assert failing(judge(frames.label_frame(full, ledger), suite)) == []
-    verdict = judge(frames.label_frame(changed(full, column, 2, value), ledger), suite)
+    assert failing(validate_frame(frames.label_frame(full, ledger), suite)) == []
+    verdict = validate_frame(frames.label_frame(changed(full, column, 2, value), ledger), suite)
     assert name in failing(verdict)
     assert changed(full, column, 2, value)["id"][2].as_py() in examples(verdict, name)
 
@@ -189,7 +189,7 @@ def test_a_bad_label_is_named(column, value, name):
 def test_a_missing_label_is_allowed():
     ledger, labels, _ = drawn_dataset(20)
     suite = suites.labels("deck-3", CLASSES, labels.column_names)
-    assert failing(judge(frames.label_frame(changed(labels, "label", 0, None), ledger), suite)) == []
+    assert failing(validate_frame(frames.label_frame(changed(labels, "label", 0, None), ledger), suite)) == []
 
 
 @pytest.mark.parametrize(
@@ -216,17 +216,17 @@ def test_a_bad_catalogue_row_is_named(column, value, name):
             "r_mag": [17.0, None, 15.0],
         }
     )
-    assert failing(judge(table, suites.catalogue(table.columns))) == []
+    assert failing(validate_frame(table, suites.catalogue(table.columns))) == []
     table.loc[1, column] = value
-    assert failing(judge(table, suites.catalogue(table.columns))) == [name]
+    assert failing(validate_frame(table, suites.catalogue(table.columns))) == [name]
 
 
 def test_types_and_nan_of_a_table_are_judged_by_column():
     wanted = {"id": "string", "redshift": "double", "row": "int64", "reason": "string"}
     right = pa.table({"id": ["a"], "redshift": pa.array([None], pa.float64()), "row": [1]})
-    assert failing(judge(frames.column_frame(right, wanted), suites.types("t"))) == []
+    assert failing(validate_frame(frames.column_frame(right, wanted), suites.types("t"))) == []
     wrong = pa.table({"id": [587722981736120347], "redshift": [float("nan")], "row": [1.0]})
-    verdict = judge(frames.column_frame(wrong, wanted, required=["id", "reason"]), suites.types("t"))
+    verdict = validate_frame(frames.column_frame(wrong, wanted, required=["id", "reason"]), suites.types("t"))
     assert examples(verdict, "column_type") == ["id", "row", "reason"]
     assert examples(verdict, "nan_values") == ["redshift"]
 
@@ -258,5 +258,5 @@ def test_a_ledger_that_does_not_add_up_is_named(column, position, value, name):
         }
     )
     suite = suites.ledger(array_rows=8)
-    assert failing(judge(ledger.to_pandas(), suite)) == []
-    assert name in failing(judge(changed(ledger, column, position, value).to_pandas(), suite))
+    assert failing(validate_frame(ledger.to_pandas(), suite)) == []
+    assert name in failing(validate_frame(changed(ledger, column, position, value).to_pandas(), suite))
