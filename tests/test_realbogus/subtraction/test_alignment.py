@@ -264,3 +264,39 @@ def test_taps_of_a_whole_pixel_are_the_pixel():
     x = np.array([0.5, 1.5])
     assert half[6] / half[7] == pytest.approx(np.divide(*(np.sinc(x) * np.sinc(x / 5))))
     assert half.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("shift", "covered"),
+    [
+        ((37.75, 0.0), 0.2),  # of five columns of points the first at 37.75, the second at 50.0, beyond 49.5
+        ((0.0, 30.25), 0.2),
+        ((37.0, 0.0), 0.4),  # the second at 49.25
+        ((-37.75, 0.0), 0.2),
+        ((-37.0, 0.0), 0.4),  # the fourth at -0.25
+        ((0.0, -29.5), 0.4),
+    ],
+)
+def test_coverage_counts_the_points_that_a_pixel_holds(shift, covered):
+    pair = small_pair(NUMBERS, small_wcs(shift))
+    if covered > 0.25:
+        assert align(pair).aligned
+        return
+    with pytest.raises(AlignmentError, match=f"covers {covered:.0%} of the new frame"):
+        align(pair)
+
+
+def test_resampled_backgrounds_are_those_of_the_nearest_pixel_up_to_the_edge():
+    pair = small_pair(NUMBERS, small_wcs((0.02, 0.01), angle_deg=0.01))
+    level = (200 + NUMBERS).astype(np.float32)
+    reference = replace(pair.reference, background=level, background_rms=level / 10, pixels=level.copy())
+    moved = align(replace(pair, reference=reference)).reference
+    np.testing.assert_allclose(moved.background, level, rtol=1e-4)
+    np.testing.assert_allclose(moved.background_rms, level / 10, rtol=1e-4)
+    np.testing.assert_allclose(moved.pixels, level, rtol=1e-4)
+    mask = np.zeros(SMALL, np.uint8)
+    mask[39, 49] = mask[0, 0] = Mask.SATURATED
+    moved = align(replace(pair, reference=replace(reference, mask=mask))).reference
+    assert sorted(map(tuple, np.argwhere(moved.mask).tolist())) == sorted(
+        [(0, 0), (0, 1), (1, 0), (1, 1), (39, 49), (39, 48), (38, 49), (38, 48)]
+    )

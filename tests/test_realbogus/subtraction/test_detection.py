@@ -335,3 +335,11 @@ def test_a_source_broader_than_its_window_has_no_shape():
     snr = with_values({(26, 20): 9})
     found = detect(make_difference(bowl, SMALL_PSF, snr=snr, fwhm=SMALL_PSF.fwhm_px))
     assert np.isnan(found.fwhm_px[0])
+
+
+def test_a_missing_pixel_adds_nothing_to_the_shape():
+    """Of counts in thousandths a missing pixel that counted as one would be all there is."""
+    bright = drawn(25, 20, 400.0)
+    faint = replace(bright, pixels=bright.pixels / 1000)
+    faint.pixels[20, 29] = np.nan
+    assert detect(faint).fwhm_px[0] == pytest.approx(2.355 * 1.5, rel=0.05)
