@@ -1,0 +1,90 @@
+"""The environment of a process: paths of the workspace, log lines, the version of the code."""
+
+import io
+import logging
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.runtime.allocator import return_what_is_freed
+from tasks.runtime.logs import TerminalFormatter, TerminalHandler, show_on_terminal
+from tasks.runtime.progress import progress
+from tasks.runtime.provenance import code_version
+from tasks.runtime.run_log import run_logger
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+
+
+def test_the_workspace_is_the_named_folder_or_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT_NAME, str(tmp_path / "a" / ".." / "b"))
+    assert Workspace.current().root == tmp_path / "b"
+    monkeypatch.chdir(tmp_path)
+    for unset in (lambda: monkeypatch.setenv(ENVIRONMENT_NAME, ""), lambda: monkeypatch.delenv(ENVIRONMENT_NAME)):
+        unset()
+        assert Workspace.current().root == tmp_path / "workspace"
+
+
+def test_every_kind_of_thing_has_its_place_in_the_workspace(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    for name in ("catalogs", "datasets", "raw", "reports", "scores", "prefect", "mlartifacts"):
+        assert getattr(workspace, name) == tmp_path / name
+    assert workspace.mlflow_uri == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_the_code_version_has_release_and_digest() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+\+[0-9a-f]{8}", code_version())
+
+
+@pytest.mark.parametrize(
+    ("level", "stage", "text"),
+    [
+        (logging.INFO, None, "ready"),
+        (logging.DEBUG, None, "ready"),
+        (logging.INFO, "collect-0", "collect-0: ready"),
+        (logging.WARNING, None, "warning: ready"),
+        (logging.ERROR, "collect-0", "error: collect-0: ready"),
+    ],
+)
+def test_a_log_line_has_time_level_stage_and_message(level: int, stage: str | None, text: str) -> None:
+    record = logging.LogRecord("starloom", level, __file__, 1, "re%s", ("ady",), None)
+    if stage:
+        record.task_run_name = stage
+    line = TerminalFormatter(datefmt="%H:%M:%S").format(record)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  " + re.escape(text), line)
+
+
+def test_log_lines_go_to_the_present_stderr_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    root = logging.getLogger()
+    before = list(root.handlers)
+    try:
+        show_on_terminal()
+        show_on_terminal()
+        [handler] = [handler for handler in root.handlers if isinstance(handler, TerminalHandler)]
+        replaced = io.StringIO()
+        monkeypatch.setattr(sys, "stderr", replaced)
+        handler.emit(logging.LogRecord("starloom", logging.INFO, __file__, 1, "ready", (), None))
+        assert replaced.getvalue().endswith("  ready\n")
+    finally:
+        root.handlers[:] = before
+
+
+def test_outside_of_a_run_a_stage_logs_like_any_module() -> None:
+    assert run_logger().name == "tasks.runtime.run_log"
+
+
+def test_no_bar_is_drawn_where_stderr_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("collecting", 3) as advance:
+        advance(3)
+    assert "collecting" not in capsys.readouterr().err
+
+
+def test_arrow_allocates_from_the_system_when_freed_memory_is_to_be_returned() -> None:
+    import pyarrow as pa
+
+    before = pa.default_memory_pool()
+    try:
+        return_what_is_freed()
+        assert pa.default_memory_pool().backend_name == "system"
+    finally:
+        pa.set_memory_pool(before)
