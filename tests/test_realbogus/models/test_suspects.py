@@ -1,12 +1,10 @@
-"""Suspect labels, added errors, and the survey of errors."""
+"""Suspect labels: rules, checks of their shares, handling, and scores against the truth."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realbogus.models.label_errors import assign_bins, count_bins, draw_sample, error_rates
-from realbogus.models.label_noise import add_noise
 from realbogus.models.suspects import (
     SuspectError,
     check_suspect_shares,
@@ -29,10 +27,10 @@ def test_rules_pick_what_the_scores_contradict() -> None:
         0,
         -1,
     ]
-    found = score_suspects(
+    score = score_suspects(
         np.array([True, True, False, False, True]), np.array([1, 1, 0, 0, -1]), np.array([1, 0, 1, -1, 1])
     )
-    assert (found.precision, found.recall, found.suspects, found.wrong) == (0.5, 0.5, 2, 2)
+    assert (score.precision, score.recall, score.suspects, score.wrong) == (0.5, 0.5, 2, 2)
 
 
 @given(
@@ -45,9 +43,9 @@ def test_recall_at_a_precision_is_the_best_of_all_thresholds(
     logits, labels, truth = (np.array(column) for column in zip(*rows, strict=True))
     doubt = np.where(labels == 1, -logits, logits)
     best = [
-        found.recall
+        score.recall
         for threshold in np.unique(doubt)
-        if (found := score_suspects(doubt >= threshold, labels, truth)).both >= precision * found.suspects
+        if (score := score_suspects(doubt >= threshold, labels, truth)).both >= precision * score.suspects
     ]
     answer = recall_at_precision(logits, labels, truth, precision)
     assert answer == pytest.approx(max(best, default=0), nan_ok=True) or np.isnan(answer)
@@ -59,11 +57,11 @@ def test_confident_learning_against_its_definition() -> None:
     logits, labels = rng.normal(0, 2, 300), rng.integers(0, 2, 300)
     real = 1 / (1 + np.exp(-logits))
     usual = [(1 - real)[labels == 0].mean(), real[labels == 1].mean()]
-    wanted = []
+    expected = []
     for chance, label in zip(real, labels, strict=True):
         likely = {at: p for at, p in ((0, 1 - chance), (1, chance)) if p >= usual[at]}
-        wanted.append(bool(likely) and max(likely, key=lambda at: likely[at]) != label)
-    assert find_suspects(logits, labels, "confident").tolist() == wanted
+        expected.append(bool(likely) and max(likely, key=lambda label: likely[label]) != label)
+    assert find_suspects(logits, labels, "confident").tolist() == expected
 
 
 def test_a_rule_that_takes_a_class_or_a_stratum_is_stopped() -> None:
@@ -75,33 +73,74 @@ def test_a_rule_that_takes_a_class_or_a_stratum_is_stopped() -> None:
         check_suspect_shares((np.arange(200) < 60) & (faint == "faint"), labels, {"magnitude": faint})
 
 
-@given(share=st.floats(0, 0.4), kind=st.sampled_from(["uniform", "score-matched"]), seed=st.integers(0, 5))
-def test_noise_flips_the_share_that_is_asked_for(share: float, kind: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(-1, 2, 400)
-    logits = np.where(labels == 1, 2.0, -2.0) + rng.normal(0, 2, 400)
-    noisy = add_noise(labels, kind, share, np.random.default_rng(seed), logits)  # type: ignore[arg-type]
-    flipped = noisy.labels != labels
-    assert (flipped == noisy.flipped).all()
-    assert not flipped[labels == -1].any()
-    wanted = round(share * (labels != -1).sum())
-    assert flipped.sum() == wanted if kind == "uniform" else flipped.sum() <= wanted
-    assert noisy.reached == pytest.approx(flipped.sum() / (labels != -1).sum())
-    if kind == "score-matched":
-        assert ((logits[flipped] >= 0) == (labels[flipped] == 1)).all(), "a new error looks like an old one"
+def test_an_unlabelled_candidate_is_never_suspect() -> None:
+    logits, labels = np.array([9.0, -9.0]), np.array([-1, -1])
+    for rule in ("misclassified", "threshold", "confident"):
+        assert not find_suspects(logits, labels, rule).any()  # type: ignore[arg-type]
 
 
-def test_the_survey_of_errors_covers_the_truth() -> None:
-    covered = 0
-    for seed in range(20):
-        rng = np.random.default_rng(seed)
-        truth = rng.integers(0, 2, 6000)
-        labels = np.where(rng.random(6000) < 0.01, 1 - truth, truth)
-        logits = np.where(truth == 1, 3.0, -3.0) + rng.normal(0, 2, 6000)
-        sample = draw_sample(logits, labels, 40, rng)
-        verdicts = np.where(labels[sample] == truth[sample], "right", "wrong").tolist()
-        rates = error_rates(count_bins(logits, labels, sample, verdicts), rng)
-        inside = [rates[at].low <= (truth[labels == at] != at).mean() <= rates[at].high for at in (0, 1)]
-        covered += all(inside)
-    assert covered >= 17
-    assert assign_bins(np.array([-9.0, -4.0, 0.0, 9.0])).tolist() == [0, 1, 5, 9]
+def test_probabilities_equal_to_the_limit_are_not_suspect() -> None:
+    assert find_suspects(np.array([0.0, 0.0]), np.array([0, 1]), "misclassified").tolist() == [False, False]
+    limit = np.log(0.75 / 0.25)
+    labels = np.zeros(2, int)
+    assert find_suspects(np.array([limit - 1e-6, limit + 1e-6]), labels, "threshold", 0.75).tolist() == [False, True]
+
+
+def test_confident_learning_without_a_class_suspects_nothing() -> None:
+    assert not find_suspects(np.array([2.0, -2.0]), np.array([1, 1]), "confident").any()
+
+
+def test_one_label_of_a_class_that_is_not_suspect_is_enough() -> None:
+    labels = np.repeat([0, 1], 10)
+    suspect = labels == 1
+    suspect[-1] = False
+    check_suspect_shares(suspect, labels, {})
+    check_suspect_shares(np.ones(10, bool), np.full(10, -1), {})
+    with pytest.raises(SuspectError, match=r"all 10 bogus labels are suspect \(10 are real\)"):
+        check_suspect_shares(labels == 0, labels, {})
+
+
+@pytest.mark.parametrize(("size", "count", "raises"), [(50, 11, True), (50, 10, False), (49, 40, False)])
+def test_strata_of_fifty_may_have_a_fifth_of_suspects(size: int, count: int, raises: bool) -> None:
+    labels = np.arange(200) % 2
+    strata = np.where(np.arange(200) < size, "a", "")
+    suspect = np.arange(200) < count
+    if raises:
+        with pytest.raises(SuspectError, match=f"{count} of {size} labels with kind a are suspect, more than 20%"):
+            check_suspect_shares(suspect, labels, {"kind": strata})
+    else:
+        check_suspect_shares(suspect, labels, {"kind": strata})
+
+
+def test_no_stratum_and_unlabelled_candidates_are_not_checked() -> None:
+    labels = np.repeat([0, 1, -1], 100)
+    suspect = (np.arange(300) % 2 == 0) | (labels == -1)
+    check_suspect_shares(suspect, labels, {"kind": np.where(labels == -1, "a", "")})
+    check_suspect_shares(suspect, labels, {"kind": np.full(300, "a")}, most=0.5)
+
+
+def test_handling_changes_suspects_only_and_keeps_the_argument() -> None:
+    labels, suspect = np.array([1, 0, 1, -1]), np.array([True, True, False, False])
+    expected = {"keep": [1, 0, 1, -1], "flip": [0, 1, 1, -1], "remove": [-1, -1, 1, -1], "unlabel": [-1, -1, 1, -1]}
+    for handling, result in expected.items():
+        handled = handle_suspects(labels, suspect, handling)  # type: ignore[arg-type]
+        assert handled.tolist() == result
+        assert handled.dtype == np.int32
+    assert labels.tolist() == [1, 0, 1, -1]
+
+
+def test_without_suspects_or_wrong_labels_the_score_is_not_a_number() -> None:
+    labels, truth = np.array([1, 0]), np.array([1, 1])
+    score = score_suspects(np.zeros(2, bool), labels, truth)
+    assert np.isnan(score.precision)
+    assert (score.recall, score.suspects, score.wrong, score.both) == (0, 0, 1, 0)
+    assert np.isnan(score_suspects(np.ones(2, bool), labels, labels).recall)
+
+
+def test_recall_at_precision_of_a_known_ranking() -> None:
+    """Doubts 3, 2, 1, 0 of which the first, third and fourth are wrong."""
+    logits, labels, truth = np.array([3.0, 2.0, 1.0, 0.0]), np.zeros(4, int), np.array([1, 0, 1, 1])
+    assert recall_at_precision(logits, labels, truth, 1.0) == pytest.approx(1 / 3)
+    assert recall_at_precision(logits, labels, truth, 0.75) == 1
+    assert recall_at_precision(logits, labels, truth, 0.76) == pytest.approx(1 / 3)
+    assert recall_at_precision(-logits, 1 - labels, 1 - truth, 0.75) == 1
