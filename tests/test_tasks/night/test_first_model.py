@@ -8,7 +8,6 @@ import pytest
 from tasks.learning.cascade import CascadeError, Discard
 from tasks.learning.operating_points import upper_limit
 from tasks.night.first_model import (
-    DISCARD_MARGIN,
     MAX_LOST_LIMIT,
     FirstModel,
     admit_first,
@@ -54,7 +53,7 @@ def test_the_threshold_is_the_margin_below_the_lowest_real_that_the_full_model_k
     for threshold in (-1e9, float(np.median(logits))):
         discard = fit_first_discard(workspace, first, full, threshold)
         kept = logits[logits >= threshold]
-        assert discard.threshold == pytest.approx(0.5 * kept.min() - DISCARD_MARGIN, rel=1e-5)
+        assert discard.threshold == pytest.approx(0.5 * kept.min() - 2.0, rel=1e-5)
         assert (discard.full_threshold, discard.lost, discard.kept_by_full) == (threshold, 0, len(kept))
         assert discard.lost_limit == pytest.approx(upper_limit(0, len(kept)))
 
