@@ -65,3 +65,9 @@ def test_the_defaults_are_those_of_the_flow() -> None:
     request = NightRequest(path="x")
     assert (request.model, request.first, request.night_prior, request.engine) == ("champion", "champion", 1e-3, "auto")
     assert request.threshold is request.tpr is request.max_candidates is request.night is request.against is None
+
+
+def test_every_prior_between_none_and_all_is_accepted_and_a_request_cannot_change() -> None:
+    request = NightRequest(path="x", night_prior=0.999, tpr=0.001)
+    with pytest.raises(ValidationError, match="frozen"):
+        request.night_prior = 0.5  # type: ignore[misc]
