@@ -82,6 +82,29 @@ def test_baselines_are_measured_on_the_same_rows(rows: EvaluationRows) -> None:
     assert best["lead"] == pytest.approx(-7 / 200)
 
 
+def test_rates_of_baselines_and_of_a_second_model_are_at_a_tpr_of_nine_tenths() -> None:
+    """The lowest of ten reals is below one bogus: at TPR 0.9 none passes, at any higher rate one does."""
+    rows = made_rows([True] * 10 + [False] * 10)
+    second = np.array([-1.0, *range(1, 10), 0.0, *range(-20, -11)], float)
+    # The model lets two bogus pass above its nine highest reals, and loses the tenth real to all of them.
+    logits = np.array([-50.0, *range(1, 10), 20.0, 19.0, *range(-10, -2)], float)
+    scores = made_scores(rows, logits.tolist(), baselines={"other": second}, untrained=["other"], against="other")
+    summary = summarise(scores, made_context())
+    assert summary["baselines"]["other"]["fpr_at_tpr90"] == 0.0
+    assert summary["fpr_at_tpr90"] == 0.2
+    assert summary["against"]["fpr_at_tpr90_ratio"][0] == pytest.approx(0.5 / 2.5)
+
+
+def test_calibration_is_at_equal_priors_after_the_temperature() -> None:
+    """Logits of 2 log 3 at temperature 2 are probabilities of 3/4: right where three of four are real."""
+    real = ([True] * 3 + [False]) * 15  # a bin of the ECE each
+    even = 2 * np.log(3)
+    summary = summarise(made_scores(made_rows(real), [even] * 60), made_context())
+    assert summary["ece"] == pytest.approx(0.0, abs=1e-9)
+    other = summarise(made_scores(made_rows(real), [even] * 60, card=CARD | {"temperature": 1.0}), made_context())
+    assert other["ece"] == pytest.approx(0.9 - 0.75)
+
+
 def test_the_packets_own_classifier_is_no_untrained_score(rows: EvaluationRows) -> None:
     perfect, constant = np.where(REAL, 1.0, 0.0), np.zeros(30)
     scores = made_scores(

@@ -202,6 +202,26 @@ def test_parameters_that_do_not_go_together_are_refused(change: dict[str, Any], 
         build_request(**change)
 
 
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("size_px", [16, 1024], [15, 1025]),
+        ("request_px", [64, 2048], [63, 2049]),
+        ("crop_fraction", [0.01, 1], [0, 1.01]),
+        ("limit", [1], [0]),
+        ("max_connections", [1, 256], [0, 257]),
+        ("min_stored_fraction", [0, 1], [-0.01, 1.01]),
+        ("seed", [0], [-1]),
+    ],
+)
+def test_numbers_have_limits(name: str, accepted: list[float], refused: list[float]) -> None:
+    for value in accepted:
+        assert getattr(build_request(**{name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ValidationError, match=name):
+            build_request(**{name: value})
+
+
 def test_a_name_that_cannot_be_a_folder_is_refused() -> None:
     with pytest.raises(DatasetNameError, match="'Sky' is not a name"):
         build_request(dataset="Sky")
@@ -232,6 +252,8 @@ def test_batches_depend_on_the_number_of_objects_alone(tmp_path: Path, objects: 
     assert [start for _, start, _ in spans] == list(range(0, objects, batch))
     assert spans[-1][2] == objects
     assert plan.unfinished_spans() == spans
+    plan.staging.batch(0).mkdir(parents=True)
+    assert plan.unfinished_spans() == spans[1:]
 
 
 def test_a_plan_is_found_again_by_its_request_and_state(workspace: Workspace, tmp_path: Path) -> None:
