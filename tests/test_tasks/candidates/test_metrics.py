@@ -8,6 +8,7 @@ import pytest
 
 from tasks.candidates.metrics import compare_models, injection_metrics, summarise
 from tasks.candidates.rows import EvaluationRows
+from tasks.learning import measures
 from tests.small_scores import CARD, made_context, made_rows, made_scores
 
 # Ten reals at logits 1 to 10, twenty bogus at -0.5, -1.5, ... of which the first two score 2.5 and 5.5.
@@ -96,13 +97,15 @@ def test_rates_of_baselines_and_of_a_second_model_are_at_a_tpr_of_nine_tenths() 
 
 
 def test_calibration_is_at_equal_priors_after_the_temperature() -> None:
-    """Logits of 2 log 3 at temperature 2 are probabilities of 3/4: right where three of four are real."""
-    real = ([True] * 3 + [False]) * 15  # a bin of the ECE each
-    even = 2 * np.log(3)
-    summary = summarise(made_scores(made_rows(real), [even] * 60), made_context())
-    assert summary["ece"] == pytest.approx(0.0, abs=1e-9)
-    other = summarise(made_scores(made_rows(real), [even] * 60, card=CARD | {"temperature": 1.0}), made_context())
-    assert other["ece"] == pytest.approx(0.9 - 0.75)
+    """Logits of 2 log 3 at temperature 2 are odds of 3, at temperature 1 of 9."""
+    real = ([True] * 3 + [False]) * 15
+    for temperature, odds in ((2.0, 3.0), (1.0, 9.0)):
+        card = CARD | {"temperature": temperature}
+        summary = summarise(made_scores(made_rows(real), [2 * np.log(3)] * 60, card=card), made_context())
+        probabilities = np.tile([1 / (1 + odds), odds / (1 + odds)], (60, 1))
+        assert summary["ece"] == pytest.approx(measures.ece(probabilities, np.array(real, int)))
+        perfect = measures.perfect_ece(probabilities, np.random.default_rng(0))
+        assert summary["ece_of_perfect"] == pytest.approx(perfect.value)
 
 
 def test_the_packets_own_classifier_is_no_untrained_score(rows: EvaluationRows) -> None:
