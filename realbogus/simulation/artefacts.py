@@ -50,7 +50,7 @@ def add_particles(image: np.ndarray, rng: np.random.Generator, seconds: float, g
 
     Parameters
     ----------
-    image : (y, x) float32, counts
+    image : float32, counts, of shape (y, x)
         Changed in place.
     rng : numpy.random.Generator
     seconds : float
@@ -75,7 +75,7 @@ def add_particles(image: np.ndarray, rng: np.random.Generator, seconds: float, g
 def add_reference_particles(
     image: np.ndarray, rng: np.random.Generator, seconds: float, gain: float, rate: float
 ) -> None:
-    """Add the tracks that survive the combination of exposures to an image (y, x); parameters as in `add_particles`."""
+    """Add the tracks that survive the combination of exposures; `image` has shape (y, x), see `add_particles`."""
     add_particles(image, rng, seconds * _REFERENCE_PARTICLES, gain, rate)
 
 
@@ -86,7 +86,7 @@ def add_trails(
 
     Parameters
     ----------
-    image : (y, x) float32, counts
+    image : float32, counts, of shape (y, x)
         Changed in place.
     rng : numpy.random.Generator
     exposure_s : float
@@ -113,7 +113,7 @@ def _draw_tumbling(rng: np.random.Generator) -> tuple[float, float, float]:
 
 
 def add_trail(image: np.ndarray, trail: Trail) -> None:
-    """Add one trail of Moffat profile (beta 2) to an image (y, x) float32, in place, out to 5 FWHM across it."""
+    """Add one trail of Moffat profile (beta 2) to an image of shape (y, x), in place, out to 5 FWHM across it."""
     height, width = image.shape
     x = np.arange(width, dtype=np.float32) - np.float32(trail.x)
     y = (np.arange(height, dtype=np.float32) - np.float32(trail.y))[:, None]
@@ -144,7 +144,7 @@ def add_ghosts(
 
     Parameters
     ----------
-    image : (y, x) float32, counts
+    image : float32, counts, of shape (y, x)
         Changed in place.
     rng : numpy.random.Generator
         The visit's own: dust and focus change the strengths.
@@ -208,7 +208,7 @@ def add_holes(image: np.ndarray, rng: np.random.Generator, depth_counts: float, 
 
     Parameters
     ----------
-    image : (y, x) float32, counts
+    image : float32, counts, of shape (y, x)
         Changed in place.
     rng : numpy.random.Generator
     depth_counts : float
@@ -227,7 +227,7 @@ def add_holes(image: np.ndarray, rng: np.random.Generator, depth_counts: float, 
 
 
 def draw_blank_strips(rng: np.random.Generator, shape: tuple[int, int], chance: float) -> np.ndarray:
-    """Draw the pixels without exposures in a reference, (y, x) bool.
+    """Draw the pixels without exposures in a reference, bool of the given shape (y, x).
 
     They are uneven strips along the four borders and, with probability `chance`, a lost block of rows that ends at the
     right border.

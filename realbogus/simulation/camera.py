@@ -111,7 +111,7 @@ class Detector:
 
 
 def place_detectors(count: int = 84) -> np.ndarray:
-    """Return the centres of the innermost chips in the focal plane, (count, 2) degrees east and north.
+    """Return the centres of the innermost chips in the focal plane, of shape (count, 2), degrees east and north.
 
     Raises
     ------

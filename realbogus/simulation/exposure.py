@@ -61,7 +61,7 @@ def draw_detector_light(
     Parameters
     ----------
     detector : Detector
-    light : (y, x) float32
+    light : float32 of shape (y, x)
         Sky and sources, counts of the sum.
     stack : ExposureStack
     temperature_k, dark_temperature_k : float
@@ -94,7 +94,7 @@ def combine_detector_light(detector: Detector, light: np.ndarray, stack: Exposur
     Parameters
     ----------
     detector : Detector
-    light : (y, x) float32
+    light : float32 of shape (y, x)
         Sky and sources, counts of the sum.
     stack : ExposureStack
 
@@ -138,7 +138,7 @@ def clip_light(total: np.ndarray, stars: np.ndarray, stack: ExposureStack) -> No
 
     Parameters
     ----------
-    total, stars : (y, x) float32
+    total, stars : float32 of shape (y, x)
         Counts of the sum.
     stack : ExposureStack
     """
@@ -152,7 +152,7 @@ def clip_single(light: np.ndarray, total: np.ndarray, stack: ExposureStack) -> n
 
     Parameters
     ----------
-    light : (y, x) float32, counts
+    light : float32, counts, of shape (y, x)
         Light that comes in one exposure only.
     total : (y, x) float32
         The other light, counts of the sum.
@@ -184,7 +184,7 @@ def expose_stack(
 
     Parameters
     ----------
-    total : (y, x) float32
+    total : float32 of shape (y, x)
         Expected counts of the sum before clipping.
     single : (y, x) float32 or None
         Counts that come in one exposure only.

@@ -41,8 +41,8 @@ class LightByOrigin:
         Returns
         -------
         dict of str to (new, reference)
-            Both (2 half + 1, 2 half + 1) float32 on the pixels of the new frame, 0 outside the frames. The reference's
-            light is in the reference's counts, resampled by cubic splines.
+            Both float32 of shape (2 half + 1, 2 half + 1) on the pixels of the new frame, 0 outside the frames. The
+            reference's light is in the reference's counts, resampled by cubic splines.
         """
         column, row = int(np.floor(x + 0.5)), int(np.floor(y + 0.5))
         reference_x, reference_y = column - self.shift_px[0], row - self.shift_px[1]
@@ -59,7 +59,7 @@ class LightByOrigin:
 
 
 def pack_light(image: np.ndarray) -> np.ndarray | sparse.csr_array | None:
-    """Return the compact form of an image (y, x): sparse if at most a tenth of it is lit, None if nothing is."""
+    """Return an image of shape (y, x) in compact form: sparse if at most a tenth is lit, None if nothing is."""
     lit = np.count_nonzero(image)
     if not lit:
         return None

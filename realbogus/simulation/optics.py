@@ -128,7 +128,7 @@ class PsfField:
 
     @cached_property
     def tables(self) -> tuple[tuple[tuple[int, int], np.ndarray], ...]:
-        """Fourier transforms of the nodes, pixel included: pairs of an alias (x, y) and a (9, 256, 129) complex64.
+        """Fourier transforms of the nodes, pixel included: an alias (x, y) and complex64 of shape (9, 256, 129) each.
 
         The order is that of `rfft2` on 256 x 256 pixels. Alias (0, 0) is the transform itself; the others are the
         frequencies beyond the pixel's Nyquist limit that fold back, present in sharp seeing only.

@@ -51,9 +51,9 @@ def redraw_candidates(
 
     Returns
     -------
-    rows : (count,) int64
+    rows : int64 of shape (count,)
         Row of the sample behind each candidate.
-    stamps : (count, y, x, 3) float32
+    stamps : float32 of shape (count, y, x, 3)
         Altered by `alter_stamps`.
     """
     drawn_real = rng.random(count) < real_share

@@ -38,7 +38,7 @@ class FrameSources:
     flux: np.ndarray
 
     def take(self, rows: np.ndarray) -> "FrameSources":
-        """Return the sources at row numbers (m,)."""
+        """Return the sources at row numbers, of shape (m,)."""
         return FrameSources(self.x[rows], self.y[rows], self.flux[rows])
 
 
@@ -64,7 +64,7 @@ class GalaxyShapes:
     angle_rad: np.ndarray
 
     def take(self, rows: np.ndarray) -> "GalaxyShapes":
-        """Return the shapes at row numbers (m,)."""
+        """Return the shapes of the galaxies at row numbers (m,)."""
         return GalaxyShapes(self.sersic_index[rows], self.radius_px[rows], self.axis_ratio[rows], self.angle_rad[rows])
 
 
@@ -73,7 +73,7 @@ def draw_stars(image: np.ndarray, psf: PsfField, sources: FrameSources, noise: f
 
     Parameters
     ----------
-    image : (y, x) float32, counts
+    image : float32, counts, of shape (y, x)
         Changed in place; of the shape of `psf`.
     psf : PsfField
     sources : FrameSources
@@ -87,7 +87,7 @@ def draw_stars(image: np.ndarray, psf: PsfField, sources: FrameSources, noise: f
 
 
 def draw_galaxies(image: np.ndarray, psf: PsfField, sources: FrameSources, shapes: GalaxyShapes, noise: float) -> None:
-    """Add galaxies of Sersic profiles to a frame (y, x), in place; parameters as in `draw_stars`."""
+    """Add galaxies of Sersic profiles to a frame of shape (y, x), in place; parameters as in `draw_stars`."""
     sizes = np.maximum(_size_stars(psf, sources.flux, noise), _size_galaxies(sources.flux, shapes, noise))
     for size in STAMP_SIZES_PX:
         for rows in _batches(np.flatnonzero(sizes == size), size):

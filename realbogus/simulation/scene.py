@@ -39,7 +39,7 @@ class Extent:
     margin: int
 
     def draw_positions(self, rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Draw uniform positions x and y, each (count,) pixels, margin included."""
+        """Draw uniform positions x and y in pixels, each of shape (count,), margin included."""
         x = rng.uniform(-self.margin - 0.5, self.width + self.margin - 0.5, count)
         return x, rng.uniform(-self.margin - 0.5, self.height + self.margin - 0.5, count)
 

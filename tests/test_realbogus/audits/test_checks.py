@@ -20,7 +20,7 @@ from realbogus.audits.checks import (
 NAN = float("nan")
 
 
-def test_area_and_rate_count_what_they_say():
+def test_area_and_rate_of_known_rankings():
     scores, labels = np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])
     assert area_under_curve(scores, labels) == 0.75
     assert area_under_curve(-scores, labels) == 0.25
@@ -48,8 +48,8 @@ def test_a_limit_is_widened_to_what_the_sample_resolves():
     assert check_near(Question("auc", "?"), estimate_with_error(0.55, 0.005), 0.5, 0.03, 10).passed is False
 
 
-def test_a_forest_is_judged_on_folds_it_has_not_seen():
-    """A number that names each row tells nothing of other folds' rows; the label itself tells all."""
+def test_a_forest_is_evaluated_on_held_out_folds():
+    """A number that identifies rows does not predict other folds' labels; the label itself does."""
     rng = np.random.default_rng(0)
     fold, labels = np.repeat(np.arange(5), 40), rng.random(200) < 0.5
     by_name = score_by_forest(np.arange(200.0)[:, None], labels, fold, 0)

@@ -76,10 +76,10 @@ def test_shares_are_those_drawn_with_their_intervals(hard):
         assert hard[name].low < hard[name].figure < hard[name].high
 
 
-def test_artefacts_that_do_not_overlap_with_reals_are_found():
-    judged = by_name(check_separability(draw_candidates(1, apart=8), 0))
-    assert judged["tidy artefacts"].passed is False
-    assert judged["catalogue"].passed is False
+def test_artefacts_that_do_not_overlap_with_reals_fail():
+    checks = by_name(check_separability(draw_candidates(1, apart=8), 0))
+    assert checks["tidy artefacts"].passed is False
+    assert checks["catalogue"].passed is False
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_detector_with_injections_alone_gives_them_away():
     assert check_metadata(draw_candidates(1, chip_of_reals=True), 0).passed is False
 
 
-def test_brightness_is_judged_whichever_side_is_brighter():
+def test_brightness_is_evaluated_with_the_better_sign():
     table = draw_candidates(2)
     real = np.array(table["label"].to_pylist()) == "real"
     for sign in (1, -1):
@@ -111,38 +111,40 @@ def test_brightness_is_judged_whichever_side_is_brighter():
 
 
 def test_second_injections_are_counted_by_stamp():
-    """Beside every fourth bogus lies an injection that was not found: as many bogus stamps hold one, no real stamp."""
+    """An injection that was not recovered is 10 px from every fourth bogus: that share of bogus stamps contains one."""
     table = draw_candidates(3)
     bogus = [row for row in range(ROWS) if table["label"][row].as_py() == "bogus"][::4]
-    lost = table.take(pa.array(bogus))
+    unrecovered = table.take(pa.array(bogus))
     for name, source in (("injected_x_px", "x_px"), ("injected_y_px", "y_px")):
-        at = pa.array(lost[source].to_numpy() + 10.0)
-        lost = lost.set_column(lost.schema.get_field_index(name), name, at)
-    lost = lost.set_column(lost.schema.get_field_index("reason"), "reason", pa.array(["not_detected"] * len(bogus)))
-    judged = by_name(check_second_injections(pa.concat_tables([table.cast(lost.schema), lost]), 29))
+        shifted = pa.array(unrecovered[source].to_numpy() + 10.0)
+        unrecovered = unrecovered.set_column(unrecovered.schema.get_field_index(name), name, shifted)
+    unrecovered = unrecovered.set_column(
+        unrecovered.schema.get_field_index("reason"), "reason", pa.array(["not_detected"] * len(bogus))
+    )
+    checks = by_name(check_second_injections(pa.concat_tables([table.cast(unrecovered.schema), unrecovered]), 29))
     share = len(bogus) / sum(label == "bogus" for label in table["label"].to_pylist())
-    assert judged["second injection, bogus"].figure == pytest.approx(share, abs=0.01)
-    assert judged["second injection, bogus"].passed is False
-    assert judged["second injection, real"].figure < 0.02
+    assert checks["second injection, bogus"].figure == pytest.approx(share, abs=0.01)
+    assert checks["second injection, bogus"].passed is False
+    assert checks["second injection, real"].figure < 0.02
 
 
-def test_the_hidden_truth_judges_before_the_label():
-    """Real ones that are labelled bogus count as real; blends stay out; the origins are those of true bogus."""
+def test_the_hidden_truth_precedes_the_label():
+    """True reals with the label bogus count as real; the origins are those of true bogus."""
     table = draw_candidates(4)
     labels = table["label"].to_pylist()
     swapped = [i for i, label in enumerate(labels) if label == "real"][::10]
     for i in swapped:
         labels[i] = "bogus"
     table = table.set_column(table.schema.get_field_index("label"), "label", pa.array(labels))
-    judged = by_name(check_origins(table))
-    assert judged["origins"].count == sum(truth == "bogus" for truth in table["truth"].to_pylist())
-    assert "injection" not in judged["origins"].remark
+    checks = by_name(check_origins(table))
+    assert checks["origins"].count == sum(truth == "bogus" for truth in table["truth"].to_pylist())
+    assert "injection" not in checks["origins"].remark
     truly = pa.array([10.0 if truth == "real" else 5.0 for truth in table["truth"].to_pylist()])
-    told = table.set_column(table.schema.get_field_index("snr"), "snr", truly)
-    assert check_brightness(told, 0).figure == 1
+    separated = table.set_column(table.schema.get_field_index("snr"), "snr", truly)
+    assert check_brightness(separated, 0).figure == 1
 
 
-def test_a_dataset_without_truth_is_asked_what_it_can_answer():
+def test_a_dataset_without_truth_has_the_checks_that_need_none():
     table = draw_candidates(5)
     for name in ("truth", "origin"):
         table = table.set_column(table.schema.get_field_index(name), name, pa.nulls(ROWS, pa.string()))

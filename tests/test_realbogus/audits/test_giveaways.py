@@ -1,4 +1,4 @@
-"""Checks of give-aways: equal laws pass, each broken law is found, and the shipped injections pass on small chips."""
+"""Checks of give-aways: equal distributions pass, each flaw fails its check, proper injections pass on small chips."""
 
 import ast
 import inspect
@@ -38,13 +38,13 @@ def honest():
     return make_sample(INJECTED, 240, 2)
 
 
-def test_equal_laws_pass(scene, honest):
+def test_equal_distributions_pass(scene, honest):
     pairs = pairs_of(scene, honest)
     checks = [check_headline(pairs, 0), *check_distributions(pairs, 0), *check_residuals(pairs.sample, INJECTED, 0)]
     assert all(results(checks).values()), [check for check in checks if not check.passed]
-    found = {check.name: check for check in checks}
-    assert found["noise of its light"].low < 1 < found["noise of its light"].high
-    assert abs(found["all numbers"].figure - 0.5) < 0.1
+    by_name = {check.name: check for check in checks}
+    assert by_name["noise of its light"].low < 1 < by_name["noise of its light"].high
+    assert abs(by_name["all numbers"].figure - 0.5) < 0.1
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_equal_laws_pass(scene, honest):
         ({"smoothed": True}, "noise texture"),
     ],
 )
-def test_a_broken_law_fails_its_check(scene, broken, check):
+def test_a_different_distribution_fails_its_check(scene, broken, check):
     pairs = pairs_of(scene, make_sample(INJECTED, 240, 3, **broken))
     checks = [*check_distributions(pairs, 0), *check_residuals(pairs.sample, INJECTED, 0)]
     assert results(checks)[check] is False
@@ -101,7 +101,7 @@ def audit():
     return join_audits(parts)
 
 
-def test_shipped_injections_pass_every_check(audit):
+def test_proper_injections_pass_every_check(audit):
     checks, count = check_giveaways(audit.detections, audit.stars, audit.positions, 0, caliper=CALIPER)
     assert count > 20
     assert [check.name for check in checks if check.passed is False] == []
@@ -137,7 +137,7 @@ def test_too_few_cells_are_named(audit):
         match_sources(few)
 
 
-def test_the_subtraction_is_told_nothing_of_the_injections(case):
+def test_the_subtraction_knows_nothing_of_the_injections(case):
     """The kernel is fitted without a list: subtracting the injected frame again gives the same difference."""
     worked = case.worked
     again = subtract(worked.difference.pair, psf_new=worked.psf)
@@ -166,7 +166,7 @@ def imports_of(module):
     return seen
 
 
-def test_the_scene_and_the_injections_share_no_law():
+def test_the_scene_and_the_injections_share_no_module():
     of_the_scene, of_injections = imports_of("simulation.survey"), imports_of("injection.inject")
     assert {"simulation.scene", "simulation.observation", "simulation.optics"} <= of_the_scene
     assert not {name.split(".")[0] for name in of_the_scene} & {"injection", "psf", "subtraction"}

@@ -1,4 +1,4 @@
-"""Hidden truth by flux budget: light of known origin, sent through a known subtraction, is named."""
+"""Origins of detections: light of known origin, sent through a known subtraction, names the detection."""
 
 from dataclasses import replace
 
@@ -137,7 +137,7 @@ def test_truth_is_a_choice_of_origins():
     assert classify_origins(["variable", "transient"], real=("transient",)) == ["bogus", "real"]
 
 
-def test_what_was_injected_is_found_to_be_injected(case):
+def test_injections_have_the_origin_injection(case):
     worked = case.worked
     found = find_origins(
         worked.difference, case.simulated.light, worked.injected, worked.detections.x, worked.detections.y
@@ -151,7 +151,7 @@ def test_what_was_injected_is_found_to_be_injected(case):
     assert len(set(others)) >= 2
 
 
-def test_what_truly_changed_is_found_to_be_that():
+def test_true_sources_have_their_own_origin():
     lively = SMALL.model_copy(update={"transients_per_visit": 12, "variables": 6, "asteroids": 6})
     simulated = Survey(lively).chip_visit(1, 22, 0)
     worked = work_visit(simulated.pair, hosts_of(simulated.galaxies), WORK, np.random.default_rng(0))
@@ -159,10 +159,10 @@ def test_what_truly_changed_is_found_to_be_that():
     detections = detections.take(detections.positive)
     origins = find_origins(worked.difference, simulated.light, worked.injected, detections.x, detections.y)
     names = {SourceKind.TRANSIENT: "transient", SourceKind.ASTEROID: "asteroid", SourceKind.VARIABLE: "variable"}
-    told = []
+    is_named = []
     for truth in simulated.truth:
         away = np.hypot(detections.x - truth.x, detections.y - truth.y)
         if truth.kind in names and truth.flux_counts > 0 and away.min() < 1:
-            told.append(origins[int(away.argmin())] == names[truth.kind])
-    assert len(told) >= 6
-    assert np.mean(told) >= 0.8
+            is_named.append(origins[int(away.argmin())] == names[truth.kind])
+    assert len(is_named) >= 6
+    assert np.mean(is_named) >= 0.8
