@@ -188,6 +188,55 @@ def test_every_gaussian_has_its_degree(settings):
         SubtractionSettings(**settings)
 
 
+def test_the_defaults_are_those_that_are_shipped():
+    assert SubtractionSettings().model_dump() == {
+        **{"engine": "alard-lupton", "convolve": "sharper", "spatial_order": 2},
+        **{"width_ratios": (0.7, 1.5, 3.0), "degrees": (4, 2, 2)},
+        **{"most_stars": 250, "least_snr": 20.0, "clip_sigma": 4.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "accepted", "refused"),
+    [
+        ("spatial_order", (0, 3), (-1, 4)),
+        ("most_stars", (10,), (9,)),
+        ("least_snr", (0.1,), (0,)),
+        ("clip_sigma", (0.1,), (0,)),
+    ],
+)
+def test_settings_within_their_limits_are_accepted(name, accepted, refused):
+    for value in accepted:
+        assert getattr(SubtractionSettings(**{name: value}), name) == value
+    for value in refused:
+        with pytest.raises(ValueError, match=name):
+            SubtractionSettings(**{name: value})
+
+
+def test_the_scale_is_that_of_the_chips_middle():
+    """The new frame's counts rise along the chip, from 0.3 of the reference's to 0.7."""
+    pair = make_small(SMALL_BROAD, SMALL_SHARP)
+    rising = COUNTS * (1 + 0.4 * (2 * COLUMNS / 209 - 1)) * (1 + 0.3 * (2 * ROWS / 175 - 1))
+    new = plain_frame(SMALL_BROAD.draw(COLUMNS, ROWS, rising, SMALL_SHAPE), sky=100.0, rms=2.0, gain=1e9)
+    one = subtract(replace(pair, new=new), None, SMALL_STARS, SMALL_BROAD, SMALL_SHARP)
+    assert one.scale == pytest.approx(0.5, rel=0.03)
+
+
+@pytest.mark.parametrize("which", ["new", "reference"])
+def test_a_defect_of_either_frame_has_no_weight(which):
+    mask = np.zeros(SMALL_SHAPE, np.uint8)
+    mask[73, 117] = Mask.DEFECT
+    pair = make_small(SMALL_BROAD, SMALL_SHARP)
+    clean = subtract(pair, None, SMALL_STARS, SMALL_BROAD, SMALL_SHARP)
+    frame = getattr(pair, which)
+    pixels = frame.pixels.copy()
+    pixels[73, 117] += 5e4
+    broken = subtract(
+        replace(pair, **{which: frame.with_pixels(pixels, mask)}), None, SMALL_STARS, SMALL_BROAD, SMALL_SHARP
+    )
+    assert np.nanmax(np.abs(broken.snr - clean.snr)[60:90, 105:130]) < 0.5
+
+
 @pytest.fixture(scope="module")
 def difference():
     pair, _ = make_sky(transients=True)
