@@ -334,3 +334,37 @@ def test_the_defaults_are_those_of_plain_cross_entropy() -> None:
         1,
     )
     assert effective_weights(LossSettings(ce=2, ech=3, lds=4)) == (2, 3, 4)
+
+
+def normalised() -> keras.Model:
+    """Return a network whose output in training differs from that in evaluation."""
+    views = keras.Input((3, 3, 1))
+    normed = keras.layers.BatchNormalization(momentum=0.5)(keras.layers.Flatten()(views))
+    return keras.Model(views, keras.layers.Dense(2)(normed))
+
+
+def test_a_step_is_made_in_training_mode_and_so_is_the_perturbed_pass() -> None:
+    """With a step of length zero the smoothness is zero only if both passes are in the same mode."""
+    views, targets = labelled_batch()
+    network = normalised()
+    trainer = CandidateTrainer(network, LossSettings(lds=1.0, epsilon=0.0), None, seed=0)
+    trainer.compile(keras.optimizers.SGD(0.0))
+    expected = cross_entropy(network(views, training=True), tf.constant(targets))
+    metrics = trainer.train_step((tf.constant(views), tf.constant(targets)))
+    assert float(metrics["ce"]) == pytest.approx(float(expected), rel=1e-5)
+    assert float(metrics["lds"]) == pytest.approx(0, abs=1e-7)
+
+
+def test_the_adversarial_step_is_computed_in_evaluation_mode() -> None:
+    views, _ = labelled_batch()
+    network = normalised()
+    before = [weight.copy() for weight in network.get_weights()]
+    settings, seed = LossSettings(epsilon=0.4), tf.constant([1, 2])
+    step = adversarial_step(network, tf.constant(views), network(views), settings, seed)
+    for old, new in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    # With initial moving statistics evaluation is a linear network but for 1 / sqrt(1 + 1e-3).
+    plain = linear()
+    plain.set_weights([network.get_weights()[4] / np.sqrt(1.001), network.get_weights()[5]])
+    expected = adversarial_step(plain, tf.constant(views), plain(views), settings, seed)
+    np.testing.assert_allclose(step, expected, atol=2e-3)
