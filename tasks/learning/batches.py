@@ -1,8 +1,8 @@
-"""Batches of images straight from a sharded Zarr array, or the same batches of images that are held in memory.
+"""Batches of images read from a sharded Zarr array, or the same batches from images kept in memory.
 
-A shard is the unit that is read: reading single rows would decompress a chunk each, some 50 times the work.
-Shards are gathered into pools; threads of their own read the next pool while batches are cut from the
-present one, so memory holds two pools whatever the size of the array.
+Whole shards are read: reading single rows would decompress a chunk for each, some 50 times the work. Shards are grouped
+into pools. Threads read the next pool while batches are taken from the current one, so two pools are in memory, for an
+array of any size.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ _READERS = 2  # one shard is decompressed while the other is copied
 
 @dataclass(frozen=True)
 class Reading:
-    """Which rows are read, in what order.
+    """The rows to read, and their order.
 
     Attributes
     ----------
@@ -48,19 +48,19 @@ class Reading:
     even_classes: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be read."""
+        """Refuse numbers of rows and labels that differ, and rows that do not ascend without a seed."""
         if len(self.rows) != len(self.labels) or not len(self.rows):
-            raise ValueError(f"{len(self.rows)} rows and {len(self.labels)} labels: need as many, at least one")
+            raise ValueError(f"{len(self.rows)} rows and {len(self.labels)} labels: need equal numbers, at least one")
         if self.seed is None and (np.diff(self.rows) <= 0).any():
             raise ValueError("rows that are read in order must ascend and not repeat")
 
     @property
     def steps(self) -> int:
-        """How many batches one pass has."""
+        """Number of batches of one pass."""
         return -(-len(self.rows) // self.batch_size)
 
     def batch_sizes(self) -> list[int]:
-        """Return the size of every batch: as equal as can be, so that none is too small to normalise over."""
+        """Return the size of every batch: as equal as possible, so that none is too small for batch normalisation."""
         return [len(part) for part in np.array_split(np.arange(len(self.rows)), self.steps)]
 
 
@@ -93,9 +93,16 @@ def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_B
 def held_batches(
     held: tf.Tensor, pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES
 ) -> tf.data.Dataset:
-    """Return the batches of `image_batches`, of what is held of each row: `held` (n, ...) in the order of the rows.
+    """Return the batches of `image_batches` from preprocessed images kept in memory.
 
-    What was made of an image once serves every epoch.
+    Parameters
+    ----------
+    held : tf.Tensor, (n, ...)
+        In the order of `reading.rows`.
+    pixels : zarr.Array, (sample, y, x, channel)
+        The array that the images were read from; its shards decide the batches.
+    reading : Reading
+    pool_bytes : int
     """
     pools = plan_pools(reading, _shard_rows(pixels), _row_bytes(pixels), pool_bytes)
     pieces = [piece for batch in cut_batches(pools, reading.batch_sizes()) for piece in batch]
@@ -104,18 +111,18 @@ def held_batches(
     ends = tf.constant(np.cumsum([0, *reading.batch_sizes()]))
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        at = order[ends[step] : ends[step + 1]]
-        return tf.gather(held, at), tf.gather(labels, at)
+        positions = order[ends[step] : ends[step + 1]]
+        return tf.gather(held, positions), tf.gather(labels, positions)
 
     options = _unsharded()
-    # There is nothing to wait for: what looks for the best threads and buffers takes longer than the batches.
+    # Nothing has to be waited for, and tuning threads and buffers takes longer than making the batches.
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
     return tf.data.Dataset.range(reading.steps).map(batch).with_options(options)
 
 
 def _unsharded() -> tf.data.Options:
-    """There are no files to deal out between replicas: each takes its part of every batch."""
+    """Return options for several replicas: each takes its part of every batch, as there are no files to distribute."""
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return options
@@ -144,7 +151,7 @@ def generate_batches(
 
 @dataclass(frozen=True)
 class Pool:
-    """Rows of some shards that are in memory together.
+    """The rows of several shards, which are in memory together.
 
     Attributes
     ----------
@@ -153,7 +160,7 @@ class Pool:
     rows : (m,) int64
         Those rows.
     order : (m,) int64
-        The order in which they are used, as positions in this pool.
+        Order of use, as positions in this pool.
     shard_rows : int
     """
 
@@ -178,10 +185,10 @@ class Pool:
 
 
 def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: int) -> list[Pool]:
-    """Deal the shards of a reading into pools of nearly as many shards each.
+    """Return the pools of a reading, of nearly equal numbers of shards.
 
-    Without a seed shards and rows keep their order. With one, shards are dealt at random and the rows of a
-    pool are mixed, so that a batch holds rows of every shard of its pool.
+    Without a seed, shards and rows keep their order. With a seed, shards are distributed at random and the rows of a
+    pool are shuffled, so that a batch holds rows of every shard of its pool.
     """
     ascending = np.argsort(reading.rows, kind="stable")
     shard_of = reading.rows[ascending] // shard_rows
@@ -189,10 +196,10 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
     together = max(2, pool_bytes // (shard_rows * row_bytes))
     rng = None if reading.seed is None else np.random.default_rng([reading.seed, reading.epoch])
     if rng is not None:
-        shards = [shards[at] for at in rng.permutation(len(shards))]
+        shards = [shards[number] for number in rng.permutation(len(shards))]
     pools = []
-    for dealt in np.array_split(np.arange(len(shards)), -(-len(shards) // together)):
-        positions = np.concatenate([shards[at] for at in dealt])
+    for numbers in np.array_split(np.arange(len(shards)), -(-len(shards) // together)):
+        positions = np.concatenate([shards[number] for number in numbers])
         positions = positions[np.argsort(reading.rows[positions], kind="stable")]
         if rng is None:
             order = np.arange(len(positions))
@@ -205,9 +212,9 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
 
 
 def cut_batches(pools: list[Pool], sizes: list[int]) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """Yield of what each batch is made: pools by number, and ascending positions in each.
+    """Yield, for each batch, (pool number, ascending positions in that pool) pairs.
 
-    The order within a batch is free: ascending rows are copied shard by shard.
+    The order within a batch is arbitrary, so rows ascend and are copied shard by shard.
     """
     number = start = 0
     for size in sizes:
@@ -223,30 +230,30 @@ def cut_batches(pools: list[Pool], sizes: list[int]) -> Iterator[list[tuple[int,
 
 
 def deal_evenly(labels: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a random order in which any stretch holds of each class its share, but for one or two samples.
+    """Return a random order (n,) in which any run of labels (n,) has each class in proportion, within one or two.
 
-    The members of a class are mixed and laid at random, one into each of as many equal parts of the whole.
+    The samples of a class are shuffled and placed at random, one in each of equal parts of the whole.
     """
     place = np.empty(len(labels))
     for label in np.unique(labels):
-        members = rng.permutation(np.flatnonzero(labels == label))
-        place[members] = (np.arange(len(members)) + rng.random(len(members))) / len(members)
+        of_class = rng.permutation(np.flatnonzero(labels == label))
+        place[of_class] = (np.arange(len(of_class)) + rng.random(len(of_class))) / len(of_class)
     return np.argsort(place, kind="stable")
 
 
 def _read_ahead(pixels: zarr.Array, pools: list[Pool]) -> Iterator[list[NDArray]]:
-    """Yield a block of images for each shard of each pool; the next pool is read meanwhile."""
+    """Yield, for each pool, a block of images a shard; the next pool is read at the same time."""
     with ThreadPoolExecutor(_READERS, thread_name_prefix="shards") as readers:
         coming = [readers.submit(_read_block, pixels, rows) for rows in pools[0].shards()]
         for following in pools[1:]:
-            held = [block.result() for block in coming]
+            blocks = [block.result() for block in coming]
             coming = [readers.submit(_read_block, pixels, rows) for rows in following.shards()]
-            yield held
+            yield blocks
         yield [block.result() for block in coming]
 
 
 def _read_block(pixels: zarr.Array, rows: NDArray[np.int64]) -> NDArray:
-    """Return the images of one shard from the first to the last row that is used."""
+    """Return the images (m, y, x, channel) of one shard, from the first to the last of its rows."""
     return np.asarray(pixels[int(rows[0]) : int(rows[-1]) + 1])
 
 

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from tasks.store.files import whole_folder
 
 CURVES = ("train_accuracy", "validation_accuracy", "train_loss", "validation_loss")
-"""What is recorded of every epoch, under the same names in MLflow."""
+"""Metrics recorded for every epoch, under the same names in MLflow."""
 
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """What one epoch came to. Losses are in nats, accuracies in [0, 1]; epochs count from 1."""
+    """Metrics of one epoch. Losses are in nats, accuracies in [0, 1]; epochs count from 1."""
 
     epoch: int
     train_loss: float
@@ -40,7 +40,7 @@ class EpochRecord:
 
 @dataclass
 class FitState:
-    """All that the next epoch needs.
+    """The state from which the next epoch continues.
 
     Attributes
     ----------
@@ -76,8 +76,8 @@ class FitState:
 def save_state(folder: Path, state: FitState) -> None:
     """Write `state` as the newest epoch of `folder` and remove the older ones."""
     target = folder / _epoch_name(state.epoch)
-    arrays = {f"variable_{at:04d}": array for at, array in enumerate(state.variables)}
-    arrays |= {f"weight_{at:04d}": array for at, array in enumerate(state.best_weights)}
+    arrays = {f"variable_{number:04d}": array for number, array in enumerate(state.variables)}
+    arrays |= {f"weight_{number:04d}": array for number, array in enumerate(state.best_weights)}
     numbers: dict[str, Any] = {
         "history": [asdict(record) for record in state.history],
         "best_epoch": state.best_epoch,

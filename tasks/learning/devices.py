@@ -1,4 +1,4 @@
-"""Where a network is fitted, and in which precision."""
+"""The device that a network is fitted on, and its precision."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _HALF_CAPABILITY = (8, 0)  # NVIDIA Ampere
 
 
 class DeviceError(RuntimeError):
-    """The device that was asked for is not there."""
+    """The requested device is not available."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """Where to fit.
+    """A device to fit on.
 
     Attributes
     ----------
@@ -56,7 +56,7 @@ def choose_device(wanted: DeviceName) -> Device:
     Raises
     ------
     DeviceError
-        ``gpu`` was asked for and TensorFlow finds none.
+        ``gpu`` was requested and TensorFlow finds none.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
@@ -64,7 +64,7 @@ def choose_device(wanted: DeviceName) -> Device:
             "device=gpu, but TensorFlow finds no GPU here: install the gpu extra and its driver, or ask for device=cpu"
         )
     if gpus and wanted != "cpu":
-        names = tuple(f"/gpu:{at}" for at in range(len(gpus)))
+        names = tuple(f"/gpu:{number}" for number in range(len(gpus)))
         return Device("gpu", names, HALF if _gpus_have_half(gpus) else FULL)
     return Device("cpu", ("/cpu:0",), HALF if _processor_has_half() else FULL)
 

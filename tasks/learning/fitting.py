@@ -169,13 +169,13 @@ def _run_epoch(feed: Feed, trainer: keras.Model, epoch: int, counter: keras.call
     started = time.monotonic()
     logs = trainer.fit(feed.train(epoch), shuffle=False, verbose=0, callbacks=[counter]).history
     seconds = time.monotonic() - started
-    seen = trainer.evaluate(feed.validation, return_dict=True, verbose=0)
+    validation = trainer.evaluate(feed.validation, return_dict=True, verbose=0)
     return EpochRecord(
         epoch=epoch,
         train_loss=float(logs["loss"][0]),
         train_accuracy=float(logs["accuracy"][0]),
-        validation_loss=float(seen["loss"]),
-        validation_accuracy=float(seen["accuracy"]),
+        validation_loss=float(validation["loss"]),
+        validation_accuracy=float(validation["accuracy"]),
         learning_rate=rate,
         seconds=seconds,
     )

@@ -1,9 +1,9 @@
 """Fast inference with a saved model, whose outputs agree with Keras.
 
-On a processor ONNX Runtime is fastest, with planes-first graphs (`tasks.learning.onnx_export`) and one thread a block of
-samples. It needs no TensorFlow, whose import takes longer than scoring 20,000 stamps. A model is exported once: the file
-is cached under the model's sha256, and used only if its outputs were found to agree with Keras. Otherwise TensorFlow
-runs the model, its preprocessing compiled by XLA: on a graphics processor, and where an export does not agree.
+On a processor ONNX Runtime is fastest, with planes-first graphs (`tasks.learning.onnx_export`) and one thread a block
+of samples. It needs no TensorFlow, whose import takes longer than scoring 20,000 stamps. A model is exported once: the
+file is cached under the model's sha256, and used only if its outputs were found to agree with Keras. Otherwise
+TensorFlow runs the model, its preprocessing compiled by XLA: on a graphics processor, and where an export differs.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Relabelling: a new version of a dataset with another opinion on its labels beside the originals.
+"""Relabelling: a new version of a dataset with changed labels beside the originals.
 
-``labels/SCHEME.NAME.parquet`` holds every labelled sample's present label and, where it was changed, what it was
-before, why, by whom, in which round, on what score. Nothing overwrites the original.
+``labels/SCHEME.NAME.parquet`` holds the label of every labelled sample and, where it was changed, the previous label,
+reason, author, round and score. The original labels are never overwritten.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.store.columns import align_rows
 from tasks.store.dataset import CURRENT, Dataset
 from tasks.store.errors import StoreError
 from tasks.store.locks import one_builder
@@ -43,16 +44,16 @@ def relabelled(before: pa.Table, changes: pa.Table, at: datetime) -> pa.Table:
     Parameters
     ----------
     before : Table with id and label
-        An original, or an earlier relabelling; changes made there stay on record there.
+        The original labels or an earlier relabelling, which keeps the record of its own changes.
     changes : Table with id, label, reason, score, round, by
     at : datetime
-        When, for the changed rows.
+        Time of the change, for the changed rows.
     """
-    place = pc.index_in(before["id"].combine_chunks(), changes["id"].combine_chunks())
-    changed = pc.is_valid(place)
-    columns: dict[str, Any] = {name: changes[name].take(place) for name in ("reason", "score", "round", "by")}
+    aligned = align_rows(changes, before["id"])
+    changed = pc.is_valid(aligned["id"])
+    columns: dict[str, Any] = {name: aligned[name] for name in ("reason", "score", "round", "by")}
     columns["id"], columns["previous"] = before["id"], before["label"]
-    columns["label"] = pc.if_else(changed, changes["label"].take(place), before["label"])
+    columns["label"] = pc.if_else(changed, aligned["label"], before["label"])
     moment = pa.scalar(at, RELABELLING.field("at").type)
     columns["at"] = pc.if_else(changed, moment, pa.scalar(None, moment.type))
     return pa.table({field.name: columns[field.name] for field in RELABELLING}).cast(RELABELLING).sort_by("id")
@@ -61,7 +62,7 @@ def relabelled(before: pa.Table, changes: pa.Table, at: datetime) -> pa.Table:
 def publish_relabelling(
     dataset: Dataset, scheme: str, name: str, changes: pa.Table, source: str | None, at: datetime
 ) -> Dataset:
-    """Publish a relabelling as the dataset's next version; one that is there already is returned.
+    """Publish a relabelling as the dataset's next version; if it exists already, `dataset` is returned.
 
     Parameters
     ----------
@@ -114,6 +115,6 @@ def _copy(validation: Path, target: Path) -> None:
 
 
 def _same(one: pa.Table, two: pa.Table) -> bool:
-    """Tell whether two relabellings say the same, whenever they were made."""
+    """Return whether two relabellings are equal but for the time of their changes."""
     columns = [name for name in RELABELLING.names if name != "at"]
     return bool(one.select(columns).equals(two.select(columns)))

@@ -1,6 +1,6 @@
-"""A model on disk: ``model.keras`` and, beside it, ``model.json``, which is read first.
+"""A model on disk: ``model.keras`` and its card ``model.json``, which is read first.
 
-The card says which problem's package holds the layers and what sha256 the model has; only then is Keras asked,
+The card names the problem, whose package holds the layers, and the model's sha256. Only then does Keras load the model,
 in safe mode, so that nothing in the file can run code.
 """
 
@@ -85,10 +85,10 @@ def checked_card(folder: Path) -> dict[str, Any]:
         The card is missing or incomplete, its problem is unknown, or the model's file is not the one it describes.
     """
     card = read_card(folder)
-    found = sha256_of_file(folder / MODEL_FILE)
-    if found != card["sha256"]:
+    sha256 = sha256_of_file(folder / MODEL_FILE)
+    if sha256 != card["sha256"]:
         raise SavedModelError(
-            f"{folder / MODEL_FILE} has sha256 {found}, {CARD_FILE} says {card['sha256']}: the file was changed, "
+            f"{folder / MODEL_FILE} has sha256 {sha256}, {CARD_FILE} says {card['sha256']}: the file was changed, "
             "it is not loaded"
         )
     return card

@@ -1,7 +1,7 @@
-"""Labelled rows of a dataset: those of one part of its split, and folds over all of them.
+"""Labelled samples of a dataset: those of one part of its split, and folds over all.
 
-A class is its position in the scheme's order; a rejected or unstored sample is not a row, an unlabelled one only
-where it is asked for.
+A class is given by its position in the scheme's order. Rejected samples are never included, unlabelled ones only on
+request.
 """
 
 from collections import Counter
@@ -19,14 +19,15 @@ from tasks.store.sampling import hash_shares
 
 UNLABELLED = -1
 VALIDATION_SHARE = 10
+"""A fold's validation part is one of this many parts of the groups outside of the fold."""
 
 
 class LeakError(ValueError):
-    """A group, or the same pixels, stand in two parts of a split."""
+    """A group, or the same pixels, are in two parts of a split."""
 
 
 class PartError(ValueError):
-    """A part of a dataset cannot be trained on or judged."""
+    """A part of a dataset cannot be trained or evaluated on."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class SplitPart:
     labels : (n,) int32
         Positions in the scheme's classes, `UNLABELLED` where there is none.
     groups : list of str
-        What must not be torn apart.
+        Samples of one group are never divided between parts or folds.
     """
 
     ids: list[str]
@@ -61,12 +62,12 @@ class SplitPart:
             [self.groups[position] for position in positions],
         )
 
-    def joined(self, other: "SplitPart") -> "SplitPart":
-        """Return the samples of both, sorted by row."""
+    def join(self, other: "SplitPart") -> "SplitPart":
+        """Return the samples of both parts, sorted by row."""
         rows = np.concatenate([self.rows, other.rows])
         labels = np.concatenate([self.labels, other.labels])
-        both = SplitPart(self.ids + other.ids, rows, labels, self.groups + other.groups)
-        return both.take(np.argsort(rows, kind="stable"))
+        whole = SplitPart(self.ids + other.ids, rows, labels, self.groups + other.groups)
+        return whole.take(np.argsort(rows, kind="stable"))
 
 
 def part_rows(
@@ -81,9 +82,9 @@ def part_rows(
         One of the dataset's schemes.
     part : str
     labels : str, optional
-        A relabelling's name; the original labels where it is None.
+        Name of a relabelling; None: the original labels.
     unlabelled : bool
-        Samples without a label too, as semi-supervised training takes them.
+        Include samples without a label, for semi-supervised training.
 
     Raises
     ------
@@ -91,7 +92,7 @@ def part_rows(
         The part's name is unknown, the dataset has no split, the part has no labelled sample, or a label is
         none of the scheme's classes.
     LeakError
-        A group or an image stands in two parts of the split.
+        A group or an image is in two parts of the split.
     """
     if part not in (*PARTS, ALL):
         raise PartError(f"split={part!r} is no part; there are {', '.join(PARTS)} and {ALL}")
@@ -101,19 +102,19 @@ def part_rows(
         raise PartError(f"dataset {dataset.name!r} version {dataset.version} has no split: build it with a scheme")
     table = _labelled(dataset, split, scheme, labels, unlabelled)
     check_no_leak(*(table[column].to_pylist() for column in ("group", "part", "pixel_sha256")))
-    chosen = table if part == ALL else table.filter(pc.equal(table["part"], part))
-    if not len(chosen):
+    table = table if part == ALL else table.filter(pc.equal(table["part"], part))
+    if not len(table):
         raise PartError(f"part {part!r} of dataset {dataset.name!r} has no sample labelled by {scheme!r}")
     return SplitPart(
-        chosen["id"].to_pylist(),
-        chosen["row"].to_numpy().astype(np.int64),
-        _class_positions(chosen, classes, scheme),
-        chosen["group"].to_pylist(),
+        table["id"].to_pylist(),
+        table["row"].to_numpy().astype(np.int64),
+        _class_positions(table, classes, scheme),
+        table["group"].to_pylist(),
     )
 
 
 def require_every_class(part: SplitPart, classes: Sequence[str], what: str) -> None:
-    """Refuse to train where a class of the scheme has no sample."""
+    """Raise `PartError` if a class has no sample; `what` names the part in the message."""
     counts = Counter(part.labels.tolist())
     missing = [name for position, name in enumerate(classes) if not counts[position]]
     if missing:
@@ -126,8 +127,9 @@ def require_every_class(part: SplitPart, classes: Sequence[str], what: str) -> N
 def draw_folds(part: SplitPart, count: int, seed: int) -> NDArray[np.int32]:
     """Return the fold of every sample: whole groups, each class spread as evenly as the groups allow.
 
-    Groups are taken largest first, equal ones in the order of a keyed hash, and each goes to the fold that
-    holds least of the group's classes.
+    Groups are taken largest first, equal ones in the order of a keyed hash, and each goes to the fold that holds the
+    smallest fraction of the group's classes. (scikit-learn's ``StratifiedGroupKFold`` depends on the order of the
+    samples; these folds do not.)
 
     Parameters
     ----------
@@ -144,82 +146,81 @@ def draw_folds(part: SplitPart, count: int, seed: int) -> NDArray[np.int32]:
     if not 2 <= count <= len(names):
         raise PartError(f"folds={count} is not between 2 and the {len(names)} groups of the dataset")
     strata = part.labels - part.labels.min()  # the unlabelled are a stratum of their own
-    brings = np.zeros((len(names), int(strata.max()) + 1), np.int64)
-    np.add.at(brings, (group_of, strata), 1)
-    shares = brings / np.maximum(brings.sum(axis=0), 1)
-    order = np.lexsort((hash_shares(names.tolist(), seed), -brings.sum(axis=1)))
-    filled, held = np.zeros((count, brings.shape[1])), np.zeros(count)
+    counts = np.zeros((len(names), int(strata.max()) + 1), np.int64)
+    np.add.at(counts, (group_of, strata), 1)
+    shares = counts / np.maximum(counts.sum(axis=0), 1)
+    order = np.lexsort((hash_shares(names.tolist(), seed), -counts.sum(axis=1)))
+    fold_shares, fold_sizes = np.zeros((count, counts.shape[1])), np.zeros(count)
     fold_of_group = np.empty(len(names), np.int32)
-    for at in order:
-        fold = int(np.lexsort((held, filled @ (shares[at] > 0)))[0])
-        fold_of_group[at] = fold
-        filled[fold] += shares[at]
-        held[fold] += brings[at].sum()
+    for group in order:
+        fold = int(np.lexsort((fold_sizes, fold_shares @ (shares[group] > 0)))[0])
+        fold_of_group[group] = fold
+        fold_shares[fold] += shares[group]
+        fold_sizes[fold] += counts[group].sum()
     return fold_of_group[group_of]
 
 
-def fold_sides(
+def split_fold(
     part: SplitPart, fold_of: NDArray[np.int32], fold: int, seed: int
 ) -> tuple[SplitPart, SplitPart, SplitPart]:
-    """Return train, validation and the samples to judge of one fold; a tenth of the others' groups validates.
+    """Return the training, validation and left-out samples of one fold.
 
-    Of fewer than ten groups one does; with one alone there is nothing to fit to.
+    A tenth of the groups outside of the fold, at least one, is the validation part.
+
+    Parameters
+    ----------
+    part : SplitPart
+    fold_of : (n,) int32
+        From `draw_folds`.
+    fold : int
+        From 0.
+    seed : int
+
+    Raises
+    ------
+    PartError
+        Fewer than two groups are outside of the fold.
     """
-    judged = fold_of == fold
-    rest = part.take(np.flatnonzero(~judged))
+    in_fold = fold_of == fold
+    rest = part.take(np.flatnonzero(~in_fold))
     groups = len(set(rest.groups))
     if groups < 2:
         raise PartError(f"outside of fold {fold + 1} is one group only, which cannot both train and validate")
-    aside = draw_folds(rest, min(VALIDATION_SHARE, groups), seed) == 0
+    validates = draw_folds(rest, min(VALIDATION_SHARE, groups), seed) == 0
     return (
-        rest.take(np.flatnonzero(~aside)),
-        rest.take(np.flatnonzero(aside)),
-        part.take(np.flatnonzero(judged)),
+        rest.take(np.flatnonzero(~validates)),
+        rest.take(np.flatnonzero(validates)),
+        part.take(np.flatnonzero(in_fold)),
     )
 
 
 def _labelled(dataset: Dataset, split: pa.Table, scheme: str, labels: str | None, unlabelled: bool) -> pa.Table:
-    """Return id, row, group, part, label and pixel digest of every stored sample that counts, sorted by row."""
+    """Return id, row, pixel_sha256, label, group and part of the stored samples, sorted by row."""
     ledger = dataset.samples(["id", "row", "pixel_sha256"])
-    wanted = dataset.labels(scheme, labels).select(["id", "label"])
+    label_table = dataset.labels(scheme, labels).select(["id", "label"])
     table = ledger.filter(pc.is_valid(ledger["row"]))
-    wanted = wanted if unlabelled else wanted.filter(pc.is_valid(wanted["label"]))
-    table = table.join(wanted, "id", join_type="inner")
+    label_table = label_table if unlabelled else label_table.filter(pc.is_valid(label_table["label"]))
+    table = table.join(label_table, "id", join_type="inner")
     return table.join(split.select(["id", "group", "part"]), "id", join_type="inner").sort_by("row")
 
 
 def _class_positions(table: pa.Table, classes: list[str], scheme: str) -> NDArray[np.int32]:
     positions = pc.index_in(table["label"], value_set=pa.array(classes, table["label"].type))
-    strange = pc.unique(table["label"].filter(pc.and_(pc.is_null(positions), pc.is_valid(table["label"])))).to_pylist()
-    if strange:
-        raise PartError(f"labels of scheme {scheme!r} hold {strange}, its classes are {classes}")
+    unknown = pc.unique(table["label"].filter(pc.and_(pc.is_null(positions), pc.is_valid(table["label"])))).to_pylist()
+    if unknown:
+        raise PartError(f"labels of scheme {scheme!r} hold {unknown}, its classes are {classes}")
     return pc.fill_null(positions, UNLABELLED).to_numpy().astype(np.int32)
 
 
-__all__ = [
-    "ALL",
-    "UNLABELLED",
-    "LeakError",
-    "PartError",
-    "SplitPart",
-    "draw_folds",
-    "fold_sides",
-    "part_rows",
-    "require_every_class",
-]
-
-
 def check_no_leak(groups: Sequence[str], parts: Sequence[str], digests: Sequence[str]) -> None:
-    """Refuse a split in which a group or a pixel digest stands in two parts.
+    """Raise `LeakError` if a group or a pixel digest is in two parts; it names the first five.
 
-    Raises
-    ------
-    LeakError
-        Naming the first five of them.
+    All arguments are n long, one entry a sample.
     """
     for what, keys in (("group", groups), ("pixel sha256", digests)):
-        seen: dict[str, str] = {}
-        torn = [key for key, part in zip(keys, parts, strict=True) if seen.setdefault(key, part) != part]
-        if torn:
-            first = ", ".join(sorted(set(torn))[:5])
-            raise LeakError(f"{len(set(torn))} {what}s stand in two parts of the split, such as {first}")
+        part_of: dict[str, str] = {}
+        leaks = {key for key, part in zip(keys, parts, strict=True) if part_of.setdefault(key, part) != part}
+        if leaks:
+            raise LeakError(
+                f"{len(leaks)} {what}s are in two parts of the split, such as {', '.join(sorted(leaks)[:5])}"
+            )

@@ -43,7 +43,7 @@ class Dataset:
         Raises
         ------
         DatasetNotFoundError
-            No such dataset or version; the message lists what is there.
+            There is no such dataset or version; the message lists the existing datasets.
         FormatVersionError
             It was written in another version of the format.
         """
@@ -51,8 +51,8 @@ class Dataset:
         folder = workspace.datasets / check_name(name)
         number = int(version) if version.isdigit() else current_version(folder)
         if number is None or (version and not version.isdigit()):
-            known = ", ".join(sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))) or "none"
-            raise DatasetNotFoundError(f"no dataset {reference!r} in {workspace.datasets}; there are: {known}")
+            names = ", ".join(sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))) or "none"
+            raise DatasetNotFoundError(f"no dataset {reference!r} in {workspace.datasets}; there are: {names}")
         return cls.at(folder / VERSIONS / version_folder(number))
 
     @classmethod
@@ -62,9 +62,11 @@ class Dataset:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DatasetNotFoundError(f"no dataset version at {path}") from None
-        found = manifest.get("format_version")
-        if found != FORMAT_VERSION:
-            raise FormatVersionError(f"{path} is of format {found}, this program reads {FORMAT_VERSION}; build it anew")
+        version = manifest.get("format_version")
+        if version != FORMAT_VERSION:
+            raise FormatVersionError(
+                f"{path} is of format {version}, this program reads {FORMAT_VERSION}; build the dataset again"
+            )
         return cls(path, manifest)
 
     def parent(self) -> "Dataset | None":
@@ -84,17 +86,17 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """Sha256 over id, pixel digest and labels of what is stored."""
+        """Sha256 over id, pixel digest and labels of the stored samples."""
         return str(self.manifest["digest"])
 
     @property
     def schemes(self) -> list[str]:
-        """Names of the schemes that label it, the first built first."""
+        """Names of the schemes that label it, in the order they were built."""
         return list(self.manifest["schemes"])
 
     @cached_property
     def pixels(self) -> zarr.Array:
-        """The pixel array, read only; the ledger's ``row`` says which rows are samples."""
+        """The pixel array, (sample, y, x, channel), read only; the ledger's ``row`` names the rows that are samples."""
         return pixels.open_array(self.path / PIXELS)
 
     def samples(self, columns: list[str] | None = None) -> pa.Table:
@@ -107,17 +109,17 @@ class Dataset:
         return pq.read_table(path) if path.exists() else None
 
     def split_by_time(self) -> pa.Table | None:
-        """Return id, group and part of the samples that a split by night may use, or None where there are too few."""
+        """Return id, group and part of the samples in the split by night, or None if there is none."""
         path = self.path / "split_by_time.parquet"
         return pq.read_table(path) if path.exists() else None
 
     def truth(self) -> pa.Table | None:
-        """Return the hidden truth of simulated samples, or None; nothing that trains may ask for it."""
+        """Return id, truth and origin of simulated samples, or None; training must not read them."""
         path = self.path / "truth.parquet"
         return pq.read_table(path) if path.exists() else None
 
     def labels(self, scheme: str, name: str | None = None) -> pa.Table:
-        """Return the labels of a scheme: the original ones, or a relabelling by its name."""
+        """Return id, label and the scheme's own columns: the original labels, or a relabelling by its name."""
         self.classes(scheme)
         path = self.path / "labels" / (f"{scheme}.parquet" if name is None else f"{scheme}.{check_name(name)}.parquet")
         if not path.exists():

@@ -1,8 +1,8 @@
-"""What can go wrong with a dataset on disk. One sentence, one class."""
+"""Errors of a dataset on disk."""
 
 
 class StoreError(Exception):
-    """A dataset cannot be read or written as asked."""
+    """A dataset cannot be read or written as requested."""
 
 
 class DatasetNotFoundError(StoreError):
@@ -22,8 +22,8 @@ class DatasetBusyError(StoreError):
 
 
 class AccountError(StoreError):
-    """What was asked is not what was stored plus what was rejected."""
+    """The number requested is not the number stored plus the number rejected."""
 
 
 class DiskFullError(StoreError):
-    """The disk took no more bytes; what was finished before stays and is used by the next run."""
+    """The disk is full; finished work is kept and used by the next run."""

@@ -18,14 +18,14 @@ from tasks.store.errors import DiskFullError
 
 @contextmanager
 def disk_full_named(target: Path) -> Iterator[None]:
-    """Turn the operating system's "no space left" into an error that names what was being written."""
+    """Turn the operating system's "no space left" into an error that names `target`."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFullError(
                 f"no space left on the disk of {target}; free some and run the same command again, "
-                "it goes on from what is finished"
+                "it continues from the finished work"
             ) from error
         raise
 

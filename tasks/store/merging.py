@@ -1,7 +1,7 @@
-"""Ledger arithmetic of a build: gather staged parts, reject, merge with what is published, give out rows.
+"""Operations on a build's ledger: gather staged parts, reject rows, merge with the published one, assign array rows.
 
-A ledger in the making lies in a file that is mapped, so that a build holds in memory what it looks at. Besides the
-ledger's columns it has those of `PLACE`.
+Until it is published, the ledger is memory-mapped, so memory use follows the rows being read. It has the columns of
+`PLACE` besides its own.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,13 +13,14 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.store import pixels
+from tasks.store.columns import align_column
 from tasks.store.dataset import SAMPLES, Dataset
 from tasks.store.files import disk_full_named
 from tasks.store.schema import REJECTED, STORED
 from tasks.store.staging import Staging
 
 PLACE = pa.schema([("staged_batch", pa.int32()), ("staged_position", pa.int32())])
-"""Where the pixels of a row that is not published yet are staged; null if they are published or there are none."""
+"""Batch and position in it of a new row's pixels; null if the row is published or has no pixels."""
 
 BLOCK_ROWS = 8192
 
@@ -50,21 +51,21 @@ def reject(ledger: pa.Table, reasons: Mapping[str, str]) -> pa.Table:
     """Return the ledger with the given ids rejected for the given reasons."""
     if not reasons:
         return ledger
-    found = pc.index_in(ledger["id"], pa.array(reasons, pa.string()))
-    reason = pa.array(reasons.values(), pa.string()).take(found.combine_chunks())
-    hit = pc.is_valid(found)
+    table = pa.table([pa.array(reasons, pa.string()), pa.array(reasons.values(), pa.string())], ["id", "reason"])
+    reason = align_column(table, "reason", ledger["id"])
+    is_rejected = pc.is_valid(reason)
     return with_columns(
         ledger,
         {
-            "status": pc.if_else(hit, REJECTED, ledger["status"]),
-            "reason": pc.if_else(hit, reason, ledger["reason"]),
-            "row": pc.if_else(hit, pa.scalar(None, pa.int64()), ledger["row"]),
+            "status": pc.if_else(is_rejected, REJECTED, ledger["status"]),
+            "reason": pc.if_else(is_rejected, reason, ledger["reason"]),
+            "row": pc.if_else(is_rejected, pa.scalar(None, pa.int64()), ledger["row"]),
         },
     )
 
 
 def merge(old: pa.Table | None, new: pa.Table, staging: Staging) -> pa.Table:
-    """Return one ledger in order of id; a new row takes the place of a published one that is not stored.
+    """Return one ledger in order of id; a new row replaces a published one that is not stored.
 
     Parameters
     ----------
@@ -83,9 +84,9 @@ def merge(old: pa.Table | None, new: pa.Table, staging: Staging) -> pa.Table:
     keep = np.ones(new.num_rows, bool)
     if old is not None:
         replaced = pc.is_in(old["id"], new["id"].combine_chunks())
-        lost = old["id"].filter(pc.and_(replaced, pc.equal(old["status"], STORED)))
-        if len(lost):
-            raise ValueError(f"{len(lost)} stored rows would be replaced, such as {lost[0]}")
+        stored = old["id"].filter(pc.and_(replaced, pc.equal(old["status"], STORED)))
+        if len(stored):
+            raise ValueError(f"{len(stored)} stored rows would be replaced, such as {stored[0]}")
         keep = np.concatenate([~replaced.to_numpy(), keep])
         new = pa.concat_tables([without_place(old).cast(new.schema), new])
     order = pc.sort_indices(new["id"]).to_numpy()
@@ -99,7 +100,7 @@ def next_free_row(old: pa.Table | None) -> int:
 
 
 def give_rows(ledger: pa.Table, first_row: int) -> pa.Table:
-    """Give the stored rows that have none consecutive array rows, in order of id."""
+    """Return the ledger with consecutive array rows for the stored rows without one, in order of id."""
     lacking = pc.and_(pc.equal(ledger["status"], STORED), pc.is_null(ledger["row"])).to_numpy()
     following = pa.array(first_row + np.cumsum(lacking) - 1, pa.int64())
     return with_columns(ledger, {"row": pc.if_else(pa.array(lacking), following, ledger["row"])})
@@ -110,13 +111,13 @@ def with_columns(table: pa.Table, columns: Mapping[str, pa.Array | pa.ChunkedArr
     for name, values in columns.items():
         position = table.schema.get_field_index(name)
         field = table.schema.field(position)
-        given = pa.array(values, field.type) if isinstance(values, list) else values.cast(field.type)
-        table = table.set_column(position, field, given)
+        column = pa.array(values, field.type) if isinstance(values, list) else values.cast(field.type)
+        table = table.set_column(position, field, column)
     return table
 
 
 def _placed(part: pa.Table, number: int) -> pa.Table:
-    """Add where the batch's stored rows have their pixels: in the order of the rows."""
+    """Add `PLACE`: the pixels of a batch's stored rows are in the order of the rows."""
     stored = pc.equal(part["status"], STORED).to_numpy()
     absent = ~stored
     columns = (np.full(len(stored), number), np.cumsum(stored) - 1)
@@ -126,7 +127,7 @@ def _placed(part: pa.Table, number: int) -> pa.Table:
 
 
 def _taken(table: pa.Table, order: np.ndarray) -> Iterator[pa.Table]:
-    """Yield the rows of a table in the given order, a block at a time, looking only at the chunks that have them."""
+    """Yield the rows of a table in the given order (n,), a block at a time, reading only the chunks that hold them."""
     batches = table.to_batches()
     ends = np.cumsum([batch.num_rows for batch in batches])
     for start in range(0, len(order), BLOCK_ROWS):
@@ -135,9 +136,10 @@ def _taken(table: pa.Table, order: np.ndarray) -> Iterator[pa.Table]:
         by_batch = np.argsort(batch_of, kind="stable")
         pieces = []
         for number in np.unique(batch_of):
-            mine = rows[by_batch][batch_of[by_batch] == number]
+            rows_of_batch = rows[by_batch][batch_of[by_batch] == number]
             batch = batches[number]
-            pieces.append(pa.Table.from_batches([batch]).take(pa.array(mine - (ends[number] - batch.num_rows))))
+            positions = rows_of_batch - (ends[number] - batch.num_rows)
+            pieces.append(pa.Table.from_batches([batch]).take(pa.array(positions)))
         yield pa.concat_tables(pieces).combine_chunks().take(pa.array(np.argsort(by_batch)))
 
 

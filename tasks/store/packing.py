@@ -13,7 +13,7 @@ from tasks.store.staging import Staging
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to write and where each of its samples is staged.
+    """One shard to write, and where its samples are staged.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class ShardJob:
     first_row : int
         The shard's first row in the array.
     batches, positions : ndarray of int
-        The batch of each row, in order, and the sample's position in it.
+        (n,) the batch of each row, in order, and the sample's position in it.
     """
 
     store: Path
@@ -37,7 +37,7 @@ class ShardJob:
 def shard_jobs(
     store: Path, staging: Staging, first_row: int, batches: np.ndarray, positions: np.ndarray
 ) -> Iterator[ShardJob]:
-    """Cut staged places, in order of id, into one job a shard beginning at `first_row`."""
+    """Yield one job a shard, beginning at `first_row`, for staged samples (n,) in order of id."""
     size = pixels.SHARD_ROWS
     for start in range(0, len(batches), size):
         shard = slice(start, start + size)
@@ -45,12 +45,12 @@ def shard_jobs(
 
 
 def write_shard_job(job: ShardJob) -> int:
-    """Gather a shard's samples from their batches, write it, and return how many there are."""
+    """Write a shard from its staged samples and return their number."""
     array = pixels.open_array(job.store, writable=True)
     samples = np.empty((len(job.batches), *array.shape[1:]), array.dtype)
     for batch in np.unique(job.batches):
-        mine = job.batches == batch
-        samples[mine] = np.asarray(job.staging.pixels(int(batch)))[job.positions[mine]]
+        in_batch = job.batches == batch
+        samples[in_batch] = np.asarray(job.staging.pixels(int(batch)))[job.positions[in_batch]]
     with disk_full_named(job.store):
         pixels.write_shard(array, job.first_row, samples)
     return len(samples)

@@ -1,4 +1,4 @@
-"""Bytes as they were received: one file per distinct content, and which request brought which.
+"""Bytes as they were received: one file for each distinct content, and an index of requests.
 
 A file is named by the sha256 of its bytes, so writing is idempotent and reading can be checked. The
 index of requests is one SQLite database; a request whose answer is in it is never sent again.
@@ -17,7 +17,7 @@ from tasks.store.files import disk_full_named
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """How a request ended: the bytes it brought, or the reason why it was refused for good."""
+    """The outcome of a request: the bytes received, or the reason for which it was refused for good."""
 
     sha256: str | None
     content: bytes | None
@@ -42,17 +42,17 @@ class RawStore:
         self._local = threading.local()
 
     def path(self, sha256: str) -> Path:
-        """Return where the bytes of that digest lie, or would lie."""
+        """Return the path of the bytes with that digest, existing or not."""
         return self.folder / sha256[:2] / sha256
 
     def put(self, content: bytes) -> str:
-        """Keep `content` and return its sha256."""
+        """Store `content` and return its sha256."""
         sha256 = hashlib.sha256(content).hexdigest()
         target = self.path(sha256)
         if target.exists():
             return sha256
         target.parent.mkdir(exist_ok=True)
-        # Not synced one by one: a file torn by a power cut fails its digest and is asked for again.
+        # Not synced one by one: a file torn by a power cut fails its digest and is requested again.
         beside = target.with_name(f".{sha256}.{os.getpid()}.{threading.get_ident()}.part")
         with disk_full_named(target):
             beside.write_bytes(content)
@@ -60,7 +60,7 @@ class RawStore:
         return sha256
 
     def get(self, sha256: str) -> bytes | None:
-        """Return the bytes of that digest, or None where they are absent or damaged."""
+        """Return the bytes with that digest, or None if they are absent or damaged."""
         try:
             content = self.path(sha256).read_bytes()
         except FileNotFoundError:
@@ -68,7 +68,7 @@ class RawStore:
         return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
     def answer(self, request_key: str) -> "StoredAnswer | None":
-        """Return how a request ended earlier, or None where it never did."""
+        """Return the recorded outcome of a request, or None."""
         query = "SELECT sha256, reason FROM answers WHERE request = ?"
         row = self._index().execute(query, (request_key,)).fetchone()
         if row is None:
@@ -78,13 +78,13 @@ class RawStore:
         return StoredAnswer(sha256, content, reason) if reason or content is not None else None
 
     def put_answer(self, request_key: str, content: bytes) -> str:
-        """Keep what a request brought and return its sha256."""
+        """Store and record the bytes received for a request; return their sha256."""
         sha256 = self.put(content)
         self._put(request_key, sha256, None)
         return sha256
 
     def put_refusal(self, request_key: str, reason: str) -> None:
-        """Keep that a request was refused for good."""
+        """Record that a request was refused for good."""
         self._put(request_key, None, reason)
 
     def _put(self, request_key: str, sha256: str | None, reason: str | None) -> None:
@@ -108,10 +108,10 @@ class RawStore:
 
 
 def _create(database: Path) -> None:
-    """Make an empty index of requests, whole or not at all.
+    """Make an empty index of requests; it appears whole.
 
-    Turning a database to write-ahead logging waits for nobody: beside others that open it, it fails as locked. So it
-    is done to a file of this thread's own, which then takes the name unless another was first.
+    Switching a database to write-ahead logging does not wait for others that have it open: it fails as locked. So it
+    is done to a file of this thread's own, which is then linked to the name unless another thread was first.
     """
     beside = database.with_name(f".{database.name}.{os.getpid()}.{threading.get_ident()}.part")
     with disk_full_named(database):

@@ -1,7 +1,7 @@
-"""What a build has finished but not published: one folder a batch, complete or absent.
+"""The finished, unpublished work of a build: one folder a batch, complete or absent.
 
 A batch is a fixed list of ids. Its folder holds its part of the ledger and the pixels of its stored
-samples in the order of the ledger, so that a build that died goes on with the batches that are missing.
+samples in the order of the ledger. A build that died continues with the batches that are missing.
 """
 
 import shutil
@@ -23,7 +23,7 @@ class Staging:
     Attributes
     ----------
     folder : Path
-        Named by a digest of what was asked, so another request never takes its batches over.
+        Named by a digest of the request, so that another request never uses its batches.
     """
 
     folder: Path
@@ -33,11 +33,11 @@ class Staging:
         return self.folder / f"batch-{number:06d}"
 
     def is_finished(self, number: int) -> bool:
-        """Tell whether a batch is complete on disk."""
+        """Return whether a batch is complete on disk."""
         return self.batch(number).is_dir()
 
     def write(self, number: int, ledger: pa.Table, samples: np.ndarray) -> None:
-        """Leave a batch: its ledger rows and, in their order, the pixels of the stored ones."""
+        """Write a batch: its ledger rows and, in their order, the pixels (n, y, x, channel) of the stored ones."""
         stored = ledger["status"].to_pylist().count(STORED)
         if stored != len(samples):
             raise ValueError(f"batch {number} has {stored} stored rows and {len(samples)} samples")
@@ -50,7 +50,7 @@ class Staging:
         return pq.read_table(self.batch(number) / "ledger.parquet")
 
     def pixels(self, number: int) -> np.ndarray:
-        """Return a batch's samples, mapped from disk, in the order of its stored ledger rows."""
+        """Return a batch's samples (n, y, x, channel), memory-mapped, in the order of its stored ledger rows."""
         samples: np.ndarray = np.load(self.batch(number) / "pixels.npy", mmap_mode="r", allow_pickle=False)
         return samples
 
@@ -60,14 +60,14 @@ class Staging:
 
 
 def _save(path: Path, samples: np.ndarray) -> None:
-    """Write an array as ``.npy``. `numpy.save` does not say of a short write that the disk is full; a stream does."""
+    """Write an array as ``.npy``; unlike `numpy.save`, a stream reports a full disk on a short write."""
     with path.open("wb") as stream:
         np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(samples))
         stream.write(np.ascontiguousarray(samples).data)
 
 
 def clear_others(parent: Path, keep: Path) -> None:
-    """Remove what requests other than `keep` left in staging and never finished."""
+    """Remove the staging folders of unfinished requests other than `keep`."""
     for folder in parent.glob("*"):
         if folder != keep:
             shutil.rmtree(folder, ignore_errors=True)

@@ -25,18 +25,18 @@ _ROW_GROUP_ROWS = 65_536
 
 @dataclass(frozen=True)
 class NewVersion:
-    """Everything a version holds but the pixels, which are in the store already.
+    """The content of a version except the pixels, which are in the store already.
 
     Attributes
     ----------
     ledger : Table
-        Every row ever asked for, `tasks.store.schema.LEDGER` and the problem's own columns.
+        Every row ever requested, `tasks.store.schema.LEDGER` and the problem's own columns.
     labels : mapping of file stem to Table
         ``SCHEME`` or ``SCHEME.NAME``; columns as in README.md.
     split : Table or None
         id, group and part of every stored row; None before the first scheme.
     manifest : mapping
-        What the publisher cannot know; counts, digest and version are added here.
+        The problem's entries; `publish` adds counts, digest and version.
     truth : Table or None
         Hidden truth of simulated samples.
     split_by_time : Table or None
@@ -56,12 +56,12 @@ class NewVersion:
 
 def stored_rows(ledger: pa.Table, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the ledger's stored rows, or some of their columns: only those are copied."""
-    kept = ledger if columns is None else ledger.select(columns)
-    return kept.filter(pc.equal(ledger["status"], STORED))
+    selected = ledger if columns is None else ledger.select(columns)
+    return selected.filter(pc.equal(ledger["status"], STORED))
 
 
 def account(ledger: pa.Table) -> tuple[int, dict[str, int]]:
-    """Return how many rows are stored and, by reason, how many are rejected.
+    """Return the number of stored rows and, by reason, of rejected rows.
 
     Raises
     ------
@@ -69,13 +69,15 @@ def account(ledger: pa.Table) -> tuple[int, dict[str, int]]:
         A row is neither stored with a place nor rejected with a reason.
     """
     stored = pc.equal(ledger["status"], STORED)
-    placed, told = pc.is_valid(ledger["row"]), pc.fill_null(pc.not_equal(ledger["reason"], ""), False)
-    good = pc.if_else(stored, pc.and_(placed, pc.is_null(ledger["reason"])), pc.and_(pc.invert(placed), told))
-    bad = ledger.select(["id", "status", "row", "reason"]).filter(pc.invert(good)).slice(0, 1).to_pylist()
+    has_row, has_reason = pc.is_valid(ledger["row"]), pc.fill_null(pc.not_equal(ledger["reason"], ""), False)
+    is_good = pc.if_else(
+        stored, pc.and_(has_row, pc.is_null(ledger["reason"])), pc.and_(pc.invert(has_row), has_reason)
+    )
+    bad = ledger.select(["id", "status", "row", "reason"]).filter(pc.invert(is_good)).slice(0, 1).to_pylist()
     if bad:
         raise AccountError("ledger row {id} is {status!r} with row {row} and reason {reason!r}".format(**bad[0]))
-    counted = value_counts(ledger["reason"].drop_null())
-    return pc.sum(stored).as_py() or 0, dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
+    counts = value_counts(ledger["reason"].drop_null())
+    return pc.sum(stored).as_py() or 0, dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def digest(ledger: pa.Table, labels: Mapping[str, pa.Table]) -> str:
@@ -120,7 +122,7 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
         "rejected": rejected,
         **new.manifest,
     }
-    # A folder of that number is what a publisher left that died before replacing CURRENT.
+    # A folder of that number was left by a publisher that died before replacing CURRENT.
     shutil.rmtree(target, ignore_errors=True)
     with whole_folder(target) as beside:
         _fill(beside, new, manifest, folder)
@@ -150,7 +152,7 @@ def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path
 
 
 def value_counts(values: pa.ChunkedArray) -> Counter[Any]:
-    """Count how often each value occurs."""
+    """Return the number of occurrences of each value."""
     return Counter({item["values"]: item["counts"] for item in pc.value_counts(values).to_pylist()})
 
 

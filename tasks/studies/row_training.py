@@ -162,7 +162,7 @@ def with_noise(
     part, so both are equally noisy.
     """
     rng = np.random.default_rng([row.seed, 42])
-    joined = part.joined(validation)
+    joined = part.join(validation)
     logits = None
     if row.noise_kind == "score-matched" and row.noise:
         other = StudyRow(name="scores", seed=row.seed, network=MATCHING_NETWORK[row.network])

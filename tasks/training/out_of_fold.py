@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.learning.split_parts import SplitPart, fold_sides
+from tasks.learning.split_parts import SplitPart, split_fold
 from tasks.runtime.cluster import Executor
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
@@ -100,7 +100,7 @@ def run_fold(job: FoldJob) -> None:
     from tasks.learning.devices import choose_device
 
     request = job.training.request
-    train, validation, held_out = fold_sides(job.part, job.fold_of, job.fold, request.seed)
+    train, validation, held_out = split_fold(job.part, job.fold_of, job.fold, request.seed)
     state = job.path.with_suffix("")
     log = partial(_log_epoch, job.fold, int(job.fold_of.max()) + 1)
     fitted = fit_parts(job.training, (train, validation), choose_device(request.device), state, log)

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from tasks.candidates.folds import out_of_fold, require_both_classes, stratify
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
-from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, draw_folds, fold_sides
+from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
@@ -72,7 +72,7 @@ def test_the_three_sides_of_a_fold_share_no_cell_and_are_everything(
         rest = set(np.array(part.groups)[fold_of != fold])
         if len(rest) < 2:
             continue
-        sides = fold_sides(part, fold_of, fold, seed)
+        sides = split_fold(part, fold_of, fold, seed)
         assert sorted(name for side in sides for name in side.ids) == part.ids
         assert set(sides[2].ids) == {part.ids[row] for row in np.flatnonzero(fold_of == fold)}
         cells = [set(side.groups) for side in sides]
@@ -83,7 +83,7 @@ def test_the_three_sides_of_a_fold_share_no_cell_and_are_everything(
 
 def test_a_fold_beside_which_one_cell_is_left_is_refused() -> None:
     with pytest.raises(PartError, match="outside of fold 1 is one group only"):
-        fold_sides(part_of([0, 1, 0, 1], [0, 0, 1, 1]), np.array([0, 0, 1, 1], np.int32), 0, 0)
+        split_fold(part_of([0, 1, 0, 1], [0, 0, 1, 1]), np.array([0, 0, 1, 1], np.int32), 0, 0)
 
 
 def test_each_fold_has_its_share_of_a_rare_label() -> None:

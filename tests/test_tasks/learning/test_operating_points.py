@@ -202,6 +202,26 @@ def test_the_interval_of_the_rate_covers_the_truth() -> None:
     assert covered >= 33
 
 
+def test_a_prior_shifts_the_calibrated_logit_by_its_log_odds() -> None:
+    """By Bayes: the odds of a score are multiplied by the new odds over those of the training mix."""
+    at_training = probability(np.array([-1.0, 0.0, 2.0]), 2.0, 0.2, 0.2)
+    assert at_training == pytest.approx(1 / (1 + np.exp([0.5, 0.0, -1.0])))
+    at_night = probability(np.array([-1.0, 0.0, 2.0]), 2.0, 0.2, 0.01)
+    odds = at_training / (1 - at_training) * (0.01 / 0.99) / (0.2 / 0.8)
+    assert at_night == pytest.approx(odds / (1 + odds))
+
+
+def test_a_point_of_few_groups_has_no_interval_in_its_summary() -> None:
+    scores, positive = np.arange(40.0), np.arange(40) % 2 == 0
+    for point in (
+        point_at_tpr(scores, positive, [str(row % 9) for row in range(40)], 0.9),
+        operating_points.point_at_threshold(scores, positive, [str(row % 9) for row in range(40)], 20.0),
+    ):
+        summary = point.to_summary()
+        assert (summary["fpr_low"], summary["fpr_high"]) == (None, None)
+        assert summary["fpr"] == summary["passed"] / summary["negatives"]
+
+
 def test_a_card_keeps_every_point() -> None:
     scores, positive = np.arange(100.0), np.arange(100) >= 50
     points = operating_points.operating_points(scores, positive)
