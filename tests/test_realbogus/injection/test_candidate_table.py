@@ -169,3 +169,26 @@ def test_no_detection_and_no_injection_is_an_empty_table():
     only = tabulate(replace(visit(), injections=nobody, matched=np.zeros(0, int), by_chance=np.zeros(0, bool)))
     assert only["kind"].to_pylist() == ["detection"] * 3
     assert only["injected_x_px"].null_count == 3
+
+
+def test_the_first_detection_can_be_the_first_injection():
+    rows = tabulate(visit(matched=np.array([0, -1, 1]))).to_pydict()
+    assert rows["kind"] == ["galaxy_injection", "random_injection", "detection", "random_injection"]
+    assert rows["found"] == [True, True, None, False]
+    assert rows["label"] == ["real", "real", "bogus", None]
+    assert rows["injected_x_px"] == [70, 5, None, 52.5]
+    assert rows["x_px"] == [10, 30, 52, 52.5]
+
+
+def test_one_detection_of_no_flux_has_no_magnitude():
+    alone = visit(
+        detections=replace(detections(), flux_counts=np.zeros(3)).take(np.array([1])),
+        injections=Injections(*(values[:0] for values in vars(injections()).values())),
+        matched=np.zeros(0, int),
+        by_chance=np.zeros(0, bool),
+        reasons=["edge"],
+        stamps=STAMPS[:1],
+    )
+    (row,) = tabulate(alone).to_pylist()
+    assert (row["flux_counts"], row["mag"], row["reason"]) == (0, None, "edge")
+    assert row["galaxy_separation_re"] == pytest.approx(np.hypot(20, 20) / 4)
