@@ -39,7 +39,7 @@ def plain_type(kind: pa.DataType) -> str:
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
-    """Return a table as a frame with Arrow strings: Python's take three times the memory."""
+    """Return a table as a frame with the same columns and Arrow strings: Python's take three times the memory."""
     return table.to_pandas(types_mapper={pa.string(): pd.StringDtype("pyarrow")}.get)
 
 
@@ -54,13 +54,13 @@ def image_frame(images: pa.Table, published: pa.Array | None = None) -> pd.DataF
 
 
 def label_frame(labels: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return the labels with the ledger's ``status``, which is ``unknown`` for an id that the ledger lacks."""
+    """Return the columns of the labels and the ledger's ``status``, ``unknown`` for an id that the ledger lacks."""
     status = pc.fill_null(_of(labels["id"], samples, "status"), "unknown")
     return as_frame(labels.append_column("status", status))
 
 
 def split_frame(split: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return ``id, group, part, ledger_group, status, pixel_sha256`` of all samples that are stored or have a part."""
+    """Return columns ``id, group, part, ledger_group, status, pixel_sha256`` of stored samples and those with a part."""
     without_part = samples.filter(
         pc.and_(pc.equal(samples["status"], "stored"), pc.invert(_among(samples["id"], split)))
     )
@@ -87,7 +87,7 @@ def class_frame(
     split: pa.Table,
     expected: Mapping[str, int] | None = None,
 ) -> pd.DataFrame:
-    """Return one row per class: ``class, expected, groups``, the groups of each part, and ``least_part``, the fewest.
+    """Return one row per class: columns ``class, expected, groups``, groups of each part, ``least_part`` (the fewest).
 
     ``expected`` is the number of groups (or rows) of a class that were requested or were in the parent version.
     """
@@ -102,7 +102,7 @@ def class_frame(
 
 
 def share_frame(split: pa.Table, labels: pa.Table | None = None, *, drawn: bool = True) -> pd.DataFrame:
-    """Return one row per part: ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
+    """Return one row per part, columns ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
 
     Whole groups of a class meet a share to within the class's largest group, so the tolerance is the sum of those over
     the classes. Unless all groups were there when the split was ``drawn``, late groups were assigned by a hash, which

@@ -15,7 +15,7 @@ from distributed import Client, LocalCluster, WorkerPlugin, as_completed
 ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
 ITEMS_WORTH_A_CLUSTER = 200
 # Two allocator arenas, because each of a worker's many threads would keep its own. High thresholds, because with Dask's
-# own settings every temporary image is returned to the system and mapped again (a fifth of a visit's time).
+# own settings the memory of every image is returned to the system and mapped again (a fifth of a visit's time).
 WORKER_MEMORY = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 16 << 20,

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from expectations import custom
 from expectations.runner import validate_frame
 from expectations.suites import Expectation, Suite, one_per
 
@@ -35,3 +36,8 @@ def test_rows_of_one_key_with_two_values_are_all_blamed():
 def test_rows_that_lack_key_or_value_are_left_out():
     expectation = one_per("leak", "group", "part", "one part a group")
     assert blamed(expectation, group=["g", "g", None, None], part=["train", None, "test", "train"]) == []
+
+
+def test_the_runner_prefers_our_expectations_to_those_of_great_expectations():
+    for expectation in (not_repeated("digest"), one_per("leak", "group", "part", "one part a group")):
+        assert hasattr(custom, expectation.type)
