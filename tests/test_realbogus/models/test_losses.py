@@ -368,3 +368,12 @@ def test_the_adversarial_step_is_computed_in_evaluation_mode() -> None:
     plain.set_weights([network.get_weights()[4] / np.sqrt(1.001), network.get_weights()[5]])
     expected = adversarial_step(plain, tf.constant(views), plain(views), settings, seed)
     np.testing.assert_allclose(step, expected, atol=2e-3)
+
+
+def test_an_evaluation_is_made_in_evaluation_mode() -> None:
+    views, targets = labelled_batch()
+    network = normalised()
+    trainer = CandidateTrainer(network, LossSettings(), None, seed=0)
+    trainer.compile(keras.optimizers.SGD(0.0))
+    expected = cross_entropy(network(views, training=False), tf.constant(targets))
+    assert float(trainer.test_step((tf.constant(views), tf.constant(targets)))["ce"]) == pytest.approx(float(expected))
