@@ -60,7 +60,7 @@ def label_frame(labels: pa.Table, samples: pa.Table) -> pd.DataFrame:
 
 
 def split_frame(split: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return columns ``id, group, part, ledger_group, status, pixel_sha256`` of stored samples and those with a part."""
+    """Return columns ``id, group, part, ledger_group, status, pixel_sha256`` of samples stored or with a part."""
     without_part = samples.filter(
         pc.and_(pc.equal(samples["status"], "stored"), pc.invert(_among(samples["id"], split)))
     )
