@@ -1,4 +1,4 @@
-"""The summary of a night: counts, the threshold, and what the first model did."""
+"""A night from its request to its summary, and the entries of that summary."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +7,22 @@ from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from mlflow import MlflowClient
 
+from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.cascade import Discard
+from tasks.learning.saved_models import save_model
 from tasks.night.decisions import ScoredNight
 from tasks.night.first_model import FirstModel
-from tasks.night.pipeline import file_stem, summarise, summarise_cascade
+from tasks.night.pipeline import file_stem, score_night, summarise, summarise_cascade
+from tasks.night.request import NightRequest
 from tasks.night.sources import NightSource
+from tasks.runtime.workspace import Workspace
+from tasks.tracking.mlflow_runs import open_run
+from tasks.training.training_task import model_card
+from tests.small_candidates import publish_candidates
 from tests.small_night import make_model, make_rule
 
 DISCARD = Discard(-2.0, 0.5, 1, 240, 0.0123)
@@ -66,3 +75,78 @@ def test_a_threshold_below_the_one_of_the_fitted_loss_is_beyond_it(threshold: fl
 )
 def test_names_of_nights_are_fit_for_files(name: str, stem: str) -> None:
     assert file_stem(name) == stem
+
+
+FULL, FIRST = "night-full", "night-first"
+COUNT = 400
+
+
+@pytest.fixture(scope="module")
+def models(tracked_workspace: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Two registered networks with random weights, and the simulated survey ``nightsurvey``; addresses by name."""
+    kinds = ["galaxy_injection" if row % 8 == 0 else "detection" for row in range(COUNT)]
+    real = [row % 2 == 0 for row in range(COUNT)]
+    labels = ["real" if flag else "bogus" for flag in real]
+    parts = ["validation"] * (COUNT - 20) + ["train"] * 20
+    cells = [f"{part} {row // 8}" for row, part in enumerate(parts)]
+    columns = {"kind": kinds, "ra_deg": [row / 10 for row in range(COUNT)], "dec_deg": [0.0] * COUNT}
+    publish_candidates(tracked_workspace, "nightsurvey", labels, cells, parts, real=real, columns=columns)
+    addresses = {}
+    for name in (FULL, FIRST):
+        training = open_candidate_training(
+            tracked_workspace, CandidateTrainRequest(dataset="nightsurvey", network="first", profile="fixed")
+        )
+        model = training.model(training.fit_spec(training.part("train")).build("float32").get_weights())
+        points = {"tpr90": {"threshold": -1e3}, "tpr99": {"threshold": -1e3}}
+        chosen = {"temperature": 1.0, "training_real_share": 0.5, "operating_points": points}
+        folder = tmp_path_factory.mktemp(name) / "model"
+        save_model(model, folder, {**model_card(training), **chosen})
+        options: dict[str, Any] = {"problem": "realbogus", "params": {}, "tags": {}, "dataset": None}
+        with open_run(tracked_workspace, run_name=name, **options) as run:
+            addresses[name] = run.log_model(model, folder, name, np.zeros((1, 21, 21, 3), np.float32)).uri
+    return addresses
+
+
+def test_a_night_is_scored_by_both_models_and_compared_with_a_second_one(
+    tracked_workspace: Workspace, models: dict[str, str]
+) -> None:
+    request = NightRequest(
+        path="nightsurvey", model=models[FULL], first=models[FIRST], against=models[FIRST], night="both nights"
+    )
+    summary = score_night(tracked_workspace, request)
+    assert (summary["count"], summary["scored"], summary["not_scored"]) == (COUNT, COUNT, {})
+    assert (summary["model"], summary["against"]) == (f"{FULL}/1", f"{FIRST}/1")
+    assert (summary["threshold"], summary["pixels"]) == (-1e3, "simulated")
+    assert summary["threshold_version"].endswith("tpr90")
+    assert Path(summary["path"]) == tracked_workspace.scores / "both_nights.parquet"
+    assert (tracked_workspace.scores / "both_nights.against.parquet").is_file()
+    assert list((tracked_workspace.root / "scoring").glob("*/part-*")) == [], "part files are removed"
+    table = pq.read_table(summary["path"])
+    assert table["decision"].to_pylist().count("real") == summary["selected"]
+    assert table["stage"].to_pylist().count("first") == summary["cascade"]["discarded"]
+    assert (summary["cascade"]["first"], summary["cascade"]["beyond"]) == (f"{FIRST}/1", False)
+    assert summary["cascade"]["kept_by_full"] == (COUNT - 20) // 2
+    operations = summary["operations"]
+    assert operations["detections"]["before"] == COUNT - COUNT // 8
+    assert operations["recovered"]["transients"] == COUNT // 2 - COUNT // 8
+    assert {"against_detections", "against_objects"} <= set(operations["equal_recovery"][0])
+    assert Path(summary["report"]) == tracked_workspace.reports / "night-both_nights.html"
+    assert Path(summary["report"]).is_file()
+    assert 0 < COUNT / summary["stamps_per_second"] <= summary["seconds"] + 0.1
+    run = MlflowClient(tracking_uri=tracked_workspace.mlflow_uri).get_run(summary["run_id"])
+    assert run.data.metrics["count"] == COUNT
+    assert run.data.metrics["recovered"] == pytest.approx(operations["recovered"]["share"])
+    assert run.data.tags["kind"] == "scoring"
+
+
+def test_one_model_alone_scores_everything_without_a_comparison(
+    tracked_workspace: Workspace, models: dict[str, str]
+) -> None:
+    request = NightRequest(path="nightsurvey", model=models[FULL], first=None, max_candidates=7)
+    summary = score_night(tracked_workspace, request)
+    assert summary["selected"] == 7
+    assert summary["against"] is None
+    assert summary["cascade"] == {"first": None, "why": "no first model was requested"}
+    assert "against_detections" not in summary["operations"]["equal_recovery"][0]
+    assert Path(summary["path"]).name == "nightsurvey.parquet"
+    assert summary["threshold_version"].endswith("best 7")
