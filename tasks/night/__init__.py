@@ -1,4 +1,4 @@
-"""Scoring a night of candidates: sources of stamps, streaming scores, decisions, the operations figure, the report.
+"""Scoring a night of candidates: sources, models, scores in blocks, decisions, the operations figure, the page.
 
-Models come from `tasks.tracking`; how they run is in `tasks.learning`.
+Simulated nights are drawn here too. Training is in `tasks.training`, running a model in `tasks.learning`.
 """
