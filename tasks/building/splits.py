@@ -33,13 +33,13 @@ def draw_split(groups: pa.Array, labels: pa.Array, seed: int) -> pa.Array:
 
     Parameters
     ----------
-    groups, labels : Array of string, one entry a sample
+    groups, labels : Array of string, (n,)
         Null for an unlabelled sample; these are a stratum of their own.
     seed : int
 
     Returns
     -------
-    Array of string
+    Array of string, (n,)
         The part of each sample.
     """
     names, codes = _codes(groups)
@@ -72,7 +72,7 @@ def place(groups: pa.Array, labels: pa.Array, split: pa.Table | None, seed: int)
 
     Parameters
     ----------
-    groups, labels : Array of string, one entry a sample
+    groups, labels : Array of string, (n,)
     split : Table or None
         The published split, columns group and part; without one the split is drawn.
     seed : int
@@ -80,7 +80,7 @@ def place(groups: pa.Array, labels: pa.Array, split: pa.Table | None, seed: int)
 
     Returns
     -------
-    Array of string, one entry a sample
+    Array of string, (n,)
     """
     if split is None or split.num_rows == 0:
         return draw_split(groups, labels, seed)
@@ -95,12 +95,12 @@ def split_by_time(groups: pa.Array, nights: pa.Array) -> pa.Array:
 
     Parameters
     ----------
-    groups, nights : Array of string, one entry a sample
+    groups, nights : Array of string, (n,)
         Nights in order of time when sorted as text.
 
     Returns
     -------
-    Array of string
+    Array of string, (n,)
         The part of each sample. Null for a sample whose group has samples in an earlier part: the same sky would be
         in both. All null if there are fewer than three nights.
     """

@@ -40,8 +40,8 @@ def validate_images(
     Parameters
     ----------
     images : Table
-        One row an image, published or new: id, pixel_sha256 and any of blank_fraction, mean, std, finite_fraction.
-    published : Array of string, optional
+        One row an image, published or new; columns id, pixel_sha256 and any others of `STATISTICS`.
+    published : Array of string, (m,), optional
         Ids of published rows. They are never rejected; a newcomer with the same pixels is.
     least_finite_fraction : float
         An image with a smaller finite fraction is rejected as ``nan``.

@@ -69,7 +69,7 @@ def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_B
 
     Parameters
     ----------
-    pixels : zarr.Array, (sample, y, x, channel)
+    pixels : zarr.Array, shape (sample, y, x, channel)
     reading : Reading
         The same seed and epoch give the same batches on every machine.
     pool_bytes : int
@@ -131,7 +131,7 @@ def _unsharded() -> tf.data.Options:
 def generate_batches(
     pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES
 ) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
-    """Yield the batches of one pass; see `image_batches`."""
+    """Yield the batches of one pass, images of shape (b, y, x, channel) and labels (b,); see `image_batches`."""
     pools = plan_pools(reading, _shard_rows(pixels), _row_bytes(pixels), pool_bytes)
     sizes = reading.batch_sizes()
     opened = _read_ahead(pixels, pools)
@@ -170,11 +170,11 @@ class Pool:
     shard_rows: int
 
     def shards(self) -> list[NDArray[np.int64]]:
-        """Return the rows of each shard."""
+        """Return the rows (n,) of each shard."""
         return np.split(self.rows, np.flatnonzero(np.diff(self.rows // self.shard_rows)) + 1)
 
     def copy(self, blocks: list[NDArray], take: NDArray[np.int64], out: NDArray) -> None:
-        """Copy the images at the ascending positions `take` of this pool out of its shards' blocks."""
+        """Copy the images at the ascending positions `take` (n,) of this pool out of its shards' blocks."""
         first = 0
         ends = np.cumsum([len(rows) for rows in self.shards()])
         for rows, block, last in zip(self.shards(), blocks, np.searchsorted(take, ends), strict=True):
@@ -212,7 +212,7 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
 
 
 def cut_batches(pools: list[Pool], sizes: list[int]) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """Yield, for each batch, (pool number, ascending positions in that pool) pairs.
+    """Yield, for each batch, (pool number, ascending positions (n,) in that pool) pairs.
 
     The order within a batch is arbitrary, so rows ascend and are copied shard by shard.
     """

@@ -67,7 +67,7 @@ def rate(k: int, n: int) -> Interval:
 
 
 def accuracy(labels: NDArray, predicted: NDArray) -> Interval:
-    """Return the fraction of rows predicted correctly, with Wilson's interval."""
+    """Return the fraction of rows predicted correctly, with Wilson's interval; both arguments are (n,)."""
     return rate(int(np.count_nonzero(labels == predicted)), len(labels))
 
 
@@ -79,13 +79,13 @@ def confusion(labels: NDArray, predicted: NDArray, classes: int) -> NDArray[np.i
 
 
 def pair_counts(labels: NDArray, predicted: NDArray, classes: int) -> NDArray[np.int64]:
-    """Return `confusion`, fast enough for resampling; nothing is checked."""
+    """Return `confusion` of labels and predictions (n,), fast enough for resampling; nothing is checked."""
     pairs = np.asarray(labels, np.int64) * classes + np.asarray(predicted, np.int64)
     return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def per_class(counts: NDArray) -> list[ClassScore]:
-    """Return precision and recall of each class of a confusion matrix."""
+    """Return precision and recall of each class of a confusion matrix, shape (classes, classes)."""
     scores = []
     for position in range(len(counts)):
         correct = int(counts[position, position])
@@ -104,7 +104,7 @@ def per_class(counts: NDArray) -> list[ClassScore]:
 
 
 def macro_f1(counts: NDArray) -> float:
-    """Return the unweighted mean F1 over the classes that occur, labelled or predicted."""
+    """Return the unweighted mean F1 over the classes that occur in a confusion matrix, shape (classes, classes)."""
     correct = np.diagonal(counts)
     occurrences = counts.sum(axis=0) + counts.sum(axis=1)
     occurs = occurrences > 0
@@ -112,19 +112,19 @@ def macro_f1(counts: NDArray) -> float:
 
 
 def nll(probabilities: NDArray, labels: NDArray) -> float:
-    """Return the mean negative log likelihood of the labels, in nats."""
+    """Return the mean negative log likelihood of the labels (n,), in nats."""
     return float(-np.mean(_log(probabilities)[np.arange(len(labels)), labels])) if len(labels) else float("nan")
 
 
 def brier(probabilities: NDArray, labels: NDArray) -> float:
-    """Return the mean squared distance of the probabilities from the labels' unit vectors (0 to 2)."""
+    """Return the mean squared distance of probabilities (n, classes) from the labels' unit vectors, 0 to 2."""
     distance = probabilities.astype(float)
     distance[np.arange(len(labels)), labels] -= 1
     return float(np.mean(np.sum(distance**2, axis=1))) if len(labels) else float("nan")
 
 
 def reliability(probabilities: NDArray, labels: NDArray, bins: int = RELIABILITY_BINS) -> list[ReliabilityBin]:
-    """Return bins of equally many samples (up to one), ordered by the confidence in the predicted class."""
+    """Return bins of the samples of probabilities (n, classes), equal in number up to one, ordered by confidence."""
     confidence = probabilities.max(axis=1).astype(float)
     correct = probabilities.argmax(axis=1) == labels
     order = np.argsort(confidence, kind="stable")
@@ -140,7 +140,7 @@ def reliability(probabilities: NDArray, labels: NDArray, bins: int = RELIABILITY
 
 
 def ece(probabilities: NDArray, labels: NDArray, bins: int = RELIABILITY_BINS) -> float:
-    """Return the expected calibration error of the predicted class over equal-count bins."""
+    """Return the expected calibration error of the predicted class of (n, classes) over equal-count bins."""
     correct = probabilities.argmax(axis=1) == labels
     return float(_binned_gap(probabilities.max(axis=1), correct[None].astype(float), bins)[0])
 
@@ -148,7 +148,7 @@ def ece(probabilities: NDArray, labels: NDArray, bins: int = RELIABILITY_BINS) -
 def perfect_ece(
     probabilities: NDArray, rng: np.random.Generator, bins: int = RELIABILITY_BINS, repeats: int = 200
 ) -> Interval:
-    """Return the ECE that a perfectly calibrated model shows with these probabilities and this many rows.
+    """Return the ECE that a perfectly calibrated model shows with these probabilities (n, classes).
 
     The prediction of a calibrated model is right with the probability it states, so outcomes are drawn
     from the probabilities themselves. The ends hold 95 % of the draws: an ECE above ``high`` is no accident.
@@ -161,6 +161,8 @@ def perfect_ece(
 
 def fit_temperature(probabilities: NDArray, labels: NDArray) -> float:
     """Return the temperature T that minimises the NLL of softmax(log p / T) (Guo et al. 2017, 1706.04599).
+
+    p is (n, classes).
 
     It is bounded to ``TEMPERATURE_RANGE``: labels that are all right or all wrong have no finite optimum.
     """
@@ -183,7 +185,7 @@ def apply_temperature(probabilities: NDArray, temperature: float) -> NDArray[np.
 
 
 def coverage_curve(confidence: NDArray, correct: NDArray) -> tuple[NDArray, NDArray]:
-    """Return shares of rows and the accuracy on that share, the most confident first.
+    """Return fractions of the rows (n,), the most confident first, and the accuracy on each.
 
     Rows of equal confidence enter together, so that their order cannot matter.
     """
@@ -212,7 +214,7 @@ def auc(scores: NDArray, positive: NDArray) -> float:
 
 
 def rank_auc(scores: NDArray, positive: NDArray) -> float:
-    """Return `auc` from ranks (Mann & Whitney 1947), fast enough for resampling."""
+    """Return `auc` of scores (n,) from ranks (Mann & Whitney 1947), fast enough for resampling."""
     positives = int(np.count_nonzero(positive))
     negatives = len(positive) - positives
     if not positives or not negatives:

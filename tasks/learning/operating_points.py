@@ -80,7 +80,7 @@ class OperatingPoint:
 
 
 def threshold_for_tpr(positive_scores: NDArray, tpr: float) -> float:
-    """Return the highest threshold that keeps at least `tpr` of the positives.
+    """Return the highest threshold that keeps at least `tpr` of the positives' scores, (n,).
 
     Raises
     ------
@@ -95,7 +95,7 @@ def threshold_for_tpr(positive_scores: NDArray, tpr: float) -> float:
 
 
 def fpr_at_tpr(scores: NDArray, positive: NDArray, tpr: float) -> float:
-    """Return the false-positive rate at a true-positive rate; NaN where a class is absent."""
+    """Return the false-positive rate of scores (n,) at a true-positive rate; NaN where a class is absent."""
     positives, negatives = scores[positive], scores[~positive]
     if not len(positives) or not len(negatives):
         return float("nan")
@@ -103,7 +103,7 @@ def fpr_at_tpr(scores: NDArray, positive: NDArray, tpr: float) -> float:
 
 
 def operating_points(scores: NDArray, positive: NDArray) -> dict[str, dict[str, float]]:
-    """Return threshold, rates and counts at each of `TPR_LEVELS`, with the keys of a model's card."""
+    """Return threshold, rates and counts of scores (n,) at each of `TPR_LEVELS`, with the keys of a model's card."""
     points = {}
     for tpr in TPR_LEVELS:
         threshold = threshold_for_tpr(scores[positive], tpr)
@@ -119,7 +119,7 @@ def operating_points(scores: NDArray, positive: NDArray) -> dict[str, dict[str, 
 
 
 def point_at_tpr(scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, tpr: float) -> OperatingPoint:
-    """Return the operating point of a true-positive rate, whose threshold these rows set."""
+    """Return the operating point of a true-positive rate, whose threshold these scores (n,) set."""
     threshold = threshold_for_tpr(scores[positive], tpr)
     fpr = measures.group_bootstrap(
         groups, lambda rows: fpr_at_tpr(scores[rows], positive[rows], tpr), np.random.default_rng(0), REPEATS
@@ -131,7 +131,7 @@ def point_at_tpr(scores: NDArray, positive: NDArray, groups: Sequence[str] | NDA
 def point_at_threshold(
     scores: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, threshold: float
 ) -> OperatingPoint:
-    """Return the operating point of a threshold that was set on other rows."""
+    """Return the operating point, on scores (n,), of a threshold that was set on other rows."""
     selected = scores >= threshold
 
     def rate(rows: NDArray[np.int64], of_positives: bool) -> float:
@@ -164,7 +164,7 @@ def upper_limit(events: int, trials: int, confidence: float = 0.95) -> float:
 
 
 def partial_auc(scores: NDArray, positive: NDArray, most_fpr: float) -> float:
-    """Return the area under the ROC curve up to a false-positive rate, scaled to 1 for a perfect score.
+    """Return the area under the ROC curve of scores (n,) up to a false-positive rate, scaled to 1 for a perfect score.
 
     A random score has `most_fpr` / 2. NaN where a class is absent. (scikit-learn's ``roc_auc_score(max_fpr=...)`` is
     rescaled so that a random score has 0.5.)
@@ -181,7 +181,7 @@ def partial_auc(scores: NDArray, positive: NDArray, most_fpr: float) -> float:
 def tpr_at_count(scores: NDArray, positive: NDArray, candidates: float, night: float) -> float:
     """Return the true-positive rate at which a night of `night` negatives gives at most `candidates` false positives.
 
-    NaN where a class is absent.
+    `scores` is (n,). NaN where a class is absent.
     """
     negatives = np.sort(scores[~positive])[::-1]
     if not len(negatives) or not positive.any():
@@ -196,7 +196,7 @@ def precision_recall(
 ) -> tuple[NDArray, NDArray]:
     """Return recall and precision at every distinct threshold, as if `positive_share` of the rows were positive.
 
-    None keeps the rows' own fraction of positives.
+    `scores` is (n,). None keeps the rows' own fraction of positives.
     """
     false, true = measures.roc_curve(scores, positive)
     share = float(np.mean(positive)) if positive_share is None else positive_share
@@ -223,7 +223,7 @@ def probability(logit: NDArray, temperature: float, training_share: float, share
 def fpr_ratio(
     first: NDArray, second: NDArray, positive: NDArray, groups: Sequence[str] | NDArray, tpr: float
 ) -> Interval:
-    """Return the false-positive rate of `first` over that of `second`, both at `tpr`, on the same resampled groups.
+    """Return the false-positive rate of `first` (n,) over that of `second` (n,) at `tpr`, on the same resampled groups.
 
     Half an event is added to both counts, so that the ratio is finite where `second` has no false positive.
     """
@@ -237,7 +237,7 @@ def fpr_ratio(
 
 
 def auc_difference(first: NDArray, second: NDArray, positive: NDArray, groups: Sequence[str] | NDArray) -> Interval:
-    """Return the AUC of `second` minus that of `first`, on the same resampled groups."""
+    """Return the AUC of `second` (n,) minus that of `first` (n,), on the same resampled groups."""
     return measures.group_bootstrap(
         groups,
         lambda rows: measures.rank_auc(second[rows], positive[rows]) - measures.rank_auc(first[rows], positive[rows]),

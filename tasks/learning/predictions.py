@@ -54,7 +54,7 @@ class Predictions:
 
     @cached_property
     def confusion(self) -> NDArray[np.int64]:
-        """Confusion matrix, true classes along rows."""
+        """Confusion matrix, shape (classes, classes), true classes along rows."""
         return measures.confusion(self.part.labels, self.predicted, len(self.classes))
 
     @cached_property

@@ -66,7 +66,7 @@ def score(
 
 
 def image_blocks(pixels: zarr.Array, sorted_rows: NDArray, batch_size: int) -> Iterator[NDArray]:
-    """Yield the images (b, y, x, channel) of ascending rows, ``batch_size`` at a time; the last block may be smaller.
+    """Yield the images (b, y, x, channel) of ascending rows (n,), ``batch_size`` at a time; the last may be fewer.
 
     One shard is in memory at a time, and each is read once.
     """

@@ -54,7 +54,7 @@ class SplitPart:
         return len(self.ids)
 
     def take(self, positions: NDArray) -> "SplitPart":
-        """Return the samples at `positions`, in their order."""
+        """Return the samples at `positions` (n,), in their order."""
         return SplitPart(
             [self.ids[position] for position in positions],
             self.rows[positions],

@@ -96,7 +96,7 @@ class Dataset:
 
     @cached_property
     def pixels(self) -> zarr.Array:
-        """The pixel array, (sample, y, x, channel), read only; the ledger's ``row`` names the rows that are samples."""
+        """The pixel array, shape (sample, y, x, channel), read only; the ledger's ``row`` names its samples."""
         return pixels.open_array(self.path / PIXELS)
 
     def samples(self, columns: list[str] | None = None) -> pa.Table:

@@ -24,7 +24,7 @@ PixelArray: TypeAlias = zarr.Array
 
 
 def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
-    """Make an empty pixel store for samples of `sample_shape` (y, x, channel)."""
+    """Make an empty pixel store for samples of shape `sample_shape`: (y, x, channel)."""
     group = zarr.open_group(LocalStore(folder), mode="a", zarr_format=3)
     return group.create_array(
         ARRAY_NAME,
@@ -46,7 +46,7 @@ def _codec(dtype: str) -> BloscCodec:
 
 
 def open_array(folder: Path, *, writable: bool = False) -> zarr.Array:
-    """Open the pixel array of the store at `folder`."""
+    """Open the pixel array of the store at `folder`, shape (sample, y, x, channel)."""
     return zarr.open_array(LocalStore(folder, read_only=not writable), path=ARRAY_NAME, mode="r+" if writable else "r")
 
 
@@ -71,7 +71,7 @@ def shards_for(count: int) -> int:
 
 
 def grow(array: zarr.Array, rows: int) -> None:
-    """Make room for at least `rows` rows, in whole shards."""
+    """Change the array's shape to hold at least `rows` rows, in whole shards."""
     capacity = shards_for(rows) * SHARD_ROWS
     if array.shape[0] < capacity:
         array.resize((capacity, *array.shape[1:]))
