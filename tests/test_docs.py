@@ -21,7 +21,6 @@ from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.cli.command import build_parser
 from flows.cli.flow_catalogue import flow_names, load_flow
-from flows.cli.flow_reference import reference
 from flows.cli.parameters import read_parameters
 from flows.ingest_catalog import ingest_catalog
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
@@ -220,10 +219,6 @@ def test_the_diagram_is_that_of_the_readme() -> None:
     drawn = re.sub(r"\s", "", drawn)
     labels = re.findall(r"\[\(?([^\])]+)\)?\]", block.text)
     assert [label for label in labels if re.sub(r"<br/>|\s", "", label) not in drawn] == []
-
-
-def test_the_flows_page_is_generated() -> None:
-    assert (ROOT / "docs/reference/flows.md").read_text(encoding="utf-8") == reference(deployments())
 
 
 def test_every_flow_has_its_summary_described() -> None:
