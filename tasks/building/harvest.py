@@ -116,7 +116,7 @@ def balanced_account(
     requested = account.get("objects", account.get("asked"))
     stored, rejected = account["stored"], sum(account["rejected"].values())
     if stored + rejected != requested:
-        raise StoreError(f"{requested} were asked for, {stored} stored, {rejected} rejected: no balance")
+        raise StoreError(f"{requested} requested, {stored} stored, {rejected} rejected: no balance")
     return account
 
 

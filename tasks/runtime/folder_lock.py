@@ -26,7 +26,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         raise FolderBusyError(
-            f"another process is in the middle of the same training ({folder}): wait for it, or choose another seed"
+            f"another process works in {folder}, on the same request: wait for it, or choose another seed"
         ) from None
     try:
         yield
