@@ -336,7 +336,7 @@ def test_frames_of_which_none_can_be_used_name_the_file_and_the_cause(flows_here
         del hdus[0].header["GAIN"]
         (frames / "new_a.fits").unlink()
         hdus.writeto(frames / "new_a.fits")
-    with pytest.raises(StoreError, match=r"none of 1 chip-visits .*new_a\.fits tells no gain_e_per_count"):
+    with pytest.raises(StoreError, match=r"none of 1 chip-visits .*new_a\.fits has no gain_e_per_count"):
         build_realbogus_dataset(dataset="own", source="frames", path=str(frames))
     assert not (flows_here.datasets / "own" / "CURRENT").exists()
 
