@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from tasks.learning.intervals import format_ends
+from tasks.learning.intervals import NO_INTERVAL, format_ends
 from tasks.runtime.workspace import Workspace
 
 
@@ -86,11 +86,12 @@ def classifier_rows(summaries: Mapping[str, Any]) -> list[tuple[str, str]]:
     train, first, night, scores = (summaries[name] for name in ("train", "first", "night", "score"))
     test = train["test"]
     detections = scores["operations"]["detections"]
+    auc_ends = format_ends(test["auc_low"], test["auc_high"], ".3f")
     cascade = scores["cascade"]
     return [
         (
             "test",
-            f"AUC {test['auc']:.3f} (95 %: {format_ends(test['auc_low'], test['auc_high'], '.3f')}), "
+            f"AUC {test['auc']:.3f} ({auc_ends if auc_ends == NO_INTERVAL else f'95 %: {auc_ends}'}), "
             f"FPR {test['fpr_at_tpr90']:.1%} at TPR 90 % "
             f"({format_ends(test['fpr_at_tpr90_low'], test['fpr_at_tpr90_high'], '.1%')}); "
             f"{test['real']} reals and {test['bogus']} bogus",

@@ -168,10 +168,7 @@ def metric_name(name: str) -> str:
 
 def rates_figure(compared: Mapping[str, Any], seeds: int, origin: str) -> Figure:
     """Return the bar chart of the false-positive rates by name."""
-    bars = {
-        which: Interval.from_summary(of, "fpr_at_tpr90")
-        for which, of in compared.items()
-    }
+    bars = {which: Interval.from_summary(of, "fpr_at_tpr90") for which, of in compared.items()}
     return Figure(
         f"False-positive rate at TPR {TPR}, mean over {seeds} seeds, 95 % intervals by resampling sky cells; {origin}.",
         figures.bars_figure(bars, f"false-positive rate at TPR {TPR}", logarithmic=True),

@@ -223,7 +223,9 @@ def test_the_demo_table_of_the_classifier_tells_rates_and_why_one_model_judges_a
         },
     }
     table = dict(classifier_rows(summaries))
-    assert "AUC 0.990 (95 %: 0.980 to 0.995), FPR 3.0% at TPR 90 % (0.0% to 7.0%); 43 reals and 67 bogus" in table["test"]
+    assert (
+        "AUC 0.990 (95 %: 0.980 to 0.995), FPR 3.0% at TPR 90 % (0.0% to 7.0%); 43 reals and 67 bogus" in table["test"]
+    )
     assert table["night"].endswith("scored in 10 s: 20000 before the classifier, 400 after")
     assert table["first model"] == "35 reals tell too little"
     cascade |= {"first": "realbogus-first/1", "discarded": 17000}
