@@ -14,6 +14,7 @@ import tensorflow as tf
 import zarr
 from pydantic import Field
 
+from tasks.learning import fitting
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device, DeviceError, choose_device
 from tasks.learning.fit_settings import FitSettings, Optimizer
@@ -270,3 +271,60 @@ def test_an_unknown_optimiser_is_refused_with_those_that_can_be_used(
     stranger: Any = replace(plan(bright_or_dark, tmp_path, SmallFit()), optimizer="adadelta")
     with pytest.raises(ValueError, match=r"optimizer=adadelta cannot be used with these settings; use sgd, adam$"):
         build_optimizer(stranger)
+
+
+class Rate:
+    """An optimiser of which only the rate matters."""
+
+    learning_rate = 0.1
+    variables: tuple = ()
+
+
+def plan_of(samples: int, **settings: Any) -> Fit:
+    """A plan whose samples are only counted."""
+    part = SplitPart([""] * samples, np.zeros(samples, np.int64), np.zeros(samples, np.int32), [""] * samples)
+    data = FitData(None, part, part)  # type: ignore[arg-type]
+    return Fit(LEARNER, data, SmallFit(**settings), "adam", 0, CPU, Path())
+
+
+def take_in(losses: list[float], **settings: Any) -> tuple[list[tuple[int, int, int, float]], bool]:
+    """Return best epoch, stalled, plateau and rate after each validation loss, and whether the fit is finished."""
+    plan, model, optimizer, state = plan_of(1, epochs=9, **settings), network("float32"), Rate(), FitState()
+    steps = []
+    for epoch, loss in enumerate(losses, 1):
+        record = EpochRecord(epoch, 1.0, 0.5, loss, 0.5, optimizer.learning_rate, 1.0)
+        fitting._take_in(plan, model, optimizer, state, record)
+        steps.append((state.best_epoch, state.stalled, state.plateau, optimizer.learning_rate))
+    return steps, fitting._finished(plan, state)
+
+
+def test_an_epoch_is_better_only_by_a_lower_loss_and_a_plateau_lowers_the_rate() -> None:
+    steps, _ = take_in([0.5, 0.5, 0.6, 0.4, 0.4, 0.4, 0.4], plateau_after=2, plateau_factor=0.5)
+    assert steps == [
+        (1, 0, 0, 0.1),
+        (1, 1, 1, 0.1),
+        (1, 2, 0, 0.05),
+        (4, 0, 0, 0.05),
+        (4, 1, 1, 0.05),
+        (4, 2, 0, 0.025),
+        (4, 3, 1, 0.025),
+    ]
+
+
+def test_a_fixed_schedule_keeps_its_rate_and_patience_ends_the_fit() -> None:
+    steps, finished = take_in([0.5, 0.6, 0.6], schedule="cosine", plateau_after=1, stop_after=2)
+    assert [rate for *_, rate in steps] == [0.1, 0.1, 0.1]
+    assert finished
+    assert not take_in([0.5, 0.6], stop_after=2)[1]
+
+
+@pytest.mark.parametrize(("samples", "steps"), [(32, 1), (33, 2), (64, 2), (65, 3)])
+def test_steps_an_epoch_are_rounded_up_and_few_samples_take_more_epochs(samples: int, steps: int) -> None:
+    plan = plan_of(samples, epochs=4, min_steps=9)
+    assert plan.steps == steps
+    assert plan.most_epochs == max(4, -(-9 // steps))
+
+
+def test_a_fit_ends_after_its_last_epoch() -> None:
+    assert not take_in([0.9 - number / 20 for number in range(8)])[1]
+    assert take_in([0.9 - number / 20 for number in range(9)])[1]
