@@ -1,1 +1,4 @@
-"""Great Expectations suites and the runner that validates tables by them; nothing here repairs data."""
+"""Validation suites as functions of the schema's constants, and the runner that touches Great Expectations.
+
+Nothing here repairs data. The shares of a split are stated here, the lowest package that both sides import.
+"""

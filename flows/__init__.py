@@ -1,1 +1,4 @@
-"""Prefect flows, one file and one deployment each, and the `starloom` command. No array maths, no file formats."""
+"""Prefect flows, one file and one deployment each; the `starloom` command is in `cli`.
+
+A flow reads as its graph. No array maths, no file formats, no `@task` definitions.
+"""

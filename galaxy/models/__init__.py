@@ -1,4 +1,4 @@
-"""Networks for galaxy images, their layers, augmentation, presets, and the baselines they have to beat.
+"""Networks for galaxy images, their settings, layers and augmentation, and the baselines they have to beat.
 
-Images are (n, height, width, 3) uint8. How a network is fitted is in `tasks.learning`.
+Images are (n, height, width, 3) uint8. Presets are in `tasks.galaxies`, the fit is in `tasks.learning`.
 """

@@ -1,4 +1,5 @@
-"""Networks for triplets, their layers, losses, augmentation, presets, baselines, label noise and suspects.
+"""Networks for triplets, their settings, layers, losses and augmentation; baselines, label noise and suspects.
 
-Triplets are (n, y, x, 3) float32: new, reference, difference. Fitting itself is in `tasks.learning`.
+Triplets are (n, y, x, 3) float32: new, reference, difference. Presets are in `tasks.candidates`, the fit is in
+`tasks.learning`.
 """

@@ -1,1 +1,4 @@
-"""Domain-neutral learning: parts, batches, fitting, scoring, measures, models on disk. No Prefect."""
+"""Learning for any problem: parts of a split, batches, the fit, scoring, measures, operating points, saved models.
+
+Arrays, parts and Keras models in and out. It knows no problem, no Prefect and no MLflow.
+"""
