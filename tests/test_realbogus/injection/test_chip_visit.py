@@ -264,3 +264,11 @@ def test_one_detection_can_be_near_several_places():
     x, y = places([(10, 10), (11, 10), (40, 40)])
     assert has_near(x, y, np.array([10.5]), np.array([10.0])).tolist() == [True, True, False]
     assert has_near(x, y, np.zeros(0), np.zeros(0)).tolist() == [False] * 3
+
+
+def test_an_injection_keeps_its_nearest_detection_whatever_its_index() -> None:
+    at = np.zeros(1), np.zeros(1)
+    assert cross_match(*at, np.array([0.1, 0.5, 1.0]), np.zeros(3)).tolist() == [0]
+    assert cross_match(*at, np.array([1.0, 0.5, 0.1]), np.zeros(3)).tolist() == [2]
+    two = np.array([0.0, 0.4]), np.zeros(2)
+    assert cross_match(*two, np.array([0.1, 1.9]), np.zeros(2)).tolist() == [0, 1]
