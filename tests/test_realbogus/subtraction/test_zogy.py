@@ -67,3 +67,12 @@ def test_bright_pixels_add_their_own_noise_only_where_they_are():
     assert proper.flux_error[35, 40] ** 2 == pytest.approx((2 * power + 100 * NARROW[10, 10] ** 2) / power**2, rel=2e-3)
     assert proper.flux_error[35, 43] ** 2 == pytest.approx((2 * power + 100 * NARROW[10, 13] ** 2) / power**2, rel=2e-3)
     assert proper.flux_error[60, 70] ** 2 == pytest.approx(2 / power, rel=0.3)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1e3])
+def test_the_unit_of_counts_scales_fluxes_and_leaves_the_significance(unit):
+    one, other = (
+        subtract_properly(image_of(40, 35, 500 * u, NARROW, 2.0 * u), nothing(WIDE, 0.5 * u), 3.0) for u in (1.0, unit)
+    )
+    np.testing.assert_allclose(other.snr, one.snr, atol=1e-3 * one.snr.max())
+    np.testing.assert_allclose(other.pixels, unit * one.pixels, atol=1e-3 * unit * one.pixels.max())

@@ -137,6 +137,7 @@ def test_a_night_is_scored_by_both_models_and_compared_with_a_second_one(
     assert run.data.metrics["count"] == COUNT
     assert run.data.metrics["recovered"] == pytest.approx(operations["recovered"]["share"])
     assert run.data.tags["kind"] == "scoring"
+    assert run.data.params.keys() == {name for name, value in request.model_dump().items() if value is not None}
 
 
 def test_one_model_alone_scores_everything_without_a_comparison(
