@@ -88,8 +88,6 @@ COLUMNS: tuple[CatalogueColumn, ...] = (
     CatalogueColumn("asset_id", pa.int64(), "", "number of the image in the published archive", low=0),
 )
 BY_NAME: MappingProxyType[str, CatalogueColumn] = MappingProxyType({column.name: column for column in COLUMNS})
-POSITION_TEXT = pa.string()
-"""Positions are read as text: the same column is decimal in one table and sexagesimal in another."""
 
 MAJORITY_BUTTONS: MappingProxyType[str, str] = MappingProxyType(
     {

@@ -51,7 +51,7 @@ def _types_to_read(layout: Layout) -> dict[str, pa.DataType]:
     for name, column in layout.source.items():
         kind = BY_NAME[name].type if name in BY_NAME else pa.float64()
         if name in _POSITIONS:
-            kind = pa.string()
+            kind = pa.string()  # decimal in one table, sexagesimal in another
         types[column] = kind
     return types | dict.fromkeys(layout.extra, pa.string())
 

@@ -12,7 +12,6 @@ import numpy as np
 
 Row = Mapping[str, Any]
 
-THICKNESS_R90 = 0.05  # half thickness of an edge-on disc, in R90
 _BAR_WIDTH = 0.30  # of its length
 _TEXTURE_WAVES = 4
 

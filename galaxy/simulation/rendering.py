@@ -22,7 +22,6 @@ from galaxy.simulation.shapes import DISC, EDGE_ON, STAR
 from galaxy.simulation.stamps import add_blob, add_points
 
 NATIVE_ARCSEC = 0.396
-BANDS = ("g", "r", "i")
 ZERO_POINT_MAG = 22.5  # of one nanomaggy
 # Standard deviation of the sky in one native pixel and photo-electrons per nanomaggy, as in SDSS frames.
 _SKY_SIGMA = np.array([0.017, 0.023, 0.034], np.float32)
