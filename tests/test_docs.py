@@ -24,7 +24,7 @@ from flows.cli.flow_catalogue import flow_names, load_flow
 from flows.cli.parameters import read_parameters
 from flows.ingest_catalog import ingest_catalog
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
-from galaxy.catalogue.ingest import ingest
+from tasks.galaxies.catalogue import ingest
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
 from galaxy.labels.schemes import CUT_QUANTITIES, SHIPPED, label_rows, load_scheme
 from realbogus.sources.frame_files import FrameKeywords

@@ -1,12 +1,14 @@
 """The catalogue's columns, their names in published tables, and how a table's kind is recognised by its columns."""
 
 import difflib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 
 import pyarrow as pa
 
-from galaxy.catalogue.table_files import TableError, TableFile
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.votes import STEMS
 
 
@@ -22,6 +24,8 @@ class CatalogueColumn:
     """Lower-case names in published tables, the preferred one first; the column's own name is recognised too."""
     low: float | None = None
     high: float | None = None
+    role: str = ""
+    """The role whose column it holds; empty where the column is found by its own name and aliases."""
 
 
 VOTE_MEASURES: MappingProxyType[str, tuple[pa.DataType, str]] = MappingProxyType(
@@ -46,12 +50,12 @@ COLUMNS: tuple[CatalogueColumn, ...] = (
         _TEXT,
         "",
         "object id, digits as text so that 19 of them stay exact",
-        ("stripe82objid", "dr7objid", "objid", "object_id", "objectid", "dr8objid"),
+        role="id",
     ),
-    CatalogueColumn("ra_deg", _F64, "deg", "right ascension, J2000, 0 to 360", ("ra",)),
-    CatalogueColumn("dec_deg", _F64, "deg", "declination, J2000, -90 to 90", ("dec",)),
+    CatalogueColumn("ra_deg", _F64, "deg", "right ascension, J2000, 0 to 360", role="ra"),
+    CatalogueColumn("dec_deg", _F64, "deg", "declination, J2000, -90 to 90", role="dec"),
     CatalogueColumn("sample", _TEXT, "", "the table's own sample name"),
-    CatalogueColumn("redshift", _F64, "", "redshift", ("z", "specz"), -0.1, 12),
+    CatalogueColumn("redshift", _F64, "", "redshift", (), -0.1, 12, role="redshift"),
     CatalogueColumn(
         "petro_r50_arcsec", _F64, "arcsec", "radius of half the Petrosian flux in r", ("petror50_r",), 0, 3600
     ),
@@ -127,24 +131,33 @@ class Layout:
         return self.kind in ("gz2-hart16", "gz2-willett13")
 
 
-def recognise(table: TableFile) -> Layout:
+def recognise(path: Path, columns: Sequence[str], roles: Mapping[str, str]) -> Layout:
     """Recognise a table's kind by its columns.
+
+    Parameters
+    ----------
+    path : Path
+        The table, for messages.
+    columns : sequence of str
+        Its column names in lower case.
+    roles : mapping of str to str
+        Role (``id``, ``ra``, ``dec``, ``redshift``) -> the column that holds it, for the roles that the table has.
 
     Raises
     ------
-    TableError
+    CatalogueError
         A column that the kind requires is missing or renamed, or the table has neither id nor position.
     """
-    names = frozenset(table.columns)
-    kind = _kind(names)
-    source = _sources(names)
-    _require(table, kind, names, source)
+    names = frozenset(columns)
+    kind = _kind(names, roles)
+    source = _sources(names, roles)
+    _require(path, kind, names, source)
     recognised = set(source.values())
     plain = kind.startswith("labels")
-    return Layout(kind, source, tuple(n for n in table.columns if n not in recognised) if plain else ())
+    return Layout(kind, source, tuple(n for n in columns if n not in recognised) if plain else ())
 
 
-def _kind(names: frozenset[str]) -> str:
+def _kind(names: frozenset[str], roles: Mapping[str, str]) -> str:
     if names & _VOTE_NAMES:
         return "gz2-hart16" if names.isdisjoint({"dr8objid", "specobjid", "objid"}) else "gz2-willett13"
     if len(names & _GZ1_TABLE2) > len(_GZ1_TABLE2) // 2:
@@ -155,25 +168,27 @@ def _kind(names: frozenset[str]) -> str:
         return "gz2sample"
     if "petror90_r" in names and names & {"z", "redshift"}:
         return "gz1-metadata"
-    if names & {"id", *BY_NAME["id"].aliases}:
+    if "id" in roles:
         return "labels-by-id"
-    return "labels-by-position" if names & {"ra", "ra_deg"} else "labels-by-file"
+    return "labels-by-position" if "ra" in roles else "labels-by-file"
 
 
-def _sources(names: frozenset[str]) -> dict[str, str]:
+def _sources(names: frozenset[str], roles: Mapping[str, str]) -> dict[str, str]:
     """Return catalogue column -> the table's lower-case column that holds it."""
     source = {}
     for column in COLUMNS:
-        candidates = (column.name, *column.aliases)
-        if column.name == "redshift" and {"i", "r"} <= names:
-            candidates = tuple(name for name in candidates if name != "z")  # there z is a magnitude
-        table_name = next((name for name in candidates if name in names), None)
+        if column.role:
+            table_name = roles.get(column.role)
+        else:
+            table_name = next((name for name in (column.name, *column.aliases) if name in names), None)
+        if column.name == "redshift" and table_name == "z" and {"i", "r"} <= names:
+            continue  # there z is a magnitude
         if table_name is not None:
             source[column.name] = table_name
     return source | {name: name for name in INPUT_ONLY if name in names}
 
 
-def _require(table: TableFile, kind: str, names: frozenset[str], source: dict[str, str]) -> None:
+def _require(path: Path, kind: str, names: frozenset[str], source: dict[str, str]) -> None:
     """Refuse a table that lacks a column of its kind, naming the column that looks like it."""
     required: tuple[str, ...] = ()
     if kind.startswith("gz2-"):
@@ -192,7 +207,7 @@ def _require(table: TableFile, kind: str, names: frozenset[str], source: dict[st
     if kind.startswith("gz2-") and "gz2_class" not in source and _alike("gz2_class", names, source):
         missing.append("gz2_class")
     if missing:
-        raise TableError(f"table {table.path} ({kind}) {_describe_missing(missing, names, source)}")
+        raise CatalogueError(f"table {path} ({kind}) {_describe_missing(missing, names, source)}")
 
 
 def _describe_missing(missing: list[str], names: frozenset[str], source: dict[str, str]) -> str:

@@ -1,6 +1,5 @@
 """Conversion of a published table's batches to catalogue columns: types, sentinels, positions, classes."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,42 +9,19 @@ import pyarrow.compute as pc
 from galaxy.catalogue.columns import BY_NAME, MAJORITY_BUTTONS, Layout
 from galaxy.catalogue.identifiers import DamageWatch, ids_from_files, ids_from_positions
 from galaxy.catalogue.positions import parse_angles
-from galaxy.catalogue.table_files import TableError, TableFile
 from galaxy.labels.votes import derive_classes
 
 _POSITIONS = ("ra_deg", "dec_deg")
 
 
-def converted_batches(table: TableFile, layout: Layout) -> Iterator[pa.RecordBatch]:
-    """Yield a table's rows as catalogue columns, in the table's order; bad values are null, no row is dropped.
-
-    An unreadable right ascension or declination is NaN, a missing one null.
-
-    Raises
-    ------
-    TableError
-        The id column went through float64, or a column holds values of another type.
-    """
-    watch = DamageWatch(table.path, layout.source.get("id", ""))
-    if layout.source.get("id") in table.float_columns:
-        raise TableError(
-            f"table {table.path}: id column {layout.source['id']!r} is floating point, so 18-digit ids have lost their "
-            "last digits; export the table again with the ids as text or 64-bit integers"
-        )
-    for batch in table.read(_types_to_read(layout)):
-        if batch.num_rows:
-            yield _convert(batch, layout, watch)
-    watch.finish()
-
-
 def empty_batch(layout: Layout) -> pa.RecordBatch:
     """Return a batch without rows that has the columns of a table of this layout."""
-    types = _types_to_read(layout)
+    types = types_to_read(layout)
     empty = pa.record_batch([pa.array([], kind) for kind in types.values()], names=list(types))
-    return _convert(empty, layout, DamageWatch(Path(), ""))
+    return convert(empty, layout, DamageWatch(Path(), ""))
 
 
-def _types_to_read(layout: Layout) -> dict[str, pa.DataType]:
+def types_to_read(layout: Layout) -> dict[str, pa.DataType]:
     """Return the Arrow type to read each of the table's columns with."""
     types = {}
     for name, column in layout.source.items():
@@ -56,7 +32,14 @@ def _types_to_read(layout: Layout) -> dict[str, pa.DataType]:
     return types | dict.fromkeys(layout.extra, pa.string())
 
 
-def _convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
+def convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
+    """Return a batch of a table's rows as catalogue columns; bad values are null.
+
+    Raises
+    ------
+    CatalogueError
+        An id is written as a floating-point number.
+    """
     raw = {name: batch.column(column) for name, column in layout.source.items()}
     if "id" in raw:
         raw["id"] = _blank_to_null(raw["id"])

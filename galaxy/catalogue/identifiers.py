@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from galaxy.catalogue.table_files import TableError
+from galaxy.catalogue.errors import CatalogueError
 
 SAFE_ID = r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*$"
 """Ids become file names: no separators, no leading dot, no two dots in a row."""
@@ -30,14 +30,14 @@ class DamageWatch:
 
         Raises
         ------
-        TableError
+        CatalogueError
             An id is written as a floating-point number.
         """
         numbers = _as_numbers(ids)
         if numbers is None:
             written = pc.fill_null(pc.match_substring_regex(ids, _FLOAT_TEXT), False)
             if pc.any(written).as_py():
-                raise TableError(f"{self._where} (it holds {ids.filter(written)[0].as_py()!r}): {_ADVICE}")
+                raise CatalogueError(f"{self._where} (it holds {ids.filter(written)[0].as_py()!r}): {_ADVICE}")
             numbers = _as_numbers(ids.filter(pc.fill_null(pc.match_substring_regex(ids, r"^\d{16,19}$"), False)))
         if numbers is not None:
             long_numbers = numbers[numbers > _EXACT_IN_FLOAT64]
@@ -49,11 +49,11 @@ class DamageWatch:
 
         Raises
         ------
-        TableError
+        CatalogueError
             All its long ids are multiples of 128, as float64 leaves them.
         """
         if self._long_ids >= _FEWEST_LONG_IDS and self._multiples == self._long_ids:
-            raise TableError(f"{self._where} (all {self._long_ids} ids are multiples of 128): {_ADVICE}")
+            raise CatalogueError(f"{self._where} (all {self._long_ids} ids are multiples of 128): {_ADVICE}")
 
 
 _ADVICE = "their last digits are lost; export the table again with the ids as text or 64-bit integers"

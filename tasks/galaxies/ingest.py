@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from galaxy.catalogue.ingest import FORMAT_VERSION, IngestReport, TableError, ingest, is_catalogue
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
+from tasks.galaxies.catalogue import FORMAT_VERSION, IngestReport, ingest, is_catalogue
 from tasks.http.client import download
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import disk_full_named, sha256_of_file
@@ -50,7 +51,7 @@ def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None
     ------
     ValueError
         No such catalogue or file; metadata given for a catalogue that is already ingested.
-    TableError
+    CatalogueError
         The table cannot be ingested.
     """
     named = workspace.catalogs / f"{catalog}.parquet"
@@ -106,7 +107,7 @@ def _located(workspace: Workspace, table: str | None) -> Path | None:
 
 def _ingest(workspace: Workspace, tables: list[str], metadata: str | None, out: Path) -> IngestReport:
     if not tables:
-        raise TableError("tables is empty: name at least one table")
+        raise CatalogueError("tables is empty: name at least one table")
     located = [locate_table(workspace, table) for table in tables]
     with disk_full_named(out):
         return ingest(located, _located(workspace, metadata), out)

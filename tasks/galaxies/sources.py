@@ -7,12 +7,12 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
-from galaxy.catalogue.joining import read_mapping
 from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.building.validate import require, validate_catalogue
 from tasks.galaxies.collect import ArchiveSource, ServiceSource, Source, archive_members
 from tasks.galaxies.ingest import catalog_path
+from tasks.galaxies.joining import read_mapping
 from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
 from tasks.http.rate_budget import is_loopback
 from tasks.runtime.workspace import Workspace

@@ -90,7 +90,7 @@ def _measure(side: str, table: Path, out: Path) -> dict[str, float]:
 
 
 def _ingest() -> Callable[[Path, Path], object]:
-    from galaxy.catalogue.ingest import ingest
+    from tasks.galaxies.catalogue import ingest
 
     return lambda table, out: ingest([table], None, out)
 

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from galaxy.catalogue.columns import BY_NAME, COLUMNS, MAJORITY_BUTTONS, VOTE_MEASURES, Layout, recognise
-from galaxy.catalogue.table_files import TableError, TableFile
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.votes import STEMS
+from tasks.galaxies.table_rows import CATALOGUE_ROLES
+from tasks.tables.roles import find_roles
 
 VOTES = [f"{stem}_{measure}" for stem in STEMS for measure in VOTE_MEASURES]
 GZ1 = ["objid", "ra", "dec", "nvote", *MAJORITY_BUTTONS, "p_cs", "p_el_debiased", "p_cs_debiased"]
@@ -14,7 +16,8 @@ GZ1 += ["spiral", "elliptical", "uncertain"]
 
 
 def recognised(*names: str) -> Layout:
-    return recognise(TableFile(Path("t.csv"), names, frozenset(), lambda types: iter(())))
+    path = Path("t.csv")
+    return recognise(path, names, find_roles(path, names, CATALOGUE_ROLES))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +82,7 @@ def test_input_only_columns_are_read() -> None:
     ],
 )
 def test_a_missing_column_is_named_with_what_may_be_it(names: list[str], message: str) -> None:
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(CatalogueError, match=message):
         recognised(*names)
 
 

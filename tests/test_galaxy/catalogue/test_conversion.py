@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from galaxy.catalogue.columns import recognise
-from galaxy.catalogue.conversion import converted_batches, empty_batch, floats
-from galaxy.catalogue.table_files import TableError, open_table
+from galaxy.catalogue.conversion import empty_batch, floats
+from galaxy.catalogue.errors import CatalogueError
+from tasks.galaxies.table_rows import open_rows
 
 GZ1_HEADER = "OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,P_EL_DEBIASED,P_CS_DEBIASED,SPIRAL,ELLIPTICAL,\
 UNCERTAIN"
@@ -18,11 +18,10 @@ UNCERTAIN"
 def converted(folder: Path, text: str) -> pa.Table:
     path = folder / "t.csv"
     path.write_text(text)
-    with open_table(path) as table:
-        layout = recognise(table)
-        rows = pa.Table.from_batches(converted_batches(table, layout))
-        assert empty_batch(layout).schema == rows.schema
-        assert empty_batch(layout).num_rows == 0
+    with open_rows(path) as table:
+        rows = pa.Table.from_batches(table.batches())
+        assert empty_batch(table.layout).schema == rows.schema
+        assert empty_batch(table.layout).num_rows == 0
     return rows
 
 
@@ -82,11 +81,11 @@ def test_a_table_without_ids_takes_them_from_files_before_positions(tmp_path) ->
 def test_a_floating_point_id_column_is_refused(tmp_path) -> None:
     path = tmp_path / "t.parquet"
     pq.write_table(pa.table({"objid": pa.array([1.0]), "note": ["x"]}), path)
-    with open_table(path) as table, pytest.raises(TableError, match="id column 'objid' is floating point"):
-        list(converted_batches(table, recognise(table)))
+    with open_rows(path) as table, pytest.raises(CatalogueError, match="id column 'objid' is floating point"):
+        list(table.batches())
 
 
 def test_damaged_ids_are_noticed_at_the_end_of_the_table(tmp_path) -> None:
     ids = [128 * (2**53 // 128 + step) for step in (1, 2, 3)]
-    with pytest.raises(TableError, match="multiples of 128"):
+    with pytest.raises(CatalogueError, match="multiples of 128"):
         converted(tmp_path, "objid,note\n" + "".join(f"{number},x\n" for number in ids))

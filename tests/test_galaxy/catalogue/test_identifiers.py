@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import LONGEST_ID, DamageWatch, find_unsafe, ids_from_files, ids_from_positions
-from galaxy.catalogue.table_files import TableError
 
 MULTIPLES = [128 * (2**53 // 128 + step) for step in (1, 2, 3)]
 
@@ -21,9 +21,9 @@ def watch(*batches: list[int | str | None]) -> None:
 
 
 def test_three_long_ids_that_are_all_multiples_of_128_are_damaged() -> None:
-    with pytest.raises(TableError, match="all 3 ids are multiples of 128"):
+    with pytest.raises(CatalogueError, match="all 3 ids are multiples of 128"):
         watch(MULTIPLES)
-    with pytest.raises(TableError, match=r"t\.csv: id column 'objid' went through float64"):
+    with pytest.raises(CatalogueError, match=r"t\.csv: id column 'objid' went through float64"):
         watch(MULTIPLES[:1], MULTIPLES[1:])
 
 
@@ -34,19 +34,19 @@ def test_two_of_them_or_one_odd_id_among_them_are_not() -> None:
 
 def test_ids_that_float64_holds_exactly_do_not_count() -> None:
     watch([2**53, 2**53 - 128, 2**53 - 256, 1280])
-    with pytest.raises(TableError):
+    with pytest.raises(CatalogueError):
         watch([2**53 + 128, 2**53 + 256, 2**53 + 384])
 
 
 def test_long_ids_among_other_texts_are_counted() -> None:
-    with pytest.raises(TableError, match="all 3 ids"):
+    with pytest.raises(CatalogueError, match="all 3 ids"):
         watch(["J1", None, *MULTIPLES])
     watch(["J1", MULTIPLES[0] + 1, *MULTIPLES])
 
 
 @pytest.mark.parametrize("text", ["5.87722e+17", "587722952767439450.0", "1E5", "12345678."])
 def test_an_id_written_as_a_float_is_refused(text: str) -> None:
-    with pytest.raises(TableError, match="it holds"):
+    with pytest.raises(CatalogueError, match="it holds"):
         watch(["x", text])
 
 

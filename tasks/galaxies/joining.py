@@ -8,10 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.spatial import cKDTree
 
-from galaxy.catalogue.columns import Layout, recognise
-from galaxy.catalogue.conversion import converted_batches, floats
+from galaxy.catalogue.columns import Layout
+from galaxy.catalogue.conversion import floats
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.positions import chord, unit_vectors
-from galaxy.catalogue.table_files import TableError, open_table
+from tasks.galaxies.table_rows import open_rows
 
 MATCH_RADIUS_ARCSEC = 2.0
 JOINED: tuple[str, ...] = (
@@ -72,21 +73,21 @@ def read_joined_table(path: Path) -> JoinedTable:
 
     Raises
     ------
-    TableError
+    CatalogueError
         The file has no column to join, or neither ids nor positions.
     """
-    with open_table(path) as table:
-        layout = recognise(table)
+    with open_rows(path) as rows:
+        layout = rows.layout
         source = {
             name: column for name, column in layout.source.items() if name in (*JOINED, "id", "file", "extinction_r")
         }
         if not set(source) & set(JOINED) - {"ra_deg", "dec_deg"}:
-            raise TableError(
-                f"metadata {path} has none of the columns redshift, petroR90_r, petroMag_r, ...: {table.columns}"
+            raise CatalogueError(
+                f"metadata {path} has none of the columns redshift, petroR90_r, petroMag_r, ...: {rows.table.columns}"
             )
-        batches = [b.select(_present(b)) for b in converted_batches(table, Layout(layout.kind, source, ()))]
+        batches = [b.select(_present(b)) for b in rows.batches(Layout(layout.kind, source, ()))]
     if not batches:
-        raise TableError(f"metadata {path} has no rows")
+        raise CatalogueError(f"metadata {path} has no rows")
     return JoinedTable(path, layout.kind, _first_of_each_id(pa.Table.from_batches(batches)))
 
 
@@ -107,5 +108,5 @@ def read_mapping(path: Path) -> pa.Table:
     """
     mapping = read_joined_table(path)
     if "asset_id" not in mapping.rows.column_names:
-        raise TableError(f"mapping {path} has no column 'asset_id'")
+        raise CatalogueError(f"mapping {path} has no column 'asset_id'")
     return mapping.rows.select(["id", "asset_id"]).filter(pc.is_valid(mapping.rows["asset_id"]))

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from galaxy.catalogue.joining import MATCH_RADIUS_ARCSEC, JoinedTable, read_joined_table, read_mapping
-from galaxy.catalogue.table_files import TableError
+from galaxy.catalogue.errors import CatalogueError
+from tasks.galaxies.joining import MATCH_RADIUS_ARCSEC, JoinedTable, read_joined_table, read_mapping
 
 ARCSEC = 1 / 3600
 
@@ -96,14 +96,14 @@ def test_a_mapping_gives_ids_with_an_asset(tmp_path) -> None:
 def test_a_table_without_values_to_join_is_refused(tmp_path, text: str, message: str) -> None:
     path = tmp_path / "metadata.csv"
     path.write_text(text)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(CatalogueError, match=message):
         read_joined_table(path)
 
 
 def test_a_mapping_without_assets_is_refused(tmp_path) -> None:
     path = tmp_path / "metadata.csv"
     path.write_text("objid,z,petroR90_r\n7,0.1,2\n")
-    with pytest.raises(TableError, match="no column 'asset_id'"):
+    with pytest.raises(CatalogueError, match="no column 'asset_id'"):
         read_mapping(path)
     assert np.isfinite(read_joined_table(path).rows["redshift"].to_numpy()).all()
 

@@ -14,10 +14,11 @@ from astropy.io import fits
 from astropy.table import Table
 
 from galaxy.catalogue.columns import VOTE_MEASURES
-from galaxy.catalogue.ingest import COLUMNS, TableError, ingest, is_catalogue, read_mapping, read_provenance
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.schemes import class_counts, load_scheme
 from galaxy.labels.votes import STEMS, derive_classes
 from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
+from tasks.galaxies.catalogue import COLUMNS, ingest, is_catalogue, read_mapping, read_provenance
 
 GZ1 = """OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,\
 P_EL_DEBIASED,P_CS_DEBIASED,SPIRAL,ELLIPTICAL,UNCERTAIN
@@ -236,7 +237,7 @@ def test_counts_that_pandas_wrote_as_floats_and_missing_fractions_are_read(sky, 
 )
 def test_ids_that_went_through_float64_are_refused(tmp_path, ids, message) -> None:
     table = written(tmp_path, "objid,gz1_majority\n" + "".join(f"{text},elliptical\n" for text in ids))
-    with pytest.raises(TableError, match=rf"table.csv: id column 'objid' went through float64.*{message}"):
+    with pytest.raises(CatalogueError, match=rf"table.csv: id column 'objid' went through float64.*{message}"):
         ingest([table], None, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
 
@@ -245,7 +246,7 @@ def test_ids_that_went_through_float64_are_refused(tmp_path, ids, message) -> No
 def test_float_id_columns_are_refused_in_typed_files(sky, tmp_path, form) -> None:
     floating = sky.votes.slice(0, 3)
     floating = floating.set_column(0, "dr7objid", floating["dr7objid"].cast(pa.float64(), safe=False))
-    with pytest.raises(TableError, match="id column 'dr7objid' is floating point"):
+    with pytest.raises(CatalogueError, match="id column 'dr7objid' is floating point"):
         ingest([write_as(floating, tmp_path, form)], None, tmp_path / "out.parquet")
 
 
@@ -274,7 +275,7 @@ def test_missing_or_renamed_columns_are_named(hart, tmp_path, old, new, message)
     header, _, rest = hart.read_text().partition("\n")
     header = header.replace('"', "")
     assert old in header
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(CatalogueError, match=message):
         ingest([written(tmp_path, f"{header.replace(old, new, 1)}\n{rest}")], None, tmp_path / "out.parquet")
 
 
@@ -296,14 +297,14 @@ def test_missing_or_renamed_columns_are_named(hart, tmp_path, old, new, message)
 def test_tables_that_cannot_be_used_are_named_and_leave_nothing(tmp_path, content, message) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
-    with pytest.raises(TableError, match=message):
+    with pytest.raises(CatalogueError, match=message):
         ingest([path], None, tmp_path / "out" / "out.parquet")
     assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_failed_ingest_leaves_the_earlier_catalogue(hart, tmp_path) -> None:
     before = catalogue([hart], tmp_path)
-    with pytest.raises(TableError):
+    with pytest.raises(CatalogueError):
         ingest([hart, written(tmp_path, "objid,gz1_class\n")], None, tmp_path / "out.parquet")
     assert pq.read_table(tmp_path / "out.parquet").equals(before)
 

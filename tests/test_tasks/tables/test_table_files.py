@@ -12,8 +12,8 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from galaxy.catalogue import table_files
-from galaxy.catalogue.table_files import MISSING_TEXT, TableError, open_table
+from tasks.tables import table_files
+from tasks.tables.table_files import MISSING_TEXT, TableError, open_table
 
 TYPES = {"id": pa.string(), "x": pa.float64(), "n": pa.int32(), "flag": pa.bool_()}
 CSV = "id, X ,n,flag\na,1.5,3,true\nb,-9999,-9999,0\nc,NaN,,\n"

@@ -22,19 +22,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from galaxy.catalogue.columns import COLUMNS, recognise
-from galaxy.catalogue.conversion import converted_batches, empty_batch, floats
+from galaxy.catalogue.columns import COLUMNS
+from galaxy.catalogue.conversion import empty_batch, floats
 from galaxy.catalogue.duplicates import RULE, DuplicateFilter
-from galaxy.catalogue.joining import JoinedTable, read_joined_table, read_mapping
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.positions import galactic_latitude
-from galaxy.catalogue.table_files import TableError, open_table
 from galaxy.catalogue.writing import PROVENANCE_KEY, CatalogueWriter, united_schema
+from tasks.galaxies.joining import JoinedTable, read_joined_table, read_mapping
+from tasks.galaxies.table_rows import open_rows
 
 __all__ = [
     "COLUMNS",
     "FORMAT_VERSION",
+    "CatalogueError",
     "IngestReport",
-    "TableError",
     "ingest",
     "is_catalogue",
     "read_mapping",
@@ -81,7 +82,7 @@ def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: st
 
     Raises
     ------
-    TableError
+    CatalogueError
         A table that cannot be read, lacks a column, holds damaged ids, or has no rows; or no row is left.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +93,7 @@ def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: st
         with CatalogueWriter(finished, _schema(stacked, sides)) as writer:
             sources = [_stack(path, sides, rejections, writer) for path in stacked]
             if writer.rows == 0:
-                raise TableError(
+                raise CatalogueError(
                     f"no row of {', '.join(path.name for path in stacked)} can be used: {rejections.counts()}"
                 )
             provenance = {
@@ -117,11 +118,11 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
     Raises
     ------
-    TableError
+    CatalogueError
         The Parquet is not a catalogue.
     """
     if not is_catalogue(path):
-        raise TableError(f"{path} is no catalogue: its Parquet metadata has no 'starloom'; ingest it first")
+        raise CatalogueError(f"{path} is no catalogue: its Parquet metadata has no 'starloom'; ingest it first")
     provenance: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[PROVENANCE_KEY.encode()])
     return provenance
 
@@ -134,7 +135,7 @@ def is_catalogue(path: Path) -> bool:
     try:
         return PROVENANCE_KEY.encode() in (pq.read_metadata(path).metadata or {})
     except pa.ArrowInvalid as error:
-        raise TableError(f"table {path} cannot be read: {error}") from error
+        raise CatalogueError(f"table {path} cannot be read: {error}") from error
 
 
 class _Rejections:
@@ -185,14 +186,14 @@ def _sort_tables(tables: Sequence[Path], metadata: Path | None) -> tuple[list[Jo
     joined = [read_joined_table(metadata)] if metadata is not None else []
     stacked = []
     for path in tables:
-        with open_table(path) as table:
-            mapping = recognise(table).kind == "filename-mapping"
+        with open_rows(path) as rows:
+            mapping = rows.layout.kind == "filename-mapping"
         if mapping:
             joined.append(read_joined_table(path))
         else:
             stacked.append(path)
     if not stacked:
-        raise TableError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
+        raise CatalogueError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
     return joined, stacked
 
 
@@ -200,8 +201,8 @@ def _schema(tables: Sequence[Path], sides: Sequence[JoinedTable]) -> pa.Schema:
     """Return the catalogue's schema, found by passing empty batches through all steps."""
     schemas = []
     for path in tables:
-        with open_table(path) as table:
-            batch = empty_batch(recognise(table))
+        with open_rows(path) as rows:
+            batch = empty_batch(rows.layout)
         for side in sides:
             batch = side.fill(batch)
         schemas.append(_complete(batch).schema)
@@ -210,19 +211,18 @@ def _schema(tables: Sequence[Path], sides: Sequence[JoinedTable]) -> pa.Schema:
 
 def _stack(path: Path, sides: list[JoinedTable], rejections: _Rejections, writer: CatalogueWriter) -> dict[str, Any]:
     """Write a table's rows into the catalogue; return the table's entry of the provenance."""
-    rows = 0
-    with ThreadPoolExecutor(1) as thread, open_table(path) as table:
+    count = 0
+    with ThreadPoolExecutor(1) as thread, open_rows(path) as rows:
         identity = thread.submit(_identity, path)
-        layout = recognise(table)
-        for batch in converted_batches(table, layout):
+        for batch in rows.batches():
             for side in sides:
                 batch = side.fill(batch)
-            accepted = rejections.filter(batch, path.name, rows, needs_position="ra_deg" in layout.source)
+            accepted = rejections.filter(batch, path.name, count, needs_position="ra_deg" in rows.layout.source)
             writer.write(_complete(accepted))
-            rows += batch.num_rows
-    if rows == 0:
-        raise TableError(f"table {path} has columns but no rows")
-    return {**identity.result(), "kind": layout.kind, "rows": rows}
+            count += batch.num_rows
+    if count == 0:
+        raise CatalogueError(f"table {path} has columns but no rows")
+    return {**identity.result(), "kind": rows.layout.kind, "rows": count}
 
 
 def _identity(path: Path) -> dict[str, Any]:
