@@ -16,45 +16,23 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-MISSING_TEXT: tuple[str, ...] = (
-    *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "None", "N/A", "NA", "--"),
-    *("-9999", "-9999.0", "-9999.00", "-9999.000", "-9999.000000", "-9999.00000000"),
-)
-"""Texts that mean a missing value in the published tables."""
+from tasks.tables.table_columns import MISSING_TEXT, TableError, TableFile, typed_batch
 
-MISSING_NUMBER = -9999
+__all__ = ["MISSING_TEXT", "TableError", "TableFile", "open_table"]
 
 _TRUE, _FALSE = ("1", "1.0", "true", "True", "TRUE", "t", "T"), ("0", "0.0", "false", "False", "FALSE", "f", "F")
 _CSV_BLOCK_BYTES = 1 << 20
 _CSV_PIECE_BYTES = 4 << 20
 _ROWS_A_BATCH = 16_384
-
-
-class TableError(ValueError):
-    """A table file cannot be read; the message names the file and the column."""
-
-
-@dataclass(frozen=True)
-class TableFile:
-    """An open table: its path, its column names, and a function that reads columns."""
-
-    path: Path
-    columns: tuple[str, ...]
-    """Lower-case names in the file's order."""
-    float_columns: frozenset[str]
-    """Columns that the file declares as floating point (a CSV declares none)."""
-    read: Callable[[dict[str, pa.DataType]], Iterator[pa.RecordBatch]]
-    """Takes lower-case name -> type and gives record batches of those columns; missing values are null."""
 
 
 @contextmanager
@@ -163,7 +141,7 @@ def _open_csv(path: Path, plain: Path) -> Iterator[TableFile]:
             for batch in _ahead(_gathered(_parse_csv(path, lines, header, own) for lines in _whole_lines(stream))):
                 yield batch.rename_columns(list(wanted))
 
-    yield TableFile(path, tuple(names), frozenset(), read)
+    yield TableFile(path, tuple(names), frozenset(), read, names)
 
 
 def _whole_lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -243,9 +221,9 @@ def _open_parquet(path: Path, plain: Path) -> Iterator[TableFile]:
 
         def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
             for batch in source.iter_batches(_ROWS_A_BATCH, columns=[names[name] for name in wanted]):
-                yield _typed(path, {name: batch.column(names[name]) for name in wanted}, wanted)
+                yield typed_batch(path, {name: batch.column(names[name]) for name in wanted}, wanted)
 
-        yield TableFile(path, tuple(names), floats, read)
+        yield TableFile(path, tuple(names), floats, read, names)
 
 
 @contextmanager
@@ -265,9 +243,9 @@ def _open_fits(path: Path, plain: Path) -> Iterator[TableFile]:
             for start in range(0, len(rows), _ROWS_A_BATCH):
                 part = rows[start : start + _ROWS_A_BATCH]
                 arrays = {name: _fits_array(part.field(names[name]), columns[names[name]].null) for name in wanted}
-                yield _typed(path, arrays, wanted)
+                yield typed_batch(path, arrays, wanted)
 
-        yield TableFile(path, tuple(names), floats, read)
+        yield TableFile(path, tuple(names), floats, read, names)
 
 
 def _fits_array(values: np.ndarray, null: Any) -> pa.Array:
@@ -297,9 +275,9 @@ def _open_votable(path: Path, plain: Path) -> Iterator[TableFile]:
     def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(table.array), _ROWS_A_BATCH):
             part = table.array[start : start + _ROWS_A_BATCH]
-            yield _typed(path, {name: _masked_array(part[stored[name]]) for name in wanted}, wanted)
+            yield typed_batch(path, {name: _masked_array(part[stored[name]]) for name in wanted}, wanted)
 
-    yield TableFile(path, tuple(names), floats, read)
+    yield TableFile(path, tuple(names), floats, read, names)
 
 
 def _masked_array(values: np.ma.MaskedArray) -> pa.Array:
@@ -307,31 +285,3 @@ def _masked_array(values: np.ma.MaskedArray) -> pa.Array:
     if values.dtype.kind in "OSU":
         return pa.array(np.char.strip(values.filled("").astype(str)), mask=mask)
     return pa.array(np.ascontiguousarray(values.data), mask=mask)
-
-
-def _typed(path: Path, arrays: dict[str, pa.Array], wanted: dict[str, pa.DataType]) -> pa.RecordBatch:
-    """Return a batch of the arrays cast to the given types; missing values become null."""
-    typed = []
-    for name, kind in wanted.items():
-        try:
-            typed.append(_cast(arrays[name], kind))
-        except pa.ArrowInvalid as error:
-            raise TableError(f"table {path}: column {name!r}: {error}") from error
-    return pa.record_batch(typed, names=list(wanted))
-
-
-def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        values = pc.utf8_trim_whitespace(values.cast(pa.string()))
-        values = pc.if_else(pc.is_in(values, pa.array(MISSING_TEXT)), None, values)
-    elif pa.types.is_floating(values.type):
-        values = pc.if_else(pc.and_(pc.is_finite(values), pc.not_equal(values, MISSING_NUMBER)), values, None)
-    elif pa.types.is_signed_integer(values.type):
-        values = pc.if_else(pc.not_equal(values, MISSING_NUMBER), values, None)
-    if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
-        return pc.not_equal(values.cast(pa.float32()), 0)
-    if pa.types.is_boolean(values.type) and pa.types.is_floating(kind):
-        values = values.cast(pa.int8())
-    return values.cast(kind)
