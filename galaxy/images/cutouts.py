@@ -5,28 +5,24 @@ up, east left, channels R, G, B made from the bands i, r, g.
 """
 
 import hashlib
-import io
 import json
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image
+
+from galaxy.images.file_formats import ImageFaultError
+from galaxy.images.image_files import blank_fraction, read_image_file
 
 Field = Literal["petrosian", "redshift", "fixed"]
 
 PETROSIAN_WIDTH_R90 = 8.48  # Galaxy Zoo 2's own pictures: 424 px of 0.02 R90 (Willett et al. 2013)
 KPC_WIDTH = 70.0  # about 8.48 R90 of a galaxy with R90 = 8 kpc
 SCALE_BOUNDS_ARCSEC_PER_PX = (0.03, 1.5)  # a wrong catalogue radius must not ask for a degree of sky
-MOST_BLANK = 0.5  # an SDSS error tile is 91 % exact zeros, a real field under 8 %
-LEAST_SCATTER = 0.5  # the viewer of legacysurvey.org answers a uniform tile where it has no data
 ARCSEC_PER_RADIAN = 206264.806
 
 SERVICES = {"sdss": "https://skyserver.sdss.org", "legacy": "https://www.legacysurvey.org"}
-
-
-class ImageFaultError(ValueError):
-    """Bytes are not the requested image; the message is the reason for the ledger."""
 
 
 @dataclass(frozen=True)
@@ -146,41 +142,19 @@ def check_markers(media_type: str | None, body: bytes) -> None:
 
 
 def decode(body: bytes, expected_px: int | None = None) -> np.ndarray:
-    """Decode an image in full.
+    """Decode a service's image in full: `galaxy.images.image_files.read_image_file`, without what was converted.
 
     Parameters
     ----------
     body : bytes
-        JPEG or PNG.
     expected_px : int, optional
         The requested width.
 
     Returns
     -------
     ndarray, (height, width, 3) uint8
-
-    Raises
-    ------
-    ImageFaultError
-        ``undecodable``, ``wrong_size`` or ``blank``.
     """
-    # Pillow would fill what is missing of a truncated file with grey when this is set by anyone.
-    ImageFile.LOAD_TRUNCATED_IMAGES = False
-    try:
-        with Image.open(io.BytesIO(body), formats=("JPEG", "PNG")) as image:
-            if expected_px is not None and image.size != (expected_px, expected_px):
-                raise ImageFaultError("wrong_size")
-            pixels = np.asarray(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ImageFaultError("undecodable") from error
-    if blank_fraction(pixels) > MOST_BLANK or pixels.std() < LEAST_SCATTER:
-        raise ImageFaultError("blank")
-    return pixels
-
-
-def blank_fraction(pixels: np.ndarray) -> float:
-    """Return the fraction of the (height, width) pixels that are exactly zero in all channels."""
-    return float(1.0 - np.count_nonzero(pixels.any(axis=-1)) / pixels[..., 0].size)
+    return read_image_file(body, expected_px).pixels
 
 
 def to_sample(pixels: np.ndarray, size_px: int, crop_fraction: float = 1.0) -> tuple[np.ndarray, bool]:

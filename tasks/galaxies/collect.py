@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from galaxy.images import cutouts
+from galaxy.images.file_formats import ImageFaultError
 from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
 from tasks.store.raw import RawStore, StoredAnswer
@@ -133,7 +134,7 @@ class ServiceSource:
             try:
                 cutouts.check_markers(answer.media_type, answer.body)
                 decoded[:] = [cutouts.decode(answer.body, self.request_px)]
-            except cutouts.ImageFaultError as fault:
+            except ImageFaultError as fault:
                 raise RefusedError(str(fault)) from fault
 
         outcome = fetcher.fetch(address, parameters, check)
@@ -189,7 +190,7 @@ class ArchiveSource:
         try:
             content = read(member)
             return Received(cutouts.decode(content), raw.put(content), attempts=1, parameters={"file": member})
-        except cutouts.ImageFaultError as fault:
+        except ImageFaultError as fault:
             return Received(reason=str(fault), attempts=1, parameters={"file": member})
         except (zipfile.BadZipFile, FileNotFoundError, zlib.error):
             return Received(reason="unreadable", attempts=1, parameters={"file": member})

@@ -1,0 +1,183 @@
+"""Reading of image files: JPEG, PNG, TIFF, GIF and WebP of any depth and colour model, as 8-bit RGB.
+
+A file is known by its content, whatever its suffix. What a conversion changed is told in `Picture.conversions`; what
+could be brought to 8-bit RGB only by a guess is an `ImageFaultError`. Colour profiles and gamma are not applied.
+"""
+
+import io
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from galaxy.images.file_formats import ImageFaultError, is_cut_off, name_format, png_depth, read_tiff_tags
+
+MOST_BLANK = 0.5  # an SDSS error tile is 91 % exact zeros, a real field under 8 %
+LEAST_SCATTER = 0.5  # the viewer of legacysurvey.org answers a uniform tile where it has no data
+DIM = 16  # of 256: images of more than 8 bits that stay below it lose most of their levels
+
+_BY_VALUE = ("bit_depth", "colour_model")
+_ORIENTATIONS = range(2, 9)  # 1 is upright
+
+# Pillow warns of damaged metadata, which no pixel depends on. `warnings.catch_warnings` does not hold in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image file as 8-bit RGB.
+
+    Attributes
+    ----------
+    pixels : ndarray, (height, width, 3) uint8
+    conversions : dict
+        What was changed; empty for an upright opaque image of 8 bits. ``bit_depth``: bits of a value, where not 8;
+        ``dim``: true where all values of a deeper image lie in the lowest sixteenth of its range; ``transparency``:
+        ``black``, laid on black; ``orientation``: the EXIF orientation that was applied, or ``unreadable``;
+        ``frames``: frames of an animation, of which the first was taken; ``colour_model``: ``cmyk``.
+    """
+
+    pixels: np.ndarray
+    conversions: dict[str, Any] = field(default_factory=dict)
+
+
+def read_image_file(body: bytes, expected_px: int | None = None) -> Picture:
+    """Read an image file in full.
+
+    Values of more than 8 bits are scaled by their full range (their upper 8 bits are kept), those of fewer likewise;
+    grey is repeated in all channels.
+
+    Parameters
+    ----------
+    body : bytes
+    expected_px : int, optional
+        The width and height that were asked for.
+
+    Raises
+    ------
+    ImageFaultError
+        ``empty``, ``unsupported_format:NAME``, ``undecodable``, ``truncated``, ``too_many_pixels``, ``wrong_size``,
+        ``blank``, ``too_dim``, ``transparency_key``, ``unsupported_tiff``, or one of `read_tiff_tags`.
+    """
+    name = name_format(body)
+    # Pillow would fill what is missing of a truncated file with grey when this is set by anyone.
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    with _decoding_faults(body, name):
+        bits, inverted = _depth(body, name)
+        with Image.open(io.BytesIO(body), formats=(name,)) as image:
+            if expected_px is not None and image.size != (expected_px, expected_px):
+                raise ImageFaultError("wrong_size")
+            conversions: dict[str, Any] = {} if bits == 8 else {"bit_depth": bits}
+            frames = 1 if name == "TIFF" else getattr(image, "n_frames", 1)
+            if frames > 1:
+                conversions["frames"] = frames
+            upright = _upright(image, conversions)
+            pixels = _to_rgb(upright, bits, inverted, conversions)
+    _require_content(pixels, bits)
+    if bits > 8 and pixels.max() < DIM:
+        conversions["dim"] = True
+    return Picture(pixels, conversions)
+
+
+def conversion_names(conversions: Mapping[str, Any]) -> list[str]:
+    """Return the names to count conversions by, such as ``bit_depth_16`` and ``transparency``; other keys are none."""
+    names = [f"{key}_{conversions[key]}" for key in _BY_VALUE if key in conversions]
+    if conversions.get("orientation") == "unreadable":
+        return [*names, "orientation_unreadable"]
+    return names + [key for key in ("dim", "transparency", "orientation", "frames") if key in conversions]
+
+
+def blank_fraction(pixels: np.ndarray) -> float:
+    """Return the fraction of the (height, width) pixels that are exactly zero in all channels."""
+    return float(1.0 - np.count_nonzero(pixels.any(axis=-1)) / pixels[..., 0].size)
+
+
+@contextmanager
+def _decoding_faults(body: bytes, name: str) -> Iterator[None]:
+    """Turn what Pillow raises on damaged bytes into an `ImageFaultError`."""
+    try:
+        yield
+    except (ImageFaultError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageFaultError("too_many_pixels") from error
+    except Exception as error:
+        # Pillow's decoders raise OSError, SyntaxError, struct.error, IndexError, TypeError and more on damaged bytes.
+        raise ImageFaultError(_name_fault(body, name, error)) from error
+
+
+def _name_fault(body: bytes, name: str, error: Exception) -> str:
+    try:
+        if is_cut_off(body, name):
+            return "truncated"
+    except (SyntaxError, struct.error, IndexError, TypeError, ValueError, OverflowError):
+        return "undecodable"  # the directory of a damaged TIFF
+    return "unsupported_tiff" if name == "TIFF" and isinstance(error, UnidentifiedImageError) else "undecodable"
+
+
+def _depth(body: bytes, name: str) -> tuple[int, bool]:
+    """Return the bits per value, and whether zero is white."""
+    if name == "TIFF":
+        tags = read_tiff_tags(body)
+        return tags.bits, tags.inverted
+    return png_depth(body) if name == "PNG" else 8, False
+
+
+def _upright(image: Image.Image, conversions: dict[str, Any]) -> Image.Image:
+    """Return the decoded image turned as its EXIF orientation says, and note that."""
+    try:
+        # Before decoding: that of a TIFF turns the image and forgets the tag.
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except (SyntaxError, struct.error, OSError, KeyError, IndexError, TypeError, ValueError):
+        image.load()  # raises where it is the pixels that are damaged
+        conversions["orientation"] = "unreadable"
+        return image
+    image.load()
+    if orientation not in _ORIENTATIONS:
+        return image
+    conversions["orientation"] = int(orientation)
+    return ImageOps.exif_transpose(image)
+
+
+def _to_rgb(image: Image.Image, bits: int, inverted: bool, conversions: dict[str, Any]) -> np.ndarray:
+    """Return a decoded image as (height, width, 3) uint8; colour models and transparency are noted."""
+    mode, key = image.mode, image.info.get("transparency")
+    if mode.startswith("I;16"):
+        values = np.asarray(image).astype(np.uint16)
+        shown = (1 << bits) - 1 - values if inverted else values
+        rgb = np.repeat((shown >> (bits - 8)).astype(np.uint8)[..., None], 3, axis=-1)
+        return rgb if key is None else _on_black(rgb, np.where(values == key, 0, 255), conversions)
+    if mode in ("1", "L") and isinstance(key, int):
+        grey = np.asarray(image.convert("L"))
+        alpha = np.where(grey == key * 255 // ((1 << bits) - 1), 0, 255)
+        return _on_black(np.repeat(grey[..., None], 3, axis=-1), alpha, conversions)
+    if mode == "RGB" and key is not None and bits == 16:
+        raise ImageFaultError("transparency_key")  # names a 16-bit colour, of which 8 bits are left
+    if mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") or (mode == "RGB" and key is not None):
+        straight = image.convert({"La": "LA", "RGBa": "RGBA"}.get(mode, mode)).convert("RGBA")
+        rgba = np.asarray(straight)
+        return _on_black(rgba[..., :3], rgba[..., 3], conversions)
+    if mode == "CMYK":
+        conversions["colour_model"] = "cmyk"
+    elif mode not in ("1", "L", "RGB", "YCbCr"):
+        raise ImageFaultError(f"colour_model_{mode.lower()}")
+    return np.asarray(image.convert("RGB"))
+
+
+def _on_black(rgb: np.ndarray, alpha: np.ndarray, conversions: dict[str, Any]) -> np.ndarray:
+    """Return (height, width, 3) uint8 laid on black by its alpha (height, width) from 0 to 255; noted where any is."""
+    if alpha.min() == 255:
+        return rgb
+    conversions["transparency"] = "black"
+    return ((rgb.astype(np.uint16) * alpha[..., None].astype(np.uint16) + 127) // 255).astype(np.uint8)
+
+
+def _require_content(pixels: np.ndarray, bits: int) -> None:
+    """Refuse (height, width, 3) pixels without content."""
+    if blank_fraction(pixels) > MOST_BLANK or pixels.std() < LEAST_SCATTER:
+        raise ImageFaultError("too_dim" if bits > 8 and pixels.max() < DIM else "blank")
