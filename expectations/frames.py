@@ -13,6 +13,9 @@ import pyarrow.compute as pc
 
 from expectations.split_shares import PART_SHARES
 
+DEVIATIONS = 5.0
+"""Of a part that late groups were placed in by their hash: legitimate growth exceeds it once in a hundred thousand."""
+
 
 def column_frame(table: pa.Table, types: Mapping[str, str], required: Collection[str] = ("id",)) -> pd.DataFrame:
     """Return columns ``column, type, wanted, nans`` for the columns of `types` that a table has or must have.
@@ -101,37 +104,66 @@ def class_frame(
     return frame.assign(least_part=frame[list(PART_SHARES)].min(axis=1))
 
 
-def share_frame(split: pa.Table, labels: pa.Table | None = None, *, drawn: bool = True) -> pd.DataFrame:
+def share_frame(
+    split: pa.Table, labels: pa.Table | None = None, *, published: pa.Table | None = None, test_only: str = ""
+) -> pd.DataFrame:
     """Return one row per part, columns ``part, rows, share, wanted, deviation, tolerance`` (the last two in rows).
 
-    Whole groups of a class meet a share to within the class's largest group, so the tolerance is the sum of those over
-    the classes. Unless all groups were there when the split was ``drawn``, late groups were assigned by a hash, which
-    adds four standard deviations of such a draw.
+    Rows and share are of the whole split. Deviation and tolerance are of the rows that this version gave a part to:
+    those of groups that the `published` split lacks and whose name does not begin with `test_only`.
+
+    Without a published split the parts were drawn. Whole groups of a class meet a share to within the class's largest
+    group, so the tolerance is the sum of those over the classes. Late groups were placed by a hash, each by itself: the
+    tolerance is then the largest of them and `DEVIATIONS` standard deviations of such a draw.
     """
-    groups = _codes(split["group"])
+    placed = _placed_rows(split, published, test_only)
+    by_groups, hash_variance = _drawn_tolerance(placed, labels) if published is None else _hash_tolerance(placed)
+    rows, placed_rows = _rows_of_parts(split), _rows_of_parts(placed)
+    table = []
+    for part, share in PART_SHARES.items():
+        # Drawn whole, train takes what the others lack.
+        unit = by_groups * (len(PART_SHARES) - 1 if part == "train" else 1)
+        table.append(
+            {
+                "part": part,
+                "rows": rows.get(part, 0),
+                "share": rows.get(part, 0) / split.num_rows if split.num_rows else 0.0,
+                "wanted": share,
+                "deviation": abs(placed_rows.get(part, 0) - share * placed.num_rows),
+                "tolerance": unit + DEVIATIONS * float(np.sqrt(share * (1 - share) * hash_variance)),
+            }
+        )
+    return pd.DataFrame(table)
+
+
+def _drawn_tolerance(placed: pa.Table, labels: pa.Table | None) -> tuple[float, float]:
+    """Return the rows of every class's largest group, summed, and no variance of a draw by hash."""
+    groups = _codes(placed["group"])
     sizes = np.bincount(groups)
-    strata = _codes(pa.nulls(split.num_rows, pa.string()) if labels is None else _of(split["id"], labels, "label"))
+    label = pa.nulls(placed.num_rows, pa.string()) if labels is None else _of(placed["id"], labels, "label")
+    strata = _codes(label)
     largest = np.zeros(strata.max(initial=-1) + 1)
     np.maximum.at(largest, strata, sizes[groups])
-    hash_variance = 0.0 if drawn else float(np.sum(sizes.astype(float) ** 2))
-    rows = {item["values"]: item["counts"] for item in pc.value_counts(split["part"]).to_pylist()}
-    total = float(largest.sum())
-    return pd.DataFrame([_share_row(part, rows, split.num_rows, total, hash_variance) for part in PART_SHARES])
+    return float(largest.sum()), 0.0
 
 
-def _share_row(
-    part: str, rows: Mapping[str, int], total: int, largest: float, hash_variance: float
-) -> dict[str, object]:
-    share, count = PART_SHARES[part], rows.get(part, 0)
-    by_groups = largest * (len(PART_SHARES) - 1 if part == "train" else 1)  # train takes what the others lack
-    return {
-        "part": part,
-        "rows": count,
-        "share": count / total if total else 0.0,
-        "wanted": share,
-        "deviation": abs(count - share * total),
-        "tolerance": by_groups + 4 * float(np.sqrt(share * (1 - share) * hash_variance)),
-    }
+def _hash_tolerance(placed: pa.Table) -> tuple[float, float]:
+    """Return the rows of the largest group, and the sum of squared sizes: times p(1-p), the variance of a part."""
+    sizes = np.bincount(_codes(placed["group"])).astype(float)
+    return float(sizes.max(initial=0.0)), float(np.sum(sizes**2))
+
+
+def _placed_rows(split: pa.Table, published: pa.Table | None, test_only: str) -> pa.Table:
+    """Return the rows of the groups that are not in the published split and do not begin with the prefix."""
+    if test_only:
+        split = split.filter(pc.invert(pc.starts_with(split["group"], test_only)))
+    if published is not None:
+        split = split.filter(pc.invert(pc.is_in(split["group"], pc.unique(published["group"]))))
+    return split
+
+
+def _rows_of_parts(split: pa.Table) -> dict[str, int]:
+    return {item["values"]: item["counts"] for item in pc.value_counts(split["part"]).to_pylist()}
 
 
 def _of(ids: pa.ChunkedArray, table: pa.Table, name: str) -> pa.ChunkedArray:

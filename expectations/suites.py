@@ -16,8 +16,8 @@ Kind = Literal["row", "set", "note"]
 
 LEAST_GROUPS = 30
 """A class with fewer groups may be absent from a part of the split."""
-LEAST_PLACED_GROUPS = 66
-"""The same for groups assigned by hash: a part of a tenth misses all of 66 groups once in a thousand times."""
+LEAST_PLACED_GROUPS = 131
+"""The same for groups assigned by hash: a part of a tenth misses all of 131 groups once in a million times."""
 
 SHA256 = r"^[0-9a-f]{64}$"
 SAFE_ID = r"^(?!\.{1,2}$)[^\x00-\x1f/\\]{1,200}$"

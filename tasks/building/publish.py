@@ -107,7 +107,8 @@ def validate_tables(
         merge_classes(harvest.plan, parent),
         split,
         array_rows=array_rows,
-        drawn=parent is None or parent.split() is None,
+        published=None if parent is None else parent.split(),
+        test_only=harvest.test_only,
         expected=groups_per_class(parent),
         raw_kept=harvest.raw_kept,
     )
@@ -139,6 +140,7 @@ def build_manifest(
         **harvest.manifest,
         "schemes": schemes,
         "split_seed": None if split is None else split_seed(parent, plan.request.seed),
+        "test_only": harvest.test_only,
         "code_version": code_version(),
         "builds": builds,
     }

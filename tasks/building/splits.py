@@ -2,7 +2,8 @@
 
 The first labelled version draws it, stratified by class. A group that comes later is placed by a keyed hash of its
 name and the seed of that first draw: its part depends neither on the order of arrival, nor on a new scheme, nor on the
-seed of a later build.
+seed of a later build. The key has a prefix of its own, since a request's ``limit`` takes the smallest hashes of id and
+seed, and a galaxy without neighbours is a group named by its id: with one stream, all newcomers would be in train.
 """
 
 from collections.abc import Iterator
@@ -15,10 +16,13 @@ from expectations.split_shares import PART_SHARES, PARTS
 from tasks.store.columns import align_column
 from tasks.store.sampling import hash_share, hash_shares
 
+PLACEMENT = "part/"
+"""Prefix of the key by which a late group is placed; no other draw has it."""
+
 
 def part_by_hash(group: str, seed: int) -> str:
     """Return the part of a group that came after the split was drawn; `seed` is that of the draw."""
-    share = hash_share(group, seed)
+    share = hash_share(f"{PLACEMENT}{group}", seed)
     if share < PART_SHARES["train"]:
         return "train"
     return "validation" if share < PART_SHARES["train"] + PART_SHARES["validation"] else "test"

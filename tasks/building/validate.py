@@ -67,7 +67,8 @@ def validate_version(
     split: pa.Table | None,
     *,
     array_rows: int,
-    drawn: bool = True,
+    published: pa.Table | None = None,
+    test_only: str = "",
     expected: Mapping[str, Mapping[str, int]] | None = None,
     raw_kept: bool = True,
 ) -> list[ValidationResult]:
@@ -79,8 +80,10 @@ def validate_version(
         As in the version; labels and classes by scheme. A relabelling (``SCHEME.NAME``) has the classes of its scheme.
     array_rows : int
         Length of the pixel array.
-    drawn : bool
-        Whether this version draws the split, so that no group was placed by its hash.
+    published : Table or None
+        The parent version's split, to which late groups were added by their hash; None where this version draws it.
+    test_only : str
+        Groups whose name begins with this prefix are in the test part by rule, and do not count in its share.
     expected : mapping of scheme to {class: number of groups}, optional
         Classes of the parent version; each must still have groups.
     raw_kept : bool
@@ -91,11 +94,13 @@ def validate_version(
         scheme = stem.partition(".")[0]
         results += _validate_labels(stem, table, classes[scheme], ledger)
         if split is not None and stem == scheme:
-            least = suites.LEAST_GROUPS if drawn else suites.LEAST_PLACED_GROUPS
+            least = suites.LEAST_GROUPS if published is None else suites.LEAST_PLACED_GROUPS
             frame = frames.class_frame(classes[scheme], table, split, (expected or {}).get(scheme))
             results.append(_validate(frame, suites.classes(scheme, least)))
     if split is not None:
-        results += _validate_split(split, next(iter(labels.values()), None), ledger, drawn)
+        results += _validate_split(split, ledger)
+        shares = frames.share_frame(split, next(iter(labels.values()), None), published=published, test_only=test_only)
+        results.append(_validate(shares, suites.shares()))
     return results
 
 
@@ -135,7 +140,7 @@ def validate_published(workspace: Workspace, version: Dataset) -> dict[str, Any]
     ValidationFailed
         After the page is written.
     """
-    ledger = version.samples()
+    ledger, parent = version.samples(), version.parent()
     statistics = [name for name in STATISTICS if name in ledger.column_names]
     images = validate_images(stored_rows(ledger, statistics))
     tables = validate_version(
@@ -144,7 +149,8 @@ def validate_published(workspace: Workspace, version: Dataset) -> dict[str, Any]
         {scheme: version.classes(scheme) for scheme in version.schemes},
         version.split(),
         array_rows=version.pixels.shape[0],
-        drawn=version.version == 1,
+        published=None if parent is None else parent.split(),
+        test_only=version.manifest.get("test_only", ""),
         raw_kept=version.manifest["problem"] == GALAXY,
     )
     folder = workspace.reports / f"validation-{version.name}-{version.version:06d}"
@@ -192,14 +198,10 @@ def _validate_labels(stem: str, labels: pa.Table, classes: Sequence[str], ledger
     return [columns, _validate(frames.label_frame(labels, ledger), suite)]
 
 
-def _validate_split(split: pa.Table, labels: pa.Table | None, ledger: pa.Table, drawn: bool) -> list[ValidationResult]:
+def _validate_split(split: pa.Table, ledger: pa.Table) -> list[ValidationResult]:
     types = suites.types("split")
     columns = _validate(frames.column_frame(split, suites.SPLIT_TYPES, required=suites.SPLIT_TYPES), types)
-    return [
-        columns,
-        _validate(frames.split_frame(split, ledger), suites.split()),
-        _validate(frames.share_frame(split, labels, drawn=drawn), suites.shares()),
-    ]
+    return [columns, _validate(frames.split_frame(split, ledger), suites.split())]
 
 
 def _blocks(results: Sequence[ValidationResult]) -> list[Any]:

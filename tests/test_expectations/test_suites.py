@@ -111,12 +111,42 @@ def test_a_wrong_ratio_fails_and_names_the_parts():
 
 def test_parts_placed_by_hash_are_within_their_own_tolerance_only():
     groups = [f"g{number}" for number in range(2000)]
+    other = pa.table({"group": ["published"]})
     off = []
     for seed in range(6):
         split = pa.table({"id": groups, "group": groups, "part": [part_by_hash(group, seed) for group in groups]})
-        assert failing(validate_frame(frames.share_frame(split, drawn=False), suites.shares())) == []
+        assert failing(validate_frame(frames.share_frame(split, published=other), suites.shares())) == []
         off += failing(validate_frame(frames.share_frame(split), suites.shares()))
     assert off
+
+
+def test_only_the_groups_that_a_version_adds_are_measured():
+    # The published rows are all in train, as an unfair placement left them; the four hundred new ones are 8:1:1.
+    old, new = [f"old{number}" for number in range(300)], [f"new{number}" for number in range(400)]
+    parts = ["train"] * 620 + ["validation"] * 40 + ["test"] * 40
+    split = pa.table({"id": old + new, "group": old + new, "part": parts})
+    published = split.slice(0, 300)
+    assert failing(validate_frame(frames.share_frame(split, published=published), suites.shares())) == []
+    frame = frames.share_frame(split, published=published).set_index("part")
+    assert frame["deviation"].tolist() == pytest.approx([0, 0, 0])
+    assert frame["rows"].tolist() == [620, 40, 40]
+    # One in a hundred thousand: the new ones all in train are 40 off, five deviations and a group are 31.
+    lopsided = split.set_column(2, "part", pa.array(["train"] * 700))
+    verdict = validate_frame(frames.share_frame(lopsided, published=published), suites.shares())
+    assert "part_share" in failing(verdict)
+    assert frame["tolerance"]["test"] == pytest.approx(1 + 5 * (400 * 0.09) ** 0.5)
+
+
+def test_groups_that_are_test_by_rule_do_not_count_in_its_share():
+    _, _, split = drawn_dataset(100)
+    names = [f"known-{number}" for number in range(50)]
+    known = pa.table({"id": names, "group": names, "part": ["test"] * 50})
+    both = pa.concat_tables([split.select(["id", "group", "part"]), known])
+    assert failing(validate_frame(frames.share_frame(both, test_only="known-"), suites.shares())) == []
+    assert "part_share" in failing(validate_frame(frames.share_frame(both), suites.shares()))
+    for published in (split, both):
+        frame = frames.share_frame(both, published=published, test_only="known-")
+        assert frame["deviation"].tolist() == [0, 0, 0]
 
 
 def test_a_large_group_widens_the_tolerance_by_its_size():

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import xarray
 
+from expectations.split_shares import PART_SHARES
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from galaxy.images.cutouts import decode, pixel_sha256, to_sample
 from tasks.runtime.workspace import Workspace
@@ -57,6 +58,19 @@ def test_the_same_request_does_nothing_and_a_larger_limit_only_adds(flows_here: 
     parts = dict(zip(*(after.split()[name].to_pylist() for name in ("id", "part")), strict=True))  # type: ignore[index]
     old = dict(zip(*(before.split()[name].to_pylist() for name in ("id", "part")), strict=True))  # type: ignore[index]
     assert {sample_id: parts[sample_id] for sample_id in old} == old
+
+
+def test_a_small_build_and_then_the_whole_catalogue_spread_the_newcomers(
+    flows_here: Workspace, archive: Archive
+) -> None:
+    images, table = archive(400)
+    first = build_galaxy_dataset(catalog=str(table), images=str(images), limit=200, **SMALL)
+    assert first["split"] == {"train": 160, "validation": 20, "test": 20}
+    grown = build_galaxy_dataset(catalog=str(table), images=str(images), **SMALL)
+    assert (grown["version"], grown["stored"]) == (2, 400)
+    for part, share in PART_SHARES.items():
+        newcomers = grown["split"][part] - first["split"][part]
+        assert abs(newcomers - 200 * share) < 5 * (200 * share * (1 - share)) ** 0.5
 
 
 def test_images_that_come_later_are_taken_up(flows_here: Workspace, archive: Archive) -> None:

@@ -178,7 +178,7 @@ def test_by_time_a_group_of_an_earlier_part_has_no_row_and_two_nights_are_too_fe
 def test_hash_parts_change_at_eight_and_nine_tenths() -> None:
     names = [f"group-{number}" for number in range(2000)]
     for name in names:
-        share = hash_share(name, 3)
+        share = hash_share(f"part/{name}", 3)
         assert part_by_hash(name, 3) == ("train" if share < 0.8 else "validation" if share < 0.9 else "test")
 
 
