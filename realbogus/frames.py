@@ -1,11 +1,13 @@
 """A survey frame of one chip, and the pair of a new and a reference frame that a subtraction starts from."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntFlag
 
 import numpy as np
 import sep
 from astropy.wcs import WCS
+
+from realbogus.readings import Reading
 
 BACKGROUND_MESH_PX = 64
 LEAST_RMS_SHARE = 0.3  # of the median: the spline between crowded meshes can dip below zero, as beside M13
@@ -99,6 +101,9 @@ class Pair:
     sky_cell : str
         Name of the group: the footprint of one chip at one pointing, with all its visits.
     epoch_mjd : float or None
+        UTC, of the new frame.
+    reading : Reading
+        Header keywords that the quantities of both frames were taken from.
     """
 
     new: Frame
@@ -109,6 +114,7 @@ class Pair:
     visit: int
     sky_cell: str
     epoch_mjd: float | None = None
+    reading: Reading = field(default_factory=Reading)
 
 
 def measure_background(pixels: np.ndarray, unusable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

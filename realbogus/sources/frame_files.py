@@ -6,21 +6,24 @@ a frame without gain or saturation is refused.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.io import fits
-from astropy.time import Time
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
 from pydantic import BaseModel, ConfigDict
 
+from realbogus.epochs import DATE_KEYWORDS, header_epoch
 from realbogus.frames import Frame, Mask, measure_background
-from realbogus.records import MJD_EPOCH_JD, SourceError
+from realbogus.readings import Reading
+from realbogus.records import SourceError
 from realbogus.sources.fits_images import card_value, read_image, read_wcs
 
+TABLE_OF_PAIRS = "table of pairs"
+"""Source, in a `Reading`, of a value that the table of pairs gives."""
 _TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
 
 
@@ -42,8 +45,8 @@ class FrameKeywords(BaseModel):
     """Arcsec; the WCS takes precedence."""
     exposure_s: tuple[str, ...] = ("EXPTIME", "EXPOSURE", "TEXPTIME")
     """Seconds."""
-    epoch_mjd: tuple[str, ...] = ("MJD-OBS", "MJD_OBS", "OBSMJD", "MJD", "JD", "OBSJD", "DATE-OBS", "DATE_OBS")
-    """Days, UTC; a Julian date or an ISO date with time is converted."""
+    epoch_mjd: tuple[str, ...] = DATE_KEYWORDS
+    """Days, UTC, as `epochs.header_epoch` reads them; a date takes its time from `epochs.TIME_KEYWORDS`."""
     detector: tuple[str, ...] = ("CCDID", "CCDNUM", "DETID", "IMAGEID", "DETECTOR")
     """No unit."""
     site_longitude_deg: float = 0.0
@@ -59,12 +62,15 @@ class FrameFile:
     frame : Frame
     epoch_mjd, exposure_s : float or None
     detector : str or None
+    reading : Reading
+        The keyword of each quantity, those that the frame lacks, and notes on its epoch.
     """
 
     frame: Frame
     epoch_mjd: float | None
     exposure_s: float | None
     detector: str | None
+    reading: Reading = field(default_factory=Reading)
 
 
 def read_frame(path: Path, keywords: FrameKeywords | None = None, values: Mapping[str, Any] | None = None) -> Frame:
@@ -133,7 +139,8 @@ def read_frame_file(
         quantum_counts=image.quantum,
         wcs=wcs,
     )
-    return FrameFile(frame, facts.epoch_mjd(), facts.number("exposure_s"), facts.text("detector"))
+    epoch_mjd, exposure_s, detector = facts.epoch_mjd(), facts.number("exposure_s"), facts.text("detector")
+    return FrameFile(frame, epoch_mjd, exposure_s, detector, facts.reading())
 
 
 def _measure_noise(
@@ -162,16 +169,31 @@ class _Facts:
         self, path: Path, headers: tuple[fits.Header, ...], keywords: FrameKeywords, values: Mapping[str, Any]
     ) -> None:
         self.path, self.headers, self.keywords, self.values = path, headers, keywords, values
+        self._taken: dict[str, str | None] = {}
+        self._notes: list[str] = []
+
+    def reading(self) -> Reading:
+        """Return where each quantity asked for so far was taken from, and those that are missing."""
+        understood = {name: source for name, source in self._taken.items() if source is not None}
+        missing = {name: 1 for name, source in self._taken.items() if source is None}
+        return Reading(understood, (), missing, tuple(f"{self.path}: {note}" for note in self._notes))
 
     def _value(self, name: str) -> Any:
         if self.values.get(name) is not None:
+            self._taken[name] = TABLE_OF_PAIRS
             return self.values[name]
         for keyword in getattr(self.keywords, name):
-            for header in self.headers:
-                value = card_value(header, keyword)
-                if value is not None:
-                    return value
+            value = self._card(keyword)
+            if value is not None:
+                self._taken[name] = keyword
+                return value
+        self._taken[name] = None
         return None
+
+    def _card(self, keyword: str) -> Any:
+        """Return a keyword's value in the first header that has it, None if none has."""
+        values = (card_value(header, keyword) for header in self.headers)
+        return next((value for value in values if value is not None), None)
 
     def number(self, name: str) -> float | None:
         """Return a number, None if it is missing."""
@@ -202,22 +224,15 @@ class _Facts:
         return None if value is None else str(value).strip() or None
 
     def epoch_mjd(self) -> float | None:
-        """Return the epoch of the frame; None for a date without a time or not in ISO format."""
-        value = self._value("epoch_mjd")
-        try:
-            days = float(value)
-        except TypeError:
-            return None
-        except ValueError:
-            return _iso_mjd(str(value))
-        return days - MJD_EPOCH_JD if days > MJD_EPOCH_JD else days
-
-
-def _iso_mjd(text: str) -> float | None:
-    try:
-        return float(Time(text.strip(), format="isot", scale="utc").mjd) if "T" in text else None
-    except ValueError:
-        return None
+        """Return the epoch of the frame, UTC; None, and notes where there is something to say, without one."""
+        given = self.values.get("epoch_mjd")
+        if given is None:
+            epoch = header_epoch(self._card, self.keywords.epoch_mjd)
+        else:
+            epoch = header_epoch({TABLE_OF_PAIRS: given}.get, (TABLE_OF_PAIRS,))
+        self._taken["epoch_mjd"] = epoch.source
+        self._notes += epoch.notes
+        return epoch.mjd
 
 
 def _pixel_arcsec(facts: _Facts, wcs: WCS | None) -> float:

@@ -20,6 +20,7 @@ from astropy.wcs import WCS, NoConvergence
 
 from realbogus.frames import Frame, Pair
 from realbogus.psf.measure import PsfError, PsfModel, constant_psf
+from realbogus.readings import merge_readings
 from realbogus.records import SourceError, file_sha256, night_of
 from realbogus.row_tables import RowTable
 from realbogus.sources.fits_images import read_image
@@ -178,6 +179,7 @@ def read_pair(pair: PairFiles, keywords: FrameKeywords | None = None) -> Pair:
         visit=pair.visit,
         sky_cell=pair.columns.get("sky_cell") or f"tile-{file_sha256(pair.files['reference'])[:12]}",
         epoch_mjd=epoch,
+        reading=merge_readings([new.reading, reference.reading]),
     )
 
 

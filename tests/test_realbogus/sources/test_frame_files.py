@@ -72,12 +72,33 @@ def test_keywords_can_be_named_and_given_values_take_precedence(tmp_path):
         ({"DATE-OBS": "2020-05-31T18:00:00.0"}, 59000.75),
         ({"DATE-OBS": "2020-05-31"}, None),
         ({"DATE-OBS": "15/04/88"}, None),
+        ({"DATE-OBS": "31/05/20", "UT": "18:00:00"}, 59000.75),
+        ({"MJD-OBS": 0.0, "DATE-OBS": "2020-05-31 18:00:00"}, 59000.75),
         ({}, None),
     ],
 )
 def test_epochs_are_read_in_every_writing(tmp_path, card, mjd):
     path = write_image(tmp_path / "a.fits", draw_sky(), card)
     assert read_frame_file(path, values=VALUES).epoch_mjd == mjd
+
+
+def test_the_reading_says_where_each_quantity_came_from(tmp_path):
+    cards = {"EGAIN": 1.5, "SATLEVEL": 5e4, "DATE-OBS": "2020-05-31", "UTSTART": 18.0, "MJD-END": 59050.0}
+    reading = read_frame_file(write_image(tmp_path / "a.fits", draw_sky(), cards), values={"pixel_arcsec": 1}).reading
+    assert reading.understood == {
+        **{"gain_e_per_count": "EGAIN", "saturation_counts": "SATLEVEL", "pixel_arcsec": "table of pairs"},
+        "epoch_mjd": "DATE-OBS + UTSTART",
+    }
+    assert reading.missing == {"zero_point_mag": 1, "exposure_s": 1, "detector": 1}
+    (note,) = reading.notes
+    assert note.startswith(f"{tmp_path}/a.fits: DATE-OBS + UTSTART says MJD 59000.75000 and MJD-END MJD 59050.0000")
+
+
+def test_the_table_of_pairs_gives_an_epoch_in_any_writing(tmp_path):
+    path = write_image(tmp_path / "a.fits", draw_sky(), {"MJD-OBS": 59000.75})
+    for text in ("59123.5", "2459124.0", "2020-10-01T12:00:00"):
+        read = read_frame_file(path, values=VALUES | {"epoch_mjd": text})
+        assert (read.epoch_mjd, read.reading.understood["epoch_mjd"]) == (59123.5, "table of pairs")
 
 
 def test_whole_numbers_tell_their_step(tmp_path):
