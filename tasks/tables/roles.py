@@ -1,11 +1,14 @@
 """The one table of synonyms: which column of a table holds which quantity, by the names that archives use.
 
 Names are compared in lower case. Two columns for one role are refused unless the caller names one; the ids of several
-releases, which published tables hold side by side, are taken in the order of their synonyms.
+releases, which published tables hold side by side, are taken in the order of their synonyms, and ``id`` last: beside
+another id it is a number of the row.
+
+A name that means another quantity in certain company (`UNLESS_BESIDE`) is no synonym there.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,12 +31,15 @@ class Role:
         Unit of the values once read, as astropy.units writes it; empty for text and pure numbers.
     ordered : bool
         Several synonyms in one table are normal and the first is taken; otherwise they are refused.
+    own_units : mapping of str to str
+        Synonym -> unit of the archive that uses this name, where the table declares none.
     """
 
     name: str
     names: tuple[str, ...]
     unit: str = ""
     ordered: bool = False
+    own_units: Mapping[str, str] = field(default_factory=dict)
 
 
 _ROLES = (
@@ -42,7 +48,7 @@ _ROLES = (
         (
             *("stripe82objid", "dr7objid", "objid", "object_id", "objectid", "dr8objid", "source_id", "sourceid"),
             *("objid_dr7", "objid_dr8", "sdss_objid", "sdssobjid", "dr7_objid", "dr8_objid", "galaxy_id", "galaxyid"),
-            *("id_str", "iauname", "iau_name", "id"),
+            *("ls_id", "coadd_object_id", "id_str", "iauname", "iau_name", "id"),
         ),
         ordered=True,
     ),
@@ -51,22 +57,52 @@ _ROLES = (
         (
             *("ra_deg", "ra", "raj2000", "_raj2000", "ra_j2000", "raj2000deg", "_ra", "ra_icrs", "ramean", "rastack"),
             *("alpha_j2000", "alphawin_j2000", "al2000", "right_ascension", "rightascension", "radeg", "ra_d", "degra"),
-            *("s_ra", "meanra", "coord_ra"),
+            *("s_ra", "meanra", "coord_ra", "_ra.icrs"),
         ),
         "deg",
+        own_units={"al2000": "hourangle"},  # HyperLeda: decimal hours
     ),
     Role(
         "dec",
         (
             *("dec_deg", "dec", "dej2000", "_dej2000", "dec_j2000", "decj2000", "dej2000deg", "_de", "de", "de_icrs"),
             *("dec_icrs", "decmean", "decstack", "delta_j2000", "deltawin_j2000", "de2000", "declination", "decl"),
-            *("decdeg", "dec_d", "degdec", "s_dec", "meandec", "coord_dec"),
+            *("decdeg", "dec_d", "degdec", "s_dec", "meandec", "coord_dec", "_de.icrs"),
         ),
         "deg",
     ),
-    Role("redshift", ("redshift", "specz", "spec_z", "zspec", "z_spec", "zsp", "z_best", "zbest", "z")),
+    Role(
+        "redshift",
+        (
+            *("redshift", "specz", "spec_z", "zspec", "z_spec", "zsp", "z_best", "zbest", "red_shift", "redshift_spec"),
+            *("z_helio", "zhelio", "z_cmb", "zcmb", "nsa_z", "sdss_z", "z"),
+        ),
+    ),
+    Role(
+        "petro_r50",
+        ("petro_r50_arcsec", "petror50_r", "petro_r50_r", "petrorad50_r", "petro_r50", "petror50", "petro_th50"),
+        "arcsec",
+    ),
+    Role(
+        "petro_r90",
+        ("petro_r90_arcsec", "petror90_r", "petro_r90_r", "petrorad90_r", "petro_r90", "petror90", "petro_th90"),
+        "arcsec",
+    ),
+    Role("r_mag", ("r_mag", "petromag_r", "petro_mag_r", "petrormag", "petro_r_mag", "mag_petro_r"), "mag"),
+    Role("r_mag_corrected", ("r_mag_corrected", "petromag_r_corrected", "dered_petromag_r"), "mag"),
+    Role("psf_fwhm", ("psf_fwhm_arcsec", "psfwidth_r", "psffwhm_r", "psf_fwhm", "psf_fwhm_r", "psfsize_r"), "arcsec"),
+    Role("area_ratio", ("area_ratio", "areasratio", "areas_ratio")),
+    Role("file", ("file", "filename", "file_name", "image_file", "imagefile", "image_name")),
 )
 ROLES: MappingProxyType[str, Role] = MappingProxyType({role.name: role for role in _ROLES})
+
+UNLESS_BESIDE: MappingProxyType[str, frozenset[str]] = MappingProxyType(
+    {
+        "z": frozenset("ubvgriyjhkx"),  # there a magnitude, or a coordinate
+        "objid": frozenset({"brickid"}),  # of the Legacy Surveys: a number within its brick
+    }
+)
+"""Synonym -> columns beside which it means something else."""
 
 
 def find_roles(
@@ -83,7 +119,8 @@ def find_roles(
     roles : iterable of str
         Names of `ROLES` to look for.
     named : mapping of str to str, optional
-        Role -> column that the caller named; it goes before every synonym. Names are compared in lower case.
+        Role -> column that the caller named; it goes before every synonym, and no other role takes it. Names are
+        compared in lower case.
 
     Raises
     ------
@@ -91,12 +128,13 @@ def find_roles(
         A role has two columns and none is named, or a named column is absent.
     """
     named = {role: column.strip().lower() for role, column in (named or {}).items()}
+    free = [name for name in columns if name not in named.values() and not _means_another(name, columns)]
     source = {}
     for role in (ROLES[name] for name in roles):
         if role.name in named:
             source[role.name] = _named_column(path, columns, role.name, named[role.name])
             continue
-        present = [name for name in role.names if name in columns]
+        present = [name for name in role.names if name in free]
         if len(present) > 1 and not role.ordered:
             example = f'columns=\'{{"{role.name}": "{present[0]}"}}\''
             raise ColumnRoleError(
@@ -106,6 +144,10 @@ def find_roles(
         if present:
             source[role.name] = present[0]
     return source
+
+
+def _means_another(name: str, columns: Sequence[str]) -> bool:
+    return not UNLESS_BESIDE.get(name, frozenset()).isdisjoint(columns)
 
 
 def _named_column(path: Path, columns: Sequence[str], role: str, column: str) -> str:

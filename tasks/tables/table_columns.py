@@ -14,6 +14,8 @@ MISSING_TEXT: tuple[str, ...] = (
 """Texts that mean a missing value in the published tables."""
 
 MISSING_NUMBER = -9999
+TRUE_TEXT: tuple[str, ...] = ("1", "1.0", "true", "True", "TRUE", "t", "T")
+FALSE_TEXT: tuple[str, ...] = ("0", "0.0", "false", "False", "FALSE", "f", "F")
 
 
 class TableError(ValueError):
@@ -41,13 +43,19 @@ class TableFile:
     """What the user should hear of how the file was read: another encoding, the first of three tables, ..."""
 
 
-def typed_batch(path: Path, arrays: dict[str, pa.Array], wanted: dict[str, pa.DataType]) -> pa.RecordBatch:
-    """Return a batch of the arrays cast to the given types; missing values become null."""
+def typed_batch(path: Path, arrays: Mapping[str, pa.Array], wanted: dict[str, pa.DataType]) -> pa.RecordBatch:
+    """Return a batch of the arrays cast to the given types; missing values become null.
+
+    Raises
+    ------
+    TableError
+        A column holds values of another type.
+    """
     typed = []
     for name, kind in wanted.items():
         try:
             typed.append(_cast(arrays[name], kind))
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise TableError(f"table {path}: column {name!r}: {error}") from error
     return pa.record_batch(typed, names=list(wanted))
 
@@ -55,15 +63,33 @@ def typed_batch(path: Path, arrays: dict[str, pa.Array], wanted: dict[str, pa.Da
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        values = pc.utf8_trim_whitespace(values.cast(pa.string()))
-        values = pc.if_else(pc.is_in(values, pa.array(MISSING_TEXT)), None, values)
-    elif pa.types.is_floating(values.type):
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.float64())
+    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or values.type == pa.string_view():
+        return _cast_text(values.cast(pa.string()), kind)
+    if pa.types.is_floating(values.type):
         values = pc.if_else(pc.and_(pc.is_finite(values), pc.not_equal(values, MISSING_NUMBER)), values, None)
     elif pa.types.is_signed_integer(values.type):
-        values = pc.if_else(pc.not_equal(values, MISSING_NUMBER), values, None)
+        values = pc.if_else(pc.not_equal(values, pa.scalar(MISSING_NUMBER, values.type)), values, None)
     if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
         return pc.not_equal(values.cast(pa.float32()), 0)
     if pa.types.is_boolean(values.type) and pa.types.is_floating(kind):
         values = values.cast(pa.int8())
+    return values.cast(kind)
+
+
+def _cast_text(text: pa.Array, kind: pa.DataType) -> pa.Array:
+    trimmed = pc.utf8_trim_whitespace(text)
+    values = pc.if_else(pc.is_in(trimmed, pa.array(MISSING_TEXT)), None, trimmed)
+    if pa.types.is_boolean(kind):
+        known = pc.is_in(values, pa.array((*TRUE_TEXT, *FALSE_TEXT)))
+        unknown = values.filter(pc.and_(pc.is_valid(values), pc.invert(known)))
+        if len(unknown):
+            raise pa.ArrowInvalid(f"{unknown[0].as_py()!r} is no truth value; 1, 0, true and false are")
+        return pc.if_else(pc.is_valid(values), pc.is_in(values, pa.array(TRUE_TEXT)), None)
+    if pa.types.is_integer(kind):
+        try:
+            return values.cast(kind)
+        except pa.ArrowInvalid:
+            values = values.cast(pa.float64())  # pandas writes 16 as 16.0 where another cell is blank
     return values.cast(kind)

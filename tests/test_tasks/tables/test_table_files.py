@@ -12,7 +12,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from tasks.tables import table_files
+from tasks.tables import text_tables
 from tasks.tables.table_files import MISSING_TEXT, TableError, open_table
 
 TYPES = {"id": pa.string(), "x": pa.float64(), "n": pa.int32(), "flag": pa.bool_()}
@@ -62,8 +62,8 @@ def test_integers_written_as_floats_are_read_and_fractions_refused(tmp_path) -> 
 
 
 def test_a_csv_longer_than_a_piece_is_read_whole_and_in_order(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(table_files, "_CSV_PIECE_BYTES", 64)
-    monkeypatch.setattr(table_files, "_ROWS_A_BATCH", 10)
+    monkeypatch.setattr(text_tables, "_PIECE_BYTES", 64)
+    monkeypatch.setattr(text_tables, "_ROWS_A_BATCH", 10)
     lines = [f"{number},{number / 2}" for number in range(101)]
     path = written(tmp_path, "\n".join(["n,x", *lines]))
     with open_table(path) as table:

@@ -1,0 +1,93 @@
+"""Parquet tables: flat columns, streamed; units from the fields' metadata, astropy's header or an embedded VOTable."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.tables.column_names import NO_NAME, name_columns
+from tasks.tables.table_columns import TableError, TableFile, typed_batch
+
+_ROWS_A_BATCH = 16_384
+_ASTROPY_HEADER, _VOTABLE_HEADER = b"table_meta_yaml", b"IVOA.VOTable-Parquet.content"
+
+
+@contextmanager
+def open_parquet(path: Path, plain: Path) -> Iterator[TableFile]:
+    """Open a Parquet table for as long as the block lasts; see `table_files.open_table`."""
+    _check_footer(path, plain)
+    with pq.ParquetFile(plain) as source:
+        schema = source.schema_arrow
+        ignored = {
+            field.name or f"(column {at + 1})": reason
+            for at, field in enumerate(schema)
+            if (reason := _why_not_flat(field))
+        }
+        names = name_columns(path, [name for name in schema.names if name not in ignored], _declared_units(schema))
+        columns = {name.strip(): name for name in schema.names}
+        own = {key: columns[name] for key, name in names.written.items()}
+        floats = frozenset(key for key, name in own.items() if pa.types.is_floating(schema.field(name).type))
+
+        def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+            for batch in source.iter_batches(_ROWS_A_BATCH, columns=[own[name] for name in wanted]):
+                yield typed_batch(path, {name: batch.column(own[name]) for name in wanted}, wanted)
+
+        yield TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored)
+
+
+def _check_footer(path: Path, plain: Path) -> None:
+    with plain.open("rb") as stream:
+        stream.seek(0, io.SEEK_END)
+        stream.seek(max(0, stream.tell() - 4))
+        if stream.read() != b"PAR1":
+            raise TableError(
+                f"table {path} cannot be read: the Parquet file is truncated, its footer is missing; "
+                "copy or download it again"
+            )
+
+
+def _why_not_flat(field: pa.Field) -> str:
+    """Say why a column is no flat text or number; empty where it is."""
+    kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+    if not field.name.strip():
+        return NO_NAME
+    if pa.types.is_nested(kind):
+        return f"it holds lists, structs or maps ({kind})"
+    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind):
+        return f"it holds bytes, not text ({kind})"
+    if isinstance(kind, pa.BaseExtensionType) or pa.types.is_interval(kind) or pa.types.is_duration(kind):
+        return f"it is neither text nor number ({kind})"
+    return ""
+
+
+def _declared_units(schema: pa.Schema) -> dict[str, str]:
+    metadata = schema.metadata or {}
+    units = _votable_units(metadata[_VOTABLE_HEADER]) if _VOTABLE_HEADER in metadata else {}
+    units |= _astropy_units(metadata[_ASTROPY_HEADER]) if _ASTROPY_HEADER in metadata else {}
+    for field in schema:
+        for key, value in (field.metadata or {}).items():
+            if key.lower() in (b"unit", b"units"):
+                units[field.name.strip()] = value.decode("utf-8", errors="replace")
+    return units
+
+
+def _astropy_units(header: bytes) -> dict[str, str]:
+    """Return the units of the header that ``astropy.table.Table.write`` leaves in a Parquet file."""
+    from astropy.table.meta import get_header_from_yaml
+
+    try:
+        columns = get_header_from_yaml(header.decode().split("\n"))["datatype"]
+    except Exception:  # a header that is no YAML of astropy's declares no units; YAML has errors of its own
+        return {}
+    return {str(column["name"]): str(column["unit"]) for column in columns if "unit" in column}
+
+
+def _votable_units(header: bytes) -> dict[str, str]:
+    """Return the units of the VOTable that a VOParquet file holds."""
+    from tasks.tables.votables import field_name, parse_votable
+
+    table = parse_votable(io.BytesIO(header), "the VOTable in its metadata").get_first_table()
+    return {field_name(field): str(field.unit) for field in table.fields if field.unit is not None}

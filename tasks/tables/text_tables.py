@@ -1,0 +1,202 @@
+"""Text tables: any separator and encoding, streamed; ECSV with its units and types.
+
+A CSV of commas in UTF-8 goes straight to pyarrow. Pieces that pyarrow cannot take so (blanks about cells, quotes after
+blanks, line breaks in quotes, runs of blanks) are taken apart here first.
+"""
+
+import csv
+import io
+import logging
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.csv
+
+from tasks.tables.column_names import NO_NAME, name_columns
+from tasks.tables.compression import plain_bytes
+from tasks.tables.formats import HEAD_BYTES
+from tasks.tables.table_columns import FALSE_TEXT, MISSING_TEXT, TRUE_TEXT, TableError, TableFile, typed_batch
+from tasks.tables.text_dialects import BLANKS, Dialect, find_dialect, leading_comments
+
+_BLOCK_BYTES = 1 << 20
+_PIECE_BYTES = 4 << 20
+_ROWS_A_BATCH = 16_384
+_DECIMAL_COMMA = re.compile(r"([-+]?\d+),(\d+(?:[eE][-+]?\d+)?)")
+
+
+@contextmanager
+def open_text(path: Path, plain: Path) -> Iterator[TableFile]:
+    """Open a text table for as long as the block lasts; see `table_files.open_table`."""
+    with plain_bytes(path) as stream:
+        head = stream.read(HEAD_BYTES)
+    whole = len(head) < HEAD_BYTES
+    columns = _ecsv_columns(path, head)
+    separator = "" if columns is None else _ecsv_delimiter(head)
+    dialect = find_dialect(path, head, whole=whole, separator=separator)
+    cells = [name or f"\0{at}" for at, name in enumerate(dialect.header)]
+    types = {str(column["name"]): str(column.get("subtype") or column["datatype"]) for column in columns or ()}
+    shaped = {str(column["name"]) for column in columns or () if "subtype" in column}
+    units = dialect.units | {str(c["name"]): str(c["unit"]) for c in columns or () if "unit" in c}
+    ignored = {name: f"it holds arrays or objects ({types[name]})" for name in shaped}
+    ignored |= {name: "it holds complex numbers" for name, kind in types.items() if kind.startswith("complex")}
+    ignored |= {f"(column {at + 1})": NO_NAME for at, name in enumerate(dialect.header) if not name}
+    names = name_columns(path, [name for name in dialect.header if name not in ignored], units)
+
+    def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        own = {names.written[name]: kind for name, kind in wanted.items()}
+        parse = partial(_parse_piece, path, dialect, cells, own)
+        with plain_bytes(path) as stream:
+            for batch in _ahead(_gathered(parse(lines) for lines in _pieces(stream, dialect))):
+                yield batch.rename_columns(list(wanted))
+
+    floats = frozenset(key for key, name in names.written.items() if types.get(name, "").startswith("float"))
+    table = TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored)
+    yield replace(table, notes=dialect.notes() if columns is None else ())
+
+
+def _ecsv_columns(path: Path, head: bytes) -> list[dict[str, Any]] | None:
+    """Return name, datatype, unit, subtype of an ECSV table's columns; None for another text."""
+    if not re.match(rb"(\xef\xbb\xbf)?# ?%ECSV", head):
+        return None
+    from astropy.table.meta import get_header_from_yaml
+
+    lines = [line.removeprefix("\ufeff")[1:].removeprefix(" ") for line in leading_comments(head)]
+    try:
+        columns: list[dict[str, Any]] = get_header_from_yaml(lines[1:])["datatype"]
+    except Exception as error:  # YAML's own errors and whatever a malformed header makes astropy raise
+        raise TableError(f"table {path}: its ECSV header cannot be read: {error}") from error
+    return columns
+
+
+def _ecsv_delimiter(head: bytes) -> str:
+    named = [line for line in leading_comments(head) if re.match(r"#\s*delimiter:", line)]
+    return "," if named and "," in named[0] else BLANKS
+
+
+def _pieces(stream: BinaryIO, dialect: Dialect) -> Iterator[bytes]:
+    """Cut the rows of a table at line ends into pieces of UTF-8 of about `_PIECE_BYTES`."""
+    if not dialect.transcoded:
+        for _ in range(dialect.data_line):
+            stream.readline()
+        while piece := stream.read(_PIECE_BYTES):
+            yield piece + stream.readline()
+        return
+    text = io.TextIOWrapper(stream, dialect.encoding, errors="replace" if dialect.encoding == "cp1252" else "strict")
+    for _ in range(dialect.data_line):
+        text.readline()
+    while lines := text.read(_PIECE_BYTES):
+        yield (lines + text.readline()).encode()
+
+
+def _parse_piece(
+    path: Path, dialect: Dialect, header: list[str], wanted: dict[str, pa.DataType], lines: bytes
+) -> pa.Table:
+    """Parse rows, the fastest way first; the error names the column, or the row that has another number of cells."""
+    separator = dialect.separator
+    if dialect.rewritten:
+        lines, separator = _rewrite(path, lines, dialect), ","
+    if not lines.strip():
+        return pa.schema(wanted).empty_table()
+    if not (dialect.padded or dialect.rewritten):
+        try:
+            return _convert(lines, separator, header, wanted)
+        except pa.ArrowInvalid:
+            # A blank cell makes pandas write 16 as 16.0, which reads as no integer.
+            loose = {name: pa.float64() if pa.types.is_integer(kind) else kind for name, kind in wanted.items()}
+        try:
+            return _convert(lines, separator, header, loose).cast(pa.schema(wanted))
+        except pa.ArrowInvalid as error:
+            lines, separator = _mended(path, dialect, lines, error)
+    try:
+        text = _convert(lines, separator, header, dict.fromkeys(wanted, pa.string()))
+    except pa.ArrowInvalid as error:
+        raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
+    batches = [
+        typed_batch(path, {name: batch.column(name) for name in wanted}, wanted)
+        for batch in text.combine_chunks().to_batches()
+    ]
+    return pa.Table.from_batches(batches, pa.schema(wanted))
+
+
+def _mended(path: Path, dialect: Dialect, lines: bytes, error: pa.ArrowInvalid) -> tuple[bytes, str]:
+    """Return rows and separator after what pyarrow refused is repaired: another encoding, or cells it cannot part."""
+    if "UTF8" in str(error):
+        logging.getLogger(__name__).warning("table %s is not UTF-8 throughout: Latin-1 (cp1252) is read there", path)
+        lines = lines.decode("cp1252", errors="replace").encode()
+    if "Expected" in str(error):
+        return _rewrite(path, lines, dialect), ","
+    return lines, dialect.separator
+
+
+def _rewrite(path: Path, lines: bytes, dialect: Dialect) -> bytes:
+    """Return rows as a CSV of commas without blanks about the cells, line breaks in them, or lines of comment."""
+    separator, text = dialect.separator, lines.decode("utf-8", errors="replace")
+    rows: Iterator[str] = (row for row in io.StringIO(text, newline="") if not row.startswith("#"))
+    if separator == BLANKS:
+        rows = (row.strip().replace("\t", " ") for row in rows)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    try:
+        for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True):
+            cells = [" ".join(cell.split("\n")).strip() for cell in cells]
+            if dialect.decimal_comma:
+                cells = [_decimal_point(cell) for cell in cells]
+            if any(cells):
+                writer.writerow(cells)
+    except csv.Error as error:
+        raise TableError(f"table {path} cannot be read: {error}; a quotation mark may not be closed") from error
+    return out.getvalue().encode()
+
+
+def _decimal_point(cell: str) -> str:
+    found = _DECIMAL_COMMA.fullmatch(cell)
+    return f"{found[1]}.{found[2]}" if found else cell
+
+
+def _convert(lines: bytes, separator: str, header: list[str], wanted: dict[str, pa.DataType]) -> pa.Table:
+    # One thread: the consumer of the rows keeps another core busy, and more threads cost more time than they save.
+    reading = pa.csv.ReadOptions(block_size=_BLOCK_BYTES, column_names=header, use_threads=False)
+    options = pa.csv.ConvertOptions(
+        include_columns=list(wanted),
+        column_types=wanted,
+        null_values=MISSING_TEXT,
+        strings_can_be_null=True,
+        true_values=TRUE_TEXT,
+        false_values=FALSE_TEXT,
+    )
+    parsing = pa.csv.ParseOptions(delimiter=separator)
+    return pa.csv.read_csv(pa.BufferReader(lines), reading, parsing, options)
+
+
+def _gathered(tables: Iterator[pa.Table]) -> Iterator[pa.RecordBatch]:
+    """Join small tables into batches: the reader is fastest on small blocks, later steps on large batches."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(item.num_rows for item in waiting) >= _ROWS_A_BATCH:
+            yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+            waiting = []
+    if waiting:
+        yield from pa.concat_tables(waiting).combine_chunks().to_batches()
+
+
+def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Read the next batch in a thread while the caller uses the previous one."""
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
+
+
+def _name_column(message: str, header: list[str]) -> str:
+    """Replace the column number in Arrow's message by the column's name."""
+    named = re.sub(r"CSV column #(\d+)", lambda found: f"column {header[int(found[1])]!r}", message)
+    return f"{named}; the row is damaged or the file cut off" if "Expected" in message else named
