@@ -1,5 +1,6 @@
 """Object ids as text: safe ids, ids for tables without any, and the detection of ids damaged by float64."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,31 @@ SAFE_ID = r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*$"
 """Ids become file names: no separators, no leading dot, no two dots in a row."""
 
 LONGEST_ID = 128
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".gif", ".webp")
+"""Suffixes of image files that can be read, in lower case."""
+OTHER_SUFFIXES = (
+    *(".fits", ".fit", ".fts", ".fz", ".npy", ".npz", ".gz", ".zip", ".csv", ".json", ".txt", ".xml"),
+    *(
+        ".avif",
+        ".bmp",
+        ".dng",
+        ".exr",
+        ".heic",
+        ".heif",
+        ".j2k",
+        ".jp2",
+        ".jxl",
+        ".pdf",
+        ".pgm",
+        ".ppm",
+        ".psd",
+        ".svg",
+    ),
+)
+"""Other suffixes of files that come with images. What follows a dot in a name is a suffix only if it is known here."""
+
+_SUFFIX = rf"(?i)({'|'.join(re.escape(suffix) for suffix in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES))})$"
 
 _FLOAT_TEXT = r"^[+-]?\d+(\.\d*)?[eE]\+?\d+$|^[+-]?\d{8,}\.0*$"
 _EXACT_IN_FLOAT64 = 1 << 53
@@ -68,10 +94,19 @@ def _as_numbers(ids: pa.Array) -> np.ndarray | None:
 
 
 def ids_from_files(files: pa.Array) -> pa.Array:
-    """Return the stem of each image file's name, shape (rows,); a path out of its folder stays whole, and so unsafe."""
-    outside = pc.match_substring_regex(files, r"(^|[/\\])\.\.([/\\]|$)|^[/\\]")
-    stem = pc.replace_substring_regex(pc.replace_substring_regex(files, r"^.*/", ""), r"\.[A-Za-z]+$", "")
+    """Return the stem of each file's name, (rows,); a path out of its folder stays whole, and so unsafe.
+
+    The stem lacks the folders and one known suffix; any other dot belongs to the name.
+    """
+    outside = pc.match_substring_regex(files, r"(^|[/\\])\.\.([/\\]|$)|^[/\\]|^[A-Za-z]:")
+    stem = pc.replace_substring_regex(pc.replace_substring_regex(files, r"^.*[/\\]", ""), _SUFFIX, "")
     return pc.if_else(outside, files, stem)
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Return a file name's stem and its known suffix in lower case, empty where it has none."""
+    stem = re.sub(_SUFFIX, "", name)
+    return stem, name[len(stem) :].lower()
 
 
 def ids_from_positions(ra_deg: np.ndarray, dec_deg: np.ndarray) -> pa.Array:

@@ -15,7 +15,7 @@ READ_FORMATS = ("JPEG", "PNG", "TIFF", "GIF", "WEBP")
 
 _SIGNATURES = (
     (b"\xff\xd8", "JPEG"),
-    (b"\x89PNG", "PNG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF8", "GIF"),
     (b"II*\0", "TIFF"),
     (b"MM\0*", "TIFF"),
@@ -113,7 +113,7 @@ def read_tiff_tags(body: bytes) -> TiffTags:
         ``extra_channels`` or ``several_pages``: to bring these to 8-bit RGB would be a guess.
     """
     pages = _pages(body)
-    page = next(pages, {})
+    page: Any = next(pages, {})
     if any(not int(further.get(254, 0)) & _REDUCED for further in pages):
         raise ImageFaultError("several_pages")
     for number in _values(page, 339):
@@ -182,7 +182,7 @@ def _is_cut_off_tiff(body: bytes) -> bool:
     (directory,) = struct.unpack(f"{order}Q", body[8:16]) if _is_big(body) else struct.unpack(f"{order}I", body[4:8])
     if directory + 2 > len(body):
         return True
-    page = next(_pages(body), {})
+    page: Any = next(_pages(body), {})
     ends = [
         start + count
         for starts, counts in ((273, 279), (324, 325))

@@ -19,10 +19,13 @@ _ROWS_WITHOUT_CLASSES = 4
 def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     """Return what is shown of a build, from its dataset version and its summary."""
     caption = f"Samples of each class ({summary['pixels']} pixels)"
+    blocks = [Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))]
+    if summary.get("images"):
+        blocks.append(Table("Images converted on reading", ("what", "images"), list(summary["images"].items())))
     return BuildReport(
         funnel=count_funnel("requested objects", summary["objects"], summary),
         sheet=Figure(caption, class_sheet(dataset), "contact sheet"),
-        blocks=[Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))],
+        blocks=blocks,
     )
 
 

@@ -4,14 +4,12 @@ This runs on the workers; it imports no Prefect, so that a worker starts fast.
 """
 
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -20,6 +18,8 @@ import pyarrow as pa
 
 from galaxy.images import cutouts
 from galaxy.images.file_formats import ImageFaultError
+from galaxy.images.image_files import read_image_file
+from tasks.galaxies.archive_files import ArchiveFileError, open_archive
 from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
 from tasks.store.raw import RawStore, StoredAnswer
@@ -28,8 +28,6 @@ from tasks.store.staging import Staging
 
 if TYPE_CHECKING:
     from tasks.galaxies.plan import GalaxyPlan
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 LEDGER_COLUMNS = pa.schema(
     [
@@ -61,7 +59,7 @@ class Received:
     attempts : int
         Requests sent; 0 if the answer was in the raw store.
     parameters : dict
-        Of the request.
+        Of the request; of an archive the file, and what was converted (`galaxy.images.image_files.Picture`).
     """
 
     pixels: np.ndarray | None = None
@@ -162,69 +160,43 @@ class ArchiveSource:
         Id -> path of the image inside.
     raw : Path
         Folder of the raw store.
+    faults : dict
+        Id -> what the archive has instead of an image, for objects whose file is known to be none.
     """
 
     path: Path
     members: dict[str, str]
     raw: Path
+    faults: dict[str, Received] = field(default_factory=dict)
 
     def narrowed(self, ids: Iterable[str]) -> "ArchiveSource":
         """Return the source restricted to the objects `ids`, to keep a worker's batch small."""
-        members = {sample_id: self.members[sample_id] for sample_id in ids if sample_id in self.members}
-        return replace(self, members=members)
+        wanted = list(ids)
+        members = {sample_id: self.members[sample_id] for sample_id in wanted if sample_id in self.members}
+        faults = {sample_id: self.faults[sample_id] for sample_id in wanted if sample_id in self.faults}
+        return replace(self, members=members, faults=faults)
 
     @contextmanager
     def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
         """Open the archive and yield a function from an object's row to its image; `connections` is ignored."""
         raw = RawStore(self.raw)
-        if self.path.is_dir():
-            yield lambda row: self._get(row, raw, lambda member: (self.path / member).read_bytes())
-            return
-        with zipfile.ZipFile(self.path) as archive:
-            yield lambda row: self._get(row, raw, archive.read)
+        with open_archive(self.path) as read:
+            yield lambda row: self._get(row, raw, read)
 
     def _get(self, row: dict[str, Any], raw: RawStore, read: Callable[[str], bytes]) -> Received:
         member = self.members.get(row["id"])
         if member is None:
-            return Received(reason="no_image")
+            return self.faults.get(row["id"], Received(reason="no_image"))
+        parameters: dict[str, Any] = {"file": member}
         try:
             content = read(member)
-            return Received(cutouts.decode(content), raw.put(content), attempts=1, parameters={"file": member})
-        except ImageFaultError as fault:
-            return Received(reason=str(fault), attempts=1, parameters={"file": member})
-        except (zipfile.BadZipFile, FileNotFoundError, zlib.error):
-            return Received(reason="unreadable", attempts=1, parameters={"file": member})
+            picture = read_image_file(content)
+        except (ArchiveFileError, ImageFaultError) as fault:
+            return Received(reason=str(fault), attempts=1, parameters=parameters)
+        return Received(picture.pixels, raw.put(content), attempts=1, parameters=parameters | picture.conversions)
 
 
 Source = ServiceSource | ArchiveSource
-
-
-def archive_members(path: Path) -> dict[str, str]:
-    """Return the images of a folder or zip, file stem -> path inside.
-
-    Raises
-    ------
-    ValueError
-        The path is neither, the zip is damaged, an image's path leads out of it, two images have one stem, or there is
-        no image.
-    """
-    if path.is_dir():
-        names = [str(file.relative_to(path)) for file in sorted(path.rglob("*")) if file.is_file()]
-    elif zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            names = sorted(archive.namelist())
-    else:
-        raise ValueError(f"images={path} is neither a folder nor a readable zip")
-    members: dict[str, str] = {}
-    for name in names:
-        inside = PurePosixPath(name.replace("\\", "/"))
-        if inside.is_absolute() or ".." in inside.parts:
-            raise ValueError(f"{path.name} has a member that points out of it: {name!r}; nothing was read")
-        if inside.suffix.lower() in IMAGE_SUFFIXES and members.setdefault(inside.stem, name) != name:
-            raise ValueError(f"{path.name} has two images called {inside.stem}: {members[inside.stem]} and {name}")
-    if not members:
-        raise ValueError(f"images={path} holds no {', '.join(IMAGE_SUFFIXES)} file")
-    return members
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The harvest of a galaxy build: ledger rows, labels, manifest entries and account of the collected objects."""
 
+import json
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from galaxy.images.image_files import conversion_names
 from tasks.building.harvest import Harvest, class_counts, part_counts
 from tasks.galaxies.collect import LEDGER_COLUMNS
 from tasks.galaxies.plan import GalaxyPlan
@@ -49,7 +51,7 @@ def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -
         raw_kept=True,
         truth=None if truth is None else _truth(truth),
         manifest=_manifest(plan, parent),
-        accounted=("id", "status", "reason"),
+        accounted=("id", "status", "reason", *(["parameters"] if plan.source == "archive" else [])),
         account=lambda published, labels, split: _account(plan, published, labels, split),
         least_stored_fraction=plan.request.min_stored_fraction,
     )
@@ -98,8 +100,8 @@ def _manifest(plan: GalaxyPlan, parent: Dataset | None) -> dict[str, Any]:
 def _account(plan: GalaxyPlan, published: pa.Table, labels: pa.Table | None, split: pa.Table | None) -> dict[str, Any]:
     """Return the account of the request's objects.
 
-    `published` holds the ledger rows (id, status, reason) of the requested objects; one that this scheme leaves out
-    counts as rejected, even if an earlier request stored it.
+    `published` holds the ledger rows (id, status, reason, of an archive also parameters) of the requested objects; one
+    that this scheme leaves out counts as rejected, even if an earlier request stored it.
     """
     left_out = dict(zip(plan.rows["id"].to_pylist(), plan.rows["left_out"].to_pylist(), strict=True))
     ids = published["id"].to_pylist()
@@ -114,5 +116,25 @@ def _account(plan: GalaxyPlan, published: pa.Table, labels: pa.Table | None, spl
         "split": part_counts(split, pa.array(stored, pa.string())),
         "scheme": plan.scheme,
         "classes": {} if labels is None else class_counts(published, labels, plan.classes),
+        "images": conversion_counts(drop_ids(stored_rows(published), pa.array(_names(left_out), pa.string()))),
         "pixels": "simulated" if plan.source == "simulated" else "real",
     }
+
+
+def conversion_counts(stored: pa.Table) -> dict[str, int]:
+    """Count the images of stored ledger rows that were converted on reading, by `conversion_names`.
+
+    An image may count under several names. Without the column ``parameters`` nothing was converted.
+    """
+    if "parameters" not in stored.column_names:
+        return {}
+    parameters = stored["parameters"]
+    several = parameters.filter(pc.match_substring(parameters, ', "'))  # the file alone is one entry
+    counts: Counter[str] = Counter()
+    for text in several.to_pylist():
+        counts.update(conversion_names(json.loads(text)))
+    return dict(counts.most_common())
+
+
+def _names(left_out: dict[str, str | None]) -> list[str]:
+    return [name for name, reason in left_out.items() if reason is not None]

@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.building.validate import require, validate_catalogue
-from tasks.galaxies.collect import ArchiveSource, ServiceSource, Source, archive_members
+from tasks.galaxies.archive_index import index_archive
+from tasks.galaxies.collect import ArchiveSource, Received, ServiceSource, Source
 from tasks.galaxies.ingest import catalog_path
 from tasks.galaxies.joining import read_mapping
 from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
@@ -29,7 +30,7 @@ def find_catalog(workspace: Workspace, request: GalaxyBuildRequest) -> Path:
         A column of the catalogue fails its expectations.
     """
     if request.catalog is not None:
-        path = catalog_path(workspace, request.catalog, request.metadata)
+        path = catalog_path(workspace, request.catalog, request.metadata, request.columns)
     else:
         votes, metadata, _ = sky_tables(workspace, request.seed)
         path = catalog_path(workspace, str(votes), str(metadata))
@@ -100,23 +101,25 @@ def service_source(workspace: Workspace, request: GalaxyBuildRequest, url: str) 
 def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
     """Return the source that reads a folder or zip, with the image of each requested object that has one.
 
-    An image belongs to the object by its stem: that of the catalogue's ``file``, else the mapping's asset id, else the
-    catalogue's ``asset_id``, else the object's id.
+    An image is found by the catalogue's ``file`` (path, name or stem), else by the mapping's asset id, else by the
+    catalogue's ``asset_id``, else by the object's id.
     """
     request = plan.request
     path = Path(str(request.images)).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"images={path} does not exist")
-    members = archive_members(path)
+    index = index_archive(path)
     assets: dict[str, str] = {}
     if request.mapping is not None:
         table = read_mapping(Path(request.mapping).expanduser())
         assets = dict(zip(table["id"].to_pylist(), map(str, table["asset_id"].to_pylist()), strict=True))
-    images = {}
+    images, faults = {}, {}
     columns = (plan.asked[name].to_pylist() for name in ("id", "file", "asset_id"))
     for sample_id, file, asset_id in zip(*columns, strict=True):
-        stems = (file and Path(file).stem, assets.get(sample_id), asset_id, sample_id)
-        member = next((members[str(stem)] for stem in stems if stem is not None and str(stem) in members), None)
-        if member is not None:
-            images[sample_id] = member
-    return ArchiveSource(path, images, workspace.raw)
+        names = (file, assets.get(sample_id), asset_id, sample_id)
+        found = index.find(str(name) for name in names if name not in (None, ""))
+        if found is not None and found.path is not None:
+            images[sample_id] = found.path
+        elif found is not None:
+            faults[sample_id] = Received(reason=found.reason, parameters={"file": ", ".join(found.files)})
+    return ArchiveSource(path, images, workspace.raw, faults)

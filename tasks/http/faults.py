@@ -10,9 +10,12 @@ RETRIED_AT_ONCE = frozenset(
     | {"timeout", "connection_lost", "wrong_type", "truncated", "undecodable"}
 )
 # What a corrected archive or catalogue may supply next time.
-RETRIED_BY_A_LATER_BUILD = frozenset({"no_image", "unreadable", "no_position"})
-# Server errors of every kind; rows that the requested scheme leaves out.
-_LATER_PREFIXES = ("http_5", "scheme:")
+RETRIED_BY_A_LATER_BUILD = frozenset(
+    {"no_image", "ambiguous_image", "folder", "link_outside", "no_position"}
+    | {"unreadable", "empty", "encrypted", "crc_mismatch", "too_large"}
+)
+# Server errors of every kind; rows that the requested scheme leaves out; formats and compressions.
+_LATER_PREFIXES = ("http_5", "scheme:", "unsupported_")
 # A quantity that the frame's size needs and the catalogue lacks.
 _LATER_SUFFIXES = ("_missing", "_not_positive")
 

@@ -7,7 +7,14 @@ import pyarrow as pa
 import pytest
 
 from galaxy.catalogue.errors import CatalogueError
-from galaxy.catalogue.identifiers import LONGEST_ID, DamageWatch, find_unsafe, ids_from_files, ids_from_positions
+from galaxy.catalogue.identifiers import (
+    LONGEST_ID,
+    DamageWatch,
+    find_unsafe,
+    ids_from_files,
+    ids_from_positions,
+    split_suffix,
+)
 
 MULTIPLES = [128 * (2**53 // 128 + step) for step in (1, 2, 3)]
 
@@ -60,6 +67,18 @@ def test_ids_of_files_are_their_stems_and_paths_out_of_the_folder_stay_unsafe() 
     ids = ids_from_files(files)
     assert ids.to_pylist() == ["NGC-1.fits", "m31", "no_suffix", "../x.jpg", "/x.jpg", None]
     assert find_unsafe(ids).tolist() == [False, False, False, True, True, False]
+
+
+def test_a_dot_that_no_known_suffix_follows_belongs_to_the_id() -> None:
+    files = ["J1034.28-0051.6", "d/m51.north", "d\\m51.south.TIF", "x.fits", "y.JPG", "C:\\y.jpg", "a..b.jpg"]
+    ids = ids_from_files(pa.array(files))
+    assert ids.to_pylist() == ["J1034.28-0051.6", "m51.north", "m51.south", "x", "y", "C:\\y.jpg", "a..b"]
+    assert find_unsafe(ids).tolist() == [False] * 5 + [True] * 2
+    assert [split_suffix(name) for name in ("m51.south.TIF", "m51.north", ".jpg")] == [
+        ("m51.south", ".tif"),
+        ("m51.north", ""),
+        ("", ".jpg"),
+    ]
 
 
 def test_ids_of_positions_have_five_decimals() -> None:

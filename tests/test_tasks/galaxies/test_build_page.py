@@ -61,6 +61,10 @@ def test_a_build_shows_its_funnel_and_the_counts_by_class(workspace: Workspace) 
     [table] = report.blocks
     assert isinstance(table, Table)
     assert list(table.rows) == [("E", 1), ("S", 2)]
+    assert report_build(dataset, summary | {"images": {}}).blocks == [table]
+    *_, converted = report_build(dataset, summary | {"images": {"bit_depth_16": 2, "orientation": 1}}).blocks
+    assert isinstance(converted, Table)
+    assert list(converted.rows) == [("bit_depth_16", 2), ("orientation", 1)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from tasks.galaxies.collect import (
     CutoutBatch,
     Received,
     ServiceSource,
-    archive_members,
     collect_batch,
 )
 from tasks.store.raw import RawStore
 from tasks.store.staging import Staging
+from tests.image_bytes import encoded
 
 PX = 32
 
@@ -40,34 +41,6 @@ def zipped(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def test_images_of_a_folder_are_listed_by_stem(tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
-    for name in ("a.jpg", "deep/b.JPEG", "c.png", "notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    assert archive_members(tmp_path) == {"a": "a.jpg", "b": "deep/b.JPEG", "c": "c.png"}
-
-
-@pytest.mark.parametrize(
-    ("members", "says"),
-    [
-        ({"../a.jpg": b""}, "points out of it: '../a.jpg'"),
-        ({"/a.jpg": b""}, "points out of it: '/a.jpg'"),
-        ({"x\\..\\a.jpg": b""}, "points out of it"),
-        ({"one/a.jpg": b"", "two/a.png": b""}, "two images called a: one/a.jpg and two/a.png"),
-        ({"a.txt": b""}, "holds no .jpg, .jpeg, .png file"),
-    ],
-)
-def test_a_zip_that_cannot_be_trusted_is_refused(tmp_path: Path, members: dict[str, bytes], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        archive_members(zipped(tmp_path / "a.zip", members))
-
-
-def test_what_is_neither_folder_nor_zip_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.zip").write_bytes(b"no zip")
-    with pytest.raises(ValueError, match="is neither a folder nor a readable zip"):
-        archive_members(tmp_path / "a.zip")
-
-
 def read_all(source: ArchiveSource, ids: list[str]) -> list[Received]:
     with source.reader(1) as read:
         return [read({"id": name}) for name in ids]
@@ -83,14 +56,12 @@ def test_an_archive_gives_each_image_or_the_reason_why_not(tmp_path: Path, kind:
         path.mkdir()
         for name, body in content.items():
             (path / name).write_bytes(body)
-    members = {**archive_members(path), "gone": "gone.png"}
-    source = ArchiveSource(path, members, tmp_path / "raw")
-    if kind == "zip":
-        source.narrowed(["good"])
-        good, bad, absent = read_all(source, ["good", "bad", "absent"])
-    else:
-        good, bad, absent, gone = read_all(source, ["good", "bad", "absent", "gone"])
-        assert (gone.reason, gone.attempts) == ("unreadable", 1)
+    members = {name: f"{name}.png" for name in ("good", "bad", "gone")}
+    twice = Received(reason="ambiguous_image", parameters={"file": "one/a.png, two/a.png"})
+    source = ArchiveSource(path, members, tmp_path / "raw", {"twice": twice})
+    good, bad, absent, gone, fault = read_all(source, ["good", "bad", "absent", "gone", "twice"])
+    assert (gone.reason, gone.attempts, gone.parameters) == ("unreadable", 1, {"file": "gone.png"})
+    assert fault == twice
     np.testing.assert_array_equal(good.pixels, cutouts.decode(picture()))
     assert RawStore(tmp_path / "raw").get(str(good.raw_sha256)) == picture()
     assert (good.reason, good.attempts, good.parameters) == (None, 1, {"file": "good.png"})
@@ -98,9 +69,21 @@ def test_an_archive_gives_each_image_or_the_reason_why_not(tmp_path: Path, kind:
     assert (absent.reason, absent.attempts) == ("no_image", 0)
 
 
+def test_what_was_converted_stands_in_the_parameters(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).integers(0, 2**16, (PX, PX), np.uint16)
+    (tmp_path / "a.png").write_bytes(encoded(values))
+    [received] = read_all(ArchiveSource(tmp_path, {"a": "a.png"}, tmp_path / "raw"), ["a"])
+    assert received.parameters == {"file": "a.png", "bit_depth": 16}
+    assert received.pixels is not None
+    np.testing.assert_array_equal(received.pixels[..., 1], values >> 8)
+
+
 def test_a_source_is_restricted_to_the_objects_of_a_batch(tmp_path: Path) -> None:
     source = ArchiveSource(tmp_path, {"a": "a.png", "b": "b.png"}, tmp_path / "raw")
     assert source.narrowed(["b", "c"]).members == {"b": "b.png"}
+    fault = Received(reason="folder")
+    narrowed = replace(source, faults={"a": fault, "c": fault}).narrowed(["b", "c"])
+    assert (narrowed.members, narrowed.faults) == ({"b": "b.png"}, {"c": fault})
     service = ServiceSource("sdss", "sky", "http://127.0.0.1:1", "dr17", PX, None, tmp_path, tmp_path)
     assert service.narrowed(["a"]) is service
 
@@ -115,7 +98,7 @@ def test_a_batch_leaves_samples_and_a_ledger_row_of_every_object(tmp_path: Path)
     folder.mkdir()
     (folder / "a.png").write_bytes(picture())
     staging = Staging(tmp_path / "staging")
-    source = ArchiveSource(folder, archive_members(folder), tmp_path / "raw")
+    source = ArchiveSource(folder, {"a": "a.png"}, tmp_path / "raw")
     rows = pa.Table.from_pylist([plan_row("a"), plan_row("b")])
     counts = collect_batch(CutoutBatch(3, rows, source, "archive", staging, 16, 0.5, 1))
     assert counts == {"objects": 2, "stored": 1, "requests": 0}

@@ -1,6 +1,7 @@
 """The harvest of a galaxy build: every requested object is a row, with its label, and the account adds up."""
 
 import io
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tasks.galaxies.collect import ArchiveSource, archive_members, collect_batch, unfinished_batches
-from tasks.galaxies.harvest import gather_harvest
+from tasks.galaxies.collect import ArchiveSource, collect_batch, unfinished_batches
+from tasks.galaxies.harvest import conversion_counts, gather_harvest
 from tasks.galaxies.ingest import ingest_into_workspace
 from tasks.galaxies.plan import GalaxyPlan, plan_galaxies
 from tasks.runtime.workspace import Workspace
@@ -41,7 +42,7 @@ def plan(workspace: Workspace, tmp_path: Path) -> GalaxyPlan:
 
 def collect(plan: GalaxyPlan, workspace: Workspace) -> None:
     folder = Path(str(plan.request.images))
-    source = ArchiveSource(folder, archive_members(folder), workspace.raw)
+    source = ArchiveSource(folder, {name: f"{name}.png" for name in "abcd"}, workspace.raw)
     for batch in unfinished_batches(plan, source, 1):
         collect_batch(batch)
 
@@ -82,9 +83,15 @@ def test_the_account_balances_and_a_left_out_object_is_rejected_even_if_stored(
 ) -> None:
     collect(plan, workspace)
     harvest = gather_harvest(workspace, plan, None)
-    ledger = harvest.ledger.select(["id", "status", "reason"]).sort_by("id")
+    assert list(harvest.accounted) == ["id", "status", "reason", "parameters"]
+    ledger = harvest.ledger.select(harvest.accounted).sort_by("id")
     stored_before = pa.table(
-        {"id": list(CLASSES), "status": ["stored"] * 5, "reason": pa.array([None] * 4 + ["no_image"], pa.string())}
+        {
+            "id": list(CLASSES),
+            "status": ["stored"] * 4 + ["rejected"],
+            "reason": pa.array([None] * 4 + ["no_image"], pa.string()),
+            "parameters": [json.dumps({"bit_depth": 16, "file": name}) for name in CLASSES],
+        }
     )
     split = pa.table({"id": ["a", "b", "c"], "group": ["a", "b", "c"], "part": ["train", "train", "test"]})
     for published in (ledger, stored_before):
@@ -93,7 +100,20 @@ def test_the_account_balances_and_a_left_out_object_is_rejected_even_if_stored(
         assert account["rejected"] == {"scheme:dont_know": 1, "no_image": 1}
         assert account["split"] == {"train": 2, "validation": 0, "test": 1}
         assert account["scheme"] == "gz1-majority-2class"
+        assert account["images"] == ({} if published is ledger else {"bit_depth_16": 3})  # d is left out
     assert harvest.account(ledger, harvest.labels, split)["classes"] == {"elliptical": 1, "spiral": 2}
+
+
+def test_conversions_are_counted_by_name() -> None:
+    parameters = [
+        {"file": "a, b.png"},
+        {"file": "c.png", "bit_depth": 16, "transparency": "black"},
+        {"file": "d.tif", "bit_depth": 16, "orientation": 3},
+        {"file": "e.gif", "frames": 4},
+    ]
+    counts = conversion_counts(pa.table({"parameters": [json.dumps(item) for item in parameters]}))
+    assert counts == {"bit_depth_16": 2, "transparency": 1, "orientation": 1, "frames": 1}
+    assert conversion_counts(pa.table({"id": ["a"]})) == {}
 
 
 def test_a_batch_that_is_missing_is_an_error(plan: GalaxyPlan, workspace: Workspace) -> None:

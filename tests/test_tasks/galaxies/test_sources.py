@@ -97,6 +97,16 @@ def test_an_image_is_found_by_file_then_mapping_then_asset_then_id(workspace: Wo
         assert isinstance(opened, ArchiveSource)
 
 
+def test_what_is_no_image_is_a_fault_of_its_object(workspace: Workspace, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "images", ["J1.5-0.25.png", "b.jpg", "b.png", "c.fits", "d.png", "d.jpg"])
+    files = ["J1.5-0.25", None, None, "d.jpg", None]
+    rows = pa.table({"id": ["a", "b", "c", "d", "e"], "file": files, "asset_id": pa.nulls(5, pa.int64())})
+    source = archive_source(workspace, planned(tmp_path, build_request(source="archive", images=str(folder)), rows))
+    assert source.members == {"a": "J1.5-0.25.png", "d": "d.jpg"}
+    faults = {name: (fault.reason, fault.parameters["file"]) for name, fault in source.faults.items()}
+    assert faults == {"b": ("ambiguous_image", "b.jpg, b.png"), "c": ("unsupported_format:fits", "c.fits")}
+
+
 def test_an_archive_that_does_not_exist_is_named(workspace: Workspace, tmp_path: Path) -> None:
     request = build_request(source="archive", images=str(tmp_path / "gone"))
     with pytest.raises(FileNotFoundError, match="gone does not exist"):
