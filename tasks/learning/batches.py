@@ -7,12 +7,15 @@ array of any size.
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 import zarr
 from numpy.typing import NDArray
+
+from tasks.store.pixel_array import PixelArray
 
 POOL_BYTES = 96 * 2**20
 PREFETCHED = 4
@@ -88,6 +91,17 @@ def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_B
     )
     sized = batches.apply(tf.data.experimental.assert_cardinality(reading.steps))
     return sized.with_options(_unsharded()).prefetch(PREFETCHED)
+
+
+@contextmanager
+def naming_damage(pixels: zarr.Array) -> Iterator[None]:
+    """Raise the array's own error where TensorFlow made text and a traceback of it, as it does of a generator's."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if isinstance(pixels, PixelArray) and pixels.fault is not None:
+            raise pixels.fault from error
+        raise
 
 
 def held_batches(

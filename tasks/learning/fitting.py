@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.batches import naming_damage
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.devices import Device
 from tasks.learning.fit_settings import FitSettings, Optimizer
@@ -107,6 +108,8 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     ------
     NotFiniteError
         A loss or a weight became NaN or infinite.
+    DamagedPixelsError
+        Pixels cannot be read.
     """
     keras.utils.set_random_seed(plan.seed)
     with plan.device.strategy().scope():
@@ -116,11 +119,11 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
             build_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
         )
         trainer.optimizer.build(network.trainable_variables)
-    feed = Feed(plan.spec, plan.data, plan.settings, plan.seed)
     state = load_state(plan.folder)
     if state.epoch:
         _restore(network, trainer.optimizer, state.variables)
-    with progress("training", plan.most_epochs * plan.steps) as advance:
+    with naming_damage(plan.data.pixels), progress("training", plan.most_epochs * plan.steps) as advance:
+        feed = Feed(plan.spec, plan.data, plan.settings, plan.seed)
         advance(state.epoch * plan.steps)
         counter = _StepCounter(advance)
         while not _finished(plan, state):

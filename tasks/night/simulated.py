@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.records import BOGUS, REAL
 from realbogus.simulation.redrawing import LabelledStamps, redraw_candidates
+from tasks.learning.scoring import image_blocks
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
@@ -82,7 +83,7 @@ def read_samples(dataset: Dataset) -> LabelledStamps:
         raise StoreError(f"dataset {dataset.name} has no hidden truth: make a night from a simulated survey")
     table = stored_rows(dataset.samples(["id", "row", "status"])).join(truth, "id").sort_by("row")
     table = table.filter(pc.is_in(table["truth"], value_set=pa.array([REAL, BOGUS])))
-    stamps = np.asarray(dataset.pixels[:])[table["row"].to_numpy()]
+    stamps = np.concatenate(list(image_blocks(dataset.pixels, table["row"].to_numpy(), pixels.SHARD_ROWS)))
     return LabelledStamps(np.array(table["id"].to_pylist()), stamps, np.array(table["truth"].to_pylist()) == REAL)
 
 

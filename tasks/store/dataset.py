@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-import zarr
 
 from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
-from tasks.store.errors import DatasetNotFoundError, FormatVersionError, StoreError
-from tasks.store.schema import FORMAT_VERSION, check_name, version_folder
+from tasks.store.errors import DamagedTableError, DatasetNotFoundError, FormatVersionError, StoreError
+from tasks.store.files import read_table
+from tasks.store.pixel_array import Owner, PixelArray
+from tasks.store.schema import READABLE_VERSIONS, check_name, version_folder
 
 CURRENT = "CURRENT"
 VERSIONS = "versions"
@@ -22,11 +22,23 @@ SAMPLES = "samples.parquet"
 
 
 def current_version(folder: Path) -> int | None:
-    """Return the published version of the dataset at `folder`, or None where nothing is published."""
+    """Return the published version of the dataset at `folder`, or None where nothing is published.
+
+    Raises
+    ------
+    DamagedTableError
+        The file holds no number.
+    """
     try:
-        return int((folder / CURRENT).read_text(encoding="ascii"))
+        content = (folder / CURRENT).read_bytes()
     except FileNotFoundError:
         return None
+    if not content.strip().isdigit():
+        raise DamagedTableError(
+            f"{folder / CURRENT} holds {content[:20]!r}, not the number of a version; write the number of one of "
+            f"{', '.join(sorted(path.name for path in (folder / VERSIONS).glob('*'))) or 'none'} into it"
+        )
+    return int(content)
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,8 @@ class Dataset:
             There is no such dataset or version; the message lists the existing datasets.
         FormatVersionError
             It was written in another version of the format.
+        DamagedTableError
+            ``CURRENT`` or the manifest cannot be read.
         """
         name, _, version = reference.partition("@")
         folder = workspace.datasets / check_name(name)
@@ -62,10 +76,15 @@ class Dataset:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DatasetNotFoundError(f"no dataset version at {path}") from None
+        except ValueError as error:  # not UTF-8, or no JSON
+            raise DamagedTableError(
+                f"{path / 'manifest.json'} cannot be read ({error}); restore it from a backup, or use another version"
+            ) from error
         version = manifest.get("format_version")
-        if version != FORMAT_VERSION:
+        if version not in READABLE_VERSIONS:
             raise FormatVersionError(
-                f"{path} is of format {version}, this program reads {FORMAT_VERSION}; build the dataset again"
+                f"{path} is of format {version}, this program reads {', '.join(map(str, READABLE_VERSIONS))}; "
+                "build the dataset again"
             )
         return cls(path, manifest)
 
@@ -95,28 +114,33 @@ class Dataset:
         return list(self.manifest["schemes"])
 
     @cached_property
-    def pixels(self) -> zarr.Array:
+    def pixels(self) -> PixelArray:
         """The pixel array, shape (sample, y, x, channel), read only; the ledger's ``row`` names its samples."""
-        return pixels.open_array(self.path / PIXELS)
+        remedy = (
+            f"`starloom verify {self.name}@{self.version}` lists what is damaged; restore the file from a backup or "
+            "build the dataset again under another name"
+        )
+        owner = Owner(f"dataset {self.name!r} version {self.version}", remedy, complete=True)
+        return pixels.open_array(self.path / PIXELS, owner=owner)
 
     def samples(self, columns: list[str] | None = None) -> pa.Table:
         """Return the ledger, or some of its columns."""
-        return pq.read_table(self.path / SAMPLES, columns=columns)
+        return read_table(self.path / SAMPLES, columns=columns)
 
     def split(self) -> pa.Table | None:
         """Return id, group and part of every stored sample, or None before the first scheme."""
         path = self.path / "split.parquet"
-        return pq.read_table(path) if path.exists() else None
+        return read_table(path) if path.exists() else None
 
     def split_by_time(self) -> pa.Table | None:
         """Return id, group and part of the samples in the split by night, or None if there is none."""
         path = self.path / "split_by_time.parquet"
-        return pq.read_table(path) if path.exists() else None
+        return read_table(path) if path.exists() else None
 
     def truth(self) -> pa.Table | None:
         """Return id, truth and origin of simulated samples, or None; training must not read them."""
         path = self.path / "truth.parquet"
-        return pq.read_table(path) if path.exists() else None
+        return read_table(path) if path.exists() else None
 
     def labels(self, scheme: str, name: str | None = None) -> pa.Table:
         """Return id, label and the scheme's own columns: the original labels, or a relabelling by its name."""
@@ -124,11 +148,11 @@ class Dataset:
         path = self.path / "labels" / (f"{scheme}.parquet" if name is None else f"{scheme}.{check_name(name)}.parquet")
         if not path.exists():
             raise StoreError(f"dataset {self.name!r} version {self.version} has no relabelling {name!r} of {scheme!r}")
-        return pq.read_table(path)
+        return read_table(path)
 
     def every_label_table(self) -> dict[str, pa.Table]:
         """Return all label tables by the stem of their file: ``SCHEME`` and ``SCHEME.NAME``."""
-        return {path.stem: pq.read_table(path) for path in sorted((self.path / "labels").glob("*.parquet"))}
+        return {path.stem: read_table(path) for path in sorted((self.path / "labels").glob("*.parquet"))}
 
     def classes(self, scheme: str) -> list[str]:
         """Return a scheme's classes in order."""

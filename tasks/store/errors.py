@@ -17,6 +17,18 @@ class FormatVersionError(StoreError):
     """A dataset folder was written in another version of the format."""
 
 
+class DamagedError(StoreError):
+    """Bytes of a dataset are not what was written."""
+
+
+class DamagedPixelsError(DamagedError):
+    """Pixels cannot be read, or a shard's file is missing."""
+
+
+class DamagedTableError(DamagedError):
+    """A table or the manifest of a version cannot be read."""
+
+
 class DatasetBusyError(StoreError):
     """Another process is building the dataset."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.store.errors import DiskFullError
+from tasks.store.errors import DamagedTableError, DiskFullError
 
 
 @contextmanager
@@ -90,7 +90,32 @@ def write_json(target: Path, content: Any) -> None:
 def write_table(target: Path, table: pa.Table) -> None:
     """Write `table` as Parquet, whole."""
     with whole_file(target) as path:
-        pq.write_table(table, path, compression="zstd")
+        write_parquet(path, table)
+
+
+def write_parquet(path: Path, table: pa.Table, **settings: int) -> None:
+    """Write `table` as Parquet whose pages have checksums, which `read_table` compares."""
+    pq.write_table(table, path, compression="zstd", write_page_checksum=True, **settings)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Return a Parquet table, or some of its columns.
+
+    Raises
+    ------
+    DamagedTableError
+        It is absent or no Parquet file, or a page cannot be decoded or fails its checksum.
+    """
+    try:
+        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise damaged_table(path, error) from error
+
+
+def damaged_table(path: Path, error: Exception) -> DamagedTableError:
+    """Return the error that names a table that cannot be read."""
+    reason = " ".join(str(error).split())
+    return DamagedTableError(f"{path} cannot be read ({reason}); restore it from a backup, or use another version")
 
 
 def sha256_of_file(path: Path) -> str:

@@ -35,7 +35,7 @@ def published(parent: Dataset | None, staging: Staging) -> pa.Table | None:
     """Return the parent's ledger."""
     if parent is None:
         return None
-    with pq.ParquetFile(parent.path / SAMPLES) as file:
+    with pq.ParquetFile(parent.path / SAMPLES, page_checksum_verification=True) as file:
         parts = (pa.Table.from_batches([batch]) for batch in file.iter_batches(BLOCK_ROWS))
         return _mapped(staging.folder / "published.arrow", file.schema_arrow, parts)
 

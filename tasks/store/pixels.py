@@ -4,23 +4,25 @@ Axis order is (sample, y, x, channel). A shard is written in one piece by one ta
 an append begins a new shard and a shard's tail may hold no data.
 """
 
+import re
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import zarr
-from zarr.codecs import BloscCodec, BloscShuffle
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.array_spec import ArrayConfigParams
 from zarr.errors import ArrayNotFoundError
 from zarr.storage import LocalStore
 
+from tasks.store.codec_pipeline import compiled
+from tasks.store.pixel_array import Owner, PixelArray
 from tasks.store.schema import PIXEL_DIMENSIONS
 
 ARRAY_NAME = "pixels"
 CHUNK_ROWS = 64
 SHARD_ROWS = 512
 
-PixelArray: TypeAlias = zarr.Array
-"""(sample, y, x, channel); the name by which annotations elsewhere refer to it."""
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
@@ -32,7 +34,7 @@ def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr
         chunks=(CHUNK_ROWS, *sample_shape),
         shards=(SHARD_ROWS, *sample_shape),
         dtype=dtype,
-        compressors=_codec(dtype),
+        compressors=[_codec(dtype), Crc32cCodec()],
         fill_value=0,
         dimension_names=PIXEL_DIMENSIONS,
     )
@@ -41,13 +43,14 @@ def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr
 def _codec(dtype: str) -> BloscCodec:
     """Return the codec of an array: zstd, but lz4 for floats, whose noise zstd packs little better and slowly."""
     if np.dtype(dtype).kind == "f":
-        return BloscCodec(cname="lz4", clevel=5, shuffle=BloscShuffle.bitshuffle)
-    return BloscCodec(cname="zstd", clevel=3, shuffle=BloscShuffle.bitshuffle)
+        return BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle")
+    return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
 
 
-def open_array(folder: Path, *, writable: bool = False) -> zarr.Array:
-    """Open the pixel array of the store at `folder`, shape (sample, y, x, channel)."""
-    return zarr.open_array(LocalStore(folder, read_only=not writable), path=ARRAY_NAME, mode="r+" if writable else "r")
+def open_array(folder: Path, *, writable: bool = False, owner: Owner | None = None) -> PixelArray:
+    """Open the pixel array of the store at `folder`, shape (sample, y, x, channel); errors name the `owner`."""
+    store, mode = LocalStore(folder, read_only=not writable), "r+" if writable else "r"
+    return PixelArray(zarr.open_array(store, path=ARRAY_NAME, mode=mode).async_array, owner)
 
 
 def find_array(folder: Path) -> PixelArray:
@@ -60,9 +63,11 @@ def find_array(folder: Path) -> PixelArray:
     """
     name = ARRAY_NAME if (folder / ARRAY_NAME).is_dir() else ""
     try:
-        return zarr.open_array(LocalStore(folder, read_only=True), path=name, mode="r")
+        array = zarr.open_array(LocalStore(folder, read_only=True), path=name, mode="r")
     except (ArrayNotFoundError, FileNotFoundError) as error:
         raise FileNotFoundError(f"{folder} holds no Zarr array, nor one called {ARRAY_NAME}") from error
+    owner = Owner(str(folder), "restore the file from a backup, or make the array again", complete=False)
+    return PixelArray(array.async_array, owner)
 
 
 def shards_for(count: int) -> int:
@@ -91,9 +96,31 @@ def write_shard(array: zarr.Array, first_row: int, samples: np.ndarray) -> None:
     """
     if first_row % SHARD_ROWS or len(samples) > SHARD_ROWS:
         raise ValueError(f"rows {first_row} to {first_row + len(samples)} are not one shard of {SHARD_ROWS}")
+    if array.read_only:  # the compiled codecs write past the store, which would refuse
+        raise ValueError(f"{array.store_path} was opened read-only")
+    # To leave out chunks of zeros, Zarr would compare every value: a third of the time of a write.
+    everything: ArrayConfigParams = {"write_empty_chunks": True}
+    whole = None
     # The whole shard goes in one piece: a partial write would read the shard back and merge.
     if len(samples) < SHARD_ROWS:
         rest = np.zeros((SHARD_ROWS - len(samples), *samples.shape[1:]), samples.dtype)
         samples = np.concatenate([samples, rest])
-    # To leave out chunks of zeros, Zarr would compare every value: a third of the time of a write.
-    array.with_config({"write_empty_chunks": True})[first_row : first_row + SHARD_ROWS] = samples
+    else:
+        # The compiled codecs leave out the zeros of a tail. With one thread, the bytes do not depend on which thread
+        # finishes first; the shards of a build are written side by side.
+        whole = compiled(array, everything, threads=1)
+    if whole is None:
+        whole = array.with_config(everything)
+    try:
+        whole[first_row : first_row + SHARD_ROWS] = samples
+    except RuntimeError as error:
+        named = _system_error(error)
+        if named is None:
+            raise
+        raise named from error
+
+
+def _system_error(error: RuntimeError) -> OSError | None:
+    """Return the operating system's error of which the codec pipeline raised the text alone, else None."""
+    number = _SYSTEM_ERROR.search(str(error))
+    return None if number is None else OSError(int(number[1]), str(error))

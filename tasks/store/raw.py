@@ -49,7 +49,7 @@ class RawStore:
         """Store `content` and return its sha256."""
         sha256 = hashlib.sha256(content).hexdigest()
         target = self.path(sha256)
-        if target.exists():
+        if self.get(sha256) is not None:
             return sha256
         target.parent.mkdir(exist_ok=True)
         # Not synced one by one: a file torn by a power cut fails its digest and is requested again.

@@ -7,7 +7,9 @@ import pyarrow as pa
 
 from tasks.store.errors import DatasetNameError
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The format of new datasets. A dataset keeps the format in which it was begun."""
+READABLE_VERSIONS = (1, 2)
 
 Problem = Literal["galaxy", "realbogus"]
 """``problem`` of the manifest; also the name of the problem's experiment in MLflow."""

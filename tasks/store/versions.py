@@ -11,12 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tasks.store.columns import align_column
 from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
-from tasks.store.files import sync, whole_file, whole_folder, write_json
+from tasks.store.files import sync, whole_file, whole_folder, write_json, write_parquet
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
 
 _LINES_AT_ONCE = 10_000
@@ -110,7 +109,7 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
     target = folder / VERSIONS / version_folder(number)
     stored, rejected = account(new.ledger)
     manifest = {
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if parent is None else parent.manifest["format_version"],
         "name": folder.name,
         "version": number,
         "parent": None if parent is None else parent.version,
@@ -133,16 +132,16 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
 
 def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path) -> None:
     """Write a version's files into `version`."""
-    pq.write_table(new.ledger, version / SAMPLES, compression="zstd", row_group_size=_ROW_GROUP_ROWS)
+    write_parquet(version / SAMPLES, new.ledger, row_group_size=_ROW_GROUP_ROWS)
     (version / "labels").mkdir()
     for stem, table in new.labels.items():
-        pq.write_table(table, version / "labels" / f"{stem}.parquet", compression="zstd")
+        write_parquet(version / "labels" / f"{stem}.parquet", table)
     if new.split is not None:
-        pq.write_table(new.split, version / "split.parquet", compression="zstd")
+        write_parquet(version / "split.parquet", new.split)
     if new.split_by_time is not None:
-        pq.write_table(new.split_by_time, version / "split_by_time.parquet", compression="zstd")
+        write_parquet(version / "split_by_time.parquet", new.split_by_time)
     if new.truth is not None:
-        pq.write_table(new.truth, version / "truth.parquet", compression="zstd")
+        write_parquet(version / "truth.parquet", new.truth)
     (version / "validation").mkdir()
     if new.write_validation is not None:
         new.write_validation(version / "validation")

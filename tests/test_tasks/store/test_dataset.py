@@ -10,6 +10,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
 from tasks.store.dataset import Dataset, current_version
 from tasks.store.errors import (
+    DamagedTableError,
     DatasetNameError,
     DatasetNotFoundError,
     FormatVersionError,
@@ -34,6 +35,37 @@ def test_another_format_is_refused(workspace: Workspace) -> None:
     (dataset.path / "manifest.json").write_text(json.dumps(manifest | {"format_version": 99}))
     with pytest.raises(FormatVersionError, match="format 99"):
         Dataset.open(workspace, "tiny")
+
+
+def test_a_table_or_manifest_that_cannot_be_read_is_named(workspace: Workspace) -> None:
+    dataset = publish_ids(workspace, None, ["a", "b"])
+    for name, read in (("samples.parquet", dataset.samples), ("split.parquet", dataset.split)):
+        table, content = dataset.path / name, (dataset.path / name).read_bytes()
+        page = content.index(b"train" if name.startswith("split") else b"pa")
+        table.write_bytes(content[:page] + bytes([content[page] ^ 1]) + content[page + 1 :])
+        with pytest.raises(DamagedTableError, match=rf"{name} cannot be read \(.*restore it from a backup"):
+            read()
+        table.write_bytes(b"")
+        with pytest.raises(DamagedTableError, match=rf"{name} cannot be read \("):
+            read()
+    (dataset.path / "samples.parquet").unlink()
+    with pytest.raises(DamagedTableError, match=r"samples\.parquet cannot be read"):
+        dataset.samples()
+    (dataset.path / "manifest.json").write_bytes(b'{"format_version": \xff')
+    with pytest.raises(DamagedTableError, match=r"manifest\.json cannot be read"):
+        Dataset.open(workspace, "tiny")
+    (workspace.datasets / "tiny" / "CURRENT").write_bytes(b"\xb1\n")
+    with pytest.raises(DamagedTableError, match=r"CURRENT holds b'.*one of 000001 into it"):
+        Dataset.open(workspace, "tiny")
+
+
+def test_a_dataset_keeps_the_format_in_which_it_was_begun(workspace: Workspace) -> None:
+    first = publish_ids(workspace, None, ["a"])
+    assert first.manifest["format_version"] == 2
+    path = first.path / "manifest.json"
+    path.write_text(json.dumps(first.manifest | {"format_version": 1}))
+    second = publish_ids(workspace, Dataset.open(workspace, "tiny"), ["b"])
+    assert Dataset.open(workspace, "tiny").manifest["format_version"] == second.manifest["format_version"] == 1
 
 
 def test_a_version_is_opened_by_number_and_knows_its_parent(workspace: Workspace) -> None:

@@ -15,10 +15,12 @@ def test_the_array_has_the_layout_of_the_format(tmp_path: Path) -> None:
     array = pixels.create(tmp_path / "p", (5, 4, 3), "uint8")
     assert (array.shape, array.chunks, array.shards) == ((0, 5, 4, 3), (64, 5, 4, 3), (512, 5, 4, 3))
     assert array.metadata.dimension_names == ("sample", "y", "x", "channel")
-    codecs = {
-        kind: pixels.create(tmp_path / kind, (4, 4, 3), kind).compressors[0].to_dict()["configuration"]
+    compressors = {
+        kind: [codec.to_dict() for codec in pixels.create(tmp_path / kind, (4, 4, 3), kind).compressors]
         for kind in ("uint8", "float32")
     }
+    assert [[codec["name"] for codec in chain] for chain in compressors.values()] == [["blosc", "crc32c"]] * 2
+    codecs = {kind: chain[0]["configuration"] for kind, chain in compressors.items()}
     assert {kind: (codec["cname"], codec["clevel"], codec["shuffle"]) for kind, codec in codecs.items()} == {
         "uint8": ("zstd", 3, "bitshuffle"),
         "float32": ("lz4", 5, "bitshuffle"),

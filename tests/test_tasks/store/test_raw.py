@@ -22,6 +22,8 @@ def test_raw_bytes_are_found_by_request_and_damage_is_noticed(tmp_path: Path) ->
     raw.path(sha256).write_bytes(b"torn")
     assert again.get(sha256) is None
     assert again.answer("key") is None
+    assert again.put_answer("key", b"bytes") == sha256
+    assert again.get(sha256) == b"bytes"
     raw.close()
     again.close()
 

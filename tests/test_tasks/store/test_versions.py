@@ -123,7 +123,7 @@ def test_a_version_holds_the_tables_and_the_manifest_that_it_was_given(workspace
         "rejected": {"blank": 1},
         "more": 1,
     }
-    assert manifest["format_version"] == 1
+    assert manifest["format_version"] == 2
     assert manifest["pixel_store"] == "../../pixels.zarr"
     assert dataset.every_label_table() == labels
     assert manifest["digest"] == versions.digest(table, labels)

@@ -1,0 +1,170 @@
+"""A pixel array whose damage has a name: reading fails with dataset, shard file, rows and remedy."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.storage import LocalStore
+
+from tasks.store.codec_pipeline import can_compile, compiled
+from tasks.store.errors import DamagedPixelsError
+
+NAMED_RANGES = 4
+LEAST_SHARE = 0.25
+"""Least share of its shards that a selection takes for them to be decoded whole."""
+
+# What Zarr's own codecs and those of `zarrs` raise for bytes that fail their checksum or cannot be decoded, and for a
+# file that cannot be read.
+_READ_ERRORS = (ValueError, RuntimeError, OSError)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """What a pixel array belongs to, for the text of an error.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``dataset 'sky' version 3``.
+    remedy : str
+        What to do about damage.
+    complete : bool
+        Every row that is read was written: a missing shard file is damage, not rows of zeros.
+    """
+
+    name: str
+    remedy: str
+    complete: bool
+
+
+@dataclass(frozen=False)
+class PixelArray(zarr.Array):
+    """A Zarr array (sample, y, x, channel) whose reading by ``array[...]`` names damage.
+
+    Attributes
+    ----------
+    owner : Owner or None
+        None: errors are those of Zarr.
+    fault : DamagedPixelsError or None
+        The damage that a reading met last, for callers between whom and the reader other software replaces errors.
+    """
+
+    owner: Owner | None = None
+    fault: DamagedPixelsError | None = field(default=None, compare=False)
+
+    def __getitem__(self, selection: Any) -> Any:
+        """Read as `zarr.Array` does.
+
+        Raises
+        ------
+        DamagedPixelsError
+            Bytes fail their checksum, cannot be decoded or read, or a shard's file is missing.
+        """
+        if self.owner is None:
+            return self._read(selection)
+        if self.owner.complete:
+            self._require_files(selection)
+        try:
+            return self._read(selection)
+        except _READ_ERRORS as error:
+            damage = self._find_damage(selection)
+            if damage is None:
+                raise
+            raise self._set_fault(damage, error) from error
+
+    def _read(self, selection: Any) -> Any:
+        """Read most of whole shards with compiled codecs, which then compare every checksum; other parts with Zarr."""
+        if isinstance(selection, slice) and selection.step in (None, 1):
+            first, stop, _ = selection.indices(self.shape[0])
+            rows = self.shard_rows()
+            begin, end = first - first % rows, -(-stop // rows) * rows
+            whole = self._compiled if can_compile() else None
+            if whole is not None and end <= whole.shape[0] and LEAST_SHARE * (end - begin) <= stop - first:
+                # An error may be of rows that were not asked for: Zarr's own codecs decide.
+                with suppress(*_READ_ERRORS):
+                    return np.asarray(whole[begin:end])[first - begin : stop - begin]
+        return super().__getitem__(selection)
+
+    @cached_property
+    def _compiled(self) -> zarr.Array | None:
+        return compiled(zarr.Array(self.async_array))
+
+    def shard_rows(self) -> int:
+        """Return the number of rows of a shard, the unit of a file."""
+        return int((self.shards or self.chunks)[0])
+
+    def shard_file(self, shard: int) -> Path:
+        """Return the file of the shard of that number."""
+        key = self.metadata.encode_chunk_key((shard, *(0 for _ in self.shape[1:])))
+        assert isinstance(self.store, LocalStore)
+        return Path(self.store.root, self.path, key)
+
+    def _require_files(self, selection: Any) -> None:
+        for shard in self._shards_of(selection):
+            if not self.shard_file(shard).exists():
+                first = shard * self.shard_rows()
+                rows = [(first, min(first + self.shard_rows(), self.shape[0]) - 1)]
+                raise self._set_fault((shard, rows), FileNotFoundError("there is no such file"))
+
+    def _shards_of(self, selection: Any) -> range:
+        """Return the shards that a selection reads, more than these for other than a row or a plain slice."""
+        rows = selection[0] if isinstance(selection, tuple) and selection else selection
+        first, last = 0, self.shape[0] - 1
+        if isinstance(rows, int | np.integer):
+            first = last = int(rows) % max(1, self.shape[0])
+        elif isinstance(rows, slice) and rows.step in (None, 1):
+            first, stop, _ = rows.indices(self.shape[0])
+            last = stop - 1
+        return range(first // self.shard_rows(), last // self.shard_rows() + 1) if first <= last else range(0)
+
+    def _find_damage(self, selection: Any) -> tuple[int, list[tuple[int, int]]] | None:
+        """Return the first shard of a selection with chunks that cannot be read, and their first and last rows."""
+        for shard in self._shards_of(selection):
+            broken = [rows for rows in self._chunks_of(shard) if not self._can_read(rows)]
+            if broken:
+                return shard, _joined(broken)
+        return None
+
+    def _chunks_of(self, shard: int) -> Iterator[tuple[int, int]]:
+        begin, end = shard * self.shard_rows(), min((shard + 1) * self.shard_rows(), self.shape[0])
+        for first in range(begin, end, self.chunks[0]):
+            yield first, min(first + self.chunks[0], end) - 1
+
+    def _can_read(self, rows: tuple[int, int]) -> bool:
+        try:
+            super().__getitem__(slice(rows[0], rows[1] + 1))
+        except _READ_ERRORS:
+            return False
+        return True
+
+    def _set_fault(self, damage: tuple[int, list[tuple[int, int]]], error: Exception) -> DamagedPixelsError:
+        assert self.owner is not None
+        shard, ranges = damage
+        named = " and ".join(f"{first} to {last}" for first, last in ranges[:NAMED_RANGES])
+        more = f" and {len(ranges) - NAMED_RANGES} more ranges" if len(ranges) > NAMED_RANGES else ""
+        self.fault = DamagedPixelsError(
+            f"{self.owner.name}: the pixels of rows {named}{more} cannot be read from {self.shard_file(shard)} "
+            f"({_described(error)}); {self.owner.remedy}"
+        )
+        return self.fault
+
+
+def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return ranges with those joined that follow each other."""
+    joined = ranges[:1]
+    for first, last in ranges[1:]:
+        if first == joined[-1][1] + 1:
+            joined[-1] = joined[-1][0], last
+        else:
+            joined.append((first, last))
+    return joined
+
+
+def _described(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return "its checksum is wrong" if "checksum" in text.lower() else text or type(error).__name__
