@@ -62,7 +62,7 @@ def read_image_file(body: bytes, expected_px: int | None = None) -> Picture:
     ------
     ImageFaultError
         ``empty``, ``unsupported_format:NAME``, ``undecodable``, ``truncated``, ``too_many_pixels``, ``wrong_size``,
-        ``blank``, ``too_dim``, ``transparency_key``, ``unsupported_tiff``, or one of `read_tiff_tags`.
+        ``blank``, ``transparent``, ``too_dim``, ``transparency_key``, ``unsupported_tiff``, or one of `read_tiff_tags`.
     """
     name = name_format(body)
     # Pillow would fill what is missing of a truncated file with grey when this is set by anyone.
@@ -78,7 +78,7 @@ def read_image_file(body: bytes, expected_px: int | None = None) -> Picture:
                 conversions["frames"] = frames
             upright = _upright(image, conversions)
             pixels = _to_rgb(upright, bits, inverted, conversions)
-    _require_content(pixels, bits)
+    _require_content(pixels, bits, conversions)
     if bits > 8 and pixels.max() < DIM:
         conversions["dim"] = True
     return Picture(pixels, conversions)
@@ -177,7 +177,10 @@ def _on_black(rgb: np.ndarray, alpha: np.ndarray, conversions: dict[str, Any]) -
     return ((rgb.astype(np.uint16) * alpha[..., None].astype(np.uint16) + 127) // 255).astype(np.uint8)
 
 
-def _require_content(pixels: np.ndarray, bits: int) -> None:
-    """Refuse (height, width, 3) pixels without content."""
-    if blank_fraction(pixels) > MOST_BLANK or pixels.std() < LEAST_SCATTER:
-        raise ImageFaultError("too_dim" if bits > 8 and pixels.max() < DIM else "blank")
+def _require_content(pixels: np.ndarray, bits: int, conversions: Mapping[str, Any]) -> None:
+    """Refuse (height, width, 3) pixels without content, by what took it."""
+    if blank_fraction(pixels) <= MOST_BLANK and pixels.std() >= LEAST_SCATTER:
+        return
+    if "transparency" in conversions:
+        raise ImageFaultError("transparent")
+    raise ImageFaultError("too_dim" if bits > 8 and pixels.max() < DIM else "blank")

@@ -254,7 +254,7 @@ REFUSED = {
     "black": (encoded(np.zeros(RGB, np.uint8)), "blank"),
     "black-16": (encoded(np.zeros(GREY, np.uint16)), "too_dim"),
     "uniform": (encoded(np.full(RGB, 7, np.uint8)), "blank"),
-    "hidden": (encoded(np.dstack([noise(RGB), np.zeros(GREY, np.uint8)])), "blank"),
+    "hidden": (encoded(np.dstack([noise(RGB), np.zeros(GREY, np.uint8)])), "transparent"),
 }
 
 
