@@ -5,6 +5,7 @@ Nothing here decodes pixels. A fault is an `ImageFaultError`, whose message is t
 
 import io
 import struct
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -98,7 +99,23 @@ def is_cut_off(body: bytes, name: str) -> bool:
 
 
 def png_depth(body: bytes) -> int:
-    """Return the bits per value of a PNG, 8 for a palette, whose colours have 8."""
+    """Return the bits per value of a PNG, 8 for a palette, whose colours have 8.
+
+    Raises
+    ------
+    ImageFaultError
+        ``crc_mismatch``: a chunk of pixels, palette or header is damaged, which Pillow would show as other pixels.
+    """
+    place = 8
+    while place + 12 <= len(body):
+        (length,) = struct.unpack(">I", body[place : place + 4])
+        end = place + 8 + length
+        is_critical = body[place + 4 : place + 5].isupper()
+        if is_critical and end + 4 <= len(body):
+            (stated,) = struct.unpack(">I", body[end : end + 4])
+            if zlib.crc32(memoryview(body)[place + 4 : end]) != stated:
+                raise ImageFaultError("crc_mismatch")
+        place = end + 4
     depth, colour_type = body[24], body[25]
     return 8 if colour_type == 3 else depth
 

@@ -61,8 +61,9 @@ def read_image_file(body: bytes, expected_px: int | None = None) -> Picture:
     Raises
     ------
     ImageFaultError
-        ``empty``, ``unsupported_format:NAME``, ``undecodable``, ``truncated``, ``too_many_pixels``, ``wrong_size``,
-        ``blank``, ``transparent``, ``too_dim``, ``transparency_key``, ``unsupported_tiff``, or one of `read_tiff_tags`.
+        ``empty``, ``unsupported_format:NAME``, ``undecodable``, ``truncated``, ``too_many_pixels``, ``crc_mismatch``,
+        ``wrong_size``, ``blank``, ``transparent``, ``too_dim``, ``transparency_key``,
+        ``unsupported_tiff``, or one of `read_tiff_tags`.
     """
     name = name_format(body)
     # Pillow would fill what is missing of a truncated file with grey when this is set by anyone.

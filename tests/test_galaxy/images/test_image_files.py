@@ -282,6 +282,13 @@ def test_a_file_that_is_cut_off_is_named_as_that(kind: str, part: float) -> None
     assert fault(body[: int(part * len(body))]) == "truncated"
 
 
+def test_a_changed_byte_of_a_png_is_found() -> None:
+    body = bytearray(encoded(noise(RGB)))
+    place = body.index(b"IDAT") + 100
+    body[place] ^= 1
+    assert fault(bytes(body)) == "crc_mismatch"
+
+
 WHOLE = [
     *(encoded(Image.fromarray(noise(RGB)), kind) for kind in ("JPEG", "PNG", "GIF", "WEBP", "TIFF")),
     tiff(noise(GREY, "uint16"), 1, ">"),
