@@ -14,7 +14,9 @@ from tasks.tables.table_columns import TableError, TableFile, typed_batch
 from tasks.tables.text_dialects import find_encoding
 
 _ROWS_A_BATCH = 16_384
-_IPAC = re.compile(r"(?:\\.*\n|\s*\n)*\|[^\n]*\|\s*\n(?:\|[^\n]*\|\s*\n)+(?![|])")
+_IPAC = re.compile(r"(?:\\.*\n|\s*\n)*\|[^\n]*\|\s*\n(?:\|[^\n]*\|\s*\n)+(?=[^|\n])")
+_COMMENTS = re.compile(r"\A(?:(?:#[^\n]*|\s*)\n)+")
+_RULE = re.compile(r"[ ]*(?:-{2,}(?:[ ]+-+)+|={2,}(?:[ ]+=+)+)[ ]*\n")
 _SEXTRACTOR = re.compile(r"#\s+1\s+[A-Z]\w+(\s|$)")
 
 
@@ -23,6 +25,11 @@ def find_ascii_format(head: bytes) -> str | None:
     text = head.decode("utf-8", errors="replace").lstrip("\ufeff").replace("\r\n", "\n")
     if _IPAC.match(text):
         return "ipac"
+    if text.startswith("=") and _RULE.match(text):
+        return "rst"
+    header, _, rest = _COMMENTS.sub("", text).partition("\n")
+    if _RULE.match(rest) and not re.search("[,;|\t]", header):
+        return "fixed_width_two_line"
     if re.search(r"^Byte-by-byte Description", text, re.MULTILINE):
         return "mrt" if text.startswith("Title:") else "cds"
     return "sextractor" if _SEXTRACTOR.match(text) else None
@@ -37,8 +44,10 @@ def open_ascii(path: Path, plain: Path) -> Iterator[TableFile]:
         content = stream.read()
     kind = find_ascii_format(content)
     text = content.decode(find_encoding(content, whole=True)).replace("\r\n", "\n")
+    rule = {"position_char": "=" if re.search("^ *==", text, re.MULTILINE) else "-"}
+    options = rule if kind == "fixed_width_two_line" else {}
     try:
-        table = ascii.read(text.split("\n"), format=kind, guess=False)
+        table = ascii.read(text.splitlines(), format=kind, guess=False, **options)
     except Exception as error:  # the readers raise their own and numpy's errors on broken files
         raise TableError(f"table {path} (layout {kind}) cannot be read: {error}") from error
     shaped = {

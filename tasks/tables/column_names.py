@@ -1,11 +1,12 @@
 """Names of a table's columns: in lower case, without the unit that a header cell may hold in brackets."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.tables.roles import ROLES
+from tasks.tables.roles import ROLES, Role
 from tasks.tables.table_columns import TableError
 from tasks.tables.units import is_unit
 
@@ -32,7 +33,8 @@ def name_columns(path: Path, written: Iterable[str], declared: Mapping[str, str]
 
     A bracket at a name's end is its unit if it is one of an angle, a magnitude or a time, and whatever it is where the
     name is a synonym of a role with a unit; ``(J2000)``, ``(ICRS)`` and the like are left off. Where two names
-    would then be equal, both keep their brackets.
+    would then be equal, the brackets stay, but for the one in the role's own unit: of ``RA (deg), RA (hms)`` the first
+    is ``ra``.
 
     Parameters
     ----------
@@ -49,26 +51,34 @@ def name_columns(path: Path, written: Iterable[str], declared: Mapping[str, str]
         Two columns have the same name in lower case.
     """
     cells = [name.strip() for name in written if name.strip()]
-    lower = [cell.lower() for cell in cells]
-    for name in lower:
-        if lower.count(name) > 1:
+    for name, count in Counter(cell.lower() for cell in cells).items():
+        if count > 1:
             both = ", ".join(repr(other) for other in cells if other.lower() == name)
             raise TableError(f"table {path} has two columns named {name!r} ({both}): rename or remove one of them")
     parts = [_split_unit(cell) for cell in cells]
-    short = [name.lower() for name, _ in parts]
+    short = Counter(name.lower() for name, _ in parts)
+    taken = {cell.lower() for cell in cells}
+    own = Counter(name.lower() for name, unit in parts if _is_own_unit(name, unit))
     names: dict[str, str] = {}
     units: dict[str, str] = {}
-    for cell, name, (_, unit) in zip(cells, short, parts, strict=True):
-        key = name if short.count(name) == 1 else cell.lower()
+    for cell, (name, unit) in zip(cells, parts, strict=True):
+        base = name.lower()
+        alone = short[base] == 1 or (base not in taken and own[base] == 1 and _is_own_unit(name, unit))
+        key = base if alone else cell.lower()
         names[key] = cell
         if found := ((declared or {}).get(cell) or unit).strip():
             units[key] = found
     return ColumnNames(names, units)
 
 
-def without_bracket(name: str) -> str:
-    """Return a column's name in lower case without a bracketed unit."""
-    return _split_unit(name.strip())[0].lower()
+def _is_own_unit(name: str, unit: str) -> bool:
+    """Say whether a bracketed unit is, by its spelling, the unit of the role that the name is a synonym of."""
+    role = _role_of(name)
+    return role is not None and bool(role.unit) and unit.lower().rstrip("s") in (role.unit, f"{role.unit}ree", "°")
+
+
+def _role_of(name: str) -> Role | None:
+    return next((role for role in ROLES.values() if name.lower() in role.names), None)
 
 
 def _split_unit(cell: str) -> tuple[str, str]:
@@ -82,7 +92,7 @@ def _split_unit(cell: str) -> tuple[str, str]:
     base, base_unit = _split_unit(found[1])
     if not unit:
         return base, base_unit
-    role = next((role for role in ROLES.values() if base.lower() in role.names), None)
+    role = _role_of(base)
     if (role is not None and role.unit) or (len(unit) > 1 and is_unit(unit, _QUANTITIES)):
         return base, unit
     if role is not None and len(unit) > 1 and is_unit(unit):

@@ -52,7 +52,10 @@ def _first_table(path: Path, units: Any, size: int) -> tuple[Any, tuple[str, ...
         if isinstance(unit, fits.BinTableHDU | fits.TableHDU) and unit.name != "LDAC_IMHEAD"
     ]
     if not found:
-        cut = ": it is truncated; copy or download it again" if _missing_bytes(units[-1], size) > 0 else ""
+        last = units[-1].fileinfo()
+        foreign = last["datLoc"] + last["datSpan"] < size  # a header that astropy could not read to its end
+        truncated = foreign or _missing_bytes(units[-1], size) > 0
+        cut = ": it is truncated; copy or download it again" if truncated else ""
         raise TableError(f"FITS file {path} holds no table{cut}")
     at, unit = found[0]
     missing = _missing_bytes(unit, size)

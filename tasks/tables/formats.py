@@ -90,6 +90,8 @@ def _kind_of_text(path: Path, head: bytes) -> str:
         _refuse(path, "an XML file without a VOTABLE element", _CSV)
     if re.match(rb'\{\s*["}]|\[\s*[\{\["\d\]]', start):
         _refuse(path, "a JSON file", f"pandas.read_json(FILE).to_csv(NEW, index=False), or {_CSV}")
+    if re.match(rb"(%[^\n]*\s+)*\\(begin|documentclass)", start):
+        _refuse(path, "LaTeX", _CSV)
     if b"\x00" in head and not looks_like_utf16(head):
         _refuse(path, "binary data of an unknown format", _CSV)
     return "text"

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.tables.column_names import NO_NAME, name_columns
@@ -26,14 +27,18 @@ def open_parquet(path: Path, plain: Path) -> Iterator[TableFile]:
             for at, field in enumerate(schema)
             if (reason := _why_not_flat(field))
         }
+        masks = _masks(schema)
+        ignored |= {mask: f"it says where {name!r} is missing" for name, mask in masks.items()}
         names = name_columns(path, [name for name in schema.names if name not in ignored], _declared_units(schema))
         columns = {name.strip(): name for name in schema.names}
         own = {key: columns[name] for key, name in names.written.items()}
         floats = frozenset(key for key, name in own.items() if pa.types.is_floating(schema.field(name).type))
 
         def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-            for batch in source.iter_batches(_ROWS_A_BATCH, columns=[own[name] for name in wanted]):
-                yield typed_batch(path, {name: batch.column(own[name]) for name in wanted}, wanted)
+            stored = [own[name] for name in wanted]
+            stored += [masks[name] for name in stored if name in masks]
+            for batch in source.iter_batches(_ROWS_A_BATCH, columns=stored):
+                yield typed_batch(path, {name: _unmasked(batch, own[name], masks) for name in wanted}, wanted)
 
         yield TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored)
 
@@ -61,6 +66,22 @@ def _why_not_flat(field: pa.Field) -> str:
     if isinstance(kind, pa.BaseExtensionType) or pa.types.is_interval(kind) or pa.types.is_duration(kind):
         return f"it is neither text nor number ({kind})"
     return ""
+
+
+def _masks(schema: pa.Schema) -> dict[str, str]:
+    """Return column -> column that says where it is missing, which astropy writes of a masked column."""
+    if _ASTROPY_HEADER not in (schema.metadata or {}):
+        return {}
+    return {
+        field.name.removesuffix(".mask"): field.name
+        for field in schema
+        if field.name.endswith(".mask") and pa.types.is_boolean(field.type)
+    }
+
+
+def _unmasked(batch: pa.RecordBatch, name: str, masks: dict[str, str]) -> pa.Array:
+    values = batch.column(name)
+    return pc.if_else(batch.column(masks[name]), None, values) if name in masks else values
 
 
 def _declared_units(schema: pa.Schema) -> dict[str, str]:

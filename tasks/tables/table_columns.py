@@ -42,6 +42,13 @@ class TableFile:
     notes: tuple[str, ...] = ()
     """What the user should hear of how the file was read: another encoding, the first of three tables, ..."""
 
+    def find(self, name: str) -> str | None:
+        """Return the column that a user means by a name, as written in the file or without its unit; else None."""
+        wanted = name.strip().lower()
+        if wanted in self.columns:
+            return wanted
+        return next((column for column, written in self.spelling.items() if written.lower() == wanted), None)
+
 
 def typed_batch(path: Path, arrays: Mapping[str, pa.Array], wanted: dict[str, pa.DataType]) -> pa.RecordBatch:
     """Return a batch of the arrays cast to the given types; missing values become null.

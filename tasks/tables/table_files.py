@@ -5,7 +5,6 @@ format is recognised by the first bytes, never by the file's name. Column names 
 """
 
 import errno
-import io
 import lzma
 import re
 import zlib
@@ -81,8 +80,10 @@ def _faults_named(path: Path) -> Iterator[None]:
 def _told(error: Exception) -> str:
     """Return an error's text, with what to do where the file was cut off or damaged on its way."""
     again = "copy or download it again"
-    cut = isinstance(error, EOFError) or re.search("truncated|unexpected end", str(error), re.IGNORECASE)
-    if cut or isinstance(error, io.UnsupportedOperation):
+    cut = isinstance(error, EOFError) or re.search(
+        "truncated|END card|Empty or corrupt FITS", str(error), re.IGNORECASE
+    )
+    if cut:
         return f"it is truncated ({error}); {again}"
     if isinstance(error, OSError | zlib.error | lzma.LZMAError) and getattr(error, "errno", None) is None:
         return f"it is damaged ({error}); {again}"

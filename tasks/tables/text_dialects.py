@@ -189,6 +189,8 @@ def _agreed_separator(lines: Sequence[str]) -> str:
     """
     best, most = "", 1
     for separator in _SEPARATORS:
+        if separator != BLANKS and separator not in lines[0]:
+            continue
         counts = {len(split_line(line, separator)) for line in lines if not _is_dashes(line)}
         if len(counts) == 1 and max(counts) > most and (separator != BLANKS or not best):
             best, most = separator, max(counts)
@@ -240,9 +242,10 @@ def _after_header(lines: Sequence[str], at: int, separator: str, header: Sequenc
 
 
 def _are_units(cells: Sequence[str]) -> bool:
-    return any(len(cell) > 1 and is_unit(cell, ("deg",)) for cell in cells) and all(
-        not cell or (is_unit(cell) and not _NUMBER.match(cell)) for cell in cells
-    )
+    named = [cell for cell in cells if cell]
+    if any(map(_NUMBER.match, named)):
+        return False
+    return any(len(cell) > 1 and is_unit(cell, ("deg",)) for cell in named) and all(map(is_unit, named))
 
 
 def _is_dashes(line: str) -> bool:

@@ -105,19 +105,14 @@ def _parse_piece(
     if not lines.strip():
         return pa.schema(wanted).empty_table()
     if not (dialect.padded or dialect.rewritten):
-        try:
-            return _convert(lines, separator, header, wanted)
-        except pa.ArrowInvalid:
-            # A blank cell makes pandas write 16 as 16.0, which reads as no integer.
-            loose = {name: pa.float64() if pa.types.is_integer(kind) else kind for name, kind in wanted.items()}
-        try:
-            return _convert(lines, separator, header, loose).cast(pa.schema(wanted))
-        except pa.ArrowInvalid as error:
-            lines, separator = _mended(path, dialect, lines, error)
-    try:
-        text = _convert(lines, separator, header, dict.fromkeys(wanted, pa.string()))
-    except pa.ArrowInvalid as error:
-        raise TableError(f"table {path}: {_name_column(str(error), header)}") from error
+        # A blank cell makes pandas write 16 as 16.0, which reads as no integer.
+        loose = {name: pa.float64() if pa.types.is_integer(kind) else kind for name, kind in wanted.items()}
+        for types in (wanted, loose):
+            try:
+                return _convert(lines, separator, header, types).cast(pa.schema(wanted))
+            except pa.ArrowInvalid:
+                continue
+    text = _parse_text(path, dialect, header, list(wanted), lines, separator)
     batches = [
         typed_batch(path, {name: batch.column(name) for name in wanted}, wanted)
         for batch in text.combine_chunks().to_batches()
@@ -125,20 +120,32 @@ def _parse_piece(
     return pa.Table.from_batches(batches, pa.schema(wanted))
 
 
-def _mended(path: Path, dialect: Dialect, lines: bytes, error: pa.ArrowInvalid) -> tuple[bytes, str]:
-    """Return rows and separator after what pyarrow refused is repaired: another encoding, or cells it cannot part."""
-    if "UTF8" in str(error):
+def _parse_text(
+    path: Path, dialect: Dialect, header: list[str], wanted: list[str], lines: bytes, separator: str
+) -> pa.Table:
+    """Parse rows as text, repaired where pyarrow refuses them: another encoding, or cells that it cannot part."""
+    types = dict.fromkeys(wanted, pa.string())
+    try:
+        return _convert(lines, separator, header, types)
+    except pa.ArrowInvalid as error:
+        fault = str(error)
+    if "UTF8" in fault:
         logging.getLogger(__name__).warning("table %s is not UTF-8 throughout: Latin-1 (cp1252) is read there", path)
         lines = lines.decode("cp1252", errors="replace").encode()
-    if "Expected" in str(error):
-        return _rewrite(path, lines, dialect), ","
-    return lines, dialect.separator
+    if not dialect.rewritten:
+        lines, separator = _rewrite(path, lines, dialect), ","
+    try:
+        return _convert(lines, separator, header, types) if lines.strip() else pa.schema(types).empty_table()
+    except pa.ArrowInvalid as error:
+        raise TableError(f"table {path}: {error}; the row is damaged, or the file cut off") from error
 
 
 def _rewrite(path: Path, lines: bytes, dialect: Dialect) -> bytes:
     """Return rows as a CSV of commas without blanks about the cells, line breaks in them, or lines of comment."""
     separator, text = dialect.separator, lines.decode("utf-8", errors="replace")
     rows: Iterator[str] = (row for row in io.StringIO(text, newline="") if not row.startswith("#"))
+    if re.search("^#Table\\s", text, re.MULTILINE):
+        raise TableError(f"table {path} holds several tables one after another (a line begins with #Table): keep one")
     if separator == BLANKS:
         rows = (row.strip().replace("\t", " ") for row in rows)
     out = io.StringIO()
@@ -194,9 +201,3 @@ def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         while (batch := following.result()) is not None:
             following = thread.submit(next, batches, None)
             yield batch
-
-
-def _name_column(message: str, header: list[str]) -> str:
-    """Replace the column number in Arrow's message by the column's name."""
-    named = re.sub(r"CSV column #(\d+)", lambda found: f"column {header[int(found[1])]!r}", message)
-    return f"{named}; the row is damaged or the file cut off" if "Expected" in message else named

@@ -5,6 +5,7 @@ name (``RA (deg)``) say. A column without one is taken to be in its role's unit 
 factor; logarithmic units other than magnitudes are refused.
 """
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -187,9 +188,11 @@ def _factor(unit: str, target: str) -> float | None:
     if unit == target:
         return 1.0
     try:
-        return float(units.Unit(unit).to(units.Unit(target)))
+        factor = float(units.Unit(unit).to(units.Unit(target)))
     except units.UnitConversionError:
         return None
+    rounded = float(f"{factor:.12g}")  # an hour is 14.999999999999998 degrees there
+    return rounded if math.isclose(rounded, factor, rel_tol=1e-15) else factor
 
 
 def _converted(
