@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import xarray
+from PIL import Image
 
 from expectations.split_shares import PART_SHARES
 from flows.build_galaxy_dataset import build_galaxy_dataset
@@ -15,6 +16,7 @@ from galaxy.images.cutouts import decode, pixel_sha256, to_sample
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
+from tests.image_bytes import encoded
 
 Archive = Callable[..., tuple[Path, Path]]
 SMALL = {"dataset": "tiny", "source": "archive", "scheme": "gz1-majority-2class", "size_px": 32}
@@ -130,6 +132,43 @@ def test_bad_requests_name_the_thing(
     with pytest.raises(Exception, match=message):
         build_galaxy_dataset(**request)
     assert not list(flows_here.datasets.glob("*/CURRENT"))
+
+
+def test_each_file_of_a_mixed_zip_is_stored_or_one_row_with_a_reason(
+    flows_here: Workspace, archive: Archive, tmp_path: Path
+) -> None:
+    images, table = archive(48)
+    first, *others = sorted(images.iterdir())
+    deep = np.asarray(Image.open(first).convert("L")).astype(np.uint16) * 257
+    half = np.asarray(Image.open(others[0]).convert("RGBA")).copy()
+    half[:50, :, 3] = 128
+    content = {path.name: path.read_bytes() for path in images.iterdir()}
+    for path, body, suffix in [
+        (first, encoded(deep), "PNG"),
+        (others[0], encoded(half), "png"),
+        (others[1], encoded(np.float32(deep), "TIFF"), "tif"),
+        (others[2], content[others[2].name][:900], "jpg"),
+        (others[3], b"", "gif"),
+    ]:
+        del content[path.name]
+        content[f"{path.stem}.{suffix}"] = body
+    content[f"copy of/{others[4].name}"] = content[others[4].name]
+    packed = tmp_path / "mixed.zip"
+    with zipfile.ZipFile(packed, "w") as archived:
+        for name, body in content.items():
+            archived.writestr(name, body)
+    data = bytearray(packed.read_bytes())
+    entry = data.rindex(others[5].name.encode()) - 46
+    data[entry + 8] |= 1  # encrypted
+    packed.write_bytes(data)
+    summary = build_galaxy_dataset(catalog=str(table), images=str(packed), **SMALL)
+    reasons = ("float_pixels", "truncated", "empty", "ambiguous_image", "encrypted")
+    assert summary["rejected"] == dict.fromkeys(reasons, 1)
+    assert summary["stored"] == 48 - len(reasons)
+    assert summary["images"] == {"bit_depth_16": 1, "transparency": 1}
+    page = next(flows_here.reports.glob("tiny-000001.html")).read_text()
+    assert "Images converted on reading" in page
+    assert "bit_depth_16" in page
 
 
 def test_bad_archives_name_the_thing(flows_here: Workspace, archive: Archive, tmp_path: Path) -> None:
