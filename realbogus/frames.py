@@ -49,6 +49,8 @@ class Frame:
     quantum_counts : float
         Step of the digitised values, 0 where they are not digitised.
     wcs : WCS or None
+    padded_fraction : float
+        Fraction of the file's pixels that held padding; they have no data.
     """
 
     pixels: np.ndarray
@@ -61,6 +63,7 @@ class Frame:
     pixel_arcsec: float
     quantum_counts: float = 0.0
     wcs: WCS | None = None
+    padded_fraction: float = 0.0
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -108,7 +108,7 @@ def work_visit(
 
     Raises
     ------
-    AlignmentError, PsfError, KernelFitError, SubtractionError
+    AlignmentError, ExtractionError, PsfError, InjectionError, KernelFitError, SubtractionError
         The pair cannot be processed; the message says why.
     """
     products = products or SurveyProducts()

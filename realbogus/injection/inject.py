@@ -16,6 +16,11 @@ from realbogus.frames import Frame, Mask
 from realbogus.psf.measure import PsfModel
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 
+
+class InjectionError(ValueError):
+    """No transient can be injected into a frame."""
+
+
 SCALE_LENGTHS_A_RADIUS = 1.678  # half-light radius of an exponential disc, in scale lengths
 
 
@@ -159,10 +164,22 @@ def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.G
         With the transients; saturated pixels are clipped and masked.
     image : ndarray of shape (y, x) float32, counts
         The counts added to each pixel.
+
+    Raises
+    ------
+    InjectionError
+        A pixel gets more electrons than can be drawn, so gain or noise are not in the frame's units.
     """
     model = _draw(psf, injections, frame.shape)
     lit = np.nonzero(model > 0)
-    counts = rng.poisson(model[lit].astype(np.float64) * frame.gain_e_per_count) / frame.gain_e_per_count
+    electrons = model[lit].astype(np.float64) * frame.gain_e_per_count
+    try:
+        counts = rng.poisson(electrons) / frame.gain_e_per_count
+    except ValueError as error:
+        raise InjectionError(
+            f"injections of up to {electrons.max():.3g} electrons in a pixel cannot be drawn ({error}): check the gain "
+            f"({frame.gain_e_per_count:g}) and the noise ({np.median(frame.background_rms):.3g} counts)"
+        ) from error
     if frame.quantum_counts > 0:
         # the frame's own value within its step is unknown, uniform in it: so is the distance to the next step
         steps = np.floor(counts / frame.quantum_counts + rng.random(len(counts)))

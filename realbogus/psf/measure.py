@@ -60,8 +60,18 @@ def measure_psf(frame: Frame, stars: Stars | None = None) -> PsfModel:
     ------
     PsfError
         Fewer than 12 stars are usable, or the fitted FWHM is implausible.
+    ExtractionError
+        The frame is too crowded.
     """
     stars = find_stars(frame) if stars is None else stars
+    try:
+        return _measure(frame, stars)
+    except np.linalg.LinAlgError as error:
+        raise PsfError(f"the stars give no PSF ({error}): check the frame's gain and variance") from error
+
+
+def _measure(frame: Frame, stars: Stars) -> PsfModel:
+    """Select the stars, fit the model to them, and fit it again without their neighbours."""
     usable = stars.star_like & stars.isolated & ~stars.saturated & (stars.snr > _LEAST_SNR)
     if usable.sum() < LEAST_STARS:
         raise PsfError(_too_few_stars(int(usable.sum()), len(stars)))

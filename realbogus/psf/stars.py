@@ -7,10 +7,9 @@ import sep
 from scipy.spatial import cKDTree
 
 from realbogus.frames import Frame, Mask
+from realbogus.psf.extraction import extract_sources
 from realbogus.psf.kernels import polynomial_terms
 
-_THRESHOLD_SIGMA = 5.0
-_LEAST_AREA_PX = 5
 _LOCUS_SNR = 30.0
 _LOCUS_WIDTH = 0.15  # relative, of the half-light radius; galaxies and particle hits are outside
 _BLEND_FWHM = 3.0
@@ -68,11 +67,16 @@ def find_stars(frame: Frame) -> Stars:
     -------
     Stars
         All sources; those that are not stars have ``star_like`` false. Empty if nothing is detected.
+
+    Raises
+    ------
+    ExtractionError
+        The frame is too crowded.
     """
     unusable = (frame.mask & (Mask.NO_DATA | Mask.DEFECT)) > 0
     signal = np.ascontiguousarray(frame.signal())
     rms = np.ascontiguousarray(frame.background_rms, np.float32)
-    sources = sep.extract(signal, _THRESHOLD_SIGMA, err=rms, mask=unusable, minarea=_LEAST_AREA_PX)
+    sources = extract_sources(signal, rms, unusable)
     column, row = (
         np.clip(np.rint(sources["x"]), 0, None).astype(int),
         np.clip(np.rint(sources["y"]), 0, None).astype(int),

@@ -5,8 +5,8 @@ A header is checked before memory is allocated for its image. Every error names 
 
 import errno
 import math
+import re
 import warnings
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,12 +18,18 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 from astropy.wcs import WCS
 
+from realbogus.library_faults import name_faults
 from realbogus.records import SourceError
 
 MOST_SIDE_PX = 20_000
 _MOST_GZIP_RATIO = 1032  # of deflate
 _MOST_TILE_RATIO = 10_000  # a row of 20,000 equal pixels of a mask takes about 24 bytes
-_READING_FAULTS = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, zlib.error, fits.VerifyError)
+_POSITION_CARD = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC|PV)\d_\d+")
+_CHECKED_PX = 5  # rows and columns of places of a frame at which its WCS must give positions
+
+
+class SkyMappingError(SourceError):
+    """The WCS of a frame cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,28 @@ class FitsImage:
 
 
 @contextmanager
-def _name_faults(path: Path) -> Iterator[None]:
-    """Raise astropy's errors as `SourceError` with the file's name; silence its warnings about non-standard headers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyWarning)
+def _reading(path: Path) -> Iterator[None]:
+    """Raise whatever astropy raises for the content of a file as `SourceError` with the file's name."""
+    with name_faults(SourceError, f"{path} cannot be read as FITS"):
         try:
             yield
-        except SourceError:
-            raise
-        except _READING_FAULTS as error:
-            if isinstance(error, OSError) and error.errno == errno.EINVAL:  # an offset beyond any file
+        except OSError as error:
+            if error.errno == errno.EINVAL:  # an offset beyond any file
                 raise SourceError(f"{path} declares an image that no file can hold") from error
-            raise SourceError(f"{path} cannot be read as FITS: {error or type(error).__name__}") from error
+            raise
+
+
+@contextmanager
+def _open_image(path: Path, number: int | str | None) -> Iterator[tuple[fits.HDUList, FitsImage]]:
+    """Open a file and read one of its images; astropy's errors are raised as `SourceError` with the file's name."""
+    if not path.is_file():
+        raise SourceError(f"frame {path} does not exist")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AstropyWarning)  # about headers that are not standard
+        with _reading(path):
+            hdus = fits.open(path, memmap=False)
+        with hdus:
+            yield hdus, _read_hdu(path, hdus, number)
 
 
 def read_image(path: Path, hdu: int | str | None = None) -> FitsImage:
@@ -75,10 +91,27 @@ def read_image(path: Path, hdu: int | str | None = None) -> FitsImage:
         The file is absent, corrupt or truncated, has no such image of two dimensions, or declares one wider or higher
         than `MOST_SIDE_PX` or larger than its bytes can hold.
     """
-    if not path.is_file():
-        raise SourceError(f"frame {path} does not exist")
-    with _name_faults(path), fits.open(path, memmap=False) as hdus:
-        unit = _choose_hdu(path, hdus, hdu)
+    with _open_image(path, hdu) as (_, image):
+        return image
+
+
+def read_sky_image(path: Path, hdu: int | str | None = None) -> tuple[FitsImage, WCS | None]:
+    """Read an image as `read_image` does, and its celestial WCS with the file's distortion tables; None without one.
+
+    Raises
+    ------
+    SourceError
+        As for `read_image`.
+    SkyMappingError
+        The header has a WCS that cannot be parsed, lacks a table, or gives no position within the frame.
+    """
+    with _open_image(path, hdu) as (hdus, image):
+        return image, _read_wcs(path, image, hdus)
+
+
+def _read_hdu(path: Path, hdus: fits.HDUList, number: int | str | None) -> FitsImage:
+    with _reading(path):  # astropy parses headers and data when they are asked for: any of these lines can raise
+        unit = _choose_hdu(path, hdus, number)
         shape = _check_declared(path, unit)
         is_integer = unit.header["BITPIX"] > 0
         quantum = abs(float(card_value(unit.header, "BSCALE") or 1)) if is_integer else 0.0
@@ -124,13 +157,31 @@ def _is_gzipped(path: Path) -> bool:
         return stream.read(2) == b"\x1f\x8b"
 
 
-def read_wcs(path: Path, header: fits.Header) -> WCS | None:
-    """Return the celestial WCS, None if the header has none."""
+def _read_wcs(path: Path, image: FitsImage, hdus: fits.HDUList) -> WCS | None:
+    """Return the celestial WCS of an image of the open file, None if its header has none."""
+    header = image.headers[0]
     if not any(str(card_value(header, name) or "").strip() for name in ("CTYPE1", "CTYPE2")):
         return None
-    with _name_faults(path):
-        wcs = WCS(header)
-        return wcs.celestial if wcs.has_celestial else None
+    subject = f"{path}: the WCS in its header cannot be used"
+    for card in header.cards:
+        if _POSITION_CARD.fullmatch(card.keyword) and isinstance(card_value(header, card.keyword), str):
+            raise SkyMappingError(f"{subject}: {card.keyword} is {card.value!r}, it must be a number")
+    with name_faults(SkyMappingError, subject):
+        try:
+            wcs = WCS(header, fobj=hdus)
+        except MemoryError as error:  # wcslib's word for a malformed distortion, no matter how much memory is free
+            raise SkyMappingError(f"{subject}: {str(error).strip() or 'wcslib ran out of memory'}") from error
+        if not wcs.has_celestial:
+            return None
+        wcs = wcs.celestial
+        if wcs.wcs.lng != 0:
+            raise SkyMappingError(f"{subject}: its first axis is {wcs.wcs.ctype[0]}, it must be the longitude")
+        y, x = np.meshgrid(*(np.linspace(0, length - 1, _CHECKED_PX) for length in image.pixels.shape))
+        places = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
+        wcs.all_world2pix(*places, 0, quiet=True)  # what the inverse raises, it raises here
+    if not np.isfinite(places).all(axis=0).any():
+        raise SkyMappingError(f"{subject}: it gives no position for any part of the frame")
+    return wcs
 
 
 def card_value(header: fits.Header, keyword: str) -> Any:

@@ -5,7 +5,7 @@ a frame without gain or saturation is refused.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,25 @@ from astropy.wcs.utils import proj_plane_pixel_scales
 from pydantic import BaseModel, ConfigDict
 
 from realbogus.epochs import DATE_KEYWORDS, header_epoch
-from realbogus.frames import Frame, Mask, measure_background
+from realbogus.frames import Frame, FrameError, Mask, measure_background
+from realbogus.library_faults import name_faults
 from realbogus.readings import Reading
 from realbogus.records import SourceError
-from realbogus.sources.fits_images import card_value, read_image, read_wcs
+from realbogus.sources.fits_images import SkyMappingError, card_value, read_sky_image
+from realbogus.sources.frame_planes import check_variance, read_mask, read_variance
+from realbogus.sources.padding import find_padding
 
 TABLE_OF_PAIRS = "table of pairs"
 """Source, in a `Reading`, of a value that the table of pairs gives."""
+MOST_PADDED = 0.75
+"""Fraction of a frame that may be padding, as a reference must cover a quarter of the new frame."""
+LARGEST_MAG = 90.0
+"""A zero point beyond it, such as 99 or -999, stands for none."""
 _TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
+
+
+class PaddingError(SourceError):
+    """A frame is mostly padding."""
 
 
 class FrameKeywords(BaseModel):
@@ -104,29 +115,35 @@ def read_frame_file(
     Returns
     -------
     FrameFile
-        Pixels that are not finite have no data; masked pixels and those without a positive variance are defects.
+        Pixels that are not finite, and padding, have no data; masked pixels and those without a positive variance are
+        defects.
 
     Raises
     ------
     SourceError
         The file is corrupt or truncated, or declares too large an image; gain, saturation or pixel scale is missing; no
-        pixel is usable, or the background has no noise.
+        pixel is usable, or the background has no noise; mask or variance do not fit the frame (see `frame_planes`).
+    SkyMappingError
+        The WCS cannot be used.
+    PaddingError
+        More than `MOST_PADDED` of the frame is padding.
     """
     keywords, values = keywords or FrameKeywords(), values or {}
-    image = read_image(path, hdu)
+    image, wcs = read_sky_image(path, hdu)
     facts = _Facts(path, image.headers, keywords, values)
-    wcs = read_wcs(path, image.headers[0])
     gain, saturation = facts.positive("gain_e_per_count"), facts.positive("saturation_counts")
-    unusable = ~np.isfinite(image.pixels)
-    pixels = np.where(unusable, np.float32(np.nan), image.pixels)
-    bits = np.where(unusable, Mask.NO_DATA, 0).astype(np.uint8)
+    pixels, padded_fraction = _blank_padding(path, image.pixels)
+    bits = np.where(np.isnan(pixels), Mask.NO_DATA, 0).astype(np.uint8)
     bits[pixels >= saturation] |= np.uint8(Mask.SATURATED)
     if mask is not None:
-        bits[_read_beside(mask, pixels.shape) != 0] |= np.uint8(Mask.DEFECT)
-    given_variance = None if variance is None else _read_beside(variance, pixels.shape)
+        bits[read_mask(mask, pixels)] |= np.uint8(Mask.DEFECT)
+    given_variance = None if variance is None else read_variance(variance, pixels.shape)
     if given_variance is not None:
         bits[~(given_variance > 0) | np.isinf(given_variance)] |= np.uint8(Mask.DEFECT)
-    background, rms = _measure_noise(path, pixels, bits, gain, given_variance)
+    background, rms = _measure_noise(path, pixels, bits)
+    if variance is not None and given_variance is not None:
+        facts.add_notes(check_variance(variance, given_variance, pixels, background, rms, bits))
+        rms = _subtract_light(given_variance, pixels - background, rms, bits, gain)
     frame = Frame(
         pixels=pixels,
         mask=bits,
@@ -134,32 +151,49 @@ def read_frame_file(
         background_rms=rms,
         gain_e_per_count=gain,
         saturation_counts=saturation,
-        zero_point_mag=facts.number("zero_point_mag"),
+        zero_point_mag=facts.number("zero_point_mag", -LARGEST_MAG, LARGEST_MAG),
         pixel_arcsec=_pixel_arcsec(facts, wcs),
         quantum_counts=image.quantum,
         wcs=wcs,
+        padded_fraction=padded_fraction,
     )
-    epoch_mjd, exposure_s, detector = facts.epoch_mjd(), facts.number("exposure_s"), facts.text("detector")
+    epoch_mjd, exposure_s, detector = facts.epoch_mjd(), facts.number("exposure_s", 0), facts.text("detector")
     return FrameFile(frame, epoch_mjd, exposure_s, detector, facts.reading())
 
 
-def _measure_noise(
-    path: Path, pixels: np.ndarray, bits: np.ndarray, gain: float, variance: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return level and noise of the background; with a variance image the noise is what that leaves beside the
-    sources' own, so that `Frame.variance` gives the image back."""
+def _blank_padding(path: Path, pixels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the pixels, (y, x), with NaN for padding and what is not finite, and the fraction that is padding."""
+    padded = find_padding(pixels)
+    fraction = float(padded.mean())
+    if fraction > MOST_PADDED:
+        value = np.quantile(pixels[padded], 0.5, method="nearest")
+        raise PaddingError(
+            f"{path}: {fraction:.1%} of the frame is padding, connected areas of one value such as {value:g}; the most "
+            f"is {MOST_PADDED:.0%}: give a frame that covers more of the chip"
+        )
+    return np.where(padded | ~np.isfinite(pixels), np.float32(np.nan), pixels), fraction
+
+
+def _measure_noise(path: Path, pixels: np.ndarray, bits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return level and noise of the background, measured on the pixels without a bit."""
     try:
         background, rms = measure_background(pixels, bits != 0)
-    except ValueError as error:
+    except FrameError as error:
         raise SourceError(f"{path}: {error}") from error
     if not np.median(rms) > 0:
         raise SourceError(f"{path}: the background's noise is {np.median(rms)}: the frame is constant or all masked")
-    if variance is None:
-        return background, rms
+    return background, rms
+
+
+def _subtract_light(
+    variance: np.ndarray, light: np.ndarray, rms: np.ndarray, bits: np.ndarray, gain: float
+) -> np.ndarray:
+    """Return the sky's noise, (y, x) counts: what a variance plane leaves beside the light's own noise, so that
+    `Frame.variance` gives the plane back; `rms` where a pixel is not usable."""
     is_usable = (bits & (Mask.NO_DATA | Mask.DEFECT)) == 0
-    sky = variance - np.maximum(pixels - background, 0) / gain
+    sky = variance - np.maximum(light, 0) / gain
     least = _TINY_VARIANCE * np.median(variance[is_usable])
-    return background, np.where(is_usable, np.sqrt(np.maximum(sky, least, where=is_usable, out=rms**2)), rms)
+    return np.where(is_usable, np.sqrt(np.maximum(sky, least, where=is_usable, out=rms**2)), rms)
 
 
 class _Facts:
@@ -195,27 +229,59 @@ class _Facts:
         values = (card_value(header, keyword) for header in self.headers)
         return next((value for value in values if value is not None), None)
 
-    def number(self, name: str) -> float | None:
-        """Return a number, None if it is missing."""
-        value = self._value(name)
-        if value is None:
-            return None
-        try:
-            number = float(value)
-        except ValueError:
-            number = math.nan
+    def add_notes(self, notes: Iterable[str]) -> None:
+        """Add sentences to the notes of the reading."""
+        self._notes += notes
+
+    def number(self, name: str, low: float = -math.inf, high: float = math.inf) -> float | None:
+        """Return a number between two limits, exclusive; None if no keyword has one.
+
+        A keyword without such a number is noted and left out: optional keywords often hold words or stand-ins.
+
+        Raises
+        ------
+        SourceError
+            The table of pairs gives something else.
+        """
+        given = self.values.get(name)
+        if given is not None:
+            self._taken[name] = TABLE_OF_PAIRS
+            return self._given_number(name, given, low, high)
+        for keyword in getattr(self.keywords, name):
+            value = self._card(keyword)
+            if value is None:
+                continue
+            number = _to_number(value)
+            if low < number < high:
+                self._taken[name] = keyword
+                return number
+            self._notes.append(f"{keyword} = {value!r} is no {name} and is not used")
+        self._taken[name] = None
+        return None
+
+    def _given_number(self, name: str, given: Any, low: float, high: float) -> float:
+        number = _to_number(given)
         if not math.isfinite(number):
-            raise SourceError(f"{self.path}: {name} is {value!r}, it must be a number")
+            raise SourceError(f"{self.path}: {name} is {given!r}, it must be a number")
+        if not low < number < high:
+            limits = f"above {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            raise SourceError(f"{self.path}: {name} is {number}, it must be {limits}")
         return number
 
     def positive(self, name: str) -> float:
-        """Return a number above zero."""
-        number = self.number(name)
+        """Return a number above zero.
+
+        Raises
+        ------
+        SourceError
+            There is none.
+        """
+        number = self.number(name, 0)
         if number is None:
-            tried = ", ".join(getattr(self.keywords, name))
-            raise SourceError(f"{self.path} has no {name}: none of {tried} is in its header; give it in the table")
-        if number <= 0:
-            raise SourceError(f"{self.path}: {name} is {number}, it must be above 0")
+            tried = getattr(self.keywords, name)
+            found = [f"{keyword} = {self._card(keyword)!r}" for keyword in tried if self._card(keyword) is not None]
+            seen = f"{', '.join(found)} must be above 0" if found else f"none of {', '.join(tried)} is in its header"
+            raise SourceError(f"{self.path} has no {name}: {seen}; give it in the table")
         return number
 
     def text(self, name: str) -> str | None:
@@ -235,14 +301,20 @@ class _Facts:
         return epoch.mjd
 
 
+def _to_number(value: Any) -> float:
+    """Return a card's value as a number; NaN for words, truth values, and what is not finite."""
+    try:
+        number = math.nan if isinstance(value, bool | np.bool_) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+    return number if math.isfinite(number) else math.nan
+
+
 def _pixel_arcsec(facts: _Facts, wcs: WCS | None) -> float:
     if wcs is None or facts.values.get("pixel_arcsec") is not None:
         return facts.positive("pixel_arcsec")
-    return float(np.mean(proj_plane_pixel_scales(wcs)) * 3600)
-
-
-def _read_beside(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    pixels = read_image(path).pixels
-    if pixels.shape != shape:
-        raise SourceError(f"{path} is {pixels.shape}, its frame is {shape}: they must cover the same pixels")
-    return pixels
+    with name_faults(SkyMappingError, f"{facts.path}: the WCS in its header has no pixel scale"):
+        scale_arcsec = float(np.mean(proj_plane_pixel_scales(wcs)) * 3600)
+    if not 0 < scale_arcsec < math.inf:
+        raise SkyMappingError(f"{facts.path}: the WCS in its header has a pixel scale of {scale_arcsec} arcsec")
+    return scale_arcsec

@@ -19,12 +19,14 @@ import pyarrow.parquet as pq
 from astropy.wcs import WCS, NoConvergence
 
 from realbogus.frames import Frame, Pair
+from realbogus.library_faults import MACHINE_FAULTS, name_faults
 from realbogus.psf.measure import PsfError, PsfModel, constant_psf
 from realbogus.readings import merge_readings
 from realbogus.records import SourceError, file_sha256, night_of
 from realbogus.row_tables import RowTable
-from realbogus.sources.fits_images import read_image
+from realbogus.sources.fits_images import SkyMappingError, read_image
 from realbogus.sources.frame_files import FrameFile, FrameKeywords, read_frame_file
+from realbogus.sources.padding import find_padding
 
 ALIGNED_WITHIN_PX = 0.25
 """Frames of one shape whose WCS agree to this distance share their pixel grid; otherwise the reference is resampled."""
@@ -42,6 +44,10 @@ _TEXT_COLUMNS = ("new_hdu", "reference_hdu", "detector", "night", "visit", "sky_
 _QUANTITY_COLUMNS = (*_QUANTITIES, *(f"{frame}_{name}" for frame in _FRAMES for name in _QUANTITIES))
 _TRUTH_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _GRID_STEPS = 21
+
+
+class NoOverlapError(SourceError):
+    """The WCS of the frames of a pair point to different places."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,16 @@ class PairFiles:
     @cached_property
     def identity(self) -> str:
         """Return the prefix of the ids of a pair's candidates: a sha256 over both frames' bytes."""
-        return hashlib.sha256("".join(file_sha256(self.files[frame]) for frame in _FRAMES).encode()).hexdigest()[:32]
+        return hashlib.sha256("".join(_identify(self.files[frame]) for frame in _FRAMES).encode()).hexdigest()[:32]
+
+    @property
+    def name(self) -> str:
+        """Return the paths of both frames, for messages."""
+        return " with ".join(str(self.files[frame]) for frame in _FRAMES)
+
+    def is_named_in(self, message: str) -> bool:
+        """Return whether a message names one of the files."""
+        return any(str(file) in message for file in self.files.values())
 
     def values(self, frame: str) -> dict[str, str]:
         """Return the table's quantities of the ``new`` or the ``reference`` frame, by the names of `FrameKeywords`."""
@@ -90,6 +105,16 @@ def read_pairs(path: Path) -> list[PairFiles]:
     if len(tables) > 1:
         raise SourceError(f"{path} holds both {' and '.join(_TABLE_NAMES)}: keep one")
     return _read_table(tables[0]) if tables else _pair_by_name(path)
+
+
+def _identify(file: Path) -> str:
+    """Return the sha256 of a file's bytes, or its name if it cannot be opened: reading it then costs one row."""
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        if error.errno in MACHINE_FAULTS:
+            raise
+        return file.name
 
 
 def _pair_by_name(folder: Path) -> list[PairFiles]:
@@ -162,8 +187,9 @@ def read_pair(pair: PairFiles, keywords: FrameKeywords | None = None) -> Pair:
     Raises
     ------
     SourceError
-        A frame cannot be read (see `frame_files.read_frame_file`), the shapes differ and a WCS is missing, or the two
-        do not overlap on the sky.
+        A frame cannot be read (see `frame_files.read_frame_file`), or the shapes differ and a WCS is missing.
+    NoOverlapError
+        The two share less than `LEAST_OVERLAP` of the new frame's sky.
     """
     keywords = keywords or FrameKeywords()
     new, reference = (_read_frame(pair, frame, keywords) for frame in _FRAMES)
@@ -184,7 +210,7 @@ def read_pair(pair: PairFiles, keywords: FrameKeywords | None = None) -> Pair:
 
 
 def read_difference(pair: PairFiles, shape: tuple[int, int]) -> np.ndarray:
-    """Read the survey's own difference, shape (y, x) float32, NaN where it is not finite.
+    """Read the survey's own difference, shape (y, x) float32, NaN where it is padding or not finite.
 
     Raises
     ------
@@ -196,7 +222,7 @@ def read_difference(pair: PairFiles, shape: tuple[int, int]) -> np.ndarray:
     pixels = read_image(pair.files["difference"]).pixels
     if pixels.shape != shape:
         raise SourceError(f"{pair.files['difference']} is {pixels.shape}, its new frame {shape}")
-    return np.where(np.isfinite(pixels), pixels, np.float32(np.nan)).astype(np.float32)
+    return np.where(np.isfinite(pixels) & ~find_padding(pixels), pixels, np.float32(np.nan)).astype(np.float32)
 
 
 def read_psf(pair: PairFiles, frame: str, shape: tuple[int, int]) -> PsfModel | None:
@@ -243,7 +269,7 @@ def _are_aligned(pair: PairFiles, new: Frame, reference: Frame) -> bool:
         return True
     distance, overlap = _compare_grids(new.wcs, new.shape, reference.wcs, reference.shape)
     if overlap < LEAST_OVERLAP:
-        raise SourceError(f"{names} share {overlap:.0%} of the new frame's sky by their WCS, the least is 10 %")
+        raise NoOverlapError(f"{names} share {overlap:.0%} of the new frame's sky by their WCS, the least is 10 %")
     return declared is None and has_same_shape and distance <= ALIGNED_WITHIN_PX
 
 
@@ -260,11 +286,12 @@ def _compare_grids(
         The fraction of the new frame that the reference covers.
     """
     y, x = np.meshgrid(*(np.linspace(0, length - 1, _GRID_STEPS) for length in new_shape), indexing="ij")
-    ra_deg, dec_deg = new.all_pix2world(x.ravel(), y.ravel(), 0)
-    try:
-        reference_x, reference_y = reference.all_world2pix(ra_deg, dec_deg, 0)
-    except NoConvergence:  # a distortion's inverse fails far off its frame
-        reference_x, reference_y = reference.wcs_world2pix(ra_deg, dec_deg, 0)
+    with name_faults(SkyMappingError, "the two frames cannot be compared by their WCS"):
+        ra_deg, dec_deg = new.all_pix2world(x.ravel(), y.ravel(), 0)
+        try:
+            reference_x, reference_y = reference.all_world2pix(ra_deg, dec_deg, 0)
+        except NoConvergence:  # a distortion's inverse fails far off its frame
+            reference_x, reference_y = reference.wcs_world2pix(ra_deg, dec_deg, 0)
     distance = np.hypot(reference_x - x.ravel(), reference_y - y.ravel())
     height, width = reference_shape
     inside = (reference_x >= -0.5) & (reference_x < width - 0.5) & (reference_y >= -0.5) & (reference_y < height - 0.5)

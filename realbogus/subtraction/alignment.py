@@ -8,6 +8,7 @@ from scipy import ndimage
 from scipy.interpolate import RectBivariateSpline
 
 from realbogus.frames import Frame, Mask, Pair
+from realbogus.library_faults import name_faults
 
 _NODE_PX = 32
 _TRANSLATION_PX = 1e-3
@@ -124,9 +125,10 @@ def _map_pixels(pair: Pair) -> _Mapping:
 
 def _transfer(new: WCS, reference: WCS, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the positions in the reference of n pixels of the new frame, (n,) each; NaN beyond the projection."""
-    ra, dec = new.all_pix2world(x, y, 0)
-    # quiet: `all_world2pix` iterates the inverse of a distortion, which does not converge far outside of the frame
-    across, up = reference.all_world2pix(ra, dec, 0, quiet=True)
+    with name_faults(AlignmentError, "the positions of the new frame's pixels in the reference cannot be computed"):
+        ra, dec = new.all_pix2world(x, y, 0)
+        # quiet: `all_world2pix` iterates the inverse of a distortion, which does not converge far outside of the frame
+        across, up = reference.all_world2pix(ra, dec, 0, quiet=True)
     return np.asarray(across), np.asarray(up)
 
 

@@ -133,7 +133,7 @@ def _locate(difference: Difference, row: np.ndarray, column: np.ndarray) -> tupl
 
     The peak is that of the likelihood for uniform noise, flux times the root of the filter's power, since the source's
     own noise is poorly known and masked pixels would shift the filtered peak. A neighbour of the other sign, or without
-    data, counts as a thousandth of the peak.
+    data, counts as a thousandth of the peak. Where the flux overflows, the position is that of the pixel.
     """
     flux = np.pad(difference.snr * difference.flux_error, 1, constant_values=np.nan)
     near = cut_stamps(flux, column + 1, row + 1, 3) * np.sqrt(_measure_power(difference, row, column))
@@ -144,7 +144,7 @@ def _locate(difference: Difference, row: np.ndarray, column: np.ndarray) -> tupl
         log_before, log_after = (np.log(np.fmax(part / middle, 1e-3)) for part in (before, after))
         bend = log_before + log_after
         offset = np.where(bend < -1e-6, (log_before - log_after) / np.minimum(2 * bend, -1e-6), 0)
-        return np.clip(offset, -0.5, 0.5)
+        return np.where(np.isfinite(offset), np.clip(offset, -0.5, 0.5), 0)
 
     return column + vertex(near[:, 1, 0], near[:, 1, 2]), row + vertex(near[:, 0, 1], near[:, 2, 1])
 

@@ -112,14 +112,25 @@ def adopt_difference(pair: Pair, pixels: np.ndarray, psf: PsfModel) -> Differenc
     """Use a precomputed difference, shape (y, x), counts of the new frame.
 
     How its noise was filtered is unknown, so the S/N image is divided by its own standard deviation (from quartiles).
+
+    Raises
+    ------
+    SubtractionError
+        The difference has no usable pixel, or does not scatter.
     """
     pixels = blank(pixels.astype(np.float32), find_empty(pair.new) | find_empty(pair.reference))
     unusable = ~np.isfinite(pixels) | find_unusable(pair.new) | find_unusable(pair.reference)
     new, reference = (estimate_variance(frame, frame.signal(), unusable) for frame in (pair.new, pair.reference))
     sources = [NoiseSource(new, None), NoiseSource(reference, None)]
     snr, flux_error = measure_significance(blank(pixels, unusable), psf, psf.fwhm_px, sources)
-    low, high = np.percentile(snr[np.isfinite(snr)], [25, 75])
+    measured = snr[np.isfinite(snr)]
+    low, high = np.percentile(measured, [25, 75]) if len(measured) else (0.0, 0.0)
     factor = np.float32((high - low) / 1.349)
+    if not 0 < factor < np.inf:
+        raise SubtractionError(
+            f"the difference has {np.mean(~unusable):.1%} usable pixels and its S/N a scatter of {factor}: it must "
+            f"have noise to be searched"
+        )
     return Difference(
         pixels=pixels,
         snr=blank(snr / factor, ~np.isfinite(pixels)),

@@ -146,7 +146,7 @@ def fit_kernel(
     Raises
     ------
     KernelFitError
-        Fewer than 6 stars can be used.
+        Fewer than 6 stars can be used, or they do not determine a kernel.
     """
     basis = make_basis(choose_widths(sharp.fwhm_px, broad.fwhm_px, options.width_ratios), options.degrees)
     radius = int(np.ceil(_STAMP_FWHM * broad.fwhm_px))
@@ -274,15 +274,26 @@ class _Problem:
         return self.broad_variance + shrunk + (_MODEL_ERROR * self.target) ** 2
 
     def solve(self, used: np.ndarray) -> np.ndarray:
-        """Return the coefficients, shape (kernels + 1, terms), fitted on the stars in `used`, shape (stars,) bool."""
+        """Return the coefficients, shape (kernels + 1, terms), fitted on the stars in `used`, shape (stars,) bool.
+
+        Raises
+        ------
+        KernelFitError
+            The normal equations have no solution.
+        """
         unknowns, terms = self.blocks.shape[1], self.terms.shape[1]
         products = (self.terms[:, :, None] * self.terms[:, None, :])[used].reshape(-1, terms**2)
         normal = self.blocks[used].reshape(-1, unknowns**2).T @ products
         normal = normal.reshape(unknowns, unknowns, terms, terms).transpose(0, 2, 1, 3).reshape(unknowns * terms, -1)
         right = (self.rights[used].T @ self.terms[used]).ravel()
         scale = np.sqrt(np.diagonal(normal))
+        if not (np.isfinite(normal).all() and np.isfinite(right).all() and (scale > 0).all()):
+            raise KernelFitError("the stars do not determine a kernel: one image has no light, or no noise, at them")
         scaled = normal / scale / scale[:, None] + _RIDGE * np.eye(len(scale))
-        return (np.linalg.solve(scaled, right / scale) / scale).reshape(unknowns, terms)
+        try:
+            return (np.linalg.solve(scaled, right / scale) / scale).reshape(unknowns, terms)
+        except np.linalg.LinAlgError as error:
+            raise KernelFitError(f"the stars do not determine a kernel: {error}") from error
 
     def misfits(self, solution: np.ndarray, model_error: float) -> np.ndarray:
         """Return chi squared per pixel of each star, shape (stars,), for a solution of shape (kernels + 1, terms)."""

@@ -10,7 +10,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from realbogus.frames import Pair
-from realbogus.psf.measure import Psf, PsfModel, measure_psf, select_spread
+from realbogus.psf.extraction import ExtractionError
+from realbogus.psf.measure import Psf, PsfError, PsfModel, measure_psf, select_spread
 from realbogus.psf.stars import Stars, find_stars
 from realbogus.subtraction.difference import ConvolvedPsf, Difference, SubtractionError
 from realbogus.subtraction.engine_names import SubtractionEngine
@@ -96,7 +97,9 @@ def subtract(
     EngineError
         The package sfft is not installed.
     KernelFitError, PsfError
-        Too few stars.
+        Too few stars, or stars that determine no kernel or PSF.
+    ExtractionError
+        A frame is too crowded.
     """
     settings = SubtractionSettings() if settings is None else settings
     _check(pair, settings, precomputed)
@@ -105,7 +108,7 @@ def subtract(
     if settings.engine == "precomputed":
         assert precomputed is not None
         return adopt_difference(pair, precomputed, psf_new)
-    psf_reference = measure_psf(pair.reference) if psf_reference is None else psf_reference
+    psf_reference = _measure_reference(pair) if psf_reference is None else psf_reference
     if settings.engine == "zogy":
         return subtract_by_zogy(pair, stars, psf_new, psf_reference)
     if settings.engine == "sfft":
@@ -113,6 +116,14 @@ def subtract(
         fit_stars = _choose_stars(stars, settings, pair.new.shape)
         return subtract_by_sfft(pair, convolved, settings.spatial_order, fit_stars, psf_new, psf_reference)
     return _subtract_by_kernel(pair, settings, stars, psf_new, psf_reference)
+
+
+def _measure_reference(pair: Pair) -> PsfModel:
+    """Measure the PSF of the reference; an error says that it is of the reference."""
+    try:
+        return measure_psf(pair.reference)
+    except (PsfError, ExtractionError) as error:
+        raise type(error)(f"the reference frame: {error}") from error
 
 
 def _check(pair: Pair, settings: SubtractionSettings, precomputed: np.ndarray | None) -> None:
@@ -153,7 +164,7 @@ def _subtract_by_kernel(
     frames = (pair.reference, pair.new) if convolved == "reference" else (pair.new, pair.reference)
     missing = dilate_missing(find_empty(frames[0]), fit.kernel.core_radius_px()) | find_empty(frames[1])
     noise = np.hypot(frames[1].background_rms, middle * frames[0].background_rms)
-    level = fit_level(blank(broad.signal - image, missing | (image > _SKY_SIGMA * noise)))
+    level = _fit_sky(blank(broad.signal - image, missing | (image > _SKY_SIGMA * noise)))
     psf: Psf
     ratio: np.ndarray
     if convolved == "reference":
@@ -182,6 +193,15 @@ def _subtract_by_kernel(
         fit=fit,
         pair=pair,
     )
+
+
+def _fit_sky(residual: np.ndarray) -> np.ndarray:
+    try:
+        return fit_level(residual)
+    except np.linalg.LinAlgError as error:
+        raise SubtractionError(
+            f"the level of the difference cannot be fitted ({error}): its values overflow"
+        ) from error
 
 
 def _noise_sources(

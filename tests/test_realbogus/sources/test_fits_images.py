@@ -7,7 +7,7 @@ import pytest
 from astropy.io import fits
 
 from realbogus.records import SourceError
-from realbogus.sources.fits_images import MOST_SIDE_PX, card_value, read_image, read_wcs
+from realbogus.sources.fits_images import MOST_SIDE_PX, SkyMappingError, card_value, read_image, read_sky_image
 from tests.fits_files import wcs_header, write_image
 
 NUMBERS = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -91,11 +91,72 @@ def test_absent_tables_and_other_files_are_named(tmp_path):
 
 
 def test_a_wcs_is_read_where_there_is_one(tmp_path):
-    header = read_image(write_image(tmp_path / "a.fits", NUMBERS, {}, wcs_header())).headers[0]
-    wcs = read_wcs(tmp_path / "a.fits", header)
+    image, wcs = read_sky_image(write_image(tmp_path / "a.fits", NUMBERS, {}, wcs_header()))
+    assert image.pixels.tolist() == NUMBERS.tolist()
     assert wcs.all_pix2world(99, 74, 0)[0] == pytest.approx(150)
-    assert read_wcs(tmp_path / "a.fits", fits.Header()) is None
-    assert read_wcs(tmp_path / "a.fits", fits.Header({"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"})) is None
+    assert read_sky_image(write_image(tmp_path / "b.fits", NUMBERS, {}))[1] is None
+    linear = {"CTYPE1": "LINEAR", "CTYPE2": "LINEAR"}
+    assert read_sky_image(write_image(tmp_path / "c.fits", NUMBERS, linear))[1] is None
+
+
+@pytest.mark.parametrize(
+    ("cards", "message"),
+    [
+        ({"CDELT1": 0.0}, "matrix is singular"),
+        ({"CTYPE1": "RA---ABC", "CTYPE2": "DEC--ABC"}, "Unrecognized projection code"),
+        ({"CTYPE2": "RA---TAN"}, "Inconsistent projection types"),
+        ({"CUNIT1": "furlong"}, "CUNIT1"),
+        ({"CRPIX2": "left"}, "CRPIX2 is 'left', it must be a number"),
+        ({"CPDIS1": "LOOKUP", "DP1": "EXTVER: 1.0", "CPDIS2": "LOOKUP", "DP2": "EXTVER: 1.0"}, "NAXES was not set"),
+        ({"CPDIS2": "LOOKUP"}, r"DP2\.AXIS\.\d' not found"),
+        ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "B_ORDER": 2, "B_0_2": 1e-6}, "B_ORDER provided without"),
+        ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": "two", "B_ORDER": 2}, "not supported"),
+        ({"CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB", "PS1_0": "LUT", "PS2_0": "LUT"}, "allocation"),
+        ({"CTYPE1": "DEC--CAR", "CTYPE2": "RA---CAR", "CRVAL1": 0.0}, "its first axis is DEC--CAR"),
+        ({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": 900.0, "CDELT2": 900.0}, "for any part of the frame"),
+    ],
+)
+def test_a_wcs_that_cannot_be_used_is_named_as_that(tmp_path, cards, message):
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, dict(wcs_header()) | cards)
+    with pytest.raises(SkyMappingError, match=rf"a\.fits: the WCS in its header cannot be used: .*{message}"):
+        read_sky_image(path)
+    assert read_image(path).pixels.tolist() == NUMBERS.tolist()
+
+
+def test_distortion_tables_of_the_file_are_used(tmp_path):
+    """A lookup table of constant shifts along x moves every position by so many pixels."""
+    image = fits.PrimaryHDU(np.zeros((90, 120), np.float32), header=wcs_header())
+    tables = []
+    for axis, shift_px in ((1, 7.0), (2, 0.0)):
+        table = fits.ImageHDU(np.full((4, 4), shift_px, np.float32), name="WCSDVARR", ver=axis)
+        for side in (1, 2):
+            table.header.update({f"CRPIX{side}": 1.0, f"CRVAL{side}": 1.0, f"CDELT{side}": 50.0})
+        tables.append(table)
+        image.header[f"CPDIS{axis}"] = "LOOKUP"
+        for entry in (f"EXTVER: {axis}", "NAXES: 2", "AXIS.1: 1", "AXIS.2: 2"):
+            image.header.append((f"DP{axis}", f"{entry}.0"), end=True)
+    fits.HDUList([image, *tables]).writeto(tmp_path / "a.fits")
+    _, distorted = read_sky_image(tmp_path / "a.fits")
+    _, plain = read_sky_image(write_image(tmp_path / "b.fits", np.zeros((90, 120), np.float32), {}, wcs_header()))
+    np.testing.assert_allclose(distorted.all_pix2world(30, 40, 0), plain.all_pix2world(37, 40, 0), rtol=1e-9)
+
+
+def test_coordinates_in_a_table_of_the_file_are_used(tmp_path):
+    """With -TAB the file's own table gives the position of each pixel."""
+    height, width = 6, 8
+    ra, dec = np.meshgrid(150 + np.arange(width) ** 2 / 100, 20 + np.arange(height) / 50)
+    places = np.stack([ra, dec], axis=-1)[None]
+    column = fits.Column("PLACES", f"{places.size}D", array=places.reshape(1, -1), dim=f"(2,{width},{height})")
+    table = fits.BinTableHDU.from_columns([column], name="SKY")
+    header = {"CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB", "CUNIT1": "deg", "CUNIT2": "deg"}
+    for axis in (1, 2):
+        header |= {f"CRPIX{axis}": 1.0, f"CRVAL{axis}": 1.0, f"CDELT{axis}": 1.0}
+        header |= {f"PS{axis}_0": "SKY", f"PS{axis}_1": "PLACES", f"PV{axis}_3": axis}
+    image = fits.PrimaryHDU(np.zeros((height, width), np.float32))
+    image.header.update(header)
+    fits.HDUList([image, table]).writeto(tmp_path / "a.fits")
+    _, wcs = read_sky_image(tmp_path / "a.fits")
+    np.testing.assert_allclose(wcs.all_pix2world(5, 3, 0), (ra[3, 5], dec[3, 5]))
 
 
 def test_cards_without_a_value_count_as_absent():

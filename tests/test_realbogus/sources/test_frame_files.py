@@ -9,7 +9,7 @@ from astropy.io import fits
 
 from realbogus.frames import Mask
 from realbogus.records import SourceError
-from realbogus.sources.frame_files import FrameKeywords, read_frame, read_frame_file
+from realbogus.sources.frame_files import MOST_PADDED, FrameKeywords, PaddingError, read_frame, read_frame_file
 from tests.fits_files import HEADER, RNG, draw_sky, wcs_header, write_image
 
 VALUES = {"gain_e_per_count": 2.0, "saturation_counts": 60000.0, "pixel_arcsec": 1.2}
@@ -45,6 +45,9 @@ def test_without_gain_or_saturation_a_frame_is_refused_by_that_name(tmp_path, ca
     assert getattr(read_frame(path, values={name: "55555"}), name) == 55555
     with pytest.raises(SourceError, match=f"{name} is -1.0, it must be above 0"):
         read_frame(path, values={name: -1})
+    bad = write_image(tmp_path / "b.fits", draw_sky(), HEADER | {card: 0.0}, wcs_header())
+    with pytest.raises(SourceError, match=rf"b\.fits has no {name}: {card} = 0.0 must be above 0; give it"):
+        read_frame(bad)
     with pytest.raises(SourceError, match=f"{name} is 'much', it must be a number"):
         read_frame(path, values={name: "much"})
 
@@ -55,6 +58,54 @@ def test_without_zero_point_magnitudes_stay_instrumental(tmp_path):
         read_frame(path)
     frame = read_frame(path, values={"pixel_arcsec": 0.5})
     assert (frame.zero_point_mag, frame.wcs, frame.pixel_arcsec) == (None, None, 0.5)
+
+
+@pytest.mark.parametrize("word", ["n/a", True, -999.0, 99.0])
+def test_an_optional_keyword_without_a_number_is_missing_and_noted(tmp_path, word):
+    path = write_image(tmp_path / "a.fits", draw_sky(), HEADER | {"MAGZP": word, "EXPTIME": "long"}, wcs_header())
+    read = read_frame_file(path)
+    assert (read.frame.zero_point_mag, read.exposure_s) == (None, None)
+    assert read.reading.missing["zero_point_mag"] == read.reading.missing["exposure_s"] == 1
+    assert [note for note in read.reading.notes if "zero_point_mag" in note] == [
+        f"{path}: MAGZP = {word!r} is no zero_point_mag and is not used"
+    ]
+    other = write_image(tmp_path / "b.fits", draw_sky(), HEADER | {"MAGZP": word, "ZP": 25.0}, wcs_header())
+    read = read_frame_file(other)
+    assert (read.frame.zero_point_mag, read.reading.understood["zero_point_mag"]) == (25.0, "ZP")
+
+
+def test_a_gain_that_is_no_number_gives_way_to_the_next_keyword(tmp_path):
+    path = write_image(tmp_path / "a.fits", draw_sky(), HEADER | {"GAIN": "high", "EGAIN": 2.5}, wcs_header())
+    read = read_frame_file(path)
+    assert read.frame.gain_e_per_count == 2.5
+    assert any("GAIN = 'high' is no gain_e_per_count" in note for note in read.reading.notes)
+
+
+@pytest.mark.parametrize("value", [0.0, -999.0, 65535.0, 300.0, np.nan])
+def test_padding_has_no_data_as_if_it_were_nan(tmp_path, value):
+    image = draw_sky()
+    filled, empty = image.copy(), image.copy()
+    for padded, fill in ((filled, value), (empty, np.nan)):
+        padded[:, :40] = padded[130:] = padded[60:90, 100:130] = fill
+    frame = read_frame(write_image(tmp_path / "a.fits", filled, wcs=wcs_header()))
+    expected = read_frame(write_image(tmp_path / "b.fits", empty, wcs=wcs_header()))
+    np.testing.assert_array_equal(frame.mask, expected.mask)
+    np.testing.assert_array_equal(frame.pixels, expected.pixels)
+    np.testing.assert_array_equal(frame.background_rms, expected.background_rms)
+    assert expected.padded_fraction == 0
+    assert frame.padded_fraction == pytest.approx(0 if np.isnan(value) else np.isnan(empty).mean())
+
+
+@pytest.mark.parametrize("share", [0.7, 0.8])
+def test_a_frame_that_is_mostly_padding_is_refused_as_that(tmp_path, share):
+    image = draw_sky((200, 100))
+    image[: int(200 * share)] = -1
+    path = write_image(tmp_path / "a.fits", image, wcs=wcs_header())
+    if share < MOST_PADDED:
+        assert read_frame(path).padded_fraction == pytest.approx(share)
+        return
+    with pytest.raises(PaddingError, match=r"a\.fits: 80.0% of the frame is padding, .* such as -1; the most is 75%"):
+        read_frame(path)
 
 
 def test_keywords_can_be_named_and_given_values_take_precedence(tmp_path):
@@ -200,8 +251,9 @@ def test_truncated_files_are_named(tmp_path, suffix, share):
     ("image", "message"),
     [
         (np.full((90, 90), np.nan, np.float32), "no usable pixel"),
-        (np.full((90, 90), 7e4, np.float32), "no usable pixel"),
-        (np.full((90, 90), 5.0, np.float32), "noise is 0.0"),
+        (draw_sky((90, 90), 7e4), "no usable pixel"),
+        (np.full((90, 90), 7e4, np.float32), "100.0% of the frame is padding, .* such as 70000; the most is 75%"),
+        (np.full((14, 14), 5.0, np.float32), "noise is 0.0"),
         (np.zeros((4, 30, 30), np.float32), "expected two dimensions"),
         (np.zeros(30, np.float32), "no image of two dimensions"),
     ],
