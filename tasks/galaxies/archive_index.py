@@ -119,7 +119,7 @@ def index_archive(path: Path) -> ArchiveIndex:
         if inside.is_absolute() or ".." in inside.parts:
             raise ValueError(f"{path.name} has a member that points out of it: {member.path!r}; nothing was read")
     if all(member.fault is not None for member in members):
-        suffixes = Counter(split_suffix(member.path)[1] for member in members if member.fault != FOLDER)
+        suffixes = Counter(_kind(member) for member in members if member.fault != FOLDER)
         held = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(4)) or "nothing"
         raise ValueError(f"images={path} holds no {', '.join(IMAGE_SUFFIXES)} file; it holds: {held}")
     return ArchiveIndex(members)
@@ -167,6 +167,10 @@ def _file_member(path: str) -> ArchiveMember:
     suffix = split_suffix(path)[1]
     known = suffix in IMAGE_SUFFIXES or not suffix
     return ArchiveMember(path, None if known else f"unsupported_format:{suffix[1:]}")
+
+
+def _kind(member: ArchiveMember) -> str:
+    return "links out of the folder" if member.fault == LINK_OUTSIDE else split_suffix(member.path)[1]
 
 
 def _name_other_file(path: Path) -> str | None:

@@ -72,6 +72,7 @@ def test_two_files_for_one_name_are_ambiguous_and_a_path_decides() -> None:
     assert found(twice, "b.jpg") == "b.jpg"
     assert found(twice, "copy/b.jpg") == "copy/b.jpg"
     assert found(twice, "c") == "c.jpg"
+    assert found(index("n.fits.jpg", "n.jpg"), "n.fits") == "n.fits.jpg"
 
 
 def test_a_file_that_is_no_image_counts_only_where_no_name_has_one() -> None:
@@ -117,6 +118,9 @@ def test_an_archive_without_an_image_says_what_it_holds(tmp_path: Path) -> None:
         index_archive(zipped(tmp_path / "a.zip", names))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="it holds: nothing"):
+        index_archive(tmp_path / "empty")
+    (tmp_path / "empty" / "a.jpg").symlink_to(tmp_path / "a.zip")
+    with pytest.raises(ValueError, match="it holds: 1 links out of the folder"):
         index_archive(tmp_path / "empty")
 
 
