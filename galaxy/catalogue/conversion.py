@@ -6,12 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from galaxy.catalogue.columns import BY_NAME, MAJORITY_BUTTONS, Layout
+from galaxy.catalogue.columns import BY_NAME, EXTINCTION, MAJORITY_BUTTONS
 from galaxy.catalogue.identifiers import DamageWatch, ids_from_files, ids_from_positions
+from galaxy.catalogue.layouts import Layout
 from galaxy.catalogue.positions import parse_angles
 from galaxy.labels.votes import derive_classes
 
 _POSITIONS = ("ra_deg", "dec_deg")
+_FLAGS = ("spiral", "elliptical", "uncertain")
 
 
 def empty_batch(layout: Layout) -> pa.RecordBatch:
@@ -30,6 +32,16 @@ def types_to_read(layout: Layout) -> dict[str, pa.DataType]:
             kind = pa.string()  # decimal in one table, sexagesimal in another
         types[column] = kind
     return types | dict.fromkeys(layout.extra, pa.string())
+
+
+def units_to_read(layout: Layout) -> dict[str, str]:
+    """Return the unit that each of the table's columns of a physical quantity is wanted in; empty for pure numbers."""
+    units = {
+        column: BY_NAME[name].unit
+        for name, column in layout.source.items()
+        if name in BY_NAME and pa.types.is_float64(BY_NAME[name].type)
+    }
+    return units | ({layout.source[EXTINCTION]: "mag"} if EXTINCTION in layout.source else {})
 
 
 def convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
@@ -89,19 +101,19 @@ def _add_id(columns: dict[str, pa.Array]) -> None:
 
 
 def _add_magnitudes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> None:
-    if "r_mag" in columns and "extinction_r" in raw and "r_mag_corrected" not in columns:
-        extinction = pc.if_else(pc.greater_equal(raw["extinction_r"], 0), raw["extinction_r"], None)
+    if EXTINCTION in raw:
+        extinction = pc.if_else(pc.greater_equal(raw[EXTINCTION], 0), raw[EXTINCTION], None)
         columns["r_mag_corrected"] = pc.subtract(columns["r_mag"], extinction)
 
 
 def _add_gz1_classes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> None:
     """Add the class of Galaxy Zoo 1's flags (null unless exactly one is set) and the button with most votes."""
-    flags = {name: columns.get(f"gz1_{name}") for name in ("spiral", "elliptical", "uncertain")}
-    if "gz1_class" not in columns and all(flag is not None for flag in flags.values()):
+    flags = {name: columns[f"gz1_{name}"] for name in _FLAGS if f"gz1_{name}" in columns}
+    if "gz1_class" not in columns and len(flags) == len(_FLAGS):
         set_flags = np.stack([pc.fill_null(f, False).to_numpy(zero_copy_only=False) for f in flags.values()])
         names = np.array(list(flags))[np.argmax(set_flags, axis=0)]
         columns["gz1_class"] = pa.array(names, pa.string(), mask=set_flags.sum(axis=0) != 1)
-    if "gz1_majority" not in columns and set(MAJORITY_BUTTONS) <= set(raw):
+    if set(MAJORITY_BUTTONS) <= set(raw):
         shares = np.nan_to_num(np.stack([floats(raw[name]) for name in MAJORITY_BUTTONS]), nan=-1.0)
         buttons = np.array(list(MAJORITY_BUTTONS.values()))[np.argmax(shares, axis=0)]
         columns["gz1_majority"] = pa.array(buttons, pa.string(), mask=shares.max(axis=0) <= 0)

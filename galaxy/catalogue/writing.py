@@ -34,11 +34,12 @@ class CatalogueWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         self.rows = 0
+        own = [item.name for item in schema if not item.name.endswith(tuple(VOTE_MEASURES))]
+        self.nulls = {name: 0 for name in own if name in BY_NAME}
+        """Catalogue column, votes left out, -> rows written without a value there."""
         self._schema = schema
-        self._nulls = {item.name: 0 for item in schema if pa.types.is_float64(item.type)}
         self._waiting: list[pa.RecordBatch] = []
-        ranged = [item.name for item in schema if not item.name.endswith(tuple(VOTE_MEASURES))]
-        self._parquet = pq.ParquetWriter(path, schema, compression="snappy", write_statistics=ranged)
+        self._parquet = pq.ParquetWriter(path, schema, compression="snappy", write_statistics=own)
         self._thread = ThreadPoolExecutor(1)
         self._encoding: Future[None] | None = None
 
@@ -55,17 +56,16 @@ class CatalogueWriter:
         columns = [nulls[f.name] if f.name in nulls else batch.column(f.name) for f in self._schema]
         self._waiting.append(pa.record_batch(columns, schema=self._schema))
         self.rows += batch.num_rows
-        for name in self._nulls:
-            self._nulls[name] += self._waiting[-1].column(name).null_count
+        for name in self.nulls:
+            self.nulls[name] += self._waiting[-1].column(name).null_count
         if sum(item.num_rows for item in self._waiting) >= _FEWEST_ROWS_A_GROUP:
             self._encode()
 
-    def finish(self, provenance: dict[str, Any]) -> dict[str, int]:
-        """Write what waits, and the provenance; return the missing values by physical column."""
+    def finish(self, provenance: dict[str, Any]) -> None:
+        """Write what waits, and the provenance."""
         self._encode()
         self._wait()
         self._parquet.add_key_value_metadata({PROVENANCE_KEY: json.dumps(provenance)})
-        return {name: count for name, count in self._nulls.items() if count}
 
     def _encode(self) -> None:
         self._wait()

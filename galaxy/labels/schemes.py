@@ -296,9 +296,10 @@ def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.
     Raises
     ------
     SchemeError
-        The catalogue has none of the scheme's columns.
+        The catalogue has none of the scheme's columns, or lacks votes that the scheme's ``[votes]`` need.
     """
     codes, assignments = _assign_rows(scheme, catalogue)
+    _require_votes(scheme, catalogue, assignments)
     labels = pa.array([assignment.label for assignment in assignments], pa.string()).take(codes)
     fraction, voters = _path_votes(catalogue, codes.to_numpy(), assignments)
     reasons = [pa.array([assignment.excluded for assignment in assignments], pa.string()).take(codes)]
@@ -338,18 +339,28 @@ def _assign_rows(scheme: Scheme, catalogue: pa.Table) -> tuple[pa.Array, list[Cl
     return encoded.indices, [scheme.assign(item) for item in encoded.dictionary.to_pylist()]
 
 
+def _require_votes(scheme: Scheme, catalogue: pa.Table, assignments: list[ClassAssignment]) -> None:
+    limits = {"debiased": scheme.votes.min_fraction, "count": scheme.votes.min_voters}
+    questions = dict.fromkeys(question for assignment in assignments for question in assignment.path)
+    needed = [f"{q}_{a}_{m}" for m, least in limits.items() if least > 0 for q in questions for a in QUESTIONS[q]]
+    lacking = [name for name in needed if name not in catalogue.column_names]
+    if lacking:
+        raise SchemeError(
+            f"scheme {scheme.name} has min_fraction={scheme.votes.min_fraction} and min_voters="
+            f"{scheme.votes.min_voters}, for which the catalogue lacks {len(lacking)} columns of votes: "
+            f"{', '.join(lacking[:3])}, ...; ingest a table that has them, or leave [votes] out of the scheme"
+        )
+
+
 def _path_votes(
     catalogue: pa.Table, codes: np.ndarray, assignments: list[ClassAssignment]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the smallest normalised fraction and number of voters on each path; float64 (rows,), NaN if unknown."""
     fraction, voters = np.full(len(codes), np.inf), np.full(len(codes), np.inf)
-    for question, answers in QUESTIONS.items():
+    for question in QUESTIONS:
         answer = np.array([assignment.path.get(question, -1) for assignment in assignments])[codes]  # (rows,)
         rows = np.flatnonzero(answer >= 0)
-        names = [f"{question}_{name}_debiased" for name in answers]
-        if len(rows) and not set(names) <= set(catalogue.column_names):
-            fraction[rows] = voters[rows] = np.nan
-        elif len(rows):
+        if len(rows):
             shares = question_values(catalogue, question, "debiased")[rows]  # (on path, answers)
             total = np.nansum(shares, axis=1)
             on_path = shares[np.arange(len(rows)), answer[rows]]

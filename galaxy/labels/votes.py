@@ -165,12 +165,11 @@ def every_class() -> Iterator[GalaxyClass]:
 def question_values(table: pa.Table | pa.RecordBatch, question: str, measure: str) -> np.ndarray:
     """Return one measure of a question's answers, float32 (rows, answers); NaN where missing.
 
-    Raises
-    ------
-    KeyError
-        The table lacks one of the columns.
+    All is NaN where the table lacks the column of an answer: the others' shares say nothing without it.
     """
     names = [f"{question}_{answer}_{measure}" for answer in QUESTIONS[question]]
+    if not set(names) <= set(table.schema.names):
+        return np.full((table.num_rows, len(names)), np.nan, np.float32)
     return np.stack([_numbers(table.column(name)) for name in names], axis=1)  # (rows, answers)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.galaxies.column_account import NEEDED
 from tasks.learning.split_parts import ALL, part_rows
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.dataset_page import BuildReport, count_funnel
@@ -22,11 +23,34 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     blocks = [Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))]
     if summary.get("images"):
         blocks.append(Table("Images converted on reading", ("what", "images"), list(summary["images"].items())))
+    if summary.get("understood"):
+        blocks += column_tables(summary)
     return BuildReport(
         funnel=count_funnel("requested objects", summary["objects"], summary),
         sheet=Figure(caption, class_sheet(dataset), "contact sheet"),
         blocks=blocks,
     )
+
+
+def column_tables(account: Mapping[str, Any]) -> list[Table]:
+    """Return tables of what was understood of the columns of the catalogue's tables, and of what was not.
+
+    Parameters
+    ----------
+    account : mapping
+        `tasks.galaxies.column_account.ACCOUNT_KEYS`.
+    """
+    missing = account["missing"]
+    understood = [(role, column, missing.get(role, "")) for role, column in account["understood"].items()]
+    understood += [
+        (role, "no column", count)
+        for role, count in missing.items()
+        if role in NEEDED and role not in account["understood"]
+    ]
+    others = [("kept as text", ", ".join(account["kept"]))] if account["kept"] else []
+    others += [(f"ignored: {why}", ", ".join(names)) for why, names in account["why_ignored"].items()]
+    tables = [Table("Columns understood", ("role", "column of the tables", "rows without a value"), understood)]
+    return tables + ([Table("Other columns", ("what was done", "columns"), others)] if others else [])
 
 
 def compare_with_deck(scheme: Mapping[str, Any] | None, summary: Mapping[str, Any]) -> str | None:

@@ -1,19 +1,19 @@
 """Ingest: published Galaxy Zoo tables in, one catalogue Parquet out, with every rejected row accounted for.
 
 Tables are stacked in the order given. Rows pass once: read, converted, joined with metadata, checked, written; only ids
-and positions are held for all rows. `galaxy.catalogue.columns` describes the columns; unknown ones are left out.
+and positions are held for all rows. `galaxy.catalogue.columns` describes the columns; others are kept as text.
 
 The Parquet's metadata holds ``starloom``: JSON with the name, the sources (file, sha256, kind, rows), what the metadata
-filled, the rules, and the count of rejected rows by reason. Each field holds ``unit`` and ``meaning``.
+filled, the rules, the count of rejected rows by reason, and the account of the tables' columns
+(`tasks.galaxies.column_account`). Each field holds ``unit`` and ``meaning``.
 """
 
 import hashlib
-import json
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,27 +22,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from galaxy.catalogue.columns import COLUMNS
 from galaxy.catalogue.conversion import empty_batch, floats
 from galaxy.catalogue.duplicates import RULE, DuplicateFilter
 from galaxy.catalogue.errors import CatalogueError
+from galaxy.catalogue.identifiers import LONGEST_ID
 from galaxy.catalogue.positions import galactic_latitude
-from galaxy.catalogue.writing import PROVENANCE_KEY, CatalogueWriter, united_schema
-from tasks.galaxies.joining import JoinedTable, read_joined_table, read_mapping
-from tasks.galaxies.table_rows import open_rows
-
-__all__ = [
-    "COLUMNS",
-    "FORMAT_VERSION",
-    "CatalogueError",
-    "IngestReport",
-    "ingest",
-    "is_catalogue",
-    "read_mapping",
-    "read_provenance",
-]
+from galaxy.catalogue.writing import CatalogueWriter, united_schema
+from tasks.galaxies.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
+from tasks.galaxies.joining import JoinedTable, read_joined_table
+from tasks.galaxies.table_rows import named_columns, open_rows, require_named
+from tasks.tables.table_files import TableFile, open_table
 
 FORMAT_VERSION = 1
+SHOWN_IDS = 3
+"""Unsafe ids in a note; the list of rejected rows has them all."""
 _RULES = {"duplicates": RULE, "gz2_class_derived": "plurality of debiased fractions, the producers' ties"}
 _REJECTION = pa.schema(
     [("table", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("reason", pa.string()), ("kept", pa.string())]
@@ -61,17 +54,30 @@ class IngestReport:
     rejected: dict[str, int]
     joined: dict[str, dict[str, int]]
     """File name of a joined table -> catalogue rows matched by id, by position, or not at all."""
-    missing: dict[str, int]
-    """Physical column -> accepted rows without a value there."""
+    columns: dict[str, Any] = field(default_factory=dict)
+    """The account of the columns: `tasks.galaxies.column_account.ACCOUNT_KEYS`."""
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Rows without a value by role and by physical column."""
+        missing: dict[str, int] = self.columns["missing"]
+        return missing
 
 
-def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: str | None = None) -> IngestReport:
+def ingest(
+    tables: Sequence[Path],
+    metadata: Path | None,
+    out: Path,
+    *,
+    name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> IngestReport:
     """Read tables into one catalogue.
 
     Parameters
     ----------
     tables
-        Tables of a kind that `columns.recognise` knows; a file-name mapping among them is joined.
+        Tables of a kind that `galaxy.catalogue.layouts` knows; a file-name mapping among them is joined.
     metadata
         Table of redshifts, radii and magnitudes, joined on id, else on position.
     out
@@ -79,63 +85,48 @@ def ingest(tables: Sequence[Path], metadata: Path | None, out: Path, *, name: st
         the accepted duplicate) go to a file of the same name in the folder ``rejected`` beside it.
     name
         The catalogue's name in its provenance, else the stem of `out`.
+    columns
+        Role or catalogue column -> column of the tables, used in those that have it.
 
     Raises
     ------
     CatalogueError
-        A table that cannot be read, lacks a column, holds damaged ids, or has no rows; or no row is left.
+        A table lacks what its rows are known by, holds damaged ids, or has no rows; or no row is left.
+    TableError
+        A table cannot be read.
+    ColumnRoleError
+        Two columns for one role, or `columns` names none.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    sides, stacked = _sort_tables(tables, metadata)
+    named = named_columns(columns)
+    sides, stacked = _sort_tables(tables, metadata, named)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}-") as folder:
         finished = Path(folder) / "catalogue.parquet"
-        rejections = _Rejections()
-        with CatalogueWriter(finished, _schema(stacked, sides)) as writer:
-            sources = [_stack(path, sides, rejections, writer) for path in stacked]
+        stack = _Stack(sides, named)
+        with CatalogueWriter(finished, stack.schema(stacked)) as writer:
+            sources = [stack.write(path, writer) for path in stacked]
+            rejected = stack.rejections.counts()
             if writer.rows == 0:
-                raise CatalogueError(
-                    f"no row of {', '.join(path.name for path in stacked)} can be used: {rejections.counts()}"
-                )
+                why = "; ".join([str(rejected), *stack.rejections.notes()])
+                raise CatalogueError(f"no row of {', '.join(path.name for path in stacked)} can be used: {why}")
+            account = stack.account()
+            report = account.summary(stack.missing.count(account.understood, writer.nulls, writer.rows))
+            report["notes"] = [*report["notes"], *stack.rejections.notes()]
             provenance = {
                 "format_version": FORMAT_VERSION,
                 "name": name or out.stem,
                 "sources": sources,
                 "joined": [{**_identity(side.path), "kind": side.kind, **side.joined} for side in sides],
                 "rules": _RULES,
-                "rejected": rejections.counts(),
+                "rejected": rejected,
             }
-            missing = writer.finish(provenance)
-        rejections.publish(out.parent / "rejected" / out.name, Path(folder))
+            writer.finish(provenance | report)
+        stack.rejections.publish(out.parent / "rejected" / out.name, Path(folder))
         finished.replace(out)
     kinds = "+".join(dict.fromkeys(source["kind"] for source in sources))
     rows_in = sum(source["rows"] for source in sources)
     joined = {side.path.name: side.joined for side in sides}
-    return IngestReport(out, kinds, rows_in, writer.rows, rejections.counts(), joined, missing)
-
-
-def read_provenance(path: Path) -> dict[str, Any]:
-    """Return the provenance that `ingest` wrote into a catalogue.
-
-    Raises
-    ------
-    CatalogueError
-        The Parquet is not a catalogue.
-    """
-    if not is_catalogue(path):
-        raise CatalogueError(f"{path} is no catalogue: its Parquet metadata has no 'starloom'; ingest it first")
-    provenance: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[PROVENANCE_KEY.encode()])
-    return provenance
-
-
-def is_catalogue(path: Path) -> bool:
-    """Say whether a file is a Parquet that `ingest` wrote."""
-    with path.open("rb") as stream:
-        if stream.read(4) != b"PAR1":
-            return False
-    try:
-        return PROVENANCE_KEY.encode() in (pq.read_metadata(path).metadata or {})
-    except pa.ArrowInvalid as error:
-        raise CatalogueError(f"table {path} cannot be read: {error}") from error
+    return IngestReport(out, kinds, rows_in, writer.rows, rejected, joined, report)
 
 
 class _Rejections:
@@ -171,6 +162,20 @@ class _Rejections:
         """Count the rejected rows by reason."""
         return dict(sorted(Counter(item["reason"] for item in self._listed).items()))
 
+    def notes(self) -> list[str]:
+        """Return a line on the unsafe ids, with the first three and their rows; none where all are safe."""
+        unsafe = [item for item in self._listed if item["reason"] == "id_unsafe"]
+        if not unsafe:
+            return []
+        shown = ", ".join(
+            f"{item['id'][: LONGEST_ID // 2]!r} (row {item['row']} of {item['table']}, from 0)"
+            for item in unsafe[:SHOWN_IDS]
+        )
+        return [
+            f"{len(unsafe)} rows rejected, their ids cannot name files: {shown}{', ...' * (len(unsafe) > SHOWN_IDS)}; "
+            f"an id has letters, digits, '_', '+', '-' and single dots inside, at most {LONGEST_ID} of them"
+        ]
+
     def publish(self, path: Path, folder: Path) -> None:
         """Write the list in one step, or remove an earlier one where no row is rejected."""
         if not self._listed:
@@ -181,48 +186,79 @@ class _Rejections:
         (folder / path.name).replace(path)
 
 
-def _sort_tables(tables: Sequence[Path], metadata: Path | None) -> tuple[list[JoinedTable], list[Path]]:
-    """Separate the tables to be joined from those to be stacked."""
-    joined = [read_joined_table(metadata)] if metadata is not None else []
-    stacked = []
+class _Stack:
+    """The steps that each table's rows pass on their way into the catalogue, and what they leave to report."""
+
+    def __init__(self, sides: Sequence[JoinedTable], named: Mapping[str, str]) -> None:
+        self.rejections = _Rejections()
+        self.missing = MissingRows()
+        self._sides, self._named = sides, named
+        self._accounts: list[tuple[Path, ColumnAccount]] = []
+
+    def schema(self, tables: Sequence[Path]) -> pa.Schema:
+        """Return the catalogue's schema, found by passing empty batches through all steps."""
+        schemas = []
+        for path in tables:
+            with open_rows(path, self._named) as rows:
+                schemas.append(_complete(self._filled(empty_batch(rows.layout))).schema)
+                self._accounts.append((path, account_of(rows)))
+        return united_schema(schemas)
+
+    def account(self) -> ColumnAccount:
+        """Return the account of the columns of all tables, the joined ones last."""
+        return merge_accounts([*self._accounts, *((side.path, side.account) for side in self._sides)])
+
+    def write(self, path: Path, writer: CatalogueWriter) -> dict[str, Any]:
+        """Write a table's rows into the catalogue; return the table's entry of the provenance."""
+        count = 0
+        with ThreadPoolExecutor(1) as thread, open_rows(path, self._named) as rows:
+            identity = thread.submit(_identity, path)
+            for batch in rows.batches():
+                batch = self._filled(batch)
+                self.missing.see(batch)
+                placed = "ra_deg" in rows.layout.source
+                accepted = self.rejections.filter(batch, path.name, count, needs_position=placed)
+                writer.write(_complete(accepted))
+                count += batch.num_rows
+        if count == 0:
+            raise CatalogueError(f"table {path} has columns but no rows")
+        return {**identity.result(), "kind": rows.layout.kind, "rows": count}
+
+    def _filled(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        for side in self._sides:
+            batch = side.fill(batch)
+        return batch
+
+
+def _sort_tables(
+    tables: Sequence[Path], metadata: Path | None, named: Mapping[str, str]
+) -> tuple[list[JoinedTable], list[Path]]:
+    """Separate the tables to be joined from those to be stacked.
+
+    A mapping with columns of its own is stacked where it is the only table: its columns are labels then.
+    """
+    opened: list[TableFile] = []
+    mappings: list[Path] = []
+    stacked: list[Path] = []
+    with_own: list[Path] = []
     for path in tables:
-        with open_rows(path) as rows:
+        with open_rows(path, named) as rows:
             mapping = rows.layout.kind == "filename-mapping"
-        if mapping:
-            joined.append(read_joined_table(path))
-        else:
-            stacked.append(path)
+            opened.append(rows.table)
+        (mappings if mapping else stacked).append(path)
+        with_own += [path] if mapping and rows.layout.extra else []
+    if not stacked and with_own:
+        stacked, mappings = with_own, [path for path in mappings if path not in with_own]
+    joined = []
+    if metadata is not None:
+        with open_table(metadata) as table:
+            opened.append(table)
+        joined.append(read_joined_table(metadata, named))
+    require_named(named, opened)
+    joined += [read_joined_table(path, named) for path in mappings]
     if not stacked:
         raise CatalogueError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
     return joined, stacked
-
-
-def _schema(tables: Sequence[Path], sides: Sequence[JoinedTable]) -> pa.Schema:
-    """Return the catalogue's schema, found by passing empty batches through all steps."""
-    schemas = []
-    for path in tables:
-        with open_rows(path) as rows:
-            batch = empty_batch(rows.layout)
-        for side in sides:
-            batch = side.fill(batch)
-        schemas.append(_complete(batch).schema)
-    return united_schema(schemas)
-
-
-def _stack(path: Path, sides: list[JoinedTable], rejections: _Rejections, writer: CatalogueWriter) -> dict[str, Any]:
-    """Write a table's rows into the catalogue; return the table's entry of the provenance."""
-    count = 0
-    with ThreadPoolExecutor(1) as thread, open_rows(path) as rows:
-        identity = thread.submit(_identity, path)
-        for batch in rows.batches():
-            for side in sides:
-                batch = side.fill(batch)
-            accepted = rejections.filter(batch, path.name, count, needs_position="ra_deg" in rows.layout.source)
-            writer.write(_complete(accepted))
-            count += batch.num_rows
-    if count == 0:
-        raise CatalogueError(f"table {path} has columns but no rows")
-    return {**identity.result(), "kind": rows.layout.kind, "rows": count}
 
 
 def _identity(path: Path) -> dict[str, Any]:

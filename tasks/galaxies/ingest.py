@@ -1,33 +1,43 @@
 """Ingest: tables by path, address or official name into a catalogue of the workspace."""
 
 import hashlib
+import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from tasks.galaxies.catalogue import FORMAT_VERSION, IngestReport, ingest, is_catalogue
+from tasks.galaxies.catalogue import FORMAT_VERSION, IngestReport, ingest
+from tasks.galaxies.provenance import is_catalogue
 from tasks.http.client import download
+from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import disk_full_named, sha256_of_file
 from tasks.store.schema import NAME
 
+SHOWN_COLUMNS = 6
+"""Columns that were not read, in the log; the summary lists them all."""
+
 
 def ingest_into_workspace(
-    workspace: Workspace, name: str, tables: Sequence[str], metadata: str | None
+    workspace: Workspace,
+    name: str,
+    tables: Sequence[str],
+    metadata: str | None,
+    columns: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Ingest tables as catalogue `name` and return the summary."""
+    """Ingest tables as catalogue `name` and return the summary; `columns` as of `ingest`."""
     start = time.monotonic()
     if not NAME.fullmatch(name):
         raise ValueError(
             f"name={name!r} cannot name a catalogue: lower-case letters, digits, '.', '_', '-', at most 64"
         )
     out = workspace.catalogs / f"{name}.parquet"
-    report = _ingest(workspace, list(tables), metadata, out)
+    report = _ingest(workspace, list(tables), metadata, columns, out)
     return {
         "name": name,
         "path": str(out),
@@ -36,21 +46,23 @@ def ingest_into_workspace(
         "rejected": report.rejected,
         "kind": report.kind,
         "joined": report.joined,
-        "missing": report.missing,
+        **report.columns,
         "seconds": round(time.monotonic() - start, 3),
     }
 
 
-def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None) -> Path:
+def catalog_path(
+    workspace: Workspace, catalog: str, metadata: str | None = None, columns: Mapping[str, str] | None = None
+) -> Path:
     """Return the catalogue Parquet behind a name, a path or an address, ingesting a table if it is not yet.
 
-    A table is ingested under a name made of its own and a digest of its bytes and its metadata's, so the same request
-    finds the same catalogue.
+    A table is ingested under a name made of its own and a digest of its bytes, its metadata's and `columns`, so the
+    same request finds the same catalogue.
 
     Raises
     ------
     ValueError
-        No such catalogue or file; metadata given for a catalogue that is already ingested.
+        No such catalogue or file; metadata or columns given for a catalogue that is already ingested.
     CatalogueError
         The table cannot be ingested.
     """
@@ -60,17 +72,19 @@ def catalog_path(workspace: Workspace, catalog: str, metadata: str | None = None
         table = locate_table(workspace, catalog)
         ingested = table if is_catalogue(table) else None
     if ingested is not None:
-        if metadata is not None:
-            raise ValueError(
-                f"catalog={catalog} is ingested already: give metadata={metadata} to ingest-catalog instead"
-            )
+        for parameter, value in (("metadata", metadata), ("columns", columns)):
+            if value:
+                raise ValueError(
+                    f"catalog={catalog} is ingested already: give {parameter}={value} to ingest-catalog instead"
+                )
         return ingested
     digests = [sha256_of_file(path) for path in (table, _located(workspace, metadata)) if path is not None]
+    digests += [json.dumps(dict(columns), sort_keys=True)] if columns else []
     digest = hashlib.sha256(":".join([str(FORMAT_VERSION), *digests]).encode()).hexdigest()[:12]
     stem = re.sub(r"[^a-z0-9_-]+", "-", table.name.lower().split(".")[0]).strip("-_")[:40] or "table"
     out = workspace.catalogs / f"{stem}-{digest}.parquet"
     if not out.exists():
-        _ingest(workspace, [catalog], metadata, out)
+        _ingest(workspace, [catalog], metadata, columns, out)
     return out
 
 
@@ -105,9 +119,17 @@ def _located(workspace: Workspace, table: str | None) -> Path | None:
     return None if table is None else locate_table(workspace, table)
 
 
-def _ingest(workspace: Workspace, tables: list[str], metadata: str | None, out: Path) -> IngestReport:
+def _ingest(
+    workspace: Workspace, tables: list[str], metadata: str | None, columns: Mapping[str, str] | None, out: Path
+) -> IngestReport:
     if not tables:
         raise CatalogueError("tables is empty: name at least one table")
     located = [locate_table(workspace, table) for table in tables]
     with disk_full_named(out):
-        return ingest(located, _located(workspace, metadata), out)
+        report = ingest(located, _located(workspace, metadata), out, columns=columns)
+    for why, ignored in report.columns["why_ignored"].items():
+        more = f" and {len(ignored) - SHOWN_COLUMNS} more" if len(ignored) > SHOWN_COLUMNS else ""
+        run_logger().info(f"column {', '.join(ignored[:SHOWN_COLUMNS])}{more} not read: {why}")
+    for note in report.columns["notes"]:
+        run_logger().warning(note)
+    return report

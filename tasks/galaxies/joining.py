@@ -1,5 +1,6 @@
 """Metadata joined to catalogue rows: by object id, else by position within 2 arcsec (ids of another release)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,17 +9,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from scipy.spatial import cKDTree
 
-from galaxy.catalogue.columns import Layout
+from galaxy.catalogue.columns import EXTINCTION
 from galaxy.catalogue.conversion import floats
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.positions import chord, unit_vectors
+from tasks.galaxies.column_account import ColumnAccount, account_of
 from tasks.galaxies.table_rows import open_rows
 
 MATCH_RADIUS_ARCSEC = 2.0
-JOINED: tuple[str, ...] = (
-    *("ra_deg", "dec_deg", "redshift", "petro_r50_arcsec", "petro_r90_arcsec", "r_mag", "r_mag_corrected"),
-    *("psf_fwhm_arcsec", "area_ratio", "asset_id"),
-)
+ANOTHER_OBJECT_ARCSEC = 60.0
+"""Rows of one id that lie further apart are of two objects, where the id may be a row's number."""
+
+ROW_NUMBER = r"^\d{1,8}$"
+"""Ids that may be numbers of rows; those of surveys are longer, and go before a position whatever it is."""
+
+NOT_JOINED: Mapping[str, str] = {"sample": "the name of a table's sample is not joined to another table's rows"}
+"""Column that stays with its table -> why."""
 
 
 @dataclass
@@ -28,23 +34,30 @@ class JoinedTable:
     path: Path
     kind: str
     rows: pa.Table
-    """Columns ``id`` and those of `JOINED` that the file has, one row for each id (the first of equal ids)."""
+    """Column ``id``, null where the table has none, and those that are joined; one row for each id (the first)."""
+    account: ColumnAccount = field(default_factory=ColumnAccount)
     joined: dict[str, int] = field(default_factory=lambda: {"by_id": 0, "by_position": 0, "neither": 0})
     """Catalogue rows so far, by how they were matched."""
 
     def __post_init__(self) -> None:
         self._ids = self.rows["id"].combine_chunks()
+        self._vectors: np.ndarray | None = None
         self._tree: cKDTree | None = None
         if {"ra_deg", "dec_deg"} <= set(self.rows.column_names):
-            ra, dec = floats(self.rows["ra_deg"]), floats(self.rows["dec_deg"])
-            self._placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-            self._tree = cKDTree(unit_vectors(ra[self._placed], dec[self._placed])) if len(self._placed) else None
+            self._vectors = unit_vectors(floats(self.rows["ra_deg"]), floats(self.rows["dec_deg"]))
+            self._placed = np.flatnonzero(np.isfinite(self._vectors).all(axis=1))
+            self._tree = cKDTree(self._vectors[self._placed]) if len(self._placed) else None
 
     def fill(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Return the batch with missing values filled and missing columns added."""
-        match = pc.index_in(batch.column("id"), self._ids).fill_null(-1).to_numpy().astype(np.int64)
-        by_id = match >= 0
-        match[~by_id] = self._nearest(batch, np.flatnonzero(~by_id))
+        match = pc.index_in(batch.column("id"), self._ids, skip_nulls=True).fill_null(-1).to_numpy().astype(np.int64)
+        if self._tree is not None and {"ra_deg", "dec_deg"} <= set(batch.schema.names):
+            vectors = unit_vectors(floats(batch.column("ra_deg")), floats(batch.column("dec_deg")))
+            match[self._is_another(batch.column("id"), match, vectors)] = -1
+            by_id = match >= 0
+            match[~by_id] = self._nearest(vectors[~by_id])
+        else:
+            by_id = match >= 0
         self.joined["by_id"] += int(by_id.sum())
         self.joined["by_position"] += int((match[~by_id] >= 0).sum())
         self.joined["neither"] += int((match < 0).sum())
@@ -55,44 +68,57 @@ class JoinedTable:
             columns[name] = pc.coalesce(columns[name], values) if name in columns else values
         return pa.record_batch(columns)
 
-    def _nearest(self, batch: pa.RecordBatch, rows: np.ndarray) -> np.ndarray:
-        """Return the row of this table within the radius of each of the batch's `rows`, else -1."""
-        nearest = np.full(len(rows), -1, np.int64)
-        if self._tree is None or not {"ra_deg", "dec_deg"} <= set(batch.schema.names):
-            return nearest
-        ra, dec = (floats(batch.column(name))[rows] for name in ("ra_deg", "dec_deg"))
-        placed = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
-        distance, index = self._tree.query(unit_vectors(ra[placed], dec[placed]))
-        near = distance <= chord(MATCH_RADIUS_ARCSEC)
-        nearest[placed[near]] = self._placed[index[near]]
+    def _is_another(self, ids: pa.Array, match: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """Return which rows have a row's number for an id and lie far from the row with it here; bool (rows,)."""
+        assert self._vectors is not None
+        number = pc.fill_null(pc.match_substring_regex(ids, ROW_NUMBER), False).to_numpy(zero_copy_only=False)
+        apart = np.linalg.norm(vectors - self._vectors[match], axis=1)  # NaN where a position is missing
+        return number & (match >= 0) & (apart > chord(ANOTHER_OBJECT_ARCSEC))
+
+    def _nearest(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the row of this table within the radius of each position (n, 3), else -1."""
+        nearest = np.full(len(vectors), -1, np.int64)
+        placed = np.flatnonzero(np.isfinite(vectors).all(axis=1))
+        if self._tree is not None and len(placed):
+            distance, index = self._tree.query(vectors[placed])
+            near = distance <= chord(MATCH_RADIUS_ARCSEC)
+            nearest[placed[near]] = self._placed[index[near]]
         return nearest
 
 
-def read_joined_table(path: Path) -> JoinedTable:
+def read_joined_table(path: Path, named: Mapping[str, str] | None = None) -> JoinedTable:
     """Read a metadata table or an archive's mapping of ids to asset ids.
+
+    Parameters
+    ----------
+    path : Path
+    named : mapping of str to str, optional
+        See `tasks.galaxies.table_rows.open_rows`.
 
     Raises
     ------
     CatalogueError
         The file has no column to join, or neither ids nor positions.
     """
-    with open_rows(path) as rows:
+    with open_rows(path, named) as rows:
         layout = rows.layout
-        source = {
-            name: column for name, column in layout.source.items() if name in (*JOINED, "id", "file", "extinction_r")
-        }
-        if not set(source) & set(JOINED) - {"ra_deg", "dec_deg"}:
+        joined = [name for name in layout.source if name not in (*NOT_JOINED, EXTINCTION)]
+        keys = {"id", "ra_deg", "dec_deg"} | (set() if "id" in joined else {"file"})
+        if not layout.extra and set(joined) <= keys:
             raise CatalogueError(
-                f"metadata {path} has none of the columns redshift, petroR90_r, petroMag_r, ...: {rows.table.columns}"
+                f"metadata {path} has none of the columns redshift, petroR90_r, petroMag_r, ... and no other to join; "
+                f"it has {', '.join(rows.table.columns)}"
             )
-        batches = [b.select(_present(b)) for b in rows.batches(Layout(layout.kind, source, ()))]
+        batches = list(rows.batches())
+        account = account_of(rows, NOT_JOINED)
     if not batches:
         raise CatalogueError(f"metadata {path} has no rows")
-    return JoinedTable(path, layout.kind, _first_of_each_id(pa.Table.from_batches(batches)))
-
-
-def _present(batch: pa.RecordBatch) -> list[str]:
-    return ["id", *(name for name in JOINED if name in batch.schema.names)]
+    table = pa.Table.from_batches(batches).drop_columns(
+        [name for name in NOT_JOINED if name in batches[0].schema.names]
+    )
+    if not {"id", "file"} & set(layout.source):
+        table = table.set_column(0, "id", pa.nulls(table.num_rows, pa.string()))  # made of positions: no id to join by
+    return JoinedTable(path, layout.kind, _first_of_each_id(table), account)
 
 
 def _first_of_each_id(rows: pa.Table) -> pa.Table:

@@ -1,6 +1,6 @@
 """Stages of `ingest-catalog`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import task
@@ -12,9 +12,15 @@ from tasks.runtime.workspace import Workspace
 
 
 @task(name="ingest tables", description="Read tables into one catalogue", cache_policy=NO_CACHE)
-def ingest_tables(workspace: Workspace, name: str, tables: Sequence[str], metadata: str | None) -> dict[str, Any]:
+def ingest_tables(
+    workspace: Workspace,
+    name: str,
+    tables: Sequence[str],
+    metadata: str | None,
+    columns: Mapping[str, str] | None,
+) -> dict[str, Any]:
     """Ingest tables as catalogue `name` and return the summary."""
-    return ingest_into_workspace(workspace, name, tables, metadata)
+    return ingest_into_workspace(workspace, name, tables, metadata, columns)
 
 
 @task(name="show catalogue", description="Show the row counts of an ingest", cache_policy=NO_CACHE)

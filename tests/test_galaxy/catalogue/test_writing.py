@@ -34,21 +34,14 @@ def test_row_groups_have_a_least_size_and_nothing_is_lost(tmp_path, monkeypatch)
         for start, count in ((0, 4), (4, 6), (10, 3), (13, 8), (21, 2)):
             writer.write(batch(start, count))
         assert writer.rows == 23
-        missing = writer.finish({"name": "c"})
+        writer.finish({"name": "c"})
     file = pq.ParquetFile(path)
     assert [file.metadata.row_group(number).num_rows for number in range(file.num_row_groups)] == [10, 11, 2]
     table = file.read()
     assert table["id"].to_pylist() == [str(number) for number in range(23)]
     assert table["note"].null_count == 23
-    assert missing == {"redshift": 3, "r_mag": 23}
+    assert writer.nulls == {"id": 0, "redshift": 3, "r_mag": 23}
     assert json.loads(file.metadata.metadata[PROVENANCE_KEY.encode()]) == {"name": "c"}
-
-
-def test_columns_without_missing_values_are_not_counted(tmp_path) -> None:
-    with CatalogueWriter(tmp_path / "c.parquet", united_schema([batch(1, 1).schema])) as writer:
-        writer.write(batch(1, 5))
-        assert writer.finish({}) == {}
-    assert pq.read_metadata(tmp_path / "c.parquet").num_rows == 5
 
 
 def test_row_groups_have_statistics_but_of_vote_measures(tmp_path) -> None:

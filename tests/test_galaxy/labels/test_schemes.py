@@ -225,7 +225,34 @@ def test_minimum_agreement_leaves_rows_out(tmp_path) -> None:
     ]:
         scheme = own_scheme(tmp_path, f"[votes]\n{limits}")
         assert label_rows(scheme, rows)["excluded"].to_pylist() == [expected]
-    assert label_rows(scheme, rows.select(["id", "gz2_class"]))["excluded"].to_pylist() == ["votes_missing"]
+    t01 = [name for name in rows.column_names if name.startswith("t01")]
+    blank = rows.drop_columns(t01)
+    for name in t01:
+        blank = blank.append_column(name, pa.nulls(1, rows[name].type))
+    assert label_rows(scheme, blank)["excluded"].to_pylist() == ["votes_missing"]
+
+
+@pytest.mark.parametrize(
+    ("limit", "measure", "message"),
+    [
+        (
+            "min_fraction = 0.5",
+            "debiased",
+            "min_fraction=0.5.*lacks 3 columns.*t07_rounded_a16_completely_round_debiased",
+        ),
+        ("min_voters = 2", "count", "min_voters=2, .*lacks 3 columns.*t07_rounded_a16_completely_round_count"),
+    ],
+)
+def test_a_limit_on_votes_that_the_catalogue_lacks_is_refused(tmp_path, limit, measure, message) -> None:
+    rows = with_votes(["Er", "A"], {}, {})
+    lacking = [name for name in rows.column_names if name.startswith("t07") and name.endswith(measure)]
+    scheme = own_scheme(tmp_path, f"[votes]\n{limit}")
+    with pytest.raises(SchemeError, match=message):
+        label_rows(scheme, rows.drop_columns(lacking))
+    without_limit = own_scheme(tmp_path)
+    label = label_rows(without_limit, rows.drop_columns(lacking))
+    assert label["label"].to_pylist()[0] == "round"
+    assert label["vote_fraction" if measure == "debiased" else "votes_at_node"].to_pylist() == [None, None]
 
 
 def test_a_catalogue_without_the_schemes_columns_is_refused() -> None:

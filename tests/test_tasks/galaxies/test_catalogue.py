@@ -13,12 +13,16 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from galaxy.catalogue.columns import VOTE_MEASURES
+from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.schemes import class_counts, load_scheme
 from galaxy.labels.votes import STEMS, derive_classes
 from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
-from tasks.galaxies.catalogue import COLUMNS, ingest, is_catalogue, read_mapping, read_provenance
+from tasks.galaxies.catalogue import ingest
+from tasks.galaxies.joining import read_mapping
+from tasks.galaxies.provenance import is_catalogue, read_provenance
+from tasks.tables.roles import ColumnRoleError
+from tasks.tables.table_files import TableError
 
 GZ1 = """OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,\
 P_EL_DEBIASED,P_CS_DEBIASED,SPIRAL,ELLIPTICAL,UNCERTAIN
@@ -201,6 +205,19 @@ def test_rows_are_rejected_by_reason_and_listed(tmp_path) -> None:
     assert set(listed["table"].to_pylist()) == {"table.csv"}
 
 
+def test_the_first_unsafe_ids_are_shown_with_their_rows(tmp_path) -> None:
+    ids = ["ok-1", "m 51", "a/b", "ok.2", "..", "ngc:7"]
+    table = written(tmp_path, "id,gz1_class\n" + "".join(f"{name},spiral\n" for name in ids))
+    [note] = ingest([table], None, tmp_path / "out.parquet").columns["notes"]
+    assert note.startswith("4 rows rejected, their ids cannot name files: ")
+    assert "'m 51' (row 1 of table.csv, from 0), 'a/b' (row 2 " in note
+    assert "'..' (row 4 of table.csv, from 0), ...; an id has" in note
+    assert "ngc:7" not in note
+    assert read_provenance(tmp_path / "out.parquet")["notes"] == [note]
+    with pytest.raises(CatalogueError, match=r"no row of table\.csv can be used: .*'m 51' \(row 0 "):
+        ingest([written(tmp_path, "id,gz1_class\nm 51,spiral\n")], None, tmp_path / "none.parquet")
+
+
 def test_provenance_says_what_was_read(hart, tmp_path) -> None:
     report = ingest([hart, written(tmp_path, GZ1, "gz1.csv")], None, tmp_path / "out.parquet", name="both")
     provenance = read_provenance(report.path)
@@ -265,8 +282,7 @@ def test_true_ids_are_not_taken_for_damaged_ones(shared_data, tmp_path) -> None:
             "t03_bar_a06_bar_debiasd",
             "lacks column 't03_bar_a06_bar_debiased'; is 't03_bar_a06_bar_debiasd'",
         ),
-        ("dr7objid", "galaxy", "lacks column 'stripe82objid' or 'dr7objid'"),
-        (",dec,", ",declination,", "lacks column 'dec' or 'dec_deg'"),
+        (",dec,", ",northing,", "lacks column 'dec_deg' or 'dec'"),
         ("gz2_class", "gz2_clas", "lacks column 'gz2class' or 'gz2_class'; is 'gz2_clas' a renamed one"),
         (",dec,", ",RA,", "two columns named 'ra'"),
     ],
@@ -275,7 +291,7 @@ def test_missing_or_renamed_columns_are_named(hart, tmp_path, old, new, message)
     header, _, rest = hart.read_text().partition("\n")
     header = header.replace('"', "")
     assert old in header
-    with pytest.raises(CatalogueError, match=message):
+    with pytest.raises((CatalogueError, TableError), match=message):
         ingest([written(tmp_path, f"{header.replace(old, new, 1)}\n{rest}")], None, tmp_path / "out.parquet")
 
 
@@ -297,7 +313,7 @@ def test_missing_or_renamed_columns_are_named(hart, tmp_path, old, new, message)
 def test_tables_that_cannot_be_used_are_named_and_leave_nothing(tmp_path, content, message) -> None:
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
-    with pytest.raises(CatalogueError, match=message):
+    with pytest.raises((CatalogueError, TableError), match=message):
         ingest([path], None, tmp_path / "out" / "out.parquet")
     assert not list((tmp_path / "out").iterdir())
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from tasks.galaxies.catalogue import read_provenance
 from tasks.galaxies.ingest import catalog_path, ingest_into_workspace, locate_table
+from tasks.galaxies.provenance import read_provenance
 
 LABELS = "OBJID,gz1_majority\n588848901537202306,elliptical\n588848901532418163,clockwise\n588848901532418163,merger\n"
 
