@@ -95,6 +95,6 @@ def _split_unit(cell: str) -> tuple[str, str]:
     role = _role_of(base)
     if (role is not None and role.unit) or (len(unit) > 1 and is_unit(unit, _QUANTITIES)):
         return base, unit
-    if role is not None and len(unit) > 1 and is_unit(unit):
+    if role is not None and len(unit) > 1 and is_unit(unit, ("km/s",)):  # of a redshift
         return base, unit
     return cell, ""

@@ -76,7 +76,7 @@ def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
         return _cast_text(values.cast(pa.string()), kind)
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.and_(pc.is_finite(values), pc.not_equal(values, MISSING_NUMBER)), values, None)
-    elif pa.types.is_signed_integer(values.type):
+    elif pa.types.is_signed_integer(values.type) and values.type.bit_width > 8:
         values = pc.if_else(pc.not_equal(values, pa.scalar(MISSING_NUMBER, values.type)), values, None)
     if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
         return pc.not_equal(values.cast(pa.float32()), 0)

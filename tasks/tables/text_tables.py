@@ -88,11 +88,12 @@ def _pieces(stream: BinaryIO, dialect: Dialect) -> Iterator[bytes]:
         while piece := stream.read(_PIECE_BYTES):
             yield piece + stream.readline()
         return
-    text = io.TextIOWrapper(stream, dialect.encoding, errors="replace" if dialect.encoding == "cp1252" else "strict")
-    for _ in range(dialect.data_line):
-        text.readline()
-    while lines := text.read(_PIECE_BYTES):
-        yield (lines + text.readline()).encode()
+    errors = "replace" if dialect.encoding == "cp1252" else "strict"
+    with io.TextIOWrapper(stream, dialect.encoding, errors=errors) as text:
+        for _ in range(dialect.data_line):
+            text.readline()
+        while lines := text.read(_PIECE_BYTES):
+            yield (lines + text.readline()).encode()
 
 
 def _parse_piece(

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -128,7 +128,7 @@ def read_in_units(
 
 def is_unit(text: str, of: Sequence[str] = ()) -> bool:
     """Say whether a text is a unit; if `of` is given, one of the quantities of these units."""
-    unit = _normal(text, angle="deg" in of)
+    unit = _parse(text, angle="deg" in of)
     return unit is not None and (not of or any(_factor(unit, target) is not None for target in of))
 
 
@@ -141,33 +141,39 @@ def _conversion(declared: str, target: str, path: Path, column: str) -> _Convers
     """
     if not declared.strip():
         return _Conversion(1, sexagesimal=False)
-    unit = _normal(declared, angle=bool(target) and _factor(target, "deg") is not None)
+    plain = declared.strip().strip("\"'").lower()
+    unit = _parse(declared, angle=_is_angle(target))
     wanted = f"in {target}" if target else "without a unit"
     remedy = f"correct the unit in the table, or write the column {wanted} and declare no unit"
     if unit is None:
         raise UnitError(f"table {path}: column {column!r} is in {declared!r}, an unknown unit; {remedy}")
-    if target and unit == "":
-        return _Conversion(1, sexagesimal=False)
+    if target and plain in _SPELLINGS and not _SPELLINGS[plain]:
+        return _Conversion(1, sexagesimal=False)  # a dash declares none
     factor = _factor(unit, target)
     if factor is None:
         raise UnitError(
             f"table {path}: column {column!r} is in {declared!r}, which cannot be converted to "
             f"{target or 'a pure number'}; {remedy}"
         )
-    plain = declared.strip().strip("\"'").lower()
-    return _Conversion(factor, sexagesimal=plain in _DEGREES or unit == "hourangle")
+    return _Conversion(factor, sexagesimal=plain in (*_DEGREES, *_HOURS) or _factor(unit, "hourangle") == 1)
 
 
-def _normal(text: str, *, angle: bool) -> str | None:
-    """Return a unit as astropy's generic format writes it, empty for a pure number, or None where it is unknown."""
+def _is_angle(target: str) -> bool:
+    from astropy import units
+
+    return bool(units.Unit(target).is_equivalent(units.deg)) and target != ""
+
+
+def _parse(text: str, *, angle: bool) -> Any:
+    """Return astropy's unit of a text; None where it is unknown or a logarithm."""
     from astropy import units  # a third of a second to import, and most tables declare none
 
     plain = text.strip()
     for spelling in (plain.lower(), plain.strip("\"'").strip().lower()):
-        if spelling in _SPELLINGS:
-            return _SPELLINGS[spelling]
         if angle and spelling in _ANGLE_SPELLINGS:
-            return _ANGLE_SPELLINGS[spelling]
+            return units.Unit(_ANGLE_SPELLINGS[spelling])
+        if spelling in _SPELLINGS:
+            return units.Unit(_SPELLINGS[spelling])
     for spelling in dict.fromkeys((plain, plain.lower())):
         for style in _FORMATS:
             with warnings.catch_warnings():
@@ -176,19 +182,17 @@ def _normal(text: str, *, angle: bool) -> str | None:
                     unit = units.Unit(spelling, format=style)
                 except (ValueError, TypeError):
                     continue
-            if isinstance(unit, units.UnitBase):  # no function unit: a logarithm
-                return str(unit.to_string())
+            if isinstance(unit, units.UnitBase):
+                return unit
     return None
 
 
-def _factor(unit: str, target: str) -> float | None:
+def _factor(unit: Any, target: str) -> float | None:
     """Return how many `target` one `unit` is; None where they are of different quantities."""
     from astropy import units
 
-    if unit == target:
-        return 1.0
     try:
-        factor = float(units.Unit(unit).to(units.Unit(target)))
+        factor = float(unit.to(units.Unit(target)))
     except units.UnitConversionError:
         return None
     rounded = float(f"{factor:.12g}")  # an hour is 14.999999999999998 degrees there

@@ -1,0 +1,92 @@
+"""Parquet tables: columns that are not flat, units of several writers, masks, cut files."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.table import MaskedColumn, Table
+
+from tasks.tables.table_files import TableError, TableFile, open_table
+
+
+def opened(path: Path) -> TableFile:
+    with open_table(path) as table:
+        return table
+
+
+def read(path: Path, types: dict[str, pa.DataType]) -> dict[str, list]:
+    with open_table(path) as table:
+        return pa.Table.from_batches(table.read(types)).to_pydict()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        pa.array([[1], [2, 3]]),
+        pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float64(), 2)),
+        pa.array([{"a": 1}, {"a": 2}]),
+        pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())),
+        pa.array([b"ab", b"c"]),
+        pa.array([b"ab", b"cd"], pa.binary(2)),
+        pa.array([1, 2], pa.duration("s")),
+    ],
+)
+def test_a_column_that_is_not_flat_is_left_out_with_its_type(tmp_path, odd: pa.Array) -> None:
+    path = tmp_path / "t"
+    pq.write_table(pa.table({"ID": ["a", "b"], "Odd": odd}), path)
+    table = opened(path)
+    assert table.columns == ("id",)
+    assert list(table.ignored) == ["Odd"]
+    assert read(path, {"id": pa.string()}) == {"id": ["a", "b"]}
+
+
+def test_dates_decimals_unsigned_and_empty_columns_are_flat(tmp_path) -> None:
+    path = tmp_path / "t"
+    columns = {
+        "date": pa.array([0, None], pa.timestamp("ms")),
+        "d": pa.array([Decimal("1.25"), Decimal(2)], pa.decimal128(20, 2)),
+        "u": pa.array([18446744073709551615, 0], pa.uint64()),
+        "none": pa.nulls(2),
+        "b": pa.array([1, 2], pa.int8()),
+    }
+    pq.write_table(pa.table(columns), path)
+    types = {"date": pa.string(), "d": pa.float64(), "u": pa.string(), "none": pa.string(), "b": pa.int32()}
+    assert read(path, types) == {
+        "date": ["1970-01-01 00:00:00.000", None],
+        "d": [1.25, 2.0],
+        "u": ["18446744073709551615", "0"],
+        "none": [None, None],
+        "b": [1, 2],
+    }
+    with pytest.raises(TableError, match="column 'date'"):
+        read(path, {"date": pa.float64()})
+
+
+def test_units_of_fields_and_of_astropy_are_declared(tmp_path) -> None:
+    fields = [pa.field("RA", pa.float64(), metadata={"unit": "rad"}), pa.field("dec", pa.float64())]
+    pq.write_table(pa.table([[1.0], [2.0]], schema=pa.schema(fields)), tmp_path / "a")
+    assert opened(tmp_path / "a").units == {"ra": "rad"}
+    table = Table({"RA": [1.0, 2.0], "n": MaskedColumn([1, 2], mask=[False, True])})
+    table["RA"].unit = "hourangle"
+    table.write(tmp_path / "b.parquet")
+    assert opened(tmp_path / "b.parquet").units == {"ra": "hourangle"}
+    assert opened(tmp_path / "b.parquet").columns == ("ra", "n")
+    assert read(tmp_path / "b.parquet", {"n": pa.int32()}) == {"n": [1, None]}
+
+
+def test_units_of_an_embedded_votable_are_declared(tmp_path) -> None:
+    table = Table({"id": [1], "ra": [1.0]})
+    table["ra"].unit = "rad"
+    table.write(tmp_path / "t.parquet", format="parquet.votable", metadata={"id": {}, "ra": {"unit": "rad"}})
+    assert opened(tmp_path / "t.parquet").units == {"ra": "rad"}
+
+
+def test_a_cut_file_is_named_as_truncated(tmp_path) -> None:
+    path = tmp_path / "t"
+    pq.write_table(pa.table({"id": np.arange(100)}), path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(TableError, match="truncated, its footer is missing"):
+        opened(path)
