@@ -1,16 +1,22 @@
-"""Running a flow in this process, and marking the runs of dead processes as crashed.
+"""Running a flow in this process, and recording how earlier runs ended that the server was not told of.
 
 Prefect learns from the process of a flow run that it crashed, which ``kill -9`` prevents. So each process registers in
-the workspace with its flow run, and the next command marks unfinished runs without a living process.
+the workspace with its flow run, and the next command marks unfinished runs without a living process. A run whose server
+is lost ends as if it were there, and leaves the states of its flow runs in ``prefect/ends/`` for the next command.
 """
 
+import contextlib
+import json
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import processes_folder
 from tasks.server.process_guard import ProcessEntry, living_processes, locked_file
+from tasks.store.files import write_json
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -25,15 +31,44 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
     from prefect import get_client
     from prefect.flow_engine import run_flow
 
-    with get_client(sync_client=True) as client, locked_file(workspace.prefect / "runs.lock"):
-        mark_crashed(client, workspace)
-        flow_run = client.create_flow_run(flow, parameters=flow.serialize_parameters(dict(parameters)))
-        facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
-        entry = ProcessEntry.announce(processes_folder(workspace), **facts)
-    try:
-        return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
-    finally:
-        entry.withdraw()
+    from tasks.server.server_link import lasting_link
+
+    with lasting_link(os.environ["PREFECT_API_URL"].removesuffix("/api")) as link:
+        with get_client(sync_client=True) as client, locked_file(workspace.prefect / "runs.lock"):
+            record_ends(client, workspace)
+            mark_crashed(client, workspace)
+            flow_run = client.create_flow_run(flow, parameters=flow.serialize_parameters(dict(parameters)))
+            facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
+            entry = ProcessEntry.announce(processes_folder(workspace), **facts)
+        try:
+            return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
+        finally:
+            for ended, state in link.ends.items():
+                write_json(_ends(workspace) / f"{ended}.json", state)
+            entry.withdraw()
+
+
+def record_ends(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID]:
+    """Record how the flow runs ended that had lost their server; return their ids. The caller holds ``runs.lock``."""
+    from prefect.client.schemas.objects import State
+    from prefect.exceptions import ObjectNotFound
+
+    recorded = []
+    for path in sorted(_ends(workspace).glob("*.json")):
+        state = State.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        state.message = (
+            f"It ended at {state.timestamp:%Y-%m-%d %H:%M:%S} UTC, without its server. {state.message or ''}"
+        )
+        # A part that began after the loss is unknown to the server.
+        with contextlib.suppress(ObjectNotFound):
+            client.set_flow_run_state(UUID(path.stem), state, force=True)
+            recorded.append(UUID(path.stem))
+        path.unlink()
+    return recorded
+
+
+def _ends(workspace: Workspace) -> Path:
+    return workspace.prefect / "ends"
 
 
 def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID]:

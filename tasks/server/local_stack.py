@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
-from tasks.server.flow_runs import mark_crashed
+from tasks.server.flow_runs import mark_crashed, record_ends
 from tasks.server.prefect_server import (
     ServiceError,
     begin_use,
@@ -178,13 +178,14 @@ def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dic
 
 
 def _prepare_prefect(workspace: Workspace) -> None:
-    """Mark the runs of dead processes as crashed, and create the work pool that deployments need."""
+    """Record how earlier runs ended, and create the work pool that deployments need."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
 
     with get_client(sync_client=True) as client:
         with locked_file(workspace.prefect / "runs.lock"):
+            record_ends(client, workspace)
             mark_crashed(client, workspace)
         with contextlib.suppress(ObjectAlreadyExists):
             client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 from prefect import get_client
@@ -26,19 +25,6 @@ from tasks.server.process_guard import is_locked
 IDLE_S = 2.0
 ANOTHER = "import sys; from pathlib import Path; from tasks.runtime.workspace import Workspace; "
 ANOTHER += "from tasks.server.prefect_server import prefect_server; print(prefect_server(Workspace(Path(sys.argv[1]))))"
-
-
-@pytest.fixture
-def home(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace]:
-    """A workspace with servers of its own; the suite's server is as it was afterwards."""
-    for name in ("PREFECT_API_URL", "PREFECT_HOME"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    yield workspace
-    stop_services(workspace)
-    from prefect.context import refresh_global_settings_context
-
-    monkeypatch.undo()
-    refresh_global_settings_context()
 
 
 def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Workspace) -> None:
