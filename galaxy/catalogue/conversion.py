@@ -107,8 +107,13 @@ def _add_magnitudes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> N
 
 
 def _add_gz1_classes(columns: dict[str, pa.Array], raw: dict[str, pa.Array]) -> None:
-    """Add the class of Galaxy Zoo 1's flags (null unless exactly one is set) and the button with most votes."""
+    """Add the class of Galaxy Zoo 1's flags (null unless exactly one is set) and the button with most votes.
+
+    Without the flag ``uncertain`` it is set where the other two are known and unset.
+    """
     flags = {name: columns[f"gz1_{name}"] for name in _FLAGS if f"gz1_{name}" in columns}
+    if set(flags) == {"spiral", "elliptical"}:
+        flags["uncertain"] = pc.invert(pc.or_(flags["spiral"], flags["elliptical"]))
     if "gz1_class" not in columns and len(flags) == len(_FLAGS):
         set_flags = np.stack([pc.fill_null(f, False).to_numpy(zero_copy_only=False) for f in flags.values()])
         names = np.array(list(flags))[np.argmax(set_flags, axis=0)]

@@ -193,14 +193,11 @@ def _require(header: Header, kind: str, source: Mapping[str, str]) -> None:
                 f'Then give columns=\'{{"{name}": "{near}"}}\', else rename it'
             )
     if not {"id", "ra_deg", "file"} & set(source):
-        needs = "; ".join(f"{role} ({_accepted(name, header)})" for role, name in _IDENTITY)
         raise CatalogueError(
-            f"{table} lacks column {_accepted('id', header)}: a row needs an id, a position or a file name: {needs}; "
-            f'{_columns_found(header)}; {_nearest_kind(header)}. Name a column with columns=\'{{"id": "..."}}\''
+            f"{table} lacks column {_accepted('id', header)}: a row needs an id, a position or a file name "
+            f"({_accepted('file', header)}); {_columns_found(header)}; {_nearest_kind(header)}. "
+            'Name a column with columns=\'{"id": "..."}\''
         )
-
-
-_IDENTITY = (("id", "id"), ("ra", "ra_deg"), ("dec", "dec_deg"), ("file", "file"))
 
 
 def _published(kind: str) -> tuple[str, ...]:

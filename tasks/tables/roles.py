@@ -67,7 +67,7 @@ _ROLES = (
         (
             *("dec_deg", "dec", "dej2000", "_dej2000", "dec_j2000", "decj2000", "dej2000deg", "_de", "de", "de_icrs"),
             *("dec_icrs", "decmean", "decstack", "delta_j2000", "deltawin_j2000", "de2000", "declination", "decl"),
-            *("decdeg", "dec_d", "degdec", "s_dec", "meandec", "coord_dec", "_de.icrs"),
+            *("decdeg", "dedeg", "de_deg", "dec_d", "degdec", "s_dec", "meandec", "coord_dec", "_de.icrs"),
         ),
         "deg",
     ),
@@ -265,6 +265,33 @@ def _named_column(path: Path, columns: Sequence[str], role: str, column: str) ->
             f"columns names {column!r} for {role}, which table {path} lacks; it has {', '.join(columns)}"
         )
     return column
+
+
+def refuse_unread(path: Path, unread: Mapping[str, str], roles: Iterable[str], found: Mapping[str, str]) -> None:
+    """Refuse a table whose column for a role cannot be read, where no other column holds the role.
+
+    Parameters
+    ----------
+    path : Path
+        The table, for messages.
+    unread : mapping of str to str
+        Column as the file writes it -> why it is not read.
+    roles : iterable of str
+        Names of `ROLES` that are needed.
+    found : mapping of str to str
+        As `find_roles` returns.
+
+    Raises
+    ------
+    ColumnRoleError
+    """
+    for role in (ROLES[name] for name in roles if name not in found):
+        for column, why in unread.items():
+            if column.strip().lower() in role.names:
+                raise ColumnRoleError(
+                    f"table {path}: column {column!r} is named for {role.name} and cannot be read: {why}; "
+                    "write it with one number or text in each row"
+                )
 
 
 def check_named(named: Mapping[str, str], roles: Iterable[str]) -> None:

@@ -73,6 +73,22 @@ def test_gz1_class_needs_exactly_one_flag_and_the_majority_a_vote(tmp_path) -> N
     assert rows["gz1_spiral"].to_pylist() == [False, True, False, True]
 
 
+def test_two_flags_make_the_third(tmp_path) -> None:
+    rows = converted(tmp_path, "objid,spiral,elliptical\na,1,0\nb,0,1\nc,0,0\nd,1,1\ne,,0\n")
+    assert rows["gz1_class"].to_pylist() == ["spiral", "elliptical", "uncertain", None, None]
+    assert "gz1_uncertain" not in rows.column_names
+
+
+def test_the_majority_is_made_of_raw_fractions_alone_and_the_class_string_of_all_debiased_ones(tmp_path) -> None:
+    header = "OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS"
+    rows = converted(tmp_path, f"{header}\n7,10:00:00,-01:30:00,20,0.1,0.2,0.5,0.1,0.1,0,0.8\n")
+    assert rows["gz1_majority"].to_pylist() == ["anticlockwise"]
+    assert rows["gz1_votes"].to_pylist() == [20]
+    assert "gz1_class" not in rows.column_names
+    some = converted(tmp_path, "dr7objid,gz2_class,t02_edgeon_a04_yes_debiased\n7,Sen,0.75\n")
+    assert some.to_pydict() == {"id": ["7"], "gz2_class": ["Sen"], "t02_edgeon_a04_yes_debiased": [0.75]}
+
+
 def test_a_table_without_ids_takes_them_from_files_before_positions(tmp_path) -> None:
     assert converted(tmp_path, "ra,dec,file\n1,2,m31.jpg\n")["id"].to_pylist() == ["m31"]
     assert converted(tmp_path, "ra,dec,x\n1,2,3\n")["id"].to_pylist() == ["J001.00000+02.00000"]

@@ -139,4 +139,3 @@ def test_the_extinction_is_read_where_it_corrects_a_magnitude() -> None:
 def test_a_missing_column_is_named_with_what_may_be_it(names: list[str], message: str) -> None:
     with pytest.raises(CatalogueError, match=message):
         recognised(*names)
-
