@@ -8,9 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from galaxy.catalogue.columns import BY_NAME, COLUMNS
+from galaxy.catalogue.conversion import units_to_read
 from galaxy.catalogue.layouts import VOTE_NAMES
 from tasks.galaxies.provenance import is_catalogue, read_provenance
 from tasks.galaxies.table_rows import TableRows
+from tasks.tables.units import describe_conversions
 
 NEEDED: tuple[str, ...] = ("id", "ra", "dec", "redshift", "petro_r90")
 """Roles that a build may need; rows without them are counted even where no table has such a column."""
@@ -79,7 +81,8 @@ def account_of(rows: TableRows, unread: Mapping[str, str] | None = None) -> Colu
         understood["votes"] = votes[0] if len(votes) == 1 else f"{votes[0]} and {len(votes) - 1} more"
     ignored = {written[name]: why for name, why in layout.ignored.items()}
     ignored |= {written[layout.source[name]]: why for name, why in unread.items() if name in layout.source}
-    notes = tuple(f"{table.path.name}: {note}" for note in table.notes)
+    told = (*table.notes, *describe_conversions(table, units_to_read(layout)))
+    notes = tuple(f"{table.path.name}: {note}" for note in told)
     return ColumnAccount(understood, tuple(written[name] for name in layout.extra), {**table.ignored, **ignored}, notes)
 
 

@@ -13,7 +13,7 @@ from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import DamageWatch
 from galaxy.catalogue.layouts import Header, Layout, recognise
 from tasks.galaxies.provenance import is_catalogue
-from tasks.tables.roles import ROLES, ColumnRoleError, find_roles
+from tasks.tables.roles import ROLES, ColumnRoleError, find_roles, refuse_unread
 from tasks.tables.table_files import TableFile, open_table
 from tasks.tables.units import is_unit, read_in_units
 
@@ -131,7 +131,9 @@ def _find_roles(table: TableFile, named: Mapping[str, str]) -> dict[str, str]:
     if "z" not in by_role.values() and (unit := table.units.get("z")) and is_unit(unit, ("mag",)):
         others.add("z")
     free = [column for column in table.columns if column not in others]
-    return find_roles(table.path, free, CATALOGUE_ROLES, by_role)
+    roles = find_roles(table.path, free, CATALOGUE_ROLES, by_role)
+    refuse_unread(table.path, table.ignored, ("id", "ra", "dec"), roles)
+    return roles
 
 
 def _units(table: TableFile, roles: Mapping[str, str]) -> dict[str, str]:

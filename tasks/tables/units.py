@@ -126,6 +126,27 @@ def read_in_units(
     return (_converted(batch, wanted, changed) for batch in table.read(numbers))
 
 
+def describe_conversions(table: TableFile, units: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which columns `read_in_units` converts, one sentence each.
+
+    Parameters
+    ----------
+    table, units
+        As for `read_in_units`.
+
+    Raises
+    ------
+    UnitError
+        As there.
+    """
+    return tuple(
+        f"{written} is converted from {table.units[name]} to {unit or 'a pure number'}"
+        for name, unit in units.items()
+        if name in table.units
+        and _conversion(table.units[name], unit, table.path, written := table.spelling.get(name, name)).factor != 1
+    )
+
+
 def is_unit(text: str, of: Sequence[str] = ()) -> bool:
     """Say whether a text is a unit; if `of` is given, one of the quantities of these units."""
     unit = _parse(text, angle="deg" in of)

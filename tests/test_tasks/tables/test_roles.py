@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from galaxy.catalogue.columns import COLUMNS
-from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles
+from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles, refuse_unread
 
 TABLE = Path("folder/t.csv")
 GALAXY = ("id", "ra", "dec", "redshift", "petro_r90", "r_mag", "file")
@@ -100,3 +100,10 @@ def test_a_named_column_must_be_there_and_a_named_role_known() -> None:
     with pytest.raises(ColumnRoleError, match="names the role 'radius'; roles are id, ra"):
         check_named({"radius": "r"}, ("id", "ra"))
     check_named({"ra": "r"}, ("id", "ra"))
+
+
+def test_a_column_that_cannot_be_read_is_refused_where_no_other_holds_its_role() -> None:
+    unread = {"RA": "it holds vectors of 2 values (2D)", "flux": "it holds lists"}
+    refuse_unread(TABLE, unread, ("ra", "dec"), {"ra": "ramean"})
+    with pytest.raises(ColumnRoleError, match=r"t\.csv: column 'RA' is named for ra .*vectors of 2"):
+        refuse_unread(TABLE, unread, ("ra", "dec"), {"dec": "dec"})

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.tables.table_columns import TableError, TableFile
 from tasks.tables.table_files import open_table
-from tasks.tables.units import UnitError, is_unit, read_in_units, to_unit
+from tasks.tables.units import UnitError, describe_conversions, is_unit, read_in_units, to_unit
 
 PATH = Path("a/t.csv")
 
@@ -121,3 +121,10 @@ def test_a_wrong_unit_is_refused_before_a_row_is_read() -> None:
     table = TableFile(PATH, ("ra",), frozenset(), read, {"ra": "RA"}, {"ra": "kg"})
     with pytest.raises(UnitError, match="'RA'"):
         read_in_units(table, {"ra": pa.float64()}, {"ra": "deg"})
+
+
+def test_conversions_are_told(tmp_path) -> None:
+    (tmp_path / "t.csv").write_text("RA (h),dec (deg),n\n1,2,3\n")
+    with open_table(tmp_path / "t.csv") as table:
+        told = describe_conversions(table, {"ra": "deg", "dec": "deg", "n": ""})
+    assert told == ("RA (h) is converted from h to deg",)
