@@ -133,6 +133,8 @@ def read_frame_file(
     facts = _Facts(path, image.headers, keywords, values)
     gain, saturation = facts.positive("gain_e_per_count"), facts.positive("saturation_counts")
     pixels, padded_fraction = _blank_padding(path, image.pixels)
+    if padded_fraction > 0:
+        facts.add_notes([f"{padded_fraction:.1%} of the frame is padding, which has no data"])
     bits = np.where(np.isnan(pixels), Mask.NO_DATA, 0).astype(np.uint8)
     bits[pixels >= saturation] |= np.uint8(Mask.SATURATED)
     if mask is not None:

@@ -45,7 +45,7 @@ def read_mask(path: Path, pixels: np.ndarray) -> np.ndarray:
     is_bad = _read_plane(path, pixels.shape) != 0
     has_data = np.isfinite(pixels)
     bad = pixels[has_data & is_bad]
-    share = len(bad) / max(np.count_nonzero(has_data), 1)
+    share = len(bad) / max(int(np.count_nonzero(has_data)), 1)
     if share > MOST_BAD and _scatter_like_sky(bad, pixels[has_data & ~is_bad]):
         raise SourceError(
             f"{path} calls {share:.1%} of its frame's pixels bad, though they scatter like sky: zero must mean good, "
