@@ -16,6 +16,7 @@ from tasks.stages.collect_cutouts import collect
 from tasks.stages.plan_galaxies import find_catalog, plan_galaxies
 from tasks.stages.publish import publish_build
 from tasks.stages.show import show_build
+from tasks.stages.verify import verify_published
 from tasks.store.locks import one_builder
 
 
@@ -24,6 +25,7 @@ def build_galaxy_dataset(
     dataset: parameter_types.NewDataset = "sky",
     catalog: parameter_types.Catalog = None,
     metadata: parameter_types.Metadata = None,
+    columns: parameter_types.Columns = None,
     source: parameter_types.Source = "simulated",
     images: parameter_types.Images = None,
     mapping: parameter_types.Mapping = None,
@@ -41,6 +43,7 @@ def build_galaxy_dataset(
     min_stored_fraction: parameter_types.MinStored = 0.0,
     allow_mixed: parameter_types.AllowMixed = False,
     retry_rejected: parameter_types.RetryRejected = False,
+    verify_existing: parameter_types.VerifyExisting = False,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build a galaxy dataset or add to it; return the counts of requested, rejected and stored samples."""
@@ -48,6 +51,7 @@ def build_galaxy_dataset(
         dataset=dataset,
         catalog=catalog,
         metadata=metadata,
+        columns=columns,
         source=source,
         images=images,
         mapping=mapping,
@@ -65,18 +69,21 @@ def build_galaxy_dataset(
         min_stored_fraction=min_stored_fraction,
         allow_mixed=allow_mixed,
         retry_rejected=retry_rejected,
+        verify_existing=verify_existing,
         seed=seed,
     )
     workspace = Workspace.current()
     with one_builder(workspace.datasets / dataset):
+        if request.verify_existing:
+            verify_published(workspace, dataset)
         table = find_catalog(workspace, request)
         plan = plan_galaxies(workspace, request, table)
         if plan.is_finished():
-            return finished_summary(workspace, plan)
+            return finished_summary(workspace, plan) | plan.columns
         with cluster(plan.work_items) as executor:
             with open_source(workspace, plan) as service:
                 counts = collect(plan, service, executor, max_connections)
             harvest = partial(gather_harvest, workspace, plan, truth_path(workspace, request))
-            summary = publish_build(workspace, harvest, executor, counts["requests"])
+            summary = publish_build(workspace, harvest, executor, counts["requests"]) | plan.columns
     show_build(workspace, plan, summary)
     return summary

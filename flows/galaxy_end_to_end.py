@@ -15,6 +15,7 @@ def galaxy_end_to_end(
     dataset: parameter_types.NewDataset = "sky",
     catalog: parameter_types.Catalog = None,
     metadata: parameter_types.Metadata = None,
+    columns: parameter_types.Columns = None,
     source: parameter_types.Source = "simulated",
     images: parameter_types.Images = None,
     mapping: parameter_types.Mapping = None,
@@ -32,6 +33,7 @@ def galaxy_end_to_end(
     min_stored_fraction: parameter_types.MinStored = 0.0,
     allow_mixed: parameter_types.AllowMixed = False,
     retry_rejected: parameter_types.RetryRejected = False,
+    verify_existing: parameter_types.VerifyExisting = False,
     network: parameter_types.Network = "cnn",
     optimizer: parameter_types.Optimizer = "adam",
     preset: parameter_types.Preset = "tuned",
@@ -46,6 +48,7 @@ def galaxy_end_to_end(
         dataset=dataset,
         catalog=catalog,
         metadata=metadata,
+        columns=columns,
         source=source,
         images=images,
         mapping=mapping,
@@ -63,6 +66,7 @@ def galaxy_end_to_end(
         min_stored_fraction=min_stored_fraction,
         allow_mixed=allow_mixed,
         retry_rejected=retry_rejected,
+        verify_existing=verify_existing,
         seed=seed,
     )
     trained = train_galaxy(

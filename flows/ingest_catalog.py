@@ -21,12 +21,13 @@ def ingest_catalog(
         str | None,
         parameter_types.param("Table of redshifts, radii and magnitudes, joined on id, else within 2 arcsec"),
     ] = None,
+    columns: parameter_types.Columns = None,
 ) -> dict[str, Any]:
-    """Return the summary: name, path, rows_in, rows, rejected, kind, joined, missing, seconds."""
+    """Return the summary: the counts of rows, and what was understood of the tables' columns."""
     workspace = Workspace.current()
     if not tables:
         votes, sky_metadata, _ = sky_tables(workspace, seed=0)
         tables, metadata = [str(votes)], metadata or str(sky_metadata)
-    summary = ingest_tables(workspace, name, tables, metadata)
+    summary = ingest_tables(workspace, name, tables, metadata, columns)
     show_ingest(summary)
     return summary

@@ -41,6 +41,10 @@ Catalog = Annotated[
 Metadata = Annotated[
     str | None, param("Table of redshifts and radii; fills in what the catalogue lacks, joined on id or position")
 ]
+Columns = Annotated[
+    dict[str, str] | None,
+    param('Role or catalogue column -> column of your tables, such as {"ra": "RA_fit"}, where names do not tell'),
+]
 Source = Annotated[galaxies.SourceName, param("Source of the images: a cutout service, an archive, or simulation")]
 Images = Annotated[str | None, param("For source=archive: folder or zip file of images")]
 Mapping = Annotated[
@@ -71,6 +75,9 @@ MaxRate = Annotated[
 MaxConnections = Annotated[int, param("Maximum number of simultaneous connections, shared by all workers")]
 MinStored = Annotated[float, param("Fail if a smaller fraction of the objects can be stored")]
 AllowMixed = Annotated[bool, param("Allow samples of another source, release or field in an existing dataset")]
+VerifyExisting = Annotated[
+    bool, param("Compare every byte of the version that is added to with its digests first, as the flow verify does")
+]
 RetryRejected = Annotated[bool, param("Request objects again that an earlier build rejected for good")]
 Network = Annotated[galaxies.NetworkName, param("Network architecture")]
 Optimizer = Annotated[galaxies.OptimizerName, param("Optimiser")]
@@ -107,8 +114,19 @@ GalaxyCatalog = Annotated[
 KnownObjects = Annotated[
     str | None,
     param(
-        "CSV of known transients, variables and asteroids; matching detections are not labelled bogus. 'simulated': "
+        "Table of known transients, variables and asteroids; matching detections are not labelled bogus. 'simulated': "
         "those of the simulated sky"
+    ),
+]
+KnownWithoutEpoch = Annotated[
+    candidates.WithoutEpoch,
+    param("Frames and rows without an epoch, with known_objects: refuse them, or match by position alone"),
+]
+CandidateColumns = Annotated[
+    dict[str, str] | None,
+    param(
+        'Columns by role, such as {"ra": "RA_fit"}, of the table of triplets or else of known_objects; '
+        '"known_objects.ra" always means the latter'
     ),
 ]
 GalaxyFraction = Annotated[float, param("Fraction of the injections placed near galaxies")]

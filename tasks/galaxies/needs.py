@@ -76,16 +76,17 @@ def _hint(name: str, account: Mapping[str, Any]) -> str:
     others = {column.lower(): column for column in (*account.get("kept", ()), *why)}
     label = BY_NAME[name].label if name in BY_NAME else name
     synonyms = ROLES[label].names if label in ROLES else (name, label)
-    named = next((item for item in synonyms if item in others), None)
-    near = difflib.get_close_matches(name.lower(), others, n=1, cutoff=0.7)
-    candidate = named or (near[0] if near else None)
+    near = (difflib.get_close_matches(item.lower(), others, n=1, cutoff=0.8) for item in (*synonyms, name))
+    candidate = next((item for item in synonyms if item in others), None) or next(
+        (item[0] for item in near if item), None
+    )
     made = f" It is made of {_MADE_OF[name]}." if name in _MADE_OF else ""
     if candidate is None:
         found = f" Other columns of the tables: {', '.join(list(others.values())[:_SHOWN])}." if others else ""
         return f"No table has a column known as {name}.{made}{found} {_remedy(name, label, 'NAME')}"
     reason = f"was not read ({why[others[candidate]]})" if others[candidate] in why else "was kept as text"
-    if candidate in UNLESS_BESIDE:
-        reason += f", since a column of {', '.join(sorted(UNLESS_BESIDE[candidate]))} stands beside it"
+    if beside := UNLESS_BESIDE.get(candidate, frozenset()) & set(others):
+        reason += f", since {', '.join(sorted(beside))} beside it give the name another meaning"
     return f"The table's column {others[candidate]!r} {reason}.{made} {_remedy(name, label, others[candidate])}"
 
 

@@ -19,6 +19,8 @@ from galaxy.images import cutouts
 from galaxy.labels.schemes import label_rows, load_scheme
 from tasks.building.plan import Plan, begin_plan, published_parent
 from tasks.galaxies.choices import SourceName
+from tasks.galaxies.column_account import read_account
+from tasks.galaxies.needs import frame_columns, require_columns
 from tasks.http.faults import is_retried_later
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
@@ -53,6 +55,7 @@ class GalaxyBuildRequest(BaseModel):
     dataset: str
     catalog: str | None
     metadata: str | None
+    columns: dict[str, str] | None = None
     source: SourceName
     images: str | None
     mapping: str | None
@@ -70,6 +73,7 @@ class GalaxyBuildRequest(BaseModel):
     min_stored_fraction: float = Field(ge=0, le=1)
     allow_mixed: bool
     retry_rejected: bool
+    verify_existing: bool = Field(default=False, exclude=True)  # no part of what is built, nor of its digest
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")
@@ -79,6 +83,8 @@ class GalaxyBuildRequest(BaseModel):
             raise ValueError("source=archive needs images=FOLDER or images=ZIP")
         if self.catalog is None and self.source != "simulated":
             raise ValueError(f"source={self.source} needs catalog=TABLE (a file, an address, or an ingested name)")
+        if self.catalog is None and self.columns:
+            raise ValueError(f"columns={self.columns} names columns of a table: give catalog=TABLE too")
         if self.field == "fixed" and self.scale_arcsec_per_px is None and self.source != "archive":
             raise ValueError("field=fixed needs scale_arcsec_per_px")
         return self
@@ -117,6 +123,12 @@ class GalaxyPlan(Plan[GalaxyBuildRequest]):
         return self.request.crop_fraction
 
     @property
+    def columns(self) -> dict[str, Any]:
+        """What was understood of the columns of the catalogue's tables, under `ACCOUNT_KEYS`."""
+        columns: dict[str, Any] = self.facts.get("columns", {})
+        return columns
+
+    @property
     def batch_size(self) -> int:
         """Objects per batch; depends on their number, never on the workers."""
         return int(min(LARGEST_BATCH, max(SMALLEST_BATCH, -(-self.work_items // 16))))
@@ -143,16 +155,22 @@ def plan_galaxies(workspace: Workspace, request: GalaxyBuildRequest, catalog: Pa
     ------
     StoreError
         The dataset is of another problem, or was built with other settings; see `require_common`.
+    CatalogueError
+        The catalogue lacks a column that the scheme or the frame needs.
     """
     parent = published_parent(workspace, request.dataset, GALAXY)
     require_common(request, parent)
-    table = limit_objects(read_catalog(catalog), request.most_objects, request.seed)
-    rows = planned_rows(table, request, parent)
     scheme = None if request.scheme == "none" else load_scheme(request.scheme)
+    account, table = read_account(catalog), read_catalog(catalog)
+    frame = frame_columns(request.source, request.field)
+    require_columns(table.column_names, scheme, frame, account, catalog.name)
+    table = limit_objects(table, request.most_objects, request.seed)
+    rows = planned_rows(table, request, parent)
     facts: dict[str, Any] = {
         "release": request.release_name,
         "catalog": catalog.name,
         "catalog_sha256": sha256_of_file(catalog),
+        "columns": account,
         "scheme": None
         if scheme is None
         else {
@@ -179,7 +197,7 @@ def request_digest(request: GalaxyBuildRequest, facts: dict[str, Any]) -> str:
     Rates, connections and retries do not count; catalogue and scheme count by their content: ``catalog_sha256`` and
     ``scheme`` of `facts`.
     """
-    excluded = {"max_rate_per_s", "max_connections", "retry_rejected", "catalog", "metadata", "service_url"}
+    excluded = {"max_rate_per_s", "max_connections", "retry_rejected", "catalog", "metadata", "columns", "service_url"}
     identity = request.model_dump(mode="json", exclude=excluded) | {"catalog_sha256": facts["catalog_sha256"]}
     identity |= {"scheme": facts["scheme"]}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,6 @@ from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
 from tasks.galaxies.catalogue import ingest
 from tasks.galaxies.joining import read_mapping
 from tasks.galaxies.provenance import is_catalogue, read_provenance
-from tasks.tables.roles import ColumnRoleError
 from tasks.tables.table_files import TableError
 
 GZ1 = """OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,\

@@ -112,3 +112,53 @@ def test_a_row_without_an_id_stays_without_one() -> None:
     filled = metadata().fill(batch([None], [10.0], [0.0]))
     assert filled["id"].to_pylist() == [None]
     assert filled["redshift"].to_pylist() == [0.1]
+
+
+def joined_of(folder, text: str, **named: str) -> JoinedTable:
+    path = folder / "metadata.csv"
+    path.write_text(text)
+    return read_joined_table(path, named)
+
+
+def test_metadata_without_ids_joins_by_position_and_never_by_an_id_made_of_it(tmp_path) -> None:
+    joined = joined_of(tmp_path, "_RAJ2000,_DEJ2000,zsp\n10,0,0.4\n20,0,0.5\n")
+    assert joined.rows["id"].null_count == 2
+    filled = joined.fill(batch(["J010.00000+00.00000", None, "x"], [10.0, 20.0, 30.0], [0.0, 0.0, 0.0]))
+    assert filled["redshift"].to_pylist() == [0.4, 0.5, None]
+    assert joined.joined == {"by_id": 0, "by_position": 2, "neither": 1}
+
+
+def test_metadata_of_another_survey_s_ids_joins_by_position(tmp_path) -> None:
+    joined = joined_of(tmp_path, "source_id,ra,dec,z\n123456789012345678,10,0,0.4\n123456789012345679,20,0,0.5\n")
+    filled = joined.fill(batch(["587722981742215240"], [20.0], [0.0]))
+    assert filled["redshift"].to_pylist() == [0.5]
+    assert joined.joined == {"by_id": 0, "by_position": 1, "neither": 0}
+
+
+def test_a_row_s_number_joins_no_row_that_lies_elsewhere(tmp_path) -> None:
+    joined = joined_of(tmp_path, "id,ra,dec,z\n1,10,0,0.4\n2,20,0,0.5\n3,,,0.6\n")
+    near = 30 * ARCSEC
+    filled = joined.fill(batch(["1", "2", "1", "3", "2"], [20.0, 20.0 + near, 50.0, 30.0, None], [0.0] * 5))
+    assert filled["redshift"].to_pylist() == [0.5, 0.5, None, 0.6, 0.5]
+    assert joined.joined == {"by_id": 3, "by_position": 1, "neither": 1}
+
+
+def test_own_columns_of_metadata_are_joined_and_its_sample_is_not(tmp_path) -> None:
+    joined = joined_of(tmp_path, "objid,sample,spiral,Bar,z\n7,extra,1,strong,0.1\n8,extra,0,,0.2\n")
+    filled = joined.fill(pa.record_batch({"id": ["8", "7", "9"], "bar": pa.array([None, "weak", None], pa.string())}))
+    assert filled["bar"].to_pylist() == [None, "weak", None]
+    assert filled["gz1_spiral"].to_pylist() == [False, True, None]
+    assert filled["redshift"].to_pylist() == [0.2, 0.1, None]
+    assert "sample" not in filled.schema.names
+    account = joined.account
+    assert account.kept == ("Bar",)
+    assert account.understood == {"id": "objid", "gz1_spiral": "spiral", "redshift": "z"}
+    assert list(account.why_ignored) == ["sample"]
+
+
+def test_a_mapping_with_an_index_and_one_that_names_its_ids(tmp_path) -> None:
+    path = tmp_path / "mapping.csv"
+    path.write_text("Unnamed: 0,objid,sample,asset_id,png\n0,7,original,100,a.png\n1,8,extra,101,b.png\n")
+    assert read_mapping(path).to_pydict() == {"id": ["7", "8"], "asset_id": [100, 101]}
+    path.write_text("index,galaxy,asset_id\n0,7,100\n")
+    assert read_joined_table(path, {"id": "galaxy"}).rows["id"].to_pylist() == ["7"]
