@@ -15,6 +15,7 @@ from tasks.stages.collect_candidates import ITEMS_A_VISIT, collect_candidates
 from tasks.stages.plan_candidates import plan_candidates
 from tasks.stages.publish import publish_build
 from tasks.stages.show_candidates import show_candidates
+from tasks.stages.verify import verify_published
 from tasks.store.locks import one_builder
 
 
@@ -41,6 +42,7 @@ def build_realbogus_dataset(
     engine: parameter_types.Engine = "alard-lupton",
     threshold_sigma: parameter_types.ThresholdSigma = 5.0,
     limit: parameter_types.CandidateLimit = None,
+    verify_existing: parameter_types.VerifyExisting = False,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build a real/bogus dataset or add to it; return the counts of requested, rejected and stored samples."""
@@ -66,10 +68,13 @@ def build_realbogus_dataset(
         engine=engine,
         threshold_sigma=threshold_sigma,
         limit=limit,
+        verify_existing=verify_existing,
         seed=seed,
     )
     workspace = Workspace.current()
     with one_builder(workspace.datasets / dataset):
+        if request.verify_existing:
+            verify_published(workspace, dataset)
         plan = plan_candidates(workspace, request)
         if plan.is_finished():
             return finished_summary(workspace, plan)

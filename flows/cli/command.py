@@ -77,6 +77,8 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     )
     one.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show this help, or that of the flow")
     one.set_defaults(usage=one.format_help)
+    checked = add("verify", verify, "compare every byte of a dataset with its digests")
+    checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
     add("down", down, "end the servers and runs of the workspace")
     sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
@@ -125,6 +127,11 @@ def run(options: argparse.Namespace) -> ExitStatus:
         return run_flow(options.flow, options.pairs)
 
     return _perform(show_help if options.wants_help else work)
+
+
+def verify(options: argparse.Namespace) -> ExitStatus:
+    """Compare every byte of a dataset with its digests."""
+    return _perform(lambda output: run_flow("verify", [f"dataset={options.dataset}"]))
 
 
 def up(options: argparse.Namespace) -> ExitStatus:

@@ -69,6 +69,7 @@ class CandidateRequest(BaseModel):
     engine: SubtractionEngine
     threshold_sigma: float = Field(gt=0)
     limit: int | None = Field(ge=1)
+    verify_existing: bool = Field(default=False, exclude=True)  # no part of what is built, nor of its digest
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")

@@ -10,7 +10,13 @@ import pyarrow as pa
 
 from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
-from tasks.store.errors import DamagedTableError, DatasetNotFoundError, FormatVersionError, StoreError
+from tasks.store.errors import (
+    DamagedPixelsError,
+    DamagedTableError,
+    DatasetNotFoundError,
+    FormatVersionError,
+    StoreError,
+)
 from tasks.store.files import read_table
 from tasks.store.pixel_array import Owner, PixelArray
 from tasks.store.schema import READABLE_VERSIONS, check_name, version_folder
@@ -121,7 +127,14 @@ class Dataset:
             "build the dataset again under another name"
         )
         owner = Owner(f"dataset {self.name!r} version {self.version}", remedy, complete=True)
-        return pixels.open_array(self.path / PIXELS, owner=owner)
+        try:
+            return pixels.open_array(self.path / PIXELS, owner=owner)
+        # Damaged metadata may hold any value, on which Zarr raises whatever comes of it; it reads nothing else here.
+        except Exception as error:
+            raise DamagedPixelsError(
+                f"{owner.name}: the metadata of the pixel array in {self.path / PIXELS} cannot be read "
+                f"({type(error).__name__}: {error}); {remedy}"
+            ) from error
 
     def samples(self, columns: list[str] | None = None) -> pa.Table:
         """Return the ledger, or some of its columns."""

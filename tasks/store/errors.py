@@ -25,6 +25,10 @@ class DamagedPixelsError(DamagedError):
     """Pixels cannot be read, or a shard's file is missing."""
 
 
+class DamagedVersionError(DamagedError):
+    """A comparison of a whole version found damage."""
+
+
 class DamagedTableError(DamagedError):
     """A table or the manifest of a version cannot be read."""
 
@@ -39,3 +43,8 @@ class AccountError(StoreError):
 
 class DiskFullError(StoreError):
     """The disk is full; finished work is kept and used by the next run."""
+
+
+def without_remedy(error: Exception) -> str:
+    """Return an error's text without the advice behind its first semicolon."""
+    return str(error).partition(";")[0]

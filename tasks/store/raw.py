@@ -24,6 +24,11 @@ class StoredAnswer:
     reason: str | None
 
 
+def raw_path(folder: Path, sha256: str) -> Path:
+    """Return the path below `folder` of the bytes with that digest, existing or not."""
+    return folder / sha256[:2] / sha256
+
+
 class RawStore:
     """Content-addressed bytes below one folder.
 
@@ -43,7 +48,7 @@ class RawStore:
 
     def path(self, sha256: str) -> Path:
         """Return the path of the bytes with that digest, existing or not."""
-        return self.folder / sha256[:2] / sha256
+        return raw_path(self.folder, sha256)
 
     def put(self, content: bytes) -> str:
         """Store `content` and return its sha256."""

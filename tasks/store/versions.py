@@ -17,6 +17,7 @@ from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
 from tasks.store.files import sync, whole_file, whole_folder, write_json, write_parquet
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
+from tasks.store.version_files import MANIFEST, signed
 
 _LINES_AT_ONCE = 10_000
 _ROW_GROUP_ROWS = 65_536
@@ -147,7 +148,7 @@ def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path
         new.write_validation(version / "validation")
     (version / PIXELS).symlink_to(Path("..", "..", PIXELS), target_is_directory=True)
     sync(folder / PIXELS)
-    write_json(version / "manifest.json", manifest)
+    write_json(version / MANIFEST, signed(manifest, version))
 
 
 def value_counts(values: pa.ChunkedArray) -> Counter[Any]:

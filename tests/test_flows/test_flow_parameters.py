@@ -31,6 +31,7 @@ from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
+from flows.verify import verify
 from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.galaxies.plan import GalaxyBuildRequest
@@ -64,6 +65,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         survey_label_errors,
         train_galaxy,
         train_realbogus,
+        verify,
     )
 }
 every_flow = pytest.mark.parametrize("name", sorted(FLOWS))

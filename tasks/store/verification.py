@@ -1,0 +1,151 @@
+"""Comparing everything that a version has a digest of: pixels, tables, manifest, raw bytes.
+
+Shards are read one after the other and files in pieces: memory follows the ledger's columns that are compared.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.store.dataset import SAMPLES, Dataset
+from tasks.store.errors import DamagedTableError, without_remedy
+from tasks.store.files import damaged_table, sha256_of_file
+from tasks.store.raw import raw_path
+from tasks.store.verified_pixels import NAMED, check_pixels
+from tasks.store.verified_tables import check_files, manifest_problems, table_problems
+from tasks.store.version_files import FILES
+from tasks.store.versions import stored_rows
+
+COMPARED = ["id", "row", "group", "status", "reason", "pixel_sha256", "raw_sha256"]
+"""The ledger's columns that are compared with others."""
+
+Bars: TypeAlias = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""From label and total to the function that advances a progress bar by a count."""
+
+
+@dataclass
+class Verification:
+    """What was compared, and what is not as it was written.
+
+    Attributes
+    ----------
+    dataset, version, format_version
+        Of the version that was compared.
+    samples : int
+        Stored rows of the ledger; `pixels_ok` and `pixels_changed` add up to it.
+    raw_checked, raw_missing, raw_changed : int
+        Distinct raw files that the ledger names: read, absent, and of another content.
+    tables : int
+        Parquet files that were read in full.
+    digest_ok : bool
+        Counts, digest and the split's hash follow from the tables.
+    problems : list of str
+        A sentence each; empty if nothing is damaged.
+    """
+
+    dataset: str
+    version: int
+    format_version: int
+    samples: int = 0
+    pixels_ok: int = 0
+    pixels_changed: int = 0
+    raw_checked: int = 0
+    raw_missing: int = 0
+    raw_changed: int = 0
+    tables: int = 0
+    digest_ok: bool = False
+    problems: list[str] = field(default_factory=list)
+
+    def error(self) -> str:
+        """Return one line about the problems, and what to do."""
+        count = len(self.problems) - NAMED
+        more = f"; and {count} more problem{'s' if count > 1 else ''}" if count > 0 else ""
+        return (
+            f"dataset {self.dataset!r} version {self.version} is damaged: {'; '.join(self.problems[:NAMED])}{more}. "
+            f"Restore the named files from a backup of datasets/{self.dataset}, or build the dataset again under "
+            "another name (raw bytes that are kept are not requested again)"
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Return all attributes by name."""
+        return asdict(self)
+
+
+def verify_version(dataset: Dataset, raw: Path, bars: Bars) -> Verification:
+    """Compare a version with its digests; `raw` is the folder of raw bytes."""
+    folder = dataset.path
+    found = Verification(folder.parents[1].name, int(folder.name), int(dataset.manifest["format_version"]))
+    found.problems += manifest_problems(dataset)
+    if found.problems:  # nothing else can be compared with a manifest that is not the one written
+        return found
+    found.tables, problems = check_files(folder, dataset.manifest.get(FILES))
+    found.problems += problems
+    try:
+        ledger = read_compared(dataset)
+    except DamagedTableError as error:  # only the ledger tells which pixels there should be
+        found.problems += [] if problems else [without_remedy(error)]
+        return found
+    problems = table_problems(dataset, ledger)
+    found.digest_ok = not problems
+    found.problems += problems
+    stored = stored_rows(ledger, ["id", "row", "pixel_sha256"]).sort_by("row")
+    digests = pc.unique(ledger["raw_sha256"].drop_null())
+    del ledger
+    found.samples = stored.num_rows
+    with bars("pixels", stored.num_rows) as advance:
+        found.pixels_changed, problems = check_pixels(dataset, stored, advance)
+    found.pixels_ok = found.samples - found.pixels_changed
+    found.problems += problems
+    with bars("raw files", len(digests)) as advance:
+        _check_raw(found, raw, digests, advance)
+    return found
+
+
+def read_compared(dataset: Dataset) -> pa.Table:
+    """Return the columns `COMPARED` of the ledger.
+
+    Raises
+    ------
+    DamagedTableError
+        It cannot be read, lacks one of them, or holds text that is none.
+    """
+    ledger = dataset.samples(COMPARED)
+    lacking = [name for name in COMPARED if name not in ledger.column_names]
+    if lacking:
+        raise DamagedTableError(f"{dataset.path / SAMPLES} has no column {', '.join(lacking)}")
+    try:
+        ledger.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise damaged_table(dataset.path / SAMPLES, error) from error
+    return ledger
+
+
+def _check_raw(found: Verification, raw: Path, digests: pa.Array, advance: Callable[[int], None]) -> None:
+    """Compare raw files with their names. If there is none of a dataset's, they are not kept here: no problem."""
+    missing, changed = [], []
+    for sha256 in digests.to_pylist():
+        path = raw_path(raw, sha256)
+        if not path.is_file():
+            missing.append(path)
+        elif sha256_of_file(path) != sha256:
+            changed.append(path)
+        advance(1)
+    found.raw_missing, found.raw_changed = len(missing), len(changed)
+    found.raw_checked = len(digests) - len(missing)
+    if missing and found.raw_checked:
+        found.problems.append(f"raw files are missing: {_named(missing)}")
+    if changed:
+        found.problems.append(
+            f"raw files have another content than their name says: {_named(changed)}; delete them, and a build that "
+            "needs them requests them again"
+        )
+
+
+def _named(paths: list[Path]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(map(str, paths[:NAMED])) + more
