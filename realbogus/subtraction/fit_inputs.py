@@ -15,6 +15,10 @@ _LEVEL_ORDER = 2
 _CELLS_PER_TERM = 4
 
 
+class LevelFitError(ValueError):
+    """The level of a difference cannot be fitted."""
+
+
 @dataclass(frozen=True)
 class FitImage:
     """One of the two images of a kernel fit.
@@ -97,6 +101,11 @@ def fit_level(residual: np.ndarray) -> np.ndarray:
     Returns
     -------
     ndarray of shape (y, x) float32
+
+    Raises
+    ------
+    LevelFitError
+        A cell's median is infinite.
     """
     rows, columns = (length // _CELL_PX for length in residual.shape)
     per_cell = _CELL_PX // _CELL_STEP
@@ -107,6 +116,8 @@ def fit_level(residual: np.ndarray) -> np.ndarray:
     full = count > per_cell**2 / 2
     if not full.any():
         return np.zeros(residual.shape, np.float32)
+    if not np.isfinite(level[full]).all():
+        raise LevelFitError("the sky of the difference has no level: its values overflow")
     row, column = np.divmod(np.flatnonzero(full), columns)
     order = _LEVEL_ORDER if full.sum() > _CELLS_PER_TERM * (_LEVEL_ORDER + 1) * (_LEVEL_ORDER + 2) / 2 else 0
     terms = polynomial_terms((column + 0.5) * _CELL_PX, (row + 0.5) * _CELL_PX, residual.shape, order)

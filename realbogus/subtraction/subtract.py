@@ -100,6 +100,8 @@ def subtract(
         Too few stars, or stars that determine no kernel or PSF.
     ExtractionError
         A frame is too crowded.
+    LevelFitError
+        The values of the difference overflow.
     """
     settings = SubtractionSettings() if settings is None else settings
     _check(pair, settings, precomputed)
@@ -164,7 +166,7 @@ def _subtract_by_kernel(
     frames = (pair.reference, pair.new) if convolved == "reference" else (pair.new, pair.reference)
     missing = dilate_missing(find_empty(frames[0]), fit.kernel.core_radius_px()) | find_empty(frames[1])
     noise = np.hypot(frames[1].background_rms, middle * frames[0].background_rms)
-    level = _fit_sky(blank(broad.signal - image, missing | (image > _SKY_SIGMA * noise)))
+    level = fit_level(blank(broad.signal - image, missing | (image > _SKY_SIGMA * noise)))
     psf: Psf
     ratio: np.ndarray
     if convolved == "reference":
@@ -193,15 +195,6 @@ def _subtract_by_kernel(
         fit=fit,
         pair=pair,
     )
-
-
-def _fit_sky(residual: np.ndarray) -> np.ndarray:
-    try:
-        return fit_level(residual)
-    except np.linalg.LinAlgError as error:
-        raise SubtractionError(
-            f"the level of the difference cannot be fitted ({error}): its values overflow"
-        ) from error
 
 
 def _noise_sources(

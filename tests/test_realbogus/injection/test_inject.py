@@ -8,7 +8,15 @@ from pydantic import ValidationError
 from scipy import stats
 
 from realbogus.frames import Frame, Mask
-from realbogus.injection.inject import Hosts, Injections, InjectionSettings, inject, plan_injections, sky_limit_counts
+from realbogus.injection.inject import (
+    Hosts,
+    InjectionError,
+    Injections,
+    InjectionSettings,
+    inject,
+    plan_injections,
+    sky_limit_counts,
+)
 from realbogus.psf.model import constant_psf
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 
@@ -333,3 +341,9 @@ def test_the_law_of_brightness_in_exact_numbers(slope):
     assert fainter.min() >= -1e-9
     assert fainter.max() <= span + 1e-9
     assert (fainter < middle).mean() == pytest.approx(0.5, abs=0.015)
+
+
+def test_more_electrons_than_can_be_drawn_name_gain_and_noise():
+    bright = placed(np.array([50.0]), np.array([60.0]), np.array([1e4]))
+    with pytest.raises(InjectionError, match=r"electrons .* check the gain \(1e\+30\) and the noise \(10 counts\)"):
+        inject(flat_frame(gain=1e30), PSF, bright, np.random.default_rng(1))

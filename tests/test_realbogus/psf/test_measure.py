@@ -1,5 +1,7 @@
 """The measured PSF against the one that the stars were drawn with."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -175,3 +177,11 @@ def test_a_stamp_becomes_a_constant_model():
         constant_psf(stamp[1:], SHAPE)
     with pytest.raises(PsfError, match="positive sum"):
         constant_psf(-stamp, SHAPE)
+
+
+def test_stars_that_determine_no_psf_are_refused(frame):
+    """Without a weight in any pixel the normal equations are singular."""
+    stars = find_stars(frame)
+    blind = replace(frame, background_rms=np.full(frame.shape, np.inf, np.float32))
+    with pytest.raises(PsfError, match=r"the stars give no PSF \(Singular matrix\): check the frame's gain"):
+        measure_psf(blind, stars)

@@ -300,3 +300,12 @@ def test_resampled_backgrounds_are_those_of_the_nearest_pixel_up_to_the_edge():
     assert sorted(map(tuple, np.argwhere(moved.mask).tolist())) == sorted(
         [(0, 0), (0, 1), (1, 0), (1, 1), (39, 49), (39, 48), (38, 49), (38, 48)]
     )
+
+
+def test_a_wcs_that_cannot_be_evaluated_is_named():
+    broken = make_wcs()
+    broken.wcs.cd = np.zeros((2, 2))
+    empty = np.zeros(SHAPE, np.float32)
+    pair = make_pair(plain_frame(empty, wcs=make_wcs()), plain_frame(empty, wcs=broken), aligned=False)
+    with pytest.raises(AlignmentError, match=r"positions of the new frame's pixels .* singular"):
+        align(pair)

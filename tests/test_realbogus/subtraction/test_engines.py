@@ -212,3 +212,11 @@ def test_sfft_gets_the_stars_stamps_and_gives_new_minus_reference(sfft, convolve
 def test_without_the_package_sfft_the_remedy_is_named(convolved):
     with pytest.raises(EngineError, match="pip install sfft, or engine='alard-lupton'"):
         subtract_by_sfft(make_small_pair(), convolved, 1, STARS, WIDE, NARROW)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_a_given_difference_without_scatter_is_refused(value):
+    frame = plain_frame(np.zeros((90, 90)), rms=2.0)
+    psf = constant_psf(gaussian_stamp(11, 1.5), (90, 90))
+    with pytest.raises(SubtractionError, match="must have noise to be searched"):
+        adopt_difference(make_pair(frame, frame), np.full((90, 90), value, np.float32), psf)

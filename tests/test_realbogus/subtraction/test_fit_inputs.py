@@ -5,6 +5,7 @@ import pytest
 
 from realbogus.frames import Mask
 from realbogus.subtraction.fit_inputs import (
+    LevelFitError,
     blank,
     dilate_missing,
     find_empty,
@@ -133,3 +134,12 @@ def test_without_a_usable_cell_there_is_no_level():
     level = fit_level(np.full((64, 70), np.nan, np.float32))
     assert level.shape == (64, 70)
     assert not level.any()
+
+
+def test_a_level_that_overflows_is_refused():
+    rng = np.random.default_rng(1)
+    residual = rng.normal(size=(320, 320)).astype(np.float32)
+    assert np.isfinite(fit_level(residual)).all()
+    residual[rng.random(residual.shape) < 0.45] = -np.inf
+    with pytest.raises(LevelFitError, match="its values overflow"):
+        fit_level(residual)

@@ -222,3 +222,12 @@ def test_stars_held_out_do_not_enter_the_fit():
     risen = fit_kernel(images[0], images[2], x[order], y[order], OPTIONS)
     np.testing.assert_allclose(risen.kernel.coefficients, plain.kernel.coefficients, atol=1e-12)
     assert risen.clipped == plain.clipped == 0
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of the arithmetic of such values
+def test_stars_without_light_determine_no_kernel(value):
+    x, y, sharp, broad = make_images()
+    blind = image_of(np.full_like(sharp, value), FWHM[0])
+    with pytest.raises(KernelFitError, match="do not determine a kernel"):
+        fit_kernel(blind, image_of(broad, FWHM[1]), x, y, OPTIONS)
