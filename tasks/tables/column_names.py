@@ -90,9 +90,9 @@ def _split_unit(cell: str) -> tuple[str, str]:
     words = [word.strip() for word in re.split("[,;]", inner)]
     unit = ", ".join(word for word in words if word.lower() not in _FRAMES)
     base, base_unit = _split_unit(found[1])
-    if not unit:
-        return base, base_unit
     role = _role_of(base)
+    if not unit:
+        return (cell, "") if role is None else (base, base_unit)
     if (role is not None and role.unit) or (len(unit) > 1 and is_unit(unit, _QUANTITIES)):
         return base, unit
     if role is not None and len(unit) > 1 and is_unit(unit, ("km/s",)):  # of a redshift

@@ -101,7 +101,8 @@ def _why_not_flat(column: Any, unit: Any) -> str:
 def _why_undecodable(rows: Any, name: str) -> str:
     for start in range(0, len(rows), _ROWS_A_BATCH):
         text = _raw(rows[start : start + _ROWS_A_BATCH], name)
-        foreign = np.flatnonzero((_codes(text) > 127).any(axis=1))
+        codes = np.frombuffer(text.tobytes(), np.uint8).reshape(len(text), -1)
+        foreign = np.flatnonzero((codes > 127).any(axis=1))
         if len(foreign):
             return f"it holds bytes that are not ASCII, row {start + foreign[0] + 1} is {bytes(text[foreign[0]])!r}"
     return ""
@@ -161,8 +162,8 @@ def _array(rows: Any, column: Any) -> pa.Array:
 
 
 def _text_array(raw: np.ndarray, column: Any) -> pa.Array:
-    """Return text, or the numbers of an ASCII table as text, whose blank cells are null."""
-    text = np.char.strip(_until_null(raw).astype("U"))
+    """Return text, which Arrow ends at a null character, or the numbers of an ASCII table, whose blanks are null."""
+    text = np.char.strip(raw.astype("U"))
     null = str(column.null).strip() if column.null not in (None, "") else ""
     if str(column.format)[:1] not in "IFED":
         return pa.array(text, mask=text == null if null else None)
@@ -172,14 +173,3 @@ def _text_array(raw: np.ndarray, column: Any) -> pa.Array:
         return pa.array(plain, mask=missing)
     numbers = np.where(missing, "nan", plain).astype(float)
     return pa.array(numbers * float(column.bscale or 1) + float(column.bzero or 0), mask=missing)
-
-
-def _codes(raw: np.ndarray) -> np.ndarray:
-    """Return the bytes of texts, (rows, width) uint8."""
-    return np.frombuffer(raw.tobytes(), np.uint8).reshape(len(raw), raw.dtype.itemsize)
-
-
-def _until_null(raw: np.ndarray) -> np.ndarray:
-    """Return texts up to their first null character, after which FITS leaves the bytes undefined."""
-    codes = _codes(raw)
-    return np.ascontiguousarray(codes * np.minimum.accumulate(codes != 0, axis=1)).view(raw.dtype)[:, 0]

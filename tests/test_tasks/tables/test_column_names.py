@@ -21,6 +21,8 @@ PATH = Path("t.csv")
         ("RA (J2000)", "ra", ""),
         ("RA (J2000, deg)", "ra", "deg"),
         ("RA (J2000) [deg]", "ra", "deg"),
+        ("RA [deg] (J2000)", "ra", "deg"),
+        ("x (J2000)", "x (j2000)", ""),
         ("ra (furlong)", "ra", "furlong"),
         ("PetroR90_r (arcmin)", "petror90_r", "arcmin"),
         ("my radius (arcsec)", "my radius", "arcsec"),

@@ -226,3 +226,13 @@ def test_pieces_of_any_size_give_the_same_rows(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(text_tables, "_PIECE_BYTES", 50)
     assert read(path) == whole
     assert whole["objid"] == [str(at) for at in range(200)]
+
+
+def test_a_sextractor_catalogue_is_read(tmp_path) -> None:
+    text = "#   1 NUMBER  Running number\n#   2 ALPHA_J2000  Right ascension  [deg]\n 1 150.5\n 2 150.75\n"
+    path = written(tmp_path, text)
+    assert read(path, {"number": pa.int32(), "alpha_j2000": pa.float64()}) == {
+        "number": [1, 2],
+        "alpha_j2000": [150.5, 150.75],
+    }
+    assert opened(path).units == {"alpha_j2000": "deg"}
