@@ -8,13 +8,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from realbogus.readings import Reading
 from realbogus.stamps import finite_fraction, stamp_reasons
 
 REAL, BOGUS = "real", "bogus"
@@ -23,6 +24,10 @@ MATCH_RADIUS_PX = 2.0
 """A detection within this distance of an injection is the injection, recovered."""
 CORRUPT = "corrupt"
 """Reason of a record whose bytes cannot be decoded; its stamps are NaN."""
+NO_STAMP = "no_stamp"
+"""Reason of a record that lacks one of its three stamps."""
+NO_EPOCH = "no_epoch"
+"""Reason of a frame or a row that cannot be compared with dated known objects."""
 
 NEGATIVE_WORDS = frozenset({"f", "0", "0.0", "false"})
 """Values of ZTF's ``isdiffpos`` where the difference is reference minus new."""
@@ -66,10 +71,16 @@ class Records:
         `parameters` is a JSON object of the source's own fields.
     pixels : ndarray of shape (n, stamp_px, stamp_px, 3) float32, the source's raw units
         New, reference, difference = new minus reference; NaN where there is no data.
+    epochs_mjd : ndarray of shape (n,) float64
+        UTC; NaN where there is none.
+    reading : Reading
+        Which fields were understood as what, and how many of these records lack them.
     """
 
     table: pa.Table
     pixels: np.ndarray
+    epochs_mjd: np.ndarray
+    reading: Reading = field(default_factory=Reading)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -112,6 +123,9 @@ class RecordSource(Protocol):
     def ids(self, batch: BatchKey) -> list[str]:
         """Return the ids of the records that `read` returns, without decoding stamps."""
 
+    def places(self, batch: BatchKey) -> list[str]:
+        """Return where each of these records stands: its file, and its row where the file has rows."""
+
     def read(self, batch: BatchKey) -> Records:
         """Return a batch's records, in the order of `ids`."""
 
@@ -122,23 +136,35 @@ def read_records(source: RecordSource) -> Iterator[Records]:
         yield source.read(batch)
 
 
+def find_places(source: RecordSource, keys: Sequence[BatchKey], sample_id: str) -> list[str]:
+    """Return where the first two records of an id stand in some batches, each place once."""
+    places: dict[str, None] = {}
+    for key in dict.fromkeys(keys):
+        found = zip(source.ids(key), source.places(key), strict=True)
+        places |= dict.fromkeys(place for name, place in found if name == sample_id)
+    return list(places)[:2]
+
+
 def make_records(
     columns: Mapping[str, Sequence[Any]],
     pixels: np.ndarray,
     outside: np.ndarray | None = None,
     faults: Sequence[str | None] | None = None,
+    reading: Reading | None = None,
 ) -> Records:
     """Make records from stamps and their columns; adds the reason and the finite fraction.
 
     Parameters
     ----------
     columns : mapping
-        All of `SCHEMA` but `reason` and `finite_fraction`, n long; `parameters` holds dictionaries.
+        All of `SCHEMA` but `reason` and `finite_fraction`, n long; `parameters` holds dictionaries. ``epoch_mjd``,
+        where it is given, holds epochs (MJD, UTC), NaN or None where there is none.
     pixels : ndarray of shape (n, stamp_px, stamp_px, 3) float32
     outside : ndarray of bool, shape (n, stamp_px, stamp_px), optional
         Pixels known to lie beyond the frame.
     faults : sequence of str or None, optional
         Reasons found while reading; they take precedence over those of the stamps.
+    reading : Reading, optional
     """
     reasons = stamp_reasons(pixels, outside)
     if faults is not None:
@@ -150,7 +176,8 @@ def make_records(
         "parameters": [to_json(fields) for fields in columns["parameters"]],
     }
     arrays = [pa.array(complete[field.name], field.type) for field in SCHEMA]
-    return Records(pa.Table.from_arrays(arrays, schema=SCHEMA), pixels)
+    epochs_mjd = np.array(columns.get("epoch_mjd", [np.nan] * len(pixels)), np.float64)
+    return Records(pa.Table.from_arrays(arrays, schema=SCHEMA), pixels, epochs_mjd, reading or Reading())
 
 
 def to_json(fields: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from realbogus.records import CORRUPT, MJD_EPOCH_JD, NEGATED, NEGATED_FLAG, NEGATIVE_WORDS, night_of
+from realbogus.moments import LEAST_MJD, MOST_MJD
+from realbogus.records import CORRUPT, MJD_EPOCH_JD, NEGATED, NEGATED_FLAG, NEGATIVE_WORDS, NO_STAMP, night_of
 from realbogus.stamps import centre_pixel, fit_size
 
 PLANES = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
@@ -27,6 +28,10 @@ _FITS_DTYPES = {"8": "u1", "16": ">i2", "32": ">i4", "64": ">i8", "-32": ">f4", 
 
 class StampFaultError(ValueError):
     """A stamp's bytes are not a usable image; the message says why."""
+
+
+class NoStampError(ValueError):
+    """A packet lacks one of its stamps."""
 
 
 class PacketError(ValueError):
@@ -50,6 +55,8 @@ class Candidate:
     id, group : str
     ra_deg, dec_deg : float or None
     detector, night : str or None
+    mjd : float or None
+        Epoch as the packet has it: in UTC for ZTF, in TAI for Rubin.
     negated : bool
         The packet's difference is reference minus new.
     pixel : (x, y) or None
@@ -65,6 +72,7 @@ class Candidate:
     dec_deg: float | None
     detector: str | None
     night: str | None
+    mjd: float | None
     negated: bool
     pixel: tuple[float, float] | None
     rubin: bool
@@ -90,14 +98,15 @@ def _read_ztf(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
     candid = str(packet["candid"])
     negated = str(record.get("isdiffpos")).lower() in NEGATIVE_WORDS
     parameters = _scalars(record) | {"survey": "ztf", "objectId": packet.get("objectId")}
-    x, y, jd = _number(record, "xpos"), _number(record, "ypos"), _number(record, "jd")
+    x, y, mjd = _number(record, "xpos"), _number(record, "ypos"), _epoch(record, "jd")
     return Candidate(
         id=candid,
         group=str(packet.get("objectId") or candid),
         ra_deg=_number(record, "ra"),
         dec_deg=_number(record, "dec"),
         detector=_text(record, "rcid"),
-        night=None if jd is None else night_of(jd - MJD_EPOCH_JD, ZTF_LONGITUDE_DEG),
+        night=None if mjd is None else night_of(mjd, ZTF_LONGITUDE_DEG),
+        mjd=mjd,
         negated=negated,
         pixel=None if x is None or y is None else (x - 1, y - 1),
         rubin=False,
@@ -109,7 +118,7 @@ def _read_rubin(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
     source_id = record.get("diaSourceId") or packet.get("diaSourceId") or packet.get("alertId")
     if not source_id:
         raise PacketError("a packet's diaSource has no diaSourceId")
-    mjd = _number(record, "midpointMjdTai", "midPointTai")
+    mjd = _epoch(record, "midpointMjdTai", "midPointTai")
     fixed, moving = record.get("diaObjectId"), record.get("ssObjectId")
     return Candidate(
         id=str(source_id),
@@ -118,6 +127,7 @@ def _read_rubin(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
         dec_deg=_number(record, "dec", "decl"),
         detector=_text(record, "detector"),
         night=None if mjd is None else night_of(mjd, RUBIN_LONGITUDE_DEG),
+        mjd=mjd,
         negated=False,
         pixel=None,
         rubin=True,
@@ -132,6 +142,15 @@ def _scalars(record: Mapping[str, Any]) -> dict[str, Any]:
 def _number(record: Mapping[str, Any], *names: str) -> float | None:
     value = next((record[name] for name in names if isinstance(record.get(name), (int, float))), None)
     return None if value is None or not math.isfinite(value) else float(value)
+
+
+def _epoch(record: Mapping[str, Any], *names: str) -> float | None:
+    """Return the MJD of a field of JD or MJD; None where its value stands for none, or is no epoch."""
+    value = _number(record, *names)
+    if value is None:
+        return None
+    mjd = value - MJD_EPOCH_JD if value > MJD_EPOCH_JD else value
+    return mjd if LEAST_MJD <= mjd <= MOST_MJD else None
 
 
 def _text(record: Mapping[str, Any], name: str) -> str | None:
@@ -154,14 +173,16 @@ def read_triplet(
     outside : ndarray of bool, shape (stamp_px, stamp_px)
         Pixels known to lie beyond the frame.
     fault : str or None
-        ``corrupt`` if a stamp is missing or cannot be decoded, or the three differ in size.
+        ``no_stamp`` if a stamp is missing; ``corrupt`` if one cannot be decoded, or the three differ in size.
     """
     try:
-        stamps = [decode_stamp(_stamp_bytes(packet.get(name))) for name in PLANES]
+        stamps = [decode_stamp(body) for body in [_stamp_bytes(packet.get(name)) for name in PLANES]]
+    except NoStampError:
+        return blank_triplet(stamp_px, NO_STAMP)
     except StampFaultError:
-        return corrupt_triplet(stamp_px)
+        return blank_triplet(stamp_px, CORRUPT)
     if len({stamp.pixels.shape for stamp in stamps}) != 1:
-        return corrupt_triplet(stamp_px)
+        return blank_triplet(stamp_px, CORRUPT)
     planes = np.stack([stamp.pixels for stamp in stamps], axis=-1)
     centre = _candidate_place(candidate, stamps[0])
     triplet = fit_size(planes[None], stamp_px, centre)[0]
@@ -174,17 +195,19 @@ def read_triplet(
     return triplet, outside, None
 
 
-def corrupt_triplet(stamp_px: int) -> tuple[np.ndarray, np.ndarray, str | None]:
-    """Return the result of `read_triplet` for stamps that cannot be decoded: triplet, shape (stamp_px, stamp_px, 3), of
-    NaN, no pixel outside, ``corrupt``."""
+def blank_triplet(stamp_px: int, fault: str) -> tuple[np.ndarray, np.ndarray, str | None]:
+    """Return the result of `read_triplet` for stamps that cannot be had: triplet, shape (stamp_px, stamp_px, 3), of
+    NaN, no pixel outside, the fault."""
     triplet = np.full((stamp_px, stamp_px, 3), np.nan, np.float32)
-    return triplet, np.zeros((stamp_px, stamp_px), bool), CORRUPT
+    return triplet, np.zeros((stamp_px, stamp_px), bool), fault
 
 
 def _stamp_bytes(value: Any) -> bytes:
     body = value.get("stampData") if isinstance(value, dict) else value
-    if not isinstance(body, bytes) or not body:
-        raise StampFaultError("it has no stamp")
+    if body is None or body == b"":
+        raise NoStampError
+    if not isinstance(body, bytes):
+        raise StampFaultError(f"its stamp is of type {type(body).__name__}")
     return body
 
 

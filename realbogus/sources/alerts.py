@@ -17,15 +17,22 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from realbogus.records import DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
-from realbogus.sources.alert_packets import Candidate, PacketError, corrupt_triplet, read_candidate, read_triplet
+from realbogus.epochs import to_utc
+from realbogus.records import CORRUPT, DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
+from realbogus.sources.alert_packets import Candidate, PacketError, blank_triplet, read_candidate, read_triplet
+from realbogus.sources.alert_reading import alert_reading
 from realbogus.sources.avro_files import AvroFaultError, find_blocks, read_header, read_packets
+from realbogus.sources.gzip_files import UnpackedFile, unpack_bytes, unpack_file
 
 BATCH_PACKETS = 1000
 BATCH_BYTES = 128 << 20
 MOST_MEMBER_BYTES = 64 << 20
 """Larger members of an archive are refused: they are read whole."""
 
+MOST_UNPACKED_BYTES = 8 << 30
+"""A gzipped file that unpacks to more is read up to here."""
+
+_SUFFIXES = (".avro", ".avro.gz")
 _WHOLE_FILE_BYTES = 1 << 20  # a smaller file is one span; its packets are counted when they are read
 _ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
@@ -51,7 +58,7 @@ class AlertSource:
     Parameters
     ----------
     path : Path
-        An ``.avro`` file, a folder that holds some at any depth, or a tar archive of them.
+        An ``.avro`` or ``.avro.gz`` file, a folder that holds some at any depth, or a tar archive of them.
     stamp_px : int
         Width of the returned stamps; `alert_packets.read_triplet` cuts and pads others.
 
@@ -66,9 +73,10 @@ class AlertSource:
             raise SourceError(f"{path} does not exist; alerts are an .avro file, a folder, or a tar archive of them")
         self.path, self.stamp_px, self.batch_packets = path, stamp_px, batch_packets
         self._archive: BinaryIO | None = None
+        self._plain: tuple[Path, UnpackedFile] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_archive": None}
+        return self.__dict__ | {"_archive": None, "_plain": None}
 
     def batches(self) -> list[BatchKey]:
         """Return the batches, in order of file name and place.
@@ -90,28 +98,42 @@ class AlertSource:
         if parts:
             batches.append(_batch(parts))
         if not batches:
-            raise SourceError(f"{self.path} holds no .avro file")
+            raise SourceError(f"{self.path} holds no .avro or .avro.gz file")
         return batches
 
     def ids(self, batch: BatchKey) -> list[str]:
         """Return the ids of a batch; packets are decoded, stamps are not."""
         return [entry.id if isinstance(entry, Fault) else entry[0].id for entry in self._entries(batch)]
 
+    def places(self, batch: BatchKey) -> list[str]:
+        """Return the file of each record."""
+        return [
+            self._name(part)
+            for part in batch.parts
+            for _ in self._entries(BatchKey(batch.name, (part,), batch.identity))
+        ]
+
     def read(self, batch: BatchKey) -> Records:
         """Return the records of a batch."""
         rows: list[dict[str, Any]] = []
+        candidates: list[Candidate] = []
+        one_of_each: dict[bool, dict[str, Any]] = {}
         stamps: list[tuple[np.ndarray, np.ndarray, str | None]] = []
         for entry in self._entries(batch):
             if isinstance(entry, Fault):
                 rows.append(_fault_row(entry))
-                stamps.append(corrupt_triplet(self.stamp_px))
+                stamps.append(blank_triplet(self.stamp_px, CORRUPT))
             else:
+                candidates.append(entry[0])
+                one_of_each.setdefault(entry[0].rubin, entry[1])
                 rows.append(_candidate_row(entry[0]))
                 stamps.append(read_triplet(entry[1], entry[0], self.stamp_px))
         triplets, outside, faults = zip(*stamps, strict=True) if stamps else ((), (), ())
         pixels = np.array(triplets, np.float32).reshape(-1, self.stamp_px, self.stamp_px, 3)
         columns = {name: [row[name] for row in rows] for name in _candidate_row(_EMPTY_CANDIDATE)}
-        return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults)
+        columns["epoch_mjd"] = _epochs_utc(columns.pop("mjd"), columns.pop("rubin"))
+        reading = alert_reading(candidates, one_of_each.values())
+        return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults, reading)
 
     def _entries(self, batch: BatchKey) -> Iterator[Entry]:
         for part in batch.parts:
@@ -123,32 +145,39 @@ class AlertSource:
 
     def _open(self, part: FileSpan) -> BinaryIO:
         """Open the file of a span; a member of an archive is read into memory."""
-        if self.path.is_dir():
-            return (self.path / part.file).open("rb")
-        if not _is_archive(self.path):
-            return self.path.open("rb")
+        if self.path.is_dir() or not _is_archive(self.path):
+            return self._open_file(self.path / part.file if self.path.is_dir() else self.path)
         try:
             return self._read_member(part)
         except _ARCHIVE_FAULTS:  # the archive is truncated or its compression broken: as if it were empty
             self._archive = None
             return io.BytesIO()
 
+    def _open_file(self, path: Path) -> BinaryIO:
+        """Open a file, a gzipped one as its unpacked copy, which is kept until another is opened."""
+        if path.suffix != ".gz":
+            return path.open("rb")
+        if self._plain is None or self._plain[0] != path:
+            self._plain = (path, unpack_file(path, MOST_UNPACKED_BYTES))
+        return Path(self._plain[1].name).open("rb")
+
     def _read_member(self, part: FileSpan) -> BinaryIO:
         if self._archive is None:
             self._archive = cast(BinaryIO, tarfile.open(self.path).fileobj)  # noqa: SIM115
             weakref.finalize(self, self._archive.close)
         self._archive.seek(part.first)
-        return io.BytesIO(self._archive.read(part.count))
+        body = self._archive.read(part.count)
+        return io.BytesIO(unpack_bytes(body, MOST_MEMBER_BYTES) if part.file.endswith(_SUFFIXES[1]) else body)
 
     def _find_parts(self) -> Iterator[tuple[FileSpan, int]]:
         """Yield the spans of all files with their number of packets, 1 where it is unknown."""
-        if self.path.is_dir():
-            for file in sorted(self.path.rglob("*.avro")):
-                yield from _file_parts(file, file.relative_to(self.path).as_posix(), self.batch_packets)
-        elif _is_archive(self.path):
+        if _is_archive(self.path):
             yield from ((part, 1) for part in _archive_parts(self.path))
-        else:
-            yield from _file_parts(self.path, self.path.name, self.batch_packets)
+            return
+        folder = self.path if self.path.is_dir() else self.path.parent
+        for file in _packet_files(self.path):
+            with self._open_file(file) as stream:
+                yield from _file_parts(stream, file.relative_to(folder).as_posix(), self.batch_packets)
 
 
 def read_alerts(path: Path, stamp_px: int = 29) -> Iterator[Records]:
@@ -165,24 +194,30 @@ def _is_archive(path: Path) -> bool:
     return path.name.endswith(_ARCHIVE_SUFFIXES)
 
 
-def _file_parts(path: Path, name: str, batch_packets: int) -> Iterator[tuple[FileSpan, int]]:
+def _packet_files(path: Path) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    return sorted(file for file in path.rglob("*.avro*") if file.name.endswith(_SUFFIXES))
+
+
+def _file_parts(stream: BinaryIO, name: str, batch_packets: int) -> Iterator[tuple[FileSpan, int]]:
     """Yield spans of blocks, one batch each; the rest after an unreadable block is one span."""
-    size = path.stat().st_size
+    size = stream.seek(0, io.SEEK_END)
+    stream.seek(0)
     if size <= _WHOLE_FILE_BYTES:
         yield FileSpan(name, 0, size), 1
         return
     begin = end = packets = 0
-    with path.open("rb") as stream:
-        try:
-            header = read_header(stream)
-            begin = end = stream.tell()
-            for block in find_blocks(stream, header):
-                end, packets = block.end, packets + block.count
-                if packets >= batch_packets or end - begin >= BATCH_BYTES:
-                    yield FileSpan(name, begin, end - begin), packets
-                    begin, packets = end, 0
-        except AvroFaultError:
-            end = size  # reading that span raises the same fault, which is recorded
+    try:
+        header = read_header(stream)
+        begin = end = stream.tell()
+        for block in find_blocks(stream, header):
+            end, packets = block.end, packets + block.count
+            if packets >= batch_packets or end - begin >= BATCH_BYTES:
+                yield FileSpan(name, begin, end - begin), packets
+                begin, packets = end, 0
+    except AvroFaultError:
+        end = size  # reading that span raises the same fault, which is recorded
     if end > begin:
         yield FileSpan(name, begin, end - begin), packets
 
@@ -192,7 +227,7 @@ def _archive_parts(path: Path) -> Iterator[FileSpan]:
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                if not member.isreg() or not member.name.endswith(".avro"):
+                if not member.isreg() or not member.name.endswith(_SUFFIXES):
                     continue
                 if member.size > MOST_MEMBER_BYTES:
                     raise SourceError(f"{path}: {member.name} has {member.size} bytes: unpack the archive to a folder")
@@ -218,7 +253,15 @@ def _read_entries(stream: BinaryIO, part: FileSpan, name: str) -> Iterator[Entry
         yield Fault(f"{digest[:32]}-{part.first}-corrupt", name, str(error))
 
 
-_EMPTY_CANDIDATE = Candidate("", "", None, None, None, None, False, None, False, {})
+_EMPTY_CANDIDATE = Candidate("", "", None, None, None, None, None, False, None, False, {})
+
+
+def _epochs_utc(mjd: list[float | None], is_rubin: list[bool]) -> np.ndarray:
+    """Return epochs in UTC, (n,), of those of the packets, which are in TAI where the packet is Rubin's."""
+    epochs = np.array(mjd, np.float64)
+    in_tai = np.array(is_rubin, bool) & np.isfinite(epochs)
+    epochs[in_tai] = to_utc(epochs[in_tai], "tai")
+    return epochs
 
 
 def _candidate_row(candidate: Candidate) -> dict[str, Any]:
@@ -231,6 +274,8 @@ def _candidate_row(candidate: Candidate) -> dict[str, Any]:
         "kind": DETECTION,
         "detector": candidate.detector,
         "night": candidate.night,
+        "mjd": candidate.mjd,
+        "rubin": candidate.rubin,
         "parameters": candidate.parameters,
     }
 

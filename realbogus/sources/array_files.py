@@ -13,7 +13,7 @@ import numpy as np
 from realbogus.records import SourceError
 
 _REAL_KINDS = "iuf"
-_ID_MEMBERS = ("candid", "id")
+_ID_MEMBERS = ("candid", "id", "diasourceid", "objectid", "alertid", "alert_id", "oid")
 
 
 class StampArray:
@@ -86,16 +86,28 @@ class StampArray:
         return np.memmap(self.path, self._dtype, "r", self._start, self.shape, "F" if self._fortran else "C")
 
 
-def read_member_ids(path: Path) -> np.ndarray | None:
-    """Return the one-dimensional member ``candid`` or ``id`` of an ``.npz``, shape (n,); None without one."""
+def read_member_columns(path: Path, rows: int) -> dict[str, list[str]]:
+    """Return the one-dimensional members of an ``.npz`` that have `rows` numbers or texts, each as text.
+
+    Raises
+    ------
+    SourceError
+        A member of ids has another length.
+    """
+    columns: dict[str, list[str]] = {}
     if path.suffix != ".npz":
-        return None
-    for name in _ID_MEMBERS:
-        if f"{name}.npy" in _member_names(path):
-            with _open_plain(path, f"{name}.npy") as stream:
-                shape, _, dtype = _read_header(stream, f"{path}: member {name}.npy")
-                return np.frombuffer(stream.read(int(np.prod(shape)) * dtype.itemsize), dtype)
-    return None
+        return columns
+    for member in _member_names(path):
+        with _open_plain(path, member) as stream:
+            shape, _, dtype = _read_header(stream, f"{path}: member {member}")
+            name = member.removesuffix(".npy")
+            if len(shape) == 1 and shape != (rows,) and name.lower() in _ID_MEMBERS:
+                raise SourceError(f"{path} has {shape[0]} of {name} for {rows} candidates")
+            if shape == (rows,) and dtype.kind in "iufbUS":
+                values = np.frombuffer(stream.read(rows * dtype.itemsize), dtype)
+                text = np.char.decode(values, "latin-1") if dtype.kind == "S" else values
+                columns[name] = [str(value) for value in text.tolist()]
+    return columns
 
 
 def _member_names(path: Path) -> list[str]:

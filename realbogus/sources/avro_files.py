@@ -18,6 +18,7 @@ import pyarrow as pa
 MOST_BLOCK_BYTES = 64 << 20
 _MOST_HEADER_BYTES = 4 << 20
 _MAGIC, _SYNC_BYTES = b"Obj\x01", 16
+_WIRE_MARK = b"\x00"  # Confluent's, before four bytes with the number of the schema
 _DECODING_FAULTS = (
     *(EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, zlib.error),
     *(pa.ArrowException, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType),
@@ -59,7 +60,14 @@ def read_header(stream: BinaryIO) -> Header:
     AvroFaultError
         It is no Avro file, or its schema or codec cannot be used.
     """
-    if _take(stream, len(_MAGIC)) != _MAGIC:
+    start = _take(stream, len(_MAGIC))
+    if start[:1] == _WIRE_MARK:
+        schema = int.from_bytes(start[1:] + stream.read(1), "big")
+        raise AvroFaultError(
+            f"it is a Kafka message in wire format (schema {schema} of a registry), which does not hold its schema: "
+            "write the packets as Avro files with their schema"
+        )
+    if start != _MAGIC:
         raise AvroFaultError("it does not start as an Avro file does")
     entries: dict[str, bytes] = {}
     while count := _read_long(stream):

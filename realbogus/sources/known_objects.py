@@ -4,32 +4,32 @@ A table of transients may be an export of the Transient Name Server. A detection
 whatever the survey's labelling rule, so it is unlabelled; known transients serve to evaluate a classifier.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from astropy import units as u
-from astropy.coordinates import Angle, SkyCoord, search_around_sky
-from astropy.time import Time
+from astropy.coordinates import SkyCoord, search_around_sky
 from numpy.typing import NDArray
 
-from realbogus.records import MJD_EPOCH_JD, SourceError
-from realbogus.row_tables import RowTable
+from realbogus.epochs import column_epochs
+from realbogus.records import SourceError
 from realbogus.simulation.truth_tables import KnownObject
+from realbogus.sky_angles import read_degrees, split_position
+from realbogus.sources.object_kinds import (
+    KNOWN_ASTEROID,
+    KNOWN_TRANSIENT,
+    KNOWN_VARIABLE,
+    is_asteroid_name,
+    is_transient_name,
+    kind_of,
+)
 
-KNOWN_TRANSIENT, KNOWN_VARIABLE, KNOWN_ASTEROID = "known_transient", "known_variable", "known_asteroid"
-KNOWN_KINDS = (KNOWN_TRANSIENT, KNOWN_VARIABLE, KNOWN_ASTEROID)
+_EQUINOXES = frozenset(("J2000", "J2000.0", "2000", "2000.0", "B1950", "1950", "1950.0"))
 
-_NAMES = {
-    "name": ("name", "designation", "id"),
-    "ra": ("ra_deg", "ra", "raj2000"),
-    "dec": ("dec_deg", "dec", "declination", "dej2000"),
-    "date": ("discovery_mjd", "mjd", "epoch_mjd", "jd", "discoverydate", "discovery date (ut)", "discovery_date"),
-    "type": ("type", "obj. type", "class", "object_type"),
-}
-_ASTEROID_WORDS = ("asteroid", "minor planet", "minorplanet", "mp", "sso")
-_VARIABLE_WORDS = ("var", "cv", "agn", "qso", "rr", "cep", "eclipsing", "blazar")
+
+class NoEpochError(SourceError):
+    """A frame has no epoch, so that its detections cannot be compared with dated objects."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,9 @@ class KnownTable:
     def __len__(self) -> int:
         return len(self.names)
 
-    def match(self, ra_deg: NDArray, dec_deg: NDArray, mjd: NDArray) -> NDArray[np.int64]:
+    def match(
+        self, ra_deg: NDArray, dec_deg: NDArray, mjd: NDArray, *, without_epoch: bool = False
+    ) -> NDArray[np.int64]:
         """Cross-match m detections with the objects, each with the nearest within its kind's `REACH`.
 
         Parameters
@@ -87,6 +89,8 @@ class KnownTable:
             NaN matches nothing.
         mjd : ndarray of shape (m,)
             Epochs of the detections; NaN matches only objects that match at any time.
+        without_epoch : bool
+            Detections without an epoch match by position alone.
 
         Returns
         -------
@@ -102,7 +106,8 @@ class KnownTable:
             objects = SkyCoord(self.ra_deg[of_kind], self.dec_deg[of_kind], unit="deg")
             near, which, separation, _ = search_around_sky(detections, objects, reach.radius_arcsec * u.arcsec)
             rows, numbers = has_position[near], of_kind[which]
-            away = np.where(self._in_time(numbers, mjd[rows], reach), separation.arcsec, np.inf)
+            in_time = self._in_time(numbers, mjd[rows], reach) | (without_epoch & np.isnan(mjd[rows]))
+            away = np.where(in_time, separation.arcsec, np.inf)
             for pair in np.argsort(away, kind="stable"):
                 if away[pair] < nearest[rows[pair]]:
                     matched[rows[pair]], nearest[rows[pair]] = numbers[pair], away[pair]
@@ -126,73 +131,93 @@ def table_of(objects: Sequence[KnownObject]) -> KnownTable:
     )
 
 
-def read_known(path: Path) -> KnownTable:
-    """Read a CSV of known objects.
+def known_table(source: str, columns: Mapping[str, Sequence[str | None]], layout: str = "") -> KnownTable:
+    """Make a table of known objects from the texts of its columns.
 
-    Columns: a name, a position (degrees, or hours and degrees with colons as written by the Transient Name Server), and
-    optionally a date (MJD, JD or ISO) and a type, from which `kind_of` takes the kind.
+    A row without a position is left out. A date without a time counts from 0 h. A year of an equinox, such as 2000.0,
+    is no date.
+
+    Parameters
+    ----------
+    source : str
+        Name of the table, for messages.
+    columns : mapping of str to sequence of n texts or None
+        ``ra`` (degrees, or hours with colons) and ``dec`` or both in ``position``; and any of ``name``,
+        ``name_prefix`` (before the name), ``discovery_time``, ``object_type``. None where a value is missing.
+    layout : str
+        A kind of `KNOWN_KINDS` that objects of no known type have; empty: transients, and asteroids by their names.
 
     Raises
     ------
     SourceError
-        The table cannot be read, lacks a column, or has no row with a position.
+        A coordinate or a date cannot be read, or no row has a position; the message names table and row.
     """
-    table = RowTable(path)
-    text = _read_columns(table)
-    ra = np.array([_degrees(path, value, u.hourangle) for value in text["ra"]])
-    dec = np.array([_degrees(path, value, u.deg) for value in text["dec"]])
-    usable = np.isfinite(ra) & (np.abs(dec) <= 90)
+    ra_deg, dec_deg = _positions(source, columns)
+    usable = np.isfinite(ra_deg) & (np.abs(dec_deg) <= 90)
+    count = len(ra_deg)
+    names = _column(columns, "name", count)
+    prefixes = _column(columns, "name_prefix", count)
+    types = _column(columns, "object_type", count)
     if not usable.any():
-        raise SourceError(f"known_objects={path} has no row with a position")
+        raise SourceError(f"known_objects={source} has no row with a position among {count} rows")
     return KnownTable(
-        np.array([value or "" for value in text["name"]], str)[usable],
-        np.array([kind_of(value) for value in text["type"]], str)[usable],
-        ra[usable] % 360,
-        dec[usable],
-        np.array([_mjd(path, value) for value in text["date"]])[usable],
+        np.array([(prefix or "") + (name or "") for prefix, name in zip(prefixes, names, strict=True)], str)[usable],
+        np.array([_kind(name, word, layout) for name, word in zip(names, types, strict=True)], str)[usable],
+        ra_deg[usable] % 360,
+        dec_deg[usable],
+        _dates(source, _column(columns, "discovery_time", count))[usable],
     )
 
 
-def _read_columns(table: RowTable) -> dict[str, list[str | None]]:
-    """Return the text of each quantity of `_NAMES`, None where an optional column is absent."""
-    lower = {name.lower(): name for name in table.names}
-    text: dict[str, list[str | None]] = {}
-    for quantity, names in _NAMES.items():
-        column = next((lower[name] for name in names if name in lower), None)
-        if column is None and quantity in ("name", "ra", "dec"):
-            raise SourceError(
-                f"known_objects={table.path} has no column of a {quantity} ({', '.join(names)}); "
-                f"it has {', '.join(table.names)}"
-            )
-        text[quantity] = [None] * len(table) if column is None else table.text(column)
-    return text
+def _column(columns: Mapping[str, Sequence[str | None]], name: str, count: int) -> Sequence[str | None]:
+    return columns.get(name, [None] * count)
 
 
-def kind_of(type_name: str | None) -> str:
-    """Return the kind of an object of this type: asteroid, variable (also CV, AGN and the like), else transient."""
-    words = (type_name or "").strip().lower()
-    if words.startswith(_ASTEROID_WORDS):
-        return KNOWN_ASTEROID
-    return KNOWN_VARIABLE if words.startswith(_VARIABLE_WORDS) else KNOWN_TRANSIENT
+def _kind(name: str | None, type_name: str | None, layout: str) -> str:
+    """Return the kind of an object by its type, else by its name, else by the table that it stands in."""
+    default = layout or KNOWN_TRANSIENT
+    if is_transient_name(name):
+        default = KNOWN_TRANSIENT
+    elif not layout and is_asteroid_name(name):
+        default = KNOWN_ASTEROID
+    return kind_of(type_name, default)
 
 
-def _degrees(path: Path, text: str | None, sexagesimal: u.UnitBase) -> float:
+def _positions(
+    source: str, columns: Mapping[str, Sequence[str | None]]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    if "position" in columns:
+        halves = [_split(source, row, text) for row, text in enumerate(columns["position"])]
+        ra, dec = [half[0] for half in halves], [half[1] for half in halves]
+    else:
+        ra, dec = list(columns["ra"]), list(columns["dec"])
+    return _degrees(source, "right ascension", ra, hours=True), _degrees(source, "declination", dec, hours=False)
+
+
+def _split(source: str, row: int, text: str | None) -> tuple[str | None, str | None]:
     if text is None:
-        return np.nan
+        return None, None
     try:
-        return float(Angle(text, unit=sexagesimal).deg) if ":" in text else float(text)
+        return split_position(text)
     except ValueError as error:
-        raise SourceError(f"known_objects={path}: {text!r} is not a coordinate") from error
+        raise SourceError(f"known_objects={source}, row {row}: {error}") from error
 
 
-def _mjd(path: Path, text: str | None) -> float:
-    if text is None:
-        return np.nan
-    try:
-        number = float(text)
-    except ValueError:
+def _degrees(source: str, what: str, texts: Sequence[str | None], *, hours: bool) -> NDArray[np.float64]:
+    degrees = np.full(len(texts), np.nan)
+    for row, text in enumerate(texts):
+        if text is None or not text.strip():
+            continue
         try:
-            return float(Time(text.strip().replace(" ", "T"), format="isot").mjd)
+            degrees[row] = read_degrees(text, hours=hours)
         except ValueError as error:
-            raise SourceError(f"known_objects={path}: {text!r} is not a date: give MJD, JD or ISO") from error
-    return number - MJD_EPOCH_JD if number > MJD_EPOCH_JD else number
+            raise SourceError(f"known_objects={source}, row {row}, {what}: {error}") from error
+    return degrees
+
+
+def _dates(source: str, texts: Sequence[str | None]) -> NDArray[np.float64]:
+    dated = [None if text is None or text.strip().upper() in _EQUINOXES else text for text in texts]
+    mjd, faults = column_epochs("discovery_time", dated, dates=True)
+    if faults:
+        raise SourceError(f"known_objects={source}: {faults[0]}")
+    return mjd

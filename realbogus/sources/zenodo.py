@@ -7,12 +7,14 @@ read by rows, tables are loaded completely. Ids are the array file's sha256 and 
 import csv
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from realbogus.readings import Reading
 from realbogus.records import (
     BOGUS,
     DETECTION,
@@ -28,8 +30,9 @@ from realbogus.records import (
     read_records,
     row_id,
 )
-from realbogus.row_tables import DEC_NAMES, RA_NAMES, RowTable
+from realbogus.row_tables import RowTable
 from realbogus.sources.array_files import StampArray
+from realbogus.sources.triplets import TableReader, read_plain_table
 from realbogus.stamps import fit_size
 
 BATCH_ROWS = 4096
@@ -62,6 +65,8 @@ class ZenodoSource:
         Width of the returned stamps; others are cut or padded by `stamps.fit_size`.
     group_column : str, optional
         Column of the group; by default every row is a group of its own.
+    read_table : TableReader
+        Picklable.
     batch_rows : int
 
     Raises
@@ -71,9 +76,15 @@ class ZenodoSource:
     """
 
     def __init__(
-        self, path: Path, stamp_px: int = 29, group_column: str | None = None, batch_rows: int = BATCH_ROWS
+        self,
+        path: Path,
+        stamp_px: int = 29,
+        group_column: str | None = None,
+        read_table: TableReader = read_plain_table,
+        batch_rows: int = BATCH_ROWS,
     ) -> None:
         self.path, self.stamp_px, self.group_column, self.batch_rows = path, stamp_px, group_column, batch_rows
+        self.read_table = read_table
         self.detectors = _find_detectors(path)
         self._opened: DetectorFiles | None = None
 
@@ -96,6 +107,12 @@ class ZenodoSource:
         (part,) = batch.parts
         return [row_id(batch.identity, row) for row in range(part.first, part.first + part.count)]
 
+    def places(self, batch: BatchKey) -> list[str]:
+        """Return file and row of each record of a batch."""
+        (part,) = batch.parts
+        file = self.path / f"images{part.file}.npy"
+        return [f"{file} row {row}" for row in range(part.first, part.first + part.count)]
+
     def read(self, batch: BatchKey) -> Records:
         """Return the records of a batch."""
         (part,) = batch.parts
@@ -109,20 +126,22 @@ class ZenodoSource:
         columns: dict[str, Sequence[Any]] = {
             "id": ids,
             "group": [group or own for group, own in zip(groups, ids, strict=True)],
-            "ra_deg": table.numbers(RA_NAMES, first, count),
-            "dec_deg": table.numbers(DEC_NAMES, first, count),
+            "ra_deg": pa.array(table.positions[0][first : first + count], from_pandas=True),
+            "dec_deg": pa.array(table.positions[1][first : first + count], from_pandas=True),
             "label": [label for label, _ in meanings],
             "kind": [kind for _, kind in meanings],
             "detector": [files.detector] * count,
             "night": table.nights(first, count, longitude_deg=0.0),
+            "epoch_mjd": table.epochs_mjd[first : first + count],
             "parameters": table.parameters(first, count),
         }
-        return make_records(columns, fit_size(files.array.rows(first, count), self.stamp_px))
+        stamps = fit_size(files.array.rows(first, count), self.stamp_px)
+        return make_records(columns, stamps, reading=_reading(table, first, count))
 
     def _open(self, detector: str) -> DetectorFiles:
         """Open a detector's files; they stay open until another's are needed, as batches come in order."""
         if self._opened is None or self._opened.detector != detector:
-            self._opened = _open_detector(self.path, detector)
+            self._opened = _open_detector(self.path, detector, self.read_table)
         return self._opened
 
 
@@ -156,9 +175,17 @@ def _find_detectors(path: Path) -> list[str]:
     return sorted(arrays, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0, name))
 
 
-def _open_detector(path: Path, detector: str) -> DetectorFiles:
+def _reading(table: RowTable, first: int, count: int) -> Reading:
+    """Return the reading of a table of the published layout: id, detector and label come from the layout itself."""
+    reading = table.reading(first, count)
+    own = {"id": "array file and row", "detector": "file name", "label": "object_type"}
+    missing = {role: number for role, number in reading.missing.items() if role not in own}
+    return replace(reading, understood={**reading.understood, **own}, missing=missing)
+
+
+def _open_detector(path: Path, detector: str, read_table: TableReader) -> DetectorFiles:
     array = StampArray(path / f"images{detector}.npy")
-    table = RowTable(path / f"params{detector}.csv")
+    table = read_table(path / f"params{detector}.csv", None)
     if len(array) != len(table):
         raise SourceError(
             f"{array.path} has {len(array)} rows, {table.path} has {len(table)}: they must go row for row"

@@ -9,5 +9,7 @@ from typing import Literal
 SourceName = Literal["simulated", "frames", "zenodo", "alerts", "triplets"]
 Balance = Literal["asked", "stored"]
 """Whether the share of injections near galaxies refers to the requested or to the stored injections."""
+WithoutEpoch = Literal["refuse", "position_only"]
+"""What becomes of a detection without an epoch where known objects are given."""
 Treatment = Literal["each", "mix", "all"]
 """Train on one detector, on a random subset of all detectors of that size, or on all samples."""

@@ -3,7 +3,7 @@
 Workers run this module; it does not import Prefect, so they start fast.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,15 +11,18 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from realbogus.audits.origin_labels import classify_origins, find_origins
+from realbogus.epochs import TIME_KEYWORDS
 from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, work_visit
 from realbogus.injection.host_galaxies import GalaxyTable, hosts_of, no_hosts, read_galaxies
+from realbogus.readings import Reading
 from realbogus.records import BatchKey, RecordSource
 from realbogus.simulation.survey import Survey, SurveySettings
 from realbogus.sources.frame_pairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.sources.known_objects import table_of
-from tasks.candidates.known_objects import mark_known_objects, open_known
+from tasks.candidates.known_objects import KnownObjects, mark_known_objects
 from tasks.candidates.staged_rows import (
     VISIT_FAULTS,
     StagedBatch,
@@ -33,6 +36,9 @@ from tasks.store.merging import with_columns
 from tasks.store.sampling import hash_share
 from tasks.store.schema import STORED
 from tasks.store.staging import Staging
+
+READING = "reading"
+"""Key of the metadata of a staged ledger under which its batch's `Reading` is kept."""
 
 
 class BatchCollector(Protocol):
@@ -92,7 +98,7 @@ class SimulatedVisits:
         if not self.with_known:
             return batch
         known = table_of(Survey(self.survey).known_objects(key.night, key.chip, key.visit, key.field))
-        return mark_known_objects(batch, known, pair.epoch_mjd)
+        return mark_known_objects(batch, known, np.array([pair.epoch_mjd], np.float64))
 
 
 @dataclass(frozen=True)
@@ -106,15 +112,14 @@ class PairVisits:
     galaxies : Path or None
         Table of galaxies, for pairs without a catalogue of their own.
     keywords : FrameKeywords
-    known : Path, optional
-        Table of known objects.
+    known : KnownObjects, optional
     """
 
     work: VisitSettings
     seed: int
     galaxies: Path | None
     keywords: FrameKeywords = field(default_factory=FrameKeywords)
-    known: Path | None = None
+    known: KnownObjects | None = None
 
     def collect(self, key: PairFiles) -> StagedBatch:
         """Read a pair and process it."""
@@ -124,6 +129,9 @@ class PairVisits:
             pair = read_pair(key, self.keywords)
             # A rejected visit has its own name as its group: frames that failed share no sky with others.
             facts = VisitFacts(name, name, pair.night, pair.detector, pair.visit)
+            if self.known is not None:
+                looked_for = (*self.keywords.epoch_mjd, *TIME_KEYWORDS)
+                self.known.require_epoch(pair.epoch_mjd, str(key.files["new"]), looked_for)
             catalogue = key.files.get("catalog", self.galaxies)
             hosts = no_hosts()
             if catalogue is not None and pair.new.wcs is not None:
@@ -134,11 +142,16 @@ class PairVisits:
             rng = np.random.default_rng([self.seed, *name.encode()])
             worked = work_visit(pair, hosts, self.work, rng, SurveyProducts(difference, *psfs))
         except tuple(VISIT_FAULTS) as fault:
-            return stage_fault(facts, fault, self.work.stamp_px, str(key.files["new"]))
+            return stage_fault(facts, fault, self.work.stamp_px, None if key.is_named_in(str(fault)) else key.name)
         unknown: list[str | None] = [None] * worked.table.num_rows
-        facts = VisitFacts(name, pair.sky_cell, pair.night, pair.detector, pair.visit)
+        padded = (pair.new.padded_fraction, pair.reference.padded_fraction)
+        facts = VisitFacts(name, pair.sky_cell, pair.night, pair.detector, pair.visit, padded)
         batch = stage_visit(facts, worked, unknown, unknown)
-        return batch if self.known is None else mark_known_objects(batch, open_known(self.known), pair.epoch_mjd)
+        batch = replace(batch, reading=pair.reading)
+        if self.known is None:
+            return batch
+        epoch_mjd = np.array([np.nan if pair.epoch_mjd is None else pair.epoch_mjd])
+        return mark_known_objects(batch, self.known.open(), epoch_mjd, self.known)
 
 
 @dataclass(frozen=True)
@@ -151,14 +164,13 @@ class ReadyTriplets:
     seed : int
     below : float
         Only records whose hash of id and seed is below this are collected: the selection by a limit.
-    known : Path, optional
-        Table of known objects.
+    known : KnownObjects, optional
     """
 
     source: RecordSource
     seed: int
     below: float = 1.0
-    known: Path | None = None
+    known: KnownObjects | None = None
 
     def collect(self, key: BatchKey) -> StagedBatch:
         """Read a batch of records."""
@@ -169,8 +181,11 @@ class ReadyTriplets:
         has_pixels = selected.copy()
         has_pixels[selected] = to_bool(pc.is_null(table["reason"]))
         pixels = records.pixels if has_pixels.all() else records.pixels[has_pixels]
-        batch = StagedBatch(complete_rows(table, {"batch": [key.name] * table.num_rows}, pixels), pixels)
-        return batch if self.known is None else mark_known_objects(batch, open_known(self.known))
+        rows = complete_rows(table, {"batch": [key.name] * table.num_rows}, pixels)
+        batch = StagedBatch(rows, pixels, records.reading)
+        if self.known is None:
+            return batch
+        return mark_known_objects(batch, self.known.open(), records.epochs_mjd[selected], self.known)
 
     def selects(self, sample_id: str) -> bool:
         """Return whether a record is within the limit."""
@@ -206,7 +221,13 @@ def collect_batch(job: CollectJob) -> None:
     """Collect a batch's candidates and write them to staging."""
     batch = without_ids(job.collector.collect(job.key), job.published)
     table = with_columns(batch.table, {"source": [job.source_name] * batch.table.num_rows})
-    job.staging.write(job.number, table, batch.pixels)
+    job.staging.write(job.number, table.replace_schema_metadata({READING: batch.reading.to_json()}), batch.pixels)
+
+
+def read_reading(staging: Staging, number: int) -> Reading:
+    """Return the reading of a finished batch."""
+    text = (pq.read_schema(staging.batch(number) / "ledger.parquet").metadata or {}).get(READING.encode())
+    return Reading() if text is None else Reading.from_json(text)
 
 
 def without_ids(batch: StagedBatch, ids: frozenset[str]) -> StagedBatch:
@@ -215,7 +236,7 @@ def without_ids(batch: StagedBatch, ids: frozenset[str]) -> StagedBatch:
         return batch
     is_new = ~to_bool(pc.is_in(batch.table["id"], pa.array(sorted(ids))))
     is_stored = to_bool(pc.equal(batch.table["status"], STORED))
-    return StagedBatch(batch.table.filter(pa.array(is_new)), batch.pixels[is_new[is_stored]])
+    return replace(batch, table=batch.table.filter(pa.array(is_new)), pixels=batch.pixels[is_new[is_stored]])
 
 
 def _open_galaxies(path: Path) -> GalaxyTable:

@@ -3,19 +3,21 @@
 import json
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from realbogus.injection.completeness import fit_completeness
-from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
+from realbogus.readings import Reading, merge_readings
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, find_places
 from tasks.building.harvest import Harvest, part_counts
 from tasks.building.validate import validate_candidates
-from tasks.candidates.collect import ReadyTriplets
+from tasks.candidates.collect import ReadyTriplets, read_reading
 from tasks.candidates.known_objects import KNOWN_GROUP
 from tasks.candidates.plan import CandidatePlan, CandidateRequest
-from tasks.candidates.staged_rows import LEDGER_COLUMNS, STAGED_COLUMNS, visit_faults
+from tasks.candidates.repetitions import drop_repeated
+from tasks.candidates.staged_rows import LEDGER_COLUMNS, PADDED, STAGED_COLUMNS, padded_fractions, visit_faults
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
 from tasks.store.columns import align_column, to_bool, to_float
@@ -25,6 +27,7 @@ from tasks.store.schema import REALBOGUS, STORED
 from tasks.store.versions import stored_rows, value_counts
 
 MAX_FAULTS_LOGGED = 10
+MAX_REPEATED_LOGGED = 20
 PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
 LABEL_KINDS = {"simulated": "injection", "frames": "injection", "zenodo": "injection", "alerts": "weak"}
 VALIDATED = (
@@ -49,9 +52,17 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     ------
     StoreError
         All chip-visits were rejected; the message names the first error.
+    SourceError
+        Two candidates of one id have different pixels.
     """
     request = plan.request
-    staged = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
+    gathered = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
+    staged, repeated_ids = drop_repeated(gathered, partial(_places_of, plan))
+    repeated_ids = [*plan.repeated_ids, *repeated_ids]
+    log_repeated(repeated_ids)
+    reading = read_plan(plan)
+    for note in reading.notes:
+        run_logger().warning("%s", note)
     faults = visit_faults(staged)
     log_faults(faults)
     if staged.num_rows == len(faults) and faults and not plan.published_ids:
@@ -73,7 +84,13 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
         truth=truth if truth.num_rows else None,
         manifest=_manifest(plan),
         accounted=ACCOUNTED,
-        account=partial(account_of, request),
+        account=partial(
+            account_of,
+            request,
+            repeated=len(repeated_ids),
+            reading=reading,
+            padded=padded_fractions(staged) if request.source == "frames" else None,
+        ),
         least_finite_fraction=0.0,
         test_only=KNOWN_GROUP,
         validations=validate_candidates(
@@ -147,7 +164,14 @@ def _survey(plan: CandidatePlan) -> dict[str, Any] | None:
 
 
 def account_of(
-    request: CandidateRequest, ledger: pa.Table, labels: pa.Table | None, split: pa.Table | None
+    request: CandidateRequest,
+    ledger: pa.Table,
+    labels: pa.Table | None,
+    split: pa.Table | None,
+    *,
+    repeated: int = 0,
+    reading: Reading | None = None,
+    padded: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Return the account of a request's candidates.
 
@@ -160,6 +184,12 @@ def account_of(
         Columns id, label.
     split : Table or None
         Columns id, part.
+    repeated : int
+        Number of candidates beyond the first of their id.
+    reading : Reading, optional
+        What was understood of the request's inputs.
+    padded : dict, optional
+        Fraction of the new and the reference frames that is padding, for source=frames.
     """
     stored = stored_rows(ledger)
     no_labels = pa.nulls(stored.num_rows, pa.string())
@@ -170,6 +200,7 @@ def account_of(
         "asked": ledger.num_rows,
         "stored": stored.num_rows,
         "rejected": dict(value_counts(ledger["reason"].drop_null()).most_common()),
+        "repeated": repeated,
         "labels": {name: counts[name] for name in ("real", "bogus", "unlabelled")},
         "injected": {name: count_injections(ledger, kind) for name, kind in INJECTED.items()},
         "found": {name: count_injections(ledger, kind, found=True) for name, kind in INJECTED.items()},
@@ -180,7 +211,34 @@ def account_of(
         "completeness_50_mag": completeness_50_mag and round(completeness_50_mag, 2),
         "detections_per_chip": detections_per_visit(ledger),
         "pixels": pixels_of(request),
+        **(reading or Reading()).to_summary(),
+        **({} if padded is None else {PADDED: padded}),
     }
+
+
+def read_plan(plan: CandidatePlan) -> Reading:
+    """Return what was understood of the frames or rows of a plan's batches, and of its known objects."""
+    staging, known = plan.staging, getattr(plan.collector, "known", None)
+    of_batches = (read_reading(staging, batch.number) for batch in plan.batches)
+    return merge_readings([*of_batches, *([] if known is None else [known.reading()])])
+
+
+def _places_of(plan: CandidatePlan, sample_id: str, numbers: Sequence[int]) -> list[str]:
+    """Return where two candidates of one id stand, by the numbers of their batches."""
+    keys = [cast(Any, batch.key) for number in numbers for batch in plan.batches if batch.number == number]
+    if not isinstance(plan.collector, ReadyTriplets):
+        return [str(key) for key in keys]
+    return find_places(plan.collector.source, keys, sample_id)
+
+
+def log_repeated(ids: Sequence[str]) -> None:
+    """Log the ids of repeated candidates, the first `MAX_REPEATED_LOGGED` in the line."""
+    if ids:
+        shown = ", ".join(ids[:MAX_REPEATED_LOGGED])
+        more = f" and {len(ids) - MAX_REPEATED_LOGGED:,} more" if len(ids) > MAX_REPEATED_LOGGED else ""
+        run_logger().warning(
+            "%d candidates come again with the same pixels and count once: %s%s", len(ids), shown, more
+        )
 
 
 def count_injections(ledger: pa.Table, kind: str, *, found: bool = False) -> int:

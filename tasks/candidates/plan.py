@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,25 +18,32 @@ from realbogus.records import BatchKey, RecordSource
 from realbogus.simulation.survey import SurveySettings
 from realbogus.sources.alerts import AlertSource
 from realbogus.sources.frame_pairs import PairFiles, read_pairs
-from realbogus.sources.known_objects import read_known
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
 from realbogus.subtraction.engine_names import SubtractionEngine
 from realbogus.subtraction.subtract import SubtractionSettings
 from tasks.building.plan import Plan, begin_plan, published_parent
-from tasks.candidates.choices import Balance, SourceName
+from tasks.candidates.choices import Balance, SourceName, WithoutEpoch
 from tasks.candidates.collect import BatchCollector, PairVisits, ReadyTriplets, SimulatedVisits, VisitKey
+from tasks.candidates.known_objects import PREFIX as KNOWN_PREFIX
+from tasks.candidates.known_objects import KnownObjects
+from tasks.records.record_tables import RecordTables
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.sampling import hash_shares
 from tasks.store.schema import REALBOGUS, check_name
+from tasks.tables.roles import ROLES
 
 SCHEME = "real-bogus"
 CLASSES = ("bogus", "real")
 VISITS_A_NIGHT = 1000
 KNOWN_OF_SIMULATION = "simulated"
 """Value of known_objects: the objects that other surveys would list of the simulated sky."""
+TABLE_SOURCES = ("triplets", "zenodo")
+"""Sources whose rows stand in a table of their own."""
+LATER: dict[str, object] = {"known_without_epoch": "refuse", "columns": None}
+"""Parameters that requests may lack, with their defaults."""
 # Equal for all samples of a dataset: otherwise a network could learn them instead of the sky.
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
@@ -57,6 +66,8 @@ class CandidateRequest(BaseModel):
     group_column: str | None
     galaxy_catalog: str | None
     known_objects: str | None
+    known_without_epoch: WithoutEpoch = "refuse"
+    columns: dict[str, str] | None = None
     galaxy_fraction: float = Field(ge=0, le=1)
     balance: Balance
     injections_per_visit: int = Field(ge=0, le=10_000)
@@ -83,7 +94,30 @@ class CandidateRequest(BaseModel):
             raise ValueError(f"known_objects={KNOWN_OF_SIMULATION} is for source=simulated, not source={self.source}")
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
+        if self.columns and self.source not in TABLE_SOURCES and not self.known_columns:
+            raise ValueError(f"columns={self.columns} names columns, but source={self.source} reads no table of rows")
         return self
+
+    @property
+    def record_columns(self) -> tuple[tuple[str, str], ...]:
+        """Columns named for the source's own table, (role, column)."""
+        if self.source not in TABLE_SOURCES:
+            return ()
+        return tuple(
+            (role, name) for role, name in (self.columns or {}).items() if not role.startswith(f"{KNOWN_PREFIX}.")
+        )
+
+    @property
+    def known_columns(self) -> tuple[tuple[str, str], ...]:
+        """Columns named for the table of known objects, (role, column).
+
+        Their roles begin with ``known_objects.``, or are all where the source has no table of rows itself.
+        """
+        if self.known_objects in (None, KNOWN_OF_SIMULATION):
+            return ()
+        prefix, takes_all = f"{KNOWN_PREFIX}.", self.source not in TABLE_SOURCES
+        named = (self.columns or {}).items()
+        return tuple((role.removeprefix(prefix), name) for role, name in named if takes_all or role.startswith(prefix))
 
     @property
     def survey(self) -> SurveySettings:
@@ -136,12 +170,15 @@ class CandidatePlan(Plan[CandidateRequest]):
     batches : tuple of CandidateBatch
         Those that are not completely published.
     published_ids : tuple of str
-        Ids of the request that are published already.
+        Ids of the request that are published already, each once.
+    repeated_ids : tuple of str
+        Published ids that come again in the request, and names of pairs that are listed again.
     """
 
     collector: BatchCollector
     batches: tuple[CandidateBatch, ...]
     published_ids: tuple[str, ...]
+    repeated_ids: tuple[str, ...] = ()
 
 
 def plan_candidates(workspace: Workspace, request: CandidateRequest) -> CandidatePlan:
@@ -157,8 +194,11 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     parent = published_parent(workspace, request.dataset, REALBOGUS)
     require_common(request, parent)
     collector, batches = list_batches(request)
-    batches = list({batch.name: batch for batch in batches}.values())  # copies of a file count once
+    repeated_ids: list[str] = []
+    if not isinstance(collector, ReadyTriplets):  # records are compared one by one when they are gathered
+        batches, repeated_ids = _without_copies(batches)
     missing, published_ids = unpublished(batches, collector, parent)
+    repeated_ids += [name for name, count in Counter(published_ids).items() for _ in range(count - 1)]
     digest = request_digest(request, [batch.name for batch in batches])
     facts = {
         "digest": digest,
@@ -169,7 +209,14 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     }
     name = hashlib.sha256("\n".join([digest, *(batch.name for batch in missing)]).encode()).hexdigest()[:16]
     folder = begin_plan(workspace.datasets / request.dataset, name, request, facts)
-    return CandidatePlan(folder, request, collector, missing, published_ids)
+    return CandidatePlan(folder, request, collector, missing, tuple(dict.fromkeys(published_ids)), tuple(repeated_ids))
+
+
+def _without_copies(batches: Sequence[CandidateBatch]) -> tuple[list[CandidateBatch], list[str]]:
+    """Return the batches without copies of an earlier one, such as a pair that is listed twice, and their names."""
+    first: dict[str, CandidateBatch] = {}
+    copies = [batch.name for batch in batches if first.setdefault(batch.name, batch) is not batch]
+    return list(first.values()), copies
 
 
 def scheme_digest() -> str:
@@ -180,9 +227,11 @@ def scheme_digest() -> str:
 def request_digest(request: CandidateRequest, batches: Sequence[str]) -> str:
     """Return the digest of a request, from its parameters except ``path`` and the names of its batches.
 
-    The path is left out because the names follow from the content of the source, wherever it is.
+    The path is left out because the names follow from the content of the source, wherever it is; parameters of `LATER`
+    at their defaults, so that requests without them keep their digests.
     """
     parameters = request.model_dump(mode="json", exclude={"path"})
+    parameters = {name: value for name, value in parameters.items() if LATER.get(name, ...) != value}
     total = hashlib.sha256(json.dumps(parameters, sort_keys=True).encode())
     for name in batches:
         total.update(name.encode() + b"\n")
@@ -231,19 +280,39 @@ def list_batches(request: CandidateRequest) -> tuple[BatchCollector, list[Candid
         from_files = PairVisits(request.work, request.seed, galaxies, known=_known_objects(request))
         return from_files, [CandidateBatch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
     source = _open_records(request, path)
+    known = _known_objects(request)
+    if known is not None and isinstance(source, TripletSource):
+        require_time(source, known)
     keys = list(source.batches())
     below = 1.0 if request.limit is None else hash_bound(source, keys, request.limit, request.seed)
-    ready = ReadyTriplets(source, request.seed, below, _known_objects(request))
+    ready = ReadyTriplets(source, request.seed, below, known)
     return ready, [CandidateBatch(number, key.name, key) for number, key in enumerate(keys)]
 
 
-def _known_objects(request: CandidateRequest) -> Path | None:
-    """Return the path of the table of known objects; it is read so that a bad one is refused before any work."""
+def require_time(source: TripletSource, known: KnownObjects) -> None:
+    """Refuse triplets of which no row has an epoch, unless detections may match by position alone.
+
+    Raises
+    ------
+    NoEpochError
+        Names the table and the columns that were looked for.
+    """
+    table = source.table
+    has_epoch = bool(np.isfinite(table.epochs_mjd).any())
+    taken = f"; column {table.roles['time']!r} holds none" if "time" in table.roles else ""
+    columns = ", ".join(table.names) or "no columns"
+    looked_for = (*ROLES["time"].names, f"it has {columns}{taken}")
+    known.require_epoch(0.0 if has_epoch else None, str(table.path), looked_for)
+
+
+def _known_objects(request: CandidateRequest) -> KnownObjects | None:
+    """Return the known objects; the table is read so that a bad one is refused before any work."""
     if request.known_objects is None:
         return None
     path = Path(request.known_objects).expanduser()
-    read_known(path)
-    return path
+    known = KnownObjects(path, request.known_without_epoch, request.known_columns)
+    known.open()
+    return known
 
 
 def simulated_visits(request: CandidateRequest) -> Iterator[VisitKey]:
@@ -255,16 +324,18 @@ def simulated_visits(request: CandidateRequest) -> Iterator[VisitKey]:
 
 
 def _open_records(request: CandidateRequest, path: Path) -> RecordSource:
-    if request.source == "zenodo":
-        return ZenodoSource(path, request.stamp_px, request.group_column)
     if request.source == "alerts":
         return AlertSource(path, request.stamp_px)
-    return TripletSource(path, request.stamp_px, request.label_column, request.group_column)
+    tables = RecordTables(request.record_columns)
+    if request.source == "zenodo":
+        return ZenodoSource(path, request.stamp_px, request.group_column, tables)
+    return TripletSource(path, request.stamp_px, request.label_column, request.group_column, tables.conventions())
 
 
 def hash_bound(source: RecordSource, keys: Sequence[BatchKey], limit: int, seed: int) -> float:
     """Return the bound below which the hashes of exactly `limit` records are; 1 if there are no more records."""
-    shares = sorted(hash_shares((sample_id for key in keys for sample_id in source.ids(key)), seed).tolist())
+    ids = dict.fromkeys(sample_id for key in keys for sample_id in source.ids(key))
+    shares = sorted(hash_shares(ids, seed).tolist())
     return float(shares[limit]) if limit < len(shares) else 1.0
 
 

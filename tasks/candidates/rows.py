@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
-from realbogus.sources.known_objects import KNOWN_TRANSIENT
+from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import operating_points
 from tasks.learning.split_parts import UNLABELLED, SplitPart, part_rows
 from tasks.learning.training_overlap import COLUMNS, seen_before

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +13,18 @@ import pyarrow.compute as pc
 from realbogus.frames import FrameError
 from realbogus.injection.candidate_table import CANDIDATES
 from realbogus.injection.chip_visit import WorkedVisit
+from realbogus.injection.inject import InjectionError
+from realbogus.psf.extraction import ExtractionError
 from realbogus.psf.measure import PsfError
-from realbogus.records import SourceError
+from realbogus.readings import Reading
+from realbogus.records import NO_EPOCH, SourceError
+from realbogus.sources.fits_images import SkyMappingError
+from realbogus.sources.frame_files import PaddingError
+from realbogus.sources.frame_pairs import NoOverlapError
+from realbogus.sources.known_objects import NoEpochError
 from realbogus.stamps import pixel_digests
 from realbogus.subtraction.alignment import AlignmentError
+from realbogus.subtraction.fit_inputs import LevelFitError
 from realbogus.subtraction.kernel_fit import KernelFitError
 from realbogus.subtraction.subtract import SubtractionError
 from tasks.store.schema import LEDGER, REJECTED, STORED
@@ -39,14 +47,23 @@ STAGED_COLUMNS = pa.schema(
 """The ledger's columns, the label, and the hidden truth with its origin."""
 
 VISIT_FAULTS: dict[type[ValueError], str] = {
+    SkyMappingError: "bad_wcs",
+    PaddingError: "mostly_padding",
+    NoOverlapError: "no_overlap",
+    NoEpochError: NO_EPOCH,
     SourceError: "unreadable_frame",
     FrameError: "empty_frame",
+    ExtractionError: "not_extracted",
+    InjectionError: "not_injected",
     AlignmentError: "not_aligned",
     PsfError: "no_psf",
     KernelFitError: "no_kernel",
+    LevelFitError: "no_level",
     SubtractionError: "not_subtracted",
 }
-"""Errors for which a whole chip-visit is rejected, and the reason in its ledger row."""
+"""Errors for which a whole chip-visit is rejected, and the reason in its ledger row; the first that fits."""
+PADDED, PADDED_FRAMES = "padded_fraction", ("new", "reference")
+"""Key of the fractions of a visit's frames that are padding, in ``parameters`` and in the summary; and their keys."""
 FAULTY_VISIT = "visit"
 """Kind of the one ledger row of a rejected chip-visit."""
 
@@ -61,10 +78,13 @@ class StagedBatch:
         `STAGED_COLUMNS`, one row per candidate.
     pixels : (n, y, x, 3) float32
         Of the rows with status stored, in their order.
+    reading : Reading
+        What was understood of the batch's frames or rows.
     """
 
     table: pa.Table
     pixels: np.ndarray
+    reading: Reading = field(default_factory=Reading)
 
 
 @dataclass(frozen=True)
@@ -79,6 +99,8 @@ class VisitFacts:
         The group.
     night, detector : str
     visit : int
+    padded : tuple of float
+        Fractions of the new and the reference frame that are padding.
     """
 
     name: str
@@ -86,6 +108,7 @@ class VisitFacts:
     night: str
     detector: str
     visit: int
+    padded: tuple[float, float] = (0.0, 0.0)
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -97,6 +120,13 @@ class VisitFacts:
             "visit": self.visit,
             "batch": self.name,
         }
+
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What every candidate's column ``parameters`` holds."""
+        fractions = dict(zip(PADDED_FRAMES, (round(fraction, 4) for fraction in self.padded), strict=True))
+        return {PADDED: fractions} if any(self.padded) else {}
 
 
 def stage_visit(
@@ -118,7 +148,7 @@ def stage_visit(
         **{name: [value] * count for name, value in facts.columns.items()},
         "id": [f"{facts.name}-{number:04d}" for number in table["number"].to_pylist()],
         "seeing_fwhm_arcsec": [seeing] * count,
-        "parameters": ["{}"] * count,
+        "parameters": [json.dumps(facts.parameters)] * count,
         "truth": truths,
         "origin": origins,
     }
@@ -181,6 +211,23 @@ def complete_rows(table: pa.Table, values: Mapping[str, Sequence[Any]], pixels: 
     columns["attempts"] = pa.array([1] * count, pa.int32())
     columns["finished_at"] = pa.array([datetime.now(UTC)] * count, STAGED_COLUMNS.field("finished_at").type)
     return pa.table(columns, schema=STAGED_COLUMNS)
+
+
+def padded_fractions(staged: pa.Table) -> dict[str, float]:
+    """Return the mean fraction of the new and of the reference frames that is padding, over the visits of staged rows.
+
+    Parameters
+    ----------
+    staged : Table
+        Columns batch, kind, parameters; rejected visits are left out.
+    """
+    rows = staged.filter(pc.not_equal(staged["kind"], FAULTY_VISIT)).select(["batch", "parameters"])
+    visits = rows.group_by("batch").aggregate([("parameters", "min")])["parameters_min"].to_pylist()
+    padded = [json.loads(text).get(PADDED, {}) for text in visits]
+    return {
+        frame: round(sum(fractions.get(frame, 0.0) for fractions in padded) / max(len(padded), 1), 4)
+        for frame in PADDED_FRAMES
+    }
 
 
 def visit_faults(staged: pa.Table) -> list[str]:

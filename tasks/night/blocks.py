@@ -4,12 +4,13 @@ A stamp is (y, x, channel) with channels new, reference, difference, in the fram
 data.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from realbogus.readings import Reading
 from realbogus.records import SourceError
 from realbogus.stamps import centre_pixel, fit_size, stamp_reasons
 
@@ -32,6 +33,8 @@ class CandidateBlock:
         NaN where there is no position.
     reasons : list of str or None
         Why a candidate cannot be scored; None if it can.
+    reading : Reading
+        What was understood of the source, and how many of these candidates lack what.
     """
 
     ids: list[str]
@@ -39,6 +42,7 @@ class CandidateBlock:
     ra_deg: NDArray[np.float64]
     dec_deg: NDArray[np.float64]
     reasons: list[str | None]
+    reading: Reading = field(default_factory=Reading)
 
 
 def make_block(

@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, REAL
-from realbogus.sources.known_objects import KNOWN_TRANSIENT
+from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import measures
 from tasks.learning.intervals import format_ends
 from tasks.learning.operating_points import threshold_for_tpr

@@ -3,9 +3,10 @@
 One block is in memory at a time, so memory use does not depend on the length of the night.
 """
 
+import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -13,11 +14,15 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from realbogus.records import RecordSource, SourceError
+from realbogus.readings import Reading
+from realbogus.records import CORRUPT, RecordSource, SourceError, find_places
 from realbogus.sources.alerts import AlertSource
-from realbogus.sources.array_files import StampArray, read_member_ids
+from realbogus.sources.array_files import StampArray
+from realbogus.sources.triplet_files import ARRAY_SUFFIXES
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
 from tasks.night.blocks import (
@@ -28,6 +33,8 @@ from tasks.night.blocks import (
     row_ids,
     unscorable_reasons,
 )
+from tasks.night.simulated import MADE
+from tasks.records.record_tables import RecordTables
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
 from tasks.store.dataset import PIXELS, VERSIONS, Dataset, current_version
@@ -37,6 +44,8 @@ from tasks.store.schema import REALBOGUS, version_folder
 from tasks.store.versions import stored_rows
 
 BLOCK_ROWS = 2048
+UNKNOWN_OF_ARRAYS = ("id", "ra", "dec", "time", "sign")
+"""Roles that an array without a table lacks."""
 
 
 class NightSource(Protocol):
@@ -58,6 +67,10 @@ class NightSource(Protocol):
     def pixels(self) -> str | None:
         """Origin of the pixels, such as ``simulated``; None if unknown."""
 
+    @property
+    def may_repeat(self) -> bool:
+        """Whether a candidate can come more than once."""
+
     def blocks(self, first: int = 0) -> Iterator[CandidateBlock]:
         """Yield the candidates from block `first` on, in the same blocks every time; earlier blocks are not read."""
 
@@ -69,8 +82,8 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
     ----------
     workspace : Workspace
     path : str
-        A dataset (its name, folder or version folder), a Zarr array, an ``.npy`` or ``.npz`` file, a folder of
-        triplets, or alert packets.
+        A dataset (its name, folder or version folder), a Zarr array, an ``.npy`` or ``.npz`` file or its folder, with
+        or without a table of its rows, or alert packets.
     stamp_px : int
         Width of the model's stamps.
     block_rows : int
@@ -98,25 +111,24 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
         raise SourceError(f"path={path}: HDF5 is not read; save the triplets as .npy, .npz or Zarr")
     if (place / "zarr.json").is_file() or place.suffix == ".zarr":
         return ZarrNight(place, stamp_px, block_rows)
-    if place.is_file() and place.suffix in (".npy", ".npz"):
-        return ArrayNight(place, stamp_px, block_rows)
-    return RecordNight(place, _open_records(place, stamp_px))
-
-
-def _open_records(place: Path, stamp_px: int) -> RecordSource:
-    """Open a folder or file of records; its file names decide the format."""
     names = [path.name for path in place.iterdir()] if place.is_dir() else [place.name]
-    if any(name.startswith("images") and name.endswith(".npy") for name in names):
-        published = ZenodoSource(place, stamp_px)
-        for detector in published.detectors:
-            file = place / f"images{detector}.npy"
-            require_stamps(str(file), StampArray(file).shape, stamp_px)
-        return published
-    if place.is_dir() and any(name.endswith((".npy", ".npz")) for name in names):
-        source = TripletSource(place, stamp_px)
+    if place.is_dir() and any(name.startswith("images") and name.endswith(".npy") for name in names):
+        return RecordNight(place, _open_published(place, stamp_px))
+    if any(name.lower().endswith(ARRAY_SUFFIXES) for name in names):
+        source = TripletSource(place, stamp_px, conventions=RecordTables().conventions())
         require_stamps(str(source.array.path), source.array.shape, stamp_px)
-        return source
-    return AlertSource(place, stamp_px)
+        if not source.table.names:
+            return ArrayNight(source.array.path, stamp_px, block_rows)
+        return RecordNight(place, source)
+    return RecordNight(place, AlertSource(place, stamp_px))
+
+
+def _open_published(place: Path, stamp_px: int) -> RecordSource:
+    published = ZenodoSource(place, stamp_px, read_table=RecordTables())
+    for detector in published.detectors:
+        file = place / f"images{detector}.npy"
+        require_stamps(str(file), StampArray(file).shape, stamp_px)
+    return published
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,7 @@ class DatasetNight:
     dataset: Dataset
     stamp_px: int
     block_rows: int = BLOCK_ROWS
+    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         if self.dataset.manifest["problem"] != REALBOGUS:
@@ -184,6 +197,7 @@ class ZarrNight:
     path: Path
     stamp_px: int
     block_rows: int = BLOCK_ROWS
+    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         require_stamps(str(self.path), self.array.shape, self.stamp_px)
@@ -211,6 +225,12 @@ class ZarrNight:
         origin = self.array.attrs.get("pixels")
         return None if origin is None else str(origin)
 
+    @property
+    def origin_ids(self) -> pa.ChunkedArray | None:
+        """Ids of the samples behind the rows of a night that was drawn from a dataset, (n,); None for another array."""
+        made = self.path / MADE
+        return pq.read_table(made, columns=["id"])["id"] if made.is_file() else None
+
     @cached_property
     def array(self) -> PixelArray:
         """The array, read only."""
@@ -228,27 +248,21 @@ class ZarrNight:
 
 @dataclass(frozen=True)
 class ArrayNight:
-    """An array file alone; ids are its member ``candid`` or ``id``, otherwise row numbers."""
+    """An array file alone; ids are row numbers."""
 
     path: Path
     stamp_px: int
     block_rows: int = BLOCK_ROWS
     pixels: None = None
+    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         require_stamps(str(self.path), self.array.shape, self.stamp_px)
-        if self.ids is not None and len(self.ids) != len(self.array):
-            raise SourceError(f"{self.path} has {len(self.ids)} ids for {len(self.array)} candidates")
 
     @cached_property
     def array(self) -> StampArray:
         """The array, (n, y, x, 3)."""
         return StampArray(self.path)
-
-    @cached_property
-    def ids(self) -> NDArray | None:
-        """The file's own ids, (n,)."""
-        return read_member_ids(self.path)
 
     @property
     def name(self) -> str:
@@ -270,10 +284,12 @@ class ArrayNight:
         """Yield the rows in order."""
         for start in range(first * self.block_rows, self.count, self.block_rows):
             count = min(self.block_rows, self.count - start)
-            ids = row_ids(start, count)
-            if self.ids is not None:
-                ids = [str(name) for name in self.ids[start : start + count]]
-            yield make_block(ids, self.array.rows(start, count), self.stamp_px)
+            block = make_block(row_ids(start, count), self.array.rows(start, count), self.stamp_px)
+            yield replace(block, reading=self._reading(count))
+
+    def _reading(self, count: int) -> Reading:
+        note = f"{self.path} has no table beside it: the sign of its differences, ids, positions and nights are unknown"
+        return Reading(missing=dict.fromkeys(UNKNOWN_OF_ARRAYS, count), notes=(note,))
 
 
 @dataclass(frozen=True)
@@ -283,6 +299,7 @@ class RecordNight:
     path: Path
     source: RecordSource
     pixels: None = None
+    may_repeat: bool = True
 
     @property
     def name(self) -> str:
@@ -309,6 +326,18 @@ class RecordNight:
             records = self.source.read(batch)
             table = records.table
             reasons = unscorable_reasons(records.pixels, table["reason"].to_pylist())
-            yield CandidateBlock(
-                table["id"].to_pylist(), records.pixels, to_float(table["ra_deg"]), to_float(table["dec_deg"]), reasons
-            )
+            ra_deg, dec_deg = to_float(table["ra_deg"]), to_float(table["dec_deg"])
+            yield CandidateBlock(table["id"].to_pylist(), records.pixels, ra_deg, dec_deg, reasons, records.reading)
+
+    def places(self, sample_id: str, blocks: Sequence[int]) -> list[str]:
+        """Return where two records of one id stand, by the numbers of their blocks."""
+        return find_places(self.source, [self._batches[number] for number in blocks], sample_id)
+
+    def first_fault(self) -> str | None:
+        """Return the file and the error of the first record of the first block that cannot be decoded."""
+        for batch in self._batches[:1]:
+            table = self.source.read(batch).table
+            for text in table.filter(pc.equal(table["reason"], CORRUPT))["parameters"].to_pylist():
+                fault = json.loads(text)
+                return f"{fault['file']}: {fault['error']}" if "error" in fault else None
+        return None

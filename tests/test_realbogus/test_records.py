@@ -12,6 +12,7 @@ from realbogus.records import (
     FileSpan,
     Records,
     file_sha256,
+    find_places,
     make_records,
     night_of,
     read_records,
@@ -111,3 +112,19 @@ def test_all_batches_are_read_in_order():
     read = list(read_records(Source()))
     assert all(isinstance(records, Records) for records in read)
     assert [records.table["id"].to_pylist() for records in read] == [["a"], ["b"]]
+
+
+class Files:
+    """Two batches of two records, each with the file of its span."""
+
+    def ids(self, batch):
+        return ["a", "b"]
+
+    def places(self, batch):
+        return [f"{batch.parts[0].file} row {row}" for row in range(2)]
+
+
+def test_places_are_those_of_the_id_in_each_batch():
+    keys = [BatchKey(name, (FileSpan(f"{name}.npy", 0, 2),)) for name in ("x", "y", "z")]
+    assert find_places(Files(), keys, "b") == ["x.npy row 1", "y.npy row 1"]
+    assert find_places(Files(), [keys[2], keys[2]], "a") == ["z.npy row 0"]

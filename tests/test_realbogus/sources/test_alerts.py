@@ -179,7 +179,7 @@ def test_a_broken_stamp_concerns_its_own_packet_only(tmp_path):
     cut["cutoutDifference"]["stampData"] = cut["cutoutDifference"]["stampData"][:-40]
     other["cutoutDifference"]["stampData"] = gzip.compress(_fits(PLANES[0, :62]))
     rows, pixels = _read(AlertSource(_write(tmp_path / "a.avro", [_ztf(), missing, cut, other, _ztf(4)])))
-    assert [row["reason"] for row in rows] == [None, "corrupt", "corrupt", "corrupt", None]
+    assert [row["reason"] for row in rows] == [None, "no_stamp", "corrupt", "corrupt", None]
     assert [row["id"] for row in rows] == [str(CANDID + number) for number in range(5)]
     assert np.isnan(pixels[1:4]).all()
 
@@ -247,6 +247,58 @@ def test_an_archive_reads_as_its_folder_does_in_any_order(folder, tmp_path, suff
         np.testing.assert_array_equal(triplet, by_id[row["id"]])
 
 
+def test_gzipped_files_read_as_plain_ones_do(folder, tmp_path):
+    expected, expected_pixels = _read(AlertSource(folder))
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for file in folder.rglob("*.avro"):
+        (packed / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    archive = tmp_path / "night.tar"
+    with tarfile.open(archive, "w") as tar:
+        tar.add(packed, "night")
+    for place in (packed, archive):
+        source = pickle.loads(pickle.dumps(AlertSource(place)))
+        rows, pixels = _read(source)
+        assert {row["id"] for row in rows} == {row["id"] for row in expected}
+        by_id = dict(zip((row["id"] for row in expected), expected_pixels, strict=True))
+        for row, triplet in zip(rows, pixels, strict=True):
+            np.testing.assert_array_equal(triplet, by_id[row["id"]])
+
+
+def test_a_large_gzipped_file_is_read_by_stretches_and_a_cut_one_keeps_what_came_before(tmp_path):
+    body = _write(tmp_path / "many.avro", [_ztf(number) for number in range(60)]).read_bytes()
+    (tmp_path / "many.avro.gz").write_bytes(gzip.compress(body))
+    source = AlertSource(tmp_path / "many.avro.gz", batch_packets=16)
+    assert [len(source.read(batch)) for batch in source.batches()] == [16, 16, 16, 12]
+    packed = gzip.compress(body)
+    (tmp_path / "cut.avro.gz").write_bytes(packed[: len(packed) // 2])
+    rows, _ = _read(AlertSource(tmp_path / "cut.avro.gz"))
+    assert 20 < len(rows) < 50
+    assert [row["reason"] for row in rows if row["reason"]] == ["corrupt"]
+
+
+def test_the_places_of_packets_are_their_files(folder):
+    source = AlertSource(folder)
+    for batch in source.batches():
+        places = source.places(batch)
+        assert len(places) == len(source.ids(batch))
+        assert all(Path(place).is_file() for place in places)
+
+
+def test_epochs_are_utc_and_the_fields_are_told(tmp_path):
+    (tmp_path / "night").mkdir()
+    _write(tmp_path / "night" / "a.avro", [_ztf(), _ztf(1, jd=0.0)])
+    _write(tmp_path / "night" / "b.avro", [_rubin(midpointMjdTai=60980.25 + 37 / 86400)], RUBIN)
+    source = AlertSource(tmp_path / "night")
+    (records,) = (source.read(batch) for batch in source.batches())
+    np.testing.assert_allclose(records.epochs_mjd, [59541.05614, np.nan, 60980.25], atol=1e-6)
+    assert records.table["night"].to_pylist()[1] is None
+    understood = records.reading.understood
+    assert (understood["id"], understood["time"]) == ("candid, diaSourceId", "jd, midpointMjdTai")
+    assert understood["sign"] == "isdiffpos"
+    assert records.reading.missing == {"ra": 0, "dec": 0, "time": 1, "detector": 0, "label": 3}
+
+
 def test_a_large_file_is_read_by_stretches_of_blocks(tmp_path):
     packets = [_ztf(number) for number in range(60)]
     file = _write(tmp_path / "many.avro", packets)
@@ -280,6 +332,7 @@ def test_packets_before_a_break_are_kept_and_the_file_is_named(tmp_path, count):
     [
         (b"", "ends too early"),
         (b"no packet at all", "does not start as an Avro file"),
+        (b"\x00\x00\x00\x03\x92packet", "Kafka message in wire format (schema 914 of a registry)"),
         (b"Obj\x01\x02\x14avro.codec\x08lzma\x00", "codec lzma is not read"),
         (b"Obj\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "more than 64 bits"),
         (b"Obj\x01\x02\xfe\xff\xff\xff\xff\x0f", "declares a value of"),
@@ -380,5 +433,5 @@ def test_broken_archives_keep_what_came_before(folder, tmp_path):
 def test_paths_without_packets_are_refused(tmp_path):
     with pytest.raises(SourceError, match="does not exist"):
         AlertSource(tmp_path / "nothing.avro")
-    with pytest.raises(SourceError, match=r"holds no \.avro file"):
+    with pytest.raises(SourceError, match=r"holds no \.avro or \.avro\.gz file"):
         AlertSource(tmp_path).batches()

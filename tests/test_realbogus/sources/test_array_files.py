@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from realbogus.records import SourceError
-from realbogus.sources.array_files import StampArray, read_member_ids
+from realbogus.sources.array_files import StampArray, read_member_columns
 
 TRIPLETS = np.arange(5 * 4 * 6 * 3, dtype=np.float32).reshape(5, 4, 6, 3)
 
@@ -81,9 +81,12 @@ def test_of_several_members_triplets_is_read(tmp_path):
             StampArray(saved(tmp_path / "c.npz", **members))
 
 
-def test_ids_of_an_archive_are_read_beside_its_triplets(tmp_path):
-    ids = np.array([2**60 + 1, 2, 3, 4, 5])
-    assert read_member_ids(saved(tmp_path / "a.npz", triplets=TRIPLETS, candid=ids)).tolist() == ids.tolist()
-    assert read_member_ids(saved(tmp_path / "b.npz", triplets=TRIPLETS, id=ids)).tolist() == ids.tolist()
-    assert read_member_ids(saved(tmp_path / "c.npz", triplets=TRIPLETS)) is None
-    assert read_member_ids(saved(tmp_path / "a.npy")) is None
+def test_columns_of_an_archive_are_read_beside_its_triplets(tmp_path):
+    ids, names = np.array([2**60 + 1, 2, 3, 4, 5]), np.array(["a", "b", "c", "d", "e"])
+    path = saved(tmp_path / "a.npz", triplets=TRIPLETS, candid=ids, names=names, raw=names.astype("S1"), other=ids[:3])
+    assert read_member_columns(path, 5) == {
+        "candid": [str(value) for value in ids],
+        "names": list("abcde"),
+        "raw": list("abcde"),
+    }
+    assert read_member_columns(saved(tmp_path / "a.npy"), 5) == {}

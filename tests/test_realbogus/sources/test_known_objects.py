@@ -1,22 +1,13 @@
 """Known objects: tables as people have them, matches in place and time."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from realbogus.records import SourceError
-from realbogus.sources.known_objects import (
-    KNOWN_ASTEROID,
-    KNOWN_TRANSIENT,
-    KNOWN_VARIABLE,
-    REACH,
-    KnownTable,
-    kind_of,
-    read_known,
-)
+from realbogus.sources.known_objects import REACH, KnownTable, known_table
+from realbogus.sources.object_kinds import KNOWN_ASTEROID, KNOWN_TRANSIENT, KNOWN_VARIABLE
 
 DATE = 59000.0
 
@@ -26,45 +17,55 @@ def table(ra: list[float], dec: list[float], kinds: list[str], mjd: float = DATE
     return KnownTable(names, np.array(kinds), np.array(ra), np.array(dec), np.full(len(ra), mjd))
 
 
-def test_an_export_of_the_name_server_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "tns.csv"
-    path.write_text(
-        '"ID","Name","RA","DEC","Obj. Type","Discovery Date (UT)"\n'
-        '"1","SN 2020abc","10:00:00.000","-20:30:00.00","SN Ia","2020-05-31 00:00:00"\n'
-        '"2","AT 2020xyz","10:00:00.000","+20:30:00.00","","2020-06-01 12:00:00"\n'
-    )
-    known = read_known(path)
-    assert known.names.tolist() == ["SN 2020abc", "AT 2020xyz"]
-    np.testing.assert_allclose(known.ra_deg, 150.0)
-    np.testing.assert_allclose(known.dec_deg, [-20.5, 20.5])
-    np.testing.assert_allclose(known.mjd, [59000.0, 59001.5])
-    assert set(known.kinds) == {KNOWN_TRANSIENT}
-
-
-def test_degrees_julian_dates_and_types_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "known.csv"
-    path.write_text("name,ra_deg,dec_deg,jd,type\na,-1,2,2459000.5,minor planet\nb,361,2,,RRLyr\nc,,2,,SN\n")
-    known = read_known(path)
-    assert (known.names.tolist(), known.ra_deg.tolist()) == (["a", "b"], [359.0, 1.0])
-    assert known.kinds.tolist() == [KNOWN_ASTEROID, KNOWN_VARIABLE]
+def test_texts_of_columns_become_a_table() -> None:
+    columns = {
+        "name_prefix": ["AT", None, "SN"],
+        "name": ["2020xyz", "V1", "2021a"],
+        "ra": ["10:00:00.000", "-1", None],
+        "dec": ["-20:30:00.00", "2", "3"],
+        "object_type": ["", "RRLyr", "SN Ia"],
+        "discovery_time": ["2020-05-31 00:00:00", "2000.0", "59000"],
+    }
+    known = known_table("tns.csv", columns)
+    assert known.names.tolist() == ["AT2020xyz", "V1"]
+    np.testing.assert_allclose(known.ra_deg, [150.0, 359.0])
+    np.testing.assert_allclose(known.dec_deg, [-20.5, 2.0])
+    assert known.kinds.tolist() == [KNOWN_TRANSIENT, KNOWN_VARIABLE]
     assert known.mjd[0] == DATE
-    assert np.isnan(known.mjd[1])
+    assert np.isnan(known.mjd[1]), "the year of an equinox is no date"
+
+
+def test_a_position_in_one_column_and_a_layout_s_kind() -> None:
+    columns = {
+        "name": ["R And", "2024abc", "SN X"],
+        "position": ["00 24 01.95 +38 34 37.3", "10.5 -2.5", "1:00:00 +2:00:00"],
+    }
+    known = known_table("vsx.csv", columns | {"object_type": ["M", None, "SN Ia"]}, KNOWN_VARIABLE)
+    np.testing.assert_allclose(known.ra_deg, [6.008125, 10.5, 15.0])
+    np.testing.assert_allclose(known.dec_deg, [38.577028, -2.5, 2.0], atol=1e-6)
+    assert known.kinds.tolist() == [KNOWN_VARIABLE, KNOWN_VARIABLE, KNOWN_TRANSIENT]
+
+
+def test_names_tell_asteroids_from_transients() -> None:
+    names = ["2024 AB12", "(433) Eros", "C/2023 A3", "AT2024abc", "K24A12B"]
+    columns = {"name": names, "ra": ["1"] * 5, "dec": ["1"] * 5}
+    kinds = known_table("x", columns).kinds.tolist()
+    assert kinds == [KNOWN_ASTEROID, KNOWN_ASTEROID, KNOWN_ASTEROID, KNOWN_TRANSIENT, KNOWN_ASTEROID]
+    assert known_table("x", columns, KNOWN_ASTEROID).kinds[3] == KNOWN_TRANSIENT
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("changes", "message"),
     [
-        ("name,ra,flux\na,1,2\n", "has no column of a dec"),
-        ("name,ra,dec\na,north,2\n", "'north' is not a coordinate"),
-        ("name,ra,dec,mjd\na,1,2,yesterday\n", "'yesterday' is not a date"),
-        ("name,ra,dec\na,,\n", "no row with a position"),
+        ({"ra": ["1", "north"]}, "known_objects=t.csv, row 1, right ascension: 'north' is not a coordinate"),
+        ({"dec": ["1:61:00", "1"]}, "row 0, declination: '1:61:00' is not a coordinate"),
+        ({"discovery_time": [None, "yesterday"]}, "row 1: 'yesterday' is no epoch"),
+        ({"ra": [None, None]}, "no row with a position among 2 rows"),
     ],
 )
-def test_what_is_no_table_of_known_objects_is_named(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "known.csv"
-    path.write_text(text)
+def test_what_cannot_be_read_is_named_by_table_and_row(changes: dict, message: str) -> None:
     with pytest.raises(SourceError, match=message):
-        read_known(path)
+        known_table("t.csv", {"ra": ["1", "2"], "dec": ["1", "2"]} | changes)
 
 
 @given(
@@ -100,11 +101,6 @@ def test_the_nearest_object_wins_and_nan_matches_nothing() -> None:
     assert found.tolist() == [0, 1, -1, 2, 1]  # without an epoch only what always shines is matched
 
 
-def test_words_of_types() -> None:
-    kinds = [kind_of(word) for word in ("SN II", None, "Asteroid", "VAR", "CV", "AGN")]
-    assert kinds == [KNOWN_TRANSIENT, KNOWN_TRANSIENT, KNOWN_ASTEROID, KNOWN_VARIABLE, KNOWN_VARIABLE, KNOWN_VARIABLE]
-
-
 @pytest.mark.parametrize(("days", "is_match"), [(-30.0, True), (-30.01, False), (365.0, True), (365.01, False)])
 def test_a_transient_matches_from_thirty_days_before_to_a_year_after(days: float, is_match: bool) -> None:
     matched = table([10.0], [5.0], [KNOWN_TRANSIENT]).match(np.array([10.0]), np.array([5.0]), np.array([DATE + days]))
@@ -121,7 +117,13 @@ def test_matches_go_over_the_seam_of_right_ascension() -> None:
     assert known.match(np.array([0.0001]), np.array([0.0]), np.array([DATE])).tolist() == [0]
 
 
-def test_rows_beyond_the_poles_have_no_position(tmp_path: Path) -> None:
-    path = tmp_path / "known.csv"
-    path.write_text("name,ra,dec\na,1,90\nb,1,90.1\nc,1,-91\n")
-    assert read_known(path).names.tolist() == ["a"]
+def test_rows_beyond_the_poles_have_no_position() -> None:
+    columns = {"name": ["a", "b", "c"], "ra": ["1"] * 3, "dec": ["90", "90.1", "-91"]}
+    assert known_table("x", columns).names.tolist() == ["a"]
+
+
+def test_without_an_epoch_position_alone_may_decide() -> None:
+    known = table([10.0, 20.0], [5.0, 5.0], [KNOWN_TRANSIENT, KNOWN_ASTEROID])
+    seen = (np.array([10.0, 20.0]), np.array([5.0, 5.0]), np.array([np.nan, DATE + 5]))
+    assert known.match(*seen).tolist() == [-1, -1]
+    assert known.match(*seen, without_epoch=True).tolist() == [0, -1], "a given epoch still decides"

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from realbogus.readings import Reading
 from realbogus.records import BatchKey, Records, make_records
 from tasks.candidates.collect import (
     CollectJob,
     ReadyTriplets,
     VisitKey,
     collect_batch,
+    read_reading,
     without_ids,
 )
-from tasks.candidates.known_objects import KNOWN_GROUP
+from tasks.candidates.known_objects import KNOWN_GROUP, KnownObjects
 from tasks.candidates.staged_rows import STAGED_COLUMNS
 from tasks.store.sampling import hash_share
 from tasks.store.staging import Staging
@@ -33,6 +35,9 @@ def stamps() -> np.ndarray:
     return values
 
 
+READING = Reading({"ra": "RAJ2000"}, ("vector",), {"time": COUNT})
+
+
 @dataclass(frozen=True)
 class Eight:
     """One batch of eight records, the third without its new plane, all at one place of the sky."""
@@ -43,6 +48,9 @@ class Eight:
     def ids(self, batch: BatchKey) -> list[str]:
         return [f"r{number}" for number in range(COUNT)]
 
+    def places(self, batch: BatchKey) -> list[str]:
+        return [f"row {number}" for number in range(COUNT)]
+
     def read(self, batch: BatchKey) -> Records:
         nothing = [None] * COUNT
         columns = {
@@ -50,7 +58,7 @@ class Eight:
             **{"ra_deg": [10.0] * COUNT, "dec_deg": [0.0] * COUNT, "kind": ["detection"] * COUNT},
             **{"detector": nothing, "night": nothing, "parameters": [{}] * COUNT},
         }
-        return make_records(columns, stamps())
+        return make_records(columns, stamps(), reading=READING)
 
 
 KEY = BatchKey("batch", ())
@@ -86,9 +94,21 @@ def test_a_record_at_the_bound_is_not_selected() -> None:
 def test_records_at_a_known_object_leave_their_label(tmp_path: Path) -> None:
     table = tmp_path / "known.csv"
     table.write_text("name,ra_deg,dec_deg,type\n2026abc,10,0,SN\n")
-    batch = ReadyTriplets(Eight(), 0, known=table).collect(KEY)
+    batch = ReadyTriplets(Eight(), 0, known=KnownObjects(table, "position_only")).collect(KEY)
     assert set(batch.table["group"].to_pylist()) == {f"{KNOWN_GROUP}2026abc"}
     assert batch.table["label"].null_count == COUNT
+
+
+def test_records_without_an_epoch_are_rejected_where_known_objects_have_dates(tmp_path: Path) -> None:
+    table = tmp_path / "known.csv"
+    table.write_text("name,ra_deg,dec_deg,type,mjd\n2026abc,10,0,SN,60000\n")
+    batch = ReadyTriplets(Eight(), 0, known=KnownObjects(table)).collect(KEY)
+    assert batch.table["reason"].to_pylist() == ["no_epoch"] * LOST + ["nan_plane"] + ["no_epoch"] * (COUNT - LOST - 1)
+    assert len(batch.pixels) == 0
+    assert batch.table["pixel_sha256"].null_count == COUNT
+    assert "known_without_epoch=position_only" in batch.table["parameters"][0].as_py()
+    by_position = ReadyTriplets(Eight(), 0, known=KnownObjects(table, "position_only")).collect(KEY)
+    assert set(by_position.table["group"].to_pylist()) == {f"{KNOWN_GROUP}2026abc"}
 
 
 def test_published_ids_leave_a_batch_with_their_pixels() -> None:
@@ -107,6 +127,7 @@ def test_a_job_stages_its_batch_under_the_name_of_the_source(tmp_path: Path) -> 
     assert rows["source"].to_pylist() == ["triplets"] * (COUNT - 1)
     assert "r1" not in rows["id"].to_pylist()
     np.testing.assert_array_equal(staging.pixels(3), stamps()[[0, 3, 4, 5, 6, 7]])
+    assert read_reading(staging, 3) == READING
 
 
 def test_a_visit_is_named_by_its_numbers() -> None:

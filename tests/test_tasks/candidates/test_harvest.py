@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realbogus.injection.chip_visit import VisitSettings
+from realbogus.readings import Reading
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 from realbogus.simulation.survey import SurveySettings
 from realbogus.sources.triplets import TripletSource
 from realbogus.subtraction.alignment import AlignmentError
 from tasks.building.plan import begin_plan
-from tasks.candidates.collect import ReadyTriplets, SimulatedVisits, VisitKey
+from tasks.candidates.collect import READING, ReadyTriplets, SimulatedVisits, VisitKey
 from tasks.candidates.harvest import (
     ACCOUNTED,
     MAX_FAULTS_LOGGED,
@@ -131,6 +132,7 @@ def test_the_account_balances_and_counts_by_reason_label_kind_and_part() -> None
         "asked": 8,
         "stored": 5,
         "rejected": {"edge": 2, "not_detected": 1},
+        "repeated": 0,
         "labels": {"real": 2, "bogus": 1, "unlabelled": 2},
         "injected": {"galaxy": 2, "random": 2},
         "found": {"galaxy": 1, "random": 2},
@@ -141,6 +143,9 @@ def test_the_account_balances_and_counts_by_reason_label_kind_and_part() -> None
         "completeness_50_mag": None,
         "detections_per_chip": 3.0,
         "pixels": "simulated",
+        "understood": {},
+        "ignored": [],
+        "missing": {},
     }
     bare = account_of(candidate_request(), ledger(), None, None)
     assert (bare["labels"], bare["split"]) == ({"real": 0, "bogus": 0, "unlabelled": 5}, None)
@@ -292,3 +297,20 @@ def test_a_build_of_which_every_visit_was_rejected_names_the_first_fault(workspa
     assert grown.truth is None
     mixed = gather_candidates(staged_plan(workspace, [(fault, 0), visit_rows(1, 1, 1)]))
     assert mixed.ledger.num_rows == 3
+
+
+def test_candidates_that_come_again_are_counted_and_readings_merged(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, count = visit_rows(0, 2, 3)
+    told = Reading({"time": "DATE-OBS + UT"}, (), {"zero_point_mag": 1}, ("a.fits: two epochs",))
+    batches = [(table.replace_schema_metadata({READING: told.to_json()}), count) for table in (first, first)]
+    with caplog.at_level(logging.WARNING):
+        harvest = gather_candidates(replace(staged_plan(workspace, batches), repeated_ids=("old",)))
+    summary = harvest.account(harvest.ledger.select(ACCOUNTED), None, None)
+    assert (summary["asked"], summary["stored"], summary["repeated"]) == (count, count, count + 1)
+    assert summary["understood"] == {"time": "DATE-OBS + UT"}
+    assert (summary["ignored"], summary["missing"]) == ([], {"zero_point_mag": 2})
+    told = f"{count + 1} candidates come again with the same pixels and count once: old, v0"
+    assert caplog.messages[0].startswith(told)
+    assert caplog.messages[1:] == ["a.fits: two epochs"]

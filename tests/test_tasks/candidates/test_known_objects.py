@@ -2,15 +2,17 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from realbogus.records import DETECTION, GALAXY_INJECTION, MJD_EPOCH_JD
-from realbogus.sources.known_objects import KNOWN_TRANSIENT, KNOWN_VARIABLE, KnownTable
-from tasks.candidates.known_objects import epoch_of, mark_known_objects, open_known
+from realbogus.records import DETECTION, GALAXY_INJECTION
+from realbogus.sources.known_objects import KnownTable, NoEpochError
+from realbogus.sources.object_kinds import KNOWN_TRANSIENT, KNOWN_VARIABLE
+from tasks.candidates.known_objects import KnownObjects, mark_known_objects
 from tasks.candidates.staged_rows import StagedBatch, complete_rows
 
 DATE = 60000.0
@@ -40,7 +42,7 @@ def batch_of(ra_deg: list[float | None], kinds: list[str], parameters: list[str]
 
 def test_a_known_detection_takes_the_object_s_kind_and_loses_its_label() -> None:
     batch = batch_of([10.0, 20.0, 30.0, None], [DETECTION] * 4)
-    table = mark_known_objects(batch, KNOWN, DATE + 1).table
+    table = mark_known_objects(batch, KNOWN, np.array([DATE + 1])).table
     assert table["kind"].to_pylist() == [KNOWN_TRANSIENT, KNOWN_VARIABLE, DETECTION, DETECTION]
     assert table["label"].to_pylist() == [None, None, "bogus", "bogus"]
     assert table["group"].to_pylist() == ["known-2026abc", "cell", "cell", "cell"]
@@ -54,45 +56,48 @@ def test_a_known_detection_takes_the_object_s_kind_and_loses_its_label() -> None
 
 
 def test_an_injection_at_a_known_object_stays_an_injection() -> None:
-    table = mark_known_objects(batch_of([10.0], [GALAXY_INJECTION]), KNOWN, DATE).table
+    table = mark_known_objects(batch_of([10.0], [GALAXY_INJECTION]), KNOWN, np.array([DATE])).table
     assert (table["kind"].to_pylist(), table["label"].to_pylist()) == ([GALAXY_INJECTION], ["bogus"])
 
 
-def test_without_a_common_epoch_each_row_s_own_decides() -> None:
-    parameters = [json.dumps({"mjd": mjd, "z": 1}) for mjd in (DATE, DATE - 1000)] + ["{}"]
-    table = mark_known_objects(batch_of([10.0] * 3, [DETECTION] * 3, parameters), KNOWN).table
+def test_each_row_s_own_epoch_decides() -> None:
+    parameters = ['{"z":1}'] * 3
+    epochs = np.array([DATE, DATE - 1000, np.nan])
+    table = mark_known_objects(batch_of([10.0] * 3, [DETECTION] * 3, parameters), KNOWN, epochs).table
     assert table["kind"].to_pylist() == [KNOWN_TRANSIENT, DETECTION, DETECTION]
-    assert table["parameters"][0].as_py() == json.dumps({"known_object": "2026abc", "mjd": DATE, "z": 1})
+    assert table["parameters"][0].as_py() == json.dumps({"known_object": "2026abc", "z": 1})
     assert table["parameters"][1].as_py() == parameters[1]
-    early = mark_known_objects(batch_of([10.0], [DETECTION], parameters[:1]), KNOWN, DATE - 1000)
-    assert early.table["kind"].to_pylist() == [DETECTION], "a common epoch goes before the row's own"
 
 
-@pytest.mark.parametrize(
-    ("parameters", "epoch"),
-    [
-        ({"jd": MJD_EPOCH_JD + 5.5}, 5.5),
-        ({"jd": MJD_EPOCH_JD + 5.5, "mjd": 1.0}, 5.5),
-        ({"jd": None, "mjd": 60001.25}, 60001.25),
-        ({"jd": "2460000", "midpointMjdTai": 60002.0}, 60002.0),
-        ({"midPointTai": 60003.0}, 60003.0),
-        ({"mjd": 1.0, "midPointTai": 2.0}, 1.0),
-        ({"mjd": 0.0, "midPointTai": 2.0}, 2.0),
-        ({"mjd": None}, None),
-        ({}, None),
-    ],
-)
-def test_the_epoch_of_a_record_is_its_julian_date_or_its_mjd(
-    parameters: dict[str, object], epoch: float | None
-) -> None:
-    assert epoch_of(json.dumps(parameters)) == epoch
+def test_without_an_epoch_a_detection_is_rejected_or_matches_by_position(tmp_path: Path) -> None:
+    batch = batch_of([10.0, 10.0, None, 20.0], [DETECTION, GALAXY_INJECTION, DETECTION, DETECTION])
+    nowhen = np.full(4, np.nan)
+    refused = mark_known_objects(batch, KNOWN, nowhen, KnownObjects(tmp_path / "known.csv"))
+    assert refused.table["reason"].to_pylist() == ["no_epoch", None, None, None]
+    assert refused.table["status"].to_pylist() == ["rejected", "stored", "stored", "stored"]
+    assert len(refused.pixels) == 3
+    fault = json.loads(refused.table["parameters"][0].as_py())["fault"]
+    assert "known.csv" in fault
+    assert "known_without_epoch=position_only" in fault
+    matched = mark_known_objects(batch, KNOWN, nowhen, KnownObjects(tmp_path / "known.csv", "position_only"))
+    assert matched.table["kind"].to_pylist() == [KNOWN_TRANSIENT, GALAXY_INJECTION, DETECTION, KNOWN_VARIABLE]
+    assert len(matched.pixels) == 4
+
+
+def test_a_frame_without_an_epoch_is_refused_by_name(tmp_path: Path) -> None:
+    known = KnownObjects(tmp_path / "known.csv")
+    known.require_epoch(DATE, "a.fits", ["MJD-OBS"])
+    replace(known, without_epoch="position_only").require_epoch(None, "a.fits", ["MJD-OBS"])
+    with pytest.raises(NoEpochError, match=r"a\.fits has no epoch \(MJD-OBS, DATE-OBS\): it cannot be compared"):
+        known.require_epoch(None, "a.fits", ["MJD-OBS", "DATE-OBS"])
 
 
 def test_a_table_is_read_again_once_its_file_changes(tmp_path: Path) -> None:
-    path = tmp_path / "known.csv"
-    path.write_text("name,ra_deg,dec_deg,type\na,10,0,SN\n")
-    first = open_known(path)
-    assert open_known(path) is first
-    path.write_text("name,ra_deg,dec_deg,type\na,10,0,SN\nb,11,0,SN\n")
-    os.utime(path, ns=(1, 1))
-    assert len(open_known(path)) == 2
+    known = KnownObjects(tmp_path / "known.csv")
+    known.path.write_text("name,ra_deg,dec_deg,type\na,10,0,SN\n")
+    first = known.open()
+    assert known.open() is first
+    assert known.reading().understood["known_objects.ra"] == "ra_deg"
+    known.path.write_text("name,ra_deg,dec_deg,type\na,10,0,SN\nb,11,0,SN\n")
+    os.utime(known.path, ns=(1, 1))
+    assert len(known.open()) == 2

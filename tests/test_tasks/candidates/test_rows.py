@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
-from realbogus.sources.known_objects import KNOWN_TRANSIENT
+from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.candidates.rows import LEAST_SCENE_REALS, evaluation_rows, passed_bogus, unseen_rows, with_headline
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset

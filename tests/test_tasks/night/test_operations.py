@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from realbogus.records import DETECTION, GALAXY_INJECTION, RANDOM_INJECTION
-from realbogus.sources.known_objects import KNOWN_TRANSIENT
+from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.night.decisions import complete_scores
 from tasks.night.operations import (
     RECOVERIES,

@@ -120,10 +120,44 @@ def test_an_array_file_has_row_numbers_as_ids(tmp_path: Path) -> None:
 def test_an_archive_s_own_ids_are_used_and_counted(tmp_path: Path) -> None:
     np.savez(tmp_path / "night.npz", triplets=stamps(), candid=np.arange(100, 100 + COUNT))
     source = open_night(Workspace(tmp_path), str(tmp_path / "night.npz"), SIDE, 4)
-    assert everything(source)[0] == [["100", "101", "102", "103"], ["104", "105", "106", "107"], ["108", "109"]]
+    assert everything(source)[0] == [[str(number) for number in range(100, 100 + COUNT)]]
     np.savez(tmp_path / "short.npz", triplets=stamps(), candid=np.arange(3))
-    with pytest.raises(SourceError, match=r"short\.npz has 3 ids for 10 candidates"):
+    with pytest.raises(SourceError, match=r"short\.npz has 3 of candid for 10 candidates"):
         open_night(Workspace(tmp_path), str(tmp_path / "short.npz"), SIDE)
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_an_array_s_table_is_found_from_the_file_and_from_the_folder(tmp_path: Path, suffix: str) -> None:
+    folder = tmp_path / "night"
+    folder.mkdir()
+    array = folder / f"stamps{suffix}"
+    np.save(array, stamps()) if suffix == ".npy" else np.savez(array, triplets=stamps())
+    alone = [everything(open_night(Workspace(tmp_path), str(path), SIDE))[0] for path in (array, folder)]
+    assert alone == [[[f"{row:09d}" for row in range(COUNT)]]] * 2
+    lines = [f"{10**17 + row},{60000 + row},1.5,2.5" for row in range(COUNT)]
+    (folder / "stamps.csv").write_text("\n".join(["diaSourceId,midpointMjdTai,RA,Dec", *lines, ""]))
+    for path in (array, folder):
+        source = open_night(Workspace(tmp_path), str(path), SIDE)
+        (block,) = source.blocks()
+        assert source.may_repeat
+        assert block.ids == [str(10**17 + row) for row in range(COUNT)]
+        assert block.ra_deg.tolist() == [1.5] * COUNT
+        assert block.reading.understood["id"] == "diaSourceId"
+
+
+def test_an_array_alone_says_what_is_unknown(tmp_path: Path) -> None:
+    np.save(tmp_path / "night.npy", stamps())
+    first, last = ArrayNight(tmp_path / "night.npy", SIDE, 6).blocks()
+    assert (first.reading.missing["sign"], last.reading.missing["id"]) == (6, 4)
+    assert first.reading.notes[0].endswith("sign of its differences, ids, positions and nights are unknown")
+
+
+def test_places_of_a_record_are_its_files_and_rows(tmp_path: Path) -> None:
+    np.save(tmp_path / "night.npy", stamps())
+    (tmp_path / "night.csv").write_text("id\n" + "a\nb\n" * (COUNT // 2))
+    source = open_night(Workspace(tmp_path), str(tmp_path), SIDE)
+    assert isinstance(source, RecordNight)
+    assert source.places("b", [0, 0]) == [f"{tmp_path}/night.npy row {row}" for row in (1, 3)]
 
 
 def test_an_array_is_identified_by_path_size_time_and_block_size(tmp_path: Path) -> None:
