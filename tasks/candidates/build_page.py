@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from realbogus.audits.pictures import draw_triplet
 from realbogus.injection.completeness import binned_completeness, fit_completeness
+from tasks.candidates.staged_rows import PADDED
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import wilson
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
@@ -35,6 +36,9 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
         Table("Stored candidates by kind", ("kind", "candidates"), list(summary["kinds"].items())),
         Table("Stored candidates by label", ("label", "candidates"), list(summary["labels"].items())),
     ]
+    if any(summary.get(PADDED, {}).values()):
+        shares = [(frame, f"{fraction:.1%}") for frame, fraction in summary[PADDED].items()]
+        blocks.append(Table("Padding of the frames, which has no data", ("frames", "fraction of the pixels"), shares))
     completeness = completeness_plot(dataset)
     if completeness is not None:
         caption_of_plot = "Completeness of the injections, with 95 % intervals"

@@ -323,6 +323,34 @@ def test_ones_own_frames_become_a_dataset_and_a_bad_pair_is_one_row_of_it(
     assert all(row in after for row in rows)
 
 
+def test_a_header_that_breaks_a_library_is_one_row_and_padding_is_in_the_summary(
+    flows_here: Workspace, frames: Path
+) -> None:
+    """wcslib raises MemoryError for such a lookup table; the padded reference of the other pair has no data there."""
+    lookup = {"CPDIS1": "LOOKUP", "DP1": "EXTVER: 1.0", "CPDIS2": "LOOKUP", "DP2": "EXTVER: 2.0"}
+    for name, cards in (("new_b", lookup), ("ref_a", {})):
+        image, header = fits.getdata(frames / f"{name}.fits"), fits.getheader(frames / f"{name}.fits")
+        header.update(cards)
+        if name == "ref_a":
+            image[:, :100] = 0
+        (frames / f"{name}.fits").unlink()
+        fits.writeto(frames / f"{name}.fits", image, header)
+    summary = build_realbogus_dataset(dataset="own", source="frames", path=str(frames))
+    dataset = check_account(flows_here, summary)
+    assert summary["rejected"]["bad_wcs"] == 1
+    assert summary["padded_fraction"] == {"new": 0.0, "reference": pytest.approx(100 / 500 / 2, abs=1e-3)}
+    assert summary["detectors"] == 2
+    rows = dataset.samples().to_pylist()
+    (bad,) = [row for row in rows if row["kind"] == "visit"]
+    assert "new_b.fits: the WCS in its header cannot be used: NAXES" in json.loads(bad["parameters"])["fault"]
+    padded = [row for row in rows if row["detector"] == "1"]
+    assert {row["parameters"] for row in padded} == {'{"padded_fraction": {"new": 0.0, "reference": 0.2}}'}
+    assert min(row["x_px"] for row in padded if row["snr"] is not None) > 95
+    (page,) = flows_here.reports.rglob("*.html")
+    assert "bad_wcs" in page.read_text()
+    assert "Padding of the frames" in page.read_text()
+
+
 def only(folder: Path, name: str) -> Path:
     for path in folder.glob("*.fits"):
         if path.stem[-1] != name:
