@@ -19,14 +19,15 @@ from galaxy.images import cutouts
 from galaxy.labels.schemes import label_rows, load_scheme
 from tasks.building.plan import Plan, begin_plan, published_parent
 from tasks.galaxies.choices import SourceName
-from tasks.galaxies.column_account import read_account
+from tasks.galaxies.column_account import ACCOUNT_KEYS, read_account
 from tasks.galaxies.needs import frame_columns, require_columns
+from tasks.galaxies.provenance import content_sha256
 from tasks.http.faults import is_retried_later
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.files import sha256_of_file, write_table
+from tasks.store.files import write_table
 from tasks.store.sampling import hash_order
 from tasks.store.schema import GALAXY, STORED, check_name
 
@@ -169,7 +170,7 @@ def plan_galaxies(workspace: Workspace, request: GalaxyBuildRequest, catalog: Pa
     facts: dict[str, Any] = {
         "release": request.release_name,
         "catalog": catalog.name,
-        "catalog_sha256": sha256_of_file(catalog),
+        "catalog_sha256": content_sha256(catalog, ACCOUNT_KEYS),
         "columns": account,
         "scheme": None
         if scheme is None

@@ -12,6 +12,7 @@ from PIL import Image
 
 from expectations.split_shares import PART_SHARES
 from flows.build_galaxy_dataset import build_galaxy_dataset
+from galaxy.catalogue.errors import CatalogueError
 from galaxy.images.cutouts import decode, pixel_sha256, to_sample
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
@@ -60,6 +61,35 @@ def test_the_same_request_does_nothing_and_a_larger_limit_only_adds(flows_here: 
     parts = dict(zip(*(after.split()[name].to_pylist() for name in ("id", "part")), strict=True))  # type: ignore[index]
     old = dict(zip(*(before.split()[name].to_pylist() for name in ("id", "part")), strict=True))  # type: ignore[index]
     assert {sample_id: parts[sample_id] for sample_id in old} == old
+
+
+def test_labels_in_a_column_of_one_s_own_beside_published_ones(
+    flows_here: Workspace, archive: Archive, tmp_path: Path
+) -> None:
+    images, table = archive(40)
+    kinds = {"elliptical": "smooth", "clockwise": "disc"}
+    ids = [line.split(",") for line in table.read_text().splitlines()[1:]]
+    lines = [f"{n},{name},{n}.5,0,0.05,8,{kinds.get(kind, 'disc')}" for n, (name, kind, *_) in enumerate(ids)]
+    own = tmp_path / "own.csv"
+    own.write_text("\n".join(["Unnamed: 0,Galaxy,RAJ2000,DEJ2000,redshift,petroR90_r,Look", *lines, ""]))
+    scheme = tmp_path / "look.toml"
+    scheme.write_text(
+        'name = "look"\ndescription = ""\ncolumns = ["look"]\ngrammar = "text"\nclasses = ["smooth", "disc"]\n'
+        'rules = [{label = "smooth", when = {text = "smooth"}}, {label = "disc", when = {text = "disc"}}]\n'
+    )
+    request = SMALL | {"scheme": str(scheme), "columns": {"id": "Galaxy"}}
+    summary = build_galaxy_dataset(catalog=str(own), images=str(images), **request)
+    assert summary["stored"] == 40 == sum(summary["classes"].values())
+    assert summary["understood"] == {
+        **{"id": "Galaxy", "ra": "RAJ2000", "dec": "DEJ2000", "redshift": "redshift", "petro_r90": "petroR90_r"}
+    }
+    assert (summary["kept"], summary["ignored"]) == (["Look"], ["Unnamed: 0"])
+    assert summary["missing"] == {"id": 0, "ra": 0, "dec": 0, "redshift": 0, "petro_r90": 0}
+    assert build_galaxy_dataset(catalog=str(own), images=str(images), **request) == summary | {"requests": 0}
+    page = (flows_here.reports / "tiny-000001.html").read_text()
+    assert "RAJ2000" in page
+    with pytest.raises(CatalogueError, match=r"place on the sky needs column 'ra_deg'.*columns="):
+        build_galaxy_dataset(catalog=str(table), **(SMALL | {"dataset": "more", "source": "sdss"}))
 
 
 def test_a_small_build_and_then_the_whole_catalogue_spread_the_newcomers(

@@ -92,6 +92,27 @@ def test_other_metadata_makes_another_catalogue(workspace, labels, tmp_path) -> 
         catalog_path(workspace, "mine", str(metadata))
 
 
+def test_other_names_of_columns_make_another_catalogue(workspace, tmp_path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("objid,ra,dec,RA_fit,DEC_fit\n7,1,2,10,20\n")
+    fitted = {"ra": "RA_fit", "dec": "DEC_fit"}
+    plain, named = catalog_path(workspace, str(table)), catalog_path(workspace, str(table), columns=fitted)
+    assert plain != named == catalog_path(workspace, str(table), columns=dict(reversed(fitted.items())))
+    assert catalog_path(workspace, str(table), columns={}) == plain
+    assert read_provenance(named)["understood"] == {"id": "objid", "ra": "RA_fit", "dec": "DEC_fit"}
+    with pytest.raises(ValueError, match=r"is ingested already: give columns=\{'ra': 'RA_fit'"):
+        catalog_path(workspace, str(named), columns=fitted)
+
+
+def test_the_summary_tells_the_columns(workspace, tmp_path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("Unnamed: 0,OBJID,Bar,z\n0,7,strong,0.1\n1,8,none,\n")
+    summary = ingest_into_workspace(workspace, "mine", [str(table)], None, {"redshift": "Z"})
+    assert summary["understood"] == {"id": "OBJID", "redshift": "z"}
+    assert (summary["kept"], summary["ignored"]) == (["Bar"], ["Unnamed: 0"])
+    assert summary["missing"] == {"redshift": 1, "id": 0, "ra": 2, "dec": 2, "petro_r90": 2}
+
+
 def test_an_unknown_table_names_what_there_is(workspace, labels) -> None:
     ingest_into_workspace(workspace, "mine", [str(labels)], None)
     with pytest.raises(ValueError, match=r"no table 'nowhere.csv'.*gz2-hart16.*\(mine\)"):
