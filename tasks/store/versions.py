@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from tasks.store.columns import align_column
 from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
-from tasks.store.files import sync, whole_file, whole_folder, write_json, write_parquet
+from tasks.store.files import sync, whole_file, whole_folder, write_checked_table, write_json
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
 from tasks.store.version_files import MANIFEST, signed
 
@@ -133,16 +133,16 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
 
 def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path) -> None:
     """Write a version's files into `version`."""
-    write_parquet(version / SAMPLES, new.ledger, row_group_size=_ROW_GROUP_ROWS)
+    write_checked_table(version / SAMPLES, new.ledger, row_group_size=_ROW_GROUP_ROWS)
     (version / "labels").mkdir()
     for stem, table in new.labels.items():
-        write_parquet(version / "labels" / f"{stem}.parquet", table)
+        write_checked_table(version / "labels" / f"{stem}.parquet", table)
     if new.split is not None:
-        write_parquet(version / "split.parquet", new.split)
+        write_checked_table(version / "split.parquet", new.split)
     if new.split_by_time is not None:
-        write_parquet(version / "split_by_time.parquet", new.split_by_time)
+        write_checked_table(version / "split_by_time.parquet", new.split_by_time)
     if new.truth is not None:
-        write_parquet(version / "truth.parquet", new.truth)
+        write_checked_table(version / "truth.parquet", new.truth)
     (version / "validation").mkdir()
     if new.write_validation is not None:
         new.write_validation(version / "validation")

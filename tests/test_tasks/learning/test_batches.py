@@ -9,8 +9,18 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.learning.batches import Reading, deal_evenly, generate_batches, held_batches, image_batches, plan_pools
+from tasks.learning.batches import (
+    Reading,
+    deal_evenly,
+    generate_batches,
+    held_batches,
+    image_batches,
+    naming_damage,
+    plan_pools,
+)
 from tasks.store import pixels
+from tasks.store.errors import DamagedPixelsError
+from tasks.store.pixel_array import Owner
 
 ROWS = 2500
 SHARD = pixels.SHARD_ROWS
@@ -162,3 +172,21 @@ def test_even_classes_reach_every_batch(array: zarr.Array) -> None:
     assert sum(batch.sum() for _, batch in batches) == labels.sum()
     seen = np.concatenate([rows_of(images) for images, _ in batches])
     assert sorted(seen.tolist()) == list(range(ROWS))
+
+
+def test_a_damaged_shard_ends_a_pass_by_the_arrays_own_error(array: zarr.Array, tmp_path: Path) -> None:
+    store = pixels.create(tmp_path / "p", array.shape[1:], "uint8")
+    pixels.grow(store, ROWS)
+    for first in range(0, ROWS, SHARD):
+        pixels.write_shard(store, first, np.asarray(array[first : min(first + SHARD, ROWS)]))
+    damaged = pixels.open_array(tmp_path / "p", owner=Owner("dataset 'd' version 1", "mend it", complete=True))
+    content = bytearray(damaged.shard_file(3).read_bytes())
+    content[10] ^= 1
+    damaged.shard_file(3).write_bytes(content)
+    rows = np.arange(ROWS)
+    for seed in (None, 0):
+        with pytest.raises(DamagedPixelsError, match="rows 1536 to 1599 "), naming_damage(damaged):
+            for _ in image_batches(damaged, Reading(rows, rows, 64, seed), pool_bytes=1):
+                pass
+    with pytest.raises(tf.errors.InvalidArgumentError), naming_damage(array):
+        tf.reshape(tf.zeros(3), (2,))

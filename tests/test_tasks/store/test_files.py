@@ -10,13 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.store.errors import DiskFullError
+from tasks.store.errors import DamagedTableError, DiskFullError
 from tasks.store.files import (
     disk_full_named,
+    read_table,
     sha256_of_file,
     sync_tree,
     whole_file,
     whole_folder,
+    write_checked_table,
     write_json,
     write_table,
 )
@@ -109,3 +111,16 @@ def test_a_table_and_a_digest_come_back(tmp_path: Path) -> None:
     content = b"x" * 3_000_000
     (tmp_path / "bytes").write_bytes(content)
     assert sha256_of_file(tmp_path / "bytes") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_page_of_a_checked_table_that_changed_is_named_and_one_without_checksum_is_read(tmp_path: Path) -> None:
+    table = pa.table({"x": list(range(1000))})
+    write_checked_table(tmp_path / "checked.parquet", table)
+    write_table(tmp_path / "plain.parquet", table)
+    assert read_table(tmp_path / "checked.parquet") == read_table(tmp_path / "plain.parquet") == table
+    assert read_table(tmp_path / "checked.parquet", ["x"]).column_names == ["x"]
+    content = bytearray((tmp_path / "checked.parquet").read_bytes())
+    content[len(content) // 3] ^= 1
+    (tmp_path / "checked.parquet").write_bytes(content)
+    with pytest.raises(DamagedTableError, match=r"checked\.parquet cannot be read \(.*\); restore it"):
+        read_table(tmp_path / "checked.parquet")
