@@ -15,11 +15,12 @@ from tasks.stages.show import show_summary
 @flow(name="score-night", description="Score candidates with the champion model and show the best")
 def score_night(
     path: Annotated[
-        str,
+        str | None,
         parameter_types.param(
-            "Candidates: dataset (NAME or NAME@3), .npz or .npy of triplets, alert packets, or Zarr array"
+            "Candidates: dataset (NAME or NAME@3), .npz or .npy of triplets, alert packets, or Zarr array; null: the "
+            "newest night that was made or ingested"
         ),
-    ] = "transients",
+    ] = None,
     model: parameter_types.Model = "champion",
     first: Annotated[
         str | None,

@@ -50,11 +50,12 @@ class Reading:
         return cls(fields["understood"], tuple(fields["ignored"]), fields["missing"], tuple(fields["notes"]))
 
     def to_summary(self) -> dict[str, object]:
-        """Return the entries ``understood``, ``ignored`` and ``missing`` of a summary."""
+        """Return the entries ``understood``, ``ignored``, ``missing`` and ``notes`` of a summary."""
         return {
             "understood": dict(self.understood),
             "ignored": list(self.ignored),
             "missing": {role: count for role, count in self.missing.items() if count},
+            "notes": list(self.notes),
         }
 
 

@@ -1,6 +1,6 @@
 """Which array file and which table belong together, in a folder or beside an array file."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from realbogus.records import SourceError
@@ -14,8 +14,27 @@ _BY_STEM_ALONE = (".txt", ".dat", ".tbl", ".ascii")  # other such files are note
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 
-def find_triplet_files(path: Path) -> tuple[Path, Path | None]:
-    """Return the array and its table, None where there is no table; the same for a folder and for its array file.
+@dataclass(frozen=True)
+class TripletFiles:
+    """An array file and its table.
+
+    Attributes
+    ----------
+    array : Path
+    table : Path or None
+        None where there is none.
+    is_certain : bool
+        The table must go with the array: it bears its name, or the folder was given. Otherwise it does where it has as
+        many rows.
+    """
+
+    array: Path
+    table: Path | None
+    is_certain: bool
+
+
+def find_triplet_files(path: Path) -> TripletFiles:
+    """Find the array and its table in a folder, or beside an array file.
 
     The table has the array's name with a suffix of `TABLE_SUFFIXES`, packed or not, or is the only table beside the
     only array.
@@ -23,7 +42,7 @@ def find_triplet_files(path: Path) -> tuple[Path, Path | None]:
     Raises
     ------
     SourceError
-        There is no array or more than one, or several tables may be meant.
+        There is no array or more than one, or a folder holds several tables that may be meant.
     """
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and (path.suffix.lower() not in ARRAY_SUFFIXES or not path.is_file()):
@@ -35,18 +54,16 @@ def find_triplet_files(path: Path) -> tuple[Path, Path | None]:
     array = arrays[0] if path.is_dir() else path
     tables = [file for file in files if _table_stem(file) is not None]
     same_name = [file for file in tables if _table_stem(file) == array.stem]
-    if same_name or len(arrays) > 1:
-        return array, _only(array, same_name)
-    return array, _only(array, [file for file in tables if _plain_suffix(file) not in _BY_STEM_ALONE])
-
-
-def _only(array: Path, tables: Sequence[Path]) -> Path | None:
-    if len(tables) > 1:
+    others = [file for file in tables if _plain_suffix(file) not in _BY_STEM_ALONE] if len(arrays) == 1 else []
+    if len(same_name) > 1 or (path.is_dir() and not same_name and len(others) > 1):
+        meant = same_name or others
         raise SourceError(
-            f"{array.parent} holds {len(tables)} tables ({', '.join(file.name for file in tables)}) that may belong to "
-            f"{array.name}: name the right one {array.stem}{_plain_suffix(tables[0])} and move the others"
+            f"{folder} holds {len(meant)} tables that may belong to {array.name}: "
+            f"{', '.join(file.name for file in meant)}; keep one, named {array.stem}{_plain_suffix(meant[0])}"
         )
-    return tables[0] if tables else None
+    if same_name:
+        return TripletFiles(array, same_name[0], is_certain=True)
+    return TripletFiles(array, others[0] if len(others) == 1 else None, is_certain=path.is_dir())
 
 
 def _plain_name(file: Path) -> str:

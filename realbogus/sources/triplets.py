@@ -31,7 +31,7 @@ from realbogus.records import (
 )
 from realbogus.row_tables import RowTable, rows_without_columns
 from realbogus.sources.array_files import StampArray, read_member_columns
-from realbogus.sources.triplet_files import find_triplet_files
+from realbogus.sources.triplet_files import TripletFiles, find_triplet_files
 from realbogus.stamps import fit_size
 
 BATCH_ROWS = 2048
@@ -112,16 +112,16 @@ class TripletSource:
         self.path, self.stamp_px, self.batch_rows = path, stamp_px, batch_rows
         self.longitude_deg = conventions.longitude_deg
         self._settings = (stamp_px, label_column, group_column, conventions)
-        array_path, table_path = find_triplet_files(path)
-        self.array = StampArray(array_path)
-        self.table = _open_table(self.array, table_path, conventions.read_table)
+        files = find_triplet_files(path)
+        self.array = StampArray(files.array)
+        self.table = _open_table(self.array, files, conventions.read_table)
         for role, column in (("label", label_column), ("group", group_column)):
             if column is not None:
                 self.table.text(column)
                 self.table.roles[role] = column
         self._order = [list(channels).index(channel) for channel in CHANNELS]
         self._labels = _read_labels(self.table)
-        self._ids = _read_ids(self.table, array_path)
+        self._ids = _read_ids(self.table, files.array)
         self._negative = _read_negative(self.table, conventions.signed)
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
@@ -190,19 +190,18 @@ def read_triplets(path: Path, stamp_px: int = 29, label_column: str | None = Non
     yield from read_records(TripletSource(path, stamp_px, label_column))
 
 
-def _open_table(array: StampArray, path: Path | None, read_table: TableReader) -> RowTable:
+def _open_table(array: StampArray, files: TripletFiles, read_table: TableReader) -> RowTable:
     """Open an array's table: its file, else the one-dimensional members of an ``.npz``, else one without columns."""
-    if path is None:
-        members = read_member_columns(array.path, len(array))
-        if not members:
-            return rows_without_columns(array.path, len(array))
-        return read_table(array.path, pa.table(members))
-    table = read_table(path, None)
-    if len(array) != len(table):
-        raise SourceError(
-            f"{array.path} has {len(array)} rows, {table.path} has {len(table)}: they must go row for row"
-        )
-    return table
+    if files.table is not None:
+        table = read_table(files.table, None)
+        if len(array) == len(table):
+            return table
+        if files.is_certain:
+            raise SourceError(
+                f"{array.path} has {len(array)} rows, {table.path} has {len(table)}: they must go row for row"
+            )
+    members = read_member_columns(array.path, len(array))
+    return read_table(array.path, pa.table(members)) if members else rows_without_columns(array.path, len(array))
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:

@@ -17,6 +17,7 @@ from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.dataset_page import BuildReport, count_funnel
 from tasks.reports.figures import completeness_figure
 from tasks.reports.page import Block, Figure, Table
+from tasks.reports.understanding import understood_blocks
 from tasks.store.columns import to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
@@ -39,6 +40,7 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     if any(summary.get(PADDED, {}).values()):
         shares = [(frame, f"{fraction:.1%}") for frame, fraction in summary[PADDED].items()]
         blocks.append(Table("Padding of the frames, which has no data", ("frames", "fraction of the pixels"), shares))
+    blocks += understood_blocks(summary, "frames" if dataset.manifest["source"] == "frames" else "rows")
     completeness = completeness_plot(dataset)
     if completeness is not None:
         caption_of_plot = "Completeness of the injections, with 95 % intervals"

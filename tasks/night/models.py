@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
 from tasks.learning import saved_models
 from tasks.learning.inference import Engine, Outputs, open_outputs
 from tasks.learning.operating_points import logit_of
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.night.sources import NightSource
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
@@ -39,11 +42,14 @@ class NightModel:
         Its ``model.json``.
     outputs : Outputs
         (n, s, s, 3) float32 to logits (n, 2).
+    training_samples : Table, optional
+        Columns `training_overlap.COLUMNS` of the samples that it was trained on; None where they are unknown.
     """
 
     name: str
     card: Mapping[str, Any]
     outputs: Outputs
+    training_samples: pa.Table | None = None
 
     @property
     def sha256(self) -> str:
@@ -125,7 +131,8 @@ def open_model(workspace: Workspace, model: str, registered: str, engine: Engine
     outputs = open_outputs(card, lambda: saved_models.load_model(ref.folder)[0], workspace.root / "onnx", engine)
     if engine == "auto" and outputs.engine == "tensorflow":
         run_logger().warning("%s runs in TensorFlow: the outputs of its ONNX export differ", name)
-    return NightModel(name, card, outputs)
+    samples = ref.folder / TRAINING_SAMPLES_FILE
+    return NightModel(name, card, outputs, pq.read_table(samples) if samples.is_file() else None)
 
 
 def check_card(name: str, card: Mapping[str, Any]) -> None:

@@ -62,6 +62,10 @@ class NightScores:
         logit = np.where(by_full, to_float(table["logit"]), -np.inf)
         return cls(logit, to_bool(pc.equal(table["decision"], REAL)), positions)
 
+    def take(self, rows: NDArray[np.bool_]) -> "NightScores":
+        """Return some of the candidates, (n,)."""
+        return NightScores(self.logit[rows], self.selected[rows], self.positions[rows])
+
 
 @dataclass(frozen=True)
 class GroundTruth:
@@ -84,6 +88,10 @@ class GroundTruth:
     group: NDArray[np.str_]
     origin: str
 
+    def take(self, rows: NDArray[np.bool_]) -> "GroundTruth":
+        """Return some of the candidates, (n,)."""
+        return GroundTruth(self.injected[rows], self.transient[rows], self.group[rows], self.origin)
+
 
 def ground_truth(source: NightSource) -> GroundTruth | None:
     """Return a dataset's hidden truth, or if it has none its matches with known transients; None for other sources."""
@@ -100,7 +108,12 @@ def ground_truth(source: NightSource) -> GroundTruth | None:
     return GroundTruth(injected, transient, to_text(ledger["group"]), origin)
 
 
-def operations(scores: NightScores, truth: GroundTruth | None, against: NightScores | None) -> dict[str, Any]:
+def operations(
+    scores: NightScores,
+    truth: GroundTruth | None,
+    against: NightScores | None,
+    trained_on: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
     """Return the figure.
 
     Parameters
@@ -110,6 +123,8 @@ def operations(scores: NightScores, truth: GroundTruth | None, against: NightSco
         If None, injections are counted and recovery is not reported.
     against : NightScores or None
         The same night scored by a second model.
+    trained_on : (n,) bool, optional
+        Candidates that a model was trained on, which count in nothing here.
 
     Returns
     -------
@@ -118,6 +133,10 @@ def operations(scores: NightScores, truth: GroundTruth | None, against: NightSco
         transients, how many are selected, and their share with its interval; ``equal_recovery``: one row for each of
         `RECOVERIES` and for the share actually recovered.
     """
+    if trained_on is not None and trained_on.any():
+        scores = scores.take(~trained_on)
+        truth = None if truth is None else truth.take(~trained_on)
+        against = None if against is None else against.take(~trained_on)
     counted = np.ones(len(scores.logit), bool) if truth is None else ~truth.injected
     after = scores.selected & counted
     figure: dict[str, Any] = {

@@ -16,6 +16,7 @@ from tasks.night.operations import SAME_OBJECT_ARCSEC, describe_operations
 from tasks.night.sources import NightSource
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Link, Table, Text, page
+from tasks.reports.understanding import understood_blocks
 from tasks.store.files import whole_file
 
 SHOWN = 48
@@ -30,6 +31,7 @@ def write_night_page(
     blocks = [
         *count_blocks(scored, rule, summary),
         *operations_blocks(summary),
+        *understood_blocks(summary, "candidates"),
         *best_blocks(stamps, scored.best, rule),
         Heading("All candidates"),
         Text("The scores file has a row for every candidate, in the input's order, with a score or a reason for none."),
@@ -71,6 +73,8 @@ def count_blocks(scored: ScoredNight, rule: ScoringRule, summary: Mapping[str, A
         detail = f"of {objects['before']:,} objects; detections within {SAME_OBJECT_ARCSEC:g} arcsec are one object"
         headlines.append(Headline("Candidate objects", objects["after"], detail))
     headlines.append(Headline("Not scored", scored.count - scored.scored, _reasons(scored.not_scored)))
+    if summary.get("repeated"):
+        headlines.append(Headline("Repeated", summary["repeated"], "came again with the same pixels"))
     return [Headlines(headlines), Text(describe_cascade(scored, rule, summary["cascade"]))]
 
 
@@ -98,6 +102,10 @@ def operations_blocks(summary: Mapping[str, Any]) -> list[Block]:
         *(Text(f"{sentence}.") for sentence in describe_operations(figure)),
         Text("These counts measure the classifier alone: a survey applies further cuts and human vetting.", quiet=True),
     ]
+    if summary.get("overlap_with_training"):
+        blocks.append(
+            Text(f"{summary['overlap_with_training']:,} candidates that a model was trained on are left out of them.")
+        )
     if figure["equal_recovery"]:
         against = summary["against"]
         names = [("", "this model"), *([("against_", against)] if against else [])]

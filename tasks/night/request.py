@@ -15,8 +15,8 @@ class NightRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    path: str
-    """The night's source, see `tasks.night.sources.open_night`."""
+    path: str | None = None
+    """The night's source, see `tasks.night.sources.open_night`; None: see `tasks.night.default_night`."""
     model: str = "champion"
     first: str | None = "champion"
     """Cheap model that discards before the full one; None: none."""

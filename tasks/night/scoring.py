@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from realbogus.readings import Reading, merge_readings
 from realbogus.stamps import pixel_digests
 from tasks.night.blocks import CandidateBlock
 from tasks.night.models import NightError, ScoringRule
@@ -48,6 +49,8 @@ RAW = pa.schema(
     ]
 )
 """Columns of a part file: scores before any decision."""
+READING = b"reading"
+"""Key of a part file's metadata with the reading of its blocks."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -87,8 +90,10 @@ def score_into_parts(
     tables = map_in_order(partial(score_block, rule=rule), read_ahead(numbered, READ_AHEAD), threads or _threads(rule))
     while part := list(islice(tables, blocks_a_part)):
         path = state / f"part-{len(parts):06d}.parquet"
+        reading = merge_readings(Reading.from_json(table.schema.metadata[READING]) for table in part)
+        rows = pa.concat_tables(part).replace_schema_metadata({READING: reading.to_json()})
         with whole_file(path) as unfinished:
-            pq.write_table(pa.concat_tables(part), unfinished, compression="zstd")
+            pq.write_table(rows, unfinished, compression="zstd")
         parts.append(path)
         advance(sum(table.num_rows for table in part))
     return parts
@@ -168,7 +173,14 @@ def score_block(numbered: tuple[int, CandidateBlock], rule: ScoringRule) -> pa.T
         "not_scored": reasons,
         "block": np.full(len(reasons), number, np.int32),
     }
-    return pa.table([pa.array(columns[field.name], field.type) for field in RAW], schema=RAW)
+    schema = RAW.with_metadata({READING: block.reading.to_json()})
+    return pa.table([pa.array(columns[field.name], field.type) for field in RAW], schema=schema)
+
+
+def read_readings(parts: Iterable[Path]) -> Reading:
+    """Return the merged reading of the blocks of some part files."""
+    metadata = (pq.read_schema(path).metadata or {} for path in parts)
+    return merge_readings(Reading.from_json(facts[READING]) for facts in metadata if READING in facts)
 
 
 def run_cascade(

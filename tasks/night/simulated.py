@@ -25,6 +25,8 @@ from tasks.store.errors import StoreError
 from tasks.store.files import write_json, write_table
 from tasks.store.versions import stored_rows
 
+NIGHTS = "nights"
+"""Folder of a workspace that holds the nights."""
 MADE, PROGRESS = "made.parquet", "made.json"
 """Files of the night: the sample behind each row with its truth, and the number of finished shards."""
 _SHARDS_A_STEP = 100
@@ -67,7 +69,7 @@ def night_folder(workspace: Workspace, dataset: Dataset, request: NightToMake) -
     """Return the folder of a night, which follows from the dataset's digest and the request."""
     settings = json.dumps([dataset.digest, request.count, request.real_share, request.seed])
     name = f"{dataset.name}-{request.count}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
-    return workspace.root / "nights" / f"{name}.zarr"
+    return workspace.root / NIGHTS / f"{name}.zarr"
 
 
 def read_samples(dataset: Dataset) -> LabelledStamps:

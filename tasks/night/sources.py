@@ -67,10 +67,6 @@ class NightSource(Protocol):
     def pixels(self) -> str | None:
         """Origin of the pixels, such as ``simulated``; None if unknown."""
 
-    @property
-    def may_repeat(self) -> bool:
-        """Whether a candidate can come more than once."""
-
     def blocks(self, first: int = 0) -> Iterator[CandidateBlock]:
         """Yield the candidates from block `first` on, in the same blocks every time; earlier blocks are not read."""
 
@@ -138,7 +134,6 @@ class DatasetNight:
     dataset: Dataset
     stamp_px: int
     block_rows: int = BLOCK_ROWS
-    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         if self.dataset.manifest["problem"] != REALBOGUS:
@@ -197,7 +192,6 @@ class ZarrNight:
     path: Path
     stamp_px: int
     block_rows: int = BLOCK_ROWS
-    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         require_stamps(str(self.path), self.array.shape, self.stamp_px)
@@ -254,7 +248,6 @@ class ArrayNight:
     stamp_px: int
     block_rows: int = BLOCK_ROWS
     pixels: None = None
-    may_repeat: bool = False
 
     def __post_init__(self) -> None:
         require_stamps(str(self.path), self.array.shape, self.stamp_px)
@@ -288,7 +281,10 @@ class ArrayNight:
             yield replace(block, reading=self._reading(count))
 
     def _reading(self, count: int) -> Reading:
-        note = f"{self.path} has no table beside it: the sign of its differences, ids, positions and nights are unknown"
+        note = (
+            f"{self.path} has no table {self.path.stem}.csv (.parquet, .fits, ...) beside it: the sign of its "
+            "differences, ids, positions and nights are unknown"
+        )
         return Reading(missing=dict.fromkeys(UNKNOWN_OF_ARRAYS, count), notes=(note,))
 
 
@@ -299,7 +295,6 @@ class RecordNight:
     path: Path
     source: RecordSource
     pixels: None = None
-    may_repeat: bool = True
 
     @property
     def name(self) -> str:

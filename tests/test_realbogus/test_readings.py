@@ -15,7 +15,8 @@ def test_readings_are_merged_name_by_name() -> None:
 
 def test_a_reading_survives_its_text_and_a_summary_lists_what_is_missing() -> None:
     assert Reading.from_json(TWO.to_json()) == TWO
-    assert TWO.to_summary() == {"understood": dict(TWO.understood), "ignored": ["a", "b"], "missing": {"zero": 2}}
+    summary = {"understood": dict(TWO.understood), "ignored": ["a", "b"], "missing": {"zero": 2}}
+    assert TWO.to_summary() == summary | {"notes": ["careful", "late"]}
 
 
 def test_a_prefix_keeps_two_tables_apart() -> None:

@@ -146,6 +146,7 @@ def test_the_account_balances_and_counts_by_reason_label_kind_and_part() -> None
         "understood": {},
         "ignored": [],
         "missing": {},
+        "notes": [],
     }
     bare = account_of(candidate_request(), ledger(), None, None)
     assert (bare["labels"], bare["split"]) == ({"real": 0, "bogus": 0, "unlabelled": 5}, None)

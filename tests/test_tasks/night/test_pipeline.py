@@ -1,5 +1,7 @@
 """A night from its request to its summary, and the entries of that summary."""
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,18 +13,25 @@ import pyarrow.parquet as pq
 import pytest
 from mlflow import MlflowClient
 
+from realbogus.records import SourceError
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.cascade import Discard
 from tasks.learning.saved_models import save_model
+from tasks.learning.training_overlap import COLUMNS
 from tasks.night.decisions import ScoredNight
+from tasks.night.default_night import newest_night
 from tasks.night.first_model import FirstModel
-from tasks.night.pipeline import file_stem, score_night, summarise, summarise_cascade
+from tasks.night.models import NightError
+from tasks.night.operations import NightScores, ground_truth, operations
+from tasks.night.overlap import trained_on
+from tasks.night.pipeline import file_stem, require_scored, score_night, summarise, summarise_cascade
 from tasks.night.request import NightRequest
-from tasks.night.sources import NightSource
+from tasks.night.sources import DatasetNight, NightSource, open_night
 from tasks.runtime.workspace import Workspace
+from tasks.store.dataset import Dataset
 from tasks.tracking.mlflow_runs import open_run
 from tasks.training.training_task import model_card
-from tests.small_candidates import publish_candidates
+from tests.small_candidates import draw_stamps, publish_candidates
 from tests.small_night import make_model, make_rule
 
 DISCARD = Discard(-2.0, 0.5, 1, 240, 0.0123)
@@ -151,3 +160,68 @@ def test_one_model_alone_scores_everything_without_a_comparison(
     assert "against_detections" not in summary["operations"]["equal_recovery"][0]
     assert Path(summary["path"]).name == "nightsurvey.parquet"
     assert summary["threshold_version"].endswith("best 7")
+
+
+def test_without_a_path_the_newest_night_is_scored_and_without_any_the_remedy_is_named(workspace: Workspace) -> None:
+    with pytest.raises(NightError, match=r"there is no night to score in .*: make one with `starloom run make-night`"):
+        newest_night(workspace)
+    for number, name in enumerate(("late.zarr", "early.zarr")):
+        folder = workspace.root / "nights" / name
+        folder.mkdir(parents=True)
+        (folder / "made.json").write_text('{"shards": 1}')
+        os.utime(folder / "made.json", ns=(1, 10 - number))
+    assert newest_night(workspace) == str(workspace.root / "nights" / "late.zarr")
+    publish_candidates(workspace, "labelled", ["real", "bogus"], ["a", "b"], ["train", "test"])
+    assert newest_night(workspace).endswith("late.zarr"), "a labelled dataset is no night"
+    alerts = publish_candidates(workspace, "alerts", [None, None], ["a", "b"], ["train", "test"])
+    manifest = json.loads((alerts.path / "manifest.json").read_text())
+    manifest["schemes"]["real-bogus"]["counts"] = {"bogus": 0, "real": 0}
+    (alerts.path / "manifest.json").write_text(json.dumps(manifest))
+    assert newest_night(workspace) == str(workspace.datasets / "alerts")
+
+
+def test_a_night_of_which_nothing_is_scored_says_what_was_found(tmp_path: Path) -> None:
+    (tmp_path / "a.avro").write_bytes(b"\x00\x00\x00\x00\x07packet")
+    source = open_night(Workspace(tmp_path), str(tmp_path), 29)
+    nothing = replace(SCORED, count=1, scored=0, not_scored={"corrupt": 1})
+    message = r"path=x: none of 1 candidates could be scored \(corrupt 1\); the first, .*a\.avro: it is a Kafka message"
+    with pytest.raises(NightError, match=message):
+        require_scored(source, "x", nothing)
+    require_scored(source, "x", SCORED)
+
+
+def test_candidates_that_a_model_was_trained_on_are_counted_and_left_out_of_rates(
+    tracked_workspace: Workspace, models: dict[str, str]
+) -> None:
+    """The models of `models` know no training samples; those of this test are the first half of the survey."""
+    dataset = Dataset.open(tracked_workspace, "nightsurvey")
+    source = DatasetNight(dataset, 21)
+    scores = score_night(tracked_workspace, NightRequest(path="nightsurvey", model=models[FULL], first=None))
+    assert scores["overlap_with_training"] is None
+    known = dataset.samples(list(COLUMNS)).slice(0, COUNT // 2)
+    model = replace(make_model("a"), training_samples=known)
+    seen = trained_on(model, source, Path(scores["path"]))
+    assert seen is not None
+    assert seen.tolist() == [True] * (COUNT // 2) + [False] * (COUNT // 2)
+    assert trained_on(make_model("a"), source, Path(scores["path"])) is None
+    whole, truth = NightScores.read(Path(scores["path"])), ground_truth(source)
+    rest = operations(whole, truth, None, seen)
+    assert rest["detections"]["before"] < operations(whole, truth, None)["detections"]["before"]
+    assert truth is not None
+    assert rest["recovered"]["transients"] == int((truth.transient & ~seen).sum())
+
+
+def test_a_candidate_that_comes_again_is_scored_once(
+    tracked_workspace: Workspace, models: dict[str, str], tmp_path: Path
+) -> None:
+    values = draw_stamps([True, False, True])
+    np.save(tmp_path / "night.npy", values[[0, 1, 0, 2]])
+    (tmp_path / "night.csv").write_text("candid,jd\n7,2459001.0\n8,2459001.0\n7,2459001.0\n9,2459001.0\n")
+    request = NightRequest(path=str(tmp_path), model=models[FULL], first=None, night="again")
+    summary = score_night(tracked_workspace, request)
+    assert (summary["count"], summary["scored"], summary["repeated"]) == (3, 3, 1)
+    assert pq.read_table(summary["path"])["id"].to_pylist() == ["7", "8", "9"]
+    assert (summary["understood"], summary["missing"]["sign"]) == ({"id": "candid", "time": "jd"}, 4)
+    np.save(tmp_path / "night.npy", values[[0, 1, 2, 2]])
+    with pytest.raises(SourceError, match=r"id 7 comes twice with different pixels, in .*npy row 0 and .*npy row 2"):
+        score_night(tracked_workspace, request)

@@ -139,7 +139,6 @@ def test_an_array_s_table_is_found_from_the_file_and_from_the_folder(tmp_path: P
     for path in (array, folder):
         source = open_night(Workspace(tmp_path), str(path), SIDE)
         (block,) = source.blocks()
-        assert source.may_repeat
         assert block.ids == [str(10**17 + row) for row in range(COUNT)]
         assert block.ra_deg.tolist() == [1.5] * COUNT
         assert block.reading.understood["id"] == "diaSourceId"
