@@ -340,6 +340,7 @@ def test_a_header_that_breaks_a_library_is_one_row_and_padding_is_in_the_summary
     assert summary["rejected"]["bad_wcs"] == 1
     assert summary["padded_fraction"] == {"new": 0.0, "reference": pytest.approx(100 / 500 / 2, abs=1e-3)}
     assert summary["detectors"] == 2
+    assert f"{frames / 'ref_a.fits'}: 20.0% of the frame is padding, which has no data" in summary["notes"]
     rows = dataset.samples().to_pylist()
     (bad,) = [row for row in rows if row["kind"] == "visit"]
     assert "new_b.fits: the WCS in its header cannot be used: NAXES" in json.loads(bad["parameters"])["fault"]

