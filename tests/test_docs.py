@@ -24,11 +24,13 @@ from flows.cli.flow_catalogue import flow_names, load_flow
 from flows.cli.parameters import read_parameters
 from flows.ingest_catalog import ingest_catalog
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
-from tasks.galaxies.catalogue import ingest
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
 from galaxy.labels.schemes import CUT_QUANTITIES, SHIPPED, label_rows, load_scheme
 from realbogus.sources.frame_files import FrameKeywords
 from realbogus.sources.frame_pairs import read_pairs
+from tasks.galaxies.catalogue import ingest
+from tasks.galaxies.table_rows import CATALOGUE_ROLES
+from tasks.tables.roles import ROLES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -232,6 +234,15 @@ def test_every_accepted_name_is_listed() -> None:
     keywords = [word for value in FrameKeywords().model_dump().values() if isinstance(value, tuple) for word in value]
     known = [*columns, *VOTE_MEASURES, *keywords, *OFFICIAL_TABLES]
     assert [name for name in known if f"`{name}`" not in text] == []
+
+
+def test_the_synonyms_of_a_galaxy_table_s_roles_are_those_that_are_read() -> None:
+    text = (ROOT / "docs/reference/names.md").read_text(encoding="utf-8")
+    section = text.split("### Names of columns")[1].split("###")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (`.*`) \|$", section, re.M)
+    assert {role: tuple(re.findall(r"`([^`]+)`", names)) for role, names in rows} == {
+        role: ROLES[role].names for role in CATALOGUE_ROLES
+    }
 
 
 def test_every_scheme_and_cut_is_listed() -> None:

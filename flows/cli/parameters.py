@@ -87,6 +87,8 @@ def describe_type(annotation: Any) -> str:
     if get_origin(annotation) in (list, tuple, set):
         items = [item for item in get_args(annotation) if item is not Ellipsis]
         return f"list of {describe_type(items[0])}" if items else "list"
+    if get_origin(annotation) is dict:
+        return _WORDS[dict]
     return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -116,6 +116,9 @@ def require_named(named: Mapping[str, str], tables: Sequence[TableFile]) -> None
     """
     for key, column in named.items():
         if not any(column in table.columns for table in tables):
+            unread = [why for table in tables for name, why in table.ignored.items() if name.lower() == column]
+            if unread:
+                raise ColumnRoleError(f"columns names {column!r} for {key}, which is not read: {unread[0]}")
             found = "; ".join(f"{table.path} has {', '.join(table.columns)}" for table in tables)
             raise ColumnRoleError(f"columns names {column!r} for {key}, which no table has: {found}")
 

@@ -103,3 +103,12 @@ def test_one_coordinate_is_refused_with_the_columns_that_there_are(tmp_path) -> 
     path = written(tmp_path, "objid,RAJ2000,note\n7,1,x\n")
     with pytest.raises(CatalogueError, match=r"lacks column 'dec_deg' or 'dec' .*; it has objid, raj2000, note"):
         rows_of(path)
+
+
+def test_a_named_column_that_cannot_be_read_is_told_with_the_reason(tmp_path) -> None:
+    Table({"objid": [7], "Shape": [[1.0, 2.0]]}).write(tmp_path / "t.fits")
+    with (
+        open_table(tmp_path / "t.fits") as table,
+        pytest.raises(ColumnRoleError, match="'shape' for ra, which is not read: "),
+    ):
+        require_named({"ra": "shape"}, [table])
