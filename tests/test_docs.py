@@ -26,8 +26,11 @@ from flows.ingest_catalog import ingest_catalog
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
 from galaxy.labels.schemes import CUT_QUANTITIES, SHIPPED, label_rows, load_scheme
+from realbogus.epochs import TIME_KEYWORDS
+from realbogus.row_tables import ROLE_NAMES as RECORD_ROLES
 from realbogus.sources.frame_files import FrameKeywords
 from realbogus.sources.frame_pairs import read_pairs
+from tasks.candidates.known_tables import ROLE_NAMES as KNOWN_ROLES
 from tasks.galaxies.catalogue import ingest
 from tasks.galaxies.table_rows import CATALOGUE_ROLES
 from tasks.tables.roles import ROLES
@@ -232,7 +235,7 @@ def test_every_accepted_name_is_listed() -> None:
     text = (ROOT / "docs/reference/names.md").read_text(encoding="utf-8")
     columns = [name for column in COLUMNS for name in (column.name, *column.aliases) if not _VOTES.match(name)]
     keywords = [word for value in FrameKeywords().model_dump().values() if isinstance(value, tuple) for word in value]
-    known = [*columns, *VOTE_MEASURES, *keywords, *OFFICIAL_TABLES]
+    known = [*columns, *VOTE_MEASURES, *keywords, *TIME_KEYWORDS, *OFFICIAL_TABLES]
     assert [name for name in known if f"`{name}`" not in text] == []
 
 
@@ -243,6 +246,21 @@ def test_the_synonyms_of_a_galaxy_table_s_roles_are_those_that_are_read() -> Non
     assert {role: tuple(re.findall(r"`([^`]+)`", names)) for role, names in rows} == {
         role: ROLES[role].names for role in CATALOGUE_ROLES
     }
+
+
+@pytest.mark.parametrize(
+    ("section", "roles"),
+    [
+        ("## Triplets", {role: "candidate_id" if role == "id" else role for role in RECORD_ROLES}),
+        ("## Known objects", {role: role for role in KNOWN_ROLES}),
+    ],
+)
+def test_the_synonyms_of_candidates_are_those_that_are_read(section: str, roles: dict[str, str]) -> None:
+    text = (ROOT / "docs/reference/names.md").read_text(encoding="utf-8").split(section)[1].split("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.M))
+    listed = {role: tuple(re.findall(r"`([^`]+)`", rows[role])) for role in roles}
+    expected = {role: () if role in ("ra", "dec") else ROLES[entry].names for role, entry in roles.items()}
+    assert listed == expected
 
 
 def test_every_scheme_and_cut_is_listed() -> None:

@@ -40,7 +40,7 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     if any(summary.get(PADDED, {}).values()):
         shares = [(frame, f"{fraction:.1%}") for frame, fraction in summary[PADDED].items()]
         blocks.append(Table("Padding of the frames, which has no data", ("frames", "fraction of the pixels"), shares))
-    blocks += understood_blocks(summary, "frames" if dataset.manifest["source"] == "frames" else "rows")
+    blocks += understood_blocks(summary, "rows or frames")
     completeness = completeness_plot(dataset)
     if completeness is not None:
         caption_of_plot = "Completeness of the injections, with 95 % intervals"
