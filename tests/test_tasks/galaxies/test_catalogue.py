@@ -15,12 +15,13 @@ from astropy.table import Table
 
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
 from galaxy.catalogue.errors import CatalogueError
-from galaxy.labels.schemes import class_counts, load_scheme
+from galaxy.labels.schemes import SchemeError, class_counts, load_scheme
 from galaxy.labels.votes import STEMS, derive_classes
 from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
 from tasks.galaxies.catalogue import ingest
 from tasks.galaxies.joining import read_mapping
 from tasks.galaxies.provenance import is_catalogue, read_provenance
+from tasks.tables.roles import ColumnRoleError
 from tasks.tables.table_files import TableError
 
 GZ1 = """OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,\
@@ -380,3 +381,68 @@ def test_the_provenance_has_the_given_name_or_the_files(tmp_path) -> None:
     assert read_provenance(tmp_path / "out.parquet")["name"] == "out"
     ingest([table], None, tmp_path / "out.parquet", name="mine")
     assert read_provenance(tmp_path / "out.parquet")["name"] == "mine"
+
+
+PARTS = {
+    "table 3": "OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS\n"
+    "587727178986356823,00:00:00.41,-10:22:25.7,59,0.61,0.03,0,0.15,0.15,0.05,0.19\n"
+    "587727227300741210,12:30:00.00,-00:12:34.5,18,0.1,0.7,0.1,0,0.1,0,0.8\n",
+    "zooNoSpec": "specobjid,objid,dr7objid,ra,dec,rastring,decstring,nvote,p_el,p_cw,p_acw,p_edge,p_dk,p_mg,p_cs\n"
+    "0,1237650000000000001,587727178986356823,0.0017,-10.37,a,b,59,0.61,0.03,0,0.15,0.15,0.05,0.19\n"
+    "0,1237650000000000002,587727227300741210,187.5,-0.21,a,b,18,0.1,0.7,0.1,0,0.1,0,0.8\n",
+    "the buttons": "OBJID,P_MG,P_DK,P_EDGE,P_ACW,P_CW,P_EL\n"
+    "587727178986356823,0.05,0.15,0.15,0,0.03,0.61\n587727227300741210,0,0.1,0,0.1,0.7,0.1\n",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_part_of_a_published_table_is_enough_for_a_scheme_that_reads_that_part(tmp_path, part: str) -> None:
+    rows = catalogue([written(tmp_path, PARTS[part])], tmp_path)
+    assert rows["id"].to_pylist() == ["587727178986356823", "587727227300741210"]
+    assert class_counts(load_scheme("gz1-majority-2class"), rows) == ({"elliptical": 1, "spiral": 1}, {})
+    with pytest.raises(SchemeError, match="gz1-2class needs a column"):
+        class_counts(load_scheme("gz1-2class"), rows)
+
+
+def test_a_class_string_with_few_votes_is_labelled_and_no_class_is_derived(tmp_path) -> None:
+    vote = "t01_smooth_or_features_a01_smooth_debiased"
+    rows = catalogue([written(tmp_path, f"ra,dec,gz2_class,{vote}\n10,20,SBb,0.1\n11,21,Er,0.9\n")], tmp_path)
+    assert rows["id"].to_pylist() == ["J010.00000+20.00000", "J011.00000+21.00000"]
+    assert "gz2_class_derived" not in rows.column_names
+    assert rows[vote].to_pylist() == pytest.approx([0.1, 0.9])
+    assert class_counts(load_scheme("deck-3"), rows)[0] == {"E": 1, "S": 0, "SB": 1}
+
+
+@pytest.mark.parametrize("form", ["csv", "fits", "vot", "parquet"])
+def test_own_columns_of_every_format_and_kind_are_text(sky, tmp_path, form: str) -> None:
+    votes = sky.votes.slice(0, 3).append_column("Look", pa.array(["bar", "no bar", "bar"]))
+    votes = votes.append_column("Grade", pa.array([3, 1, 2]))
+    rows = catalogue([write_as(votes, tmp_path, form)], tmp_path)
+    assert rows["look"].to_pylist() == ["bar", "no bar", "bar"]
+    assert rows["grade"].to_pylist() == ["3", "1", "2"]
+
+
+def test_a_mapping_saved_with_its_index_is_joined_and_one_with_labels_alone_is_stacked(tmp_path) -> None:
+    table = written(tmp_path, "objid,gz2_class\n8,Er\n7,Sb\n")
+    mapping = written(tmp_path, ",objid,sample,asset_id,look\n0,7,original,16,a\n1,8,extra,17,b\n", "mapping.csv")
+    rows = catalogue([mapping, table], tmp_path)
+    assert rows.select(["id", "asset_id", "look"]).to_pydict() == {
+        "id": ["8", "7"],
+        "asset_id": [17, 16],
+        "look": ["b", "a"],
+    }
+    assert catalogue([mapping], tmp_path)["look"].to_pylist() == ["a", "b"]
+
+
+def test_a_mapping_alone_has_no_objects(tmp_path) -> None:
+    mapping = written(tmp_path, ",objid,sample,asset_id\n0,7,original,16\n", "mapping.csv")
+    with pytest.raises(CatalogueError, match="no table to ingest"):
+        ingest([mapping], None, tmp_path / "out.parquet")
+
+
+def test_a_named_column_that_no_table_has_is_refused_before_anything_is_read(tmp_path) -> None:
+    table, metadata = written(tmp_path, "objid,look\n7,a\n"), written(tmp_path, "objid,zbest\n7,0.1\n", "metadata.csv")
+    with pytest.raises(ColumnRoleError, match=r"names 'z_fit' for redshift, which no table has"):
+        ingest([table], metadata, tmp_path / "out.parquet", columns={"redshift": "z_fit"})
+    report = ingest([table], metadata, tmp_path / "out.parquet", columns={"redshift": "zbest"})
+    assert report.columns["understood"]["redshift"] == "zbest"
