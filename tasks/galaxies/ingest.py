@@ -9,10 +9,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import pyarrow.parquet as pq
+
+from galaxy.catalogue.columns import BY_NAME
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
 from tasks.galaxies.catalogue import FORMAT_VERSION, IngestReport, ingest
+from tasks.galaxies.column_account import read_account
 from tasks.galaxies.provenance import is_catalogue
+from tasks.galaxies.table_rows import named_columns, open_rows
 from tasks.http.client import download
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
@@ -78,14 +83,28 @@ def catalog_path(
                     f"catalog={catalog} is ingested already: give {parameter}={value} to ingest-catalog instead"
                 )
         return ingested
-    digests = [sha256_of_file(path) for path in (table, _located(workspace, metadata)) if path is not None]
+    tables = [path for path in (table, _located(workspace, metadata)) if path is not None]
+    digests = [sha256_of_file(path) for path in tables]
     digests += [json.dumps(dict(columns), sort_keys=True)] if columns else []
     digest = hashlib.sha256(":".join([str(FORMAT_VERSION), *digests]).encode()).hexdigest()[:12]
     stem = re.sub(r"[^a-z0-9_-]+", "-", table.name.lower().split(".")[0]).strip("-_")[:40] or "table"
     out = workspace.catalogs / f"{stem}-{digest}.parquet"
-    if not out.exists():
+    if not out.exists() or _is_outdated(out, tables, columns):
         _ingest(workspace, [catalog], metadata, columns, out)
     return out
+
+
+def _is_outdated(catalog: Path, tables: Sequence[Path], columns: Mapping[str, str] | None) -> bool:
+    """Say whether a catalogue of a version that gave no account of its columns lacks what is read of its tables now."""
+    if read_account(catalog):
+        return False
+    present = set(pq.read_schema(catalog).names)
+    for path in tables:
+        with open_rows(path, named_columns(columns)) as rows:
+            read = {name for name in rows.layout.source if name in BY_NAME} | set(rows.layout.extra)
+            if not read <= present or any(column in rows.table.units for column in rows.layout.source.values()):
+                return True
+    return False
 
 
 def locate_table(workspace: Workspace, table: str) -> Path:

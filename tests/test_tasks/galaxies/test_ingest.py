@@ -7,6 +7,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
@@ -102,6 +103,28 @@ def test_other_names_of_columns_make_another_catalogue(workspace, tmp_path) -> N
     assert read_provenance(named)["understood"] == {"id": "objid", "ra": "RA_fit", "dec": "DEC_fit"}
     with pytest.raises(ValueError, match=r"is ingested already: give columns=\{'ra': 'RA_fit'"):
         catalog_path(workspace, str(named), columns=fitted)
+
+
+@pytest.mark.parametrize(
+    ("header", "again"),
+    [
+        ("objid,ra,dec,redshift,petroR90_r", False),
+        ("objid,ra,dec,look,petroR90_r", True),
+        ("objid,ra,dec (deg),c,d", True),
+    ],
+)
+def test_a_catalogue_without_an_account_is_made_again_where_its_tables_say_more(
+    workspace, tmp_path, header, again
+) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text(f"{header}\n7,1,2,0.1,5\n")
+    path = catalog_path(workspace, str(table))
+    kept = ["id", "ra_deg", "dec_deg", "redshift", "petro_r90_arcsec", "galactic_latitude_deg"]
+    rows = pq.read_table(path)
+    rows = rows.select([name for name in kept if name in rows.column_names])
+    pq.write_table(rows.replace_schema_metadata({"starloom": '{"name": "old"}'}), path)
+    assert catalog_path(workspace, str(table)) == path
+    assert ("understood" in read_provenance(path)) is again
 
 
 def test_the_summary_tells_the_columns(workspace, tmp_path) -> None:

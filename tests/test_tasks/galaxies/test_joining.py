@@ -90,6 +90,8 @@ def test_a_mapping_gives_ids_with_an_asset(tmp_path) -> None:
     ("text", "message"),
     [
         ("objid,ra,dec\n7,1,1\n", "has none of the columns redshift"),
+        ("objid,sample\n7,extra\n", "and no other to join; it has objid, sample"),
+        ("file\na.jpg\n", "and no other to join"),
         ("objid,z,petroR90_r\n", "has no rows"),
     ],
 )
