@@ -108,8 +108,7 @@ def _header_epochs(
         if not moment.has_time:
             clock = _header_clock(value_of, notes)
             if clock is None:
-                looked_for = ", ".join(TIME_KEYWORDS)
-                notes.append(f"{keyword} = {value_of(keyword)!r} has no time of day, nor has {looked_for}")
+                notes.append(f"{keyword} = {value_of(keyword)!r} has no time of day, nor has UT, UTC-OBS or the like")
                 continue
             time_keyword, time = clock
             moment = _join(moment, time, "utc" if time_keyword.startswith("UT") else None)

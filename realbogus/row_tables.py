@@ -169,6 +169,14 @@ class RowTable:
         return self._text[self.roles[role]].slice(first, count).null_count if role in self.roles else count
 
 
+def no_table_note(array: Path) -> str:
+    """Say what is unknown of an array file without a table."""
+    return (
+        f"there is no table {array.stem}.csv (.parquet, .fits, ...) beside it: the sign of its differences, ids, "
+        "positions and nights are unknown"
+    )
+
+
 def rows_without_columns(path: Path, count: int) -> RowTable:
     """Return the table of an array that has none: rows of which nothing is known."""
     return _Bare(path, count)
@@ -176,7 +184,7 @@ def rows_without_columns(path: Path, count: int) -> RowTable:
 
 class _Bare(RowTable):
     def __init__(self, path: Path, count: int) -> None:
-        super().__init__(path, pa.table({}), {})
+        super().__init__(path, pa.table({}), {}, notes=[no_table_note(path)])
         self._count = count
 
     def __len__(self) -> int:

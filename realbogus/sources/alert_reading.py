@@ -7,7 +7,7 @@ from realbogus.readings import Reading, merge_readings
 from realbogus.sources.alert_packets import PLANES, Candidate
 
 _STAMPS = ", ".join(PLANES)
-_FIELDS = {
+_FIELDS: dict[bool, dict[str, tuple[str, ...]]] = {
     False: {
         **{"id": ("candid",), "group": ("objectId",), "ra": ("ra",), "dec": ("dec",), "time": ("jd",)},
         **{"detector": ("rcid",), "band": ("fid",), "sign": ("isdiffpos",)},

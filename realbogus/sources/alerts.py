@@ -131,7 +131,7 @@ class AlertSource:
         triplets, outside, faults = zip(*stamps, strict=True) if stamps else ((), (), ())
         pixels = np.array(triplets, np.float32).reshape(-1, self.stamp_px, self.stamp_px, 3)
         columns = {name: [row[name] for row in rows] for name in _candidate_row(_EMPTY_CANDIDATE)}
-        columns["epoch_mjd"] = _epochs_utc(columns.pop("mjd"), columns.pop("rubin"))
+        columns["epoch_mjd"] = _epochs_utc(columns.pop("mjd"), columns.pop("rubin")).tolist()
         reading = alert_reading(candidates, one_of_each.values())
         return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults, reading)
 

@@ -62,9 +62,9 @@ def read_header(stream: BinaryIO) -> Header:
     """
     start = _take(stream, len(_MAGIC))
     if start[:1] == _WIRE_MARK:
-        schema = int.from_bytes(start[1:] + stream.read(1), "big")
+        number = int.from_bytes(start[1:] + stream.read(1), "big")
         raise AvroFaultError(
-            f"it is a Kafka message in wire format (schema {schema} of a registry), which does not hold its schema: "
+            f"it is a Kafka message in wire format (schema {number} of a registry), which does not hold its schema: "
             "write the packets as Avro files with their schema"
         )
     if start != _MAGIC:

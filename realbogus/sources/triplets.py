@@ -174,7 +174,7 @@ class TripletSource:
             "kind": [kind or DETECTION for kind in table.texts_of("kind", first, count)],
             "detector": table.texts_of("detector", first, count),
             "night": table.nights(first, count, self.longitude_deg),
-            "epoch_mjd": table.epochs_mjd[first : first + count],
+            "epoch_mjd": table.epochs_mjd[first : first + count].tolist(),
             "parameters": parameters,
         }
         return make_records(columns, self._read_pixels(first, count, negative), reading=table.reading(first, count))

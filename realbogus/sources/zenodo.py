@@ -132,7 +132,7 @@ class ZenodoSource:
             "kind": [kind for _, kind in meanings],
             "detector": [files.detector] * count,
             "night": table.nights(first, count, longitude_deg=0.0),
-            "epoch_mjd": table.epochs_mjd[first : first + count],
+            "epoch_mjd": table.epochs_mjd[first : first + count].tolist(),
             "parameters": table.parameters(first, count),
         }
         stamps = fit_size(files.array.rows(first, count), self.stamp_px)

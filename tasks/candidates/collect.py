@@ -131,7 +131,7 @@ class PairVisits:
             facts = VisitFacts(name, name, pair.night, pair.detector, pair.visit)
             if self.known is not None:
                 looked_for = (*self.keywords.epoch_mjd, *TIME_KEYWORDS)
-                self.known.require_epoch(pair.epoch_mjd, str(key.files["new"]), looked_for)
+                self.known.require_epoch(pair.epoch_mjd, str(key.files["new"]), looked_for, pair.reading.notes)
             catalogue = key.files.get("catalog", self.galaxies)
             hosts = no_hosts()
             if catalogue is not None and pair.new.wcs is not None:

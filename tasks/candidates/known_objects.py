@@ -55,16 +55,29 @@ class KnownObjects:
     def _read(self) -> tuple[KnownTable, Reading]:
         return _read_once(self.path, self.columns, self.path.stat().st_mtime_ns if self.path.is_file() else 0)
 
-    def require_epoch(self, epoch_mjd: float | None, where: str, looked_for: Sequence[str]) -> None:
+    def require_epoch(
+        self, epoch_mjd: float | None, where: str, looked_for: Sequence[str], notes: Sequence[str] = ()
+    ) -> None:
         """Refuse a frame or a table that has no epoch, unless detections may match by position alone.
+
+        Parameters
+        ----------
+        epoch_mjd : float or None
+        where : str
+            The frame or the table.
+        looked_for : sequence of str
+            Keywords or columns.
+        notes : sequence of str
+            What was found in them.
 
         Raises
         ------
         NoEpochError
-            Names the frame or table, and the keywords or columns that were looked for.
+            Names all of these.
         """
         if epoch_mjd is None and self.without_epoch == "refuse":
-            raise NoEpochError(f"{where} has no epoch ({', '.join(looked_for)}): {self.remedy}")
+            found = "".join(f"; {note}" for note in notes)
+            raise NoEpochError(f"{where} has no epoch{found}: {self.remedy}; looked for {', '.join(looked_for)}")
 
     @property
     def remedy(self) -> str:

@@ -299,10 +299,10 @@ def require_time(source: TripletSource, known: KnownObjects) -> None:
     """
     table = source.table
     has_epoch = bool(np.isfinite(table.epochs_mjd).any())
-    taken = f"; column {table.roles['time']!r} holds none" if "time" in table.roles else ""
-    columns = ", ".join(table.names) or "no columns"
-    looked_for = (*ROLES["time"].names, f"it has {columns}{taken}")
-    known.require_epoch(0.0 if has_epoch else None, str(table.path), looked_for)
+    notes = [f"its columns are {', '.join(table.names) or 'none'}"]
+    if "time" in table.roles:
+        notes = [f"column {table.roles['time']!r} holds none", *table.reading(0, len(table)).notes]
+    known.require_epoch(0.0 if has_epoch else None, str(table.path), ROLES["time"].names, notes)
 
 
 def _known_objects(request: CandidateRequest) -> KnownObjects | None:

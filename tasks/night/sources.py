@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from realbogus.readings import Reading
 from realbogus.records import CORRUPT, RecordSource, SourceError, find_places
+from realbogus.row_tables import no_table_note
 from realbogus.sources.alerts import AlertSource
 from realbogus.sources.array_files import StampArray
 from realbogus.sources.triplet_files import ARRAY_SUFFIXES
@@ -281,10 +282,7 @@ class ArrayNight:
             yield replace(block, reading=self._reading(count))
 
     def _reading(self, count: int) -> Reading:
-        note = (
-            f"{self.path} has no table {self.path.stem}.csv (.parquet, .fits, ...) beside it: the sign of its "
-            "differences, ids, positions and nights are unknown"
-        )
+        note = f"{self.path}: {no_table_note(self.path)}"
         return Reading(missing=dict.fromkeys(UNKNOWN_OF_ARRAYS, count), notes=(note,))
 
 

@@ -135,7 +135,7 @@ def test_time_scales_are_brought_to_utc(scale: str, ahead_s: float) -> None:
 @pytest.mark.parametrize(
     ("header", "note"),
     [
-        ({"DATE-OBS": "2020-05-31"}, "DATE-OBS = '2020-05-31' has no time of day, nor has UT, UTC"),
+        ({"DATE-OBS": "2020-05-31"}, "DATE-OBS = '2020-05-31' has no time of day, nor has UT, UTC-OBS"),
         ({"MJD-OBS": MJD, "TIMESYS": "LOCAL"}, "TIMESYS = 'LOCAL' is no known time scale"),
         ({"DATE-OBS": "tonight"}, "DATE-OBS: 'tonight' is no epoch"),
     ],

@@ -1,7 +1,5 @@
 """A night from its request to its summary, and the entries of that summary."""
 
-import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +17,6 @@ from tasks.learning.cascade import Discard
 from tasks.learning.saved_models import save_model
 from tasks.learning.training_overlap import COLUMNS
 from tasks.night.decisions import ScoredNight
-from tasks.night.default_night import newest_night
 from tasks.night.first_model import FirstModel
 from tasks.night.models import NightError
 from tasks.night.operations import NightScores, ground_truth, operations
@@ -160,24 +157,6 @@ def test_one_model_alone_scores_everything_without_a_comparison(
     assert "against_detections" not in summary["operations"]["equal_recovery"][0]
     assert Path(summary["path"]).name == "nightsurvey.parquet"
     assert summary["threshold_version"].endswith("best 7")
-
-
-def test_without_a_path_the_newest_night_is_scored_and_without_any_the_remedy_is_named(workspace: Workspace) -> None:
-    with pytest.raises(NightError, match=r"there is no night to score in .*: make one with `starloom run make-night`"):
-        newest_night(workspace)
-    for number, name in enumerate(("late.zarr", "early.zarr")):
-        folder = workspace.root / "nights" / name
-        folder.mkdir(parents=True)
-        (folder / "made.json").write_text('{"shards": 1}')
-        os.utime(folder / "made.json", ns=(1, 10 - number))
-    assert newest_night(workspace) == str(workspace.root / "nights" / "late.zarr")
-    publish_candidates(workspace, "labelled", ["real", "bogus"], ["a", "b"], ["train", "test"])
-    assert newest_night(workspace).endswith("late.zarr"), "a labelled dataset is no night"
-    alerts = publish_candidates(workspace, "alerts", [None, None], ["a", "b"], ["train", "test"])
-    manifest = json.loads((alerts.path / "manifest.json").read_text())
-    manifest["schemes"]["real-bogus"]["counts"] = {"bogus": 0, "real": 0}
-    (alerts.path / "manifest.json").write_text(json.dumps(manifest))
-    assert newest_night(workspace) == str(workspace.datasets / "alerts")
 
 
 def test_a_night_of_which_nothing_is_scored_says_what_was_found(tmp_path: Path) -> None:
