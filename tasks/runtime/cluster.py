@@ -1,16 +1,21 @@
 """Executors of batches: this process for little work, a Dask cluster for much."""
 
+import asyncio
 import logging
 import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
 import dask
-from distributed import Client, LocalCluster, WorkerPlugin, as_completed
+from distributed import Client, LocalCluster, Security, WorkerPlugin, as_completed
+from distributed.comm import connect as open_comm
+
+from tasks.runtime.provenance import code_version
 
 ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
 ITEMS_WORTH_A_CLUSTER = 200
@@ -23,9 +28,20 @@ WORKER_MEMORY = {
 }
 
 MOST_SECONDS_TO_END = 30.0
+MOST_SECONDS_TO_CONNECT = 8.0
+"""To a cluster given by its address: for its scheduler, and for a first worker."""
+GRACE_S = 0.5
+"""Later than a connection that cannot be made at all, which says more of the reason."""
+
+# Dask logs every joining and leaving worker, and a closed connection as an error with its traceback.
+TALKATIVE = ("distributed", "distributed.client", "tornado.application")
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+class ClusterError(RuntimeError):
+    """The Dask cluster cannot be used; the message names its address and says what to do."""
 
 
 class Executor(Protocol):
@@ -64,12 +80,19 @@ class OnDask:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.address = client.scheduler.address
         self.workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
 
     def map(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
     ) -> Iterator[Result]:
-        """Yield results as they finish; a worker holds at most two jobs, and those of a lost worker run again."""
+        """Yield results as they finish; a worker holds at most two jobs, and those of a lost worker run again.
+
+        Raises
+        ------
+        ClusterError
+            The connection to the scheduler is lost.
+        """
         if self.client.cluster is not None:
             self.client.cluster.scale(self.workers)  # after `rest` there are none
         waiting = iter(jobs)
@@ -78,6 +101,12 @@ class OnDask:
             running.add(self._submit(function, job))
         try:
             for future, result in running:
+                if isinstance(result, CancelledError):  # nobody cancels a job, but a lost scheduler cancels all
+                    raise ClusterError(
+                        f"the Dask scheduler at {self.address} is lost; with one that runs, the same command again "
+                        f"goes on from what is finished ({ADDRESS_ENVIRONMENT_NAME} names it, unset it to use this "
+                        "machine's cores)"
+                    )
                 future.release()
                 yield result
                 for job in islice(waiting, 1):
@@ -116,21 +145,102 @@ class EndWithParent(WorkerPlugin):
         threading.Thread(target=watch, name=self.name, daemon=True).start()
 
 
+def connect(address: str) -> Client:
+    """Connect to the cluster at an address.
+
+    Raises
+    ------
+    ClusterError
+        No scheduler answers there, none of its workers came within `MOST_SECONDS_TO_CONNECT`, or they lack this
+        program.
+    """
+    without = f"or unset {ADDRESS_ENVIRONMENT_NAME} to use this machine's cores"
+    begun = time.monotonic()
+    fault = asyncio.run(_scheduler_fault(address))
+    if fault is not None:
+        raise ClusterError(
+            f"no Dask scheduler answers at {ADDRESS_ENVIRONMENT_NAME}={address} ({fault}): start one there with "
+            f"`dask scheduler`, {without}"
+        )
+    client = Client(address, timeout=MOST_SECONDS_TO_CONNECT)
+    try:
+        client.wait_for_workers(1, timeout=max(1.0, begun + MOST_SECONDS_TO_CONNECT - time.monotonic()))
+    except TimeoutError:
+        client.close()
+        raise ClusterError(
+            f"the Dask scheduler at {ADDRESS_ENVIRONMENT_NAME}={address} has no workers: start some with "
+            f"`dask worker {address}`, {without}"
+        ) from None
+    _require_program(client, address)
+    return client
+
+
+def _require_program(client: Client, address: str) -> None:
+    """Refuse workers that cannot import this program, on which a job would wait for ever; warn of other versions."""
+
+    def version() -> str | None:  # nested, and so sent by value
+        try:
+            from tasks.runtime.provenance import code_version
+        except ImportError:
+            return None
+        return code_version()
+
+    versions = client.run(version)
+    without = sorted(worker for worker, there in versions.items() if there is None)
+    if without:
+        client.close()
+        raise ClusterError(
+            f"{len(without)} of {len(versions)} workers of {ADDRESS_ENVIRONMENT_NAME}={address} cannot import this "
+            f"program (the first: {without[0]}): install starloom where they run"
+        )
+    others = {there for there in versions.values() if there != code_version()}
+    if others:
+        logging.getLogger(__name__).warning(
+            "workers of %s run another version of this program (%s, here %s): results may differ",
+            address,
+            ", ".join(sorted(map(str, others))),
+            code_version(),
+        )
+
+
+async def _scheduler_fault(address: str) -> str | None:
+    """Return why no scheduler can be spoken to; None if there is one.
+
+    A `Client` would wait for ever for one that accepts and says nothing, and its thread outlives its failure.
+    """
+    try:
+        settings = Security().get_connection_args("client")
+        comm = await asyncio.wait_for(
+            open_comm(address, timeout=MOST_SECONDS_TO_CONNECT, **settings), MOST_SECONDS_TO_CONNECT + GRACE_S
+        )
+        await comm.close()
+    except (OSError, ValueError) as error:
+        return " ".join(str(error).split()) or f"no answer in {MOST_SECONDS_TO_CONNECT:.0f} s"
+    except MemoryError:  # the first bytes of another protocol, read as a length
+        return "what answers speaks another protocol"
+    return None
+
+
 @contextmanager
 def cluster(items: int) -> Iterator[Executor]:
     """Open an executor for a number of work items.
 
     Below `ITEMS_WORTH_A_CLUSTER` it is this process; otherwise the cluster at ``STARLOOM_DASK_ADDRESS``, or a local one
     with one worker process per core.
+
+    Raises
+    ------
+    ClusterError
+        The cluster at ``STARLOOM_DASK_ADDRESS`` does not answer or has no workers.
     """
     if items < ITEMS_WORTH_A_CLUSTER:
         yield InProcess()
         return
-    # Dask logs every joining and leaving worker, and a closed connection as an error.
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
+    for name in TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     address = os.environ.get(ADDRESS_ENVIRONMENT_NAME)
     if address:
-        with Client(address) as client:
+        with connect(address) as client:
             yield OnDask(client)
         return
     with (
@@ -141,6 +251,7 @@ def cluster(items: int) -> Iterator[Executor]:
             dashboard_address="127.0.0.1:0",
             host="127.0.0.1",
             memory_limit=0,
+            silence_logs=logging.CRITICAL,
         ) as local,
         Client(local) as client,
     ):
