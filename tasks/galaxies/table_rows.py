@@ -77,7 +77,7 @@ def open_rows(path: Path, named: Mapping[str, str] | None = None) -> Iterator[Ta
     """
     with open_table(path) as table:
         present = {key: column for key, column in (named or {}).items() if column in table.columns}
-        roles = _own_roles(table) if is_catalogue(path) else _find_roles(table, present)
+        roles = _own_roles(table, present) if is_catalogue(path) else _find_roles(table, present)
         own = {key: column for key, column in present.items() if key not in CATALOGUE_ROLES}
         layout = recognise(Header(path, table.columns, roles, _SYNONYMS, own))
         yield TableRows(replace(table, units=_units(table, roles)), layout)
@@ -123,9 +123,11 @@ def require_named(named: Mapping[str, str], tables: Sequence[TableFile]) -> None
             raise ColumnRoleError(f"columns names {column!r} for {key}, which no table has: {found}")
 
 
-def _own_roles(table: TableFile) -> dict[str, str]:
-    """Return the roles of a catalogue, whose columns have their own names; its extra ones mean nothing else."""
-    return {column.role: column.name for column in COLUMNS if column.role and column.name in table.columns}
+def _own_roles(table: TableFile, named: Mapping[str, str]) -> dict[str, str]:
+    """Return the roles of a catalogue: its columns have their own names; its extra ones mean nothing unless named."""
+    own = {column.role: column.name for column in COLUMNS if column.role and column.name in table.columns}
+    own = {role: column for role, column in own.items() if column not in named.values()}
+    return own | {key: column for key, column in named.items() if key in CATALOGUE_ROLES}
 
 
 def _find_roles(table: TableFile, named: Mapping[str, str]) -> dict[str, str]:

@@ -90,13 +90,15 @@ def test_a_named_column_must_be_in_one_of_the_tables(tmp_path) -> None:
 
 
 def test_a_catalogue_s_own_names_mean_themselves_whatever_else_it_holds(tmp_path) -> None:
-    path = written(tmp_path, "dr7objid,objid,z,g,r,RA_fit,ra,dec\n7,8,15,16,17,3,1,2\n")
+    path = written(tmp_path, "dr7objid,objid,z,g,r,RA_fit,ra,dec\n7,8,0.5,16,17,3,1,2\n")
     report = ingest([path], None, tmp_path / "c.parquet")
     assert report.columns["kept"] == ["objid", "z", "g", "r", "RA_fit"]
     with open_rows(tmp_path / "c.parquet") as rows:
         assert rows.layout.source["id"] == "id"
         assert "redshift" not in rows.layout.source
         assert rows.layout.extra == ("objid", "z", "g", "r", "ra_fit")
+    named = rows_of(tmp_path / "c.parquet", redshift="z", ra="RA_fit", gz2_class="g").to_pylist()[0]
+    assert (named["redshift"], named["ra_deg"], named["gz2_class"]) == (0.5, 3.0, "16")
 
 
 def test_one_coordinate_is_refused_with_the_columns_that_there_are(tmp_path) -> None:
