@@ -175,9 +175,9 @@ def _one_to_utc(mjd: float, scale: str) -> float:
 
 def scale_of_name(name: str) -> str:
     """Return the scale that a column's name states: TAI for ``midpointMjdTai``, TDB for ``bjd_tdb``, else UTC."""
-    words = name.lower()
+    words = name.lower().strip(" )]")
     for scale in ("tai", "tdb", "gps"):
-        if words.endswith(scale) or words.startswith(scale) or f"_{scale}" in words:
+        if words.endswith(scale) or words.startswith(scale):
             return scale
     return "tdb" if words.startswith("bjd") else "utc"
 

@@ -11,6 +11,7 @@ from realbogus.records import SourceError
 from realbogus.sources.known_objects import KnownTable, known_table
 from realbogus.sources.object_kinds import KNOWN_ASTEROID, KNOWN_VARIABLE
 from realbogus.sources.obs80 import is_obs80, is_orbit_table, read_obs80
+from tasks.records.column_keys import column_keys
 from tasks.tables.compression import plain_bytes
 from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles
 from tasks.tables.table_columns import TableError
@@ -108,7 +109,11 @@ def _roles_of(path: Path, columns: Sequence[str], named: Mapping[str, str]) -> d
     ColumnRoleError
         A role has two columns.
     """
-    roles = find_roles(path, columns, ROLE_NAMES, named)
+    keys = column_keys(columns)
+    key_of = {name: key for key, name in keys.items()}
+    wanted = {role: key_of.get(column.strip().lower(), column) for role, column in named.items()}
+    found = find_roles(path, list(keys), ROLE_NAMES, wanted)
+    roles = {role: keys[key] for role, key in found.items()}
     if {"ra", "dec"} <= roles.keys() and "position" not in named:
         roles.pop("position", None)
     elif "position" in roles:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from realbogus.records import SourceError
 from realbogus.row_tables import ROLE_NAMES, RowTable, read_csv_text
 from realbogus.sources.triplets import TripletConventions
+from tasks.records.column_keys import column_keys
 from tasks.tables.compression import plain_bytes
 from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles
 from tasks.tables.table_columns import TableError
@@ -91,8 +92,7 @@ class RecordTables:
 def find_record_roles(path: Path, columns: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
     """Return role -> column of a table of triplets.
 
-    A column of a nested record, such as ``candidate.jd`` or ``i:magpsf``, is known by its own name where no other
-    column has that name.
+    Names are compared as `column_keys` gives them.
 
     Parameters
     ----------
@@ -108,8 +108,7 @@ def find_record_roles(path: Path, columns: Sequence[str], named: Mapping[str, st
     ColumnRoleError
         A role has two columns, or a named one is absent.
     """
-    own = [name.replace(":", ".").rsplit(".", 1)[-1] for name in columns]
-    keys = {short if own.count(short) == 1 else name: name for short, name in zip(own, columns, strict=True)}
+    keys = column_keys(columns, nested=True)
     key_of = {name: key for key, name in keys.items()}
     lower = {role: column.strip().lower() for role, column in named.items()}
     wanted = {_SYNONYMS_OF[role]: key_of.get(column, column) for role, column in lower.items()}

@@ -446,3 +446,41 @@ def test_bad_requests_name_the_thing(workspace: Workspace, changes: dict[str, An
     with pytest.raises((ValueError, StoreError), match=message):
         plan_candidates.fn(workspace, CandidateRequest(**REQUEST | changes))
     assert not list(workspace.datasets.glob("*/CURRENT"))
+
+
+def write_triplets(folder: Path, table: str, rows: int = 12) -> Path:
+    folder.mkdir()
+    np.save(folder / "stamps.npy", np.random.default_rng(6).normal(100, 9, (rows, 29, 29, 3)).astype(np.float32))
+    (folder / "stamps.csv").write_text(table)
+    return folder
+
+
+def test_a_build_says_what_it_understood_and_refuses_rows_that_cannot_be_compared(
+    flows_here: Workspace, tmp_path: Path
+) -> None:
+    rows = "".join(f"{row},{row % 2},9,{10 + row},1.5,{59000 + row}.5\n" for row in range(12))
+    path = write_triplets(tmp_path / "t", "diaSourceId,label,ra,ra_fit,dec,midpointMjdTai\n" + rows)
+    known = tmp_path / "known.csv"
+    known.write_text(
+        "Name,RAJ2000,DEJ2000,disc_date,class\nAT2020a,10,1.5,2020-05-30,SN\nAT2020b,11,1.5,2001-01-01,SN\n"
+    )
+    named = {"ra": "ra_fit"}
+    shared: dict[str, Any] = {"source": "triplets", "known_objects": str(known)}
+    summary = build_realbogus_dataset(dataset="a", path=str(path), columns=named, **shared)
+    assert (summary["asked"], summary["stored"], summary["repeated"]) == (12, 12, 0)
+    assert summary["kinds"] == {"detection": 11, "known_transient": 1}
+    understood = summary["understood"]
+    assert (understood["id"], understood["ra"], understood["time"]) == ("diaSourceId", "ra_fit", "midpointMjdTai")
+    assert (understood["known_objects.ra"], understood["known_objects.discovery_time"]) == ("RAJ2000", "disc_date")
+    assert summary["missing"]["sign"] == 12
+    again = build_realbogus_dataset(dataset="a", path=str(path / "stamps.npy"), columns=named, **shared)
+    assert (again["requests"], again["version"], again["understood"]) == (0, 1, understood), "the file is the folder"
+    timeless = write_triplets(tmp_path / "u", "id,label,ra,dec\n" + "".join(f"{r},1,10,1.5\n" for r in range(12)))
+    with pytest.raises(ValueError, match=r"stamps\.csv has no epoch; its columns are id, label, ra, dec: it cannot"):
+        build_realbogus_dataset(dataset="b", path=str(timeless), **shared)
+    by_position = build_realbogus_dataset(
+        dataset="b", path=str(timeless), known_without_epoch="position_only", **shared
+    )
+    assert by_position["kinds"] == {"known_transient": 12}
+    with pytest.raises(ValueError, match="columns names 'nope' for ra, which table"):
+        build_realbogus_dataset(dataset="c", path=str(path / "stamps.npy"), columns={"ra": "nope"}, **shared)

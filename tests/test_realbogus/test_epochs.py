@@ -154,7 +154,15 @@ def test_epochs_that_differ_by_more_than_a_day_are_told() -> None:
 
 @pytest.mark.parametrize(
     ("name", "scale"),
-    [("midpointMjdTai", "tai"), ("mjd", "utc"), ("mjd_tdb", "tdb"), ("bjd", "tdb"), ("detail", "utc")],
+    [
+        ("midpointMjdTai", "tai"),
+        ("mjd", "utc"),
+        ("mjd_tdb", "tdb"),
+        ("MJD (TAI)", "tai"),
+        ("tai_mjd", "tai"),
+        ("bjd", "tdb"),
+        ("detail", "utc"),
+    ],
 )
 def test_a_column_s_name_states_its_scale(name: str, scale: str) -> None:
     assert scale_of_name(name) == scale
