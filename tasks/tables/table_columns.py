@@ -70,8 +70,10 @@ def typed_batch(path: Path, arrays: Mapping[str, pa.Array], wanted: dict[str, pa
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
-    if pa.types.is_decimal(values.type):
-        values = values.cast(pa.float64())
+    if pa.types.is_decimal(values.type):  # whole numbers go through text: 18-digit ids have no exact float64
+        values = values.cast(pa.float64()) if values.type.scale > 0 else values.cast(pa.string())
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float32())  # Arrow compares no half floats
     if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or values.type == pa.string_view():
         return _cast_text(values.cast(pa.string()), kind)
     if pa.types.is_floating(values.type):

@@ -65,6 +65,16 @@ def test_dates_decimals_unsigned_and_empty_columns_are_flat(tmp_path) -> None:
         read(path, {"date": pa.float64()})
 
 
+def test_whole_decimals_keep_every_digit_and_half_floats_are_numbers(tmp_path) -> None:
+    path = tmp_path / "t"
+    ids = pa.array([Decimal("587722981742215241"), None], pa.decimal128(19, 0))
+    pq.write_table(pa.table({"objid": ids, "half": pa.array(np.array([0.5, np.nan], np.float16))}), path)
+    assert read(path, {"objid": pa.string()}) == {"objid": ["587722981742215241", None]}
+    assert read(path, {"objid": pa.int64()}) == {"objid": [587722981742215241, None]}
+    assert read(path, {"half": pa.float64()}) == {"half": [0.5, None]}
+    assert read(path, {"half": pa.string()}) == {"half": ["0.5", None]}
+
+
 def test_units_of_fields_and_of_astropy_are_declared(tmp_path) -> None:
     fields = [pa.field("RA", pa.float64(), metadata={"unit": "rad"}), pa.field("dec", pa.float64())]
     pq.write_table(pa.table([[1.0], [2.0]], schema=pa.schema(fields)), tmp_path / "a")
