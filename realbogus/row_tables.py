@@ -169,22 +169,32 @@ class RowTable:
         return self._text[self.roles[role]].slice(first, count).null_count if role in self.roles else count
 
 
-def no_table_note(array: Path) -> str:
-    """Say what is unknown of an array file without a table."""
+def no_table_note(array: Path, others: Sequence[str] = ()) -> str:
+    """Say what is unknown of an array file without a table, and which tables beside it are not its own."""
+    beside = f", and {', '.join(others)} cannot be told to be its own" if others else ""
     return (
-        f"there is no table {array.stem}.csv (.parquet, .fits, ...) beside it: the sign of its differences, ids, "
-        "positions and nights are unknown"
+        f"there is no table {array.stem}.csv (.parquet, .fits, ...) beside it{beside}: the sign of its differences, "
+        "ids, positions and nights are unknown"
     )
 
 
-def rows_without_columns(path: Path, count: int) -> RowTable:
-    """Return the table of an array that has none: rows of which nothing is known."""
-    return _Bare(path, count)
+def rows_without_columns(path: Path, count: int, others: Sequence[str] = ()) -> RowTable:
+    """Return the table of an array that has none: rows of which nothing is known.
+
+    Parameters
+    ----------
+    path : Path
+        The array.
+    count : int
+    others : sequence of str
+        Names of tables beside it, for the note on it.
+    """
+    return _Bare(path, count, others)
 
 
 class _Bare(RowTable):
-    def __init__(self, path: Path, count: int) -> None:
-        super().__init__(path, pa.table({}), {}, notes=[no_table_note(path)])
+    def __init__(self, path: Path, count: int, others: Sequence[str]) -> None:
+        super().__init__(path, pa.table({}), {}, notes=[no_table_note(path, others)])
         self._count = count
 
     def __len__(self) -> int:

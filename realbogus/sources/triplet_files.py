@@ -16,33 +16,30 @@ _PACKED = (".gz", ".bz2", ".xz", ".zst")
 
 @dataclass(frozen=True)
 class TripletFiles:
-    """An array file and its table.
+    """An array file and the tables that may be its own.
 
     Attributes
     ----------
     array : Path
-    table : Path or None
-        None where there is none.
-    is_certain : bool
-        The table must go with the array: it bears its name, or the folder was given. Otherwise it does where it has as
-        many rows.
+    tables : tuple of Path
+        The one that bears the array's name, else those beside the only array.
+    is_required : bool
+        One of the tables must be the array's: one bears its name, or the folder was given. Otherwise the array is taken
+        without a table where none fits.
     """
 
     array: Path
-    table: Path | None
-    is_certain: bool
+    tables: tuple[Path, ...]
+    is_required: bool
 
 
 def find_triplet_files(path: Path) -> TripletFiles:
-    """Find the array and its table in a folder, or beside an array file.
-
-    The table has the array's name with a suffix of `TABLE_SUFFIXES`, packed or not, or is the only table beside the
-    only array.
+    """Find the array and its tables in a folder, or beside an array file.
 
     Raises
     ------
     SourceError
-        There is no array or more than one, or a folder holds several tables that may be meant.
+        There is no array or more than one, or several tables bear the array's name.
     """
     folder = path if path.is_dir() else path.parent
     if not path.is_dir() and (path.suffix.lower() not in ARRAY_SUFFIXES or not path.is_file()):
@@ -53,17 +50,13 @@ def find_triplet_files(path: Path) -> TripletFiles:
         raise SourceError(f"{path} holds {len(arrays)} files {' or '.join(ARRAY_SUFFIXES)}, expected one")
     array = arrays[0] if path.is_dir() else path
     tables = [file for file in files if _table_stem(file) is not None]
-    same_name = [file for file in tables if _table_stem(file) == array.stem]
-    others = [file for file in tables if _plain_suffix(file) not in _BY_STEM_ALONE] if len(arrays) == 1 else []
-    if len(same_name) > 1 or (path.is_dir() and not same_name and len(others) > 1):
-        meant = same_name or others
-        raise SourceError(
-            f"{folder} holds {len(meant)} tables that may belong to {array.name}: "
-            f"{', '.join(file.name for file in meant)}; keep one, named {array.stem}{_plain_suffix(meant[0])}"
-        )
-    if same_name:
-        return TripletFiles(array, same_name[0], is_certain=True)
-    return TripletFiles(array, others[0] if len(others) == 1 else None, is_certain=path.is_dir())
+    named = [file for file in tables if _table_stem(file) == array.stem]
+    if len(named) > 1:
+        raise SourceError(f"{array} has {len(named)} tables, {', '.join(file.name for file in named)}: keep one")
+    if named or len(arrays) > 1:
+        return TripletFiles(array, tuple(named), is_required=bool(named))
+    others = tuple(file for file in tables if _plain_suffix(file) not in _BY_STEM_ALONE)
+    return TripletFiles(array, others, is_required=bool(others) and path.is_dir())
 
 
 def _plain_name(file: Path) -> str:

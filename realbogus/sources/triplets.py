@@ -191,17 +191,35 @@ def read_triplets(path: Path, stamp_px: int = 29, label_column: str | None = Non
 
 
 def _open_table(array: StampArray, files: TripletFiles, read_table: TableReader) -> RowTable:
-    """Open an array's table: its file, else the one-dimensional members of an ``.npz``, else one without columns."""
-    if files.table is not None:
-        table = read_table(files.table, None)
-        if len(array) == len(table):
-            return table
-        if files.is_certain:
-            raise SourceError(
-                f"{array.path} has {len(array)} rows, {table.path} has {len(table)}: they must go row for row"
-            )
+    """Open an array's table: its file, else the one-dimensional members of an ``.npz``, else one without columns.
+
+    Raises
+    ------
+    SourceError
+        A table is required and none, or more than one, has as many rows as the array, or it cannot be read.
+    """
+    fitting, faults = [], []
+    for path in files.tables:
+        try:
+            table = read_table(path, None)
+        except SourceError as error:
+            faults.append(str(error))
+            continue
+        if len(table) == len(array):
+            fitting.append(table)
+        else:
+            faults.append(f"{array.path} has {len(array)} rows, {path} has {len(table)}: they must go row for row")
+    if len(fitting) == 1:
+        return fitting[0]
+    if files.is_required:
+        several = (
+            f"{len(fitting)} tables have the {len(array)} rows of {array.path}: name its table {array.path.stem}.csv"
+        )
+        raise SourceError(several if fitting else "; ".join(faults))
     members = read_member_columns(array.path, len(array))
-    return read_table(array.path, pa.table(members)) if members else rows_without_columns(array.path, len(array))
+    if members:
+        return read_table(array.path, pa.table(members))
+    return rows_without_columns(array.path, len(array), [path.name for path in files.tables])
 
 
 def _or_none(values: np.ndarray) -> list[float | None]:

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from realbogus.readings import Reading
 from realbogus.records import CORRUPT, RecordSource, SourceError, find_places
-from realbogus.row_tables import no_table_note
 from realbogus.sources.alerts import AlertSource
 from realbogus.sources.array_files import StampArray
 from realbogus.sources.triplet_files import ARRAY_SUFFIXES
@@ -115,7 +114,7 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
         source = TripletSource(place, stamp_px, conventions=RecordTables().conventions())
         require_stamps(str(source.array.path), source.array.shape, stamp_px)
         if not source.table.names:
-            return ArrayNight(source.array.path, stamp_px, block_rows)
+            return ArrayNight(source.array.path, stamp_px, block_rows, notes=source.table.notes)
         return RecordNight(place, source)
     return RecordNight(place, AlertSource(place, stamp_px))
 
@@ -249,6 +248,7 @@ class ArrayNight:
     stamp_px: int
     block_rows: int = BLOCK_ROWS
     pixels: None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_stamps(str(self.path), self.array.shape, self.stamp_px)
@@ -282,8 +282,8 @@ class ArrayNight:
             yield replace(block, reading=self._reading(count))
 
     def _reading(self, count: int) -> Reading:
-        note = f"{self.path}: {no_table_note(self.path)}"
-        return Reading(missing=dict.fromkeys(UNKNOWN_OF_ARRAYS, count), notes=(note,))
+        notes = tuple(f"{self.path}: {note}" for note in self.notes)
+        return Reading(missing=dict.fromkeys(UNKNOWN_OF_ARRAYS, count), notes=notes)
 
 
 @dataclass(frozen=True)

@@ -186,3 +186,40 @@ def test_a_folder_must_hold_one_of_each(tmp_path):
         open_triplets(tmp_path)
     with pytest.raises(SourceError, match="is neither a folder with an array and its table nor an array file"):
         open_triplets(tmp_path / "table.csv")
+
+
+def test_of_several_tables_the_one_with_as_many_rows_is_taken(tmp_path):
+    folder = _write(tmp_path, "candid\n" + "".join(f"{row}\n" for row in range(6)))
+    (folder / "known.csv").write_text("name,ra,dec\nx,1,2\n")
+    for path in (folder, folder / "stamps.npy"):
+        assert [row["id"] for row in _rows(open_triplets(path))] == [str(row) for row in range(6)]
+    (folder / "known.csv").write_text("name\n" + "x\n" * 6)
+    with pytest.raises(SourceError, match=r"2 tables have the 6 rows of .*stamps\.npy: name its table stamps\.csv"):
+        open_triplets(folder)
+    alone = open_triplets(folder / "stamps.npy")
+    assert alone.table.names == ()
+    assert "known.csv, table.csv cannot be told to be its own" in alone.read(alone.batches()[0]).reading.notes[0]
+
+
+def test_members_of_an_archive_serve_as_its_table(tmp_path):
+    ids, epochs = np.arange(6) + 10**17, np.full(6, 2459001.0)
+    np.savez(tmp_path / "a.npz", triplets=STAMPS, candid=ids, jd=epochs, isdiffpos=np.array(list("tftttt")))
+    (records,) = (open_triplets(tmp_path / "a.npz").read(batch) for batch in open_triplets(tmp_path).batches())
+    assert records.table["id"].to_pylist() == [str(value) for value in ids]
+    assert records.table["night"].to_pylist() == ["2459001"] * 6
+    np.testing.assert_array_equal(records.pixels[1, ..., 2], -STAMPS[1, 1:30, 1:30, 2])
+
+
+def test_an_object_s_name_is_the_id_where_every_row_has_its_own(tmp_path):
+    rows = _rows(open_triplets(_write(tmp_path, "objectId\n" + "".join(f"Z{row}\n" for row in range(6)))))
+    assert [row["id"] for row in rows] == [row["group"] for row in rows] == [f"Z{row}" for row in range(6)]
+    (tmp_path / "table.csv").write_text("objectId\n" + "Z1\n" * 6)
+    rows = _rows(open_triplets(tmp_path))
+    assert {row["group"] for row in rows} == {"Z1"}
+    assert len({row["id"] for row in rows}) == 6
+
+
+def test_a_row_without_an_id_has_the_array_s(tmp_path):
+    rows = _rows(open_triplets(_write(tmp_path, "candid,a\n1,1\n2,1\n,1\n4,1\n5,1\n6,1\n")))
+    digest = file_sha256(tmp_path / "stamps.npy")[:32]
+    assert [row["id"] for row in rows] == ["1", "2", f"{digest}-0000002", "4", "5", "6"]

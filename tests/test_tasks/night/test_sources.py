@@ -146,7 +146,9 @@ def test_an_array_s_table_is_found_from_the_file_and_from_the_folder(tmp_path: P
 
 def test_an_array_alone_says_what_is_unknown(tmp_path: Path) -> None:
     np.save(tmp_path / "night.npy", stamps())
-    first, last = ArrayNight(tmp_path / "night.npy", SIDE, 6).blocks()
+    (tmp_path / "known.csv").write_text("name\na\n")
+    first, last = open_night(Workspace(tmp_path), str(tmp_path / "night.npy"), SIDE, 6).blocks()
+    assert "known.csv cannot be told to be its own" in first.reading.notes[0]
     assert (first.reading.missing["sign"], last.reading.missing["id"]) == (6, 4)
     assert first.reading.notes[0].endswith("sign of its differences, ids, positions and nights are unknown")
 
