@@ -36,4 +36,4 @@ def train_galaxy(
         device=device,
         grey=grey,
     )
-    return train(open_galaxy_training(Workspace.current(), request))
+    return train(open_galaxy_training(Workspace.current(), request, every_part=True))

@@ -53,6 +53,8 @@ class Harvest:
         Results of the problem's own expectations, each of which must hold.
     test_only : str
         Groups whose name begins with this prefix go to the test part; empty: there are none.
+    enough_groups : str
+        The smallest request that gives one group a part of the split, such as ``chips=3 visits=1``.
     """
 
     plan: Plan[BuildParameters]
@@ -71,6 +73,7 @@ class Harvest:
     least_stored_fraction: float = 0.0
     validations: Sequence[ValidationResult] = field(default=(), repr=False)
     test_only: str = ""
+    enough_groups: str = "3 groups"
 
 
 def require_enough(ledger: pa.Table, harvest: Harvest) -> None:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from expectations.results import ValidationResult, require
 from tasks.building.harvest import Harvest, balanced_account, class_counts
 from tasks.building.plan import BuildParameters, Plan
+from tasks.building.split_advice import split_advice
 from tasks.building.validate import STATISTICS, validate_images, validate_version
 from tasks.building.version_tables import groups_per_class, merge_classes, split_seed
 from tasks.runtime.cluster import Executor
@@ -135,12 +136,16 @@ def build_manifest(
         counts = class_counts(ledger, scheme_labels, scheme["classes"])
         schemes[scheme["name"]] = {"digest": scheme["digest"], "classes": scheme["classes"], "counts": counts}
     account = balanced_account(harvest, ledger, scheme_labels, split)
+    advice = split_advice(split, harvest.enough_groups)
+    if advice is not None:
+        account |= {"split_advice": advice}
     builds[plan.digest] = account | {"requests": requests, "seconds": round(plan.seconds, 1)}
     return {
         **harvest.manifest,
         "schemes": schemes,
         "split_seed": None if split is None else split_seed(parent, plan.request.seed),
         "test_only": harvest.test_only,
+        "split_advice": advice,
         "code_version": code_version(),
         "builds": builds,
     }

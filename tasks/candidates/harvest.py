@@ -8,6 +8,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from expectations.split_shares import PARTS
 from realbogus.injection.completeness import fit_completeness
 from realbogus.readings import Reading, merge_readings
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, find_places
@@ -93,10 +94,28 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
         ),
         least_finite_fraction=0.0,
         test_only=KNOWN_GROUP,
+        enough_groups=enough_groups(request),
         validations=validate_candidates(
             staged.select(VALIDATED), staged.select(["id", "label"]), request.model_dump(mode="json")
         ),
     )
+
+
+def enough_groups(request: CandidateRequest) -> str:
+    """Return the smallest request, from this one up, whose groups can fill every part of the split.
+
+    A group is a chip at a pointing, which `revisits` visits share; of more chips and more visits, the fewer chip-visits
+    are named.
+    """
+    if request.source == "frames":
+        return f"{len(PARTS)} pairs of frames of different chips or pointings"
+    if request.source != "simulated":
+        return f"{len(PARTS)} different objects (groups) among the records"
+    pointings = -(-request.visits // request.revisits)
+    more_chips = max(request.chips, -(-len(PARTS) // pointings)), request.visits
+    more_visits = request.chips, max(request.visits, (-(-len(PARTS) // request.chips) - 1) * request.revisits + 1)
+    chips, visits = min(more_chips, more_visits, key=lambda asked: asked[0] * asked[1])
+    return f"chips={chips} visits={visits}"
 
 
 def surplus_injections(staged: pa.Table, galaxy_fraction: float, seed: int) -> list[str]:

@@ -214,18 +214,20 @@ def candidate_fit_spec(preset: "CandidatePreset", stamp_px: int, weights: tuple[
     )
 
 
-def open_candidate_training(workspace: Workspace, request: CandidateTrainRequest) -> CandidateTraining:
-    """Open the dataset and the preset of a request.
+def open_candidate_training(
+    workspace: Workspace, request: CandidateTrainRequest, *, every_part: bool = False
+) -> CandidateTraining:
+    """Open the dataset and the preset of a request; see `open_labelled`, before TensorFlow is imported.
 
     Raises
     ------
     PartError
         The dataset is of another problem, or has no labels.
     """
+    dataset, scheme = open_labelled(workspace, request.dataset, REALBOGUS, request.scheme, every_part=every_part)
     quiet_tensorflow()
     from tasks.candidates.presets import load_preset
 
-    dataset, scheme = open_labelled(workspace, request.dataset, REALBOGUS, request.scheme)
     preset = load_preset(request.network, request.size, request.profile)
     requested = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
     weights = {name: value for name, value in requested.items() if value is not None}

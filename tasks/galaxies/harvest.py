@@ -54,6 +54,7 @@ def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -
         accounted=("id", "status", "reason", *(["parameters"] if plan.source == "archive" else [])),
         account=lambda published, labels, split: _account(plan, published, labels, split),
         least_stored_fraction=plan.request.min_stored_fraction,
+        enough_groups="3 stored objects whose fields do not overlap (a larger limit or catalogue)",
     )
 
 

@@ -101,8 +101,10 @@ class GalaxyTraining(TrainingTask):
         return evaluate_galaxies(request)
 
 
-def open_galaxy_training(workspace: Workspace, request: GalaxyTrainRequest) -> GalaxyTraining:
-    """Open the dataset, scheme and preset that a request names.
+def open_galaxy_training(
+    workspace: Workspace, request: GalaxyTrainRequest, *, every_part: bool = False
+) -> GalaxyTraining:
+    """Open the dataset, scheme and preset that a request names; see `open_labelled`, before TensorFlow is imported.
 
     Raises
     ------
@@ -111,8 +113,8 @@ def open_galaxy_training(workspace: Workspace, request: GalaxyTrainRequest) -> G
     UnknownPresetError
         The network has no such preset.
     """
+    dataset, scheme = open_labelled(workspace, request.dataset, GALAXY, request.scheme, every_part=every_part)
     quiet_tensorflow()
     from tasks.galaxies.presets import load_preset
 
-    dataset, scheme = open_labelled(workspace, request.dataset, GALAXY, request.scheme)
     return GalaxyTraining(request, workspace, dataset, scheme, load_preset(request.network, request.preset))

@@ -104,7 +104,11 @@ def part_rows(
     check_no_leak(*(table[column].to_pylist() for column in ("group", "part", "pixel_sha256")))
     table = table if part == ALL else table.filter(pc.equal(table["part"], part))
     if not len(table):
-        raise PartError(f"part {part!r} of dataset {dataset.name!r} has no sample labelled by {scheme!r}")
+        advice = dataset.manifest.get("split_advice")
+        raise PartError(
+            f"part {part!r} of dataset {dataset.name!r} has no sample labelled by {scheme!r}"
+            + (f": {advice}" if advice else "")
+        )
     return SplitPart(
         table["id"].to_pylist(),
         table["row"].to_numpy().astype(np.int64),

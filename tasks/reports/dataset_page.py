@@ -48,6 +48,7 @@ def dataset_page(dataset: Dataset, report: BuildReport) -> str:
         f"Dataset {dataset.name}, version {dataset.version}",
         [
             Text(f"Pixels are {manifest['pixels']}, labels are {manifest['label_kind']}. Digest {dataset.digest}."),
+            *([Text(manifest["split_advice"])] if manifest.get("split_advice") else []),
             report.sheet,
             Heading("Sample counts"),
             Table("From requested to stored samples", ("step", "samples"), report.funnel),

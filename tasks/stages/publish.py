@@ -20,6 +20,7 @@ from tasks.building.validate import write_validation
 from tasks.building.version_tables import assign_groups, extend_split, merge_labels, merge_truth, split_nights
 from tasks.runtime.allocator import return_what_is_freed
 from tasks.runtime.cluster import Executor
+from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
 from tasks.store.dataset import PIXELS
@@ -64,6 +65,8 @@ def publish_build(
     split = extend_split(ledger, parent, labels.get(plan.scheme or ""), harvest)
     results = validate_tables(harvest, parent, ledger, labels, split, array_rows)
     manifest = build_manifest(harvest, parent, ledger, labels, split, requests)
+    if manifest["split_advice"] is not None:
+        run_logger().warning("%s", manifest["split_advice"])
     truth, nights = merge_truth(harvest.truth, parent, ledger), split_nights(ledger, harvest)
     write = partial(write_validation, [images, *results], title=f"Validation of {folder.name}")
     version = publish(folder, NewVersion(ledger, labels, split, manifest, truth, nights, write), parent)

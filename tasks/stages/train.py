@@ -25,10 +25,10 @@ def train(training: TrainingTask) -> dict[str, Any]:
 def train_candidates(workspace: Workspace, request: CandidateTrainRequest) -> dict[str, Any]:
     """Train one model; with treatment=each and no detector, one for every detector, as ``rows``."""
     if request.treatment != "each" or request.detector is not None:
-        return train(open_candidate_training(workspace, request))
+        return train(open_candidate_training(workspace, request, every_part=True))
     started = time.monotonic()
     rows = []
-    for detector in detectors_of(open_candidate_training(workspace, request)):
+    for detector in detectors_of(open_candidate_training(workspace, request, every_part=True)):
         of_detector = request.model_copy(update={"detector": detector})
         rows.append({"detector": detector, **train(open_candidate_training(workspace, of_detector))})
     return {"rows": rows, "seconds": round(time.monotonic() - started, 1)}

@@ -40,14 +40,15 @@ def train_model(training: TrainingTask) -> dict[str, Any]:
     PartError
         A part of the split is empty, or the training part lacks a class.
     """
+    started = time.monotonic()
+    # What cannot be trained on is refused before TensorFlow is imported.
+    train_part, validation = training.part("train"), training.part("validation")
+    training.part("test")
     quiet_tensorflow()
     from tasks.learning.devices import choose_device
 
-    started = time.monotonic()
     device = choose_device(training.request.device)
     run_logger().info("fitting on %s", device)
-    train_part, validation = training.part("train"), training.part("validation")
-    training.part("test")  # refuses an empty test part before the fit
     folder = training.folder()
     with lock_folder(folder), open_training_run(training, device, folder, fit_details(training)) as run:
 

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from expectations.split_shares import PARTS
 from tasks.learning.fit_settings import DeviceName, Optimizer
-from tasks.learning.split_parts import PartError, SplitPart
+from tasks.learning.split_parts import PartError, SplitPart, part_rows
 from tasks.reports.page import Block
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
@@ -213,13 +214,24 @@ def model_card(training: TrainingTask) -> dict[str, Any]:
     }
 
 
-def open_labelled(workspace: Workspace, name: str, problem: str, scheme: str | None) -> tuple[Dataset, str]:
+def open_labelled(
+    workspace: Workspace, name: str, problem: str, scheme: str | None, *, every_part: bool = False
+) -> tuple[Dataset, str]:
     """Return a labelled dataset and the scheme to train on: `scheme`, else the dataset's first.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    name, problem : str
+    scheme : str or None
+    every_part : bool
+        Whether each part of the split is needed.
 
     Raises
     ------
     PartError
-        The dataset is of another problem, has no labels, or lacks the scheme.
+        The dataset is of another problem, has no labels, lacks the scheme, or lacks labelled samples of a part that is
+        needed.
     """
     dataset = Dataset.open(workspace, name)
     if dataset.manifest["problem"] != problem:
@@ -228,4 +240,6 @@ def open_labelled(workspace: Workspace, name: str, problem: str, scheme: str | N
         raise PartError(f"dataset {dataset.name!r} version {dataset.version} has no labels: build it with a scheme")
     scheme = scheme or dataset.schemes[0]
     dataset.classes(scheme)  # refuses a scheme that the dataset lacks
+    for part in PARTS if every_part else ():
+        part_rows(dataset, scheme, part)  # refuses a part without labelled samples
     return dataset, scheme

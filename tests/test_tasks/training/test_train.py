@@ -141,3 +141,23 @@ def test_what_cannot_be_trained_on_is_named(workspace: Workspace) -> None:
         open_galaxy_training(workspace, GalaxyTrainRequest(dataset="discs", scheme="deck-3"))
     with pytest.raises(PartError, match="folds=81 is not between 2 and the 80 groups"):
         cross_validate(open_galaxy_training(workspace, GalaxyTrainRequest(dataset="discs")), 81)
+
+
+def test_an_empty_part_is_refused_before_tensorflow_is_imported(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = publish(workspace)
+    split = dataset.split()
+    assert split is not None
+    parts = ["train" if part == "test" else part for part in split["part"].to_pylist()]
+    manifest = dataset.manifest | {"split_advice": "build another dataset, with at least chips=3"}
+    moved = versions.NewVersion(
+        dataset.samples(), dataset.every_label_table(), split.set_column(2, "part", pa.array(parts)), manifest
+    )
+    versions.publish(workspace.datasets / "discs", moved, dataset)
+    for name in ("tensorflow", "keras"):
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it fails
+    request = GalaxyTrainRequest(dataset="discs", preset="deck", epochs=1, batch_size=16)
+    message = "part 'test' of dataset 'discs' has no sample .*: build another dataset, with at least chips=3"
+    with pytest.raises(PartError, match=message):
+        open_galaxy_training(workspace, request, every_part=True)
