@@ -144,7 +144,9 @@ def up(options: argparse.Namespace) -> ExitStatus:
             print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
             print(json.dumps(addresses), file=output, flush=True)
 
-        run_stack(Workspace.current(), announce)
+        workspace = Workspace.current()
+        workspace.require_writable()
+        run_stack(workspace, announce)
 
     return _perform(work)
 
@@ -179,6 +181,7 @@ def run_flow(name: str, pairs: Sequence[str]) -> Any:
     require_known([split_pair(pair)[0] for pair in pairs], argument_names(name))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's messages about the CPU
     workspace = Workspace.current()
+    workspace.require_writable()
     server = begin_server(workspace)
     with guard_children():
         show_on_terminal()

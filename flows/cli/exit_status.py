@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ def run_command(work: Callable[[TextIO], Any], traceback_file: Path) -> ExitStat
     """Call ``work`` with a stream for stdout, write its result there as the last line, and return the exit status.
 
     Everything else printed to stdout, also by child processes, goes to stderr. An exception becomes an exit status;
-    its traceback goes to ``traceback_file``.
+    its traceback goes to ``traceback_file``, or to the temporary files.
     """
     ending = _Ending(traceback_file)
     with ending, _own_output() as output, _interruptible():
@@ -65,14 +66,14 @@ class _Ending:
 
 
 def _keep_traceback(error: Exception, path: Path) -> None:
-    """Write the traceback to ``path``, or to stderr if that file cannot be written."""
+    """Write the traceback to ``path``, or to the system's folder of temporary files if that cannot be written."""
     text = "".join(traceback.format_exception(error))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        print(f"traceback: {path}", file=sys.stderr)
-    except OSError:
-        print(text, file=sys.stderr)
+    for place in (path, Path(tempfile.gettempdir()) / f"starloom-{os.getpid()}-{path.name}"):
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(text, encoding="utf-8")
+            print(f"traceback: {place}", file=sys.stderr)
+            return
 
 
 def describe_error(error: BaseException) -> str:

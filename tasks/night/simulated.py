@@ -22,7 +22,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.files import write_json, write_table
+from tasks.store.files import disk_full_named, write_json, write_table
 from tasks.store.versions import stored_rows
 
 NIGHTS = "nights"
@@ -99,7 +99,7 @@ def _draw_shards(folder: Path, samples: LabelledStamps, request: NightToMake, fi
     """Draw and write the shards from `first` on; progress is saved every `_SHARDS_A_STEP` shards."""
     array = pixels.open_array(folder, writable=True)
     drawn = [pq.read_table(folder / MADE).slice(0, first * pixels.SHARD_ROWS)] if first else []
-    with progress("drawing", shards) as advance:
+    with progress("drawing", shards) as advance, disk_full_named(folder):
         advance(first)
         for shard in range(first, shards):
             rows = min(pixels.SHARD_ROWS, request.count - shard * pixels.SHARD_ROWS)

@@ -1,4 +1,8 @@
-"""Log lines of flows and stages on stderr: time, stage and message."""
+"""Log lines of flows and stages on stderr: time, stage and message.
+
+An error that ends a run is told once, as the command's last line: what Prefect's engine logs of it, for every stage and
+flow that it passes, goes to the run's page; here they only say that they failed.
+"""
 
 import logging
 import sys
@@ -11,8 +15,19 @@ def show_on_terminal() -> None:
     if any(isinstance(handler, TerminalHandler) for handler in root.handlers):
         return
     handler = TerminalHandler()
+    handler.addFilter(is_shown)
     handler.setFormatter(TerminalFormatter(datefmt="%H:%M:%S"))
     root.addHandler(handler)
+
+
+ENGINES = ("prefect.flow_runs", "prefect.task_runs")
+ERROR_OF_A_RUN = ("Task run failed with ", "Encountered exception during execution")
+FAILED = "Finished in state Failed"
+
+
+def is_shown(record: logging.LogRecord) -> bool:
+    """Return whether a log record is written to stderr: not what an engine says of an error that the command tells."""
+    return record.name not in ENGINES or not record.getMessage().startswith(ERROR_OF_A_RUN)
 
 
 class TerminalHandler(logging.StreamHandler):
@@ -34,4 +49,7 @@ class TerminalFormatter(logging.Formatter):
         """Return the line for ``record``."""
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         stage = getattr(record, "task_run_name", None)
-        return f"{self.formatTime(record, self.datefmt)}  {level}{f'{stage}: ' if stage else ''}{record.getMessage()}"
+        message = record.getMessage()
+        if record.name in ENGINES and message.startswith(FAILED):
+            message = FAILED
+        return f"{self.formatTime(record, self.datefmt)}  {level}{f'{stage}: ' if stage else ''}{message}"

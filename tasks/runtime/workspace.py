@@ -1,10 +1,15 @@
 """The workspace: one folder with all data and state, and the paths in it."""
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 ENVIRONMENT_NAME = "STARLOOM_WORKSPACE"
+
+
+class WorkspaceError(RuntimeError):
+    """The workspace cannot be used; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,24 @@ class Workspace:
     def current(cls) -> "Workspace":
         """Return the workspace named by ``STARLOOM_WORKSPACE``, else ``./workspace``."""
         return cls(Path(os.environ.get(ENVIRONMENT_NAME) or "workspace").resolve())
+
+    def require_writable(self) -> None:
+        """Create the workspace, and refuse one that cannot be written.
+
+        Raises
+        ------
+        WorkspaceError
+            It cannot be created, or no file can be written in it.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root) as file:
+                file.write(b"0")
+        except OSError as error:
+            raise WorkspaceError(
+                f"the workspace {self.root} cannot be written ({error.strerror}): make it a folder of yours with space "
+                f"left, or name another with --workspace DIR or {ENVIRONMENT_NAME}"
+            ) from error
 
     @property
     def catalogs(self) -> Path:

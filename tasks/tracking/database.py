@@ -60,7 +60,9 @@ def import_mlflow() -> Any:
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
+    from mlflow.utils.logging_utils import disable_logging
 
+    disable_logging()  # registering a model prints two lines whatever the level is; failures are raised
     return mlflow
 
 

@@ -276,3 +276,18 @@ def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
     assert all(gone(child) for child in children)
     assert not (workspace.prefect / "server.json").exists()
     assert stop_services(workspace) == []
+
+
+def test_a_read_only_workspace_is_one_line_and_its_traceback_lies_elsewhere(
+    with_pause: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("STARLOOM_WORKSPACE", str(tmp_path / "file" / "workspace"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    outcome = execute(["run", "pause"])
+    assert outcome.code == 1
+    assert str(outcome.error).startswith(f"the workspace {tmp_path}/file/workspace cannot be written")
+    lines = capfd.readouterr().err.splitlines()
+    (kept,) = tmp_path.glob("starloom-*-last-failure.txt")
+    assert lines == [f"traceback: {kept}"]
+    assert "WorkspaceError" in kept.read_text()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tasks.runtime.allocator import return_what_is_freed
-from tasks.runtime.logs import TerminalFormatter, TerminalHandler, show_on_terminal
+from tasks.runtime.logs import TerminalFormatter, TerminalHandler, is_shown, show_on_terminal
 from tasks.runtime.progress import progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.run_log import run_logger
-from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace, WorkspaceError
 
 
 def test_the_workspace_is_the_named_folder_or_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,6 +52,33 @@ def test_a_log_line_has_time_level_stage_and_message(level: int, stage: str | No
         record.task_run_name = stage
     line = TerminalFormatter(datefmt="%H:%M:%S").format(record)
     assert re.fullmatch(r"\d\d:\d\d:\d\d  " + re.escape(text), line)
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "shown"),
+    [
+        ("prefect.task_runs", "Task run failed with exception: ValueError('x')", None),
+        ("prefect.flow_runs", "Encountered exception during execution: ValueError('x')", None),
+        ("prefect.task_runs", "Finished in state Failed('Task run encountered: x')", "Finished in state Failed"),
+        ("prefect.flow_runs", "Finished in state Completed()", "Finished in state Completed()"),
+        ("prefect.task_runs", "a stage's own error", "a stage's own error"),
+        ("tasks.stages", "Task run failed with thunder", "Task run failed with thunder"),
+    ],
+)
+def test_an_engine_does_not_tell_the_error_that_the_command_tells(name: str, message: str, shown: str | None) -> None:
+    record = logging.LogRecord(name, logging.ERROR, __file__, 1, message, (), None)
+    assert is_shown(record) is (shown is not None)
+    if shown is not None:
+        assert TerminalFormatter().format(record).endswith(f"error: {shown}")
+
+
+def test_a_workspace_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    Workspace(tmp_path / "new" / "one").require_writable()
+    assert list((tmp_path / "new" / "one").iterdir()) == []
+    message = f"the workspace {tmp_path}/file/one cannot be written .*--workspace DIR or STARLOOM_WORKSPACE"
+    with pytest.raises(WorkspaceError, match=message):
+        Workspace(tmp_path / "file" / "one").require_writable()
 
 
 def test_log_lines_go_to_the_present_stderr_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
