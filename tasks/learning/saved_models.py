@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.store.files import sha256_of_file, write_json
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def save_model(model: "keras.Model", folder: Path, card: dict[str, Any]) -> dict
 def load_model(folder: Path) -> tuple["keras.Model", dict[str, Any]]:
     """Return the model of `folder` and its card; errors as of `checked_card`."""
     card = checked_card(folder)
+    quiet_tensorflow()
     import keras
 
     importlib.import_module(PROBLEM_LAYERS[card["problem"]])
