@@ -1,16 +1,16 @@
-"""The implementations of the codecs, for tests that compare them."""
+"""The two implementations of a shard's codecs, for tests that compare them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tasks.store import codec_pipeline
+from tasks.store.shard_codec import ShardCodec
 
 
 @contextmanager
-def without_zarrs() -> Iterator[None]:
-    """Read and write by Zarr's own codecs in this block, as where the package cannot be imported."""
+def without_shard_codec() -> Iterator[None]:
+    """Read and write by Zarr's own codecs the arrays that are opened in this block."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(codec_pipeline, "_is_installed", lambda: False)
+        patch.setattr(ShardCodec, "of", lambda array: None)
         yield

@@ -9,17 +9,15 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from tasks.store.codec_pipeline import can_compile, compiled
 from tasks.store.errors import DamagedPixelsError
+from tasks.store.shard_codec import ShardCodec
 
 NAMED_RANGES = 4
-LEAST_SHARE = 0.25
-"""Least share of its shards that a selection takes for them to be decoded whole."""
 
-# What Zarr's own codecs and those of `zarrs` raise for bytes that fail their checksum or cannot be decoded, and for a
-# file that cannot be read.
+# What is raised for bytes that fail their checksum or cannot be decoded, and for a file that cannot be read.
 _READ_ERRORS = (ValueError, RuntimeError, OSError)
 
 
@@ -78,21 +76,24 @@ class PixelArray(zarr.Array):
             raise self._set_fault(damage, error) from error
 
     def _read(self, selection: Any) -> Any:
-        """Read most of whole shards with compiled codecs, which then compare every checksum; other parts with Zarr."""
-        if isinstance(selection, slice) and selection.step in (None, 1):
+        """Read a plain slice by the codec of shards, and what it cannot read, by Zarr, which decides on damage."""
+        if self._shard_codec is not None and isinstance(selection, slice) and selection.step in (None, 1):
             first, stop, _ = selection.indices(self.shape[0])
-            rows = self.shard_rows()
-            begin, end = first - first % rows, -(-stop // rows) * rows
-            whole = self._compiled if can_compile() else None
-            if whole is not None and end <= whole.shape[0] and LEAST_SHARE * (end - begin) <= stop - first:
-                # An error may be of rows that were not asked for: Zarr's own codecs decide.
-                with suppress(*_READ_ERRORS):
-                    return np.asarray(whole[begin:end])[first - begin : stop - begin]
+            with suppress(*_READ_ERRORS):
+                return self._read_rows(self._shard_codec, first, max(first, stop))
         return super().__getitem__(selection)
 
+    def _read_rows(self, codec: ShardCodec, first: int, stop: int) -> NDArray:
+        images = np.empty((stop - first, *codec.sample_shape), codec.dtype)
+        for shard in range(first // codec.rows, -(-stop // codec.rows)):
+            start = shard * codec.rows
+            begin, end = max(first, start), min(stop, start + codec.rows)
+            codec.read(self.shard_file(shard), begin - start, images[begin - first : end - first])
+        return images
+
     @cached_property
-    def _compiled(self) -> zarr.Array | None:
-        return compiled(zarr.Array(self.async_array))
+    def _shard_codec(self) -> ShardCodec | None:
+        return ShardCodec.of(self)
 
     def shard_rows(self) -> int:
         """Return the number of rows of a shard, the unit of a file."""

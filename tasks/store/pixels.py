@@ -4,25 +4,21 @@ Axis order is (sample, y, x, channel). A shard is written in one piece by one ta
 an append begins a new shard and a shard's tail may hold no data.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
-from zarr.core.array_spec import ArrayConfigParams
 from zarr.errors import ArrayNotFoundError
 from zarr.storage import LocalStore
 
-from tasks.store.codec_pipeline import compiled
 from tasks.store.pixel_array import Owner, PixelArray
 from tasks.store.schema import PIXEL_DIMENSIONS
+from tasks.store.shard_codec import ShardCodec
 
 ARRAY_NAME = "pixels"
 CHUNK_ROWS = 64
 SHARD_ROWS = 512
-
-_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 
 
 def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
@@ -96,31 +92,16 @@ def write_shard(array: zarr.Array, first_row: int, samples: np.ndarray) -> None:
     """
     if first_row % SHARD_ROWS or len(samples) > SHARD_ROWS:
         raise ValueError(f"rows {first_row} to {first_row + len(samples)} are not one shard of {SHARD_ROWS}")
-    if array.read_only:  # the compiled codecs write past the store, which would refuse
+    if array.read_only:
         raise ValueError(f"{array.store_path} was opened read-only")
-    # To leave out chunks of zeros, Zarr would compare every value: a third of the time of a write.
-    everything: ArrayConfigParams = {"write_empty_chunks": True}
-    whole = None
     # The whole shard goes in one piece: a partial write would read the shard back and merge.
     if len(samples) < SHARD_ROWS:
         rest = np.zeros((SHARD_ROWS - len(samples), *samples.shape[1:]), samples.dtype)
         samples = np.concatenate([samples, rest])
+    codec = ShardCodec.of(array)
+    if codec is None:
+        array.with_config({"write_empty_chunks": True})[first_row : first_row + SHARD_ROWS] = samples
     else:
-        # The compiled codecs leave out the zeros of a tail. With one thread, the bytes do not depend on which thread
-        # finishes first; the shards of a build are written side by side.
-        whole = compiled(array, everything, threads=1)
-    if whole is None:
-        whole = array.with_config(everything)
-    try:
-        whole[first_row : first_row + SHARD_ROWS] = samples
-    except RuntimeError as error:
-        named = _system_error(error)
-        if named is None:
-            raise
-        raise named from error
-
-
-def _system_error(error: RuntimeError) -> OSError | None:
-    """Return the operating system's error of which the codec pipeline raised the text alone, else None."""
-    number = _SYSTEM_ERROR.search(str(error))
-    return None if number is None else OSError(int(number[1]), str(error))
+        codec.write(
+            PixelArray(array.async_array).shard_file(first_row // SHARD_ROWS), samples.astype(codec.dtype, copy=False)
+        )

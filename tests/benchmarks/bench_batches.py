@@ -1,25 +1,30 @@
 """Batches from Zarr shards against TFRecord and against rows one by one, and what share of a step is waiting.
 
-All three readers give shuffled batches of the same 128-px images from the page cache. The TFRecord reader is built
-as its guide advises: several gzip files, parallel interleaved reads, records batched before they are parsed.
+All readers give shuffled batches of the same 128-px images from the page cache, by turns, so that a ratio is of two
+passes that followed each other. The TFRecord reader is built as its guide advises: several gzip files, parallel
+interleaved reads, records batched before they are parsed. What checksums cost is measured on
+passes of the same reader over shards with and without.
 """
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
+from zarr.storage import LocalStore
 
 from tasks.store import pixels
 
-IMAGES = 4096
+IMAGES = 3072
 ONE_BY_ONE = 256
 BATCH = 64
-REPEATS = 5
+REPEATS = 9
+CHECKSUM_PAIRS = 15
 TRAINED_STEPS = 40
 _RECORD_FILES = 8
 
@@ -35,18 +40,54 @@ def run() -> dict[str, Any]:
             "records": lambda: record_batches(records, images.shape[1:], "uint8"),
             "one_by_one": lambda: one_by_one(array),
         }
-        for reader in readers.values():
-            measured(reader)  # builds its graph
-        rates = [{name: measured(reader) for name, reader in readers.items()} for _ in range(REPEATS)]
+        rates = by_turns(readers, REPEATS)
         return {
             **{f"{name}_images_per_s": median(run[name].per_s for run in rates) for name in readers},
-            "times_records": median(run["shards"].per_s / run["records"].per_s for run in rates),
-            "times_records_by_processor_time": median(
-                run["shards"].per_processor_s / run["records"].per_processor_s for run in rates
-            ),
+            **compared("records", rates),
             "times_one_by_one": median(run["shards"].per_s / run["one_by_one"].per_s for run in rates),
+            "checksum_cost": checksum_cost(Path(folder) / "plain", array, images),
             "input_share": input_share(array),
         }
+
+
+def by_turns(readers: Mapping[str, Callable[[], Iterable[int]]], repeats: int) -> list[dict[str, "Rate"]]:
+    """Return the rates of every turn, in which each reader makes one pass; a first pass builds its graph."""
+    for reader in readers.values():
+        measured(reader)
+    return [{name: measured(reader) for name, reader in readers.items()} for _ in range(repeats)]
+
+
+def compared(other: str, rates: list[dict[str, "Rate"]]) -> dict[str, float]:
+    """Return how many times faster shards are read than by `other`: median, quartiles, and by processor time."""
+    times = [turn["shards"].per_s / turn[other].per_s for turn in rates]
+    low, _, high = quantiles(times, n=4)
+    return {
+        f"times_{other}": median(times),
+        f"times_{other}_quarter": low,
+        f"times_{other}_three_quarters": high,
+        f"times_{other}_by_processor_time": median(
+            turn["shards"].per_processor_s / turn[other].per_processor_s for turn in rates
+        ),
+    }
+
+
+def checksum_cost(folder: Path, checked: zarr.Array, images: np.ndarray) -> float:
+    """Return by what part checksums lengthen a shuffled pass, in processor time: the best of each, by turns."""
+    group = zarr.open_group(LocalStore(folder), mode="w", zarr_format=3)
+    plain = group.create_array(
+        pixels.ARRAY_NAME,
+        shape=checked.shape,
+        chunks=checked.chunks,
+        shards=checked.shards,
+        dtype=checked.dtype,
+        compressors=checked.compressors[:-1],
+        fill_value=0,
+    )
+    fill(plain, images)
+    arrays = (pixels.open_array(folder), checked)
+    rates = [[measured(partial(shards, array)).per_processor_s for array in arrays] for _ in range(CHECKSUM_PAIRS)]
+    without, with_checksums = (max(column) for column in zip(*rates, strict=True))
+    return without / with_checksums - 1
 
 
 def galaxy_like(count: int) -> np.ndarray:
@@ -64,9 +105,14 @@ def stored(folder: Path, images: np.ndarray) -> zarr.Array:
     """Write the images as a dataset's store holds them."""
     array = pixels.create(folder, images.shape[1:], images.dtype.name)
     pixels.grow(array, len(images))
+    fill(array, images)
+    return pixels.open_array(folder)
+
+
+def fill(array: zarr.Array, images: np.ndarray) -> None:
+    """Write the images shard by shard."""
     for first in range(0, len(images), pixels.SHARD_ROWS):
         pixels.write_shard(array, first, images[first : first + pixels.SHARD_ROWS])
-    return pixels.open_array(folder)
 
 
 def written_records(folder: Path, images: np.ndarray) -> list[str]:

@@ -1,4 +1,7 @@
-"""What the command adds: `starloom run` against the same flow function in Python, and how soon help is there."""
+"""What the command adds: `starloom run` against the same flow function in Python, and how soon help is there.
+
+Seconds depend on the machine; the ratios are to what Python itself takes there: to start, and to import the flow.
+"""
 
 import json
 import os
@@ -13,6 +16,7 @@ from tasks.runtime.workspace import ENVIRONMENT_NAME
 from tests.benchmarks.scene import COMMAND, command, flow_words, write_csv, write_pictures
 
 PICTURES = 100
+IMPORTED = "import flows.build_galaxy_dataset"
 IN_PYTHON = """
 import json, sys, time
 from tasks.server.prefect_server import prefect_server
@@ -44,11 +48,18 @@ def run(repeats: int = 3) -> dict[str, float]:
         finally:
             command(workspace, "down")
     in_python = statistics.median(function)
+    turns = [(_timed([*COMMAND, "--help"]), _timed([sys.executable, "-c", ""])) for _ in range(repeats + 2)]
+    imported = statistics.median(_timed([sys.executable, "-c", IMPORTED]) for _ in range(repeats))
+    adds, adds_cold = (statistics.median(seconds) - in_python for seconds in (warm, cold))
     return {
-        "help_s": statistics.median(_timed_help() for _ in range(repeats + 2)),
+        "help_s": statistics.median(help_s for help_s, _ in turns),
+        "help_of_python": statistics.median(help_s / python_s for help_s, python_s in turns),
         "flow_in_python_s": in_python,
-        "command_adds_s": statistics.median(warm) - in_python,
-        "command_and_server_add_s": statistics.median(cold) - in_python,
+        "import_s": imported,
+        "command_adds_s": adds,
+        "command_adds_of_import": adds / imported,
+        "command_and_server_add_s": adds_cold,
+        "command_and_server_add_of_import": adds_cold / imported,
     }
 
 
@@ -76,7 +87,7 @@ def _timed_function(workspace: Path, parameters: dict[str, str | int]) -> float:
     return float(answer.stdout.strip().splitlines()[-1])
 
 
-def _timed_help() -> float:
+def _timed(words: list[str]) -> float:
     begin = time.perf_counter()
-    subprocess.run([*COMMAND, "--help"], check=True, capture_output=True)
+    subprocess.run(words, check=True, capture_output=True)
     return time.perf_counter() - begin

@@ -1,8 +1,9 @@
 """A full chip-visit on one core: simulating its pair, working on it, and subtracting it against the package sfft.
 
-Seconds are the processor's, of one thread, the median over three chips, each simulated for the first time. The
-comparison with sfft is of a quarter of a chip, for its NumPy backend takes half a minute for that (6 to 10 s of it to
-compile its loops), and is left out where that package is not installed.
+Seconds are the processor's, of one thread, the median over three chips, each simulated for the first time; ratios are
+to drawing the Poisson noise of as many pixels. The comparison with sfft is of a quarter of a chip, for its NumPy
+backend takes half a minute for that (6 to 10 s of it to compile its loops), and is left out where that package is not
+installed.
 """
 
 import time
@@ -28,6 +29,8 @@ from realbogus.subtraction.subtract import SubtractionSettings, subtract
 
 CHIPS = (11, 40, 66)
 QUARTER = SurveySettings(height_px=564, width_px=1000)
+EXPOSURES, SKY_ELECTRONS = 13, 1_000.0
+"""Of a visit with its reference; a sky level of the order of the survey's."""
 _REACH_PX = 3
 _BRIGHT_SNR = 50
 
@@ -37,13 +40,15 @@ Result = TypeVar("Result")
 def run() -> dict[str, Any]:
     """Measure chips one after the other."""
     survey = Survey(SurveySettings())
-    simulate_s, work_s = [], []
+    simulate_s, work_s, noise_s = [], [], []
     with threadpool_limits(1):
         visit = survey.chip_visit(0, 0, 0)  # imports, and tables that every chip shares
         for chip in CHIPS:
             seconds, visit = _timed(partial(survey.chip_visit, 0, chip, 0))
             simulate_s.append(seconds)
             rng = np.random.default_rng(chip)
+            pixels = (EXPOSURES, *visit.pair.new.shape)
+            noise_s.append(_timed(partial(np.random.default_rng(0).poisson, SKY_ELECTRONS, pixels))[0])
             work_s.append(_timed(partial(work_visit, visit.pair, hosts_of(visit.galaxies), VisitSettings(), rng))[0])
         quarter = align(Survey(QUARTER).chip_visit(0, CHIPS[0], 0).pair)
         compared = against_sfft(quarter) if find_spec("sfft") else {}
@@ -51,7 +56,9 @@ def run() -> dict[str, Any]:
     return {
         "megapixels": height * width / 1e6,
         "simulate_s": median(simulate_s),
+        "simulate_of_noise": median(ours / noise for ours, noise in zip(simulate_s, noise_s, strict=True)),
         "work_s": median(work_s),
+        "work_of_noise": median(ours / noise for ours, noise in zip(work_s, noise_s, strict=True)),
         **compared,
     }
 

@@ -9,19 +9,19 @@ import pytest
 from tasks.store import pixels
 from tasks.store.errors import DamagedPixelsError
 from tasks.store.pixel_array import Owner, PixelArray
-from tests.pixel_codecs import without_zarrs
+from tests.pixel_codecs import without_shard_codec
 
 SHARD, CHUNK = pixels.SHARD_ROWS, pixels.CHUNK_ROWS
 OWNER = Owner("dataset 'd' version 1", "mend it", complete=True)
 
 
-@pytest.fixture(params=["compiled", "own"])
+@pytest.fixture(params=["ours", "own"])
 def codecs(request: pytest.FixtureRequest) -> Iterator[str]:
     """Each implementation of the codecs in turn."""
-    if request.param == "compiled":
+    if request.param == "ours":
         yield request.param
         return
-    with without_zarrs():
+    with without_shard_codec():
         yield request.param
 
 
