@@ -12,10 +12,8 @@ from tasks.galaxies.plan import GalaxyBuildRequest
 from tasks.galaxies.sources import open_source, truth_path
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.collect_cutouts import collect
-from tasks.stages.plan_galaxies import find_catalog, plan_galaxies
+from tasks.stages.build_galaxies import collect_cutouts, find_catalog, plan_galaxies, show_build
 from tasks.stages.publish import publish_build
-from tasks.stages.show import show_build
 from tasks.stages.verify import verify_published
 from tasks.store.locks import one_builder
 
@@ -82,7 +80,7 @@ def build_galaxy_dataset(
             return finished_summary(workspace, plan) | plan.columns
         with cluster(plan.work_items) as executor:
             with open_source(workspace, plan) as service:
-                counts = collect(plan, service, executor, max_connections)
+                counts = collect_cutouts(plan, service, executor, max_connections)
             harvest = partial(gather_harvest, workspace, plan, truth_path(workspace, request))
             summary = publish_build(workspace, harvest, executor, counts["requests"]) | plan.columns
     show_build(workspace, plan, summary)

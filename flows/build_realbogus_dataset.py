@@ -11,10 +11,8 @@ from tasks.candidates.harvest import gather_candidates
 from tasks.candidates.plan import CandidateRequest
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.collect_candidates import ITEMS_A_VISIT, collect_candidates
-from tasks.stages.plan_candidates import plan_candidates
+from tasks.stages.build_candidates import ITEMS_A_VISIT, collect_candidates, plan_candidates, show_candidates
 from tasks.stages.publish import publish_build
-from tasks.stages.show_candidates import show_candidates
 from tasks.stages.verify import verify_published
 from tasks.store.locks import one_builder
 

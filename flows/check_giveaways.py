@@ -7,8 +7,8 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
+from tasks.stages.build_candidates import ITEMS_A_VISIT
 from tasks.stages.check_giveaways import audit_survey
-from tasks.stages.collect_candidates import ITEMS_A_VISIT
 from tasks.stages.show import show_summary
 from tasks.studies.choices import InjectionFlaw
 from tasks.studies.giveaways import GiveawayRequest

@@ -16,7 +16,7 @@ from tasks.galaxies.plan import GalaxyBuildRequest, plan_galaxies
 from tasks.galaxies.sources import open_source
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.collect_cutouts import collect
+from tasks.stages.build_galaxies import collect_cutouts
 from tests.benchmarks.scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
 
 COUNT = 4000
@@ -83,7 +83,7 @@ def _collected(root: Path, positions: Path, url: str, limit: int, executor: Exec
     plan = plan_galaxies(workspace, request, catalog_path(workspace, str(positions)))
     with open_source(workspace, plan) as source:
         begin = time.perf_counter()
-        counts = collect.fn(plan, source, executor, CONNECTIONS)
+        counts = collect_cutouts.fn(plan, source, executor, CONNECTIONS)
         seconds = time.perf_counter() - begin
     assert counts["stored"] == limit, counts
     return seconds
@@ -113,7 +113,7 @@ def _with_faults(folder: Path, images: Path, positions: Path, count: int) -> dic
         request = _request(positions, url, count)
         plan = plan_galaxies(workspace, request, catalog_path(workspace, str(positions)))
         with open_source(workspace, plan) as source:
-            counts = collect.fn(plan, source, executor, CONNECTIONS)
+            counts = collect_cutouts.fn(plan, source, executor, CONNECTIONS)
     return {"faults": counts["requests"] - count, "recovered": counts["stored"] / count}
 
 

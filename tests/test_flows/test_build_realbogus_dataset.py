@@ -32,8 +32,7 @@ from tasks.candidates.plan import CandidatePlan, CandidateRequest
 from tasks.candidates.staged_rows import StagedBatch
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
-from tasks.stages.collect_candidates import collect_candidates
-from tasks.stages.plan_candidates import plan_candidates
+from tasks.stages.build_candidates import collect_candidates, plan_candidates
 from tasks.stages.publish import publish_build
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError

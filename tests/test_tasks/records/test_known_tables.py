@@ -8,7 +8,7 @@ from astropy.table import Table
 
 from realbogus.records import SourceError
 from realbogus.sources.object_kinds import KNOWN_ASTEROID, KNOWN_TRANSIENT, KNOWN_VARIABLE
-from tasks.candidates.known_tables import read_known
+from tasks.records.known_tables import read_known
 
 TNS_BULK = (
     '"2020-06-02 00:00:00 - 23:59:59"\n'

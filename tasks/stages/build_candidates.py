@@ -1,0 +1,47 @@
+"""Stages of `build-realbogus-dataset` before and after the publishing: plan, collect, show."""
+
+from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.candidates import plan
+from tasks.candidates.build_page import report_build
+from tasks.candidates.collect import CollectJob, collect_batch
+from tasks.candidates.plan import CandidatePlan, CandidateRequest
+from tasks.runtime.cluster import Executor
+from tasks.runtime.progress import progress
+from tasks.runtime.workspace import Workspace
+from tasks.stages.show import show_dataset
+from tasks.store.dataset import Dataset
+
+ITEMS_A_VISIT = 50
+"""Work items of a chip-visit, for `cluster`: it takes seconds, so a few are worth starting workers."""
+
+
+@task(name="plan", description="List chip-visits or batches, and find those already published", cache_policy=NO_CACHE)
+def plan_candidates(workspace: Workspace, request: CandidateRequest) -> CandidatePlan:
+    """Write the plan of a build into the dataset's staging folder."""
+    return plan.plan_candidates(workspace, request)
+
+
+@task(name="collect", description="Inject, subtract, detect and cut, or read, in parallel", cache_policy=NO_CACHE)
+def collect_candidates(plan: CandidatePlan, executor: Executor) -> None:
+    """Collect the plan's unfinished batches into staging, in parallel."""
+    staging, collector, source = plan.staging, plan.collector, plan.source
+    unfinished = [batch for batch in plan.batches if not staging.is_finished(batch.number)]
+    jobs = (CollectJob(batch.number, batch.key, collector, source, staging, batch.published) for batch in unfinished)
+    with progress("collecting", len(unfinished)) as advance:
+        for _ in executor.map(collect_batch, jobs):
+            advance(1)
+
+
+@task(
+    name="show-candidates",
+    description="Show counts, sample triplets and completeness of a build",
+    cache_policy=NO_CACHE,
+)
+def show_candidates(workspace: Workspace, summary: dict[str, Any]) -> None:
+    """Write the page of a real/bogus build and its artifacts."""
+    dataset = Dataset.open(workspace, f"{summary['dataset']}@{summary['version']}")
+    show_dataset(workspace, dataset, summary, report_build(dataset, summary))
