@@ -14,23 +14,22 @@ from astropy.time import Time
 from erfa import ErfaWarning
 from numpy.typing import NDArray
 
-from realbogus.moments import LEAST_MJD, MOST_MJD, SCALES, EpochError, Moment, find_date, read_clock, read_moment
 from realbogus.records import MJD_EPOCH_JD
+from realbogus.written_times import (
+    LEAST_MJD,
+    MOST_MJD,
+    SCALES,
+    EpochError,
+    WrittenTime,
+    find_date,
+    read_time,
+    read_time_of_day,
+)
 
 DATE_KEYWORDS = (
     *("MJD-OBS", "MJD_OBS", "OBSMJD", "MJD", "JD", "OBSJD", "DATE-OBS", "DATE_OBS", "JD-OBS", "JD_OBS", "MJDOBS"),
-    *(
-        "DATEOBS",
-        "OBS-DATE",
-        "OBSDATE",
-        "UT-DATE",
-        "DATE-BEG",
-        "MJD-BEG",
-        "DATE-STR",
-        "MJD-STR",
-        "EXPSTART",
-        "SHUTOPEN",
-    ),
+    *("DATEOBS", "OBS-DATE", "OBSDATE", "UT-DATE", "DATE-BEG", "MJD-BEG", "DATE-STR", "MJD-STR", "EXPSTART"),
+    "SHUTOPEN",
     *("DATE-AVG", "MJD-AVG", "MJD-MID", "DATE-END", "MJD-END", "EXPEND"),
 )
 """Header keywords of an epoch or a date, tried in order."""
@@ -98,29 +97,31 @@ def _header_scale(value_of: Callable[[str], Any], notes: list[str]) -> str | Non
 def _header_epochs(
     value_of: Callable[[str], Any], keywords: Sequence[str], scale: str, notes: list[str]
 ) -> list[tuple[str, float]]:
-    """Return the keywords of every epoch with its MJD (UTC), in order."""
-    found = []
-    for keyword in keywords:
-        moment = _noted(keyword, value_of(keyword), read_moment, notes)
-        if moment is None:
-            continue
-        source = keyword
-        if not moment.has_time:
-            clock = _header_clock(value_of, notes)
-            if clock is None:
-                notes.append(f"{keyword} = {value_of(keyword)!r} has no time of day, nor has UT, UTC-OBS or the like")
-                continue
-            time_keyword, time = clock
-            moment = _join(moment, time, "utc" if time_keyword.startswith("UT") else None)
-            source = f"{keyword} + {time_keyword}"
-        found.append((source, _one_to_utc(moment.mjd, moment.scale or scale)))
-    if found:
-        return found
-    for keyword in TIME_KEYWORDS:
-        moment = _noted(keyword, _only_text(value_of(keyword)), _read_dated, notes)
-        if moment is not None:
-            found.append((keyword, _one_to_utc(moment.mjd, moment.scale or scale)))
-    return found
+    """Return the keywords of every epoch with its MJD (UTC), in order; `TIME_KEYWORDS` where no other gives one."""
+    found = [_of_date_keyword(value_of, keyword, notes) for keyword in keywords]
+    if not any(found):
+        found = [_of_time_keyword(value_of, keyword, notes) for keyword in TIME_KEYWORDS]
+    return [(source, _one_to_utc(time.mjd, time.scale or scale)) for source, time in filter(None, found)]
+
+
+def _of_date_keyword(value_of: Callable[[str], Any], keyword: str, notes: list[str]) -> tuple[str, WrittenTime] | None:
+    """Return the epoch of a keyword, and the keywords that it was taken from: a date takes its time from another."""
+    time = _noted(keyword, value_of(keyword), read_time, notes)
+    if time is None or time.has_time:
+        return None if time is None else (keyword, time)
+    clock = _header_clock(value_of, notes)
+    if clock is None:
+        notes.append(f"{keyword} = {value_of(keyword)!r} has no time of day, nor has UT, UTC-OBS or the like")
+        return None
+    clock_keyword, time_of_day = clock
+    scale = "utc" if clock_keyword.startswith("UT") else None
+    return f"{keyword} + {clock_keyword}", _join(time, time_of_day, scale)
+
+
+def _of_time_keyword(value_of: Callable[[str], Any], keyword: str, notes: list[str]) -> tuple[str, WrittenTime] | None:
+    """Return the epoch of a keyword for a time of day that holds a date too."""
+    time = _noted(keyword, _only_text(value_of(keyword)), _read_dated, notes)
+    return None if time is None else (keyword, time)
 
 
 def _noted(keyword: str, value: Any, read: Callable[[Any], Any], notes: list[str]) -> Any:
@@ -136,26 +137,26 @@ def _only_text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _read_dated(text: str | None) -> Moment | None:
+def _read_dated(text: str | None) -> WrittenTime | None:
     """Return the epoch of a text that holds a date and a time, None for any other."""
     if text is None or find_date(text.strip()) is None:
         return None
-    moment = read_moment(text)
-    return moment if moment is not None and moment.has_time else None
+    time = read_time(text)
+    return time if time is not None and time.has_time else None
 
 
-def _header_clock(value_of: Callable[[str], Any], notes: list[str]) -> tuple[str, Moment] | None:
+def _header_clock(value_of: Callable[[str], Any], notes: list[str]) -> tuple[str, WrittenTime] | None:
     """Return the first keyword with a time of day, and that time."""
     for keyword in TIME_KEYWORDS:
-        clock = _noted(keyword, value_of(keyword), read_clock, notes)
+        clock = _noted(keyword, value_of(keyword), read_time_of_day, notes)
         if clock is not None:
             return keyword, clock
     return None
 
 
-def _join(day: Moment, clock: Moment, scale: str | None) -> Moment:
+def _join(day: WrittenTime, clock: WrittenTime, scale: str | None) -> WrittenTime:
     """Return the epoch of a date and a time of day."""
-    return Moment(day.mjd + clock.mjd, True, clock.scale or scale or day.scale)
+    return WrittenTime(day.mjd + clock.mjd, True, clock.scale or scale or day.scale)
 
 
 def to_utc(mjd: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
@@ -192,7 +193,7 @@ def column_epochs(
     name : str
         Of the column: it may state the scale (`scale_of_name`).
     values : sequence of n numbers, texts or None
-        As `read_moment` takes them.
+        As `read_time` takes them.
     clocks : sequence of n times of day, optional
         A second column, for dates without a time.
     dates : bool
@@ -208,21 +209,28 @@ def column_epochs(
     faults: list[str] = []
     scale = scale_of_name(name)
     mjd, scales = np.full(len(values), np.nan), np.full(len(values), scale, object)
-    for row, value in enumerate(values):
+    pairs = zip(values, [None] * len(values) if clocks is None else clocks, strict=True)
+    for row, (value, clock) in enumerate(pairs):
         try:
-            moment = read_moment(value)
-            if moment is not None and not moment.has_time and clocks is not None:
-                clock = read_clock(clocks[row])
-                moment = moment if clock is None else _join(moment, clock, None)
+            time = _read_row(value, clock)
         except EpochError as error:
             faults.append(f"column {name!r}, row {row}: {error}")
             continue
-        if moment is not None and (moment.has_time or dates):
-            mjd[row], scales[row] = moment.mjd, moment.scale or scale
+        if time is not None and (time.has_time or dates):
+            mjd[row], scales[row] = time.mjd, time.scale or scale
     for each in set(scales.tolist()) - {"utc"}:
         rows = (scales == each) & np.isfinite(mjd)
         mjd[rows] = to_utc(mjd[rows], each)
     return mjd, faults
+
+
+def _read_row(value: Any, clock: Any) -> WrittenTime | None:
+    """Return the time of a row's value; a date takes its time of day from a second column, None where that has none."""
+    time = read_time(value)
+    if time is None or time.has_time:
+        return time
+    time_of_day = read_time_of_day(clock)
+    return time if time_of_day is None else _join(time, time_of_day, None)
 
 
 def number_epochs(name: str, values: NDArray[np.float64]) -> NDArray[np.float64] | None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from realbogus.moments import LEAST_MJD, MOST_MJD
 from realbogus.records import CORRUPT, MJD_EPOCH_JD, NEGATED, NEGATED_FLAG, NEGATIVE_WORDS, NO_STAMP, night_of
 from realbogus.stamps import centre_pixel, fit_size
+from realbogus.written_times import LEAST_MJD, MOST_MJD
 
 PLANES = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 ZTF_STAMP_PX = 63
@@ -176,12 +176,10 @@ def read_triplet(
         ``no_stamp`` if a stamp is missing; ``corrupt`` if one cannot be decoded, or the three differ in size.
     """
     try:
-        stamps = [decode_stamp(body) for body in [_stamp_bytes(packet.get(name)) for name in PLANES]]
+        stamps = _decode_stamps(packet)
     except NoStampError:
         return blank_triplet(stamp_px, NO_STAMP)
     except StampFaultError:
-        return blank_triplet(stamp_px, CORRUPT)
-    if len({stamp.pixels.shape for stamp in stamps}) != 1:
         return blank_triplet(stamp_px, CORRUPT)
     planes = np.stack([stamp.pixels for stamp in stamps], axis=-1)
     centre = _candidate_place(candidate, stamps[0])
@@ -193,6 +191,14 @@ def read_triplet(
         covered = np.ones((1, *planes.shape[:2], 1), np.float32)
         outside = np.isnan(fit_size(covered, stamp_px, centre)[0, ..., 0])
     return triplet, outside, None
+
+
+def _decode_stamps(packet: Mapping[str, Any]) -> list[Stamp]:
+    """Decode the stamps of `PLANES`, all of one shape; raises NoStampError or StampFaultError."""
+    stamps = [decode_stamp(body) for body in [_stamp_bytes(packet.get(name)) for name in PLANES]]
+    if len({stamp.pixels.shape for stamp in stamps}) != 1:
+        raise StampFaultError(f"its stamps differ in size: {', '.join(str(stamp.pixels.shape) for stamp in stamps)}")
+    return stamps
 
 
 def blank_triplet(stamp_px: int, fault: str) -> tuple[np.ndarray, np.ndarray, str | None]:

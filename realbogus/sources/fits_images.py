@@ -163,24 +163,37 @@ def _read_wcs(path: Path, image: FitsImage, hdus: fits.HDUList) -> WCS | None:
     if not any(str(card_value(header, name) or "").strip() for name in ("CTYPE1", "CTYPE2")):
         return None
     subject = f"{path}: the WCS in its header cannot be used"
-    for card in header.cards:
-        if _POSITION_CARD.fullmatch(card.keyword) and isinstance(card_value(header, card.keyword), str):
-            raise SkyMappingError(f"{subject}: {card.keyword} is {card.value!r}, it must be a number")
+    _check_position_cards(header, subject)
     with name_faults(SkyMappingError, subject):
-        try:
-            wcs = WCS(header, fobj=hdus)
-        except MemoryError as error:  # wcslib's word for a malformed distortion, no matter how much memory is free
-            raise SkyMappingError(f"{subject}: {str(error).strip() or 'wcslib ran out of memory'}") from error
-        if not wcs.has_celestial:
+        wcs = _parse_wcs(header, hdus, subject)
+        if wcs is None:
             return None
-        wcs = wcs.celestial
-        if wcs.wcs.lng != 0:
-            raise SkyMappingError(f"{subject}: its first axis is {wcs.wcs.ctype[0]}, it must be the longitude")
         y, x = np.meshgrid(*(np.linspace(0, length - 1, _CHECKED_PX) for length in image.pixels.shape))
         places = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
         wcs.all_world2pix(*places, 0, quiet=True)  # what the inverse raises, it raises here
     if not np.isfinite(places).all(axis=0).any():
         raise SkyMappingError(f"{subject}: it gives no position for any part of the frame")
+    return wcs
+
+
+def _check_position_cards(header: fits.Header, subject: str) -> None:
+    """Refuse text in the place of a WCS's number."""
+    for card in header.cards:
+        if _POSITION_CARD.fullmatch(card.keyword) and isinstance(card_value(header, card.keyword), str):
+            raise SkyMappingError(f"{subject}: {card.keyword} is {card.value!r}, it must be a number")
+
+
+def _parse_wcs(header: fits.Header, hdus: fits.HDUList, subject: str) -> WCS | None:
+    """Return the celestial WCS of a header, longitude first; None without one."""
+    try:
+        wcs = WCS(header, fobj=hdus)
+    except MemoryError as error:  # wcslib's word for a malformed distortion, no matter how much memory is free
+        raise SkyMappingError(f"{subject}: {str(error).strip() or 'wcslib ran out of memory'}") from error
+    if not wcs.has_celestial:
+        return None
+    wcs = wcs.celestial
+    if wcs.wcs.lng != 0:
+        raise SkyMappingError(f"{subject}: its first axis is {wcs.wcs.ctype[0]}, it must be the longitude")
     return wcs
 
 

@@ -259,18 +259,18 @@ def _are_aligned(pair: PairFiles, new: Frame, reference: Frame) -> bool:
     names = f"{pair.files['new']} {new.shape} and {pair.files['reference']} {reference.shape}"
     declared = _TRUTH_WORDS.get(pair.columns.get("aligned", "").lower())
     has_same_shape = new.shape == reference.shape
-    if declared and not has_same_shape:
-        raise SourceError(f"{names} are declared aligned, their shapes differ")
+    if declared:
+        if not has_same_shape:
+            raise SourceError(f"{names} are declared aligned, their shapes differ")
+        return True
     if new.wcs is None or reference.wcs is None:
         if not has_same_shape or declared is False:
             raise SourceError(f"{names} cannot be aligned: not both have a WCS")
         return True
-    if declared:
-        return True
     distance, overlap = _compare_grids(new.wcs, new.shape, reference.wcs, reference.shape)
     if overlap < LEAST_OVERLAP:
         raise NoOverlapError(f"{names} share {overlap:.0%} of the new frame's sky by their WCS, the least is 10 %")
-    return declared is None and has_same_shape and distance <= ALIGNED_WITHIN_PX
+    return declared is not False and has_same_shape and distance <= ALIGNED_WITHIN_PX
 
 
 def _compare_grids(

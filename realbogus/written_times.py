@@ -31,6 +31,7 @@ _DAY_FIRST = re.compile(r"(\d{1,2})([-/ ])(\d{1,2}|[A-Za-z]{3,9})\2(\d{4}|\d{2})
 _CLOCK = re.compile(
     r"(\d{1,2})\s*[:h ]\s*(\d{1,2})(?:\s*[:m ]\s*(\d{1,2}(?:\.\d*)?)\s*s?)?m?|(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
 )
+_COMPACT_CLOCK = re.compile(r"\d{6}(\.\d*)?")
 _ZONE = re.compile(r"\s*(?:(Z|UTC?|GMT|TAI|TDB|TT|GPS)|([+-])(\d{2}):?(\d{2})?)?\s*", re.IGNORECASE)
 
 
@@ -39,13 +40,13 @@ class EpochError(ValueError):
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A date or an epoch as written.
+class WrittenTime:
+    """A date, an epoch or a time of day.
 
     Attributes
     ----------
     mjd : float
-        In the scale `scale`.
+        In the scale `scale`; of a time of day the fraction of a day.
     has_time : bool
         Otherwise a date alone, at 0 h.
     scale : str or None
@@ -57,7 +58,7 @@ class Moment:
     scale: str | None = None
 
 
-def read_moment(value: Any) -> Moment | None:
+def read_time(value: Any) -> WrittenTime | None:
     """Read one value: MJD or JD in days, a date, or a date with a time; None where it stands for none.
 
     Text may have ``T``, a blank or a comma before the time, a zone (``Z``, ``+09:00``) behind it, fractions of a day
@@ -85,12 +86,12 @@ def _number(text: str) -> float | None:
         return None
 
 
-def _read_number(number: float, text: str) -> Moment | None:
+def _read_number(number: float, text: str) -> WrittenTime | None:
     if not math.isfinite(number) or number <= 0 or 0 <= number - MJD_EPOCH_JD + 0.5 <= 1:
         return None
     mjd = number - MJD_EPOCH_JD if number > MJD_EPOCH_JD else number
     if LEAST_MJD <= mjd <= MOST_MJD:
-        return Moment(mjd, has_time=True)
+        return WrittenTime(mjd, has_time=True)
     if _COMPACT.fullmatch(text):
         return _read_text(text)
     raise EpochError(f"{text} is neither MJD nor JD of the years 1886 to 2132, nor a date")
@@ -101,7 +102,7 @@ def find_date(text: str) -> re.Match[str] | None:
     return _YEAR_FIRST.match(text) or _COMPACT.match(text) or _DAY_FIRST.match(text)
 
 
-def _read_text(text: str) -> Moment | None:
+def _read_text(text: str) -> WrittenTime | None:
     match = find_date(text)
     if match is None:
         raise EpochError(f"{text!r} is no epoch: give MJD, JD, or a date with a time such as 2024-03-05T12:34:56")
@@ -113,13 +114,13 @@ def _read_text(text: str) -> Moment | None:
     if not LEAST_MJD <= day <= MOST_MJD:
         raise EpochError(f"{text!r} is not of the years 1886 to 2132")
     if fraction is not None:
-        return Moment(day + float(fraction), True, _zone_scale(rest, text))
+        return WrittenTime(day + float(fraction), True, _zone_scale(rest, text))
     if not rest:
-        return Moment(float(day), has_time=False)
-    clock = read_clock(rest)
+        return WrittenTime(float(day), has_time=False)
+    clock = read_time_of_day(rest)
     if clock is None:
-        return Moment(float(day), has_time=False)
-    return Moment(day + clock.mjd, True, clock.scale)
+        return WrittenTime(float(day), has_time=False)
+    return WrittenTime(day + clock.mjd, True, clock.scale)
 
 
 def _day_of(match: re.Match[str], text: str) -> int | None:
@@ -155,7 +156,7 @@ def _month(word: str, text: str) -> int:
     return _MONTHS[word[:3].lower()]
 
 
-def read_clock(value: Any) -> Moment | None:
+def read_time_of_day(value: Any) -> WrittenTime | None:
     """Read a time of day as a fraction of a day: ``hh:mm:ss``, hours (up to 24) or seconds (above) as a number.
 
     None where it stands for none: blank, negative, not finite. A text with a date before the time gives its time.
@@ -171,28 +172,37 @@ def read_clock(value: Any) -> Moment | None:
     if text.lower() in _MISSING_WORDS:
         return None
     number = _number(text)
-    if number is not None and not (isinstance(value, str) and re.fullmatch(r"\d{6}(\.\d*)?", text)):
-        return _read_hours(number, text)
+    is_compact = isinstance(value, str) and _COMPACT_CLOCK.fullmatch(text) is not None
+    return _read_clock(text) if number is None or is_compact else _read_hours(number, text)
+
+
+def _read_clock(text: str) -> WrittenTime:
+    match = _match_clock(text)
+    hours, minutes, seconds = (float(part or 0) for part in (match.groups()[3:] if match[4] else match.groups()[:3]))
+    if hours > 24 or minutes >= 60 or seconds >= 61:
+        raise EpochError(f"{text!r} is no time of day: at most 24:00:00")
+    zone = match.string[match.end() :]
+    days = (hours + minutes / 60 + seconds / 3600) / 24
+    return WrittenTime(days - _zone_days(zone), True, _zone_scale(zone, text))
+
+
+def _match_clock(text: str) -> re.Match[str]:
+    """Return the match of a time of day at the start of a text, or behind its date."""
     match = _CLOCK.match(text)
     if match is None or _ZONE.fullmatch(text[match.end() :]) is None:
         dated = find_date(text)
         match = _CLOCK.match(text[dated.end() :].lstrip("T,_ ")) if dated else match
     if match is None:
         raise EpochError(f"{text!r} is no time of day such as 12:34:56")
-    hours, minutes, seconds = (float(part or 0) for part in (match.groups()[3:] if match[4] else match.groups()[:3]))
-    if hours > 24 or minutes >= 60 or seconds >= 61:
-        raise EpochError(f"{text!r} is no time of day: at most 24:00:00")
-    zone = match.string[match.end() :]
-    days = (hours + minutes / 60 + seconds / 3600) / 24
-    return Moment(days - _zone_days(zone), True, _zone_scale(zone, text))
+    return match
 
 
-def _read_hours(number: float, text: str) -> Moment | None:
+def _read_hours(number: float, text: str) -> WrittenTime | None:
     if not math.isfinite(number) or number < 0:
         return None
     if number > 86_400:
         raise EpochError(f"{text} is no time of day: neither hours nor seconds of a day")
-    return Moment(number / (24 if number <= 24 else 86_400), has_time=True)
+    return WrittenTime(number / (24 if number <= 24 else 86_400), has_time=True)
 
 
 def _zone_days(zone: str) -> float:
