@@ -1,5 +1,6 @@
 """Measure the robustness to label noise, score-matched or uniform, under four treatments of suspect labels."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from prefect import flow
@@ -44,17 +45,7 @@ def label_noise_bench(
     request = StudyRequest(
         dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds
     )
-    noises = [("score-matched", share) for share in matched] + [("uniform", share) for share in uniform]
-    steps: dict[str, dict[str, Any]] = {
-        f"{kind} {share:.0%}, {handling}": {
-            "noise_kind": kind,
-            "noise": share,
-            "handling": handling,
-            **LOSSES[handling],
-        }
-        for kind, share in noises
-        for handling in handlings
-    }
+    steps = list_steps(matched, uniform, handlings)
     rows = [StudyRow(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
@@ -65,3 +56,20 @@ def label_noise_bench(
     summary["rows"] = [{**row, "kind": row["noise_kind"]} for row in summary["rows"]]
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary
+
+
+def list_steps(
+    matched: Sequence[float], uniform: Sequence[float], handlings: Sequence[BenchHandling]
+) -> dict[str, dict[str, Any]]:
+    """Return the name of each row of the grid, such as ``uniform 5%, remove``, with its settings."""
+    noises = [("score-matched", share) for share in matched] + [("uniform", share) for share in uniform]
+    return {
+        f"{kind} {share:.0%}, {handling}": {
+            "noise_kind": kind,
+            "noise": share,
+            "handling": handling,
+            **LOSSES[handling],
+        }
+        for kind, share in noises
+        for handling in handlings
+    }

@@ -128,6 +128,11 @@ def _candidates(annotation: Any, text: str) -> list[Any]:
         return [text]
     if annotation is type(None):
         return [None] if text == "null" else []
+    return _candidates_as_json(annotation, text)
+
+
+def _candidates_as_json(annotation: Any, text: str) -> list[Any]:
+    """Return the values that ``text`` may mean where it is read as JSON; a list may be of words, a choice text."""
     read = _json(text)
     if get_origin(annotation) in (list, tuple, set) or annotation is list:
         return [read] if isinstance(read, list) else [_words(annotation, text)]

@@ -5,6 +5,8 @@ import threading
 import numpy as np
 import sep
 
+from realbogus.library_faults import name_faults
+
 THRESHOLD_SIGMA = 5.0
 LEAST_AREA_PX = 5
 PIXEL_BUFFER = 3_000_000
@@ -53,17 +55,16 @@ def extract_sources(signal: np.ndarray, rms: np.ndarray, unusable: np.ndarray) -
 
 def _extract(signal: np.ndarray, rms: np.ndarray, unusable: np.ndarray) -> np.ndarray:
     try:
-        sources = sep.extract(signal, THRESHOLD_SIGMA, err=rms, mask=unusable, minarea=LEAST_AREA_PX)
-    except MemoryError:
-        raise
-    except Exception as fault:  # sep raises plain `Exception`
+        with name_faults(ExtractionError, "sep cannot extract sources"):
+            sources = sep.extract(signal, THRESHOLD_SIGMA, err=rms, mask=unusable, minarea=LEAST_AREA_PX)
+    except ExtractionError as fault:
         share = float(np.mean((signal > THRESHOLD_SIGMA * rms) & ~unusable))
-        text = str(fault).partition(".")[0].partition(":")[0]
+        text = str(fault.__cause__).partition(".")[0].partition(":")[0]
         raise ExtractionError(
             f"sep cannot extract sources ({text}): {share:.0%} of the frame are above {THRESHOLD_SIGMA:g} sigma, at "
             f"most {PIXEL_BUFFER:,} such pixels and {SUB_OBJECTS:,} parts of one blend are possible; check the frame's "
             f"variance, or mask its crowded part"
-        ) from fault
+        ) from fault.__cause__
     lost = ~(np.isfinite(sources["x"]) & np.isfinite(sources["y"]) & np.isfinite(sources["flux"]))
     if lost.any():
         raise ExtractionError(

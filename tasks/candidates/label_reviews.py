@@ -31,14 +31,7 @@ def read_verdicts(path: Path, ids: Sequence[str]) -> list[str]:
     VerdictError
         The file cannot be read, a column or an id is missing, or a verdict is none of right, wrong, unsure.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            rows, columns = list(reader), reader.fieldnames or []
-    except OSError as error:
-        raise VerdictError(f"{path} cannot be read: {error.strerror}") from error
-    if not {"id", "verdict"} <= set(columns):
-        raise VerdictError(f"{path} lacks the columns id and verdict; it has {', '.join(columns) or 'none'}")
+    rows = _read_rows(path)
     verdicts = {row["id"]: (row["verdict"] or "").strip().lower() or UNSURE for row in rows}
     unknown = sorted(set(verdicts.values()) - set(VERDICTS))
     if unknown:
@@ -47,3 +40,15 @@ def read_verdicts(path: Path, ids: Sequence[str]) -> list[str]:
     if missing:
         raise VerdictError(f"{path} has no row for {len(missing)} of {len(ids)} requested ids, such as {missing[0]}")
     return [verdicts[name] for name in ids]
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            rows, columns = list(reader), reader.fieldnames or []
+    except OSError as error:
+        raise VerdictError(f"{path} cannot be read: {error.strerror}") from error
+    if not {"id", "verdict"} <= set(columns):
+        raise VerdictError(f"{path} lacks the columns id and verdict; it has {', '.join(columns) or 'none'}")
+    return rows

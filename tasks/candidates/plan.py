@@ -84,12 +84,16 @@ class CandidateRequest(BaseModel):
     seed: int = Field(ge=0)
 
     @model_validator(mode="after")
-    def _goes_together(self) -> "CandidateRequest":
+    def _names_a_path_where_needed(self) -> "CandidateRequest":
         check_name(self.dataset)
         if self.source != "simulated" and self.path is None:
             raise ValueError(f"source={self.source} needs path=FOLDER or path=FILE")
         if self.source == "simulated" and self.path is not None:
             raise ValueError(f"source=simulated takes no path, path={self.path} was given; did you mean source=frames?")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> "CandidateRequest":
         if self.known_objects == KNOWN_OF_SIMULATION and self.source != "simulated":
             raise ValueError(f"known_objects={KNOWN_OF_SIMULATION} is for source=simulated, not source={self.source}")
         if self.engine == "precomputed" and self.source != "frames":
@@ -272,13 +276,19 @@ def list_batches(request: CandidateRequest) -> tuple[BatchCollector, list[Candid
         simulated = SimulatedVisits(request.survey, request.work, request.known_objects == KNOWN_OF_SIMULATION)
         return simulated, [CandidateBatch(number, key.name, key) for number, key in enumerate(visits)]
     path = Path(str(request.path)).expanduser()
-    if request.source == "frames":
-        pairs = read_pairs(path)[: request.limit]
-        galaxies = None if request.galaxy_catalog is None else Path(request.galaxy_catalog).expanduser()
-        if galaxies is not None and not galaxies.is_file():
-            raise FileNotFoundError(f"galaxy_catalog={galaxies} does not exist")
-        from_files = PairVisits(request.work, request.seed, galaxies, known=_known_objects(request))
-        return from_files, [CandidateBatch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
+    return _list_pairs(request, path) if request.source == "frames" else _list_records(request, path)
+
+
+def _list_pairs(request: CandidateRequest, path: Path) -> tuple[PairVisits, list[CandidateBatch]]:
+    pairs = read_pairs(path)[: request.limit]
+    galaxies = None if request.galaxy_catalog is None else Path(request.galaxy_catalog).expanduser()
+    if galaxies is not None and not galaxies.is_file():
+        raise FileNotFoundError(f"galaxy_catalog={galaxies} does not exist")
+    visits = PairVisits(request.work, request.seed, galaxies, known=_known_objects(request))
+    return visits, [CandidateBatch(number, pair.identity, pair) for number, pair in enumerate(pairs)]
+
+
+def _list_records(request: CandidateRequest, path: Path) -> tuple[ReadyTriplets, list[CandidateBatch]]:
     source = _open_records(request, path)
     known = _known_objects(request)
     if known is not None and isinstance(source, TripletSource):

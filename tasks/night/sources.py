@@ -44,6 +44,7 @@ from tasks.store.schema import REALBOGUS, version_folder
 from tasks.store.versions import stored_rows
 
 BLOCK_ROWS = 2048
+HDF5_SUFFIXES = (".h5", ".hdf5")
 UNKNOWN_OF_ARRAYS = ("id", "ra", "dec", "time", "sign")
 """Roles that an array without a table lacks."""
 
@@ -91,32 +92,44 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
         It is none of these, or its stamps do not suit the model.
     """
     place = Path(path).expanduser()
-    published = current_version(place) if place.is_dir() else None
-    if published is not None:
-        place = place / VERSIONS / version_folder(published)
-    if (place / "manifest.json").is_file():
-        return DatasetNight(Dataset.at(place.resolve()), stamp_px, block_rows)
-    if not place.exists():
-        if place.suffix or os.sep in path:
-            raise SourceError(f"path={path} does not exist")
-        try:
-            return DatasetNight(Dataset.open(workspace, path), stamp_px, block_rows)
-        except (StoreError, ValueError) as error:
-            raise SourceError(f"path={path} is no file or folder, and no dataset: {error}") from error
-    if place.suffix in (".h5", ".hdf5"):
+    dataset = _find_dataset(workspace, place, path)
+    if dataset is not None:
+        return DatasetNight(dataset, stamp_px, block_rows)
+    if place.suffix in HDF5_SUFFIXES:
         raise SourceError(f"path={path}: HDF5 is not read; save the triplets as .npy, .npz or Zarr")
     if (place / "zarr.json").is_file() or place.suffix == ".zarr":
         return ZarrNight(place, stamp_px, block_rows)
-    names = [path.name for path in place.iterdir()] if place.is_dir() else [place.name]
-    if place.is_dir() and any(name.startswith("images") and name.endswith(".npy") for name in names):
+    if next(place.glob("images*.npy"), None) is not None:
         return RecordNight(place, _open_published(place, stamp_px))
-    if any(name.lower().endswith(ARRAY_SUFFIXES) for name in names):
-        source = TripletSource(place, stamp_px, conventions=RecordTables().conventions())
-        require_stamps(str(source.array.path), source.array.shape, stamp_px)
-        if not source.table.names:
-            return ArrayNight(source.array.path, stamp_px, block_rows, notes=source.table.notes)
-        return RecordNight(place, source)
+    files = place.iterdir() if place.is_dir() else [place]
+    if any(file.name.lower().endswith(ARRAY_SUFFIXES) for file in files):
+        return _open_array(place, stamp_px, block_rows)
     return RecordNight(place, AlertSource(place, stamp_px))
+
+
+def _find_dataset(workspace: Workspace, place: Path, path: str) -> Dataset | None:
+    """Return the dataset whose name, folder or version folder `path` is; None where there is another file or folder."""
+    published = current_version(place) if place.is_dir() else None
+    folder = place if published is None else place / VERSIONS / version_folder(published)
+    if (folder / "manifest.json").is_file():
+        return Dataset.at(folder.resolve())
+    if place.exists():
+        return None
+    if place.suffix or os.sep in path:
+        raise SourceError(f"path={path} does not exist")
+    try:
+        return Dataset.open(workspace, path)
+    except (StoreError, ValueError) as error:
+        raise SourceError(f"path={path} is no file or folder, and no dataset: {error}") from error
+
+
+def _open_array(place: Path, stamp_px: int, block_rows: int) -> NightSource:
+    """Open an array file, or the folder that holds it, with its table if there is one."""
+    source = TripletSource(place, stamp_px, conventions=RecordTables().conventions())
+    require_stamps(str(source.array.path), source.array.shape, stamp_px)
+    if not source.table.names:
+        return ArrayNight(source.array.path, stamp_px, block_rows, notes=source.table.notes)
+    return RecordNight(place, source)
 
 
 def _open_published(place: Path, stamp_px: int) -> RecordSource:
