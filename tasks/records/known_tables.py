@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from realbogus.readings import Reading
 from realbogus.records import SourceError
@@ -12,11 +11,11 @@ from realbogus.sources.known_objects import KnownTable, known_table
 from realbogus.sources.object_kinds import KNOWN_ASTEROID, KNOWN_VARIABLE
 from realbogus.sources.obs80 import is_obs80, is_orbit_table, read_obs80
 from tasks.records.column_keys import column_keys
+from tasks.records.role_columns import read_text
 from tasks.tables.compression import plain_bytes
-from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles
-from tasks.tables.table_columns import TableError
+from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles, refuse_unread
+from tasks.tables.table_columns import TableError, TableFile
 from tasks.tables.table_files import open_table
-from tasks.tables.units import read_in_units
 
 ROLE_NAMES = ("ra", "dec", "position", "name", "name_prefix", "object_type", "discovery_time")
 """Roles of a known-object table."""
@@ -81,15 +80,12 @@ def _read_obs80(path: Path) -> tuple[KnownTable, Reading]:
 
 def _read_columns(path: Path, named: Mapping[str, str]) -> tuple[KnownTable, Reading]:
     with open_table(path) as table:
-        roles = _roles_of(path, table.columns, named)
-        units = {roles[role]: "deg" for role in ("ra", "dec") if role in roles}
-        wanted = dict.fromkeys(dict.fromkeys(roles.values()), pa.string())
-        read = pa.Table.from_batches(read_in_units(table, wanted, units), pa.schema(list(wanted.items())))
-        spelling, unread, notes = dict(table.spelling), table.ignored, table.notes
-        others = [spelling.get(name, name) for name in table.columns if name not in wanted]
-        layout = _layout(table.columns)
+        roles = _roles_of(table, named)
+        read, conversions = read_text(table, roles, list(dict.fromkeys(roles.values())))
+    spelling, unread, notes = table.spelling, table.ignored, (*table.notes, *conversions)
+    others = [spelling.get(name, name) for name in table.columns if name not in read.column_names]
     texts = {role: read[column].to_pylist() for role, column in roles.items()}
-    known = known_table(str(path), texts, layout)
+    known = known_table(str(path), texts, _layout(table.columns))
     missing = {
         "position": read.num_rows - len(known),
         "discovery_time": int(np.isnan(known.mjd).sum()),
@@ -99,7 +95,7 @@ def _read_columns(path: Path, named: Mapping[str, str]) -> tuple[KnownTable, Rea
     return known, Reading(understood, (*others, *unread), missing, tuple(f"{path}: {note}" for note in notes))
 
 
-def _roles_of(path: Path, columns: Sequence[str], named: Mapping[str, str]) -> dict[str, str]:
+def _roles_of(table: TableFile, named: Mapping[str, str]) -> dict[str, str]:
     """Return role -> column; a position in one column counts where there are no two.
 
     Raises
@@ -107,8 +103,9 @@ def _roles_of(path: Path, columns: Sequence[str], named: Mapping[str, str]) -> d
     SourceError
         There is no position, or the table holds orbits.
     ColumnRoleError
-        A role has two columns.
+        A role has two columns, or the only column of a position or a date cannot be read.
     """
+    path, columns = table.path, table.columns
     keys = column_keys(columns)
     key_of = {name: key for key, name in keys.items()}
     wanted = {role: key_of.get(column.strip().lower(), column) for role, column in named.items()}
@@ -119,6 +116,7 @@ def _roles_of(path: Path, columns: Sequence[str], named: Mapping[str, str]) -> d
     elif "position" in roles:
         roles = {role: column for role, column in roles.items() if role not in ("ra", "dec")}
     else:
+        refuse_unread(path, table.ignored, ("ra", "dec", "position"), roles)
         if len(_ORBIT_COLUMNS.intersection(columns)) >= _LEAST_ORBIT_COLUMNS:
             raise SourceError(_orbits(path))
         lacking = next(role for role in ("ra", "dec") if role not in roles)
@@ -126,6 +124,7 @@ def _roles_of(path: Path, columns: Sequence[str], named: Mapping[str, str]) -> d
             f"known_objects={path} has no column of {lacking} ({', '.join(ROLES[lacking].names)}) nor of a position "
             f"({', '.join(ROLES['position'].names)}); it has {', '.join(columns)}; name one with columns"
         )
+    refuse_unread(path, table.ignored, ("discovery_time",), roles)
     return roles
 
 

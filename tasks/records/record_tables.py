@@ -13,14 +13,16 @@ from realbogus.records import SourceError
 from realbogus.row_tables import ROLE_NAMES, RowTable, read_csv_text
 from realbogus.sources.triplets import TripletConventions
 from tasks.records.column_keys import column_keys
+from tasks.records.role_columns import read_text
 from tasks.tables.compression import plain_bytes
-from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles
+from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles, refuse_unread
 from tasks.tables.table_columns import TableError
 from tasks.tables.table_files import open_table
-from tasks.tables.units import read_in_units
 
 _SYNONYMS_OF = MappingProxyType({role: role for role in ROLE_NAMES} | {"id": "candidate_id"})
 """Role of a triplet -> its entry in the table of synonyms."""
+_NEEDED = ("id", "ra", "dec", "label", "sign", "time")
+"""Roles without which rows lose their identity, place, label or night."""
 _MOST_APART_D = 1.0
 _OTHER = re.compile(rb"[\[(;\t|]|\x00")  # of units and other separators
 _OTHER_EPOCHS = frozenset(name for name in ROLES["time"].names if "jd" in name or "obs" in name)
@@ -50,9 +52,9 @@ class RecordTables:
         try:
             check_named(dict(self.columns), ROLE_NAMES)
             if members is not None:
-                return self._with_roles(path, members, {})
+                return self._from_text(path, members)
             if _is_plain_csv(path):
-                return self._with_roles(path, read_csv_text(path), {})
+                return self._from_text(path, read_csv_text(path))
             return self._open(path)
         except (TableError, ColumnRoleError) as error:
             raise SourceError(str(error)) from error
@@ -60,29 +62,21 @@ class RecordTables:
     def _open(self, path: Path) -> RowTable:
         with open_table(path) as table:
             roles = find_record_roles(path, table.columns, dict(self.columns))
-            wanted = dict.fromkeys(table.columns, pa.string())
-            units = {roles[role]: "deg" for role in ("ra", "dec") if role in roles}
-            read = pa.Table.from_batches(read_in_units(table, wanted, units), pa.schema(list(wanted.items())))
-            spelled = read.rename_columns([table.spelling.get(name, name) for name in read.column_names])
-            ignored = {f"{name} ({why})": None for name, why in table.ignored.items()}
-            return self._with_roles(path, spelled, roles, list(ignored), table.notes)
+            found = {_SYNONYMS_OF[role]: column for role, column in roles.items()}
+            refuse_unread(path, table.ignored, [_SYNONYMS_OF[role] for role in _NEEDED], found)
+            text, notes = read_text(table, roles, table.columns)
+        spelling = {name: table.spelling.get(name, name) for name in table.columns}
+        ignored = [f"{name} ({why})" for name, why in table.ignored.items()]
+        spelled = {role: spelling[column] for role, column in roles.items()}
+        return _noted(
+            RowTable(path, text.rename_columns(list(spelling.values())), spelled, ignored, (*table.notes, *notes))
+        )
 
-    def _with_roles(
-        self,
-        path: Path,
-        text: pa.Table,
-        roles: Mapping[str, str],
-        ignored: Sequence[str] = (),
-        notes: Sequence[str] = (),
-    ) -> RowTable:
-        """Return the table with its roles, found by the names of its columns where they are not given."""
+    def _from_text(self, path: Path, text: pa.Table) -> RowTable:
+        """Return the table of columns of text, with the roles that their names give."""
         by_key = {name.strip().lower(): name for name in text.column_names}
-        found = roles or find_record_roles(path, list(by_key), dict(self.columns))
-        spelled = {role: by_key.get(column, column) for role, column in found.items()}
-        table = RowTable(path, text, spelled, ignored, notes)
-        if "time" in spelled:
-            table.notes += tuple(_contradictions(table))
-        return table
+        roles = find_record_roles(path, list(by_key), dict(self.columns))
+        return _noted(RowTable(path, text, {role: by_key[column] for role, column in roles.items()}))
 
     def conventions(self) -> TripletConventions:
         """Return the conventions of triplets whose table is opened so."""
@@ -130,9 +124,14 @@ def _is_plain_csv(path: Path) -> bool:
     return not (first.startswith((b"#", b"\x1f\x8b", b"BZh", b"\xfd7z")) or is_title or _OTHER.search(first))
 
 
-def _contradictions(table: RowTable) -> list[str]:
-    """Say which further column of epochs differs by more than a day from the one that is used, and in how many rows."""
-    taken = table.roles["time"]
+def _noted(table: RowTable) -> RowTable:
+    """Add a note on each further column of epochs that differs by more than a day from the one that is used."""
+    if "time" in table.roles:
+        table.notes += tuple(_contradictions(table, table.roles["time"]))
+    return table
+
+
+def _contradictions(table: RowTable, taken: str) -> list[str]:
     notes = []
     for name in table.names:
         if name == taken or name.lower() not in _OTHER_EPOCHS:

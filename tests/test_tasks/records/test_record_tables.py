@@ -90,3 +90,11 @@ def test_columns_of_epochs_that_contradict_each_other_are_told(tmp_path: Path) -
 def test_members_of_an_archive_are_a_table() -> None:
     table = RecordTables()(Path("a.npz"), pa.table({"candid": ["7"], "jd": ["2459001.0"]}))
     assert (table.roles, table.epochs_mjd.tolist()) == ({"id": "candid", "time": "jd"}, [59000.5])
+
+
+def test_columns_with_their_units_in_brackets_keep_their_written_names(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("Candid,RA (deg),Dec (deg),MJD (d)\n7,10.5,-1,59000.5\n")
+    table = RecordTables()(tmp_path / "t.csv")
+    assert table.roles == {"id": "Candid", "ra": "RA (deg)", "dec": "Dec (deg)", "time": "MJD (d)"}
+    assert [float(values[0]) for values in table.positions] == [10.5, -1.0]
+    assert table.epochs_mjd.tolist() == [59000.5]
