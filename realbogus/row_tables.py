@@ -158,8 +158,7 @@ class RowTable:
         missing = {role: self._missing(role, first, count) for role in REPORTED}
         faults = self._epochs[1]
         notes = [*self.notes, *faults[:1], *([f"and {len(faults) - 1} more such rows"] if len(faults) > 1 else [])]
-        told = tuple(f"{self.path}: {note}" for note in notes)
-        return Reading(self.roles, self.ignored, missing, told)
+        return Reading(self.roles, self.ignored, missing, tuple(f"{self.path}: {note}" for note in notes))
 
     def _missing(self, role: str, first: int, count: int) -> int:
         if role == "time":

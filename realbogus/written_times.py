@@ -89,12 +89,18 @@ def _number(text: str) -> float | None:
 def _read_number(number: float, text: str) -> WrittenTime | None:
     if not math.isfinite(number) or number <= 0 or 0 <= number - MJD_EPOCH_JD + 0.5 <= 1:
         return None
-    mjd = number - MJD_EPOCH_JD if number > MJD_EPOCH_JD else number
-    if LEAST_MJD <= mjd <= MOST_MJD:
+    mjd = to_mjd(number)
+    if mjd is not None:
         return WrittenTime(mjd, has_time=True)
     if _COMPACT.fullmatch(text):
         return _read_text(text)
     raise EpochError(f"{text} is neither MJD nor JD of the years 1886 to 2132, nor a date")
+
+
+def to_mjd(days: float) -> float | None:
+    """Return the MJD of an MJD or a JD; None for a number that is neither, of the years 1886 to 2132."""
+    mjd = days - MJD_EPOCH_JD if days > MJD_EPOCH_JD else days
+    return mjd if LEAST_MJD <= mjd <= MOST_MJD else None
 
 
 def find_date(text: str) -> re.Match[str] | None:

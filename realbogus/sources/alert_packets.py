@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from realbogus.records import CORRUPT, MJD_EPOCH_JD, NEGATED, NEGATED_FLAG, NEGATIVE_WORDS, NO_STAMP, night_of
+from realbogus.records import CORRUPT, NEGATED, NEGATED_FLAG, NEGATIVE_WORDS, NO_STAMP, night_of
 from realbogus.stamps import centre_pixel, fit_size
-from realbogus.written_times import LEAST_MJD, MOST_MJD
+from realbogus.written_times import to_mjd
 
 PLANES = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
 ZTF_STAMP_PX = 63
@@ -147,10 +147,7 @@ def _number(record: Mapping[str, Any], *names: str) -> float | None:
 def _epoch(record: Mapping[str, Any], *names: str) -> float | None:
     """Return the MJD of a field of JD or MJD; None where its value stands for none, or is no epoch."""
     value = _number(record, *names)
-    if value is None:
-        return None
-    mjd = value - MJD_EPOCH_JD if value > MJD_EPOCH_JD else value
-    return mjd if LEAST_MJD <= mjd <= MOST_MJD else None
+    return None if value is None else to_mjd(value)
 
 
 def _text(record: Mapping[str, Any], name: str) -> str | None:

@@ -40,7 +40,7 @@ def read_fields(packet: Mapping[str, Any]) -> Reading:
     return Reading(understood, (*(name for name in packet if name not in used), *nested))
 
 
-def alert_reading(candidates: Sequence[Candidate], packets: Iterable[Mapping[str, Any]]) -> Reading:
+def describe_batch(candidates: Sequence[Candidate], packets: Iterable[Mapping[str, Any]]) -> Reading:
     """Return the reading of a batch of candidates, `packets` holding one of each kind that occurs."""
     missing = {
         "ra": sum(candidate.ra_deg is None for candidate in candidates),

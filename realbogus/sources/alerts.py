@@ -20,7 +20,7 @@ import numpy as np
 from realbogus.epochs import to_utc
 from realbogus.records import CORRUPT, DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
 from realbogus.sources.alert_packets import Candidate, PacketError, blank_triplet, read_candidate, read_triplet
-from realbogus.sources.alert_reading import alert_reading
+from realbogus.sources.alert_reading import describe_batch
 from realbogus.sources.avro_files import AvroFaultError, find_blocks, read_header, read_packets
 from realbogus.sources.gzip_files import UnpackedFile, unpack_bytes, unpack_file
 
@@ -132,7 +132,7 @@ class AlertSource:
         pixels = np.array(triplets, np.float32).reshape(-1, self.stamp_px, self.stamp_px, 3)
         columns = {name: [row[name] for row in rows] for name in _candidate_row(_EMPTY_CANDIDATE)}
         columns["epoch_mjd"] = _epochs_utc(columns.pop("mjd"), columns.pop("rubin")).tolist()
-        reading = alert_reading(candidates, one_of_each.values())
+        reading = describe_batch(candidates, one_of_each.values())
         return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults, reading)
 
     def _entries(self, batch: BatchKey) -> Iterator[Entry]:

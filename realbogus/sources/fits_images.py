@@ -52,7 +52,7 @@ class FitsImage:
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _name_fits_faults(path: Path) -> Iterator[None]:
     """Raise whatever astropy raises for the content of a file as `SourceError` with the file's name."""
     with name_faults(SourceError, f"{path} cannot be read as FITS"):
         try:
@@ -70,7 +70,7 @@ def _open_image(path: Path, number: int | str | None) -> Iterator[tuple[fits.HDU
         raise SourceError(f"frame {path} does not exist")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)  # about headers that are not standard
-        with _reading(path):
+        with _name_fits_faults(path):
             hdus = fits.open(path, memmap=False)
         with hdus:
             yield hdus, _read_hdu(path, hdus, number)
@@ -110,7 +110,7 @@ def read_sky_image(path: Path, hdu: int | str | None = None) -> tuple[FitsImage,
 
 
 def _read_hdu(path: Path, hdus: fits.HDUList, number: int | str | None) -> FitsImage:
-    with _reading(path):  # astropy parses headers and data when they are asked for: any of these lines can raise
+    with _name_fits_faults(path):  # astropy parses headers and data when they are asked for: any line can raise
         unit = _choose_hdu(path, hdus, number)
         shape = _check_declared(path, unit)
         is_integer = unit.header["BITPIX"] > 0

@@ -31,14 +31,12 @@ from tasks.candidates.staged_rows import (
     stage_fault,
     stage_visit,
 )
+from tasks.records.kept_readings import keep_reading, kept_reading
 from tasks.store.columns import to_bool
 from tasks.store.merging import with_columns
 from tasks.store.sampling import hash_share
 from tasks.store.schema import STORED
 from tasks.store.staging import Staging
-
-READING = "reading"
-"""Key of the metadata of a staged ledger under which its batch's `Reading` is kept."""
 
 
 class BatchCollector(Protocol):
@@ -221,13 +219,12 @@ def collect_batch(job: CollectJob) -> None:
     """Collect a batch's candidates and write them to staging."""
     batch = without_ids(job.collector.collect(job.key), job.published)
     table = with_columns(batch.table, {"source": [job.source_name] * batch.table.num_rows})
-    job.staging.write(job.number, table.replace_schema_metadata({READING: batch.reading.to_json()}), batch.pixels)
+    job.staging.write(job.number, keep_reading(table, batch.reading), batch.pixels)
 
 
 def read_reading(staging: Staging, number: int) -> Reading:
     """Return the reading of a finished batch."""
-    text = (pq.read_schema(staging.batch(number) / "ledger.parquet").metadata or {}).get(READING.encode())
-    return Reading() if text is None else Reading.from_json(text)
+    return kept_reading(pq.read_schema(staging.batch(number) / "ledger.parquet"))
 
 
 def without_ids(batch: StagedBatch, ids: frozenset[str]) -> StagedBatch:

@@ -19,6 +19,7 @@ from tasks.candidates.known_objects import KNOWN_GROUP
 from tasks.candidates.plan import CandidatePlan, CandidateRequest
 from tasks.candidates.repetitions import drop_repeated
 from tasks.candidates.staged_rows import LEDGER_COLUMNS, PADDED, STAGED_COLUMNS, padded_fractions, visit_faults
+from tasks.records.repetitions import log_repeated
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
 from tasks.store.columns import align_column, to_bool, to_float
@@ -28,7 +29,6 @@ from tasks.store.schema import REALBOGUS, STORED
 from tasks.store.versions import stored_rows, value_counts
 
 MAX_FAULTS_LOGGED = 10
-MAX_REPEATED_LOGGED = 20
 PIXELS = {"simulated": "simulated", "zenodo": "real+injected", "alerts": "real", "triplets": "real"}
 LABEL_KINDS = {"simulated": "injection", "frames": "injection", "zenodo": "injection", "alerts": "weak"}
 VALIDATED = (
@@ -60,8 +60,8 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     gathered = merging.gather(plan.staging, (batch.number for batch in plan.batches), STAGED_COLUMNS)
     staged, repeated_ids = drop_repeated(gathered, partial(_places_of, plan))
     repeated_ids = [*plan.repeated_ids, *repeated_ids]
-    log_repeated(repeated_ids)
-    reading = read_plan(plan)
+    log_repeated(repeated_ids, "count once")
+    reading = gather_reading(plan)
     for note in reading.notes:
         run_logger().warning("%s", note)
     faults = visit_faults(staged)
@@ -235,7 +235,7 @@ def account_of(
     }
 
 
-def read_plan(plan: CandidatePlan) -> Reading:
+def gather_reading(plan: CandidatePlan) -> Reading:
     """Return what was understood of the frames or rows of a plan's batches, and of its known objects."""
     staging, known = plan.staging, getattr(plan.collector, "known", None)
     of_batches = (read_reading(staging, batch.number) for batch in plan.batches)
@@ -248,16 +248,6 @@ def _places_of(plan: CandidatePlan, sample_id: str, numbers: Sequence[int]) -> l
     if not isinstance(plan.collector, ReadyTriplets):
         return [str(key) for key in keys]
     return find_places(plan.collector.source, keys, sample_id)
-
-
-def log_repeated(ids: Sequence[str]) -> None:
-    """Log the ids of repeated candidates, the first `MAX_REPEATED_LOGGED` in the line."""
-    if ids:
-        shown = ", ".join(ids[:MAX_REPEATED_LOGGED])
-        more = f" and {len(ids) - MAX_REPEATED_LOGGED:,} more" if len(ids) > MAX_REPEATED_LOGGED else ""
-        run_logger().warning(
-            "%d candidates come again with the same pixels and count once: %s%s", len(ids), shown, more
-        )
 
 
 def count_injections(ledger: pa.Table, kind: str, *, found: bool = False) -> int:

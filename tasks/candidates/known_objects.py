@@ -23,7 +23,7 @@ from tasks.store.schema import REJECTED, STORED
 
 KNOWN_GROUP = "known-"
 """Prefix of the group of a known transient: all its detections are one group, which is in the test part alone."""
-PREFIX = "known_objects"
+KNOWN_PREFIX = "known_objects"
 """Prefix of the roles of a known-object table, in summaries and in the parameter ``columns``."""
 
 
@@ -49,8 +49,8 @@ class KnownObjects:
         return self._read()[0]
 
     def reading(self) -> Reading:
-        """Return which columns were understood as what; roles begin with `PREFIX`."""
-        return self._read()[1].under(PREFIX)
+        """Return which columns were understood as what; roles begin with `KNOWN_PREFIX`."""
+        return self._read()[1].under(KNOWN_PREFIX)
 
     def _read(self) -> tuple[KnownTable, Reading]:
         return _read_once(self.path, self.columns, self.path.stat().st_mtime_ns if self.path.is_file() else 0)

@@ -25,8 +25,7 @@ from realbogus.subtraction.subtract import SubtractionSettings
 from tasks.building.plan import Plan, begin_plan, published_parent
 from tasks.candidates.choices import Balance, SourceName, WithoutEpoch
 from tasks.candidates.collect import BatchCollector, PairVisits, ReadyTriplets, SimulatedVisits, VisitKey
-from tasks.candidates.known_objects import PREFIX as KNOWN_PREFIX
-from tasks.candidates.known_objects import KnownObjects
+from tasks.candidates.known_objects import KNOWN_PREFIX, KnownObjects
 from tasks.records.record_tables import RecordTables
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset

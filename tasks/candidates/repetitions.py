@@ -1,16 +1,11 @@
 """Candidates that come more than once: with the same pixels they are one, with different ones they are refused."""
 
-from collections.abc import Callable, Sequence
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from realbogus.records import SourceError
+from tasks.records.repetitions import PlaceOf, different_error
 from tasks.store.schema import STORED
-
-PlaceOf = Callable[[str, Sequence[int]], list[str]]
-"""Takes an id and the numbers of two batches that hold it; returns where it stands, such as two files."""
 
 
 def drop_repeated(staged: pa.Table, places_of: PlaceOf) -> tuple[pa.Table, list[str]]:
@@ -54,8 +49,5 @@ def _require_same(staged: pa.Table, kept: np.ndarray, further: np.ndarray, place
             continue
         for column, what in (("pixel_sha256", "pixels"), ("label", "labels")):
             if one[column] != other[column]:
-                places = " and ".join(places_of(one["id"], [one["staged_batch"], other["staged_batch"]]))
-                raise SourceError(
-                    f"id {one['id']} comes twice with different {what}, in {places}: remove one of them, or give them "
-                    "ids of their own"
-                )
+                places = places_of(one["id"], [one["staged_batch"], other["staged_batch"]])
+                raise different_error(one["id"], what, places)

@@ -121,7 +121,6 @@ class VisitFacts:
             "batch": self.name,
         }
 
-
     @property
     def parameters(self) -> dict[str, Any]:
         """What every candidate's column ``parameters`` holds."""

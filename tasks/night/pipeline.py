@@ -21,14 +21,13 @@ from tasks.night.report import SHOWN, write_night_page
 from tasks.night.request import NightRequest, choose_threshold
 from tasks.night.scoring import NightLock, read_readings, score_into_parts
 from tasks.night.sources import DatasetNight, NightSource, RecordNight, open_night
+from tasks.records.repetitions import log_repeated
 from tasks.runtime.progress import progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import REALBOGUS
 from tasks.tracking.mlflow_runs import open_run
-
-SHOWN_REPEATED = 20
 
 
 def score_night(workspace: Workspace, request: NightRequest) -> dict[str, Any]:
@@ -97,11 +96,7 @@ def _score(
     lock.forget(state)
     for note in reading.notes:
         run_logger().warning("%s", note)
-    if repeated_ids:
-        shown = ", ".join(repeated_ids[:SHOWN_REPEATED])
-        run_logger().warning(
-            "%d candidates come again with the same pixels and are scored once: %s", len(repeated_ids), shown
-        )
+    log_repeated(repeated_ids, "are scored once")
     return scored, {"repeated": len(repeated_ids), **reading.to_summary()}
 
 

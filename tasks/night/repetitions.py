@@ -1,6 +1,6 @@
 """Candidates of a night that come more than once: with the same stamp they are scored and written once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from realbogus.records import SourceError
+from tasks.records.repetitions import PlaceOf, different_error
 from tasks.store.files import whole_file
-
-PlaceOf = Callable[[str, Sequence[int]], list[str]]
-"""Takes an id and the numbers of two blocks that hold it; returns where it stands, such as two files."""
 
 
 def unique_parts(parts: Sequence[Path], places_of: PlaceOf) -> tuple[list[Path], list[str]]:
@@ -44,9 +41,8 @@ def unique_parts(parts: Sequence[Path], places_of: PlaceOf) -> tuple[list[Path],
     _require_same(parts, ids, codes, keep, places_of)
     ends = np.cumsum([len(table) for table in tables])
     kept = [keep[end - len(table) : end] for table, end in zip(tables, ends, strict=True)]
-    return [_without(path, rows) for path, rows in zip(parts, kept, strict=True)], ids.filter(
-        pa.array(~keep)
-    ).to_pylist()
+    repeated_ids = ids.filter(pa.array(~keep)).to_pylist()
+    return [_without(path, rows) for path, rows in zip(parts, kept, strict=True)], repeated_ids
 
 
 def _require_same(
@@ -62,8 +58,7 @@ def _require_same(
         earlier = first.setdefault(int(codes[row]), (stamp, block))
         if earlier[0] != stamp:
             name = ids[int(row)].as_py()
-            places = " and ".join(places_of(name, [earlier[1], block]))
-            raise SourceError(f"id {name} comes twice with different pixels, in {places}: remove one of them")
+            raise different_error(name, "pixels", places_of(name, [earlier[1], block]))
 
 
 def _without(path: Path, keep: NDArray[np.bool_]) -> Path:

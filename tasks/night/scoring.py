@@ -26,6 +26,7 @@ from realbogus.stamps import pixel_digests
 from tasks.night.blocks import CandidateBlock
 from tasks.night.models import NightError, ScoringRule
 from tasks.night.sources import NightSource
+from tasks.records.kept_readings import keep_reading, kept_reading
 from tasks.store.files import whole_file
 
 BLOCKS_A_PART = 32
@@ -49,8 +50,6 @@ RAW = pa.schema(
     ]
 )
 """Columns of a part file: scores before any decision."""
-READING = b"reading"
-"""Key of a part file's metadata with the reading of its blocks."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -90,8 +89,7 @@ def score_into_parts(
     tables = map_in_order(partial(score_block, rule=rule), read_ahead(numbered, READ_AHEAD), threads or _threads(rule))
     while part := list(islice(tables, blocks_a_part)):
         path = state / f"part-{len(parts):06d}.parquet"
-        reading = merge_readings(Reading.from_json(table.schema.metadata[READING]) for table in part)
-        rows = pa.concat_tables(part).replace_schema_metadata({READING: reading.to_json()})
+        rows = keep_reading(pa.concat_tables(part), merge_readings(kept_reading(table.schema) for table in part))
         with whole_file(path) as unfinished:
             pq.write_table(rows, unfinished, compression="zstd")
         parts.append(path)
@@ -173,14 +171,13 @@ def score_block(numbered: tuple[int, CandidateBlock], rule: ScoringRule) -> pa.T
         "not_scored": reasons,
         "block": np.full(len(reasons), number, np.int32),
     }
-    schema = RAW.with_metadata({READING: block.reading.to_json()})
-    return pa.table([pa.array(columns[field.name], field.type) for field in RAW], schema=schema)
+    table = pa.table([pa.array(columns[field.name], field.type) for field in RAW], schema=RAW)
+    return keep_reading(table, block.reading)
 
 
 def read_readings(parts: Iterable[Path]) -> Reading:
     """Return the merged reading of the blocks of some part files."""
-    metadata = (pq.read_schema(path).metadata or {} for path in parts)
-    return merge_readings(Reading.from_json(facts[READING]) for facts in metadata if READING in facts)
+    return merge_readings(kept_reading(pq.read_schema(path)) for path in parts)
 
 
 def run_cascade(

@@ -1,4 +1,4 @@
-"""How the tables of real/bogus sources and of known objects are opened, with the one table of synonyms.
+"""What builds and nights share of real/bogus records: how their tables are opened, kept readings, repeated candidates.
 
 Not here: what a source is (`realbogus.sources`), and how table files are read (`tasks.tables`).
 """

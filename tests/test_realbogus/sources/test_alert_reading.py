@@ -1,7 +1,7 @@
 """What is understood of alert packets, by survey."""
 
 from realbogus.sources.alert_packets import PLANES, read_candidate
-from realbogus.sources.alert_reading import alert_reading, read_fields
+from realbogus.sources.alert_reading import describe_batch, read_fields
 
 ZTF = {
     **{"objectId": "Z", "candid": 1, "schemavsn": "3.3", "prv_candidates": [{}]},
@@ -28,6 +28,6 @@ def test_older_names_of_rubin_are_those_that_are_there() -> None:
 
 def test_candidates_that_lack_a_quantity_are_counted() -> None:
     candidates = [read_candidate(ZTF), read_candidate(RUBIN)]
-    reading = alert_reading(candidates, [ZTF, RUBIN])
+    reading = describe_batch(candidates, [ZTF, RUBIN])
     assert reading.missing == {"ra": 0, "dec": 0, "time": 0, "detector": 1, "label": 2}
     assert reading.understood["id"] == "candid, diaSourceId"

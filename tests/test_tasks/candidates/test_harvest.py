@@ -18,7 +18,7 @@ from realbogus.simulation.survey import SurveySettings
 from realbogus.sources.triplets import TripletSource
 from realbogus.subtraction.alignment import AlignmentError
 from tasks.building.plan import begin_plan
-from tasks.candidates.collect import READING, ReadyTriplets, SimulatedVisits, VisitKey
+from tasks.candidates.collect import ReadyTriplets, SimulatedVisits, VisitKey
 from tasks.candidates.harvest import (
     ACCOUNTED,
     MAX_FAULTS_LOGGED,
@@ -42,6 +42,7 @@ from tasks.candidates.staged_rows import (
     complete_rows,
     stage_fault,
 )
+from tasks.records.kept_readings import keep_reading
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError
 from tasks.store.sampling import hash_share
@@ -305,7 +306,7 @@ def test_candidates_that_come_again_are_counted_and_readings_merged(
 ) -> None:
     first, count = visit_rows(0, 2, 3)
     told = Reading({"time": "DATE-OBS + UT"}, (), {"zero_point_mag": 1}, ("a.fits: two epochs",))
-    batches = [(table.replace_schema_metadata({READING: told.to_json()}), count) for table in (first, first)]
+    batches = [(keep_reading(table, told), count) for table in (first, first)]
     with caplog.at_level(logging.WARNING):
         harvest = gather_candidates(replace(staged_plan(workspace, batches), repeated_ids=("old",)))
     summary = harvest.account(harvest.ledger.select(ACCOUNTED), None, None)
