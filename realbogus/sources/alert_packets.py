@@ -18,6 +18,18 @@ from realbogus.stamps import centre_pixel, fit_size
 from realbogus.written_times import to_mjd
 
 PLANES = ("cutoutScience", "cutoutTemplate", "cutoutDifference")
+FIELDS: dict[bool, dict[str, tuple[str, ...]]] = {
+    False: {
+        **{"id": ("candid",), "group": ("objectId",), "ra": ("ra",), "dec": ("dec",), "time": ("jd",)},
+        **{"detector": ("rcid",), "band": ("fid",), "sign": ("isdiffpos",)},
+    },
+    True: {
+        **{"id": ("diaSourceId", "alertId"), "group": ("diaObjectId", "ssObjectId"), "ra": ("ra",)},
+        **{"dec": ("dec", "decl"), "time": ("midpointMjdTai", "midPointTai"), "detector": ("detector",)},
+        **{"band": ("band", "filterName")},
+    },
+}
+"""By whether the packets are Rubin's: quantity to the fields that it is taken from, first choice first."""
 ZTF_STAMP_PX = 63
 ZTF_LONGITUDE_DEG, RUBIN_LONGITUDE_DEG = -116.86, -70.75
 MOST_STAMP_BYTES = 16 << 20
@@ -95,16 +107,16 @@ def read_candidate(packet: Mapping[str, Any]) -> Candidate:
 
 
 def _read_ztf(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
-    candid = str(packet["candid"])
+    candid, fields = str(packet["candid"]), FIELDS[False]
     negated = str(record.get("isdiffpos")).lower() in NEGATIVE_WORDS
     parameters = _scalars(record) | {"survey": "ztf", "objectId": packet.get("objectId")}
-    x, y, mjd = _number(record, "xpos"), _number(record, "ypos"), _epoch(record, "jd")
+    x, y, mjd = _number(record, "xpos"), _number(record, "ypos"), _epoch(record, *fields["time"])
     return Candidate(
         id=candid,
         group=str(packet.get("objectId") or candid),
-        ra_deg=_number(record, "ra"),
-        dec_deg=_number(record, "dec"),
-        detector=_text(record, "rcid"),
+        ra_deg=_number(record, *fields["ra"]),
+        dec_deg=_number(record, *fields["dec"]),
+        detector=_text(record, *fields["detector"]),
         night=None if mjd is None else night_of(mjd, ZTF_LONGITUDE_DEG),
         mjd=mjd,
         negated=negated,
@@ -118,14 +130,15 @@ def _read_rubin(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
     source_id = record.get("diaSourceId") or packet.get("diaSourceId") or packet.get("alertId")
     if not source_id:
         raise PacketError("a packet's diaSource has no diaSourceId")
-    mjd = _epoch(record, "midpointMjdTai", "midPointTai")
+    fields = FIELDS[True]
+    mjd = _epoch(record, *fields["time"])
     fixed, moving = record.get("diaObjectId"), record.get("ssObjectId")
     return Candidate(
         id=str(source_id),
         group=str(fixed) if fixed else f"ss{moving}" if moving else str(source_id),
-        ra_deg=_number(record, "ra"),
-        dec_deg=_number(record, "dec", "decl"),
-        detector=_text(record, "detector"),
+        ra_deg=_number(record, *fields["ra"]),
+        dec_deg=_number(record, *fields["dec"]),
+        detector=_text(record, *fields["detector"]),
         night=None if mjd is None else night_of(mjd, RUBIN_LONGITUDE_DEG),
         mjd=mjd,
         negated=False,

@@ -4,21 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from realbogus.readings import Reading, merge_readings
-from realbogus.sources.alert_packets import PLANES, Candidate
+from realbogus.sources.alert_packets import FIELDS, PLANES, Candidate
 
 _STAMPS = ", ".join(PLANES)
-_FIELDS: dict[bool, dict[str, tuple[str, ...]]] = {
-    False: {
-        **{"id": ("candid",), "group": ("objectId",), "ra": ("ra",), "dec": ("dec",), "time": ("jd",)},
-        **{"detector": ("rcid",), "band": ("fid",), "sign": ("isdiffpos",)},
-    },
-    True: {
-        **{"id": ("diaSourceId", "alertId"), "group": ("diaObjectId", "ssObjectId"), "ra": ("ra",)},
-        **{"dec": ("dec", "decl"), "time": ("midpointMjdTai", "midPointTai"), "detector": ("detector",)},
-        **{"band": ("band", "filterName")},
-    },
-}
-"""By whether the packets are Rubin's: quantity to the fields that it is taken from, first choice first."""
 _RECORDS = ("candidate", "diaSource")
 
 
@@ -31,7 +19,7 @@ def read_fields(packet: Mapping[str, Any]) -> Reading:
     record = packet[_RECORDS[is_rubin]]
     present = {**packet, **record}
     understood = {"stamps": _STAMPS}
-    for quantity, names in _FIELDS[is_rubin].items():
+    for quantity, names in FIELDS[is_rubin].items():
         found = next((name for name in names if present.get(name) is not None), None)
         if found is not None:
             understood[quantity] = found
