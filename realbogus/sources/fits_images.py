@@ -25,6 +25,7 @@ MOST_SIDE_PX = 20_000
 _MOST_GZIP_RATIO = 1032  # of deflate
 _MOST_TILE_RATIO = 10_000  # a row of 20,000 equal pixels of a mask takes about 24 bytes
 _POSITION_CARD = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC|PV)\d_\d+")
+_LEAST_INDEPENDENT = 1e-6  # determinant of a WCS's matrix over the square of its largest element
 _CHECKED_PX = 5  # rows and columns of places of a frame at which its WCS must give positions
 
 
@@ -67,7 +68,7 @@ def _name_fits_faults(path: Path) -> Iterator[None]:
 def _open_image(path: Path, number: int | str | None) -> Iterator[tuple[fits.HDUList, FitsImage]]:
     """Open a file and read one of its images; astropy's errors are raised as `SourceError` with the file's name."""
     if not path.is_file():
-        raise SourceError(f"frame {path} does not exist")
+        raise SourceError(f"frame {path} {'is a folder, not a FITS file' if path.is_dir() else 'does not exist'}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyWarning)  # about headers that are not standard
         with _name_fits_faults(path):
@@ -168,6 +169,9 @@ def _read_wcs(path: Path, image: FitsImage, hdus: fits.HDUList) -> WCS | None:
         wcs = _parse_wcs(header, hdus, subject)
         if wcs is None:
             return None
+        matrix = wcs.pixel_scale_matrix
+        if not abs(np.linalg.det(matrix)) > _LEAST_INDEPENDENT * np.abs(matrix).max() ** 2:
+            raise SkyMappingError(f"{subject}: its matrix (CD or PC and CDELT) {matrix.tolist()} is singular")
         y, x = np.meshgrid(*(np.linspace(0, length - 1, _CHECKED_PX) for length in image.pixels.shape))
         places = wcs.all_pix2world(x.ravel(), y.ravel(), 0)
         wcs.all_world2pix(*places, 0, quiet=True)  # what the inverse raises, it raises here
@@ -177,10 +181,17 @@ def _read_wcs(path: Path, image: FitsImage, hdus: fits.HDUList) -> WCS | None:
 
 
 def _check_position_cards(header: fits.Header, subject: str) -> None:
-    """Refuse text in the place of a WCS's number."""
+    """Refuse what is no finite number in the place of a WCS's number: wcslib takes 0 or 1 for it."""
     for card in header.cards:
-        if _POSITION_CARD.fullmatch(card.keyword) and isinstance(card_value(header, card.keyword), str):
-            raise SkyMappingError(f"{subject}: {card.keyword} is {card.value!r}, it must be a number")
+        if not _POSITION_CARD.fullmatch(card.keyword):
+            continue
+        value = card_value(header, card.keyword)
+        if isinstance(value, str) or value is None or not math.isfinite(value):
+            written = card.image.partition("=")[2].partition("/")[0].strip(" '")
+            raise SkyMappingError(f"{subject}: {card.keyword} is {written!r}, it must be a number")
+    matrix = [card.value for card in header.cards if re.fullmatch(r"CD\d_\d+", card.keyword)]
+    if matrix and not any(matrix):  # wcslib takes the unit matrix for it
+        raise SkyMappingError(f"{subject}: its matrix is singular: all CDi_j are 0")
 
 
 def _parse_wcs(header: fits.Header, hdus: fits.HDUList, subject: str) -> WCS | None:
@@ -188,7 +199,8 @@ def _parse_wcs(header: fits.Header, hdus: fits.HDUList, subject: str) -> WCS | N
     try:
         wcs = WCS(header, fobj=hdus)
     except MemoryError as error:  # wcslib's word for a malformed distortion, no matter how much memory is free
-        raise SkyMappingError(f"{subject}: {str(error).strip() or 'wcslib ran out of memory'}") from error
+        said = str(error).strip().rstrip(":") or "wcslib ran out of memory"
+        raise SkyMappingError(f"{subject}: a table or record that it names is missing or malformed ({said})") from error
     if not wcs.has_celestial:
         return None
     wcs = wcs.celestial

@@ -106,12 +106,18 @@ def test_a_wcs_is_read_where_there_is_one(tmp_path):
         ({"CTYPE1": "RA---ABC", "CTYPE2": "DEC--ABC"}, "Unrecognized projection code"),
         ({"CTYPE2": "RA---TAN"}, "Inconsistent projection types"),
         ({"CUNIT1": "furlong"}, "CUNIT1"),
+        ({"CD1_1": 2e-4, "CD1_2": 1e-4, "CD2_1": 4e-4, "CD2_2": 2e-4}, "is singular"),
+        ({f"CD{row}_{column}": 0.0 for row in (1, 2) for column in (1, 2)}, "singular: all CDi_j are 0"),
         ({"CRPIX2": "left"}, "CRPIX2 is 'left', it must be a number"),
+        ({"CRVAL1": None}, "CRVAL1 is '', it must be a number"),
         ({"CPDIS1": "LOOKUP", "DP1": "EXTVER: 1.0", "CPDIS2": "LOOKUP", "DP2": "EXTVER: 1.0"}, "NAXES was not set"),
         ({"CPDIS2": "LOOKUP"}, r"DP2\.AXIS\.\d' not found"),
         ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "B_ORDER": 2, "B_0_2": 1e-6}, "B_ORDER provided without"),
         ({"CTYPE1": "RA---TAN-SIP", "CTYPE2": "DEC--TAN-SIP", "A_ORDER": "two", "B_ORDER": 2}, "not supported"),
-        ({"CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB", "PS1_0": "LUT", "PS2_0": "LUT"}, "allocation"),
+        (
+            {"CTYPE1": "RA---TAB", "CTYPE2": "DEC--TAB", "PS1_0": "LUT", "PS2_0": "LUT"},
+            "a table .* is missing or malformed",
+        ),
         ({"CTYPE1": "DEC--CAR", "CTYPE2": "RA---CAR", "CRVAL1": 0.0}, "its first axis is DEC--CAR"),
         ({"CTYPE1": "RA---SIN", "CTYPE2": "DEC--SIN", "CDELT1": 900.0, "CDELT2": 900.0}, "for any part of the frame"),
     ],
@@ -121,6 +127,22 @@ def test_a_wcs_that_cannot_be_used_is_named_as_that(tmp_path, cards, message):
     with pytest.raises(SkyMappingError, match=rf"a\.fits: the WCS in its header cannot be used: .*{message}"):
         read_sky_image(path)
     assert read_image(path).pixels.tolist() == NUMBERS.tolist()
+
+
+def test_a_position_that_is_nan_is_refused(tmp_path):
+    """FITS has no NaN in headers: astropy cannot parse such a card, and wcslib takes 0 for it."""
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, wcs_header())
+    body, card = path.read_bytes(), b"CRVAL1  =                  NaN"
+    start = body.index(b"CRVAL1  =")
+    path.write_bytes(body[:start] + card + body[start + len(card) :])
+    with pytest.raises(SkyMappingError, match="CRVAL1 is 'NaN', it must be a number"):
+        read_sky_image(path)
+
+
+def test_a_folder_is_named_as_that(tmp_path):
+    (tmp_path / "a.fits").mkdir()
+    with pytest.raises(SourceError, match=r"a\.fits is a folder, not a FITS file"):
+        read_image(tmp_path / "a.fits")
 
 
 def test_distortion_tables_of_the_file_are_used(tmp_path):
