@@ -37,7 +37,7 @@ class StampArray:
             The file is not an array of triplets of real numbers, holds Python objects, or is truncated.
         """
         self.path = path
-        self._member = _choose_member(path) if path.suffix == ".npz" else None
+        self._member = _choose_member(path) if _is_npz(path) else None
         self._stream: BinaryIO | None = None
         with _open_plain(path, self._member) as stream:
             shape, fortran, self._dtype = _read_header(stream, self._name)
@@ -95,7 +95,7 @@ def read_member_columns(path: Path, rows: int) -> dict[str, list[str]]:
         A member of ids has another length.
     """
     columns: dict[str, list[str]] = {}
-    if path.suffix != ".npz":
+    if not _is_npz(path):
         return columns
     for member in _member_names(path):
         with _open_plain(path, member) as stream:
@@ -108,6 +108,10 @@ def read_member_columns(path: Path, rows: int) -> dict[str, list[str]]:
                 text = np.char.decode(values, "latin-1") if dtype.kind == "S" else values
                 columns[name] = [str(value) for value in text.tolist()]
     return columns
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 def _member_names(path: Path) -> list[str]:

@@ -90,3 +90,11 @@ def test_columns_of_an_archive_are_read_beside_its_triplets(tmp_path):
         "raw": list("abcde"),
     }
     assert read_member_columns(saved(tmp_path / "a.npy"), 5) == {}
+
+
+def test_suffixes_are_read_in_any_case(tmp_path):
+    archive = saved(tmp_path / "a.npz", triplets=TRIPLETS, candid=np.arange(5)).rename(tmp_path / "A.NPZ")
+    np.testing.assert_array_equal(StampArray(archive).rows(0, 5), TRIPLETS)
+    assert read_member_columns(archive, 5) == {"candid": list("01234")}
+    plain = saved(tmp_path / "b.npy").rename(tmp_path / "B.NPY")
+    np.testing.assert_array_equal(StampArray(plain).rows(0, 5), TRIPLETS)
