@@ -205,10 +205,25 @@ def read_triplet(
 
 def _decode_stamps(packet: Mapping[str, Any]) -> list[Stamp]:
     """Decode the stamps of `PLANES`, all of one shape; raises NoStampError or StampFaultError."""
-    stamps = [decode_stamp(body) for body in [_stamp_bytes(packet.get(name)) for name in PLANES]]
+    bodies = {name: _stamp_bytes(name, packet.get(name)) for name in PLANES}
+    stamps = []
+    for name, body in bodies.items():
+        try:
+            stamps.append(decode_stamp(body))
+        except StampFaultError as error:
+            raise StampFaultError(f"{name}: {error}") from error
     if len({stamp.pixels.shape for stamp in stamps}) != 1:
         raise StampFaultError(f"its stamps differ in size: {', '.join(str(stamp.pixels.shape) for stamp in stamps)}")
     return stamps
+
+
+def explain_fault(packet: Mapping[str, Any]) -> str:
+    """Return what is wrong with a packet's stamps where `read_triplet` finds a fault; empty without one."""
+    try:
+        _decode_stamps(packet)
+    except (NoStampError, StampFaultError) as error:
+        return str(error)
+    return ""
 
 
 def blank_triplet(stamp_px: int, fault: str) -> tuple[np.ndarray, np.ndarray, str | None]:
@@ -218,12 +233,12 @@ def blank_triplet(stamp_px: int, fault: str) -> tuple[np.ndarray, np.ndarray, st
     return triplet, np.zeros((stamp_px, stamp_px), bool), fault
 
 
-def _stamp_bytes(value: Any) -> bytes:
+def _stamp_bytes(name: str, value: Any) -> bytes:
     body = value.get("stampData") if isinstance(value, dict) else value
     if body is None or body == b"":
-        raise NoStampError
+        raise NoStampError(f"it has no {name}")
     if not isinstance(body, bytes):
-        raise StampFaultError(f"its stamp is of type {type(body).__name__}")
+        raise StampFaultError(f"{name}: it is of type {type(body).__name__}")
     return body
 
 

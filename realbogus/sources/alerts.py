@@ -11,7 +11,7 @@ import tarfile
 import weakref
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -19,7 +19,14 @@ import numpy as np
 
 from realbogus.epochs import to_utc
 from realbogus.records import CORRUPT, DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
-from realbogus.sources.alert_packets import Candidate, PacketError, blank_triplet, read_candidate, read_triplet
+from realbogus.sources.alert_packets import (
+    Candidate,
+    PacketError,
+    blank_triplet,
+    explain_fault,
+    read_candidate,
+    read_triplet,
+)
 from realbogus.sources.alert_reading import describe_batch
 from realbogus.sources.avro_files import AvroFaultError, find_blocks, read_header, read_packets
 from realbogus.sources.gzip_files import UnpackedFile, unpack_bytes, unpack_file
@@ -103,15 +110,11 @@ class AlertSource:
 
     def ids(self, batch: BatchKey) -> list[str]:
         """Return the ids of a batch; packets are decoded, stamps are not."""
-        return [entry.id if isinstance(entry, Fault) else entry[0].id for entry in self._entries(batch)]
+        return [entry.id if isinstance(entry, Fault) else entry[0].id for _, entry in self._entries(batch)]
 
     def places(self, batch: BatchKey) -> list[str]:
         """Return the file of each record."""
-        return [
-            self._name(part)
-            for part in batch.parts
-            for _ in self._entries(BatchKey(batch.name, (part,), batch.identity))
-        ]
+        return [file for file, _ in self._entries(batch)]
 
     def read(self, batch: BatchKey) -> Records:
         """Return the records of a batch."""
@@ -119,29 +122,39 @@ class AlertSource:
         candidates: list[Candidate] = []
         one_of_each: dict[bool, dict[str, Any]] = {}
         stamps: list[tuple[np.ndarray, np.ndarray, str | None]] = []
-        for entry in self._entries(batch):
+        notes: list[str] = []
+        for file, entry in self._entries(batch):
             if isinstance(entry, Fault):
                 rows.append(_fault_row(entry))
                 stamps.append(blank_triplet(self.stamp_px, CORRUPT))
-            else:
-                candidates.append(entry[0])
-                one_of_each.setdefault(entry[0].rubin, entry[1])
-                rows.append(_candidate_row(entry[0]))
-                stamps.append(read_triplet(entry[1], entry[0], self.stamp_px))
+                notes.append(f"{file}: {entry.error}")
+                continue
+            candidate, packet = entry
+            candidates.append(candidate)
+            one_of_each.setdefault(candidate.rubin, packet)
+            rows.append(_candidate_row(candidate))
+            stamps.append(read_triplet(packet, candidate, self.stamp_px))
+            if stamps[-1][2] is not None:
+                rows[-1]["parameters"] |= {"file": file, "error": explain_fault(packet)}
+                notes.append(f"{file}: packet {candidate.id}: {explain_fault(packet)}")
         triplets, outside, faults = zip(*stamps, strict=True) if stamps else ((), (), ())
         pixels = np.array(triplets, np.float32).reshape(-1, self.stamp_px, self.stamp_px, 3)
         columns = {name: [row[name] for row in rows] for name in _candidate_row(_EMPTY_CANDIDATE)}
         columns["epoch_mjd"] = _epochs_utc(columns.pop("mjd"), columns.pop("rubin")).tolist()
-        reading = describe_batch(candidates, one_of_each.values())
+        reading = replace(describe_batch(candidates, one_of_each.values()), notes=tuple(notes))
         return make_records(columns, pixels, np.array(outside, bool).reshape(pixels.shape[:3]), faults, reading)
 
-    def _entries(self, batch: BatchKey) -> Iterator[Entry]:
+    def _entries(self, batch: BatchKey) -> Iterator[tuple[str, Entry]]:
+        """Yield the entries of a batch, each with its file."""
         for part in batch.parts:
+            name = self._name(part)
             with self._open(part) as stream:
-                yield from _read_entries(stream, part, self._name(part))
+                yield from ((name, entry) for entry in _read_entries(stream, part, name))
 
     def _name(self, part: FileSpan) -> str:
-        return str(self.path / part.file) if self.path.is_dir() else f"{self.path}: {part.file}"
+        if self.path.is_dir():
+            return str(self.path / part.file)
+        return f"{self.path}: {part.file}" if _is_archive(self.path) else str(self.path)
 
     def _open(self, part: FileSpan) -> BinaryIO:
         """Open the file of a span; a member of an archive is read into memory."""
@@ -155,7 +168,7 @@ class AlertSource:
 
     def _open_file(self, path: Path) -> BinaryIO:
         """Open a file, a gzipped one as its unpacked copy, which is kept until another is opened."""
-        if path.suffix != ".gz":
+        if path.suffix.lower() != ".gz":
             return path.open("rb")
         if self._plain is None or self._plain[0] != path:
             self._plain = (path, unpack_file(path, MOST_UNPACKED_BYTES))
@@ -167,7 +180,7 @@ class AlertSource:
             weakref.finalize(self, self._archive.close)
         self._archive.seek(part.first)
         body = self._archive.read(part.count)
-        return io.BytesIO(unpack_bytes(body, MOST_MEMBER_BYTES) if part.file.endswith(_SUFFIXES[1]) else body)
+        return io.BytesIO(unpack_bytes(body, MOST_MEMBER_BYTES) if part.file.lower().endswith(_SUFFIXES[1]) else body)
 
     def _find_parts(self) -> Iterator[tuple[FileSpan, int]]:
         """Yield the spans of all files with their number of packets, 1 where it is unknown."""
@@ -191,13 +204,13 @@ def _batch(parts: list[FileSpan]) -> BatchKey:
 
 
 def _is_archive(path: Path) -> bool:
-    return path.name.endswith(_ARCHIVE_SUFFIXES)
+    return path.name.lower().endswith(_ARCHIVE_SUFFIXES)
 
 
 def _packet_files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return sorted(file for file in path.rglob("*.avro*") if file.name.endswith(_SUFFIXES))
+    return sorted(file for file in path.rglob("*") if file.name.lower().endswith(_SUFFIXES) and file.is_file())
 
 
 def _file_parts(stream: BinaryIO, name: str, batch_packets: int) -> Iterator[tuple[FileSpan, int]]:
@@ -227,7 +240,7 @@ def _archive_parts(path: Path) -> Iterator[FileSpan]:
     try:
         with tarfile.open(path) as archive:
             for member in archive:
-                if not member.isreg() or not member.name.endswith(_SUFFIXES):
+                if not member.isreg() or not member.name.lower().endswith(_SUFFIXES):
                     continue
                 if member.size > MOST_MEMBER_BYTES:
                     raise SourceError(f"{path}: {member.name} has {member.size} bytes: unpack the archive to a folder")

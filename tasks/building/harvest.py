@@ -1,5 +1,6 @@
 """The result of collecting, before it is published, and the counts by which it is accounted for."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,9 @@ from tasks.store.columns import Ids, select_ids
 from tasks.store.errors import StoreError
 from tasks.store.versions import stored_rows, value_counts
 
+_FAULT_PARAMETERS = ("file", "error", "fault")
+"""Keys of a rejected row's ``parameters`` that say what is wrong."""
+_MOST_CHARACTERS = 200
 Account = Callable[[pa.Table, pa.Table | None, pa.Table | None], dict[str, Any]]
 
 
@@ -98,11 +102,22 @@ def require_enough(ledger: pa.Table, harvest: Harvest) -> None:
         f"{reason} {count}" for reason, count in value_counts(requested["reason"].drop_null()).most_common(4)
     )
     rejected = requested.filter(pc.is_valid(requested["reason"])).slice(0, 1).to_pylist()
-    first = "".join("; the first: {id} ({reason}) {parameters}".format(**row) for row in rejected)
+    first = "".join(f"; the first: {row['id']} ({row['reason']}) {_describe(row['parameters'])}" for row in rejected)
     raise StoreError(
         f"{stored} of {requested.num_rows} samples are left, at least {least:.0f} are needed; "
         f"rejected: {reasons}{first}"
     )
+
+
+def _describe(parameters: str | None) -> str:
+    """Return file and error of a rejected row, as its parameters name them; without these, their first characters."""
+    text = parameters or ""
+    try:
+        facts = json.loads(text)
+    except ValueError:
+        facts = None
+    named = [str(facts[name]) for name in _FAULT_PARAMETERS if facts.get(name)] if isinstance(facts, dict) else []
+    return ": ".join(named) or text[:_MOST_CHARACTERS]
 
 
 def balanced_account(

@@ -184,6 +184,34 @@ def test_a_broken_stamp_concerns_its_own_packet_only(tmp_path):
     assert np.isnan(pixels[1:4]).all()
 
 
+def test_what_cannot_be_read_is_told_with_file_and_packet(tmp_path):
+    missing, cut = _ztf(1), _ztf(2)
+    missing["cutoutTemplate"] = None
+    cut["cutoutDifference"]["stampData"] = cut["cutoutDifference"]["stampData"][:-40]
+    stamps = _write(tmp_path / "a.avro", [_ztf(), missing, cut])
+    (tmp_path / "b.avro").write_bytes(b"\0\0\0\0\7 of a topic")
+    source = AlertSource(tmp_path)
+    records = source.read(source.batches()[0])
+    first, second, third = records.reading.notes
+    assert first == f"{stamps}: packet {CANDID + 1}: it has no cutoutTemplate"
+    assert second.startswith(f"{stamps}: packet {CANDID + 2}: cutoutDifference: its gzip ends too early")
+    assert third.startswith(f"{tmp_path / 'b.avro'}: it is a Kafka message in wire format")
+    parameters = [json.loads(text) for text in records.table["parameters"].to_pylist()]
+    assert [entry.get("file") for entry in parameters] == [None, str(stamps), str(stamps), str(tmp_path / "b.avro")]
+    assert parameters[1]["error"] == "it has no cutoutTemplate"
+
+
+def test_suffixes_are_known_in_any_case(tmp_path):
+    body = _write(tmp_path / "a.avro", [_ztf(1)]).rename(tmp_path / "A.AVRO").read_bytes()
+    (tmp_path / "B.Avro.GZ").write_bytes(gzip.compress(body))
+    rows, _ = _read(AlertSource(tmp_path))
+    assert [row["id"] for row in rows] == [str(CANDID + 1)] * 2
+    with tarfile.open(tmp_path / "C.TAR", "w") as archive:
+        archive.add(tmp_path / "A.AVRO")
+    rows, _ = _read(AlertSource(tmp_path / "C.TAR"))
+    assert [row["id"] for row in rows] == [str(CANDID + 1)]
+
+
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f4", "f8"])
 def test_stamps_are_decoded_as_astropy_does(dtype):
     image = RNG.integers(0, 200, (30, 41)).astype(dtype)

@@ -129,6 +129,14 @@ def test_too_few_rows_are_refused_with_the_reasons_and_the_first_row(tmp_path: P
         require_enough(rejected_ledger("x", "x", "x", "x", None), small_harvest(tmp_path))
 
 
+def test_of_the_first_rejected_row_the_error_is_told_and_not_all_parameters(tmp_path: Path) -> None:
+    parameters = json.dumps({"file": "x.avro", "error": "it has no cutoutTemplate", "magpsf": 17.5})
+    table = rejected_ledger("no_stamp", "x", "x", "x")
+    table = table.set_column(table.column_names.index("parameters"), "parameters", pa.array([parameters] * 4))
+    with pytest.raises(StoreError, match=r"the first: a \(no_stamp\) x\.avro: it has no cutoutTemplate$"):
+        require_enough(table, small_harvest(tmp_path))
+
+
 @pytest.mark.parametrize("key", ["objects", "asked"])
 def test_an_account_must_balance(tmp_path: Path, key: str) -> None:
     balanced = {key: 4, "stored": 1, "rejected": {"blank": 2, "timeout": 1}}
