@@ -5,8 +5,10 @@ packet count, byte count, bytes, sync mark (Avro 1.11 specification, "Object Con
 more than `MOST_BLOCK_BYTES`, packed or unpacked, is refused before memory is taken for it.
 """
 
+import bz2
 import io
 import json
+import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,10 +19,11 @@ import pyarrow as pa
 
 MOST_BLOCK_BYTES = 64 << 20
 _MOST_HEADER_BYTES = 4 << 20
+_MOST_XZ_MEMORY = 256 << 20
 _MAGIC, _SYNC_BYTES = b"Obj\x01", 16
 _WIRE_MARK = b"\x00"  # Confluent's, before four bytes with the number of the schema
 _DECODING_FAULTS = (
-    *(EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, zlib.error),
+    *(EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, zlib.error, lzma.LZMAError),
     *(pa.ArrowException, fastavro.schema.SchemaParseException, fastavro.schema.UnknownType),
 )
 
@@ -151,7 +154,38 @@ def _unpack_snappy(packed: bytes) -> bytes:
     return values
 
 
-_UNPACKERS: dict[str, Callable[[bytes], bytes]] = {"null": bytes, "deflate": _unpack_deflate, "snappy": _unpack_snappy}
+def _unpack_bzip2(packed: bytes) -> bytes:
+    inflater = bz2.BZ2Decompressor()
+    try:
+        return _require_all(inflater.decompress(packed, MOST_BLOCK_BYTES), inflater.eof)
+    except OSError as error:  # what bz2 raises for bytes that are not its own
+        raise AvroFaultError(f"a block is damaged: {error}") from error
+
+
+def _unpack_xz(packed: bytes) -> bytes:
+    inflater = lzma.LZMADecompressor(memlimit=_MOST_XZ_MEMORY)
+    return _require_all(inflater.decompress(packed, MOST_BLOCK_BYTES), inflater.eof)
+
+
+def _unpack_zstandard(packed: bytes) -> bytes:
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+            values = stream.read(MOST_BLOCK_BYTES + 1)
+    except OSError as error:  # what pyarrow raises for bytes that are not of this codec, or are cut off
+        raise AvroFaultError(f"a block is damaged: {error}") from error
+    return _require_all(values, len(values) <= MOST_BLOCK_BYTES)
+
+
+def _require_all(values: bytes, is_all: bool) -> bytes:
+    if not is_all:
+        raise AvroFaultError(f"a block is truncated or unpacks to more than {MOST_BLOCK_BYTES} bytes")
+    return values
+
+
+_UNPACKERS: dict[str, Callable[[bytes], bytes]] = {
+    **{"null": bytes, "deflate": _unpack_deflate, "snappy": _unpack_snappy},
+    **{"bzip2": _unpack_bzip2, "xz": _unpack_xz, "zstandard": _unpack_zstandard},
+}
 
 
 def _take(stream: BinaryIO, size: int) -> bytes:

@@ -1,9 +1,11 @@
 """Alert packets written here with fastavro and astropy, in the fields of ZTF and Rubin, read back as records."""
 
+import bz2
 import gzip
 import io
 import itertools
 import json
+import lzma
 import pickle
 import tarfile
 import zlib
@@ -404,7 +406,30 @@ def test_snappy_blocks_are_read_and_their_check_sum_watched(tmp_path):
     assert "check sum" in rows[0]["parameters"]
 
 
-@pytest.mark.parametrize("codec", [b"deflate", b"snappy"])
+PACKERS = {
+    b"bzip2": bz2.compress,
+    b"xz": lzma.compress,
+    b"zstandard": lambda body: pa.compress(body, codec="zstd", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("codec", sorted(PACKERS))
+def test_the_other_codecs_of_the_format_are_read(tmp_path, codec):
+    """fastavro writes some of them only with other packages, so the blocks are rewritten here."""
+    header, values = _plain_block(_write(tmp_path / "plain.avro", [_ztf(), _ztf(1)]))
+    packed = PACKERS[codec](values)
+    faults = {"good": packed, "cut": packed[: len(packed) // 2], "foreign": b"no such bytes" * 9}
+    for name, body in faults.items():
+        _write_block(tmp_path / f"{name}.avro", header, body, 2, codec)
+    rows, pixels = _read(AlertSource(tmp_path / "good.avro"))
+    assert [row["id"] for row in rows] == [str(CANDID), str(CANDID + 1)]
+    np.testing.assert_array_equal(pixels[1], np.moveaxis(PLANES[:, 17:46, 17:46], 0, -1))
+    for name in ("cut", "foreign"):
+        rows, _ = _read(AlertSource(tmp_path / f"{name}.avro"))
+        assert [row["reason"] for row in rows][-1] == "corrupt"
+
+
+@pytest.mark.parametrize("codec", [b"deflate", b"snappy", *sorted(PACKERS)])
 def test_a_block_that_unpacks_beyond_bounds_is_refused(tmp_path, monkeypatch, codec):
     monkeypatch.setattr(avro_files, "MOST_BLOCK_BYTES", 1 << 20)
     header, _ = _plain_block(_write(tmp_path / "plain.avro", [_ztf()]))
@@ -413,6 +438,7 @@ def test_a_block_that_unpacks_beyond_bounds_is_refused(tmp_path, monkeypatch, co
     packed = {
         b"deflate": deflate.compress(bomb) + deflate.flush(),
         b"snappy": pa.compress(bomb, codec="snappy", asbytes=True) + bytes(4),
+        **{name: pack(bomb) for name, pack in PACKERS.items()},
     }
     _write_block(tmp_path / "bomb.avro", header, packed[codec], 1, codec)
     rows, _ = _read(AlertSource(tmp_path / "bomb.avro"))
