@@ -102,13 +102,14 @@ def check_variance(
     Raises
     ------
     SourceError
-        The plane is the standard deviation of the noise, or the inverse of its variance.
+        The plane is the standard deviation of the noise, or the inverse of it or of its variance.
     """
     is_sky = (bits == 0) & (np.abs(pixels - background) < _SKY_SIGMA * rms)
     if np.count_nonzero(is_sky) < _LEAST_PX:
         return ()
     given, noise = float(np.median(variance[is_sky])), float(np.median(rms[is_sky]))
-    kinds = {"variance": noise**2, "standard deviation": noise, "inverse variance": noise**-2}
+    powers = {"variance": 2, "standard deviation": 1, "inverse standard deviation": -1, "inverse variance": -2}
+    kinds = {kind: noise**power for kind, power in powers.items()}
     apart = {kind: abs(float(np.log(given / value))) for kind, value in kinds.items()}
     nearest = min(apart, key=lambda kind: apart[kind])
     if apart["variance"] > np.log(FACTOR) and apart[nearest] < min(np.log(FACTOR), apart["variance"] / 2):

@@ -122,9 +122,10 @@ class PairVisits:
     def collect(self, key: PairFiles) -> StagedBatch:
         """Read a pair and process it."""
         name = key.identity
-        facts = VisitFacts(name, name, "unknown", "0", key.visit)
+        facts, reading = VisitFacts(name, name, "unknown", "0", key.visit), Reading()
         try:
             pair = read_pair(key, self.keywords)
+            reading = pair.reading
             # A rejected visit has its own name as its group: frames that failed share no sky with others.
             facts = VisitFacts(name, name, pair.night, pair.detector, pair.visit)
             if self.known is not None:
@@ -140,12 +141,13 @@ class PairVisits:
             rng = np.random.default_rng([self.seed, *name.encode()])
             worked = work_visit(pair, hosts, self.work, rng, SurveyProducts(difference, *psfs))
         except tuple(VISIT_FAULTS) as fault:
-            return stage_fault(facts, fault, self.work.stamp_px, None if key.is_named_in(str(fault)) else key.name)
+            failed = stage_fault(facts, fault, self.work.stamp_px, None if key.is_named_in(str(fault)) else key.name)
+            return replace(failed, reading=reading)
         unknown: list[str | None] = [None] * worked.table.num_rows
         padded = (pair.new.padded_fraction, pair.reference.padded_fraction)
         facts = VisitFacts(name, pair.sky_cell, pair.night, pair.detector, pair.visit, padded)
         batch = stage_visit(facts, worked, unknown, unknown)
-        batch = replace(batch, reading=pair.reading)
+        batch = replace(batch, reading=reading)
         if self.known is None:
             return batch
         epoch_mjd = np.array([np.nan if pair.epoch_mjd is None else pair.epoch_mjd])

@@ -70,7 +70,9 @@ def compare(tmp_path, sigma: float, variance: float) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize("sigma", [0.02, 0.2, 8.0, 30.0])
-@pytest.mark.parametrize(("power", "kind"), [(1, "standard deviation"), (-2, "inverse variance")])
+@pytest.mark.parametrize(
+    ("power", "kind"), [(1, "standard deviation"), (-1, "inverse standard deviation"), (-2, "inverse variance")]
+)
 def test_a_plane_that_is_no_variance_is_called_what_it_is(tmp_path, sigma, power, kind):
     with pytest.raises(SourceError, match=rf"var\.fits .* it holds the {kind}, not the variance in counts squared"):
         compare(tmp_path, sigma, sigma**power)

@@ -233,3 +233,13 @@ class Raising:
 
     def __getattr__(self, name: str) -> Any:
         raise self.error(name)
+
+
+def test_notes_on_the_frames_of_a_failed_pair_are_kept(good_pair, tmp_path):
+    """Under a variance that is too large no star is bright enough for the PSF: the note on it says why."""
+    folder = shutil.copytree(good_pair, tmp_path / "pair")
+    fits.PrimaryHDU(np.full(SHAPE, 1e8, np.float32)).writeto(folder / "new_variance.fits")
+    (row,), batch = collect(folder, planes=("new_variance",))
+    assert row["reason"] == "no_psf"
+    (note,) = batch.reading.notes
+    assert "new_variance.fits has the median 1e+08 on the sky" in note
