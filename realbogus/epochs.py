@@ -28,7 +28,19 @@ from realbogus.written_times import (
 
 DATE_KEYWORDS = (
     *("MJD-OBS", "MJD_OBS", "OBSMJD", "MJD", "JD", "OBSJD", "DATE-OBS", "DATE_OBS", "JD-OBS", "JD_OBS", "MJDOBS"),
-    *("DATEOBS", "OBS-DATE", "OBSDATE", "UT-DATE", "DATE-BEG", "MJD-BEG", "DATE-STR", "MJD-STR", "EXPSTART"),
+    *(
+        "DATEOBS",
+        "OBS-DATE",
+        "OBSDATE",
+        "UT-DATE",
+        "UT_DATE",
+        "UTDATE",
+        "DATE-BEG",
+        "MJD-BEG",
+        "DATE-STR",
+        "MJD-STR",
+        "EXPSTART",
+    ),
     "SHUTOPEN",
     *("DATE-AVG", "MJD-AVG", "MJD-MID", "DATE-END", "MJD-END", "EXPEND"),
 )
@@ -36,6 +48,7 @@ DATE_KEYWORDS = (
 TIME_KEYWORDS = (
     *("UT", "UTC", "UTC-OBS", "UTC_OBS", "UT-OBS", "UTOBS", "UT-TIME", "TIME-OBS", "TIME_OBS", "UTSTART", "UT-STR"),
     *("UTC-STR", "UTCSTART", "UT-START", "UTSHUT", "UTIME", "TIME-BEG", "TIME-STR", "TM-START"),
+    *("UTCOBS", "UT_OBS", "UT_TIME", "UTTIME", "TIMEOBS", "OBS-TIME", "OBSTIME", "TAIHMS"),
 )
 """Header keywords of the time of day that belongs to a date without one, tried in order."""
 SCALE_KEYWORD = "TIMESYS"
@@ -101,20 +114,40 @@ def _header_epochs(
     found = [_of_date_keyword(value_of, keyword, notes) for keyword in keywords]
     if not any(found):
         found = [_of_time_keyword(value_of, keyword, notes) for keyword in TIME_KEYWORDS]
-    return [(source, _one_to_utc(time.mjd, time.scale or scale)) for source, time in filter(None, found)]
+    times = _full_epochs_first(list(filter(None, found)))
+    return [(source, _one_to_utc(time.mjd, time.scale or scale)) for source, time in times]
+
+
+def _full_epochs_first(times: list[tuple[str, WrittenTime]]) -> list[tuple[str, WrittenTime]]:
+    """Move an epoch within the day of the first one to the front where that is at 0 h, as a date alone is written."""
+    if not times or not _is_midnight(times[0][1]):
+        return times
+    day = times[0][1].mjd
+    full = next((entry for entry in times if 0 < entry[1].mjd - day < 1), times[0])
+    return [full, *(entry for entry in times if entry is not full)]
+
+
+def _is_midnight(time: WrittenTime) -> bool:
+    return time.mjd == round(time.mjd)
 
 
 def _of_date_keyword(value_of: Callable[[str], Any], keyword: str, notes: list[str]) -> tuple[str, WrittenTime] | None:
-    """Return the epoch of a keyword, and the keywords that it was taken from: a date takes its time from another."""
+    """Return the epoch of a keyword, and the keywords that it was taken from.
+
+    A date takes its time of day from another keyword, and so does an epoch at 0 h that is not the exposure's end.
+    """
     time = _noted(keyword, value_of(keyword), read_time, notes)
-    if time is None or time.has_time:
-        return None if time is None else (keyword, time)
-    clock = _header_clock(value_of, notes)
+    if time is None:
+        return None
+    lacks_time = not time.has_time or (_is_midnight(time) and "END" not in keyword)
+    clock = _header_clock(value_of, notes) if lacks_time else None
+    if time.has_time and (clock is None or clock[1].mjd == 0):
+        return keyword, time
     if clock is None:
         notes.append(f"{keyword} = {value_of(keyword)!r} has no time of day, nor has UT, UTC-OBS or the like")
         return None
     clock_keyword, time_of_day = clock
-    scale = "utc" if clock_keyword.startswith("UT") else None
+    scale = next((scale for start, scale in (("UT", "utc"), ("TAI", "tai")) if clock_keyword.startswith(start)), None)
     return f"{keyword} + {clock_keyword}", _join(time, time_of_day, scale)
 
 

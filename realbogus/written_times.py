@@ -32,7 +32,7 @@ _CLOCK = re.compile(
     r"(\d{1,2})\s*[:h ]\s*(\d{1,2})(?:\s*[:m ]\s*(\d{1,2}(?:\.\d*)?)\s*s?)?m?|(\d{2})(\d{2})(\d{2}(?:\.\d*)?)"
 )
 _COMPACT_CLOCK = re.compile(r"\d{6}(\.\d*)?")
-_ZONE = re.compile(r"\s*(?:(Z|UTC?|GMT|TAI|TDB|TT|GPS)|([+-])(\d{2}):?(\d{2})?)?\s*", re.IGNORECASE)
+_ZONE = re.compile(r"\s*\(?(?:(Z|UTC?|GMT|TAI|TDB|TT|GPS)|([+-])(\d{2}):?(\d{2})?)?\)?\s*", re.IGNORECASE)
 
 
 class EpochError(ValueError):

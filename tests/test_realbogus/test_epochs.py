@@ -22,12 +22,31 @@ LEAP_S = 37.0
         ({"UTC-OBS": "2020-05-31 18:00:00"}, "UTC-OBS"),
         ({"DATE-OBS": "2020-05-31T18:00:00Z", "TIMESYS": "TAI"}, "DATE-OBS"),
         ({"DATE-OBS": "2020-05-31", "UT": "18:00:00", "TIMESYS": "TAI"}, "DATE-OBS + UT"),
+        ({"OBS-DATE": "2020-05-31", "OBS-TIME": "18:00:00 (UTC)"}, "OBS-DATE + OBS-TIME"),
+        ({"DATE-OBS": "2020-05-31", "TAIHMS": "18:00:37"}, "DATE-OBS + TAIHMS"),
+        ({"MJD-OBS": 59000.0, "UT": "18:00:00"}, "MJD-OBS + UT"),
+        ({"DATE-OBS": "2020-05-31T00:00:00", "UT": "18:00:00"}, "DATE-OBS + UT"),
+        ({"MJD-OBS": 59000, "DATE-OBS": "2020-05-31T18:00:00"}, "DATE-OBS"),
     ],
 )
 def test_a_header_s_epoch_and_where_it_came_from(header: dict[str, object], source: str) -> None:
     epoch = header_epoch(header.get)
     assert (epoch.source, epoch.notes) == (source, ())
     assert epoch.mjd == pytest.approx(MJD, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("header", "source"),
+    [
+        ({"MJD-OBS": 59000.0}, "MJD-OBS"),
+        ({"MJD-OBS": 59000.0, "UT": "00:00:00", "MJD-END": 59000.0}, "MJD-OBS"),
+        ({"MJD-OBS": 59000.0, "DATE-OBS": "2020-06-05T18:00:00"}, "MJD-OBS"),
+        ({"MJD-END": 59000.0, "UT": "18:00:00"}, "MJD-END"),
+    ],
+)
+def test_an_epoch_at_midnight_may_be_meant(header: dict[str, object], source: str) -> None:
+    epoch = header_epoch(header.get)
+    assert (epoch.mjd, epoch.source) == (59000.0, source)
 
 
 @pytest.mark.parametrize(
