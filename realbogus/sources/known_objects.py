@@ -131,7 +131,12 @@ def table_of(objects: Sequence[KnownObject]) -> KnownTable:
     )
 
 
-def known_table(source: str, columns: Mapping[str, Sequence[str | None]], layout: str = "") -> KnownTable:
+def known_table(
+    source: str,
+    columns: Mapping[str, Sequence[str | None]],
+    layout: str = "",
+    date_column: str = "discovery_time",
+) -> KnownTable:
     """Make a table of known objects from the texts of its columns.
 
     A row without a position is left out. A date without a time counts from 0 h. A year of an equinox, such as 2000.0,
@@ -146,6 +151,8 @@ def known_table(source: str, columns: Mapping[str, Sequence[str | None]], layout
         ``name_prefix`` (before the name), ``discovery_time``, ``object_type``. None where a value is missing.
     layout : str
         A kind of `KNOWN_KINDS` that objects of no known type have; empty: transients, and asteroids by their names.
+    date_column : str
+        Name of the column of dates in the table: it may state the time scale, as for `epochs.column_epochs`.
 
     Raises
     ------
@@ -165,7 +172,7 @@ def known_table(source: str, columns: Mapping[str, Sequence[str | None]], layout
         np.array([_kind(name, word, layout) for name, word in zip(names, types, strict=True)], str)[usable],
         ra_deg[usable] % 360,
         dec_deg[usable],
-        _dates(source, _column(columns, "discovery_time", count))[usable],
+        _dates(source, _column(columns, "discovery_time", count), date_column)[usable],
     )
 
 
@@ -215,9 +222,9 @@ def _degrees(source: str, what: str, texts: Sequence[str | None], *, hours: bool
     return degrees
 
 
-def _dates(source: str, texts: Sequence[str | None]) -> NDArray[np.float64]:
+def _dates(source: str, texts: Sequence[str | None], name: str) -> NDArray[np.float64]:
     dated = [None if text is None or text.strip().upper() in _EQUINOXES else text for text in texts]
-    mjd, faults = column_epochs("discovery_time", dated, dates=True)
+    mjd, faults = column_epochs(name, dated, dates=True)
     if faults:
         raise SourceError(f"known_objects={source}: {faults[0]}")
     return mjd

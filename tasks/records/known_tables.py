@@ -85,13 +85,14 @@ def _read_columns(path: Path, named: Mapping[str, str]) -> tuple[KnownTable, Rea
     spelling, unread, notes = table.spelling, table.ignored, (*table.notes, *conversions)
     others = [spelling.get(name, name) for name in table.columns if name not in read.column_names]
     texts = {role: read[column].to_pylist() for role, column in roles.items()}
-    known = known_table(str(path), texts, _layout(table.columns))
+    understood = {role: spelling.get(column, column) for role, column in roles.items()}
+    date_column = understood.get("discovery_time", "discovery_time")
+    known = known_table(str(path), texts, _layout(table.columns), date_column)
     missing = {
         "position": read.num_rows - len(known),
         "discovery_time": int(np.isnan(known.mjd).sum()),
         **{role: read[roles[role]].null_count if role in roles else read.num_rows for role in ("name", "object_type")},
     }
-    understood = {role: spelling.get(column, column) for role, column in roles.items()}
     return known, Reading(understood, (*others, *unread), missing, tuple(f"{path}: {note}" for note in notes))
 
 

@@ -119,11 +119,18 @@ def test_radians_and_hours_are_converted(tmp_path: Path) -> None:
     np.testing.assert_allclose([known.ra_deg[0], known.dec_deg[0]], [150.0, -20.5])
 
 
+def test_the_name_of_the_column_of_dates_states_the_time_scale(tmp_path: Path) -> None:
+    """TAI is 37 s ahead of UTC in 2024."""
+    (tmp_path / "known.csv").write_text("name,ra,dec,midpointMjdTai\na,1,2,60374.5\n")
+    known, _ = read_known(tmp_path / "known.csv", {"discovery_time": "midpointMjdTai"})
+    assert known.mjd[0] == pytest.approx(60374.5 - 37 / 86_400, abs=1e-9)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("name,ra,flux\na,1,2\n", "has no column of dec .*; it has name, ra, flux; name one with columns"),
-        ("name,ra,dec,mjd\na,1,2,yesterday\n", "row 0: 'yesterday' is no epoch"),
+        ("name,ra,dec,mjd\na,1,2,yesterday\n", "column 'mjd', row 0: 'yesterday' is no epoch"),
         ("", "is empty"),
     ],
 )
