@@ -85,6 +85,10 @@ class AlertSource:
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_archive": None, "_plain": None}
 
+    def files(self) -> list[Path]:
+        """Return the packet files of a folder, sorted; else the one file or archive."""
+        return _packet_files(self.path)
+
     def batches(self) -> list[BatchKey]:
         """Return the batches, in order of file name and place.
 
@@ -188,7 +192,7 @@ class AlertSource:
             yield from ((part, 1) for part in _archive_parts(self.path))
             return
         folder = self.path if self.path.is_dir() else self.path.parent
-        for file in _packet_files(self.path):
+        for file in self.files():
             with self._open_file(file) as stream:
                 yield from _file_parts(stream, file.relative_to(folder).as_posix(), self.batch_packets)
 

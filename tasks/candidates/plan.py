@@ -27,6 +27,7 @@ from tasks.candidates.choices import Balance, SourceName, WithoutEpoch
 from tasks.candidates.collect import BatchCollector, PairVisits, ReadyTriplets, SimulatedVisits, VisitKey
 from tasks.candidates.known_objects import KNOWN_PREFIX, KnownObjects
 from tasks.records.record_tables import RecordTables
+from tasks.records.source_files import fingerprint_files, list_record_files
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
@@ -210,7 +211,8 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
         "ask": len(missing),
         "finished_before": parent is not None and digest in parent.manifest["builds"],
     }
-    name = hashlib.sha256("\n".join([digest, *(batch.name for batch in missing)]).encode()).hexdigest()[:16]
+    words = [digest, *(batch.name for batch in missing), fingerprint_inputs(request, collector, missing)]
+    name = hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
     folder = begin_plan(workspace.datasets / request.dataset, name, request, facts)
     return CandidatePlan(folder, request, collector, missing, tuple(dict.fromkeys(published_ids)), tuple(repeated_ids))
 
@@ -239,6 +241,21 @@ def request_digest(request: CandidateRequest, batches: Sequence[str]) -> str:
     for name in batches:
         total.update(name.encode() + b"\n")
     return total.hexdigest()
+
+
+def fingerprint_inputs(request: CandidateRequest, collector: BatchCollector, batches: Sequence[CandidateBatch]) -> str:
+    """Return a digest of what a batch's rows depend on beside its name and the parameters.
+
+    These are tables, masks and the like. Where one was corrected, what was staged before is not taken up again.
+    """
+    files = [Path(name).expanduser() for name in (request.known_objects, request.galaxy_catalog) if name is not None]
+    words = []
+    if isinstance(collector, ReadyTriplets):
+        files += list_record_files(collector.source)
+    for pair in (batch.key for batch in batches if isinstance(batch.key, PairFiles)):
+        files += [file for role, file in sorted(pair.files.items()) if role not in ("new", "reference")]
+        words.append(f"{sorted(pair.columns.items())} {sorted(pair.files)} {pair.visit}")
+    return "\n".join([fingerprint_files(files), *words])
 
 
 def require_common(request: CandidateRequest, parent: Dataset | None) -> None:

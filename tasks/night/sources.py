@@ -35,6 +35,7 @@ from tasks.night.blocks import (
 )
 from tasks.night.simulated import MADE
 from tasks.records.record_tables import RecordTables
+from tasks.records.source_files import fingerprint_files, list_record_files
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
 from tasks.store.dataset import PIXELS, VERSIONS, Dataset, current_version
@@ -314,8 +315,8 @@ class RecordNight:
 
     @property
     def identity(self) -> str:
-        """Names of all batches, which follow from the content."""
-        return ":".join(batch.name for batch in self._batches)
+        """Names of all batches, and a fingerprint of the files beside them, such as the table of the rows."""
+        return ":".join([*(batch.name for batch in self._batches), fingerprint_files(list_record_files(self.source))])
 
     @property
     def count(self) -> None:

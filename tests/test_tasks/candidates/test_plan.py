@@ -271,3 +271,37 @@ def test_copies_of_a_file_count_once(workspace: Workspace, tmp_path: Path) -> No
         (tmp_path / f"ref_{name}.fits").write_bytes(b"ref")
     plan = plan_candidates(workspace, candidate_request(source="frames", path=str(tmp_path)))
     assert len(plan.batches) == 2
+
+
+def test_what_was_staged_before_a_correction_is_not_taken_up(workspace: Workspace, tmp_path: Path) -> None:
+    """Neither the frames nor the parameters tell of a table, a mask or known objects that were corrected."""
+    for name in ("new", "ref", "mask"):
+        (tmp_path / f"{name}.fits").write_bytes(name.encode())
+    table, known = tmp_path / "pairs.csv", tmp_path / "known.csv"
+    known.write_text("name,ra,dec\na,1,2\n")
+
+    def stage(epoch: str) -> Path:
+        table.write_text(f"new,reference,new_mask,epoch_mjd\nnew.fits,ref.fits,mask.fits,{epoch}\n")
+        request = candidate_request(source="frames", path=str(tmp_path), known_objects=str(known))
+        return plan_candidates(workspace, request).folder
+
+    folders = [stage(""), stage("60374.5")]
+    assert stage("60374.5") == folders[-1]
+    (tmp_path / "mask.fits").write_bytes(b"another mask")
+    folders.append(stage("60374.5"))
+    known.write_text("name,ra,dec\na,1,2.5\n")
+    folders.append(stage("60374.5"))
+    assert len(set(folders)) == 4
+
+
+def test_a_corrected_table_of_triplets_is_read_anew(workspace: Workspace, tmp_path: Path) -> None:
+    folder = write_triplets(tmp_path / "set", 4)
+    request = candidate_request(source="triplets", path=str(folder))
+    before = plan_candidates(workspace, request)
+    digest = before.digest
+    assert plan_candidates(workspace, request).folder == before.folder
+    table = folder / "table.csv"
+    table.write_text(table.read_text().replace("t0", "t00"))
+    after = plan_candidates(workspace, request)
+    assert after.folder != before.folder
+    assert after.digest == digest
