@@ -5,6 +5,7 @@ One block is in memory at a time, so memory use does not depend on the length of
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from realbogus.readings import Reading
 from realbogus.records import CORRUPT, RecordSource, SourceError, find_places
 from realbogus.sources.alerts import AlertSource
 from realbogus.sources.array_files import StampArray
-from realbogus.sources.triplet_files import ARRAY_SUFFIXES
+from realbogus.sources.triplet_files import ARRAY_SUFFIXES, TABLE_SUFFIXES
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
 from tasks.night.blocks import (
@@ -44,6 +45,7 @@ from tasks.store.pixels import PixelArray, find_array
 from tasks.store.schema import REALBOGUS, version_folder
 from tasks.store.versions import stored_rows
 
+_FRAME = re.compile(r"\.(?:fits?|fts)(?:\.gz|\.fz)?$")
 BLOCK_ROWS = 2048
 HDF5_SUFFIXES = (".h5", ".hdf5")
 UNKNOWN_OF_ARRAYS = ("id", "ra", "dec", "time", "sign")
@@ -105,7 +107,23 @@ def open_night(workspace: Workspace, path: str, stamp_px: int, block_rows: int =
     files = place.iterdir() if place.is_dir() else [place]
     if any(file.name.lower().endswith(ARRAY_SUFFIXES) for file in files):
         return _open_array(place, stamp_px, block_rows)
-    return RecordNight(place, AlertSource(place, stamp_px))
+    return _open_packets(place, path, stamp_px)
+
+
+def _open_packets(place: Path, path: str, stamp_px: int) -> NightSource:
+    """Open alert packets; frames and tables, which are taken for a night by mistake, are named as what they are."""
+    names = [file.name.lower() for file in place.iterdir()] if place.is_dir() else [place.name.lower()]
+    source = AlertSource(place, stamp_px)
+    if place.is_dir() and not source.files():
+        holds = "frames, which are no candidates yet" if any(_FRAME.search(name) for name in names) else "no candidates"
+        raise SourceError(
+            f"path={path} holds {holds}: give a dataset, an array .npy, .npz or Zarr, or alert packets; make a dataset "
+            "of frames by build-realbogus-dataset with source=frames"
+        )
+    if place.is_file() and place.suffix.lower() in TABLE_SUFFIXES:
+        what = "a FITS file" if _FRAME.search(place.name.lower()) else "a table"
+        raise SourceError(f"path={path} is {what}: give the array of its rows, .npy or .npz, or the folder of both")
+    return RecordNight(place, source)
 
 
 def _find_dataset(workspace: Workspace, place: Path, path: str) -> Dataset | None:

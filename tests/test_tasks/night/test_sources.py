@@ -251,6 +251,25 @@ def test_hdf5_is_refused_with_a_remedy(tmp_path: Path, suffix: str) -> None:
         open_night(Workspace(tmp_path), str(tmp_path / f"night{suffix}"), SIDE)
 
 
+@pytest.mark.parametrize(
+    ("name", "path", "message"),
+    [
+        (
+            "new1.fits.fz",
+            ".",
+            "holds frames, which are no candidates yet: .* build-realbogus-dataset with source=frames",
+        ),
+        ("notes.md", ".", "holds no candidates: give a dataset, an array"),
+        ("night.csv", "night.csv", "is a table: give the array of its rows"),
+        ("night.fits", "night.fits", "is a FITS file: give the array of its rows"),
+    ],
+)
+def test_what_is_no_night_is_named_as_what_it_is(tmp_path: Path, name: str, path: str, message: str) -> None:
+    (tmp_path / name).write_text("id\na\n")
+    with pytest.raises(SourceError, match=f"path={tmp_path}.* {message}"):
+        open_night(Workspace(tmp_path), str(tmp_path / path), SIDE)
+
+
 def test_the_published_layout_is_read_batch_by_batch(tmp_path: Path) -> None:
     write_published_layout(tmp_path / "set.v1", detectors=2, rows=30, rng=np.random.default_rng(2))
     source = open_night(Workspace(tmp_path), str(tmp_path / "set.v1"), 29)
