@@ -171,4 +171,4 @@ def test_the_scene_and_the_injections_share_no_module():
     assert {"simulation.scene", "simulation.observation", "simulation.optics"} <= of_the_scene
     assert not {name.split(".")[0] for name in of_the_scene} & {"injection", "psf", "subtraction"}
     assert not any(name.startswith("simulation.") for name in of_injections)
-    assert of_the_scene & of_injections <= {"frames"}
+    assert of_the_scene & of_injections <= {"frames", "readings"}  # containers: pixels, and where values were read
