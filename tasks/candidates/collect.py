@@ -3,6 +3,7 @@
 Workers run this module; it does not import Prefect, so they start fast.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from realbogus.epochs import TIME_KEYWORDS
 from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, work_visit
 from realbogus.injection.host_galaxies import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.readings import Reading
-from realbogus.records import BatchKey, RecordSource
+from realbogus.records import BatchKey, RecordSource, find_places
 from realbogus.simulation.survey import Survey, SurveySettings
 from realbogus.sources.frame_pairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.sources.known_objects import table_of
@@ -32,6 +33,7 @@ from tasks.candidates.staged_rows import (
     stage_visit,
 )
 from tasks.records.kept_readings import keep_reading, kept_reading
+from tasks.records.repetitions import different_error
 from tasks.store.columns import to_bool
 from tasks.store.merging import with_columns
 from tasks.store.sampling import hash_share
@@ -205,8 +207,8 @@ class CollectJob:
     source_name : str
         The column ``source``.
     staging : Staging
-    published : frozenset of str
-        Ids that are published already; they are left out.
+    published : mapping of str to str or None
+        Ids that are published already, with the sha256 of their pixels; they are left out.
     """
 
     number: int
@@ -214,14 +216,31 @@ class CollectJob:
     collector: BatchCollector
     source_name: str
     staging: Staging
-    published: frozenset[str] = frozenset()
+    published: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def collect_batch(job: CollectJob) -> None:
-    """Collect a batch's candidates and write them to staging."""
-    batch = without_ids(job.collector.collect(job.key), job.published)
+    """Collect a batch's candidates and write them to staging.
+
+    Raises
+    ------
+    SourceError
+        A candidate is published with other pixels.
+    """
+    collected = job.collector.collect(job.key)
+    _refuse_other_pixels(job, collected.table)
+    batch = without_ids(collected, frozenset(job.published))
     table = with_columns(batch.table, {"source": [job.source_name] * batch.table.num_rows})
     job.staging.write(job.number, keep_reading(table, batch.reading), batch.pixels)
+
+
+def _refuse_other_pixels(job: CollectJob, table: pa.Table) -> None:
+    for sample_id, pixels in zip(table["id"].to_pylist(), table["pixel_sha256"].to_pylist(), strict=True):
+        published = job.published.get(sample_id)
+        if published is not None and pixels is not None and pixels != published:
+            source = job.collector.source if isinstance(job.collector, ReadyTriplets) else None
+            places = [] if source is None else find_places(source, [job.key], sample_id)
+            raise different_error(sample_id, "pixels", [*places, "the published version of the dataset"])
 
 
 def read_reading(staging: Staging, number: int) -> Reading:

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import cast
 
@@ -154,14 +154,14 @@ class CandidateBatch:
         Of the batch among all of the request.
     name : str
     key : VisitKey, PairFiles or BatchKey
-    published : frozenset of str
-        Ids of the batch that are published already.
+    published : mapping of str to str or None
+        Ids of the batch that are published already, with the sha256 of their pixels where these are stored.
     """
 
     number: int
     name: str
     key: VisitKey | PairFiles | BatchKey
-    published: frozenset[str] = frozenset()
+    published: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -374,9 +374,10 @@ def unpublished(
     """
     if parent is None:
         return tuple(batches), ()
-    ledger = parent.samples(["id", "batch"])
+    ledger = parent.samples(["id", "batch", "pixel_sha256"])
     if isinstance(collector, ReadyTriplets):
-        return _unpublished_records(batches, collector, set(ledger["id"].to_pylist()))
+        pixels = dict(zip(ledger["id"].to_pylist(), ledger["pixel_sha256"].to_pylist(), strict=True))
+        return _unpublished_records(batches, collector, pixels)
     finished = set(ledger["batch"].to_pylist())
     names = [batch.name for batch in batches if batch.name in finished]
     ids = ledger.filter(pc.is_in(ledger["batch"], pc.cast(names, "string")))["id"].to_pylist() if names else []
@@ -384,13 +385,13 @@ def unpublished(
 
 
 def _unpublished_records(
-    batches: Sequence[CandidateBatch], ready: ReadyTriplets, ledger_ids: set[str]
+    batches: Sequence[CandidateBatch], ready: ReadyTriplets, pixels: Mapping[str, str | None]
 ) -> tuple[tuple[CandidateBatch, ...], tuple[str, ...]]:
     missing, published_ids = [], []
     for batch in batches:
         selected = [name for name in ready.source.ids(cast(BatchKey, batch.key)) if ready.selects(name)]
-        published = [name for name in selected if name in ledger_ids]
+        published = [name for name in selected if name in pixels]
         published_ids += published
         if len(published) < len(selected):
-            missing.append(CandidateBatch(batch.number, batch.name, batch.key, frozenset(published)))
+            missing.append(replace(batch, published={name: pixels[name] for name in published}))
     return tuple(missing), tuple(published_ids)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from realbogus.readings import Reading
-from realbogus.records import BatchKey, Records, make_records
+from realbogus.records import BatchKey, Records, SourceError, make_records
 from tasks.candidates.collect import (
     CollectJob,
     ReadyTriplets,
@@ -121,13 +121,25 @@ def test_published_ids_leave_a_batch_with_their_pixels() -> None:
 
 def test_a_job_stages_its_batch_under_the_name_of_the_source(tmp_path: Path) -> None:
     staging = Staging(tmp_path)
-    job = CollectJob(3, KEY, ReadyTriplets(Eight(), 0), "triplets", staging, frozenset({"r1"}))
+    job = CollectJob(3, KEY, ReadyTriplets(Eight(), 0), "triplets", staging, {"r1": None})
     collect_batch(pickle.loads(pickle.dumps(job)))
     rows = staging.ledger(3)
     assert rows["source"].to_pylist() == ["triplets"] * (COUNT - 1)
     assert "r1" not in rows["id"].to_pylist()
     np.testing.assert_array_equal(staging.pixels(3), stamps()[[0, 3, 4, 5, 6, 7]])
     assert read_reading(staging, 3) == READING
+
+
+def test_a_published_candidate_with_other_pixels_is_refused(tmp_path: Path) -> None:
+    staging, ready = Staging(tmp_path), ReadyTriplets(Eight(), 0)
+    rows = ready.collect(KEY).table.to_pylist()
+    same = {row["id"]: row["pixel_sha256"] for row in rows[:3]}
+    collect_batch(CollectJob(3, KEY, ready, "triplets", staging, same))
+    assert staging.ledger(3)["id"].to_pylist() == ["r3", "r4", "r5", "r6", "r7"]
+    job = CollectJob(4, KEY, ready, "triplets", staging, {"r4": "0" * 64})
+    message = "id r4 comes twice with different pixels, in row 4 and the published version of the dataset: remove one"
+    with pytest.raises(SourceError, match=message):
+        collect_batch(job)
 
 
 def test_a_visit_is_named_by_its_numbers() -> None:

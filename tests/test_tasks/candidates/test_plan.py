@@ -243,10 +243,9 @@ def test_a_batch_of_records_is_left_out_once_all_that_is_selected_of_it_is_publi
     batches = [batch(number, f"b{number}") for number in range(3)]
     missing, ids = unpublished(batches, ReadyTriplets(source, 0), parent)
     assert ids == ("c0000", "c0001", "c0002")
-    assert [(item.number, item.name, item.published) for item in missing] == [
-        (1, "b1", frozenset({"c0002"})),
-        (2, "b2", frozenset()),
-    ]
+    assert [(item.number, item.name, list(item.published)) for item in missing] == [(1, "b1", ["c0002"]), (2, "b2", [])]
+    ledger = parent.samples(["id", "pixel_sha256"]).to_pylist()
+    assert missing[0].published == {row["id"]: row["pixel_sha256"] for row in ledger if row["id"] == "c0002"}
     nothing, _ = unpublished(batches, ReadyTriplets(source, 0, 0.0), parent)
     assert nothing == (), "nothing of any batch is selected"
 
