@@ -200,7 +200,7 @@ def _parse_wcs(header: fits.Header, hdus: fits.HDUList, subject: str) -> WCS | N
         wcs = WCS(header, fobj=hdus)
     except MemoryError as error:  # wcslib's word for a malformed distortion, no matter how much memory is free
         said = str(error).strip().rstrip(":") or "wcslib ran out of memory"
-        raise SkyMappingError(f"{subject}: a table or record that it names is missing or malformed ({said})") from error
+        raise SkyMappingError(f"{subject}: {said}: a table or record that it names is missing or malformed") from error
     if not wcs.has_celestial:
         return None
     wcs = wcs.celestial
