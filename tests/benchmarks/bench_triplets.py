@@ -117,6 +117,10 @@ class InMemory:
         (part,) = batch.parts
         return [f"{row:032d}" for row in range(part.first, part.first + part.count)]
 
+    def places(self, batch: BatchKey) -> list[str]:
+        """Return where each of these records stands: its row."""
+        return [f"row {int(row)}" for row in self.ids(batch)]
+
     def read(self, batch: BatchKey) -> Records:
         """Return the records of a batch."""
         (part,) = batch.parts

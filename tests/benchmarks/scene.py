@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import psutil
@@ -96,7 +96,8 @@ def finish(process: subprocess.Popen[str], workspace: Path) -> dict[str, Any]:
     output, _ = process.communicate()
     if process.returncode:
         last = (workspace / "command.log").read_text().strip().rsplit("\n", 1)[-1]
-        raise RuntimeError(f"{' '.join(map(str, process.args[2:]))}: {last}")
+        words = [str(word) for word in cast(Sequence[object], process.args)]
+        raise RuntimeError(f"{' '.join(words[2:])}: {last}")
     summary: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
     return summary
 
