@@ -74,7 +74,12 @@ def _hart_block(start: int, count: int, rng: np.random.Generator) -> pa.Table:
         for number, answer in enumerate(answers):
             votes[f"{question}_{answer}"] = shares[:, number]
     for stem in STEMS:
-        cells = [(voters * votes[stem]).round(), (voters * votes[stem]).round(3), votes[stem], votes[stem]]
+        cells: list[np.ndarray] = [
+            (voters * votes[stem]).round(),
+            (voters * votes[stem]).round(3),
+            votes[stem],
+            votes[stem],
+        ]
         cells += [(votes[stem] * rng.uniform(0.8, 1.2, count)).round(3), votes[stem] > 0.8]
         kinds = (np.int64, float, float, float, float, np.int64)
         for measure, values, kind in zip(MEASURES, cells, kinds, strict=True):
