@@ -158,5 +158,6 @@ def _summary(
         "validation": validation,
         "test": {name: test[name] for name in description.test_figures},
         description.speed: round(fitted.images_per_second, 1),
+        **description.summary,
         "report": test["report"],
     }

@@ -59,6 +59,8 @@ class TrainingDescription:
         Version of the preprocessing inside the model.
     card, tags : dict
         The problem's own entries of ``model.json`` and tags of the MLflow run.
+    summary : dict
+        The problem's own entries of the training's summary.
     test_figures : tuple of str
         Entries of the evaluation's summary that the training's summary repeats.
     speed : str
@@ -71,6 +73,7 @@ class TrainingDescription:
     preprocessing_version: str
     card: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
     test_figures: tuple[str, ...] = ()
     speed: str = "samples_per_second"
 
