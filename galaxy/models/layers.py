@@ -3,6 +3,7 @@
 Images are (n, height, width, channel), north up; sizes in px.
 """
 
+import math
 from typing import Any
 
 import keras
@@ -123,6 +124,19 @@ def resizing_matrix(length: int, new_length: int) -> NDArray[np.float32]:
     centres = (np.arange(new_length) + 0.5) * length / new_length - 0.5
     weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(length)) / reach, 0)
     return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Gelu(keras.layers.Layer):
+    """Apply x P(X < x), X normal, by the error function; Keras's own takes its complement, which ONNX lacks."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the activation in the layer's precision."""
+        return inputs * 0.5 * (1 + ops.erf(inputs / math.sqrt(2)))
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the input's shape."""
+        return shape
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -8,7 +8,7 @@ from typing import Any
 
 from keras import layers
 
-from galaxy.models.layers import PositionedTokens
+from galaxy.models.layers import Gelu, PositionedTokens
 from galaxy.models.network_settings import VitSettings
 
 EPSILON = 1e-6
@@ -38,7 +38,8 @@ def _encoder_block(tokens: Any, settings: VitSettings, name: str, precision: str
     tokens = layers.Add(dtype=precision, name=f"{name}_attention_sum")([tokens, inner])
     inner = _normalised(tokens, f"{name}_dense_normalisation", precision)
     hidden = MLP_FACTOR * settings.width
-    inner = layers.Dense(hidden, activation="gelu", dtype=precision, name=f"{name}_hidden")(inner)
+    inner = layers.Dense(hidden, dtype=precision, name=f"{name}_hidden")(inner)
+    inner = Gelu(dtype=precision, name=f"{name}_gelu")(inner)
     inner = layers.Dense(settings.width, dtype=precision, name=f"{name}_dense")(inner)
     return layers.Add(dtype=precision, name=f"{name}_dense_sum")([tokens, inner])
 

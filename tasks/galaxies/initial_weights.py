@@ -8,6 +8,7 @@ file of published weights, or the folder of a saved model. A training never fall
 
 import contextlib
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from galaxy.models.network_settings import GalaxyNetworkSettings
 
 NONE, IMAGENET, REGISTRY = "none", "imagenet", "models:/"
+
+MOST_LABEL = 60
+"""Characters of a source in names of runs and reports."""
 
 Kept = Literal["body", "all but the output", "all"]
 
@@ -149,6 +153,11 @@ class InitialWeights:
         if self.path is None or self.sha256 is None:
             return {"source": NONE}
         return {"source": self.source, "file": self.path.name, "sha256": self.sha256, "loaded": self.kept}
+
+    @property
+    def label(self) -> str:
+        """The source in a form that suits the name of a file."""
+        return re.sub(r"[^\w.+@-]+", "-", self.source.removeprefix(REGISTRY)).strip("-")[-MOST_LABEL:]
 
     @property
     def tags(self) -> dict[str, str]:

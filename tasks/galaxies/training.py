@@ -53,8 +53,10 @@ class GalaxyTraining(TrainingTask):
     @property
     def description(self) -> TrainingDescription:
         """Named by network, preset, optimiser, colour and loaded weights; one registered name a scheme."""
-        request, loaded = self.request, self.initial.source
-        more = [*(["grey"] if request.grey else []), *([f"from {loaded}"] if loaded != NONE else [])]
+        request, initial = self.request, self.initial
+        more = ["grey"] if request.grey else []
+        if initial != RANDOM_START:
+            more.append(f"from {initial.label}")
         return TrainingDescription(
             words=[request.network, request.preset, request.optimizer, *more],
             registered_name=registered_name(GALAXY, self.scheme),
@@ -64,10 +66,10 @@ class GalaxyTraining(TrainingTask):
                 "network": request.network,
                 "preset": request.preset,
                 "grey": request.grey,
-                "weights": self.initial.record,
+                "weights": initial.record,
             },
-            tags={"preset": request.preset, **self.initial.tags},
-            summary={"weights": loaded},
+            tags={"preset": request.preset, **initial.tags},
+            summary={"weights": initial.source},
             test_figures=TEST_FIGURES,
             speed="images_per_second",
         )
@@ -153,7 +155,7 @@ def open_galaxy_training(
     preset = load_preset(request.network, request.preset)
     classes = dataset.classes(scheme)
     initial = find_weights(workspace, request.weights, request.network, request.preset, classes)
-    if initial.source == NONE:
+    if initial == RANDOM_START:
         preset = without_frozen_normalisation(preset)
     request = request.model_copy(update={"optimizer": request.optimizer or preset.optimizer})
     return GalaxyTraining(request, workspace, dataset, scheme, preset, initial)

@@ -7,6 +7,7 @@ import json
 import math
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
         reader = _reader(path)
         return reader(path)
     # OSError: an HDF5 file that is cut short; the others: damaged archives, headers and arrays.
-    except (OSError, ValueError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(f"{path} cannot be read as weights: {error}") from error
