@@ -6,16 +6,19 @@ with an installed package, those of Xception and ViT-B/16 are downloaded once in
 file of published weights, or the folder of a saved model. A training never falls back to a random start.
 """
 
-import contextlib
+import hashlib
 import importlib.util
+import os
 import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import requests
+
 from galaxy.models.weights.errors import WeightsError
+from tasks.http.client import download
 from tasks.learning.saved_models import CARD_FILE, MODEL_FILE, SavedModelError, checked_card
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import sha256_of_file
@@ -76,7 +79,7 @@ class DownloadedWeights:
     Attributes
     ----------
     file : str
-        Name in Keras's cache.
+        Its name.
     url : str
     folder : str
         Folder of the cache.
@@ -90,17 +93,23 @@ class DownloadedWeights:
 
     def find(self) -> Path:
         """Return the path in Keras's cache, having downloaded the file where it is missing."""
-        import keras
-
+        path = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras", self.folder, self.file)
         try:
-            with contextlib.redirect_stdout(sys.stderr):
-                return Path(keras.utils.get_file(self.file, self.url, cache_subdir=self.folder, file_hash=self.md5))
-        # Keras raises a bare Exception where the download fails.
-        except Exception as error:
+            download(self.url, path)
+        except (OSError, requests.RequestException) as error:
             raise WeightsError(
-                f"{self.url} could not be downloaded ({error}): fetch {self.file} on another machine and give its path "
-                "as weights=PATH, or start at random with weights=none"
+                f"{self.url} could not be downloaded ({type(error).__name__}): fetch {self.file} on another machine and give its path "
+                f"as weights=PATH, or lay it at {path}, or start at random with weights={NONE}"
             ) from error
+        if self.md5 is not None and _md5_of_file(path) != self.md5:
+            raise WeightsError(f"{path} is not the published file, which has md5 {self.md5}: remove it")
+        return path
+
+
+def _md5_of_file(path: Path) -> str:
+    """Return the digest under which Keras publishes its files."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "md5").hexdigest()
 
 
 PUBLISHED: dict[str, PackagedWeights | DownloadedWeights] = {

@@ -22,7 +22,7 @@ from galaxy.models.network_settings import (
     XceptionSettings,
 )
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
-from tasks.learning.fit_settings import FitSettings, UnknownPresetError
+from tasks.learning.fit_settings import FitSettings, Optimizer, UnknownPresetError
 
 
 class GalaxyPreset(GalaxyNetworkSettings):
@@ -204,7 +204,7 @@ def _small_vit(**head: Any) -> VitSettings:
 
 
 def _deck_recipe(
-    backbone: Backbone, optimizer: OptimizerName, rates: dict[OptimizerName, float], dropout: float = 0.0
+    backbone: Backbone, optimizer: OptimizerName, rates: dict[Optimizer, float], dropout: float = 0.0
 ) -> GalaxyPreset:
     """Return the deck's training of a backbone: whole frames, its views, rate lowered on a plateau, early stopping."""
     return GalaxyPreset(
@@ -227,7 +227,7 @@ def _deck_recipe(
     )
 
 
-def _tuned_recipe(backbone: Backbone, rates: dict[OptimizerName, float], epochs: int = 15) -> GalaxyPreset:
+def _tuned_recipe(backbone: Backbone, rates: dict[Optimizer, float], epochs: int = 15) -> GalaxyPreset:
     """Return a training on the inner half, turned and mirrored every way, with AdamW and a cosine."""
     return GalaxyPreset(
         architecture="backbone",

@@ -37,7 +37,7 @@ class Layout:
     name: str
     kind: str
     marks: tuple[str, ...]
-    convert: Callable[[Mapping[str, NDArray], Any], Layers]
+    convert: Callable[["_Arrays", Any], Layers]
 
 
 def find_layout(arrays: Mapping[str, NDArray], source: str) -> Layout:

@@ -1,5 +1,6 @@
 """Where initial weights are found, what of them is kept, and that a fit starts from them or not at all."""
 
+import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any
@@ -185,11 +186,17 @@ def test_a_changed_file_of_weights_is_another_training(home: Workspace, tmp_path
 
 
 def test_a_download_that_fails_names_the_local_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    weights = DownloadedWeights("w.h5", "http://127.0.0.1:9/w.h5", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr("tasks.http.client.MAX_ATTEMPTS", 1)
+    weights = DownloadedWeights("w.h5", "http://127.0.0.1:9/w.h5", "models", hashlib.md5(b"published").hexdigest())
     with pytest.raises(WeightsError, match=r"http://127.0.0.1:9/w.h5 could not be downloaded .* path as weights=PATH"):
         weights.find()
-    (tmp_path / "w.h5").write_bytes(b"cached")
-    assert weights.find() == tmp_path / "w.h5"
+    cached = tmp_path / "models" / "w.h5"
+    cached.write_bytes(b"published")
+    assert weights.find() == cached
+    cached.write_bytes(b"half of it")
+    with pytest.raises(WeightsError, match=r"w.h5 is not the published file, which has md5 .*: remove it"):
+        weights.find()
 
 
 def test_a_package_that_is_missing_or_changed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
