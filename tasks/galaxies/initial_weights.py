@@ -98,8 +98,8 @@ class DownloadedWeights:
             download(self.url, path)
         except (OSError, requests.RequestException) as error:
             raise WeightsError(
-                f"{self.url} could not be downloaded ({type(error).__name__}): fetch {self.file} on another machine and give its path "
-                f"as weights=PATH, or lay it at {path}, or start at random with weights={NONE}"
+                f"{self.url} could not be downloaded ({type(error).__name__}): fetch {self.file} on another machine and give "
+                f"its path as weights=PATH, or lay it at {path}, or start at random with weights={NONE}"
             ) from error
         if self.md5 is not None and _md5_of_file(path) != self.md5:
             raise WeightsError(f"{path} is not the published file, which has md5 {self.md5}: remove it")
