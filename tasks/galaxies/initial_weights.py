@@ -20,6 +20,7 @@ import requests
 from galaxy.models.weights.errors import WeightsError
 from tasks.http.client import download
 from tasks.learning.saved_models import CARD_FILE, MODEL_FILE, SavedModelError, checked_card
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import sha256_of_file
 from tasks.store.schema import GALAXY
@@ -98,8 +99,8 @@ class DownloadedWeights:
             download(self.url, path)
         except (OSError, requests.RequestException) as error:
             raise WeightsError(
-                f"{self.url} could not be downloaded ({type(error).__name__}): fetch {self.file} on another machine and give "
-                f"its path as weights=PATH, or lay it at {path}, or start at random with weights={NONE}"
+                f"{self.url} could not be downloaded ({type(error).__name__}): fetch {self.file} on another machine "
+                f"and give its path as weights=PATH, or lay it at {path}, or start at random with weights={NONE}"
             ) from error
         if self.md5 is not None and _md5_of_file(path) != self.md5:
             raise WeightsError(f"{path} is not the published file, which has md5 {self.md5}: remove it")
@@ -161,7 +162,14 @@ class InitialWeights:
         """What was loaded, for the model's card."""
         if self.path is None or self.sha256 is None:
             return {"source": NONE}
-        return {"source": self.source, "file": self.path.name, "sha256": self.sha256, "loaded": self.kept}
+        record = {"source": self.source, "file": self.path.name, "sha256": self.sha256, "loaded": self.kept}
+        return record if self.samples_file is not None or self.path.is_file() else record | {"samples": "unknown"}
+
+    @property
+    def samples_file(self) -> Path | None:
+        """Table of the samples that a saved model was trained on, beside it; None where there is none."""
+        file = None if self.path is None else self.path / TRAINING_SAMPLES_FILE
+        return file if file is not None and file.is_file() else None
 
     @property
     def label(self) -> str:
@@ -171,8 +179,7 @@ class InitialWeights:
     @property
     def tags(self) -> dict[str, str]:
         """The record as tags of an MLflow run."""
-        names = {"source": "weights", "file": "weights_file", "sha256": "weights_sha256", "loaded": "weights_loaded"}
-        return {names[key]: value for key, value in self.record.items()}
+        return {"weights" if key == "source" else f"weights_{key}": value for key, value in self.record.items()}
 
     def load_into(self, network: "keras.Model", settings: "GalaxyNetworkSettings") -> None:
         """Copy the weights into a network that `settings` describe; a random start changes nothing.

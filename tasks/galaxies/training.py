@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galaxy.models.preprocessing import PREPROCESSING_VERSION
@@ -73,6 +75,12 @@ class GalaxyTraining(TrainingTask):
             test_figures=TEST_FIGURES,
             speed="images_per_second",
         )
+
+    @property
+    def earlier_samples(self) -> pa.Table | None:
+        """The samples of the model that the weights come from."""
+        file = self.initial.samples_file
+        return None if file is None else pq.read_table(file)
 
     @property
     def size_px(self) -> int:

@@ -2,11 +2,13 @@
 
 import hashlib
 import importlib.util
+import shutil
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from galaxy.models.networks import OUTPUT, build_model, build_network
@@ -22,12 +24,13 @@ from tasks.galaxies.initial_weights import (
 from tasks.galaxies.presets import load_preset
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.saved_models import load_model, save_model
-from tasks.learning.split_parts import SplitPart
+from tasks.learning.split_parts import PartError, SplitPart
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import sha256_of_file
 from tasks.tracking.mlflow_runs import open_run
 from tasks.tracking.model_registry import UnknownModelError, resolve_model
+from tasks.training.cross_validate import require_unseen
 from tasks.training.train import train_model
 from tasks.training.training_task import model_card
 from tests.small_galaxies import CLASSES, SIZE, card_of, publish_galaxies
@@ -95,6 +98,7 @@ def test_a_saved_model_of_the_same_classes_is_kept_whole(home: Workspace, saved:
         "file": saved.name,
         "sha256": sha256_of_file(saved / "model.keras"),
         "loaded": "all",
+        "samples": "unknown",  # no table of them lies beside the model
     }
     assert training.description.tags["weights_sha256"] == record["sha256"]
     assert opened(home, weights=str(saved / "model.keras")).initial == training.initial
@@ -265,4 +269,25 @@ def test_the_run_the_card_and_the_summary_say_what_was_loaded(home: Workspace, s
     assert run.data.tags["weights_sha256"] == sha256_of_file(saved / "model.keras")
     _, card = load_model(resolve_model(home, summary["model_uri"], None).folder)
     assert card["weights"]["sha256"] == run.data.tags["weights_sha256"]
+    assert card["weights"]["samples"] == "unknown"  # no table lies beside the saved model
     assert "weights" in Path(summary["report"]).read_text(encoding="utf-8")
+
+
+def test_samples_of_the_earlier_model_count_as_seen(home: Workspace, saved: Path, tmp_path: Path) -> None:
+    from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, read_training_samples
+
+    other = publish_galaxies(home, "other", count=20, seed=3)
+    shutil.copytree(saved, tmp_path / "model")
+    earlier = read_training_samples(other)
+    pq.write_table(earlier, tmp_path / "model" / TRAINING_SAMPLES_FILE)
+    from_other = opened(home, weights=str(tmp_path / "model"))
+    own = read_training_samples(from_other.dataset)
+    assert from_other.seen_samples()["id"].to_pylist() == [*own["id"].to_pylist(), *earlier["id"].to_pylist()]
+    assert opened(home).seen_samples() == own
+    pq.write_table(own, tmp_path / "model" / TRAINING_SAMPLES_FILE)
+    assert from_other.seen_samples() == own  # each once, where both were fitted to the same
+    pq.write_table(earlier, tmp_path / "model" / TRAINING_SAMPLES_FILE)
+    require_unseen(from_other, from_other.part("all"))
+    on_other = open_galaxy_training(home, from_other.request.model_copy(update={"dataset": "other"}))
+    with pytest.raises(PartError, match=f"{len(earlier)} of the 20 samples were in the training or validation part"):
+        require_unseen(on_other, on_other.part("all"))
