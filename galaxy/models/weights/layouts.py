@@ -18,6 +18,8 @@ from galaxy.models.weights.errors import WeightsError
 
 Layers = dict[str, list[NDArray]]
 
+_COUNTER = ".num_batches_tracked"  # of torch's batch normalisation; nothing is computed from it
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -32,12 +34,15 @@ class Layout:
         Names of arrays that only this layout has.
     convert : callable
         Arrays by name, and settings, to `Layers` of the body.
+    top : tuple of str
+        Beginnings of the names of arrays that are not the body's.
     """
 
     name: str
     kind: str
     marks: tuple[str, ...]
     convert: Callable[["_Arrays", Any], Layers]
+    top: tuple[str, ...]
 
 
 def find_layout(arrays: Mapping[str, NDArray], source: str) -> Layout:
@@ -72,12 +77,20 @@ def body_layers(arrays: Mapping[str, NDArray], settings: Backbone, source: str) 
     Raises
     ------
     WeightsError
-        The arrays are of another kind of network, of another size, or some are missing.
+        The arrays are of another kind of network, of another size, or some are missing or left over.
     """
     layout = find_layout(arrays, source)
     if layout.kind != settings.kind:
         raise WeightsError(f"{source} holds weights of {layout.name}, not of {settings.kind}")
-    return layout.convert(_Arrays(arrays, source), settings)
+    named = _Arrays(arrays, source)
+    layers = layout.convert(named, settings)
+    left = [name for name in arrays if name not in named.used and not name.startswith(layout.top)]
+    left = [name for name in left if not name.endswith(_COUNTER)]
+    if left:
+        raise WeightsError(
+            f"{source} has arrays that {settings.kind} lacks, such as {left[0]}: it is of another network"
+        )
+    return layers
 
 
 class _Arrays(dict[str, NDArray]):
@@ -86,6 +99,11 @@ class _Arrays(dict[str, NDArray]):
     def __init__(self, arrays: Mapping[str, NDArray], source: str) -> None:
         super().__init__(arrays)
         self.source = source
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> NDArray:
+        self.used.add(name)
+        return super().__getitem__(name)
 
     def __missing__(self, name: str) -> NDArray:
         raise WeightsError(f"{self.source} has no {name}: it holds a smaller or another network")
@@ -201,8 +219,8 @@ def _efficientnet_lite(arrays: _Arrays, settings: Any) -> Layers:
 def _xception(arrays: _Arrays, settings: XceptionSettings) -> Layers:
     """Xception of ``keras.applications``: the shortcuts have running numbers, all else the names of our layers."""
     by_layer: Layers = {}
-    for name, array in arrays.items():
-        by_layer.setdefault(name.rpartition("/")[0], []).append(array)
+    for name in arrays:
+        by_layer.setdefault(name.rpartition("/")[0], []).append(arrays[name])
     named = {name: found for name, found in by_layer.items() if name.startswith("block")}
     others = [found for name, found in by_layer.items() if name not in named and name != "predictions"]
     # The shortcuts' convolutions and normalisations alternate or follow each other, each kind in the network's order.
@@ -232,18 +250,21 @@ LAYOUTS = (
         "vit",
         ("embedding/kernel", "cls", "Transformer/encoder_norm/scale"),
         _vit_from_jax,
+        ("head/", "pre_logits/"),
     ),
     Layout(
         "a Vision Transformer in timm's layout (.safetensors)",
         "vit",
         ("patch_embed.proj.weight", "cls_token", "pos_embed"),
         _vit_from_timm,
+        ("head.",),
     ),
     Layout(
         "EfficientNet-Lite (torch)",
         "efficientnet-lite0",
         ("_conv_stem.weight", "_conv_head.weight"),
         _efficientnet_lite,
+        ("_fc.",),
     ),
-    Layout("Xception (Keras .h5)", "xception", ("block1_conv1/0", "block2_sepconv1/0"), _xception),
+    Layout("Xception (Keras .h5)", "xception", ("block1_conv1/0", "block2_sepconv1/0"), _xception, ("predictions/",)),
 )

@@ -274,6 +274,11 @@ def test_xception_computes_what_keras_s_own_computes(tmp_path: Path, published_x
         (VIT.model_copy(update={"depth": 3}), {}, "depth 2 and width 8; this network has depth 3 and width 8"),
         (VIT, {"cls": np.zeros((1, 1, 16))}, "depth 2 and width 16; this network has depth 2 and width 8"),
         (VIT, {"embedding/bias": None}, "has no embedding/bias"),
+        (
+            VIT,
+            {"Transformer/encoderblock_0/scale": np.ones(8)},
+            "has arrays that vit lacks, such as Transformer/encoderblock_0/scale",
+        ),
         (VIT, {"embedding/kernel": np.zeros((2, 2, 3, 8))}, "layer embedding has the shapes"),
         (VIT, {"embedding/bias": np.full(8, np.nan)}, "NaN or infinity in layer embedding"),
         (VIT, {"cls": None}, "in no known layout .the first: embedding/kernel"),
