@@ -186,6 +186,7 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "auc": auc,
+        **training.description.summary,
         **own_metrics,
         "per_fold": per_fold,
     }

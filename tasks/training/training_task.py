@@ -63,7 +63,7 @@ class TrainingDescription:
     card, tags : dict
         The problem's own entries of ``model.json`` and tags of the MLflow run.
     summary : dict
-        The problem's own entries of the training's summary.
+        The problem's own entries of the summary of a training or a cross-validation.
     test_figures : tuple of str
         Entries of the evaluation's summary that the training's summary repeats.
     speed : str

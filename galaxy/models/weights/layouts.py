@@ -22,7 +22,7 @@ _COUNTER = ".num_batches_tracked"  # of torch's batch normalisation; nothing is 
 
 
 @dataclass(frozen=True)
-class Layout:
+class WeightLayout:
     """One way in which weights are published.
 
     Attributes
@@ -45,7 +45,7 @@ class Layout:
     top: tuple[str, ...]
 
 
-def find_layout(arrays: Mapping[str, NDArray], source: str) -> Layout:
+def find_layout(arrays: Mapping[str, NDArray], source: str) -> WeightLayout:
     """Return the layout of a file's arrays.
 
     Raises
@@ -245,26 +245,28 @@ def _dense(arrays: _Arrays, prefix: str) -> list[NDArray]:
 
 
 LAYOUTS = (
-    Layout(
+    WeightLayout(
         "a Vision Transformer in JAX's layout (.npz)",
         "vit",
         ("embedding/kernel", "cls", "Transformer/encoder_norm/scale"),
         _vit_from_jax,
         ("head/", "pre_logits/"),
     ),
-    Layout(
+    WeightLayout(
         "a Vision Transformer in timm's layout (.safetensors)",
         "vit",
         ("patch_embed.proj.weight", "cls_token", "pos_embed"),
         _vit_from_timm,
         ("head.",),
     ),
-    Layout(
+    WeightLayout(
         "EfficientNet-Lite (torch)",
         "efficientnet-lite0",
         ("_conv_stem.weight", "_conv_head.weight"),
         _efficientnet_lite,
         ("_fc.",),
     ),
-    Layout("Xception (Keras .h5)", "xception", ("block1_conv1/0", "block2_sepconv1/0"), _xception, ("predictions/",)),
+    WeightLayout(
+        "Xception (Keras .h5)", "xception", ("block1_conv1/0", "block2_sepconv1/0"), _xception, ("predictions/",)
+    ),
 )
