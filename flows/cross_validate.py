@@ -18,6 +18,9 @@ def cross_validate(
         str | None, parameter_types.param("Network architecture; null: cnn for galaxies, complex for candidates")
     ] = None,
     preset: Annotated[str | None, parameter_types.param("For galaxies: deck or tuned; null: tuned")] = None,
+    weights: Annotated[
+        str | None, parameter_types.param("For galaxies: initial weights, as of train-galaxy; null: none")
+    ] = None,
     size: Annotated[str | None, parameter_types.param("For candidates: small or full; null: small")] = None,
     profile: Annotated[
         str | None, parameter_types.param("For candidates: published, as-written or fixed; null: fixed")
@@ -39,6 +42,7 @@ def cross_validate(
         "scheme": scheme,
         "network": network,
         "preset": preset,
+        "weights": weights,
         "size": size,
         "profile": profile,
         "optimizer": optimizer,

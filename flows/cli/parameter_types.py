@@ -79,8 +79,17 @@ VerifyExisting = Annotated[
     bool, param("Compare every byte of the version that is added to with its digests first, as the flow verify does")
 ]
 RetryRejected = Annotated[bool, param("Request objects again that an earlier build rejected for good")]
-Network = Annotated[galaxies.NetworkName, param("Network architecture")]
-Optimizer = Annotated[galaxies.OptimizerName, param("Optimiser")]
+Network = Annotated[
+    galaxies.NetworkName, param("Network architecture; the small ones suit two cores, xception and vit need a GPU")
+]
+Weights = Annotated[
+    str,
+    param(
+        "Initial weights: none (random), imagenet (published weights of the network), models:/NAME/VERSION or "
+        "models:/NAME@ALIAS (a registered model), or the path of a file of weights or a saved model"
+    ),
+]
+Optimizer = Annotated[galaxies.OptimizerName | None, param("Optimiser; null: the preset's")]
 Preset = Annotated[
     galaxies.PresetName,
     param("Network and training settings: deck (as in the lecture slides) or tuned (more accurate)"),

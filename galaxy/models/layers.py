@@ -3,10 +3,13 @@
 Images are (n, height, width, channel), north up; sizes in px.
 """
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
 PACKAGE = "galaxy"
 """Keras knows the layers by this package and their class names: saved models load only under both."""
@@ -82,3 +85,79 @@ class ViewMean(keras.layers.Layer):
     def compute_output_shape(self, shape: tuple) -> tuple:
         """Return the shape of the mean."""
         return (None if shape[0] is None else shape[0] // VIEWS, shape[1])
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Resized(keras.layers.Layer):
+    """Resize square images by bilinear interpolation: (n, s, s, c) to (n, size_px, size_px, c).
+
+    Where images become smaller, the interpolation averages over the pixels that fall into one (a triangle as wide as
+    two of the new pixels), so that nothing is skipped. Rows and columns are each one matrix product, which every
+    backend and ONNX have.
+    """
+
+    def __init__(self, size_px: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.size_px = size_px
+
+    def call(self, images: Any) -> Any:
+        """Return the resized images in the layer's precision."""
+        images = ops.cast(images, self.compute_dtype)
+        if images.shape[1] == self.size_px:
+            return images
+        matrix = ops.convert_to_tensor(resizing_matrix(images.shape[1], self.size_px), self.compute_dtype)
+        rows = ops.einsum("yh,nhwc->nywc", matrix, images)
+        return ops.einsum("xw,nywc->nyxc", matrix, rows)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape of the resized images."""
+        return (shape[0], self.size_px, self.size_px, shape[3])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings for a saved model."""
+        return {**super().get_config(), "size_px": self.size_px}
+
+
+def resizing_matrix(length: int, new_length: int) -> NDArray[np.float32]:
+    """Return the weights (new_length, length) of the pixels in each pixel of a resized row; rows sum to 1."""
+    reach = max(length / new_length, 1.0)
+    centres = (np.arange(new_length) + 0.5) * length / new_length - 0.5
+    weights = np.maximum(1 - np.abs(centres[:, None] - np.arange(length)) / reach, 0)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class Gelu(keras.layers.Layer):
+    """Apply x P(X < x), X normal, by the error function; Keras's own takes its complement, which ONNX lacks."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the activation in the layer's precision."""
+        return inputs * 0.5 * (1 + ops.erf(inputs / math.sqrt(2)))
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the input's shape."""
+        return shape
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class PositionedTokens(keras.layers.Layer):
+    """Put a learned class token before the tokens and add learned positions: (n, t, width) to (n, 1 + t, width).
+
+    Weights, in order: ``token`` (1, 1, width) and ``positions`` (1, 1 + t, width).
+    """
+
+    def build(self, shape: tuple) -> None:
+        """Add the weights."""
+        tokens, width = shape[1:]
+        self.token = self.add_weight(shape=(1, 1, width), initializer="zeros", name="token")
+        scatter = keras.initializers.TruncatedNormal(stddev=0.02)
+        self.positions = self.add_weight(shape=(1, 1 + tokens, width), initializer=scatter, name="positions")
+
+    def call(self, tokens: Any) -> Any:
+        """Return the tokens with their positions, the class token first."""
+        token = ops.broadcast_to(ops.cast(self.token, tokens.dtype), (ops.shape(tokens)[0], 1, tokens.shape[-1]))
+        return ops.concatenate([token, tokens], axis=1) + ops.cast(self.positions, tokens.dtype)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape with the class token."""
+        return (shape[0], 1 + shape[1], shape[2])

@@ -10,11 +10,14 @@ from typing import Any
 import keras
 from keras import layers
 
+from galaxy.models import backbones, convolutions
 from galaxy.models.layers import PACKAGE, CentreCrop, DihedralViews, Luminance, ViewMean
 from galaxy.models.network_settings import GalaxyNetworkSettings
 
-_NETWORK = "network"
-_DECK_HALVINGS = 5
+NETWORK = "network"
+"""Name of the fitted network, which is one layer of the saved model."""
+OUTPUT = "logits"
+"""Name of the output layer."""
 
 
 class ImageTooSmallError(ValueError):
@@ -41,21 +44,25 @@ def build_network(
         Colour is replaced by luminance first.
     precision : str
         Keras dtype policy of the hidden layers.
+
+    Raises
+    ------
+    ImageTooSmallError
+        The view, or the width to which a backbone resizes it, is smaller than the network can take.
     """
     width = view_px(settings, size_px)
-    smallest = 2 ** (_DECK_HALVINGS if settings.architecture == "deck" else len(settings.filters))
-    if width < smallest:
-        raise ImageTooSmallError(
-            f"images of {size_px} px leave a view of {width} px, the {settings.architecture} network needs {smallest}: "
-            "build the dataset with a larger size_px"
-        )
+    _require_size(settings, size_px, width)
     views = keras.Input((width, width, 3), name="views")
     images = Luminance(dtype=precision, name="luminance")(views) if grey else views
-    images = layers.Rescaling(1 / 255, dtype=precision, name="rescaling")(images)
-    body = _deck if settings.architecture == "deck" else _residual
-    features = body(images, settings, precision)
-    logits = layers.Dense(classes, dtype="float32", name="logits")(features)
-    return keras.Model(views, logits, name=_NETWORK)
+    if settings.backbone is None:
+        features = convolutions.features(images, settings, precision)
+    else:
+        features = backbones.features(images, settings.backbone, settings.dropout, precision)
+    logits = layers.Dense(classes, dtype="float32", name=OUTPUT)(features)
+    network = keras.Model(views, logits, name=NETWORK)
+    if settings.backbone is not None and settings.backbone.frozen_normalisation:
+        _freeze_normalisation(network)
+    return network
 
 
 def build_model(
@@ -76,50 +83,28 @@ def build_model(
     return keras.Model(images, layers.Softmax(name="probabilities")(logits), name=PACKAGE)
 
 
-def _deck(images: Any, settings: GalaxyNetworkSettings, precision: str) -> Any:
-    """Five convolutions, each halved by max-pooling, and a dense layer: 128, 64, 32, 16, 8, 4 px."""
-    for stage, filters in enumerate(settings.filters, start=1):
-        images = layers.Conv2D(
-            filters,
-            3,
-            padding="same",
-            activation="relu",
-            kernel_initializer="he_normal",
-            dtype=precision,
-            name=f"convolution_{stage}",
-        )(images)
-        images = layers.MaxPooling2D(2, dtype=precision, name=f"pooling_{stage}")(images)
-    flat = layers.Flatten(dtype=precision, name="flat")(images)
-    return layers.Dense(256, activation="relu", kernel_initializer="he_normal", dtype=precision, name="dense")(flat)
+def is_head(layer: str) -> bool:
+    """Return whether a layer of this name is put on a body of published weights: its head and the output."""
+    return layer == OUTPUT or layer.startswith(backbones.HEAD_PREFIX)
 
 
-def _residual(images: Any, settings: GalaxyNetworkSettings, precision: str) -> Any:
-    """Stages of convolution and max-pooling, each but the first followed by a residual block; then the mean."""
-    for stage, filters in enumerate(settings.filters, start=1):
-        images = _convolution(images, filters, precision, f"stage_{stage}", pooled=True)
-        if stage > 1:
-            inner = _convolution(images, filters, precision, f"block_{stage}a")
-            inner = _convolution(inner, filters, precision, f"block_{stage}b", active=False)
-            images = layers.Add(dtype=precision, name=f"sum_{stage}")([images, inner])
-            images = layers.ReLU(dtype=precision, name=f"sum_{stage}_relu")(images)
-    features = layers.GlobalAveragePooling2D(dtype=precision, name="mean")(images)
-    return layers.Dropout(settings.dropout, dtype=precision, name="dropout")(features)
+def _require_size(settings: GalaxyNetworkSettings, size_px: int, width: int) -> None:
+    if settings.backbone is None:
+        smallest = convolutions.smallest_px(settings)
+        if width < smallest:
+            raise ImageTooSmallError(
+                f"images of {size_px} px leave a view of {width} px, the {settings.architecture} network needs "
+                f"{smallest}: build the dataset with a larger size_px"
+            )
+        return
+    kind, input_px = settings.backbone.kind, settings.backbone.input_px
+    smallest = backbones.BODIES[kind].smallest_px
+    if input_px < smallest:
+        raise ImageTooSmallError(f"input_px={input_px} is too small for {kind}, which needs {smallest}")
 
 
-def _convolution(
-    images: Any, filters: int, precision: str, name: str, *, pooled: bool = False, active: bool = True
-) -> Any:
-    """Convolution, optional max-pooling, batch normalisation, optional ReLU."""
-    images = layers.Conv2D(
-        filters,
-        3,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        dtype=precision,
-        name=f"{name}_convolution",
-    )(images)
-    if pooled:
-        images = layers.MaxPooling2D(2, dtype=precision, name=f"{name}_pooling")(images)
-    images = layers.BatchNormalization(momentum=0.9, dtype=precision, name=f"{name}_normalisation")(images)
-    return layers.ReLU(dtype=precision, name=f"{name}_relu")(images) if active else images
+def _freeze_normalisation(network: keras.Model) -> None:
+    """Make the body's batch normalisation use and keep its statistics, also while fitting."""
+    for layer in network.layers:
+        if isinstance(layer, layers.BatchNormalization) and not is_head(layer.name):
+            layer.trainable = False

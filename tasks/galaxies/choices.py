@@ -6,7 +6,7 @@ Flows and request models take their types from here; this module imports nothing
 from typing import Literal
 
 SourceName = Literal["sdss", "legacy", "archive", "simulated"]
-NetworkName = Literal["cnn"]
+NetworkName = Literal["cnn", "xception", "vit", "xception-small", "vit-small", "googlenet", "efficientnet-lite0"]
 OptimizerName = Literal["sgd", "adam"]
 """The optimisers of `tasks.learning.fit_settings` for which the presets have a learning rate."""
 PresetName = Literal["deck", "tuned"]

@@ -30,6 +30,9 @@ from tasks.training.evaluation_record import (
     training_samples_of,
 )
 
+DECK_NETWORK = "cnn"
+"""The network whose deck preset every other one is compared with."""
+
 WORST_SHOWN = 18
 """Mistakes with images in the report."""
 
@@ -88,17 +91,19 @@ def _record(evaluation: GalaxyEvaluation) -> EvaluationRecord:
 def _baselines(request: EvaluationRequest, trained_on: Dataset | None, model: Predictions) -> list[Baseline]:
     """Return the fitted baselines, and on the test part the deck network if one was trained on this dataset."""
     lines = [] if trained_on is None else fit_baselines(trained_on, request.dataset, request.scheme, model)
-    if request.part != "test" or request.card.get("preset") == "deck":
+    is_deck = (request.card.get("network", DECK_NETWORK), request.card.get("preset")) == (DECK_NETWORK, "deck")
+    if request.part != "test" or is_deck:
         return lines
     deck = _deck_network(request, len(model.part))
     return lines if deck is None else [*lines, deck]
 
 
 def _deck_network(request: EvaluationRequest, count: int) -> Baseline | None:
-    """Return the newest deck network that was trained on this dataset, with the metrics of its own test."""
+    """Return the deck's newest CNN that was trained on this dataset, with the metrics of its own test."""
     dataset = request.dataset
     tags = {"scheme": request.scheme, "dataset_digest": dataset.digest, "preset": "deck"}
-    newest = newest_run(request.workspace, dataset.manifest["problem"], tags, measured="test_accuracy")
+    params = {"network": DECK_NETWORK}
+    newest = newest_run(request.workspace, dataset.manifest["problem"], tags, "test_accuracy", params)
     if newest is None:
         return None
     run_id, metrics = newest

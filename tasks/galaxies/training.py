@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.evaluation import evaluate_galaxies
+from tasks.galaxies.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
 from tasks.learning.split_parts import SplitPart, part_rows
@@ -28,35 +31,65 @@ class GalaxyTrainRequest(TrainRequest):
     """What galaxies to train on, and how."""
 
     network: NetworkName = "cnn"
-    optimizer: OptimizerName = "adam"
+    optimizer: OptimizerName | None = None
+    """None: the preset's."""
     preset: PresetName = "tuned"
     grey: bool = False
     """The model replaces colour by luminance."""
+    weights: str = NONE
+    """What the fit starts from; see `tasks.galaxies.initial_weights`."""
 
 
 @dataclass(frozen=True)
 class GalaxyTraining(TrainingTask):
-    """A training of galaxies; `preset` is a `tasks.galaxies.presets.GalaxyPreset`."""
+    """A training of galaxies; `preset` is a `tasks.galaxies.presets.GalaxyPreset`.
+
+    Attributes
+    ----------
+    initial : InitialWeights
+        What the fit starts from.
+    """
+
+    initial: InitialWeights = RANDOM_START
 
     @property
     def description(self) -> TrainingDescription:
-        """Named by network, preset, optimiser and colour; one registered name a scheme."""
-        request = self.request
+        """Named by network, preset, optimiser, colour and loaded weights; one registered name a scheme."""
+        request, initial = self.request, self.initial
+        more = ["grey"] if request.grey else []
+        if initial != RANDOM_START:
+            more.append(f"from {initial.label}")
         return TrainingDescription(
-            words=[request.network, request.preset, request.optimizer, *(["grey"] if request.grey else [])],
+            words=[request.network, request.preset, request.optimizer, *more],
             registered_name=registered_name(GALAXY, self.scheme),
             optimizer=request.optimizer,
             preprocessing_version=PREPROCESSING_VERSION,
-            card={"network": request.network, "preset": request.preset, "grey": request.grey},
-            tags={"preset": request.preset},
+            card={
+                "network": request.network,
+                "preset": request.preset,
+                "grey": request.grey,
+                "weights": initial.record,
+            },
+            tags={"preset": request.preset, **initial.tags},
+            summary={"weights": initial.source},
             test_figures=TEST_FIGURES,
             speed="images_per_second",
         )
 
     @property
+    def earlier_samples(self) -> pa.Table | None:
+        """The samples of the model that the weights come from."""
+        file = self.initial.samples_file
+        return None if file is None else pq.read_table(file)
+
+    @property
     def size_px(self) -> int:
         """Width of the stored images."""
         return int(self.dataset.pixels.shape[1])
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Return all that determines the result: also the content of the weights that were loaded."""
+        return super().identity(weights_sha256=self.initial.sha256, **more)
 
     def part(self, name: str) -> SplitPart:
         """Return the labelled images of a part."""
@@ -70,8 +103,14 @@ class GalaxyTraining(TrainingTask):
 
         preset, size_px, classes = self.preset, self.size_px, len(self.classes)
         width, grey = view_px(preset, size_px), self.request.grey
+
+        def build(precision: str) -> Any:
+            network = build_network(preset, size_px, classes, grey=grey, precision=precision)
+            self.initial.load_into(network, preset)
+            return network
+
         return FitSpec(
-            lambda precision: build_network(preset, size_px, classes, grey=grey, precision=precision),
+            build,
             lambda images, seed: random_view(images, seed, preset.augmentation, width),
             lambda images: centre_view(images, width),
             classes,
@@ -112,9 +151,19 @@ def open_galaxy_training(
         The dataset is of another problem, or has no labels.
     UnknownPresetError
         The network has no such preset.
+    WeightsError
+        There are no such weights, or they are of another network.
+    UnknownModelError
+        The registry has no such model.
     """
     dataset, scheme = open_labelled(workspace, request.dataset, GALAXY, request.scheme, every_part=every_part)
     quiet_tensorflow()
-    from tasks.galaxies.presets import load_preset
+    from tasks.galaxies.presets import load_preset, without_frozen_normalisation
 
-    return GalaxyTraining(request, workspace, dataset, scheme, load_preset(request.network, request.preset))
+    preset = load_preset(request.network, request.preset)
+    classes = dataset.classes(scheme)
+    initial = find_weights(workspace, request.weights, request.network, request.preset, classes)
+    if initial == RANDOM_START:
+        preset = without_frozen_normalisation(preset)
+    request = request.model_copy(update={"optimizer": request.optimizer or preset.optimizer})
+    return GalaxyTraining(request, workspace, dataset, scheme, preset, initial)

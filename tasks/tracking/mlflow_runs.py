@@ -104,9 +104,12 @@ def open_run(
 
 
 def newest_run(
-    workspace: Workspace, problem: str, tags: Mapping[str, str], measured: str
+    workspace: Workspace, problem: str, tags: Mapping[str, str], measured: str, params: Mapping[str, str] | None = None
 ) -> tuple[str, dict[str, float]] | None:
-    """Return id and metrics of the newest finished run with these tags and the metric ``measured``."""
+    """Return id and metrics of the newest finished run with these tags and the metric ``measured``.
+
+    A run whose parameters are others than `params` is passed over; one that lacks a parameter is not.
+    """
     prepare(workspace)
     client = open_client(workspace)
     experiment = client.get_experiment_by_name(problem)
@@ -116,7 +119,9 @@ def newest_run(
         " and ".join(["attributes.status = 'FINISHED'", *conditions]),
         order_by=["attributes.start_time DESC"],
     )
-    return next(((run.info.run_id, run.data.metrics) for run in runs if measured in run.data.metrics), None)
+    wanted = (params or {}).items()
+    fitting = (run for run in runs if all(run.data.params.get(name, value) == value for name, value in wanted))
+    return next(((run.info.run_id, run.data.metrics) for run in fitting if measured in run.data.metrics), None)
 
 
 def metric_history(workspace: Workspace, run_id: str, names: Sequence[str]) -> dict[str, list[float]]:

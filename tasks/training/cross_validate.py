@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
 from tasks.learning.scoring import IMAGE_BATCH
-from tasks.learning.split_parts import ALL, SplitPart, draw_folds
+from tasks.learning.split_parts import ALL, PartError, SplitPart, draw_folds
+from tasks.learning.training_overlap import COLUMNS, seen_before
 from tasks.reports.figures import confusion_figure
 from tasks.reports.page import Block, Figure, Headline, Headlines, Table, page
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
-from tasks.store.columns import positions_of
+from tasks.store.columns import align_rows, positions_of
 from tasks.store.files import whole_file, write_table
 from tasks.training.out_of_fold import FoldFit, FoldJob, run_folds
 from tasks.training.training_run import RunDetails, open_training_run
@@ -102,13 +103,14 @@ def cross_validate(training: TrainingTask, count: int) -> dict[str, Any]:
     FolderBusyError
         Another process is in the middle of the same cross-validation.
     PartError
-        There are fewer groups than folds, or a fold lacks a class to fit to.
+        There are fewer groups than folds, a fold lacks a class to fit to, or the initial weights have seen samples.
     """
     quiet_tensorflow()
     from tasks.learning.devices import choose_device
 
     started = time.monotonic()
     folds = CrossValidation(training, training.part(ALL), count)
+    require_unseen(training, folds.part)
     device = choose_device(training.request.device)
     run_logger().info("fitting %d folds on %s", count, device)
     with lock_folder(folds.folder):
@@ -117,6 +119,19 @@ def cross_validate(training: TrainingTask, count: int) -> dict[str, Any]:
         _publish(folds, scores, summary, blocks, device)
     report = training.workspace.reports / f"{folds.name}.html"
     return {**summary, "report": str(report), "seconds": round(time.monotonic() - started, 1)}
+
+
+def require_unseen(training: TrainingTask, part: SplitPart) -> None:
+    """Refuse samples that the initial weights were fitted to: their folds would be scored by what has seen them."""
+    earlier = training.earlier_samples
+    if earlier is None:
+        return
+    seen = int(seen_before(align_rows(training.dataset.samples(list(COLUMNS)), part.ids), earlier).sum())
+    if seen:
+        raise PartError(
+            f"{seen} of the {len(part)} samples were in the training or validation part of the model that the weights "
+            "come from, so out-of-fold scores would not be; start from weights of another dataset"
+        )
 
 
 def tabulate_outputs(fit: FoldFit) -> pa.Table:
@@ -171,6 +186,7 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
         "accuracy_low": accuracy.low,
         "accuracy_high": accuracy.high,
         "auc": auc,
+        **training.description.summary,
         **own_metrics,
         "per_fold": per_fold,
     }

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks.learning.checkpoints import CURVES
 from tasks.learning.split_parts import SplitPart, require_every_class
-from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, read_training_samples
+from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
@@ -127,7 +127,8 @@ def _register(
     run.log_folder(training.dataset.path / "validation", "validation")
     saved = folder / "model"
     card = save_model(model, saved, {**model_card(training), **calibration})
-    pq.write_table(read_training_samples(training.dataset), saved / TRAINING_SAMPLES_FILE)
+    seen = training.seen_samples()
+    pq.write_table(seen, saved / TRAINING_SAMPLES_FILE)
     test = training.evaluate(
         EvaluationRequest(
             training.workspace,
@@ -139,6 +140,7 @@ def _register(
             history={name: [getattr(record, name) for record in fitted.history] for name in CURVES},
             best_epoch=fitted.best_epoch,
             run=run,
+            training_samples=seen,
         )
     )
     example = np.zeros((1, *pixels.shape[1:]), pixels.dtype)
@@ -158,5 +160,6 @@ def _summary(
         "validation": validation,
         "test": {name: test[name] for name in description.test_figures},
         description.speed: round(fitted.images_per_second, 1),
+        **description.summary,
         "report": test["report"],
     }

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from expectations.split_shares import PARTS
 from tasks.learning.fit_settings import DeviceName, Optimizer
 from tasks.learning.split_parts import PartError, SplitPart, part_rows
+from tasks.learning.training_overlap import read_training_samples
 from tasks.reports.page import Block
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import drop_ids
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationRequest
 
@@ -59,6 +62,8 @@ class TrainingDescription:
         Version of the preprocessing inside the model.
     card, tags : dict
         The problem's own entries of ``model.json`` and tags of the MLflow run.
+    summary : dict
+        The problem's own entries of the summary of a training or a cross-validation.
     test_figures : tuple of str
         Entries of the evaluation's summary that the training's summary repeats.
     speed : str
@@ -71,6 +76,7 @@ class TrainingDescription:
     preprocessing_version: str
     card: dict[str, Any] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
     test_figures: tuple[str, ...] = ()
     speed: str = "samples_per_second"
 
@@ -148,6 +154,19 @@ class TrainingTask(ABC):
             The fold of each sample.
         """
         return {}, []
+
+    @property
+    def earlier_samples(self) -> pa.Table | None:
+        """Samples that the initial weights were fitted to, columns of `training_overlap.COLUMNS`; None: none known."""
+        return None
+
+    def seen_samples(self) -> pa.Table:
+        """Return the samples, columns as above, that the trained model will have seen."""
+        own, earlier = read_training_samples(self.dataset), self.earlier_samples
+        if earlier is None:
+            return own
+        others = drop_ids(earlier.select(own.column_names), own["id"])
+        return pa.concat_tables([own, others.cast(own.schema)])
 
     @property
     def classes(self) -> list[str]:

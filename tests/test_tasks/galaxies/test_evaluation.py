@@ -180,6 +180,11 @@ def test_the_deck_network_trained_on_the_same_dataset_joins_the_table(tracked_wo
     assert summary["baselines"][f"deck network, run {run.id[:8]}"] == 0.7
     itself = evaluated(tracked_workspace, home, Threshold(), card_of(home, preset="deck"), "test")
     assert not any("deck" in name for name in itself["baselines"])
+    with open_run(tracked_workspace, **options | {"params": {"network": "xception"}}) as newer:
+        newer.log_metrics({"test_accuracy": 0.9, "test_accuracy_low": 0.7, "test_accuracy_high": 0.95})
+    another = card_of(home, preset="deck", network="xception")
+    baselines = evaluated(tracked_workspace, home, Threshold(), another, "test")["baselines"]
+    assert [name for name in baselines if name.startswith("deck network")] == [f"deck network, run {run.id[:8]}"]
 
 
 def test_a_class_without_samples_has_no_recall(tracked_workspace):

@@ -1,9 +1,12 @@
 """Presets of galaxies: what they hold, and names that do not exist."""
 
+from typing import get_args
+
 import pytest
 from pydantic import ValidationError
 
-from tasks.galaxies.presets import GalaxyPreset, load_preset
+from tasks.galaxies.choices import NetworkName, OptimizerName
+from tasks.galaxies.presets import GalaxyPreset, load_preset, without_frozen_normalisation
 from tasks.learning.fit_settings import FitSettings, UnknownPresetError
 
 
@@ -15,6 +18,47 @@ def test_a_preset_holds_network_augmentation_and_fit(name: str, filters: tuple[i
     assert set(preset.training.learning_rate) == {"adam", "sgd"}
     assert preset.training.momentum == 0.9
     assert GalaxyPreset.model_validate(preset.model_dump()) == preset
+
+
+NETWORKS = get_args(NetworkName)
+
+
+@pytest.mark.parametrize("name", ["deck", "tuned"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_has_both_presets_with_a_rate_for_each_optimiser(network: str, name: str) -> None:
+    preset = load_preset(network, name)
+    assert preset.optimizer in preset.training.learning_rate
+    assert set(preset.training.learning_rate) == set(get_args(OptimizerName))
+    assert (preset.view_fraction, preset.average_views) == ((1.0, False) if name == "deck" else (0.5, True))
+    assert GalaxyPreset.model_validate(preset.model_dump()) == preset
+
+
+@pytest.mark.parametrize(("network", "dense", "optimizer"), [("xception", 128, "sgd"), ("vit", 32, "adam")])
+def test_the_deck_s_transfer_networks_are_the_deck_s(network: str, dense: int, optimizer: str) -> None:
+    preset = load_preset(network, "deck")
+    assert preset.backbone is not None
+    assert preset.backbone.dense == dense
+    assert preset.backbone.dense_normalised == (network == "vit")
+    assert not preset.backbone.frozen_normalisation
+    assert preset.optimizer == optimizer
+    assert (preset.augmentation.rotation_deg, preset.augmentation.shift) == (40, 0.2)
+    assert preset.training.schedule == "plateau"
+    assert preset.training.stop_after is not None
+
+
+def test_googlenet_is_fitted_for_thirty_epochs() -> None:
+    training = load_preset("googlenet", "deck").training
+    assert (training.epochs, training.min_steps, training.stop_after) == (30, 0, None)
+
+
+def test_a_random_start_freezes_nothing() -> None:
+    frozen = load_preset("efficientnet-lite0", "tuned")
+    assert frozen.backbone is not None
+    free = without_frozen_normalisation(frozen)
+    assert free.backbone == frozen.backbone.model_copy(update={"frozen_normalisation": False})
+    assert free.model_copy(update={"backbone": frozen.backbone}) == frozen
+    cnn = load_preset("cnn", "deck")
+    assert without_frozen_normalisation(cnn) is cnn
 
 
 def test_settings_are_frozen_and_take_no_unknown_field() -> None:

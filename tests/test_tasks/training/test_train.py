@@ -119,6 +119,7 @@ def test_cross_validation_judges_every_sample_once_and_keeps_finished_folds(work
     assert (summary["folds"], summary["count"]) == (2, 2 * PER_CLASS)
     assert summary["accuracy_low"] < summary["accuracy"] < summary["accuracy_high"]
     assert 0 <= summary["auc"] <= 1
+    assert summary["weights"] == "none"
     assert sum(fold["count"] for fold in summary["per_fold"]) == 2 * PER_CLASS
     assert f"{2 * PER_CLASS} samples" in Path(summary["report"]).read_text()
     (scores,) = workspace.scores.glob("*.parquet")

@@ -1,0 +1,114 @@
+"""Files of weights as arrays by name: NumPy's .npz, safetensors, Keras's .h5 and torch files.
+
+The format is recognised by the first bytes, not by the file's name.
+"""
+
+import json
+import math
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxy.models.weights.errors import WeightsError
+from galaxy.models.weights.torch_files import read_legacy_torch, read_zipped_torch
+
+FORMATS = ".npz, .safetensors, Keras .h5, or a torch file (.pth)"
+MOST_HEADER_BYTES = 100_000_000
+"""Of a safetensors file, by its specification."""
+
+_BFLOAT16 = "BF16"
+_SAFETENSORS_TYPES = {
+    "F64": "<f8", "F32": "<f4", "F16": "<f2", _BFLOAT16: "<u2",
+    "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1", "BOOL": "?",
+}  # fmt: skip
+
+
+def read_arrays(path: Path) -> dict[str, NDArray]:
+    """Return the arrays of a file by name; those of ``.h5`` are named LAYER/NUMBER in the layer's order.
+
+    Raises
+    ------
+    WeightsError
+        The file is of another format, is damaged, or holds anything but arrays.
+    """
+    try:
+        reader = _reader(path)
+        return reader(path)
+    # OSError: an HDF5 file that is cut short; the others: damaged archives, headers and arrays.
+    except (OSError, ValueError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile) as error:
+        if isinstance(error, WeightsError):
+            raise
+        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
+
+
+def _reader(path: Path) -> Callable[[Path], dict[str, NDArray]]:
+    with path.open("rb") as file:
+        start = file.read(9)
+    if start.startswith(b"\x89HDF\r\n\x1a\n"):
+        return _read_keras_h5
+    if start.startswith(b"\x80\x02"):
+        return read_legacy_torch
+    if start.startswith(b"PK\x03\x04"):
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+        if all(name.endswith(".npy") for name in names):
+            return _read_npz
+        if any(name.endswith("/data.pkl") for name in names):
+            return read_zipped_torch
+    elif start[8:9] == b"{":
+        return _read_safetensors
+    raise WeightsError(f"{path} is no file of weights that can be read: give {FORMATS}")
+
+
+def _read_npz(path: Path) -> dict[str, NDArray]:
+    with np.load(path, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}
+
+
+def _read_safetensors(path: Path) -> dict[str, NDArray]:
+    """Read the format of https://github.com/huggingface/safetensors: a JSON header, then the arrays' bytes."""
+    with path.open("rb") as file:
+        (length,) = struct.unpack("<Q", file.read(8))
+        if length > MOST_HEADER_BYTES:
+            raise WeightsError(f"{path} has a header of {length} bytes: it is no safetensors file")
+        header: dict[str, Any] = json.loads(file.read(length))
+        data = file.read()
+    header.pop("__metadata__", None)
+    return {name: _safetensor(path, name, entry, data) for name, entry in header.items()}
+
+
+def _safetensor(path: Path, name: str, entry: dict[str, Any], data: bytes) -> NDArray:
+    kind, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+    if kind not in _SAFETENSORS_TYPES:
+        raise WeightsError(f"{path} holds {name} as {kind}; known are {', '.join(_SAFETENSORS_TYPES)}")
+    dtype = np.dtype(_SAFETENSORS_TYPES[kind])
+    if not 0 <= begin <= end <= len(data) or end - begin != math.prod(shape) * dtype.itemsize:
+        raise WeightsError(f"{path} is damaged: {name} {shape} is said to be in bytes {begin} to {end}")
+    values = np.frombuffer(data[begin:end], dtype).reshape(shape)
+    # The upper half of a float32.
+    return (values.astype("<u4") << 16).view("<f4") if kind == _BFLOAT16 else values
+
+
+def _read_keras_h5(path: Path) -> dict[str, NDArray]:
+    """Read weights that Keras 1 and 2 wrote, as the files of ``keras.applications`` still are."""
+    import h5py
+
+    with h5py.File(path) as file:
+        layers = file.get("model_weights", file)
+        if "layer_names" not in layers.attrs:
+            raise WeightsError(f"{path} is no .h5 file of Keras weights: it has no layer_names")
+        return {
+            f"{_text(layer)}/{number}": np.asarray(layers[_text(layer)][_text(weight)])
+            for layer in layers.attrs["layer_names"]
+            for number, weight in enumerate(layers[_text(layer)].attrs["weight_names"])
+        }
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)

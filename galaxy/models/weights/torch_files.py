@@ -1,0 +1,150 @@
+"""Torch files as arrays by name, without torch and without running what they hold.
+
+Such a file is a pickle. Its unpickler knows `OrderedDict`, the function that rebuilds a tensor, and the kinds of
+storage, and refuses every other name.
+"""
+
+import pickle
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from galaxy.models.weights.errors import WeightsError
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+STORAGES = {
+    "DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2",
+    "LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
+    "BoolStorage": "?",
+}  # fmt: skip
+_MALFORMED = (pickle.UnpicklingError, EOFError, TypeError, ValueError, LookupError, AttributeError, OverflowError)
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """A run of numbers in the file, named by its key."""
+
+    key: str
+    dtype: np.dtype
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    """A view of a storage: offset, shape and strides count numbers."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    def of(self, values: NDArray) -> NDArray:
+        """Return the tensor's numbers, given those of its storage."""
+        if min((self.offset, *self.shape, *self.strides)) < 0:
+            raise ValueError(f"negative offset, shape or stride: {self}")
+        reach = sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
+        if 0 not in self.shape and self.offset + reach >= len(values):
+            raise ValueError(f"{self} reaches beyond its {len(values)} numbers")
+        steps = tuple(stride * values.itemsize for stride in self.strides)
+        return np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, steps).copy()
+
+
+def read_legacy_torch(path: Path) -> dict[str, NDArray]:
+    """Return the arrays of a file that torch wrote before version 1.6: five pickles, then the storages.
+
+    Raises
+    ------
+    WeightsError
+        The file is damaged, or holds anything but named tensors.
+    """
+
+    def read() -> dict[str, NDArray]:
+        with path.open("rb") as file:
+            if _Unpickler(file).load() != LEGACY_MAGIC:
+                raise ValueError("it does not begin with torch's number")
+            _Unpickler(file).load()  # version of the format
+            if not _Unpickler(file).load()["little_endian"]:
+                raise ValueError("its numbers are big-endian")
+            unpickler = _Unpickler(file)
+            tensors = unpickler.load()
+            values = {key: _read_storage(file, unpickler.storages[key]) for key in _Unpickler(file).load()}
+        return _arrays(tensors, values)
+
+    return _read_strictly(path, read)
+
+
+def read_zipped_torch(path: Path) -> dict[str, NDArray]:
+    """Return the arrays of a file that torch writes since version 1.6: a zip archive; errors as above."""
+
+    def read() -> dict[str, NDArray]:
+        with zipfile.ZipFile(path) as archive:
+            (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
+            with archive.open(pickled) as file:
+                unpickler = _Unpickler(file)
+                tensors = unpickler.load()
+            folder = pickled.removesuffix("data.pkl")
+            values = {
+                key: np.frombuffer(archive.read(f"{folder}data/{key}"), storage.dtype)
+                for key, storage in unpickler.storages.items()
+            }
+        return _arrays(tensors, values)
+
+    return _read_strictly(path, read)
+
+
+class _Unpickler(pickle.Unpickler):
+    """Knows the names that a file of tensors needs, and no other."""
+
+    def __init__(self, file: Any) -> None:
+        super().__init__(file)
+        self.storages: dict[str, _Storage] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return _rebuild_tensor
+        if module == "torch" and name in STORAGES:
+            return np.dtype(STORAGES[name])
+        raise WeightsError(f"it asks for {module}.{name}, which a file of tensors does not need: it is not read")
+
+    def persistent_load(self, identity: Any) -> _Storage:
+        kind, dtype, key, *_ = identity
+        if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
+            raise pickle.UnpicklingError(f"no storage: {identity!r}")
+        return self.storages.setdefault(key, _Storage(key, dtype))
+
+
+def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_: Any) -> _Tensor:
+    if not isinstance(storage, _Storage):
+        raise pickle.UnpicklingError("a tensor without a storage")
+    return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
+
+
+def _read_storage(file: BinaryIO, storage: _Storage) -> NDArray:
+    count = int.from_bytes(file.read(8), "little")
+    data = file.read(count * storage.dtype.itemsize)
+    if len(data) != count * storage.dtype.itemsize:
+        raise EOFError(f"{storage.key} ends early")
+    return np.frombuffer(data, storage.dtype)
+
+
+def _arrays(tensors: Any, values: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, _Tensor) for tensor in tensors.values()):
+        raise ValueError("it holds no tensors by name (a state_dict)")
+    return {str(name): tensor.of(values[tensor.storage.key]) for name, tensor in tensors.items()}
+
+
+def _read_strictly(path: Path, read: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:
+    """Return what `read` returns; whatever a malformed pickle raises becomes one error that names the file."""
+    try:
+        return read()
+    except WeightsError as error:
+        raise WeightsError(f"{path} is a torch file, but {error}") from error
+    except _MALFORMED as error:
+        raise WeightsError(f"{path} cannot be read as a torch file: {error}") from error
