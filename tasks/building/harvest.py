@@ -35,6 +35,9 @@ class Harvest:
         Shape (y, x, channel) and type of a sample, used when the pixel array does not exist yet.
     linked : bool
         Groups are found by position; otherwise the ledger's ``group`` names them.
+    linked_by_rejected : bool
+        Rejected rows link groups too. So the groups of a catalogue's objects do not depend on which of them were
+        collected first.
     raw_kept : bool
         Stored rows name their raw bytes.
     truth : Table or None
@@ -69,6 +72,7 @@ class Harvest:
     manifest: dict[str, Any]
     accounted: Sequence[str]
     account: Account
+    linked_by_rejected: bool = False
     least_finite_fraction: float = 1.0
     least_stored_fraction: float = 0.0
     validations: Sequence[ValidationResult] = field(default=(), repr=False)

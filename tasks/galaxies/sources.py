@@ -11,10 +11,11 @@ from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.building.validate import require, validate_catalogue
 from tasks.galaxies.archive_index import index_archive
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.collect import ArchiveSource, Received, ServiceSource, Source
 from tasks.galaxies.ingest import catalog_path
 from tasks.galaxies.joining import read_mapping
-from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.http.rate_budget import is_loopback
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.app import sky_process
@@ -65,15 +66,14 @@ def open_source(workspace: Workspace, plan: GalaxyPlan) -> Iterator[Source]:
     ValueError
         ``service_url`` is no http address, or ``images`` is neither a folder nor a readable zip of images.
     FileNotFoundError
-        ``images`` does not exist.
+        ``images`` does not exist. (Where nothing is to be requested it is not opened.)
     """
     request = plan.request
-    if request.source == "archive":
+    if plan.work_items == 0:
+        yield ArchiveSource(Path(str(request.images)), {}, workspace.raw)
+    elif request.source == "archive":
         yield archive_source(workspace, plan)
     elif request.source == "simulated" and request.service_url is None:
-        if plan.work_items == 0:
-            yield service_source(workspace, request, "http://127.0.0.1")
-            return
         with sky_process(seed=request.seed, count=SKY_COUNT) as url:
             yield service_source(workspace, request, url)
     else:

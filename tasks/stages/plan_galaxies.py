@@ -6,7 +6,8 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.galaxies import plan, sources
-from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
+from tasks.galaxies.build_request import GalaxyBuildRequest
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.runtime.workspace import Workspace
 
 

@@ -34,7 +34,7 @@ from flows.train_realbogus import train_realbogus
 from flows.verify import verify
 from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.training import CandidateTrainRequest
-from tasks.galaxies.plan import GalaxyBuildRequest
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake

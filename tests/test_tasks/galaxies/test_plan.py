@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from galaxy.images.cutouts import PETROSIAN_WIDTH_R90
+from tasks.galaxies.build_request import SIMULATED_LIMIT
 from tasks.galaxies.plan import (
-    SIMULATED_LIMIT,
     GalaxyPlan,
     limit_objects,
     object_frames,
