@@ -35,9 +35,6 @@ class Harvest:
         Shape (y, x, channel) and type of a sample, used when the pixel array does not exist yet.
     linked : bool
         Groups are found by position; otherwise the ledger's ``group`` names them.
-    linked_by_rejected : bool
-        Rejected rows link groups too. So the groups of a catalogue's objects do not depend on which of them were
-        collected first.
     raw_kept : bool
         Stored rows name their raw bytes.
     truth : Table or None
@@ -58,6 +55,9 @@ class Harvest:
         Groups whose name begins with this prefix go to the test part; empty: there are none.
     enough_groups : str
         The smallest request that gives one group a part of the split, such as ``chips=3 visits=1``.
+    linked_by_rejected : bool
+        Rejected rows link groups too. So the groups of a catalogue's objects do not depend on which of them were
+        collected first.
     """
 
     plan: Plan[BuildParameters]
@@ -72,12 +72,12 @@ class Harvest:
     manifest: dict[str, Any]
     accounted: Sequence[str]
     account: Account
-    linked_by_rejected: bool = False
     least_finite_fraction: float = 1.0
     least_stored_fraction: float = 0.0
     validations: Sequence[ValidationResult] = field(default=(), repr=False)
     test_only: str = ""
     enough_groups: str = "3 groups"
+    linked_by_rejected: bool = False
 
 
 def require_enough(ledger: pa.Table, harvest: Harvest) -> None:

@@ -48,7 +48,7 @@ def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -
         sample_shape=(plan.size_px, plan.size_px, 3),
         dtype="uint8",
         linked=True,
-        linked_by_rejected="backfill" in plan.facts,
+        linked_by_rejected=plan.is_backfill,
         raw_kept=True,
         truth=None if truth is None else _truth(truth),
         manifest=_manifest(plan, parent),
@@ -67,7 +67,7 @@ def _left_out(plan: GalaxyPlan, parent: Dataset | None) -> pa.Table:
     left_out = plan.rows.filter(pc.is_valid(plan.rows["left_out"]))
     if parent is not None:
         ledger = parent.samples(["id", "status"])
-        left_out = drop_ids(left_out, (ledger if "backfill" in plan.facts else stored_rows(ledger))["id"])
+        left_out = drop_ids(left_out, (ledger if plan.is_backfill else stored_rows(ledger))["id"])
     now = datetime.now(UTC)
     rows = [
         {name: row.get(name) for name in LEDGER_COLUMNS.names}
@@ -87,7 +87,7 @@ def _manifest(plan: GalaxyPlan, parent: Dataset | None) -> dict[str, Any]:
     """Return the manifest's entries of a galaxy dataset."""
     request, archive = plan.request, plan.source == "archive"
     first = {} if parent is None else {name: parent.manifest[name] for name in ("source", "release", "field")}
-    if parent is not None and "backfill" in plan.facts:  # the parameters stay those of the build that it labels
+    if parent is not None and plan.is_backfill:  # the parameters stay those of the build that it labels
         labelled = {"version": plan.facts["backfill"], "scheme": plan.scheme}
         labelled |= {name: plan.facts[name] for name in ("catalog", "catalog_sha256")}
         first |= {"parameters": parent.manifest["parameters"], "backfill": labelled}

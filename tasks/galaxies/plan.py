@@ -70,6 +70,11 @@ class GalaxyPlan(Plan[GalaxyBuildRequest]):
         return self.request.crop_fraction
 
     @property
+    def is_backfill(self) -> bool:
+        """Whether objects of a published version get labels of another scheme."""
+        return "backfill" in self.facts
+
+    @property
     def columns(self) -> dict[str, Any]:
         """What was understood of the columns of the catalogue's tables, under `ACCOUNT_KEYS`."""
         columns: dict[str, Any] = self.facts.get("columns", {})

@@ -66,14 +66,15 @@ def open_source(workspace: Workspace, plan: GalaxyPlan) -> Iterator[Source]:
     ValueError
         ``service_url`` is no http address, or ``images`` is neither a folder nor a readable zip of images.
     FileNotFoundError
-        ``images`` does not exist. (Where nothing is to be requested it is not opened.)
+        ``images`` does not exist.
     """
     request = plan.request
-    if plan.work_items == 0:
-        yield ArchiveSource(Path(str(request.images)), {}, workspace.raw)
-    elif request.source == "archive":
+    if request.source == "archive":
         yield archive_source(workspace, plan)
     elif request.source == "simulated" and request.service_url is None:
+        if plan.work_items == 0:
+            yield service_source(workspace, request, "http://127.0.0.1")
+            return
         with sky_process(seed=request.seed, count=SKY_COUNT) as url:
             yield service_source(workspace, request, url)
     else:
@@ -102,12 +103,15 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
     """Return the source that reads a folder or zip, with the image of each requested object that has one.
 
     An image is found by the catalogue's ``file`` (path, name or stem), else by the mapping's asset id, else by the
-    catalogue's ``asset_id``, else by the object's id.
+    catalogue's ``asset_id``, else by the object's id. A backfill that requests none does not need the archive.
     """
     request = plan.request
     path = Path(str(request.images)).expanduser()
+    if plan.is_backfill and plan.work_items == 0:
+        return ArchiveSource(path, {}, workspace.raw)
     if not path.exists():
-        raise FileNotFoundError(f"images={path} does not exist")
+        moved = "; the dataset was built from it: restore it, or give its place to build-galaxy-dataset"
+        raise FileNotFoundError(f"images={path} does not exist{moved * plan.is_backfill}")
     index = index_archive(path)
     assets: dict[str, str] = {}
     if request.mapping is not None:

@@ -7,7 +7,9 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.galaxies import backfill, plan
 from tasks.galaxies.backfill import Backfill, BackfillRequest
+from tasks.galaxies.build_page import report_build
 from tasks.galaxies.plan import GalaxyPlan
+from tasks.reports.dataset_page import write_dataset_page
 from tasks.runtime.run_artifacts import put_summary, put_validation_link, put_values
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
@@ -43,11 +45,14 @@ def begin_backfill(workspace: Workspace, planned: Backfill) -> GalaxyPlan:
     return plan.write_plan(workspace, planned.draft)
 
 
-@task(name="show-backfill", description="Count the labels and show the summary", cache_policy=NO_CACHE)
+@task(name="show-backfill", description="Count the labels; show the summary and samples", cache_policy=NO_CACHE)
 def show_backfill(workspace: Workspace, planned: Backfill, outline: dict[str, Any]) -> dict[str, Any]:
-    """Return the summary of the published version, which is put on the run's page."""
+    """Return the summary of the published version, which is put on the run's page; write the version's page."""
     version = Dataset.open(workspace, planned.parent.name)
     summary = backfill.summarise_backfill(planned, version, outline)
     put_summary(summary)
     put_validation_link(version.path / "validation" / "index.html")
+    account = version.manifest["builds"].get(planned.draft.facts["digest"])
+    if account is not None:
+        write_dataset_page(workspace, version, report_build(version, account))
     return summary

@@ -8,6 +8,7 @@ import yaml
 from prefect import Flow
 from pydantic import BaseModel
 
+from flows.backfill_class_scheme import backfill_class_scheme
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.check_giveaways import check_giveaways
@@ -45,6 +46,7 @@ PROJECT = Path(__file__).parents[2]
 FLOWS: dict[str, Flow[..., Any]] = {
     flow.name: flow
     for flow in (
+        backfill_class_scheme,
         build_galaxy_dataset,
         build_realbogus_dataset,
         check_giveaways,

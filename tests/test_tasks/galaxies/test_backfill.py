@@ -115,7 +115,7 @@ def test_with_nothing_to_fetch_the_images_are_not_needed(
     summary = backfill(workspace, schemes["fewer"])
     assert (summary["version"], summary["fetched"], summary["labelled"]) == (2, 0, 24)
     assert shards(Dataset.open(workspace, DATASET)) == before
-    with pytest.raises(FileNotFoundError, match=r"images=.* does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"images=.* does not exist; .* build-galaxy-dataset"):
         backfill(workspace, schemes["edges"])
     assert Dataset.open(workspace, DATASET).version == 2
 
