@@ -38,11 +38,11 @@ NOT_IN_CATALOGUE = "not_in_catalogue"
 UNLABELLED_BEFORE = "unlabelled_before"
 """The same: the dataset has the scheme already, published labels stay, and this object's is empty."""
 
-IMAGES_PER_S = {"archive": 300.0, "simulated": 60.0, "loopback": 100.0}
+IMAGES_PER_S = {"archive": 200.0, "simulated": 25.0, "loopback": 100.0}
 """Images of 424 px collected per second on two cores, by source: estimates of what no rate limit bounds."""
 OBJECTS_PER_S = 15_000.0
-FIXED_S = 3.0
-"""Labelling, validating and publishing, besides what every run takes."""
+START_S, SOURCE_START_S = 3.0, 3.0
+"""Of validation; and of a source, where anything is to be fetched."""
 
 
 class BackfillRequest(BaseModel):
@@ -223,7 +223,7 @@ def estimate_seconds(request: GalaxyBuildRequest, objects: int, to_fetch: int) -
         per_s = IMAGES_PER_S["loopback"]
     else:
         per_s = request.max_rate_per_s
-    return to_fetch / per_s + objects / OBJECTS_PER_S + FIXED_S
+    return to_fetch / per_s + SOURCE_START_S * bool(to_fetch) + objects / OBJECTS_PER_S + START_S
 
 
 def summarise_backfill(backfill: Backfill, version: Dataset, outline: dict[str, Any]) -> dict[str, Any]:

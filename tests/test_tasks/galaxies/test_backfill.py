@@ -9,12 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.schemes import SchemeError
-from tasks.galaxies.backfill import NOT_IN_CATALOGUE, outline_backfill, recorded_build, summarise_plan
+from tasks.galaxies.backfill import NOT_IN_CATALOGUE, estimate_seconds, outline_backfill, recorded_build, summarise_plan
 from tasks.galaxies.ingest import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
+from tasks.skyserver.http_server import SkyServer
+from tasks.skyserver.images import ReplayedFiles
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DatasetNotFoundError, StoreError
 from tests.small_backfills import (
@@ -28,6 +31,7 @@ from tests.small_backfills import (
     write_archive,
     write_scheme,
 )
+from tests.small_galaxies import build_request
 
 COUNT = 48
 
@@ -118,6 +122,27 @@ def test_with_nothing_to_fetch_the_images_are_not_needed(
     with pytest.raises(FileNotFoundError, match=r"images=.* does not exist; .* build-galaxy-dataset"):
         backfill(workspace, schemes["edges"])
     assert Dataset.open(workspace, DATASET).version == 2
+
+
+def test_a_service_is_asked_only_for_what_the_store_lacks(
+    workspace: Workspace, table: Path, tmp_path: Path, schemes: dict[str, str]
+) -> None:
+    frame = {"field": "fixed", "scale_arcsec_per_px": 0.2, "request_px": 64, "max_rate_per_s": None}
+    served = tmp_path / "served"
+    served.mkdir()
+    places = [line.split(",")[:3] for line in table.read_text().splitlines()[1:]]
+    for name, *_ in places:
+        Image.open(table.parent / "images" / f"{name}.png").resize((64, 64)).save(served / f"{name}.jpg")
+    positions = tmp_path / "positions.csv"
+    positions.write_text("file,ra_deg,dec_deg\n" + "".join(f"{name}.jpg,{ra},{dec}\n" for name, ra, dec in places))
+    with SkyServer(ReplayedFiles(served, positions)) as server:
+        service = {"source": "sdss", "images": None, "service_url": server.url}
+        first = build(workspace, archive_request(table, schemes["first"], **service, **frame))
+        assert server.tally.report()["requests"] == first.manifest["stored"] == 24
+        assert backfill(workspace, schemes["edges"])["fetched"] == 12
+        assert backfill(workspace, schemes["fewer"])["fetched"] == 0
+        report = server.tally.report()
+    assert (report["requests"], report["positions"]) == (36, 36)
 
 
 def copied(workspace: Workspace, folder: Path) -> Workspace:
@@ -241,6 +266,16 @@ def test_a_catalogue_that_was_ingested_again_is_no_longer_the_datasets(
     (workspace.catalogs / "kinds.parquet").unlink()
     with pytest.raises(StoreError, match=r"kinds\.parquet, from which dataset 'four' was built, is not in"):
         plan_for(workspace, schemes["edges"])
+
+
+def test_the_estimate_of_a_service_follows_its_rate() -> None:
+    slow, fast = (
+        estimate_seconds(build_request(max_rate_per_s=rate), 1000, 500) - estimate_seconds(build_request(), 1000, 0)
+        for rate in (2.0, 5.0)
+    )
+    assert slow - fast == pytest.approx(500 / 2 - 500 / 5)
+    local = build_request(service_url="http://127.0.0.1:1", max_rate_per_s=0.001)
+    assert estimate_seconds(local, 1000, 500) < fast
 
 
 def test_only_a_plan_is_a_summary_of_nothing_done(
