@@ -1,6 +1,7 @@
 """Backfills: the plan and the account balance, pixels and split stay, order and a kill change nothing."""
 
 import hashlib
+import json
 import multiprocessing
 import shutil
 import signal
@@ -13,7 +14,14 @@ from PIL import Image
 
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.schemes import SchemeError
-from tasks.galaxies.backfill import NOT_IN_CATALOGUE, estimate_seconds, outline_backfill, recorded_build, summarise_plan
+from tasks.galaxies.backfill import (
+    NOT_IN_CATALOGUE,
+    UNLABELLED_BEFORE,
+    estimate_seconds,
+    outline_backfill,
+    recorded_build,
+    summarise_plan,
+)
 from tasks.galaxies.ingest import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.http_server import SkyServer
@@ -218,6 +226,28 @@ def test_a_table_of_labels_alone_takes_places_from_the_ledger(
     assert (newcomer["status"], newcomer["ra_deg"]) == ("stored", 3.0)
 
 
+def test_a_published_label_stays_even_if_it_is_empty(
+    workspace: Workspace, dataset: Dataset, table: Path, schemes: dict[str, str]
+) -> None:
+    backfill(workspace, schemes["edges"])
+    table.write_text(table.read_text().replace("clockwise", "elliptical", 1).replace("elliptical", "clockwise", 1))
+    summary = backfill(workspace, schemes["edges"], str(table))
+    assert (summary["version"], summary["labelled"]) == (2, 24)
+    assert summary["dropped"] == {"scheme:anticlockwise": 12, "scheme:clockwise": 11, UNLABELLED_BEFORE: 1}
+
+
+def test_the_first_scheme_of_bare_pixels_draws_the_split(
+    workspace: Workspace, table: Path, schemes: dict[str, str]
+) -> None:
+    assert build(workspace, archive_request(table, "none")).split() is None
+    summary = backfill(workspace, schemes["first"])
+    assert (summary["fetched"], summary["labelled"]) == (0, 24)
+    drawn = by_id(Dataset.open(workspace, DATASET).split(), "group", "part")
+    assert len(drawn) == COUNT
+    backfill(workspace, schemes["edges"])
+    assert by_id(Dataset.open(workspace, DATASET).split(), "group", "part") == drawn
+
+
 def test_a_limit_of_the_dataset_holds(workspace: Workspace, table: Path, schemes: dict[str, str]) -> None:
     built = build(workspace, archive_request(table, schemes["first"], limit=30))
     outline = outline_backfill(plan_for(workspace, schemes["edges"]))
@@ -248,6 +278,14 @@ def test_bad_requests_are_refused_by_name_and_leave_the_dataset(
     ]:
         with pytest.raises(kind, match=message):
             plan_for(workspace, scheme, catalog)
+    for change, message in [
+        ({"problem": "realbogus"}, "is of problem 'realbogus'"),
+        ({"parameters": {}}, "no parameters"),
+    ]:
+        manifest = dataset.manifest | change
+        (dataset.path / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(StoreError, match=message):
+            plan_for(workspace, schemes["edges"])
     with pytest.raises(DatasetNotFoundError, match=r"no dataset 'five'.*four"):
         plan_for(workspace, schemes["edges"], dataset="five")
     assert Dataset.open(workspace, DATASET).version == 1
