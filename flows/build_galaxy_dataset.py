@@ -7,8 +7,8 @@ from prefect import flow
 
 from flows.cli import parameter_types
 from tasks.building.publish import finished_summary
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.harvest import gather_harvest
-from tasks.galaxies.plan import GalaxyBuildRequest
 from tasks.galaxies.sources import open_source, truth_path
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace

@@ -198,6 +198,28 @@ class Scheme(_Strict):
                 raise ValueError(f"{met[0]} and {met[1]} overlap: both hold for {str(case)!r}")
         return self
 
+    @model_validator(mode="after")
+    def _every_class_is_reachable(self) -> "Scheme":
+        cases = self._cases()
+        reached = {rule.label for rule in self.rules if any(self._meets(case, rule.when) for case in cases)}
+        for name in self.classes:
+            if name not in reached:
+                given = " or ".join(str(rule.when.given) for rule in self.rules if rule.label == name)
+                raise ValueError(f"class {name!r} is unreachable: no class text meets {given}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_do_not_go_in_a_circle(self) -> "Scheme":
+        renamed = {text: rule.label for rule in self.rules for text in rule.when.text or ()}
+        for first in self.classes:
+            chain = [first]
+            while (name := renamed.get(chain[-1], first)) not in chain:
+                chain.append(name)
+            if len(chain) > 1 and renamed.get(chain[-1]) == first:
+                circle = " -> ".join(map(repr, (*chain, first)))
+                raise ValueError(f"the rules rename classes in a circle, {circle}: name the classes unlike the texts")
+        return self
+
     def _conditions(self) -> list[tuple[str, Condition]]:
         rules = [(f"rule {number} ({rule.label})", rule.when) for number, rule in enumerate(self.rules, 1)]
         return rules + [(f"exclude {number} ({item.why})", item.when) for number, item in enumerate(self.exclude, 1)]

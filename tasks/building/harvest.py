@@ -59,6 +59,9 @@ class Harvest:
         Groups whose name begins with this prefix go to the test part; empty: there are none.
     enough_groups : str
         The smallest request that gives one group a part of the split, such as ``chips=3 visits=1``.
+    linked_by_rejected : bool
+        Rejected rows link groups too. So the groups of a catalogue's objects do not depend on which of them were
+        collected first.
     """
 
     plan: Plan[BuildParameters]
@@ -78,6 +81,7 @@ class Harvest:
     validations: Sequence[ValidationResult] = field(default=(), repr=False)
     test_only: str = ""
     enough_groups: str = "3 groups"
+    linked_by_rejected: bool = False
 
 
 def require_enough(ledger: pa.Table, harvest: Harvest) -> None:

@@ -13,7 +13,7 @@ from tasks.building.splits import place, split_by_time
 from tasks.store import merging
 from tasks.store.columns import align_column, drop_ids, select_ids, to_float
 from tasks.store.dataset import Dataset
-from tasks.store.schema import SPLIT, TRUTH
+from tasks.store.schema import SPLIT, STORED, TRUTH
 from tasks.store.versions import stored_rows
 
 
@@ -25,17 +25,20 @@ def assign_groups(ledger: pa.Table, parent: Dataset | None, harvest: Harvest) ->
     """
     if not harvest.linked:
         return ledger
-    stored = stored_rows(ledger, ["id", "group", "staged_batch", "ra_deg", "dec_deg", "width_arcsec"])
-    ids = stored["id"].to_pylist()
-    positions = (to_float(stored[name]) for name in ("ra_deg", "dec_deg", "width_arcsec"))
-    published = stored.filter(pc.is_null(stored["staged_batch"]))
+    columns = ["id", "group", "status", "staged_batch", "ra_deg", "dec_deg", "width_arcsec"]
+    linked = ledger.select(columns) if harvest.linked_by_rejected else stored_rows(ledger, columns)
+    ids = linked["id"].to_pylist()
+    positions = (to_float(linked[name]) for name in ("ra_deg", "dec_deg", "width_arcsec"))
+    is_stored = pc.equal(linked["status"], STORED)
+    published = linked.filter(pc.and_(is_stored, pc.is_null(linked["staged_batch"])))
     published_group = dict(zip(published["id"].to_pylist(), published["group"].to_pylist(), strict=True))
     split = None if parent is None else parent.split()
     parts = {} if split is None else dict(zip(split["group"].to_pylist(), split["part"].to_pylist(), strict=True))
     groups, joins_two = name_groups(ids, link(*positions), published_group, parts)
-    named = pa.table({"id": stored["id"], "group": pa.array(groups, pa.string())})
+    named = pa.table({"id": linked["id"], "group": pa.array(groups, pa.string())}).filter(is_stored)
     ledger = merging.with_columns(ledger, {"group": align_column(named, "group", ledger["id"])})
-    return merging.reject(ledger, dict.fromkeys(compress(ids, joins_two), "joins_two_groups"))
+    rejected = compress(ids, np.logical_and(joins_two, is_stored.to_numpy()))
+    return merging.reject(ledger, dict.fromkeys(rejected, "joins_two_groups"))
 
 
 def merge_labels(harvest: Harvest, parent: Dataset | None) -> dict[str, pa.Table]:

@@ -48,6 +48,7 @@ def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -
         sample_shape=(plan.size_px, plan.size_px, 3),
         dtype="uint8",
         linked=True,
+        linked_by_rejected=plan.is_backfill,
         raw_kept=True,
         truth=None if truth is None else _truth(truth),
         manifest=_manifest(plan, parent),
@@ -59,10 +60,14 @@ def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -
 
 
 def _left_out(plan: GalaxyPlan, parent: Dataset | None) -> pa.Table:
-    """Return ledger rows of the objects that the scheme leaves out or that have no frame."""
+    """Return ledger rows of the objects that the scheme leaves out or that have no frame.
+
+    A backfill leaves the rows of all objects that the ledger has as they are: it is one scheme of several.
+    """
     left_out = plan.rows.filter(pc.is_valid(plan.rows["left_out"]))
     if parent is not None:
-        left_out = drop_ids(left_out, stored_rows(parent.samples(["id", "status"]))["id"])
+        ledger = parent.samples(["id", "status"])
+        left_out = drop_ids(left_out, (ledger if plan.is_backfill else stored_rows(ledger))["id"])
     now = datetime.now(UTC)
     rows = [
         {name: row.get(name) for name in LEDGER_COLUMNS.names}
@@ -82,6 +87,10 @@ def _manifest(plan: GalaxyPlan, parent: Dataset | None) -> dict[str, Any]:
     """Return the manifest's entries of a galaxy dataset."""
     request, archive = plan.request, plan.source == "archive"
     first = {} if parent is None else {name: parent.manifest[name] for name in ("source", "release", "field")}
+    if parent is not None and plan.is_backfill:  # the parameters stay those of the build that it labels
+        labelled = {"version": plan.facts["backfill"], "scheme": plan.scheme}
+        labelled |= {name: plan.facts[name] for name in ("catalog", "catalog_sha256")}
+        first |= {"parameters": parent.manifest["parameters"], "backfill": labelled}
     return {
         "problem": GALAXY,
         "pixels": "simulated" if plan.source == "simulated" else "real",

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from galaxy.images import cutouts
-from galaxy.labels.schemes import label_rows, load_scheme
+from galaxy.labels.schemes import Scheme, label_rows, load_scheme
 from tasks.building.plan import Plan, begin_plan, published_parent
-from tasks.galaxies.choices import SourceName
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.column_account import ACCOUNT_KEYS, read_account
+from tasks.galaxies.ledger_objects import complete_catalogue, require_shared_ids
 from tasks.galaxies.needs import frame_columns, require_columns
 from tasks.galaxies.provenance import content_sha256
+from tasks.galaxies.scheme_fit import require_classes, require_labels, require_same_scheme
 from tasks.http.faults import is_retried_later
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
@@ -29,13 +31,10 @@ from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import write_table
 from tasks.store.sampling import hash_order
-from tasks.store.schema import GALAXY, STORED, check_name
+from tasks.store.schema import GALAXY, STORED
 
-SIMULATED_LIMIT = 600
-"""Objects of the simulated sky without a limit: the whole sky would take an hour to render."""
 LARGEST_BATCH = 256
 SMALLEST_BATCH = 16
-DEFAULT_RELEASES = {"sdss": "dr17", "simulated": "dr17", "legacy": "ls-dr10", "archive": None}
 CATALOG_COLUMNS = (
     "id",
     "ra_deg",
@@ -46,59 +45,6 @@ CATALOG_COLUMNS = (
     "file",
     "asset_id",
 )
-
-
-class GalaxyBuildRequest(BaseModel):
-    """The parameters of `build-galaxy-dataset`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: str
-    catalog: str | None
-    metadata: str | None
-    columns: dict[str, str] | None = None
-    source: SourceName
-    images: str | None
-    mapping: str | None
-    scheme: str
-    size_px: int = Field(ge=16, le=1024)
-    request_px: int = Field(ge=64, le=2048)
-    crop_fraction: float = Field(gt=0, le=1)
-    field: cutouts.Field
-    scale_arcsec_per_px: float | None
-    limit: int | None = Field(ge=1)
-    service_url: str | None
-    release: str | None
-    max_rate_per_s: float | None
-    max_connections: int = Field(ge=1, le=256)
-    min_stored_fraction: float = Field(ge=0, le=1)
-    allow_mixed: bool
-    retry_rejected: bool
-    verify_existing: bool = Field(default=False, exclude=True)  # no part of what is built, nor of its digest
-    seed: int = Field(ge=0)
-
-    @model_validator(mode="after")
-    def _goes_together(self) -> "GalaxyBuildRequest":
-        check_name(self.dataset)
-        if self.source == "archive" and self.images is None:
-            raise ValueError("source=archive needs images=FOLDER or images=ZIP")
-        if self.catalog is None and self.source != "simulated":
-            raise ValueError(f"source={self.source} needs catalog=TABLE (a file, an address, or an ingested name)")
-        if self.catalog is None and self.columns:
-            raise ValueError(f"columns={self.columns} names columns of a table: give catalog=TABLE too")
-        if self.field == "fixed" and self.scale_arcsec_per_px is None and self.source != "archive":
-            raise ValueError("field=fixed needs scale_arcsec_per_px")
-        return self
-
-    @property
-    def most_objects(self) -> int | None:
-        """Number of objects at most; None takes the whole catalogue."""
-        return SIMULATED_LIMIT if self.limit is None and self.catalog is None else self.limit
-
-    @property
-    def release_name(self) -> str | None:
-        """The data release to request images of, by default the source's."""
-        return self.release or DEFAULT_RELEASES[self.source]
 
 
 # Equal for all samples of a dataset; another value is refused unless `allow_mixed`.
@@ -122,6 +68,11 @@ class GalaxyPlan(Plan[GalaxyBuildRequest]):
     def crop_fraction(self) -> float:
         """Share of an image's width that is kept, about its centre."""
         return self.request.crop_fraction
+
+    @property
+    def is_backfill(self) -> bool:
+        """Whether objects of a published version get labels of another scheme."""
+        return "backfill" in self.facts
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -149,25 +100,92 @@ class GalaxyPlan(Plan[GalaxyBuildRequest]):
         return [span for span in self.spans() if not self.staging.is_finished(span[0])]
 
 
+@dataclass(frozen=True)
+class PlanDraft:
+    """A plan that is not on disk yet.
+
+    Attributes
+    ----------
+    request : GalaxyBuildRequest
+    facts : dict
+        Of ``plan.json``, see `Plan.facts`; of a backfill also ``backfill``, the number of the version that it labels.
+    rows : Table
+        One row per object, the columns of `planned_rows`.
+    """
+
+    request: GalaxyBuildRequest
+    facts: dict[str, Any]
+    rows: pa.Table
+
+
 def plan_galaxies(workspace: Workspace, request: GalaxyBuildRequest, catalog: Path) -> GalaxyPlan:
-    """Write the plan of a build into the dataset's staging folder.
+    """Write the plan of a build into the dataset's staging folder; it raises what `draft_plan` raises."""
+    return write_plan(workspace, draft_plan(workspace, request, catalog))
+
+
+def write_plan(workspace: Workspace, draft: PlanDraft) -> GalaxyPlan:
+    """Write a plan into the dataset's staging folder, in place of the plans of other requests."""
+    name = _plan_digest(draft.facts, draft.rows)
+    folder = begin_plan(workspace.datasets / draft.request.dataset, name, draft.request, draft.facts)
+    write_table(folder / "plan.parquet", draft.rows)
+    return GalaxyPlan(folder, draft.request)
+
+
+def draft_plan(
+    workspace: Workspace, request: GalaxyBuildRequest, catalog: Path, labelled: Dataset | None = None
+) -> PlanDraft:
+    """Return the plan of a build, or of a backfill, of a catalogue.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    request : GalaxyBuildRequest
+    catalog : Path
+    labelled : Dataset, optional
+        The version whose objects a backfill labels: what its ledger knows of them completes the catalogue, the limit
+        counts them first, and every class of the scheme must occur.
 
     Raises
     ------
     StoreError
-        The dataset is of another problem, or was built with other settings; see `require_common`.
+        The dataset is of another problem, was built with other settings (see `require_common`), or has another scheme
+        of that name.
     CatalogueError
-        The catalogue lacks a column that the scheme or the frame needs.
+        The catalogue lacks a column that the scheme or the frame needs, or has none of the objects to be labelled.
+    SchemeError
+        The scheme labels no object, or a backfill's catalogue has no object of a class.
     """
     parent = published_parent(workspace, request.dataset, GALAXY)
     require_common(request, parent)
     scheme = None if request.scheme == "none" else load_scheme(request.scheme)
+    require_same_scheme(scheme, parent)
     account, table = read_account(catalog), read_catalog(catalog)
+    ledger = None if labelled is None else labelled.samples()
+    if ledger is not None:
+        require_shared_ids(table, ledger, catalog.name, request.dataset)
+        table = complete_catalogue(table, ledger)
     frame = frame_columns(request.source, request.field)
     require_columns(table.column_names, scheme, frame, account, catalog.name)
-    table = limit_objects(table, request.most_objects, request.seed)
-    rows = planned_rows(table, request, parent)
-    facts: dict[str, Any] = {
+    chosen = limit_objects(table, request.most_objects, request.seed, None if ledger is None else ledger["id"])
+    rows = planned_rows(chosen, request, parent)
+    if scheme is not None:
+        require_labels(scheme, rows, table, catalog.name)
+        if labelled is not None:
+            require_classes(scheme, rows, table, catalog.name)
+    facts = _facts(request, catalog, account, scheme, rows)
+    facts["parent"] = None if parent is None else parent.version
+    if labelled is not None:
+        facts["backfill"] = labelled.version
+    facts["digest"] = request_digest(request, facts)
+    facts["finished_before"] = parent is not None and facts["digest"] in parent.manifest["builds"]
+    return PlanDraft(request, facts, rows)
+
+
+def _facts(
+    request: GalaxyBuildRequest, catalog: Path, account: dict[str, Any], scheme: Scheme | None, rows: pa.Table
+) -> dict[str, Any]:
+    """Return the facts of a plan that follow from its request, catalogue and rows."""
+    return {
         "release": request.release_name,
         "catalog": catalog.name,
         "catalog_sha256": content_sha256(catalog, ACCOUNT_KEYS),
@@ -180,27 +198,20 @@ def plan_galaxies(workspace: Workspace, request: GalaxyBuildRequest, catalog: Pa
             "classes": list(scheme.classes),
             "deck_images": (scheme.deck_counts or {}).get("images"),
         },
-        "parent": None if parent is None else parent.version,
         "objects": rows.num_rows,
         "ask": Counter(rows["state"].to_pylist())["ask"],
     }
-    facts["digest"] = request_digest(request, facts)
-    facts["finished_before"] = parent is not None and facts["digest"] in parent.manifest["builds"]
-    folder = begin_plan(workspace.datasets / request.dataset, _plan_digest(facts, rows), request, facts)
-    plan = GalaxyPlan(folder, request)
-    write_table(plan.folder / "plan.parquet", rows)
-    return plan
 
 
 def request_digest(request: GalaxyBuildRequest, facts: dict[str, Any]) -> str:
     """Return a digest that is equal for requests with equal results.
 
     Rates, connections and retries do not count; catalogue and scheme count by their content: ``catalog_sha256`` and
-    ``scheme`` of `facts`.
+    ``scheme`` of `facts`. A backfill counts with the version that it labels.
     """
     excluded = {"max_rate_per_s", "max_connections", "retry_rejected", "catalog", "metadata", "columns", "service_url"}
     identity = request.model_dump(mode="json", exclude=excluded) | {"catalog_sha256": facts["catalog_sha256"]}
-    identity |= {"scheme": facts["scheme"]}
+    identity |= {name: facts[name] for name in ("scheme", "backfill") if name in facts}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -244,13 +255,21 @@ def require_common(request: GalaxyBuildRequest, parent: Dataset | None) -> None:
             )
 
 
-def limit_objects(table: pa.Table, limit: int | None, seed: int) -> pa.Table:
+def limit_objects(
+    table: pa.Table, limit: int | None, seed: int, counted_first: pa.ChunkedArray | None = None
+) -> pa.Table:
     """Return the first `limit` rows (None: all) by a hash of id and seed, in order of id.
 
-    A larger limit with the same seed holds the rows of the smaller.
+    A larger limit with the same seed holds the rows of the smaller. Rows whose id is among `counted_first` come before
+    the others, and all of them are returned whatever the limit.
     """
     ids = table["id"].to_pylist()
-    chosen = sorted(hash_order(ids, seed)[:limit].tolist(), key=lambda position: ids[position])
+    order = hash_order(ids, seed)
+    if counted_first is not None and limit is not None:
+        is_first = pc.is_in(table["id"], counted_first.combine_chunks()).to_numpy()
+        order = order[np.argsort(~is_first[order], kind="stable")]
+        limit = max(limit, int(is_first.sum()))
+    chosen = sorted(order[:limit].tolist(), key=lambda position: ids[position])
     return table.take(pa.array(chosen, pa.int64()))
 
 

@@ -11,10 +11,11 @@ from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.building.validate import require, validate_catalogue
 from tasks.galaxies.archive_index import index_archive
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.collect import ArchiveSource, Received, ServiceSource, Source
 from tasks.galaxies.ingest import catalog_path
 from tasks.galaxies.joining import read_mapping
-from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.http.rate_budget import is_loopback
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.app import sky_process
@@ -102,12 +103,15 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
     """Return the source that reads a folder or zip, with the image of each requested object that has one.
 
     An image is found by the catalogue's ``file`` (path, name or stem), else by the mapping's asset id, else by the
-    catalogue's ``asset_id``, else by the object's id.
+    catalogue's ``asset_id``, else by the object's id. A backfill that requests none does not need the archive.
     """
     request = plan.request
     path = Path(str(request.images)).expanduser()
+    if plan.is_backfill and plan.work_items == 0:
+        return ArchiveSource(path, {}, workspace.raw)
     if not path.exists():
-        raise FileNotFoundError(f"images={path} does not exist")
+        moved = "; the dataset was built from it: restore it, or give its place to build-galaxy-dataset"
+        raise FileNotFoundError(f"images={path} does not exist{moved * plan.is_backfill}")
     index = index_archive(path)
     assets: dict[str, str] = {}
     if request.mapping is not None:

@@ -10,7 +10,12 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 def put_summary(summary: Mapping[str, Any]) -> None:
     """Show the summary of a run as a table of names and values."""
-    create_table_artifact(key="summary", table=[{"name": name, "value": str(value)} for name, value in summary.items()])
+    put_values("summary", summary)
+
+
+def put_values(key: str, values: Mapping[str, Any]) -> None:
+    """Show named values as a table under the key of an artifact."""
+    create_table_artifact(key=key, table=[{"name": name, "value": str(value)} for name, value in values.items()])
 
 
 def put_funnel(steps: Sequence[tuple[str, int]]) -> None:

@@ -7,8 +7,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.galaxies import build_page, plan, sources
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.collect import Source, collect_batch, unfinished_batches
-from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.runtime.run_log import run_logger

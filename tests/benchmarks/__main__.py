@@ -22,6 +22,8 @@ WANTED = {
     ("cutouts", "same_after_kill"): (">=", 1),
     ("ingest", "time_ratio"): ("<", 1),
     ("ingest", "memory_ratio"): ("<=", 0.5),
+    ("backfill", "flow_s"): ("<", 10),
+    ("backfill", "shards_untouched"): (">=", 1),
     ("batches", "times_records"): (">=", 1.8),
     ("batches", "times_one_by_one"): (">=", 25),
     ("batches", "checksum_cost"): ("<", 0.03),

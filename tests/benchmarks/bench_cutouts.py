@@ -11,8 +11,9 @@ import numpy as np
 import requests
 from PIL import Image
 
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.ingest import catalog_path
-from tasks.galaxies.plan import GalaxyBuildRequest, plan_galaxies
+from tasks.galaxies.plan import plan_galaxies
 from tasks.galaxies.sources import open_source
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace

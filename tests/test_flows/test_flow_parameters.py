@@ -8,6 +8,7 @@ import yaml
 from prefect import Flow
 from pydantic import BaseModel
 
+from flows.backfill_class_scheme import backfill_class_scheme
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.check_giveaways import check_giveaways
@@ -34,7 +35,7 @@ from flows.train_realbogus import train_realbogus
 from flows.verify import verify
 from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.training import CandidateTrainRequest
-from tasks.galaxies.plan import GalaxyBuildRequest
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
@@ -45,6 +46,7 @@ PROJECT = Path(__file__).parents[2]
 FLOWS: dict[str, Flow[..., Any]] = {
     flow.name: flow
     for flow in (
+        backfill_class_scheme,
         build_galaxy_dataset,
         build_realbogus_dataset,
         check_giveaways,

@@ -140,6 +140,47 @@ def test_two_rules_for_one_text_overlap(tmp_path) -> None:
         load_scheme(str(path))
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('kind = "smooth", shape = "r"', 'kind = "smooth", barred = true'),
+        ('kind = "smooth", shape = "r"', 'kind = "edge_on", shape = "r"'),
+        ('kind = "smooth", shape = "r"', "kind = []"),
+    ],
+)
+def test_a_class_that_no_galaxy_can_have_is_refused(tmp_path, old: str, new: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(OWN.format(rest="", more="").replace(old, new))
+    with pytest.raises(SchemeError, match="class 'round' is unreachable: no class text meets"):
+        load_scheme(str(path))
+
+
+@pytest.mark.parametrize(
+    ("labels", "circle"),
+    [
+        ({"left": "right", "right": "left"}, "'left' -> 'right' -> 'left'"),
+        ({"left": "right", "right": "none", "none": "left"}, "'left' -> 'right' -> 'none' -> 'left'"),
+        ({"left": "left", "right": "right"}, None),
+        ({"left": "right", "L": "left"}, None),
+    ],
+)
+def test_rules_that_rename_classes_in_a_circle_are_refused(
+    tmp_path, labels: dict[str, str], circle: str | None
+) -> None:
+    classes = list(dict.fromkeys(labels.values()))
+    rules = ", ".join(f'{{label = "{label}", when = {{text = "{text}"}}}}' for text, label in labels.items())
+    path = tmp_path / "hands.toml"
+    path.write_text(
+        'name = "hands"\ndescription = ""\ncolumns = ["hand"]\ngrammar = "text"\n'
+        f"classes = {classes}\nrules = [{rules}]\n".replace("'", '"')
+    )
+    if circle is None:
+        assert load_scheme(str(path)).assign("left").label == labels["left"]
+    else:
+        with pytest.raises(SchemeError, match=f"in a circle, .*{circle.partition(' -> ')[2]}"):
+            load_scheme(str(path))
+
+
 def test_digest_follows_rules_and_not_the_description(tmp_path) -> None:
     one = own_scheme(tmp_path)
     path = tmp_path / "mine.toml"

@@ -48,7 +48,7 @@ def ledger(rows: dict[str, str | None], **columns: list[object]) -> pa.Table:
 
 def harvest(folder: Path, seed: int = 0, **settings: Any) -> Harvest:
     plan: Plan[Any] = small_plan(folder, SmallRequest(seed=seed), settings.pop("scheme", "shapes"))
-    given = {"labels": None, "linked": False, "test_only": ""} | settings
+    given = {"labels": None, "linked": False, "linked_by_rejected": False, "test_only": ""} | settings
     ids = pa.array([], pa.string())
     return Harvest(
         plan,
@@ -63,6 +63,7 @@ def harvest(folder: Path, seed: int = 0, **settings: Any) -> Harvest:
         {},
         ("id",),
         lambda *_: {},
+        linked_by_rejected=given["linked_by_rejected"],
         test_only=given["test_only"],
     )
 
@@ -233,6 +234,29 @@ def test_newcomers_join_published_groups_by_position_or_are_rejected_between_two
     reasons = dict(zip(grouped["id"].to_pylist(), grouped["reason"].to_pylist(), strict=True))
     assert reasons == dict.fromkeys(groups) | {"between": "joins_two_groups"}
     assert assign_groups(table, parent, harvest(tmp_path / "s")) is table
+
+
+def test_a_rejected_row_may_link_groups_and_has_none_itself(tmp_path: Path) -> None:
+    """Then the groups are the same whichever of a chain's rows are stored first."""
+    parent = publish_rows(tmp_path / "tiny", {"p": "p"}, split_of({"p": "p"}, ["train"]))
+    places = {"p": (900, "p"), "b": (0, None), "a": (50, None), "c": (100, None)}
+    table = linked_ledger(places)
+    table = merging.with_columns(table, {"status": ["stored", "stored", "rejected", "stored"]})
+    for by_rejected, expected in ((True, ["p", "a", None, "a"]), (False, ["p", "b", None, "c"])):
+        settings = harvest(tmp_path / "s", linked=True, linked_by_rejected=by_rejected)
+        grouped = assign_groups(table, parent, settings)
+        assert grouped["group"].to_pylist() == expected
+        assert grouped["reason"].null_count == 4
+
+
+def test_a_rejected_row_is_not_rejected_again_for_the_groups_it_joins(tmp_path: Path) -> None:
+    published = {"p1": "p1", "p2": "p2"}
+    parent = publish_rows(tmp_path / "tiny", published, split_of(published, ["train", "test"]))
+    table = linked_ledger({"p1": (0, "p1"), "p2": (165, "p2"), "left_out": (55, None), "late": (110, None)})
+    rejected = {"status": ["stored", "stored", "rejected", "stored"], "reason": [None, None, "scheme:star", None]}
+    table = merging.with_columns(table, rejected)
+    grouped = assign_groups(table, parent, harvest(tmp_path / "s", linked=True, linked_by_rejected=True))
+    assert grouped["reason"].to_pylist() == [None, None, "scheme:star", "joins_two_groups"]
 
 
 @pytest.mark.parametrize("with_parts", [True, False])

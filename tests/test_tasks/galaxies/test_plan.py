@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from galaxy.images.cutouts import PETROSIAN_WIDTH_R90
+from tasks.galaxies.build_request import SIMULATED_LIMIT
 from tasks.galaxies.plan import (
-    SIMULATED_LIMIT,
     GalaxyPlan,
     limit_objects,
     object_frames,
@@ -124,6 +124,17 @@ def test_a_larger_limit_holds_the_smaller_in_order_of_id(ids: list[str], data: s
     assert limit_objects(table, None, 3)["id"].to_pylist() == sorted(ids)
 
 
+def test_known_objects_count_first_and_all_of_them() -> None:
+    table = pa.table({"id": [f"{number:03d}" for number in range(200)]})
+    known = pa.chunked_array([[f"{number:03d}" for number in range(0, 60, 2)]])
+    assert limit_objects(table, 20, 0, known)["id"].to_pylist() == known.to_pylist()
+    more = set(limit_objects(table, 50, 0, known)["id"].to_pylist())
+    others = [name for name in table["id"].to_pylist() if name not in known.to_pylist()]
+    twenty = limit_objects(pa.table({"id": others}), 20, 0)["id"].to_pylist()
+    assert more == {*known.to_pylist(), *twenty}
+    assert limit_objects(table, None, 0, known).equals(table)
+
+
 def test_another_seed_takes_other_objects() -> None:
     table = pa.table({"id": [f"{number:03d}" for number in range(200)]})
     assert limit_objects(table, 50, 0)["id"].to_pylist() != limit_objects(table, 50, 1)["id"].to_pylist()
@@ -182,9 +193,8 @@ def test_two_requests_are_the_same_if_their_results_are(change: dict[str, Any], 
     assert request_digest(build_request(), facts) != request_digest(
         build_request(), facts | {"catalog_sha256": "1" * 64}
     )
-    assert request_digest(build_request(), facts) != request_digest(
-        build_request(), facts | {"scheme": {"name": "deck-3"}}
-    )
+    for other in ({"scheme": {"name": "deck-3"}}, {"backfill": 1}):
+        assert request_digest(build_request(), facts) != request_digest(build_request(), facts | other)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from galaxy.simulation.synthetic_sky import SKY_COUNT
+from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.collect import ArchiveSource, ServiceSource
-from tasks.galaxies.plan import GalaxyBuildRequest, GalaxyPlan
+from tasks.galaxies.plan import GalaxyPlan
 from tasks.galaxies.sources import archive_source, open_source, service_source, truth_path
 from tasks.runtime.workspace import Workspace
 from tests.small_galaxies import build_request
