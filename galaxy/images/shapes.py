@@ -8,9 +8,9 @@ Decisions
 - Circularity depends more on the segmentation than on the galaxy, so everything that it depends on is a constant here,
   and `RECIPE` goes with every figure.
 - The outline is the contour of the smoothed light, interpolated between pixels (marching squares). Its perimeter has no
-  bias of pixel steps: a disc of radius 5 to 40 px measures 0.99 to 1.00. Estimators that walk along the pixels of a
-  mask, as photutils and scikit-image have, measure 0.91 to 0.94, and OpenCV's 0.76 to 0.89: a limit that was drawn with
-  one of these, as the deck's may have been, lies higher on this scale.
+  bias of pixel steps: discs of radius 5 to 40 px measure 0.99 to 1.00. Estimators that walk along the pixels of a mask
+  have one: discs of 20 px and more measure 0.91 to 0.94 by that of photutils and scikit-image, 0.87 to 0.89 by OpenCV's,
+  smaller ones anything. A limit drawn with one of these, as the deck's may have been, lies higher on this scale.
 - The aspect ratio is that of the ellipse with the outline's second moments. Unlike that of an upright box it does not
   depend on the position angle.
 - The threshold is a share of the peak, where the noise of the sky does not reach. At a tenth of it noise makes outlines
