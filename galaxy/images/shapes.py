@@ -9,8 +9,8 @@ Decisions
   and `RECIPE` goes with every figure.
 - The outline is the contour of the smoothed light, interpolated between pixels (marching squares). Its perimeter has no
   bias of pixel steps: discs of radius 5 to 40 px measure 0.99 to 1.00. Estimators that walk along the pixels of a mask
-  have one: discs of 20 px and more measure 0.91 to 0.94 by that of photutils and scikit-image, 0.87 to 0.89 by OpenCV's,
-  smaller ones anything. A limit drawn with one of these, as the deck's may have been, lies higher on this scale.
+  have one: discs of 20 px and more measure 0.91 to 0.94 with that of photutils and scikit-image, 0.87 to 0.89 with
+  OpenCV's, smaller ones anything. A limit drawn with one of these, as the deck's may be, is higher on this scale.
 - The aspect ratio is that of the ellipse with the outline's second moments. Unlike that of an upright box it does not
   depend on the position angle.
 - The threshold is a share of the peak, where the noise of the sky does not reach. At a tenth of it noise makes outlines
@@ -21,7 +21,7 @@ Decisions
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import contourpy
@@ -141,7 +141,10 @@ def _outline(smooth: NDArray[np.float64], region: NDArray[np.bool_], threshold: 
     """Return the outer contour (m, 2) of a region at the threshold: x and y, the last point the first again."""
     around = ndimage.binary_dilation(region, np.ones((3, 3), bool))
     field = np.where(region | (around & (smooth <= threshold)), smooth, 0.0)
-    return max(contourpy.contour_generator(z=field).lines(threshold), key=_area)
+    contours: Sequence[NDArray[np.float64]] = contourpy.contour_generator(
+        z=field, line_type=contourpy.LineType.Separate
+    ).lines(threshold)  # type: ignore[assignment]
+    return max(contours, key=_area)
 
 
 def _area(points: NDArray[np.float64]) -> float:

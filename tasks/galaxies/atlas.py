@@ -17,7 +17,7 @@ from tasks.learning.predictions import Predictions
 from tasks.learning.scoring import Scorer, image_blocks
 from tasks.learning.split_parts import SplitPart
 from tasks.reports import image_figures as draw
-from tasks.reports.page import Figure, Table, Text
+from tasks.reports.page import Cell, Figure, Table, Text
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationError
 
@@ -129,8 +129,8 @@ class ErrorAtlas:
             for at, fall in zip(heat.positions, heat.maps, strict=True)
         ]
         return Figure(
-            "Where covering a part of the image with sky lowers the probability of the predicted class (red) or raises "
-            f"it (blue), each image in its own scale: id, label and prediction, largest fall; {self.origin}.",
+            "Where a patch of sky over the image lowers the probability of the predicted class (orange) or raises it "
+            f"(blue), each image in its own scale: id, label and prediction, largest fall; {self.origin}.",
             draw.heat_map_strip(heat.images, heat.maps, captions),
             "images, and below each its occlusion map",
         )
@@ -224,7 +224,7 @@ def _frequent_pairs(model: Predictions) -> dict[str, NDArray[np.int64]]:
 
 
 def _pairs_table(model: Predictions) -> Table:
-    rows = []
+    rows: list[list[Cell]] = []
     for label, predicted in _confused_pairs(model):
         count, labelled = int(model.confusion[label, predicted]), int(model.confusion[label].sum())
         share = measures.rate(count, labelled)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from galaxy.labels.confusions import BAR, KINDS, NEIGHBOURS, UNRELATED, HubbleType, hubble_type, kind_of_confusion
 from tasks.learning import measures
 from tasks.learning.intervals import Interval
-from tasks.reports.page import Table
+from tasks.reports.page import Cell, Table
 
 QUESTIONS: dict[str, tuple[Callable[[HubbleType], bool], Callable[[HubbleType], Any]]] = {
     "elliptical or disc": (lambda kind: True, lambda kind: kind.family),
@@ -110,7 +110,7 @@ class ConfusionStructure:
         )
 
     def _kinds(self) -> Table:
-        rows = []
+        rows: list[list[Cell]] = []
         for kind in self.possible:
             expected = self.without_structure[kind] / max(self.mistakes, 1)
             wrong = self.by_kind[kind]
@@ -126,7 +126,7 @@ class ConfusionStructure:
         )
 
     def _questions(self) -> Table:
-        rows = []
+        rows: list[list[Cell]] = []
         for question, (is_asked, answer) in QUESTIONS.items():
             asked, right = self._answers(is_asked, answer)
             if len({answer(kind) for kind in self._types if kind and is_asked(kind)}) > 1:
@@ -159,10 +159,17 @@ class ConfusionStructure:
             for predicted, other in steps_of.items():
                 found["B" in self.classes[label]][other - step] += int(self.counts[label, predicted])
         whole = sum(found[False].values()) + sum(found[True].values())
-        rows = []
+        rows: list[list[Cell]] = []
         for step in sorted(set(found[False]) | set(found[True])):
             unbarred, barred = found[False][step], found[True][step]
-            rows.append([f"{step:+d}", unbarred, barred, *_rate_cells(unbarred + barred, whole)])
+            rows.append(
+                [
+                    f"{step:+d}".replace("-", "−") if step else "0",
+                    unbarred,
+                    barred,
+                    *_rate_cells(unbarred + barred, whole),
+                ]
+            )
         caption = "Discs predicted as discs: steps from the labelled to the predicted bulge, positive for a smaller one"
         return Table(caption, ["steps", "labelled unbarred", "labelled barred", "share", "95 %"], rows)
 

@@ -1,21 +1,22 @@
 """Error rates in bins of a quantity: redshift, magnitude, size, votes, shape."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning import measures
 from tasks.learning.intervals import Interval
-from tasks.reports.page import Table
+from tasks.reports.page import Cell, Table
 
 LEAST_IN_A_BIN = 20
 """Fewest samples of a covariate's bin."""
 BINS = 6
 
 
-class CovariateBin(NamedTuple):
+@dataclass(frozen=True)
+class CovariateBin:
     """Samples of similar value."""
 
     low: float
@@ -53,7 +54,9 @@ def covariate_bins(
         order = finite[np.argsort(values[finite], kind="stable")]
         panels[title] = [
             CovariateBin(
-                *(float(value) for value in np.quantile(values[rows], [0, 0.5, 1])),
+                low=float(values[rows[0]]),
+                median=float(np.median(values[rows])),
+                high=float(values[rows[-1]]),
                 mistakes=int(np.count_nonzero(~correct[rows])),
                 count=len(rows),
             )
@@ -64,7 +67,7 @@ def covariate_bins(
 
 def covariate_table(panels: Mapping[str, Sequence[CovariateBin]]) -> Table:
     """Return all bins, one row each."""
-    rows = [
+    rows: list[list[Cell]] = [
         [
             title,
             f"{part.low:.4g} to {part.high:.4g}",

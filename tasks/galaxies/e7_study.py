@@ -17,13 +17,13 @@ from tasks.learning import measures
 from tasks.learning.intervals import Interval
 from tasks.learning.predictions import BOOTSTRAPS, SEED, Predictions
 from tasks.reports import figures as draw
-from tasks.reports.page import Figure, Table, Text
+from tasks.reports.page import Cell, Figure, Table, Text
 
 ELONGATED = "E7"
 CIRCULARITY_LIMIT = 0.65
 """Of the deck."""
 RESOLVED_FROM = 10
-"""Fewest right and fewest wrong E7 of a measured AUC."""
+"""Fewest samples of a share that is printed, and fewest right and wrong E7 of an AUC."""
 SHOWN = 6
 """Images of each kind."""
 _IDEAL = {"E0": (1.0, 1.0), "E3": (0.954, 1.43), "E7": (0.616, 3.33)}
@@ -110,7 +110,9 @@ class E7Study:
         """Return the numbers for JSON."""
         right, wrong = self.correct, ~self.correct
         above = {
+            "right_above_limit_count": int((right & self.is_round).sum()),
             **_share(right & self.is_round, right).to_summary("right_above_limit"),
+            "wrong_above_limit_count": int((wrong & self.is_round).sum()),
             **_share(wrong & self.is_round, wrong).to_summary("wrong_above_limit"),
         }
         aucs = [interval.to_summary(f"auc_{name}") for name, interval in self.aucs.items()]
@@ -150,7 +152,7 @@ class E7Study:
         return {
             "e7_histograms": Figure(
                 f"E7 that are recognised and E7 that are not: share of each against circularity and aspect ratio. "
-                f"Dotted: ideal ellipses; dashed: the deck's circularity of {CIRCULARITY_LIMIT}. {self.origin}.",
+                f"Dotted: ideal ellipses; dashed: the deck's circularity of {CIRCULARITY_LIMIT}; {self.origin}.",
                 draw.histogram_panels(panels, marks, {"circularity": CIRCULARITY_LIMIT}),
                 "two histograms, circularity and aspect ratio of right and wrong E7",
             )
@@ -211,18 +213,16 @@ class E7Study:
             (f"circularity above {CIRCULARITY_LIMIT}", self.is_round),
             (f"circularity up to {CIRCULARITY_LIMIT}", ~self.is_round),
         ):
-            row: list[str | int] = [name]
-            for among, of in ((self.correct, self.correct), (~self.correct, ~self.correct)):
-                share = _share(among & chosen, of)
-                row += [int((among & chosen).sum()), _rate_text(share)]
-            error = _share(~self.correct & chosen, chosen)
-            rows.append([*row, _rate_text(error)])
+            row: list[Cell] = [name]
+            for kind in (self.correct, ~self.correct):
+                row += [int((kind & chosen).sum()), _share_text(kind & chosen, kind)]
+            rows.append([*row, _share_text(~self.correct & chosen, chosen)])
         columns = ["E7 with", "right", "share of the right", "wrong", "share of the wrong", "error rate"]
         return Table("E7 on both sides of the deck's line, with 95 % intervals", columns, rows)
 
     def _goes_to_table(self) -> Table:
         columns = ["predicted as", f"circularity above {CIRCULARITY_LIMIT}", f"up to {CIRCULARITY_LIMIT}", "all"]
-        rows = [[name, *counts, sum(counts)] for name, counts in self.goes_to.items()]
+        rows: list[list[Cell]] = [[name, *counts, sum(counts)] for name, counts in self.goes_to.items()]
         return Table("Where wrong E7 go", columns, rows)
 
 
@@ -238,8 +238,10 @@ def _share(chosen: NDArray[np.bool_], of: NDArray[np.bool_]) -> Interval:
     return measures.rate(int(chosen.sum()), int(of.sum()))
 
 
-def _rate_text(rate: Interval) -> str:
-    return "–" if math.isnan(rate.value) else f"{rate.value:.3f} [{rate.ends('.3f', ', ')}]"
+def _share_text(chosen: NDArray[np.bool_], of: NDArray[np.bool_]) -> str:
+    """Return the share with its interval, or that too few samples decide it."""
+    share = _share(chosen, of)
+    return f"{share.value:.3f} [{share.ends('.3f', ', ')}]" if of.sum() >= RESOLVED_FROM else "not resolved"
 
 
 def _quartiles(values: NDArray[np.float64], spec: str) -> str:

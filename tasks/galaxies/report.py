@@ -28,7 +28,7 @@ def evaluation_page(evaluation: GalaxyEvaluation, tables: Mapping[str, Table], f
         ("Receiver operating characteristic", ["roc"]),
         ("Training", ["training"]),
         ("Structure of the confusions", ["confusion_kinds", "questions", "bulge_steps", "pairs"]),
-        ("Error rate by quantity", ["covariates"]),
+        ("Error rate by quantity", ["covariates", "covariate_bins"]),
         ("E7 galaxies", ["e7_histograms", "e7_shapes", "e7_errors", "e7_goes_to", "e7_images", "e7"]),
         ("Worst mistakes", ["worst_mistakes", "heat_maps"]),
         ("Provenance", ["provenance"]),
@@ -50,7 +50,7 @@ def evaluation_tables(evaluation: GalaxyEvaluation) -> dict[str, Table]:
         "calibration": _calibration_table(evaluation.model),
         "coverage": _coverage_table(evaluation.model),
         **evaluation.atlas.tables(),
-        **({"covariates": covariate_table(panels)} if panels else {}),
+        **({"covariate_bins": covariate_table(panels)} if panels else {}),
         "provenance": evaluation.context.provenance,
     }
 

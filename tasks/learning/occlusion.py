@@ -6,6 +6,7 @@ falls. Only the model's outputs are needed, so that any saved model can be asked
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tasks.learning.scoring import IMAGE_BATCH, Scorer
 
@@ -15,10 +16,10 @@ PATCH_OF_SIDE = 0.15
 
 
 def occlusion_maps(model: Scorer, images: NDArray[np.uint8], positions: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return how much a class's probability falls when a pixel's surroundings are covered.
+    """Return how much a class's probability falls when a patch is laid over the image, by the patch's centre.
 
-    A pixel has the mean over the patches that cover it. The patch has the median colour of the image's border, so that
-    on a picture of the sky it is sky.
+    The patch has the median colour of the image's border, so that on a picture of the sky it is sky. Between the places
+    of the patch the fall is interpolated.
 
     Parameters
     ----------
@@ -33,30 +34,33 @@ def occlusion_maps(model: Scorer, images: NDArray[np.uint8], positions: NDArray[
     (n, height, width) float64
         Positive where covering lowers the probability, negative where it raises it.
     """
-    covers = _covers(*images.shape[1:3])  # (patches, height, width)
-    weight = covers.sum(axis=0)
+    (rows, across), (columns, along) = (_places(side) for side in images.shape[1:3])
+    covers = (rows[:, None, :, None] & columns[None, :, None, :]).reshape(-1, *images.shape[1:3])
+    where = np.meshgrid(across, along, indexing="ij")
     maps = np.empty(images.shape[:3])
     for number, (image, position) in enumerate(zip(images, positions, strict=True)):
         covered = np.where(covers[..., None], _border_color(image), image)
-        asked = np.concatenate([image[None], covered])
-        probability = _probabilities(model, asked)[:, position].astype(float)
-        maps[number] = np.tensordot(probability[0] - probability[1:], covers, axes=1) / weight
+        probability = _probabilities(model, np.concatenate([image[None], covered]))[:, position].astype(float)
+        falls = (probability[0] - probability[1:]).reshape(PLACES, PLACES)
+        maps[number] = ndimage.map_coordinates(falls, where, order=1, mode="nearest")
     return maps
 
 
-def _covers(height: int, width: int) -> NDArray[np.bool_]:
-    """Return the masks (patches, height, width) of the patches, which together cover every pixel."""
-    bands = [_bands(side) for side in (height, width)]
-    masks = bands[0][:, None, :, None] & bands[1][None, :, None, :]
-    return masks.reshape(-1, height, width)
+def _places(side: int) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
+    """Return the pixels that the patch covers at each of its places along a side, and each pixel's place.
 
-
-def _bands(side: int) -> NDArray[np.bool_]:
-    """Return (PLACES, side): the pixels of a side that the patch covers at each of its places."""
+    Returns
+    -------
+    covered : (PLACES, side)
+        Together they are all pixels.
+    place : (side,)
+        From 0 to PLACES - 1; between two places for a pixel between their centres.
+    """
     size = max(1, -(-side // PLACES), round(PATCH_OF_SIDE * side))
     starts = np.rint(np.linspace(0, side - size, PLACES)).astype(int)
     pixels = np.arange(side)
-    return (pixels >= starts[:, None]) & (pixels < starts[:, None] + size)
+    covered = (pixels >= starts[:, None]) & (pixels < starts[:, None] + size)
+    return covered, np.interp(pixels, starts + (size - 1) / 2, np.arange(PLACES))
 
 
 def _border_color(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

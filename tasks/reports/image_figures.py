@@ -8,11 +8,14 @@ from numpy.typing import NDArray
 
 from tasks.reports.canvas import BLUE, VERMILION, canvas
 
+OPACITY = 0.6
+"""Of the largest value of a heat map."""
+
 
 def image_rows(rows: Mapping[str, tuple[NDArray, Sequence[str]]]) -> bytes:
     """Draw a row of images for each title: images (n, height, width, 1 or 3) uint8, and their captions."""
     columns = max(len(captions) for _, captions in rows.values())
-    with canvas(1.5 * columns + 1.3, 1.75 * len(rows)) as (figure, finish):
+    with canvas(1.45 * columns + 1.2, 1.9 * len(rows)) as (figure, finish):
         panels = figure.subplots(len(rows), columns, squeeze=False)
         for line, (title, (images, captions)) in zip(panels, rows.items(), strict=True):
             for axes in line:
@@ -32,7 +35,7 @@ def heat_map_strip(images: NDArray, maps: NDArray, captions: Sequence[str]) -> b
     ----------
     images : (n, height, width, 1 or 3) uint8
     maps : (n, height, width)
-        Each scaled to its own largest magnitude; positive red, negative blue, 0 transparent.
+        Each scaled to its own largest magnitude; positive orange, negative blue, 0 transparent.
     captions : (n,) str
     """
     columns = min(6, len(images))
@@ -49,7 +52,7 @@ def heat_map_strip(images: NDArray, maps: NDArray, captions: Sequence[str]) -> b
             strength = (np.abs(heat) / max(float(np.abs(heat).max()), 1e-12))[..., None]
             color = np.where(heat[..., None] > 0, positive, negative)
             panels[2 * line, column].imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray")
-            panels[2 * line + 1, column].imshow(gray * (1 - 0.75 * strength) + 0.75 * strength * color)
+            panels[2 * line + 1, column].imshow(gray * (1 - OPACITY * strength) + OPACITY * strength * color)
             panels[2 * line + 1, column].set_xlabel(caption, fontsize=7)
         return finish()
 
