@@ -176,26 +176,22 @@ def draw_atlas(
     return ErrorAtlas(model, origin, shapes, e7, strips, heat)
 
 
-def positions_to_explain(
-    model: Predictions, ids: Sequence[str] | None, mistakes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Return the positions of samples by id; by default those of the first mistakes.
+def positions_to_explain(part: SplitPart, ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return the positions of samples by id.
 
     Raises
     ------
     EvaluationError
         An id is not among the evaluated samples, or there are too many.
     """
-    if ids is None:
-        return mistakes[:MAPS_BY_DEFAULT]
     if len(ids) > MOST_MAPS:
         raise EvaluationError(f"explain names {len(ids)} images, at most {MOST_MAPS} get a heat map")
-    position_of = {name: position for position, name in enumerate(model.part.ids)}
+    position_of = {name: position for position, name in enumerate(part.ids)}
     unknown = [name for name in ids if name not in position_of]
     if unknown:
         raise EvaluationError(
-            f"explain names {', '.join(map(repr, unknown[:5]))}, not among the {len(model.part)} evaluated samples: "
-            "take ids from predictions.parquet, or another split"
+            f"explain names {', '.join(map(repr, unknown[:5]))}, not among the {len(part)} evaluated samples: "
+            "take ids from the table of predictions, or another split"
         )
     return np.array([position_of[name] for name in ids], np.int64)
 

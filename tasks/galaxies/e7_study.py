@@ -177,7 +177,7 @@ class E7Study:
     def notes(self) -> list[Text]:
         """Return what has to be said beside the numbers."""
         texts = [
-            "Circularity is 4 pi A / P² of an outline without the bias of pixel steps, the aspect ratio that of its "
+            "Circularity is 4πA/P² of an outline without the bias of pixel steps, the aspect ratio that of its "
             "second moments. Estimators that walk along pixels show 5 to 25 % less for the same galaxy, so the deck's "
             f"{CIRCULARITY_LIMIT}, whose estimator is not known, may be another line here."
         ]

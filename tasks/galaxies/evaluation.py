@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.galaxies.atlas import ErrorAtlas, draw_atlas, positions_to_explain, shape_covariates
+from tasks.galaxies.atlas import MAPS_BY_DEFAULT, ErrorAtlas, draw_atlas, positions_to_explain, shape_covariates
 from tasks.galaxies.baselines import Baseline, altered_views, covariates, fit_baselines
 from tasks.galaxies.figures import evaluation_figures
 from tasks.galaxies.metrics import GalaxyEvaluation, summarise
@@ -58,6 +58,7 @@ def evaluate_galaxies(request: EvaluationRequest, explain: Sequence[str] | None 
     dataset, scheme = request.dataset, request.scheme
     trained_on, notes = training_dataset(request)
     part, overlap = unseen_rows(dataset, scheme, request.part, training_samples_of(request, trained_on))
+    explained = None if explain is None else positions_to_explain(part, explain)
     model = Predictions(
         part,
         list(request.card["classes"]),
@@ -65,9 +66,9 @@ def evaluate_galaxies(request: EvaluationRequest, explain: Sequence[str] | None 
         float(request.card["temperature"] or 1),
     )
     mistakes = confident_mistakes(model)
-    explained = positions_to_explain(model, explain, mistakes)
     title = f"{scheme} on {dataset.name}, {request.part} part"
     context = evaluation_context(request, title, str(dataset.manifest["label_kind"]), overlap, notes)
+    explained = mistakes[:MAPS_BY_DEFAULT] if explained is None else explained
     atlas = draw_atlas(model, request.model, dataset, context.origin, explained)
     evaluation = GalaxyEvaluation(
         context=context,

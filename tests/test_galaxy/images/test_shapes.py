@@ -110,9 +110,9 @@ def test_noise_of_the_sky_leaves_the_shape():
     np.testing.assert_allclose(found.circularity, clean.circularity[0], rtol=0.05)
 
 
-def test_a_brighter_neighbour_and_a_hole_change_nothing():
-    alone = gaussian(0.5, 20, width=8)
-    neighbour = 0.95 * gaussian(1.0, at=(45, 40), width=4)
+def test_a_brighter_and_larger_neighbour_and_a_hole_change_nothing():
+    alone = gaussian(0.5, 20, width=6)
+    neighbour = 0.95 * gaussian(1.0, at=(38, 38), width=9)
     ring = gaussian(1.0, width=20) - 0.9 * gaussian(1.0, width=8)
     dimmed = image_of(0.4 * alone + neighbour)
     found = measure_shapes(np.array([image_of(0.4 * alone), dimmed, image_of(ring)]))

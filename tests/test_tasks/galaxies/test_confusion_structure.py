@@ -65,6 +65,8 @@ def test_questions_are_asked_of_those_that_both_label_and_prediction_answer():
 def test_steps_along_the_bulge_scale_have_a_sign_and_the_label_s_bar():
     steps = rows_of("bulge_steps")
     assert {step: row[:2] for step, row in steps.items()} == {"−1": [5, 0], "0": [43, 8], "+1": [5, 0]}
+    smaller = ConfusionStructure(np.array([[4, 3], [0, 2]]), ["Sa", "SBc"]).tables()["bulge_steps"]
+    assert [row[:3] for row in smaller.rows] == [["−2", 0, 0], ["0", 4, 2], ["+2", 3, 0]]
 
 
 def test_a_perfect_model_has_no_rates_of_mistakes():
