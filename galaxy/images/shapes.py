@@ -35,12 +35,15 @@ LEAST_SMOOTHING_PX = 1.0
 LEAST_SIGMA = 5.0
 """The outline is at no less than this many standard deviations of the smoothed border above the sky."""
 SHARE_OF_PEAK = 0.35
-"""The outline is at no less than this share of the highest smoothed light of the galaxy."""
-CENTRE_OF_SIDE = 0.15
-"""A galaxy has light above the threshold within this distance of the frame's centre, in the frame's shorter sides."""
+"""The outline is at no less than this share of the galaxy's peak in the smoothed light."""
+CENTRE_OF_SIDE = 0.05
+"""A galaxy's peak is the highest light within this distance of the frame's centre, in the frame's shorter sides."""
+MOST_OVER_PEAK = 1.5
+"""An outline that holds light this many times higher than the galaxy's peak is of a blend."""
 LEAST_AREA_PX = 25.0
 
 NO_LIGHT, SMALL, AT_EDGE = "no_light_at_centre", "outline_too_small", "outline_reaches_edge"
+BLEND = "outline_holds_brighter_source"
 """Reasons for a shape that is not measured."""
 
 RECIPE: Mapping[str, float | str] = {
@@ -50,6 +53,7 @@ RECIPE: Mapping[str, float | str] = {
     "least_sigma": LEAST_SIGMA,
     "share_of_peak": SHARE_OF_PEAK,
     "centre_of_side": CENTRE_OF_SIDE,
+    "most_over_peak": MOST_OVER_PEAK,
     "least_area_px": LEAST_AREA_PX,
     "outline": "interpolated contour of the smoothed light, holes filled",
     "circularity": "4 pi area / perimeter^2 of the outline",
@@ -83,7 +87,7 @@ def measure_shapes(images: NDArray[np.uint8]) -> Shapes:
     """Measure the galaxy in the middle of each image, (n, height, width, channel)."""
     measured = [_measure(image.mean(axis=-1, dtype=np.float64)) for image in images]
     circularity, aspect_ratio, reason = zip(*measured, strict=True) if measured else ((), (), ())
-    return Shapes(np.array(circularity, float), np.array(aspect_ratio, float), np.array(reason, "U24"))
+    return Shapes(np.array(circularity, float), np.array(aspect_ratio, float), np.array(reason, str))
 
 
 def outline_shape(points: NDArray[np.float64]) -> tuple[float, float]:
@@ -118,12 +122,15 @@ def _measure(light: NDArray[np.float64]) -> tuple[float, float, str]:
     smooth = smooth - np.median(border)
     noise = _MAD_TO_SIGMA * float(np.median(np.abs(border - np.median(border))))
     is_central = _distance(*light.shape) <= max(CENTRE_OF_SIDE * side, 1.0)
-    threshold = max(LEAST_SIGMA * noise, SHARE_OF_PEAK * float(smooth[is_central].max()), 1.0)
+    peak = float(smooth[is_central].max())
+    threshold = max(LEAST_SIGMA * noise, SHARE_OF_PEAK * peak, 1.0)
     region = _region(smooth > threshold, is_central)
     if region is None:
         return math.nan, math.nan, NO_LIGHT
     if region[[0, -1]].any() or region[:, [0, -1]].any():
         return math.nan, math.nan, AT_EDGE
+    if smooth[region].max() > MOST_OVER_PEAK * peak:
+        return math.nan, math.nan, BLEND
     points = _outline(smooth, region, threshold)
     if _area(points) < LEAST_AREA_PX:
         return math.nan, math.nan, SMALL
