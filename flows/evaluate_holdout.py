@@ -31,10 +31,20 @@ def evaluate_holdout(
         str | None,
         parameter_types.param("For candidates: the reviewed table of false positives, column verdict filled in"),
     ] = None,
+    explain: Annotated[
+        list[str] | None,
+        parameter_types.param("For galaxies: ids of images that get a heat map; null: the most confident mistakes"),
+    ] = None,
 ) -> dict[str, Any]:
     """Evaluate a model and return its metrics."""
     request = HoldoutRequest(
-        model=model, dataset=dataset, scheme=scheme, part=split, against=against, verdicts=verdicts
+        model=model,
+        dataset=dataset,
+        scheme=scheme,
+        part=split,
+        against=against,
+        verdicts=verdicts,
+        explain=explain,
     )
     summary = evaluate(Workspace.current(), request)
     show_summary(summary)

@@ -4,12 +4,14 @@ Training, which has the model in memory, and ``evaluate-holdout`` call the same 
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.galaxies.atlas import MAPS_BY_DEFAULT, ErrorAtlas, draw_atlas, positions_to_explain, shape_covariates
 from tasks.galaxies.baselines import Baseline, altered_views, covariates, fit_baselines
 from tasks.galaxies.figures import evaluation_figures
 from tasks.galaxies.metrics import GalaxyEvaluation, summarise
@@ -37,18 +39,26 @@ WORST_SHOWN = 18
 """Mistakes with images in the report."""
 
 
-def evaluate_galaxies(request: EvaluationRequest) -> dict[str, Any]:
+def evaluate_galaxies(request: EvaluationRequest, explain: Sequence[str] | None = None) -> dict[str, Any]:
     """Evaluate a model that gives probabilities, write the report, and return the summary.
+
+    Parameters
+    ----------
+    request : EvaluationRequest
+    explain : sequence of str, optional
+        Ids of the samples that get a heat map; None: the most confident mistakes.
 
     Raises
     ------
     EvaluationError
-        Problem, classes or image shape are not the model's, or it has seen every sample of the part.
+        Problem, classes or image shape are not the model's, it has seen every sample of the part, or a sample to
+        explain is not among them.
     """
     require_fit(request)
     dataset, scheme = request.dataset, request.scheme
     trained_on, notes = training_dataset(request)
     part, overlap = unseen_rows(dataset, scheme, request.part, training_samples_of(request, trained_on))
+    explained = None if explain is None else positions_to_explain(part, explain)
     model = Predictions(
         part,
         list(request.card["classes"]),
@@ -57,14 +67,18 @@ def evaluate_galaxies(request: EvaluationRequest) -> dict[str, Any]:
     )
     mistakes = confident_mistakes(model)
     title = f"{scheme} on {dataset.name}, {request.part} part"
+    context = evaluation_context(request, title, str(dataset.manifest["label_kind"]), overlap, notes)
+    explained = mistakes[:MAPS_BY_DEFAULT] if explained is None else explained
+    atlas = draw_atlas(model, request.model, dataset, context.origin, explained)
     evaluation = GalaxyEvaluation(
-        context=evaluation_context(request, title, str(dataset.manifest["label_kind"]), overlap, notes),
+        context=context,
         model=model,
         baselines=_baselines(request, trained_on, model),
         views=altered_views(request.model, dataset, model, IMAGE_BATCH),
-        covariates=covariates(dataset, scheme, part),
+        covariates=covariates(dataset, scheme, part) | shape_covariates(atlas.shapes),
         mistakes=mistakes,
         mistake_images=np.array([dataset.pixels[int(row)] for row in part.rows[mistakes]]),
+        atlas=atlas,
     )
     return publish_record(request, _record(evaluation))
 
@@ -83,9 +97,18 @@ def _record(evaluation: GalaxyEvaluation) -> EvaluationRecord:
         summary=summary,
         figures=figures,
         tables=tables,
-        predictions=predictions_table(evaluation.model),
+        predictions=_with_shapes(predictions_table(evaluation.model), evaluation.atlas),
         metrics={f"recall_{name}": value for name, value in summary["per_class_recall"].items()},
     )
+
+
+def _with_shapes(predictions: pa.Table, atlas: ErrorAtlas) -> pa.Table:
+    """Return the table with each sample's shape, null where it is not measured, and then the reason."""
+    shapes = atlas.shapes
+    is_missing = shapes.reason != ""
+    for name, values in (("circularity", shapes.circularity), ("aspect_ratio", shapes.aspect_ratio)):
+        predictions = predictions.append_column(name, pa.array(values, mask=is_missing))
+    return predictions.append_column("shape_not_measured", pa.array(shapes.reason.astype(object), mask=~is_missing))
 
 
 def _baselines(request: EvaluationRequest, trained_on: Dataset | None, model: Predictions) -> list[Baseline]:

@@ -1,20 +1,12 @@
 """The figures of a galaxy evaluation, by the names under which MLflow records them too."""
 
-from collections.abc import Mapping
-
-import numpy as np
-from numpy.typing import NDArray
-
+from tasks.galaxies.covariate_bins import covariate_bins
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
-from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.reports import figures as draw
+from tasks.reports import image_figures as images
 from tasks.reports.page import Figure
-
-LEAST_IN_A_BIN = 20
-"""Fewest samples of a covariate's bin."""
-BINS = 6
 
 
 def evaluation_figures(evaluation: GalaxyEvaluation) -> dict[str, Figure]:
@@ -44,11 +36,13 @@ def evaluation_figures(evaluation: GalaxyEvaluation) -> dict[str, Figure]:
         )
     panels = covariate_bins(evaluation.covariates, model.correct)
     if panels:
+        drawn = {title: [(part.median, part.error) for part in bins] for title, bins in panels.items()}
         figures["covariates"] = Figure(
-            f"Accuracy in bins of equally many samples, with 95 % intervals; {origin}.",
-            draw.covariate_figure(panels),
-            f"accuracy against {', '.join(panels)}",
+            f"Error rate in bins of equally many samples, with 95 % intervals; {origin}.",
+            draw.covariate_figure(drawn),
+            f"error rate against {', '.join(panels)}",
         )
+    figures |= evaluation.atlas.figures()
     if len(evaluation.mistakes):
         figures["worst_mistakes"] = _worst_mistakes(evaluation)
     return figures
@@ -76,34 +70,6 @@ def _roc(model: Predictions, origin: str) -> Figure:
     )
 
 
-def covariate_bins(
-    covariates: Mapping[str, NDArray], correct: NDArray[np.bool_]
-) -> dict[str, list[tuple[float, Interval, int]]]:
-    """Return (median, accuracy, count) of bins of equally many samples, by the covariate's title.
-
-    A covariate with fewer than 2 bins of `LEAST_IN_A_BIN` samples, or with one value only, is left out.
-
-    Parameters
-    ----------
-    covariates : dict of title to (n,) float
-        NaN where unknown.
-    correct : (n,)
-        Whether the prediction is correct.
-    """
-    panels = {}
-    for title, values in covariates.items():
-        finite = np.flatnonzero(np.isfinite(values))
-        bins = min(BINS, len(finite) // LEAST_IN_A_BIN)
-        if bins < 2 or np.ptp(values[finite]) == 0:
-            continue
-        order = finite[np.argsort(values[finite], kind="stable")]
-        panels[title] = [
-            (float(np.median(values[rows])), measures.rate(int(correct[rows].sum()), len(rows)), len(rows))
-            for rows in np.array_split(order, bins)
-        ]
-    return panels
-
-
 def _worst_mistakes(evaluation: GalaxyEvaluation) -> Figure:
     model = evaluation.model
     captions = [
@@ -113,6 +79,6 @@ def _worst_mistakes(evaluation: GalaxyEvaluation) -> Figure:
     ]
     return Figure(
         f"Most confident mistakes: id, label, prediction and its confidence; {evaluation.context.origin}.",
-        draw.image_strip(evaluation.mistake_images, captions),
+        images.image_strip(evaluation.mistake_images, captions),
         "images of the worst mistakes",
     )

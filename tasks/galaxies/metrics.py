@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tasks.galaxies.atlas import ErrorAtlas
 from tasks.galaxies.baselines import Baseline, baseline_of
 from tasks.learning import measures
 from tasks.learning.predictions import Predictions
@@ -28,6 +29,7 @@ class GalaxyEvaluation:
     mistakes : (m,) int64
         Positions of the mistakes with the highest confidence, worst first.
     mistake_images : (m, height, width, channel) uint8
+    atlas : ErrorAtlas
     """
 
     context: EvaluationContext
@@ -37,6 +39,7 @@ class GalaxyEvaluation:
     covariates: Mapping[str, NDArray]
     mistakes: NDArray
     mistake_images: NDArray
+    atlas: ErrorAtlas
 
     @cached_property
     def this_model(self) -> Baseline:
@@ -66,6 +69,7 @@ def summarise(evaluation: GalaxyEvaluation) -> dict[str, Any]:
         "temperature": model.temperature,
         "baselines": {line.name: line.accuracy.value for line in evaluation.baselines},
         "views": {line.name: line.accuracy.value for line in evaluation.views},
+        "atlas": evaluation.atlas.summary(),
         "pixels": facts["pixels"],
         "labels": facts["labels"],
         "notes": list(evaluation.context.notes),

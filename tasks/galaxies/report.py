@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tasks.galaxies.covariate_bins import covariate_bins, covariate_table
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
 from tasks.learning.intervals import Interval
@@ -17,7 +18,7 @@ RESOLVED_FROM = 10
 
 def evaluation_page(evaluation: GalaxyEvaluation, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> str:
     """Return the report as HTML; `tables` and `figures` are those of `evaluation_tables` and `evaluation_figures`."""
-    context = evaluation.context
+    context, notes = evaluation.context, evaluation.atlas.notes()
     blocks: list[Block] = [_headlines(evaluation), *(Text(note, quiet=True) for note in context.notes)]
     for heading, names in (
         ("Models compared", ["models"]),
@@ -26,11 +27,15 @@ def evaluation_page(evaluation: GalaxyEvaluation, tables: Mapping[str, Table], f
         ("Accuracy against coverage", ["coverage", "accuracy_coverage"]),
         ("Receiver operating characteristic", ["roc"]),
         ("Training", ["training"]),
-        ("Accuracy by quantity", ["covariates"]),
-        ("Worst mistakes", ["worst_mistakes"]),
+        ("Structure of the confusions", ["confusion_kinds", "questions", "bulge_steps", "pairs"]),
+        ("Error rate by quantity", ["covariates", "covariate_bins"]),
+        ("E7 galaxies", ["e7_histograms", "e7_shapes", "e7_errors", "e7_goes_to", "e7_images", "e7"]),
+        ("Worst mistakes", ["worst_mistakes", "heat_maps"]),
         ("Provenance", ["provenance"]),
     ):
-        section = [block for name in names for block in (tables.get(name), figures.get(name)) if block]
+        section: list[Block] = [
+            block for name in names for block in (tables.get(name), figures.get(name), *notes.get(name, ())) if block
+        ]
         blocks += [Heading(heading), *section] if section else []
     subtitle = f"{len(evaluation.model.part)} samples of version {context.version}, {context.origin}"
     return page(context.title, blocks, subtitle)
@@ -38,11 +43,14 @@ def evaluation_page(evaluation: GalaxyEvaluation, tables: Mapping[str, Table], f
 
 def evaluation_tables(evaluation: GalaxyEvaluation) -> dict[str, Table]:
     """Return the report's tables by name."""
+    panels = covariate_bins(evaluation.covariates, evaluation.model.correct)
     return {
         "models": _models_table(evaluation),
         "classes": _classes_table(evaluation.model),
         "calibration": _calibration_table(evaluation.model),
         "coverage": _coverage_table(evaluation.model),
+        **evaluation.atlas.tables(),
+        **({"covariate_bins": covariate_table(panels)} if panels else {}),
         "provenance": evaluation.context.provenance,
     }
 

@@ -1,28 +1,19 @@
-"""Figures of an evaluation as PNG bytes, drawn without pyplot, so that no state is shared between threads.
+"""Plots of an evaluation as PNG bytes; curves differ in colour and also in marker or dash, for grey prints."""
 
-Colours are from Okabe and Ito, distinct for colour-blind readers; curves also differ in marker or dash, for grey
-prints.
-"""
-
-import io
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import ReliabilityBin
+from tasks.reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, canvas
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8F96"
-INK = "#22262b"
-PIXELS_PER_INCH = 160
+HISTOGRAM_BINS = 16
 
 _CURVES = (
     (BLUE, "-", "o"),
@@ -33,27 +24,6 @@ _CURVES = (
 )
 """Colour, dash and marker of the first, second, ... curve of a figure."""
 
-_STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": "#b9bcc0",
-    "axes.labelcolor": INK,
-    "axes.titlesize": 11,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#ececea",
-    "xtick.color": "#5b6168",
-    "ytick.color": "#5b6168",
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-    "lines.solid_capstyle": "round",
-}
-
 
 def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
     """Draw a confusion matrix: fractions of each row as shade and per cent, counts below.
@@ -62,7 +32,7 @@ def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
     """
     size = max(3.6, 0.62 * len(classes) + 1.6)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    with _figure(size + 0.3, size) as (figure, finish):
+    with canvas(size + 0.3, size) as (figure, finish):
         axes = figure.subplots()
         axes.imshow(shares, cmap=_blues(), vmin=0, vmax=1)
         axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 4 else 0)
@@ -81,7 +51,7 @@ def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
 
 def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
     """Draw accuracy against confidence in equal-count bins, one curve per name, with Wilson intervals."""
-    with _figure(5.4, 4.6) as (figure, finish):
+    with canvas(5.4, 4.6) as (figure, finish):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="perfectly calibrated")
         for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
@@ -96,7 +66,7 @@ def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
 
 def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
     """Draw accuracy on the most confident fraction of the sample against that fraction, each (n,)."""
-    with _figure(5.4, 3.8) as (figure, finish):
+    with canvas(5.4, 3.8) as (figure, finish):
         axes = figure.subplots()
         lowest = 1.0
         for (name, (share, accuracy)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
@@ -116,7 +86,7 @@ def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | No
     ``history`` holds ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``,
     one value per epoch.
     """
-    with _figure(8.6, 3.6) as (figure, finish):
+    with canvas(8.6, 3.6) as (figure, finish):
         for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
             for part, color, dash in (("train", BLUE, "--"), ("validation", VERMILION, "-")):
                 values = history.get(f"{part}_{measure}", ())
@@ -130,27 +100,27 @@ def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | No
         return finish()
 
 
-def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval, int]]]) -> bytes:
-    """Draw accuracy in bins of covariates; by covariate, a sequence of (bin centre, accuracy, count)."""
-    columns = min(2, len(covariates))
+def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]]) -> bytes:
+    """Draw error rates in bins of covariates; by covariate, a sequence of (bin centre, error rate)."""
+    columns = min(3 if len(covariates) > 4 else 2, len(covariates))
     lines = -(-len(covariates) // columns)
-    with _figure(4.3 * columns, 3.1 * lines) as (figure, finish):
+    with canvas(3.2 * columns if columns > 2 else 4.3 * columns, 2.9 * lines) as (figure, finish):
         panels = figure.subplots(lines, columns, sharey=True, squeeze=False).ravel()
         for axes, (title, bins) in zip(panels, covariates.items(), strict=False):
             _interval_points(axes, [part[0] for part in bins], [part[1] for part in bins], BLUE, "o", None)
             axes.set(xlabel=title)
         for axes in panels[::columns]:
-            axes.set(ylabel="accuracy")
+            axes.set(ylabel="error rate")
         for axes in panels[len(covariates) :]:
             axes.set_visible(False)
-        lowest = min((part[1].low for bins in covariates.values() for part in bins), default=0.0)
-        panels[0].set_ylim(max(0.0, lowest - 0.03), 1.01)
+        highest = max((part[1].high for bins in covariates.values() for part in bins), default=1.0)
+        panels[0].set_ylim(0, min(1.0, highest + 0.03))
         return finish()
 
 
 def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
     """Draw ROC curves; by name, false-positive and true-positive rates, each (n,)."""
-    with _figure(4.6, 4.4) as (figure, finish):
+    with canvas(4.6, 4.4) as (figure, finish):
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="chance")
         for (name, (false, true)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
@@ -162,7 +132,7 @@ def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
 
 def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: float) -> bytes:
     """Draw ROC curves, each (n,) by name, with a logarithmic axis of false-positive rates from `least_fpr` on."""
-    with _figure(6.2, 4.2) as (figure, finish):
+    with canvas(6.2, 4.2) as (figure, finish):
         axes = figure.subplots()
         for (name, (false, true)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
             axes.step(np.maximum(false, least_fpr / 2), true, color=color, linestyle=dash, label=name, where="post")
@@ -176,7 +146,7 @@ def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: f
 
 def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
     """Draw precision against recall; by name, recall and precision, each (n,)."""
-    with _figure(6.2, 4.2) as (figure, finish):
+    with canvas(6.2, 4.2) as (figure, finish):
         axes = figure.subplots()
         for (name, (recall, precision)), (color, dash, _) in zip(curves.items(), cycle(_CURVES), strict=False):
             axes.step(recall, precision, color=color, linestyle=dash, label=name, where="post")
@@ -188,7 +158,7 @@ def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
 
 def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float], xlabel: str) -> bytes:
     """Draw histograms of samples, each (n,), with a logarithmic axis of counts and named marks along x."""
-    with _figure(6.6, 3.8) as (figure, finish):
+    with canvas(6.6, 3.8) as (figure, finish):
         axes = figure.subplots()
         everything = np.concatenate([values for values in samples.values() if len(values)])
         low, high = np.quantile(everything, [0.0005, 0.9995])
@@ -206,7 +176,7 @@ def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float],
 
 def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel: str, ylabel: str) -> bytes:
     """Draw rates with intervals against a quantity; by name, a sequence of (quantity, rate)."""
-    with _figure(5.4, 3.6) as (figure, finish):
+    with canvas(5.4, 3.6) as (figure, finish):
         axes = figure.subplots()
         for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
             _interval_points(axes, [place for place, _ in bins], [rate for _, rate in bins], color, marker, name)
@@ -217,7 +187,7 @@ def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel:
 
 def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: bool = False) -> bytes:
     """Draw values with their intervals, one row per name, the first at the top."""
-    with _figure(6.6, 0.42 * len(values) + 1.2) as (figure, finish):
+    with canvas(6.6, 0.42 * len(values) + 1.2) as (figure, finish):
         axes = figure.subplots()
         places = np.arange(len(values))[::-1]
         middle = np.array([value.value for value in values.values()])
@@ -243,7 +213,7 @@ def completeness_figure(
     curves: Mapping[str, Sequence[tuple[float, Interval]]], fitted: tuple[float, float] | None
 ) -> bytes:
     """Draw completeness in bins of magnitude by kind of injection, and the fitted logistic (50 % magnitude, width)."""
-    with _figure(5.4, 3.6) as (figure, finish):
+    with canvas(5.4, 3.6) as (figure, finish):
         axes = figure.subplots()
         for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
             _interval_points(
@@ -259,38 +229,48 @@ def completeness_figure(
         return finish()
 
 
-def image_strip(images: NDArray, captions: Sequence[str], columns: int = 6) -> bytes:
-    """Draw images, (n, height, width, 1 or 3) uint8, in rows, each above its caption."""
-    lines = -(-len(images) // columns)
-    caption_lines = max((caption.count("\n") + 1 for caption in captions), default=1)
-    with _figure(1.55 * columns, (1.6 + 0.17 * caption_lines) * lines) as (figure, finish):
-        panels = figure.subplots(lines, columns, squeeze=False).ravel()
-        for axes in panels:
-            axes.set(xticks=[], yticks=[])
-            axes.spines[:].set_visible(False)
-        for axes, image, caption in zip(panels, images, captions, strict=False):
-            axes.imshow(image if image.shape[-1] == 3 else image[..., 0], cmap="gray")
-            axes.set_xlabel(caption, fontsize=7.5)
+def histogram_panels(
+    panels: Mapping[str, Mapping[str, NDArray]],
+    marks: Mapping[str, Mapping[str, float]],
+    limits: Mapping[str, float],
+) -> bytes:
+    """Draw histograms side by side, each kind of sample scaled to a sum of 1.
+
+    Parameters
+    ----------
+    panels : dict
+        By axis title: the values (n,) of each kind of sample, by its name.
+    marks : dict
+        By axis title: named places, drawn dotted.
+    limits : dict
+        By axis title: a place that is drawn dashed.
+    """
+    with canvas(4.8 * len(panels), 3.6) as (figure, finish):
+        for axes, (title, kinds) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
+            everything = np.concatenate(list(kinds.values()))
+            edges = np.linspace(everything.min(), max(everything.max(), everything.min() + 1e-3), HISTOGRAM_BINS + 1)
+            for (name, values), color, filled in zip(kinds.items(), (BLUE, VERMILION), (True, False), strict=True):
+                weights = np.full(len(values), 1 / max(len(values), 1))
+                drawn = {"alpha": 0.35, "linewidth": 0} if filled else {"fill": False, "linewidth": 1.8}
+                axes.hist(
+                    values,
+                    edges,
+                    weights=weights,
+                    histtype="stepfilled" if filled else "step",
+                    color=color,
+                    label=f"{name}, {len(values)}",
+                    **drawn,
+                )
+            low, high = axes.get_xlim()
+            for name, place in marks.get(title, {}).items():
+                if low <= place <= high:
+                    axes.axvline(place, color=GREY, linewidth=1, linestyle=":")
+                    axes.annotate(name, (place, 1), (2, -10), ("data", "axes fraction"), "offset points", fontsize=8)
+            if title in limits and low <= limits[title] <= high:
+                axes.axvline(limits[title], color=INK, linewidth=1.2, linestyle="--")
+            axes.set(xlabel=title, ylabel="share of the kind")
+            axes.legend(fontsize=8)
         return finish()
-
-
-@contextmanager
-def _figure(width_in: float, height_in: float) -> Iterator[tuple[Figure, "_Finish"]]:
-    with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-        yield figure, _Finish(figure)
-
-
-class _Finish:
-    """Turns a figure into PNG bytes."""
-
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
-
-    def __call__(self) -> bytes:
-        buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
-        return buffer.getvalue()
 
 
 def _interval_points(

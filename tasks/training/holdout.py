@@ -12,7 +12,7 @@ from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
-from tasks.store.schema import REALBOGUS
+from tasks.store.schema import GALAXY, REALBOGUS
 from tasks.tracking.mlflow_runs import metric_history, open_run
 from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
 from tasks.training.registered_models import RegisteredModel, open_registered
@@ -33,6 +33,8 @@ class HoldoutRequest(BaseModel):
     """Candidates only: a second model, evaluated on the same rows."""
     verdicts: str | None = None
     """Candidates only: a table of reviewed labels of the bogus that pass."""
+    explain: list[str] | None = None
+    """Galaxies only: ids of the images that get a heat map; None: the most confident mistakes."""
 
 
 def evaluate_registered(
@@ -45,12 +47,13 @@ def evaluate_registered(
     workspace : Workspace
     holdout : HoldoutRequest
     evaluators : dict of problem to function
-        Each takes an `EvaluationRequest`; that of candidates also ``against`` and ``verdicts``.
+        Each takes an `EvaluationRequest`; that of candidates also ``against`` and ``verdicts``, that of galaxies
+        ``explain``.
 
     Raises
     ------
     EvaluationError
-        The dataset has no labels, or ``against`` or ``verdicts`` are given for galaxies.
+        The dataset has no labels, or an argument of the other problem is given.
     UnknownModelError
         There is no such model.
     """
@@ -61,7 +64,7 @@ def evaluate_registered(
         )
     problem, first_scheme = dataset.manifest["problem"], holdout.scheme or dataset.schemes[0]
     registered = open_registered(workspace, holdout.model, problem, first_scheme)
-    options = _candidate_options(workspace, holdout, problem, first_scheme)
+    options = _problem_options(workspace, holdout, problem, first_scheme)
     scheme, ref = holdout.scheme or str(registered.card["scheme"]), registered.ref
     reference, samples_file = f"{dataset.name}@{dataset.version}", ref.folder / TRAINING_SAMPLES_FILE
     with open_run(
@@ -87,12 +90,15 @@ def evaluate_registered(
     return {"model": ref.uri, "dataset": reference, "scheme": scheme, "split": holdout.part} | summary
 
 
-def _candidate_options(workspace: Workspace, holdout: HoldoutRequest, problem: str, scheme: str) -> dict[str, Any]:
-    """Return the arguments that only the evaluator of candidates takes."""
-    for name, value in (("against", holdout.against), ("verdicts", holdout.verdicts)):
-        if value is not None and problem != REALBOGUS:
-            raise EvaluationError(f"{name}={value} goes with a dataset of {REALBOGUS}, not of {problem}")
+def _problem_options(workspace: Workspace, holdout: HoldoutRequest, problem: str, scheme: str) -> dict[str, Any]:
+    """Return the arguments that the evaluator of only one problem takes."""
     options: dict[str, Any] = {}
+    for name, of in (("against", REALBOGUS), ("verdicts", REALBOGUS), ("explain", GALAXY)):
+        value = getattr(holdout, name)
+        if value is not None and problem != of:
+            raise EvaluationError(f"{name}={value} goes with a dataset of {of}, not of {problem}")
+        if value is not None:
+            options[name] = value
     if holdout.verdicts is not None:
         options["verdicts"] = Path(holdout.verdicts).expanduser()
     if holdout.against is not None:

@@ -356,6 +356,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (score_night, {"path": "made", "model": "classifier.h5"}, "HDF5 models of the public code are not supported"),
     (score_night, {"path": "nowhere"}, "no file or folder, and no dataset"),
     (evaluate_holdout, {"dataset": "made", "verdicts": "a.csv", "model": "realbogus-first@champion"}, "needs none"),
+    (evaluate_holdout, {"dataset": "made", "explain": ["a"], "model": "realbogus-first@champion"}, "not of realbogus"),
 ]
 
 

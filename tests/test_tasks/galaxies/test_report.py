@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from galaxy.images.shapes import NO_LIGHT, Shapes
+from tasks.galaxies.atlas import ErrorAtlas, HeatMaps
 from tasks.galaxies.baselines import Baseline
 from tasks.galaxies.evaluation import confident_mistakes, predictions_table
-from tasks.galaxies.figures import covariate_bins, evaluation_figures
+from tasks.galaxies.figures import evaluation_figures
 from tasks.galaxies.metrics import GalaxyEvaluation, summarise
 from tasks.galaxies.report import evaluation_page, evaluation_tables
 from tasks.learning import measures
@@ -20,6 +22,10 @@ from tasks.training.evaluation_record import EvaluationContext
 LABELS = np.array([0] * 12 + [1] * 8, np.int32)
 CHOSEN = np.array([0] * 9 + [1] * 3 + [1] * 6 + [0] * 2)
 CONFIDENCE = np.linspace(0.6, 0.98, 20)
+
+NOT_MEASURED = np.full(20, np.nan)
+UNMEASURED = Shapes(NOT_MEASURED, NOT_MEASURED, np.full(20, NO_LIGHT))
+NO_MAPS = HeatMaps(np.empty(0, np.int64), np.empty((0, 4, 4, 3), np.uint8), np.empty((0, 4, 4)))
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +54,7 @@ def evaluation(model: Predictions, **changes: Any) -> GalaxyEvaluation:
         "covariates": {},
         "mistakes": mistakes,
         "mistake_images": np.zeros((len(mistakes), 4, 4, 3), np.uint8),
+        "atlas": ErrorAtlas(model, context.origin, UNMEASURED, None, {}, NO_MAPS),
     }
     return GalaxyEvaluation(**fields | changes)
 
@@ -71,6 +78,7 @@ def test_the_summary_counts_and_is_free_of_nan() -> None:
     assert (summary["accuracy_low"], summary["accuracy_high"]) == measures.wilson(15, 20)
     assert summary["baselines"] == {"majority class": 0.6}
     assert (summary["views"], summary["notes"]) == ({}, ["a note"])
+    assert summary["atlas"]["shapes"]["not_measured"] == {NO_LIGHT: 20}
     assert (summary["pixels"], summary["labels"]) == ("real", "votes")
     assert "auc" not in summary
 
@@ -144,29 +152,14 @@ def test_the_page_has_the_sections_that_have_something_to_show() -> None:
     assert "20 samples of version 2, real pixels, votes labels" in html
     assert ">a note<" in html
     assert ">Worst mistakes</h2>" in html
+    assert ">Structure of the confusions</h2>" in html
+    assert ">E7 galaxies</h2>" not in html
     assert ">Training</h2>" not in html
 
 
 def test_no_mistakes_no_pictures_of_mistakes() -> None:
     none = np.array([], np.int64)
     assert "worst_mistakes" not in evaluation_figures(evaluation(predictions(), mistakes=none))
-
-
-def test_a_covariate_is_binned_by_equally_many_and_needs_values_that_differ() -> None:
-    values = np.arange(50.0)
-    correct = values < 25
-    panels = covariate_bins(
-        {
-            "rising": np.append(values, np.nan),
-            "few": [*np.where(values < 39, values, np.nan).tolist(), np.nan],
-            "constant": np.ones(51),
-        },
-        np.append(correct, True),
-    )
-    assert list(panels) == ["rising"]
-    (low, low_rate, low_count), (high, high_rate, high_count) = panels["rising"]
-    assert (low, low_rate.value, low_count) == (12.0, 1.0, 25)
-    assert (high, high_rate.value, high_count) == (37.0, 0.0, 25)
 
 
 def test_predictions_are_kept_one_row_a_sample() -> None:

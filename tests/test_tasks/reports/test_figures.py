@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from tasks.learning import measures
-from tasks.reports import figures
+from tasks.reports import figures, image_figures
+from tasks.reports.canvas import PIXELS_PER_INCH
 from tasks.reports.page import css_width
 
 RIGHT = measures.rate(8, 10)
@@ -21,12 +22,24 @@ DRAWN = {
     "coverage": lambda: figures.coverage_figure({"x": CURVE}),
     "coverage of one sample": lambda: figures.coverage_figure({"x": (np.array([1.0]), np.array([0.0]))}),
     "training": lambda: figures.training_figure({"train_loss": [1.0, 0.5], "validation_loss": [1.0]}, best_epoch=1),
-    "covariate": lambda: figures.covariate_figure({"z": [(0.1, RIGHT, 10), (0.2, RIGHT, 10)]}),
-    "three covariates": lambda: figures.covariate_figure({name: [(0.1, RIGHT, 10)] for name in "abc"}),
+    "covariate": lambda: figures.covariate_figure({"z": [(0.1, RIGHT), (0.2, RIGHT)]}),
+    "three covariates": lambda: figures.covariate_figure({name: [(0.1, RIGHT)] for name in "abc"}),
     "roc": lambda: figures.roc_figure({str(number): CURVE for number in range(6)}),
     "precision": lambda: figures.precision_figure({"here": CURVE, "a night": CURVE}),
-    "strip": lambda: figures.image_strip(np.zeros((2, 8, 8, 3), np.uint8), ["one\ntwo", "three"]),
-    "planes": lambda: figures.image_strip(np.zeros((7, 8, 8, 1), np.uint8), [""] * 7),
+    "strip": lambda: image_figures.image_strip(np.zeros((2, 8, 8, 3), np.uint8), ["one\ntwo", "three"]),
+    "five covariates": lambda: figures.covariate_figure({name: [(0.1, RIGHT)] for name in "abcde"}),
+    "histograms": lambda: figures.histogram_panels(
+        {"x": {"right": np.arange(5.0), "wrong": np.array([])}, "y": {"right": np.ones(2), "wrong": np.ones(1)}},
+        {"x": {"E7": 3.0}},
+        {"x": 2.0},
+    ),
+    "rows": lambda: image_figures.image_rows(
+        {"one\nrow": (np.zeros((2, 8, 8, 3), np.uint8), ["a", "b"]), "two": (np.zeros((1, 8, 8, 1), np.uint8), ["c"])}
+    ),
+    "heat maps": lambda: image_figures.heat_map_strip(
+        np.zeros((7, 8, 8, 3), np.uint8), np.linspace(-1, 1, 448).reshape(7, 8, 8), [""] * 7
+    ),
+    "planes": lambda: image_figures.image_strip(np.zeros((7, 8, 8, 1), np.uint8), [""] * 7),
 }
 
 
@@ -35,7 +48,7 @@ def test_a_figure_is_a_png_that_says_its_size(name):
     png = DRAWN[name]()
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
-        assert css_width(png) == pytest.approx(image.width * 96 / figures.PIXELS_PER_INCH, abs=1)
+        assert css_width(png) == pytest.approx(image.width * 96 / PIXELS_PER_INCH, abs=1)
         assert len(np.unique(np.asarray(image.convert("L")))) > 1
 
 
