@@ -216,7 +216,8 @@ class ArchiveImages:
             listed = list_archive(self.path)
         except ValueError as error:
             raise PredictionError(str(error)) from error
-        return [member for member in listed if member.fault != FOLDER and not _is_hidden(member.path)]
+        files = (member for member in listed if member.fault != FOLDER and not _is_hidden(member.path))
+        return sorted(files, key=lambda member: member.path)
 
     @cached_property
     def ids(self) -> list[str]:
