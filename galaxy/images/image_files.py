@@ -180,7 +180,8 @@ def _on_black(rgb: np.ndarray, alpha: np.ndarray, conversions: dict[str, Any]) -
 
 def _require_content(pixels: np.ndarray, bits: int, conversions: Mapping[str, Any]) -> None:
     """Refuse (height, width, 3) pixels without content, by what took it."""
-    if blank_fraction(pixels) <= MOST_BLANK and pixels.std() >= LEAST_SCATTER:
+    scatter = pixels.std(axis=(0, 1)).max()  # of each channel: a uniform colour, as of a single pixel, has none
+    if blank_fraction(pixels) <= MOST_BLANK and scatter >= LEAST_SCATTER:
         return
     if "transparency" in conversions:
         raise ImageFaultError("transparent")

@@ -106,7 +106,12 @@ class ArchiveIndex:
 
 
 def index_archive(path: Path) -> ArchiveIndex:
-    """Return the index of a folder or zip of images.
+    """Return the index of a folder or zip of images; errors as of `list_archive`."""
+    return ArchiveIndex(list_archive(path))
+
+
+def list_archive(path: Path) -> list[ArchiveMember]:
+    """Return the files of a folder or zip of images, in the order of their paths.
 
     Raises
     ------
@@ -122,7 +127,7 @@ def index_archive(path: Path) -> ArchiveIndex:
         suffixes = Counter(_kind(member) for member in members if member.fault != FOLDER)
         held = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(4)) or "nothing"
         raise ValueError(f"images={path} holds no {', '.join(IMAGE_SUFFIXES)} file; it holds: {held}")
-    return ArchiveIndex(members)
+    return members
 
 
 def _folder_members(folder: Path) -> Iterable[ArchiveMember]:

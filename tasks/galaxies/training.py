@@ -11,6 +11,7 @@ from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.galaxies.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
+from tasks.galaxies.training_range import measure_training_range
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
 from tasks.learning.split_parts import SplitPart, part_rows
@@ -129,11 +130,14 @@ class GalaxyTraining(TrainingTask):
     def calibrate(
         self, outputs: NDArray, validation: SplitPart, train: SplitPart
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Fit the temperature to probabilities (n, classes); the metrics are accuracy, macro-F1, ECE and NLL."""
+        """Fit the temperature to probabilities (n, classes); the metrics are accuracy, macro-F1, ECE and NLL.
+
+        The card also says what the images of `train` were like.
+        """
         temperature = measures.fit_temperature(outputs, validation.labels)
-        return {"temperature": temperature, "operating_points": {}}, classification_summary(
-            outputs, validation.labels, temperature
-        )
+        entries = {"temperature": temperature, "operating_points": {}}
+        entries |= measure_training_range(self.dataset, train.ids)
+        return entries, classification_summary(outputs, validation.labels, temperature)
 
     def evaluate(self, request: EvaluationRequest) -> dict[str, Any]:
         """Evaluate accuracy and calibration."""

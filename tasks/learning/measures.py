@@ -111,6 +111,20 @@ def macro_f1(counts: NDArray) -> float:
     return float(np.mean(2 * correct[occurs] / occurrences[occurs])) if occurs.any() else float("nan")
 
 
+def cohen_kappa(counts: NDArray) -> float:
+    """Return Cohen's kappa of a square table of counts, one rater along rows and the other along columns.
+
+    It is the agreement beyond chance over the most that is possible (Cohen 1960); NaN where both always say the same
+    one class, or there is nothing.
+    """
+    total = counts.sum()
+    if not total:
+        return float("nan")
+    shares = counts / total
+    by_chance = float(shares.sum(axis=1) @ shares.sum(axis=0))
+    return (float(np.trace(shares)) - by_chance) / (1 - by_chance) if by_chance < 1 else float("nan")
+
+
 def nll(probabilities: NDArray, labels: NDArray) -> float:
     """Return the mean negative log likelihood of the labels (n,), in nats."""
     return float(-np.mean(_log(probabilities)[np.arange(len(labels)), labels])) if len(labels) else float("nan")

@@ -73,16 +73,23 @@ def image_blocks(pixels: zarr.Array, sorted_rows: NDArray, batch_size: int) -> I
     pending: list[NDArray] = []
     count = 0
     for part in _by_shard(sorted_rows, (pixels.shards or pixels.chunks)[0]):
-        first, last = int(part[0]), int(part[-1])
-        pending.append(np.asarray(pixels[first : last + 1])[part - first])
+        pending.append(_read_rows(pixels, part))
         count += len(part)
         if count >= batch_size:
-            images = np.concatenate(pending)
+            images = np.concatenate(pending) if len(pending) > 1 else pending[0]
             whole = count - count % batch_size
             yield from (images[start : start + batch_size] for start in range(0, whole, batch_size))
-            pending, count = [images[whole:].copy()], count - whole
+            pending, count = [images[whole:].copy()] if whole < count else [], count - whole
     if count:
         yield np.concatenate(pending)
+
+
+def _read_rows(pixels: zarr.Array, rows: NDArray) -> NDArray:
+    """Return the images (m, y, x, channel) of ascending rows (m,) of one shard; not copied where none is left out."""
+    first, last = int(rows[0]), int(rows[-1])
+    block = np.asarray(pixels[first : last + 1])
+    is_whole = len(block) == len(rows) and bool((np.diff(rows) == 1).all())
+    return block if is_whole else block[rows - first]
 
 
 def _by_shard(sorted_rows: NDArray, shard_rows: int) -> list[NDArray]:

@@ -1,7 +1,6 @@
 """The scoring of a night from its request to its page: models, threshold, scores, operations figure, MLflow run."""
 
 import math
-import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from tasks.runtime.progress import progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
+from tasks.store.files import file_stem
 from tasks.store.schema import REALBOGUS
 from tasks.tracking.mlflow_runs import open_run
 
@@ -75,11 +75,6 @@ def score_night(workspace: Workspace, request: NightRequest) -> dict[str, Any]:
     write_night_page(report, f"Night {night}", source, scored, rule, summary)
     run_id = _record(workspace, request, source, rule, summary, report)
     return summary | {"report": str(report), "run_id": run_id, "seconds": round(time.monotonic() - started, 1)}
-
-
-def file_stem(name: str) -> str:
-    """Return a night's name with every run of other characters than letters, digits, ``._-`` replaced by ``_``."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)
 
 
 def _score(

@@ -1,19 +1,13 @@
 """Scoring a night: blocks of candidates through one or two models, one Parquet row per candidate, in the input's order.
 
-One thread reads ahead, several score and hash one block each, and the calling thread writes finished blocks to part
-files; an interrupted scoring resumes after the last of them. Decisions follow when all candidates have a logit, because
-selecting the best n needs the whole night.
+`tasks.learning.block_scoring` reads ahead, runs several blocks at once, and resumes. Decisions follow when all
+candidates have a logit, because selecting the best n needs the whole night.
 """
 
-import os
 import shutil
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,14 +17,12 @@ from numpy.typing import NDArray
 
 from realbogus.readings import Reading, merge_readings
 from realbogus.stamps import pixel_digests
+from tasks.learning.block_scoring import BLOCKS_A_PART, PartFiles, processors, score_blocks
 from tasks.night.blocks import CandidateBlock
 from tasks.night.models import NightError, ScoringRule
 from tasks.night.sources import NightSource
 from tasks.records.kept_readings import keep_reading, kept_reading
-from tasks.store.files import whole_file
 
-BLOCKS_A_PART = 32
-READ_AHEAD = 2
 NOT_FINITE = "not_finite"
 """Reason of a candidate for which a model returns no finite number."""
 MIN_FAILED_BLOCK = 64
@@ -50,9 +42,6 @@ RAW = pa.schema(
     ]
 )
 """Columns of a part file: scores before any decision."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 def score_into_parts(
@@ -82,29 +71,17 @@ def score_into_parts(
     NightError
         A model gives no finite logit for a whole block.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    parts = finished_parts(state)
-    advance(sum(pq.read_metadata(path).num_rows for path in parts))
-    numbered = enumerate(source.blocks(len(parts) * blocks_a_part), len(parts) * blocks_a_part)
-    tables = map_in_order(partial(score_block, rule=rule), read_ahead(numbered, READ_AHEAD), threads or _threads(rule))
-    while part := list(islice(tables, blocks_a_part)):
-        path = state / f"part-{len(parts):06d}.parquet"
-        rows = keep_reading(pa.concat_tables(part), merge_readings(kept_reading(table.schema) for table in part))
-        with whole_file(path) as unfinished:
-            pq.write_table(rows, unfinished, compression="zstd")
-        parts.append(path)
-        advance(sum(table.num_rows for table in part))
-    return parts
+    files = PartFiles(state, blocks_a_part, _join)
+    return score_blocks(source.blocks, partial(score_block, rule=rule), files, advance, threads or _threads(rule))
 
 
-def finished_parts(state: Path) -> list[Path]:
-    """Return the part files from the first on, up to the first that is missing."""
-    paths = sorted(state.glob("part-*.parquet"))
-    return [path for number, path in enumerate(paths) if path.name == f"part-{number:06d}.parquet"]
+def _join(blocks: list[pa.Table]) -> pa.Table:
+    """Return the rows of several blocks with their merged reading."""
+    return keep_reading(pa.concat_tables(blocks), merge_readings(kept_reading(block.schema) for block in blocks))
 
 
 def _threads(rule: ScoringRule) -> int:
-    return len(os.sched_getaffinity(0)) if all(model.outputs.parallel for model in rule.models) else 1
+    return processors() if all(model.outputs.parallel for model in rule.models) else 1
 
 
 class NightLock:
@@ -129,28 +106,6 @@ class NightLock:
     def forget(self, state: Path) -> None:
         """Remove the part files of a finished scoring."""
         shutil.rmtree(state)
-
-
-def read_ahead(items: Iterator[Item], depth: int) -> Iterator[Item]:
-    """Yield items, `depth` of which a separate thread reads in advance."""
-    end = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="reading") as reader:
-        waiting = deque(reader.submit(next, items, end) for _ in range(depth))
-        while (item := waiting.popleft().result()) is not end:
-            waiting.append(reader.submit(next, items, end))
-            yield item  # type: ignore[misc]
-
-
-def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], threads: int) -> Iterator[Result]:
-    """Map `work` over `items` in order with `threads` threads, at most 2 * `threads` items in flight."""
-    with ThreadPoolExecutor(threads, thread_name_prefix="scoring") as workers:
-        waiting: deque[Any] = deque()
-        for item in items:
-            waiting.append(workers.submit(work, item))
-            if len(waiting) > 2 * threads:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def score_block(numbered: tuple[int, CandidateBlock], rule: ScoringRule) -> pa.Table:

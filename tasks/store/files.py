@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,3 +123,8 @@ def sha256_of_file(path: Path) -> str:
     """Return the hexadecimal sha256 of a file's bytes, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def file_stem(name: str) -> str:
+    """Return a name with every run of other characters than letters, digits, ``._-`` replaced by ``_``."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", name)

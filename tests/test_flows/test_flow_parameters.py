@@ -15,6 +15,7 @@ from flows.check_giveaways import check_giveaways
 from flows.cli.flow_catalogue import argument_names, flow_names, load_flow
 from flows.cli.flow_reference import PAGE, flow_section, parameter_row, reference_page
 from flows.cli.parameters import Parameter, parameters_of, read_parameters
+from flows.compare_catalogue import compare_catalogue
 from flows.compare_label_handling import compare_label_handling
 from flows.compare_ladder import compare_ladder
 from flows.compare_profiles import compare_profiles
@@ -27,6 +28,7 @@ from flows.galaxy_end_to_end import galaxy_end_to_end
 from flows.ingest_catalog import ingest_catalog
 from flows.label_noise_bench import label_noise_bench
 from flows.make_night import make_night
+from flows.predict_galaxies import predict_galaxies
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
@@ -50,6 +52,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         build_galaxy_dataset,
         build_realbogus_dataset,
         check_giveaways,
+        compare_catalogue,
         compare_label_handling,
         compare_ladder,
         compare_profiles,
@@ -62,6 +65,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         ingest_catalog,
         label_noise_bench,
         make_night,
+        predict_galaxies,
         relabel_and_retrain,
         score_night,
         survey_label_errors,

@@ -254,6 +254,8 @@ REFUSED = {
     "black": (encoded(np.zeros(RGB, np.uint8)), "blank"),
     "black-16": (encoded(np.zeros(GREY, np.uint16)), "too_dim"),
     "uniform": (encoded(np.full(RGB, 7, np.uint8)), "blank"),
+    "uniform colour": (encoded(np.full(RGB, (10, 90, 200), np.uint8)), "blank"),
+    "one pixel": (encoded(np.full((1, 1, 3), (10, 90, 200), np.uint8)), "blank"),
     "hidden": (encoded(np.dstack([noise(RGB), np.zeros(GREY, np.uint8)])), "transparent"),
 }
 

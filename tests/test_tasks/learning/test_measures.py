@@ -340,3 +340,11 @@ def test_paired_difference_is_narrower_than_the_models_apart():
 def test_paired_difference_refuses_other_rows():
     with pytest.raises(ValueError, match="3 and 2"):
         measures.paired_difference(np.ones(3), np.ones(2), "abc", np.random.default_rng(0))
+
+
+def test_kappa_is_the_agreement_beyond_chance() -> None:
+    assert measures.cohen_kappa(np.array([[20, 5], [10, 15]])) == pytest.approx(0.4)  # Cohen's worked example
+    assert measures.cohen_kappa(np.diag([3, 4, 5])) == 1
+    assert measures.cohen_kappa(np.outer([2, 3], [4, 1])) == pytest.approx(0)
+    assert math.isnan(measures.cohen_kappa(np.array([[7, 0], [0, 0]])))
+    assert math.isnan(measures.cohen_kappa(np.zeros((2, 2), int)))

@@ -21,7 +21,7 @@ from tasks.night.first_model import FirstModel
 from tasks.night.models import NightError
 from tasks.night.operations import NightScores, ground_truth, operations
 from tasks.night.overlap import trained_on
-from tasks.night.pipeline import file_stem, require_scored, score_night, summarise, summarise_cascade
+from tasks.night.pipeline import require_scored, score_night, summarise, summarise_cascade
 from tasks.night.request import NightRequest
 from tasks.night.sources import DatasetNight, NightSource, open_night
 from tasks.runtime.workspace import Workspace
@@ -74,13 +74,6 @@ def test_a_threshold_below_the_one_of_the_fitted_loss_is_beyond_it(threshold: fl
         "lost_limit": 0.0123,
         "beyond": beyond,
     }
-
-
-@pytest.mark.parametrize(
-    ("name", "stem"), [("night-1.v2_x", "night-1.v2_x"), ("2026/03/01  é", "2026_03_01_"), ("a b@c", "a_b_c")]
-)
-def test_names_of_nights_are_fit_for_files(name: str, stem: str) -> None:
-    assert file_stem(name) == stem
 
 
 FULL, FIRST = "night-full", "night-first"

@@ -13,6 +13,7 @@ import pytest
 from tasks.store.errors import DamagedTableError, DiskFullError
 from tasks.store.files import (
     disk_full_named,
+    file_stem,
     read_table,
     sha256_of_file,
     sync_tree,
@@ -124,3 +125,10 @@ def test_a_page_of_a_checked_table_that_changed_is_named_and_one_without_checksu
     (tmp_path / "checked.parquet").write_bytes(content)
     with pytest.raises(DamagedTableError, match=r"checked\.parquet cannot be read \(.*\); restore it"):
         read_table(tmp_path / "checked.parquet")
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"), [("night-1.v2_x", "night-1.v2_x"), ("2026/03/01  é", "2026_03_01_"), ("a b@c", "a_b_c")]
+)
+def test_names_of_results_are_fit_for_files(name: str, stem: str) -> None:
+    assert file_stem(name) == stem

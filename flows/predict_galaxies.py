@@ -1,0 +1,39 @@
+"""Classify galaxies of a dataset, a folder or a zip with a registered model."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows.cli import parameter_types
+from tasks.galaxies.predict import PredictionRequest, ScoresFormat
+from tasks.runtime.workspace import Workspace
+from tasks.stages.predict_galaxies import predict_galaxies as classify
+from tasks.stages.show import show_summary
+
+
+@flow(name="predict-galaxies", description="Classify galaxies with a registered model, one row an image")
+def predict_galaxies(
+    model: parameter_types.Model = "champion",
+    dataset: Annotated[
+        str | None,
+        parameter_types.param("Dataset to classify: NAME, or NAME@3 for its third version; null: images, else sky"),
+    ] = None,
+    images: Annotated[
+        str | None, parameter_types.param("Folder or zip file of images to classify instead of a dataset")
+    ] = None,
+    scheme: Annotated[
+        str | None,
+        parameter_types.param("Class scheme that completes an alias in model; null: the first scheme of the dataset"),
+    ] = None,
+    name: Annotated[
+        str | None, parameter_types.param("Name of the scores file; null: that of the images and the model")
+    ] = None,
+    formats: Annotated[
+        list[ScoresFormat], parameter_types.param("Formats of the scores: parquet, always written; fits; votable")
+    ] = ["parquet"],  # noqa: B006  Prefect copies defaults, and reads them as JSON
+) -> dict[str, Any]:
+    """Classify images and return counts."""
+    request = PredictionRequest(model=model, dataset=dataset, images=images, scheme=scheme, name=name, formats=formats)
+    summary = classify(Workspace.current(), request)
+    show_summary(summary)
+    return summary
