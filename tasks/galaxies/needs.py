@@ -36,7 +36,7 @@ def require_columns(
     frame : sequence of str
         Columns that place an image.
     account : mapping
-        The account of the tables' columns, `tasks.galaxies.column_account.ACCOUNT_KEYS`; may be empty.
+        The account of the tables' columns, `tasks.ingest.column_account.ACCOUNT_KEYS`; may be empty.
     catalog : str
         Name of the catalogue's file.
 

@@ -19,10 +19,10 @@ from galaxy.images import cutouts
 from galaxy.labels.schemes import label_rows, load_scheme
 from tasks.building.plan import Plan, begin_plan, published_parent
 from tasks.galaxies.choices import SourceName
-from tasks.galaxies.column_account import ACCOUNT_KEYS, read_account
 from tasks.galaxies.needs import frame_columns, require_columns
-from tasks.galaxies.provenance import content_sha256
 from tasks.http.faults import is_retried_later
+from tasks.ingest.column_account import ACCOUNT_KEYS, read_account
+from tasks.ingest.provenance import content_sha256
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
 from tasks.store.dataset import Dataset

@@ -10,8 +10,8 @@ import pyarrow as pa
 from galaxy.catalogue.columns import BY_NAME, COLUMNS
 from galaxy.catalogue.conversion import units_to_read
 from galaxy.catalogue.layouts import VOTE_NAMES
-from tasks.galaxies.provenance import is_catalogue, read_provenance
-from tasks.galaxies.table_rows import TableRows
+from tasks.ingest.provenance import is_catalogue, read_provenance
+from tasks.ingest.table_rows import TableRows
 from tasks.tables.units import describe_conversions
 
 NEEDED: tuple[str, ...] = ("id", "ra", "dec", "redshift", "petro_r90")

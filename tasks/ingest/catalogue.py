@@ -5,7 +5,7 @@ and positions are held for all rows. `galaxy.catalogue.columns` describes the co
 
 The Parquet's metadata holds ``starloom``: JSON with the name, the sources (file, sha256, kind, rows), what the metadata
 filled, the rules, the count of rejected rows by reason, and the account of the tables' columns
-(`tasks.galaxies.column_account`). Each field holds ``unit`` and ``meaning``.
+(`tasks.ingest.column_account`). Each field holds ``unit`` and ``meaning``.
 """
 
 import hashlib
@@ -28,9 +28,9 @@ from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import LONGEST_ID
 from galaxy.catalogue.positions import galactic_latitude
 from galaxy.catalogue.writing import CatalogueWriter, united_schema
-from tasks.galaxies.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
-from tasks.galaxies.joining import JoinedTable, read_joined_table
-from tasks.galaxies.table_rows import named_columns, open_rows, require_named
+from tasks.ingest.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
+from tasks.ingest.joining import JoinedTable, read_joined_table
+from tasks.ingest.table_rows import named_columns, open_rows, require_named
 from tasks.tables.table_files import TableFile, open_table
 
 FORMAT_VERSION = 1
@@ -55,7 +55,7 @@ class IngestReport:
     joined: dict[str, dict[str, int]]
     """File name of a joined table -> catalogue rows matched by id, by position, or not at all."""
     columns: dict[str, Any] = field(default_factory=dict)
-    """The account of the columns: `tasks.galaxies.column_account.ACCOUNT_KEYS`."""
+    """The account of the columns: `tasks.ingest.column_account.ACCOUNT_KEYS`."""
 
     @property
     def missing(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Ingest: tables by path, address or official name into a catalogue of the workspace."""
+"""Catalogues of a workspace: made of tables given by path, address or official name, and found again."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from galaxy.catalogue.columns import BY_NAME
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from tasks.galaxies.catalogue import FORMAT_VERSION, IngestReport, ingest
-from tasks.galaxies.column_account import read_account
-from tasks.galaxies.provenance import is_catalogue
-from tasks.galaxies.table_rows import named_columns, open_rows
 from tasks.http.client import download
+from tasks.ingest.catalogue import FORMAT_VERSION, IngestReport, ingest
+from tasks.ingest.column_account import read_account
+from tasks.ingest.provenance import is_catalogue
+from tasks.ingest.table_rows import named_columns, open_rows
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import disk_full_named, sha256_of_file
