@@ -30,8 +30,8 @@ from realbogus.epochs import TIME_KEYWORDS
 from realbogus.row_tables import ROLE_NAMES as RECORD_ROLES
 from realbogus.sources.frame_files import FrameKeywords
 from realbogus.sources.frame_pairs import read_pairs
-from tasks.galaxies.catalogue import ingest
-from tasks.galaxies.table_rows import CATALOGUE_ROLES
+from tasks.ingest.catalogue import ingest
+from tasks.ingest.table_rows import CATALOGUE_ROLES
 from tasks.records.known_tables import ROLE_NAMES as KNOWN_ROLES
 from tasks.tables.roles import ROLES
 

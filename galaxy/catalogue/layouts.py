@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from galaxy.catalogue.columns import BY_NAME, COLUMNS, EXTINCTION, MAJORITY_BUTTONS, VOTE_COLUMNS
+from galaxy.catalogue.columns import BY_NAME, COLUMNS, EXTINCTION, MAJORITY_BUTTONS, VOTE_COLUMNS, CatalogueColumn
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.votes import STEMS
+
+MAPPING = "filename-mapping"
+"""Kind of a table that gives ids their images."""
 
 VOTE_NAMES = frozenset(column.name for column in VOTE_COLUMNS)
 DEBIASED_NAMES = frozenset(f"{stem}_debiased" for stem in STEMS)
@@ -31,7 +34,7 @@ _MARKS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         "gz1-table2": frozenset({"nvote", *MAJORITY_BUTTONS, "p_cs", *_GZ1_DEBIASED}),
         "gz2sample": _GZ2SAMPLE_MARKS | {"petromag_r", "petror50_r", "petror90_r", "redshift"},
         "gz1-metadata": frozenset({"petror90_r", "petror50_r", "petromag_r", "extinction_r", "psfwidth_r", "z"}),
-        "filename-mapping": frozenset({"sample", "asset_id"}),
+        MAPPING: frozenset({"sample", "asset_id"}),
     }
 )
 """Kind -> columns that tell it, for the message about a table that is of none."""
@@ -110,12 +113,12 @@ def recognise(header: Header) -> Layout:
 
 
 def _kind(names: frozenset[str], roles: Mapping[str, str]) -> str:
-    if names & VOTE_NAMES:
-        return "gz2-hart16" if names.isdisjoint({"dr8objid", "specobjid", "objid"}) else "gz2-willett13"
-    if len(names & (_GZ1_RAW | _GZ1_DEBIASED)) >= _GZ1_FEWEST:
-        return "gz1-table2" if names & _GZ1_DEBIASED else "gz1-table3"
+    """Return the kind of a table: a published table of votes, another known table, or labels by what names a row."""
+    of_votes = _kind_of_votes(names)
+    if of_votes is not None:
+        return of_votes
     if _is_mapping(names, roles):
-        return "filename-mapping"
+        return MAPPING
     if names & _GZ2SAMPLE_MARKS and "petromag_r" in names:
         return "gz2sample"
     if "petror90_r" in names and "redshift" in roles:
@@ -123,6 +126,14 @@ def _kind(names: frozenset[str], roles: Mapping[str, str]) -> str:
     if "id" in roles:
         return "labels-by-id"
     return "labels-by-position" if "ra" in roles else "labels-by-file"
+
+
+def _kind_of_votes(names: frozenset[str]) -> str | None:
+    if names & VOTE_NAMES:
+        return "gz2-hart16" if names.isdisjoint({"dr8objid", "specobjid", "objid"}) else "gz2-willett13"
+    if len(names & (_GZ1_RAW | _GZ1_DEBIASED)) >= _GZ1_FEWEST:
+        return "gz1-table2" if names & _GZ1_DEBIASED else "gz1-table3"
+    return None
 
 
 def _is_mapping(names: frozenset[str], roles: Mapping[str, str]) -> bool:
@@ -139,21 +150,22 @@ def _is_mapping(names: frozenset[str], roles: Mapping[str, str]) -> bool:
 
 def _sources(names: frozenset[str], header: Header) -> dict[str, str]:
     """Return catalogue column -> the table's column that holds it."""
-    source = {}
-    taken = {*header.roles.values(), *header.named.values()}
-    for column in COLUMNS:
-        if column.role:
-            table_name = header.roles.get(column.role)
-        else:
-            known = (name for name in (column.name, *column.aliases) if name in names and name not in taken)
-            table_name = header.named.get(column.name) or next(known, None)
-        if table_name is not None:
-            source[column.name] = table_name
+    free = names - {*header.roles.values(), *header.named.values()}
+    found = ((column.name, _source(column, free, header)) for column in COLUMNS)
+    source = {name: table_name for name, table_name in found if table_name is not None}
     if "gz1_majority" not in source and names >= set(MAJORITY_BUTTONS):
         source |= {name: name for name in MAJORITY_BUTTONS}
     if EXTINCTION in names and "r_mag" in source and "r_mag_corrected" not in source:
         source[EXTINCTION] = EXTINCTION
     return source
+
+
+def _source(column: CatalogueColumn, free: frozenset[str], header: Header) -> str | None:
+    """Return the table's column for a catalogue column: that of its role, else the one named for it, else a synonym."""
+    if column.role:
+        return header.roles.get(column.role)
+    known = (name for name in (column.name, *column.aliases) if name in free)
+    return header.named.get(column.name) or next(known, None)
 
 
 def _why_ignored(name: str, kind: str, source: Mapping[str, str], names: frozenset[str]) -> str | None:
@@ -164,17 +176,21 @@ def _why_ignored(name: str, kind: str, source: Mapping[str, str], names: frozens
         return f"{BY_NAME[name].label} is read from {source[name]}"
     if kind.startswith("gz2-") and _WEIGHT.fullmatch(name):
         return "a sum of weights, in the published table; the fractions are read"
-    if kind.startswith(("gz1-table", "gz2-")):
-        if name in _OTHER_IDS and "id" in source:
-            return f"id is read from {source['id']}"
-        if name in ("rastring", "decstring") and "ra_deg" in source:
-            return "the position once more, in sexagesimal"
-        if name == "p_cs" and names >= set(MAJORITY_BUTTONS):
-            return "the spirals' buttons together, in the published table; the single buttons are read"
-        if name in MAJORITY_BUTTONS and "gz1_majority" in source:
-            return "gz1_majority is read from the table"
     if kind == "gz2sample" and _GZ2SAMPLE_REST.fullmatch(name):
         return "a column of the published gz2sample that no step reads"
+    return _why_repeated(name, source, names) if kind.startswith(("gz1-table", "gz2-")) else None
+
+
+def _why_repeated(name: str, source: Mapping[str, str], names: frozenset[str]) -> str | None:
+    """Return which other column of a published table of votes holds what a column does; None if none."""
+    if name in _OTHER_IDS and "id" in source:
+        return f"id is read from {source['id']}"
+    if name in ("rastring", "decstring") and "ra_deg" in source:
+        return "the position once more, in sexagesimal"
+    if name == "p_cs" and names >= set(MAJORITY_BUTTONS):
+        return "the spirals' buttons together, in the published table; the single buttons are read"
+    if name in MAJORITY_BUTTONS and "gz1_majority" in source:
+        return "gz1_majority is read from the table"
     return None
 
 

@@ -7,6 +7,7 @@ could be brought to 8-bit RGB only by a guess is an `ImageFaultError`. Colour pr
 import io
 import struct
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,15 @@ LEAST_SCATTER = 0.5  # the viewer of legacysurvey.org answers a uniform tile whe
 DIM = 16  # of 256: images of more than 8 bits that stay below it lose most of their levels
 
 _BY_VALUE = ("bit_depth", "colour_model")
+_WITH_ALPHA = {"P": "P", "PA": "PA", "LA": "LA", "RGBA": "RGBA", "La": "LA", "RGBa": "RGBA"}
+"""Mode of Pillow's that may be transparent -> the mode without colours multiplied by their alpha."""
 _ORIENTATIONS = range(2, 9)  # 1 is upright
+
+_DECODER_FAULTS: tuple[type[Exception], ...] = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError, SyntaxError),
+    *(TypeError, ValueError, Warning, struct.error, zlib.error),
+)
+"""Kinds of error that Pillow's decoders raise on damaged bytes."""
 
 # Pillow warns of damaged metadata, which no pixel depends on. `warnings.catch_warnings` does not hold in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -107,8 +116,7 @@ def _decoding_faults(body: bytes, name: str) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise ImageFaultError("too_many_pixels") from error
-    except Exception as error:
-        # Pillow's decoders raise OSError, SyntaxError, struct.error, IndexError, TypeError and more on damaged bytes.
+    except _DECODER_FAULTS as error:
         raise ImageFaultError(_name_fault(body, name, error)) from error
 
 
@@ -149,25 +157,39 @@ def _to_rgb(image: Image.Image, bits: int, inverted: bool, conversions: dict[str
     """Return a decoded image as (height, width, 3) uint8; colour models and transparency are noted."""
     mode, key = image.mode, image.info.get("transparency")
     if mode.startswith("I;16"):
-        values = np.asarray(image).astype(np.uint16)
-        shown = (1 << bits) - 1 - values if inverted else values
-        rgb = np.repeat((shown >> (bits - 8)).astype(np.uint8)[..., None], 3, axis=-1)
-        return rgb if key is None else _on_black(rgb, np.where(values == key, 0, 255), conversions)
+        rgb, alpha = _deep_grey(image, bits, inverted)
+        return _on_black(rgb, alpha, conversions)
     if mode in ("1", "L") and isinstance(key, int):
         grey = np.asarray(image.convert("L"))
         alpha = np.where(grey == key * 255 // ((1 << bits) - 1), 0, 255)
-        return _on_black(np.repeat(grey[..., None], 3, axis=-1), alpha, conversions)
-    if mode == "RGB" and key is not None and bits == 16:
-        raise ImageFaultError("transparency_key")  # names a 16-bit colour, of which 8 bits are left
-    if mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") or (mode == "RGB" and key is not None):
-        straight = image.convert({"La": "LA", "RGBa": "RGBA"}.get(mode, mode)).convert("RGBA")
-        rgba = np.asarray(straight)
+        return _on_black(_grey_rgb(grey), alpha, conversions)
+    if mode in _WITH_ALPHA or (mode == "RGB" and key is not None):
+        rgba = _straight_rgba(image, bits)
         return _on_black(rgba[..., :3], rgba[..., 3], conversions)
+    if mode not in ("1", "L", "RGB", "YCbCr", "CMYK"):
+        raise ImageFaultError(f"colour_model_{mode.lower()}")
     if mode == "CMYK":
         conversions["colour_model"] = "cmyk"
-    elif mode not in ("1", "L", "RGB", "YCbCr"):
-        raise ImageFaultError(f"colour_model_{mode.lower()}")
     return np.asarray(image.convert("RGB"))
+
+
+def _deep_grey(image: Image.Image, bits: int, inverted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper 8 bits of a deep grey image as (height, width, 3) uint8, and its alpha (height, width)."""
+    values, key = np.asarray(image).astype(np.uint16), image.info.get("transparency")
+    shown = (1 << bits) - 1 - values if inverted else values
+    alpha = np.full(values.shape, 255) if key is None else np.where(values == key, 0, 255)
+    return _grey_rgb((shown >> (bits - 8)).astype(np.uint8)), alpha
+
+
+def _straight_rgba(image: Image.Image, bits: int) -> np.ndarray:
+    """Return an image that may be transparent as (height, width, 4) uint8, colours not multiplied by their alpha."""
+    if image.mode == "RGB" and bits == 16:
+        raise ImageFaultError("transparency_key")  # names a 16-bit colour, of which 8 bits are left
+    return np.asarray(image.convert(_WITH_ALPHA.get(image.mode, image.mode)).convert("RGBA"))
+
+
+def _grey_rgb(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _on_black(rgb: np.ndarray, alpha: np.ndarray, conversions: dict[str, Any]) -> np.ndarray:

@@ -108,17 +108,21 @@ class GalaxyClass:
         The path always holds the questions that lead to the kind; ``fields`` adds those of the other fields.
         """
         path = dict(_KIND_ANSWERS[self.kind])
-        if "barred" in fields and self.barred is not None:
-            path["t03_bar"] = 0 if self.barred else 1
-        if fields & {"arms", "winding"} and self.kind == "face_on":
-            path["t04_spiral"] = 0 if self.arms else 1
-        if "odd" in fields and self.kind != "star":
-            path["t06_odd"] = 0 if self.odd else 1
+        path |= {question: 0 if yes else 1 for question, yes in self._yes_or_no(fields)}
         for field, (question, letters) in LETTERS.items():
             letter = getattr(self, field)
             if field in fields and letter is not None:
                 path[question] = letters.index(letter)
         return path
+
+    def _yes_or_no(self, fields: frozenset[str]) -> Iterator[tuple[str, bool]]:
+        """Yield the questions with the answers yes (index 0) and no (1) that decide `fields`, in the tree's order."""
+        if "barred" in fields and self.barred is not None:
+            yield "t03_bar", self.barred
+        if fields & {"arms", "winding"} and self.kind == "face_on":
+            yield "t04_spiral", self.arms is not None
+        if "odd" in fields and self.kind != "star":
+            yield "t06_odd", self.odd is not None
 
 
 def parse_class(text: str) -> GalaxyClass:

@@ -7,7 +7,7 @@ import os
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -92,17 +92,18 @@ class ArchiveIndex:
         of_whole = self._by_stem.get(whole, [])
         members = of_whole if shortened == whole else of_whole + self._by_stem.get(shortened, [])
         usable = _with_suffix([member for member in members if member.fault is None])
-        chosen = (
-            [member for member in usable if _with_slashes(member.path) == name]
-            or [member for member in usable if _with_slashes(member.path).endswith(f"/{name}")]
-            or [member for member in usable if member in of_whole]
-            or usable
-        )
+        chosen = _nearest(usable, name) or [member for member in usable if member in of_whole] or usable
         if len(chosen) == 1:
             return FoundImage(chosen[0].path)
         if chosen:
             return FoundImage(None, "ambiguous_image", tuple(member.path for member in chosen))
         return FoundImage(None, members[0].fault, (members[0].path,)) if members else None
+
+
+def _nearest(members: Sequence[ArchiveMember], name: str) -> list[ArchiveMember]:
+    """Return the members of that path, else those whose path ends with it."""
+    same = [member for member in members if _with_slashes(member.path) == name]
+    return same or [member for member in members if _with_slashes(member.path).endswith(f"/{name}")]
 
 
 def index_archive(path: Path) -> ArchiveIndex:

@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.column_account import ACCOUNT_KEYS
 from tasks.galaxies.plan import PlanDraft, draft_plan
-from tasks.galaxies.provenance import content_sha256
 from tasks.galaxies.sources import find_catalog, sky_tables
 from tasks.http.rate_budget import is_loopback
+from tasks.ingest.column_account import ACCOUNT_KEYS
+from tasks.ingest.provenance import content_sha256
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, drop_ids
 from tasks.store.dataset import Dataset

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.galaxies.column_account import NEEDED
+from tasks.ingest.column_account import NEEDED
 from tasks.learning.split_parts import ALL, part_rows
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.dataset_page import BuildReport, count_funnel
@@ -38,7 +38,7 @@ def column_tables(account: Mapping[str, Any]) -> list[Table]:
     Parameters
     ----------
     account : mapping
-        `tasks.galaxies.column_account.ACCOUNT_KEYS`.
+        `tasks.ingest.column_account.ACCOUNT_KEYS`.
     """
     missing = account["missing"]
     understood = [(role, column, missing.get(role, "")) for role, column in account["understood"].items()]

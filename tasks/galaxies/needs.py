@@ -1,7 +1,7 @@
 """What a build needs of its catalogue: refused at the plan where the tables' columns do not give it."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from galaxy.catalogue.columns import BY_NAME
@@ -36,7 +36,7 @@ def require_columns(
     frame : sequence of str
         Columns that place an image.
     account : mapping
-        The account of the tables' columns, `tasks.galaxies.column_account.ACCOUNT_KEYS`; may be empty.
+        The account of the tables' columns, `tasks.ingest.column_account.ACCOUNT_KEYS`; may be empty.
     catalog : str
         Name of the catalogue's file.
 
@@ -75,11 +75,7 @@ def _hint(name: str, account: Mapping[str, Any]) -> str:
     why = {column: reason for reason, names in account.get("why_ignored", {}).items() for column in names}
     others = {column.lower(): column for column in (*account.get("kept", ()), *why)}
     label = BY_NAME[name].label if name in BY_NAME else name
-    synonyms = ROLES[label].names if label in ROLES else (name, label)
-    near = (difflib.get_close_matches(item.lower(), others, n=1, cutoff=0.8) for item in (*synonyms, name))
-    candidate = next((item for item in synonyms if item in others), None) or next(
-        (item[0] for item in near if item), None
-    )
+    candidate = _candidate(name, label, others)
     made = f" It is made of {_MADE_OF[name]}." if name in _MADE_OF else ""
     if candidate is None:
         found = f" Other columns of the tables: {', '.join(list(others.values())[:_SHOWN])}." if others else ""
@@ -88,6 +84,15 @@ def _hint(name: str, account: Mapping[str, Any]) -> str:
     if beside := UNLESS_BESIDE.get(candidate, frozenset()) & set(others):
         reason += f", since {', '.join(sorted(beside))} beside it give the name another meaning"
     return f"The table's column {others[candidate]!r} {reason}.{made} {_remedy(name, label, others[candidate])}"
+
+
+def _candidate(name: str, label: str, others: Collection[str]) -> str | None:
+    """Return the column, of lower-case names, that is a synonym of a catalogue column or is spelt nearly so."""
+    synonyms = ROLES[label].names if label in ROLES else (name, label)
+    known = [item for item in synonyms if item in others]
+    for item in () if known else (*synonyms, name):
+        known += difflib.get_close_matches(item.lower(), others, n=1, cutoff=0.8)
+    return known[0] if known else None
 
 
 def _remedy(name: str, label: str, column: str) -> str:

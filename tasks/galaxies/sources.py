@@ -13,10 +13,10 @@ from tasks.building.validate import require, validate_catalogue
 from tasks.galaxies.archive_index import index_archive
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.collect import ArchiveSource, Received, ServiceSource, Source
-from tasks.galaxies.ingest import catalog_path
-from tasks.galaxies.joining import read_mapping
 from tasks.galaxies.plan import GalaxyPlan
 from tasks.http.rate_budget import is_loopback
+from tasks.ingest.catalogs import catalog_path
+from tasks.ingest.joining import read_mapping
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.app import sky_process
 from tasks.store.files import write_table

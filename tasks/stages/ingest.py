@@ -6,7 +6,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.galaxies.ingest import ingest_into_workspace
+from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.run_artifacts import put_funnel, put_summary
 from tasks.runtime.workspace import Workspace
 

@@ -4,13 +4,15 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.tables.column_names import name_columns
 from tasks.tables.compression import plain_bytes
-from tasks.tables.table_columns import TableError, TableFile, typed_batch
+from tasks.tables.parser_faults import name_parser_faults
+from tasks.tables.table_columns import TableFile, typed_batch
 from tasks.tables.text_dialects import find_encoding
 
 _ROWS_A_BATCH = 16_384
@@ -46,10 +48,12 @@ def open_ascii(path: Path, plain: Path) -> Iterator[TableFile]:
     text = content.decode(find_encoding(content, whole=True)).replace("\r\n", "\n")
     rule = {"position_char": "=" if re.search("^ *==", text, re.MULTILINE) else "-"}
     options = rule if kind == "fixed_width_two_line" else {}
-    try:
+    with name_parser_faults(f"table {path} (layout {kind})"):
         table = ascii.read(text.splitlines(), format=kind, guess=False, **options)
-    except Exception as error:  # the readers raise their own and numpy's errors on broken files
-        raise TableError(f"table {path} (layout {kind}) cannot be read: {error}") from error
+    yield _table_file(path, table, (f"layout {kind}",))
+
+
+def _table_file(path: Path, table: Any, notes: tuple[str, ...]) -> TableFile:
     shaped = {
         name: "it holds arrays or objects"
         for name in table.colnames
@@ -64,7 +68,7 @@ def open_ascii(path: Path, plain: Path) -> Iterator[TableFile]:
             rows = slice(start, start + _ROWS_A_BATCH)
             yield typed_batch(path, {name: _array(table[names.written[name]][rows]) for name in wanted}, wanted)
 
-    yield TableFile(path, tuple(names.written), floats, read, names.written, names.units, shaped, (f"layout {kind}",))
+    return TableFile(path, tuple(names.written), floats, read, names.written, names.units, shaped, notes)
 
 
 def _array(column: np.ndarray) -> pa.Array:

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,24 +51,40 @@ def name_columns(path: Path, written: Iterable[str], declared: Mapping[str, str]
         Two columns have the same name in lower case.
     """
     cells = [name.strip() for name in written if name.strip()]
+    _refuse_equal(path, cells)
+    parts = [_split_unit(cell) for cell in cells]
+    keys = _shortest_keys(cells, parts)
+    declared = declared or {}
+    units = {key: (declared.get(cell) or unit).strip() for key, cell, (_, unit) in zip(keys, cells, parts, strict=True)}
+    return ColumnNames(dict(zip(keys, cells, strict=True)), {key: unit for key, unit in units.items() if unit})
+
+
+def _refuse_equal(path: Path, cells: Sequence[str]) -> None:
     for name, count in Counter(cell.lower() for cell in cells).items():
         if count > 1:
             both = ", ".join(repr(other) for other in cells if other.lower() == name)
             raise TableError(f"table {path} has two columns named {name!r} ({both}): rename or remove one of them")
-    parts = [_split_unit(cell) for cell in cells]
+
+
+def _shortest_keys(cells: Sequence[str], parts: Sequence[tuple[str, str]]) -> list[str]:
+    """Return each column's name in lower case, without its bracket where that leaves no two names equal.
+
+    Parameters
+    ----------
+    cells : sequence of str
+        Names as written.
+    parts : sequence of (str, str)
+        Of each, the name without its bracket, and the unit.
+    """
+    whole = {cell.lower() for cell in cells}
     short = Counter(name.lower() for name, _ in parts)
-    taken = {cell.lower() for cell in cells}
     own = Counter(name.lower() for name, unit in parts if _is_own_unit(name, unit))
-    names: dict[str, str] = {}
-    units: dict[str, str] = {}
+    keys = []
     for cell, (name, unit) in zip(cells, parts, strict=True):
         base = name.lower()
-        alone = short[base] == 1 or (base not in taken and own[base] == 1 and _is_own_unit(name, unit))
-        key = base if alone else cell.lower()
-        names[key] = cell
-        if found := ((declared or {}).get(cell) or unit).strip():
-            units[key] = found
-    return ColumnNames(names, units)
+        only_in_own_unit = base not in whole and own[base] == 1 and _is_own_unit(name, unit)
+        keys.append(base if short[base] == 1 or only_in_own_unit else cell.lower())
+    return keys
 
 
 def _is_own_unit(name: str, unit: str) -> bool:
@@ -86,15 +102,19 @@ def _split_unit(cell: str) -> tuple[str, str]:
     found = _LAST_BRACKET.fullmatch(cell)
     if found is None:
         return cell, ""
-    inner = (found[2] or found[3] or "").strip()
-    words = [word.strip() for word in re.split("[,;]", inner)]
+    words = [word.strip() for word in re.split("[,;]", (found[2] or found[3] or "").strip())]
     unit = ", ".join(word for word in words if word.lower() not in _FRAMES)
     base, base_unit = _split_unit(found[1])
     role = _role_of(base)
     if not unit:
         return (cell, "") if role is None else (base, base_unit)
-    if (role is not None and role.unit) or (len(unit) > 1 and is_unit(unit, _QUANTITIES)):
-        return base, unit
-    if role is not None and len(unit) > 1 and is_unit(unit, ("km/s",)):  # of a redshift
-        return base, unit
-    return cell, ""
+    return (base, unit) if _is_unit_of(role, unit) else (cell, "")
+
+
+def _is_unit_of(role: Role | None, unit: str) -> bool:
+    """Say whether the text of a bracket behind a name is its unit; anything is, behind a role that has one."""
+    if role is not None and role.unit:
+        return True
+    if len(unit) == 1:
+        return False
+    return is_unit(unit, _QUANTITIES) or (role is not None and is_unit(unit, ("km/s",)))  # of a redshift

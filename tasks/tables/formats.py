@@ -49,6 +49,12 @@ def recognise_format(path: Path, head: bytes) -> str:
         return "parquet"
     if head.startswith(b"SIMPLE  ="):
         return "fits"
+    _refuse_binary(path, head)
+    return _kind_of_text(path, head)
+
+
+def _refuse_binary(path: Path, head: bytes) -> None:
+    """Refuse a known format other than a table's."""
     if head.startswith(b"PK\x03\x04"):
         _refuse(path, *_kind_of_zip(head))
     if head[257:262] == b"ustar":
@@ -62,7 +68,6 @@ def recognise_format(path: Path, head: bytes) -> str:
         _refuse(path, "an encrypted Parquet file", "write it without encryption")
     if head.startswith(b"ORC") and b"\x00" in head:
         _refuse(path, "an ORC file", "pyarrow.parquet.write_table(pyarrow.orc.read_table(FILE), NEW)")
-    return _kind_of_text(path, head)
 
 
 def _kind_of_zip(head: bytes) -> tuple[str, str]:
@@ -79,15 +84,9 @@ def _kind_of_text(path: Path, head: bytes) -> str:
     """Return ``votable`` or ``text``, or refuse what is binary or another kind of text."""
     start = head.replace(b"\x00", b"") if looks_like_utf16(head) else head
     start = re.sub(rb"^(\xef\xbb\xbf|\xff\xfe|\xfe\xff)", b"", start).lstrip()
-    lower = start.lower()
     if start.startswith(b"<"):
-        if b"<votable" in lower or b":votable" in lower:
-            return "votable"
-        if re.search(rb"<!doctype html|<html|<head|<body|<script", lower):
-            title = re.search(rb"<title[^>]*>\s*([^<]{1,80})", start, re.IGNORECASE)
-            named = f" titled {title[1].decode('utf-8', 'replace').strip()!r}" if title else ""
-            _refuse(path, f"a web page (HTML){named}", "a login or error page was saved; download the table again")
-        _refuse(path, "an XML file without a VOTABLE element", _CSV)
+        _require_votable(path, start)
+        return "votable"
     if re.match(rb'\{\s*["}]|\[\s*[\{\["\d\]]', start):
         _refuse(path, "a JSON file", f"pandas.read_json(FILE).to_csv(NEW, index=False), or {_CSV}")
     if re.match(rb"(%[^\n]*\s+)*\\(begin|documentclass)", start):
@@ -95,6 +94,17 @@ def _kind_of_text(path: Path, head: bytes) -> str:
     if b"\x00" in head and not looks_like_utf16(head):
         _refuse(path, "binary data of an unknown format", _CSV)
     return "text"
+
+
+def _require_votable(path: Path, start: bytes) -> None:
+    lower = start.lower()
+    if b"<votable" in lower or b":votable" in lower:
+        return
+    if re.search(rb"<!doctype html|<html|<head|<body|<script", lower):
+        title = re.search(rb"<title[^>]*>\s*([^<]{1,80})", start, re.IGNORECASE)
+        named = f" titled {title[1].decode('utf-8', 'replace').strip()!r}" if title else ""
+        _refuse(path, f"a web page (HTML){named}", "a login or error page was saved; download the table again")
+    _refuse(path, "an XML file without a VOTABLE element", _CSV)
 
 
 def looks_like_utf16(head: bytes) -> bool:

@@ -1,7 +1,7 @@
 """Parquet tables: flat columns, streamed; units from the fields' metadata, astropy's header or an embedded VOTable."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.tables.astropy_headers import parse_header
 from tasks.tables.column_names import NO_NAME, name_columns
 from tasks.tables.table_columns import TableError, TableFile, typed_batch
 
@@ -21,26 +22,32 @@ def open_parquet(path: Path, plain: Path) -> Iterator[TableFile]:
     """Open a Parquet table for as long as the block lasts; see `table_files.open_table`."""
     _check_footer(path, plain)
     with pq.ParquetFile(plain) as source:
-        schema = source.schema_arrow
-        ignored = {
-            field.name or f"(column {at + 1})": reason
-            for at, field in enumerate(schema)
-            if (reason := _why_not_flat(field))
-        }
-        masks = _masks(schema)
-        ignored |= {mask: f"it says where {name!r} is missing" for name, mask in masks.items()}
-        names = name_columns(path, [name for name in schema.names if name not in ignored], _declared_units(schema))
-        columns = {name.strip(): name for name in schema.names}
-        own = {key: columns[name] for key, name in names.written.items()}
-        floats = frozenset(key for key, name in own.items() if pa.types.is_floating(schema.field(name).type))
+        yield _table_file(path, source)
 
-        def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-            stored = [own[name] for name in wanted]
-            stored += [masks[name] for name in stored if name in masks]
-            for batch in source.iter_batches(_ROWS_A_BATCH, columns=stored):
-                yield typed_batch(path, {name: _unmasked(batch, own[name], masks) for name in wanted}, wanted)
 
-        yield TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored)
+def _table_file(path: Path, source: pq.ParquetFile) -> TableFile:
+    schema = source.schema_arrow
+    masks = _masks(schema)
+    ignored = _why_ignored(schema, masks)
+    names = name_columns(path, [name for name in schema.names if name not in ignored], _declared_units(schema))
+    columns = {name.strip(): name for name in schema.names}
+    own = {key: columns[name] for key, name in names.written.items()}
+    floats = frozenset(key for key, name in own.items() if pa.types.is_floating(schema.field(name).type))
+
+    def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        stored = [own[name] for name in wanted]
+        stored += [masks[name] for name in stored if name in masks]
+        for batch in source.iter_batches(_ROWS_A_BATCH, columns=stored):
+            yield typed_batch(path, {name: _unmasked(batch, own[name], masks) for name in wanted}, wanted)
+
+    return TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored)
+
+
+def _why_ignored(schema: pa.Schema, masks: Mapping[str, str]) -> dict[str, str]:
+    """Return column, by its number where it has no name, -> why it is not read."""
+    reasons = {field.name or f"(column {at + 1})": _why_not_flat(field) for at, field in enumerate(schema)}
+    reasons |= {mask: f"it says where {name!r} is missing" for name, mask in masks.items()}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _check_footer(path: Path, plain: Path) -> None:
@@ -96,19 +103,15 @@ def _declared_units(schema: pa.Schema) -> dict[str, str]:
 
 
 def _astropy_units(header: bytes) -> dict[str, str]:
-    """Return the units of the header that ``astropy.table.Table.write`` leaves in a Parquet file."""
-    from astropy.table.meta import get_header_from_yaml
-
+    """Return the units of the header that ``astropy.table.Table.write`` leaves; a damaged one declares none."""
     try:
-        columns = get_header_from_yaml(header.decode().split("\n"))["datatype"]
-    except Exception:  # a header that is no YAML of astropy's declares no units; YAML has errors of its own
+        return {column.name: column.unit for column in parse_header(header.decode().split("\n")) if column.unit}
+    except ValueError:
         return {}
-    return {str(column["name"]): str(column["unit"]) for column in columns if "unit" in column}
 
 
 def _votable_units(header: bytes) -> dict[str, str]:
     """Return the units of the VOTable that a VOParquet file holds."""
-    from tasks.tables.votables import field_name, parse_votable
+    from tasks.tables.votables import declared_units, parse_votable
 
-    table = parse_votable(io.BytesIO(header), "the VOTable in its metadata").get_first_table()
-    return {field_name(field): str(field.unit) for field in table.fields if field.unit is not None}
+    return declared_units(parse_votable(io.BytesIO(header), "the VOTable in its metadata").get_first_table())

@@ -208,7 +208,7 @@ ROLES: MappingProxyType[str, Role] = MappingProxyType({role.name: role for role 
 UNLESS_BESIDE: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
         "z": frozenset("ubvgriyjhkx"),  # there a magnitude, or a coordinate
-        "objid": frozenset({"brickid"}),  # of the Legacy Surveys: a number within its brick
+        "objid": frozenset({"brickid"}),  # of a Tractor catalogue: a number within its brick
     }
 )
 """Synonym -> columns beside which it means something else."""
@@ -242,17 +242,20 @@ def find_roles(
     for role in (ROLES[name] for name in roles):
         if role.name in named:
             source[role.name] = _named_column(path, columns, role.name, named[role.name])
-            continue
-        present = [name for name in role.names if name in free]
-        if len(present) > 1 and not role.ordered:
-            example = f'columns=\'{{"{role.name}": "{present[0]}"}}\''
-            raise ColumnRoleError(
-                f"table {path} has {len(present)} columns for {role.name}: {', '.join(present)}; "
-                f"name one with {example}"
-            )
-        if present:
-            source[role.name] = present[0]
+        elif (synonym := _synonym(path, free, role)) is not None:
+            source[role.name] = synonym
     return source
+
+
+def _synonym(path: Path, columns: Sequence[str], role: Role) -> str | None:
+    """Return the column known as a role, None where there is none; several of a role without an order are refused."""
+    present = [name for name in role.names if name in columns]
+    if len(present) > 1 and not role.ordered:
+        example = f'columns=\'{{"{role.name}": "{present[0]}"}}\''
+        raise ColumnRoleError(
+            f"table {path} has {len(present)} columns for {role.name}: {', '.join(present)}; name one with {example}"
+        )
+    return present[0] if present else None
 
 
 def _means_another(name: str, columns: Sequence[str]) -> bool:

@@ -68,23 +68,36 @@ def typed_batch(path: Path, arrays: Mapping[str, pa.Array], wanted: dict[str, pa
 
 
 def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    values = _plain(values)
+    if pa.types.is_string(values.type):
+        return _cast_text(values, kind)
+    values = _without_missing_number(values)
+    if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
+        return pc.not_equal(values.cast(pa.float32()), 0)
+    if pa.types.is_boolean(values.type) and pa.types.is_floating(kind):
+        values = values.cast(pa.int8())
+    return values.cast(kind)
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    """Return values of any stored type as text, or as numbers that Arrow can compare."""
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if pa.types.is_decimal(values.type):  # whole numbers go through text: 18-digit ids have no exact float64
         values = values.cast(pa.float64()) if values.type.scale > 0 else values.cast(pa.string())
     if pa.types.is_float16(values.type):
         values = values.cast(pa.float32())  # Arrow compares no half floats
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or values.type == pa.string_view():
-        return _cast_text(values.cast(pa.string()), kind)
+    is_text = pa.types.is_large_string(values.type) or values.type == pa.string_view()
+    return values.cast(pa.string()) if is_text else values
+
+
+def _without_missing_number(values: pa.Array) -> pa.Array:
+    """Return numbers with null for `MISSING_NUMBER`, NaN and infinity; integers of 8 bits hold none of them."""
     if pa.types.is_floating(values.type):
-        values = pc.if_else(pc.and_(pc.is_finite(values), pc.not_equal(values, MISSING_NUMBER)), values, None)
-    elif pa.types.is_signed_integer(values.type) and values.type.bit_width > 8:
-        values = pc.if_else(pc.not_equal(values, pa.scalar(MISSING_NUMBER, values.type)), values, None)
-    if pa.types.is_boolean(kind) and not pa.types.is_boolean(values.type):
-        return pc.not_equal(values.cast(pa.float32()), 0)
-    if pa.types.is_boolean(values.type) and pa.types.is_floating(kind):
-        values = values.cast(pa.int8())
-    return values.cast(kind)
+        return pc.if_else(pc.and_(pc.is_finite(values), pc.not_equal(values, MISSING_NUMBER)), values, None)
+    if pa.types.is_signed_integer(values.type) and values.type.bit_width > 8:
+        return pc.if_else(pc.not_equal(values, pa.scalar(MISSING_NUMBER, values.type)), values, None)
+    return values
 
 
 def _cast_text(text: pa.Array, kind: pa.DataType) -> pa.Array:

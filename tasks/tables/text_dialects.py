@@ -111,14 +111,7 @@ def find_dialect(path: Path, head: bytes, *, whole: bool, separator: str = "") -
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not whole and len(lines) > 1:
         lines.pop()  # cut in the middle
-    at = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
-    if at is None:
-        raise TableError(f"table {path} has no header line")
-    excel = re.match(r'"?sep=(.)"?$', lines[at].strip())  # Excel's own hint
-    if excel is not None:
-        at, separator = at + 1, excel[1]
-    skipped = () if separator else _titles(lines[at:])
-    at += len(skipped)
+    at, separator, titles = _before_header(lines, separator)
     rows = _rows(lines[at:])
     if not rows:
         raise TableError(f"table {path} has no header line")
@@ -132,10 +125,20 @@ def find_dialect(path: Path, head: bytes, *, whole: bool, separator: str = "") -
         header=tuple(header),
         data_line=data_line,
         separator=separator,
-        titles=skipped,
+        titles=titles,
         units=dict(zip(header, units, strict=False)),
     )
     return _with_cells(dialect, _rows(lines[data_line:]))
+
+
+def _before_header(lines: Sequence[str], separator: str) -> tuple[int, str, tuple[str, ...]]:
+    """Return the number of lines before the header, the separator if it is named there, and the titles among them."""
+    at = next((at for at, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+    excel = re.match(r'"?sep=(.)"?$', lines[at].strip()) if at < len(lines) else None  # Excel's own hint
+    if excel is not None:
+        at, separator = at + 1, excel[1]
+    titles = () if separator else _titles(lines[at:])
+    return at + len(titles), separator, titles
 
 
 def _titles(lines: Sequence[str]) -> tuple[str, ...]:
@@ -205,13 +208,15 @@ def _header_in_comment(comments: Sequence[str], rows: Sequence[str], separator: 
     lines = [line for line in comments if line.strip()]
     if not lines:
         return []
-    cells = split_line(lines[-1].lstrip("#").strip(" ") if separator != "\t" else lines[-1].lstrip("#"), separator)
+    cells = split_line(lines[-1].lstrip("#").strip(" "), separator)
     first = split_line(rows[0], separator)
-    if len(cells) != len(first) or len(cells) < 2 or any(map(_NUMBER.match, cells)) or not all(cells):
+    if len(cells) != len(first) or len(cells) < 2 or _has_number(cells) or not all(cells):
         return []
-    if any(map(_NUMBER.match, first)):
-        return cells
-    return cells if _names_a_role(cells) and not _names_a_role(first) else []
+    return cells if _has_number(first) or (_names_a_role(cells) and not _names_a_role(first)) else []
+
+
+def _has_number(cells: Sequence[str]) -> bool:
+    return any(map(_NUMBER.match, cells))
 
 
 def _names_a_role(cells: Sequence[str]) -> bool:
@@ -229,21 +234,29 @@ def _after_header(lines: Sequence[str], at: int, separator: str, header: Sequenc
     if not following:
         return at, []
     number, line = following[0]
-    cells = [cell.strip().strip('"') for cell in line.split(separator)] if separator != BLANKS else line.split()
     if _is_dashes(line):
         return number + 1, []
+    cells = _bare_cells(line, separator)
     if len(following) == 2 and _is_dashes(following[1][1]):
         return following[1][0] + 1, cells
     if len(cells) != len(header):
         return at, []
-    if separator == "\t" and all(map(_RDB_TYPE.match, cells)):
+    if _are_rdb_types(cells, separator):
         return number + 1, []
     return (number + 1, cells) if _are_units(cells) else (at, [])
 
 
+def _bare_cells(line: str, separator: str) -> list[str]:
+    return line.split() if separator == BLANKS else [cell.strip().strip('"') for cell in line.split(separator)]
+
+
+def _are_rdb_types(cells: Sequence[str], separator: str) -> bool:
+    return separator == "\t" and all(map(_RDB_TYPE.match, cells))
+
+
 def _are_units(cells: Sequence[str]) -> bool:
     named = [cell for cell in cells if cell]
-    if any(map(_NUMBER.match, named)):
+    if _has_number(named):
         return False
     return any(len(cell) > 1 and is_unit(cell, ("deg",)) for cell in named) and all(map(is_unit, named))
 

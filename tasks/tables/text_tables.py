@@ -8,17 +8,18 @@ import csv
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
 
+from tasks.tables.astropy_headers import DeclaredColumn, parse_header
 from tasks.tables.column_names import NO_NAME, name_columns
 from tasks.tables.compression import plain_bytes
 from tasks.tables.formats import HEAD_BYTES
@@ -36,43 +37,46 @@ def open_text(path: Path, plain: Path) -> Iterator[TableFile]:
     """Open a text table for as long as the block lasts; see `table_files.open_table`."""
     with plain_bytes(path) as stream:
         head = stream.read(HEAD_BYTES)
-    whole = len(head) < HEAD_BYTES
-    columns = _ecsv_columns(path, head)
-    separator = "" if columns is None else _ecsv_delimiter(head)
-    dialect = find_dialect(path, head, whole=whole, separator=separator)
-    cells = [name or f"\0{at}" for at, name in enumerate(dialect.header)]
-    types = {str(column["name"]): str(column.get("subtype") or column["datatype"]) for column in columns or ()}
-    shaped = {str(column["name"]) for column in columns or () if "subtype" in column}
-    units = dialect.units | {str(c["name"]): str(c["unit"]) for c in columns or () if "unit" in c}
-    ignored = {name: f"it holds arrays or objects ({types[name]})" for name in shaped}
-    ignored |= {name: "it holds complex numbers" for name, kind in types.items() if kind.startswith("complex")}
-    ignored |= {f"(column {at + 1})": NO_NAME for at, name in enumerate(dialect.header) if not name}
+    ecsv = _ecsv_columns(path, head)
+    separator = "" if ecsv is None else _ecsv_delimiter(head)
+    dialect = find_dialect(path, head, whole=len(head) < HEAD_BYTES, separator=separator)
+    declared = ecsv or ()
+    ignored = _why_ignored(dialect.header, declared)
+    units = dialect.units | {column.name: column.unit for column in declared if column.unit}
     names = name_columns(path, [name for name in dialect.header if name not in ignored], units)
-
-    def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        own = {names.written[name]: kind for name, kind in wanted.items()}
-        parse = partial(_parse_piece, path, dialect, cells, own)
-        with plain_bytes(path) as stream:
-            for batch in _ahead(_gathered(parse(lines) for lines in _pieces(stream, dialect))):
-                yield batch.rename_columns(list(wanted))
-
-    floats = frozenset(key for key, name in names.written.items() if types.get(name, "").startswith("float"))
+    real = {column.name for column in declared if column.kind.startswith("float")}
+    floats = frozenset(key for key, name in names.written.items() if name in real)
+    read = partial(_read_rows, path, dialect, names.written)
     table = TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored)
-    yield replace(table, notes=dialect.notes() if columns is None else ())
+    yield replace(table, notes=dialect.notes() if ecsv is None else ())
 
 
-def _ecsv_columns(path: Path, head: bytes) -> list[dict[str, Any]] | None:
-    """Return name, datatype, unit, subtype of an ECSV table's columns; None for another text."""
+def _ecsv_columns(path: Path, head: bytes) -> tuple[DeclaredColumn, ...] | None:
+    """Return what an ECSV table says of its columns; None for another text."""
     if not re.match(rb"(\xef\xbb\xbf)?# ?%ECSV", head):
         return None
-    from astropy.table.meta import get_header_from_yaml
-
     lines = [line.removeprefix("\ufeff")[1:].removeprefix(" ") for line in leading_comments(head)]
     try:
-        columns: list[dict[str, Any]] = get_header_from_yaml(lines[1:])["datatype"]
-    except Exception as error:  # YAML's own errors and whatever a malformed header makes astropy raise
+        return parse_header(lines[1:])
+    except ValueError as error:
         raise TableError(f"table {path}: its ECSV header cannot be read: {error}") from error
-    return columns
+
+
+def _why_ignored(header: Sequence[str], declared: Sequence[DeclaredColumn]) -> dict[str, str]:
+    """Return column, by its number where it has no name, -> why it is not read."""
+    nested = {column.name: reason for column in declared if (reason := column.why_not_flat())}
+    return nested | {f"(column {at + 1})": NO_NAME for at, name in enumerate(header) if not name}
+
+
+def _read_rows(
+    path: Path, dialect: Dialect, written: Mapping[str, str], wanted: dict[str, pa.DataType]
+) -> Iterator[pa.RecordBatch]:
+    """Read columns by lower-case name, `written` as the header writes them; see `TableFile.read`."""
+    cells = [name or f"\0{at}" for at, name in enumerate(dialect.header)]
+    parse = partial(_parse_piece, path, dialect, cells, {written[name]: kind for name, kind in wanted.items()})
+    with plain_bytes(path) as stream:
+        for batch in _ahead(_gathered(parse(lines) for lines in _pieces(stream, dialect))):
+            yield batch.rename_columns(list(wanted))
 
 
 def _ecsv_delimiter(head: bytes) -> str:
@@ -105,20 +109,27 @@ def _parse_piece(
         lines, separator = _rewrite(path, lines, dialect), ","
     if not lines.strip():
         return pa.schema(wanted).empty_table()
-    if not (dialect.padded or dialect.rewritten):
-        # A blank cell makes pandas write 16 as 16.0, which reads as no integer.
-        loose = {name: pa.float64() if pa.types.is_integer(kind) else kind for name, kind in wanted.items()}
-        for types in (wanted, loose):
-            try:
-                return _convert(lines, separator, header, types).cast(pa.schema(wanted))
-            except pa.ArrowInvalid:
-                continue
+    plain = None if dialect.padded or dialect.rewritten else _parse_plain(lines, separator, header, wanted)
+    if plain is not None:
+        return plain
     text = _parse_text(path, dialect, header, list(wanted), lines, separator)
     batches = [
         typed_batch(path, {name: batch.column(name) for name in wanted}, wanted)
         for batch in text.combine_chunks().to_batches()
     ]
     return pa.Table.from_batches(batches, pa.schema(wanted))
+
+
+def _parse_plain(lines: bytes, separator: str, header: list[str], wanted: dict[str, pa.DataType]) -> pa.Table | None:
+    """Parse rows by pyarrow alone; None where it cannot."""
+    # A blank cell makes pandas write 16 as 16.0, which reads as no integer.
+    loose = {name: pa.float64() if pa.types.is_integer(kind) else kind for name, kind in wanted.items()}
+    for types in (wanted, loose):
+        try:
+            return _convert(lines, separator, header, types).cast(pa.schema(wanted))
+        except pa.ArrowInvalid:
+            continue
+    return None
 
 
 def _parse_text(
@@ -149,13 +160,12 @@ def _rewrite(path: Path, lines: bytes, dialect: Dialect) -> bytes:
         raise TableError(f"table {path} holds several tables one after another (a line begins with #Table): keep one")
     if separator == BLANKS:
         rows = (row.strip().replace("\t", " ") for row in rows)
+    one_line = _decimal_point if dialect.decimal_comma else _one_line
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     try:
         for cells in csv.reader(rows, delimiter=separator, skipinitialspace=True):
-            cells = [" ".join(cell.split("\n")).strip() for cell in cells]
-            if dialect.decimal_comma:
-                cells = [_decimal_point(cell) for cell in cells]
+            cells = [one_line(cell) for cell in cells]
             if any(cells):
                 writer.writerow(cells)
     except csv.Error as error:
@@ -163,7 +173,12 @@ def _rewrite(path: Path, lines: bytes, dialect: Dialect) -> bytes:
     return out.getvalue().encode()
 
 
+def _one_line(cell: str) -> str:
+    return " ".join(cell.split("\n")).strip()
+
+
 def _decimal_point(cell: str) -> str:
+    cell = _one_line(cell)
     found = _DECIMAL_COMMA.fullmatch(cell)
     return f"{found[1]}.{found[2]}" if found else cell
 

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.tables.column_names import name_columns
+from tasks.tables.parser_faults import name_parser_faults
 from tasks.tables.table_columns import TableError, TableFile, typed_batch
 
 _ROWS_A_BATCH = 16_384
@@ -27,26 +28,33 @@ def open_votable(path: Path, plain: Path) -> Iterator[TableFile]:
     status = _query_status(content)
     if not tables:
         raise TableError(f"VOTable {path} cannot be read: it holds no table{f' ({status})' if status else ''}")
-    table = tables[0]
-    fields = [(field, stored) for field, stored in zip(table.fields, table.array.dtype.names, strict=True)]
-    reasons = {field_name(field): _why_not_flat(field, table.array.dtype[stored]) for field, stored in fields}
-    ignored = {name: reason for name, reason in reasons.items() if reason}
-    declared = {field_name(field).strip(): str(field.unit) for field in table.fields if field.unit is not None}
-    names = name_columns(path, [field_name(field) for field, _ in fields if field_name(field) not in ignored], declared)
-    columns = {field_name(field).strip(): stored for field, stored in fields}
+    yield _table_file(path, tables[0], _notes(tables, status))
+
+
+def _notes(tables: Sequence[Any], status: str) -> tuple[str, ...]:
+    notes = [f"the query's status is {status}"] if status else []
+    if len(tables) > 1:
+        first, *others = (repr(table.name or table.ID or "?") for table in tables)
+        notes.append(f"the first of {len(tables)} tables is read, {first}; not {', '.join(others)}")
+    return tuple(notes)
+
+
+def _table_file(path: Path, table: Any, notes: tuple[str, ...]) -> TableFile:
+    kinds = table.array.dtype
+    written = [field_name(field) for field in table.fields]
+    ignored = _why_ignored(table)
+    declared = {name.strip(): unit for name, unit in declared_units(table).items()}
+    names = name_columns(path, [name for name in written if name not in ignored], declared)
+    columns = {name.strip(): stored for name, stored in zip(written, kinds.names, strict=True)}
     own = {key: columns[name] for key, name in names.written.items()}
-    floats = frozenset(key for key, name in own.items() if table.array.dtype[name].kind == "f")
+    floats = frozenset(key for key, stored in own.items() if kinds[stored].kind == "f")
 
     def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(table.array), _ROWS_A_BATCH):
             part = table.array[start : start + _ROWS_A_BATCH]
             yield typed_batch(path, {name: _masked_array(part[own[name]]) for name in wanted}, wanted)
 
-    notes = [f"the query's status is {status}"] if status else []
-    if len(tables) > 1:
-        others = ", ".join(repr(other.name or other.ID or "?") for other in tables[1:])
-        notes.append(f"the first of {len(tables)} tables is read, {table.name or table.ID or '?'!r}; not {others}")
-    yield TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored, tuple(notes))
+    return TableFile(path, tuple(names.written), floats, read, names.written, names.units, ignored, notes)
 
 
 def parse_votable(stream: BinaryIO, name: str) -> Any:
@@ -59,17 +67,19 @@ def parse_votable(stream: BinaryIO, name: str) -> Any:
     """
     from astropy.io import votable
 
-    with warnings.catch_warnings():
+    with name_parser_faults(f"VOTable {name}"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # published tables bend the standard in harmless ways
-        try:
-            return votable.parse(stream, verify="ignore")
-        except Exception as error:  # the parser raises its own, expat's, numpy's and struct's errors on broken files
-            raise TableError(f"VOTable {name} cannot be read: {error}") from error
+        return votable.parse(stream, verify="ignore")
 
 
 def field_name(field: Any) -> str:
     """Return a field's name, else its ID."""
     return str(field.name or field.ID)
+
+
+def declared_units(table: Any) -> dict[str, str]:
+    """Return the name of each field of a table that has a unit -> the unit."""
+    return {field_name(field): str(field.unit) for field in table.fields if field.unit is not None}
 
 
 def _check_end(path: Path, plain: Path) -> None:
@@ -90,6 +100,16 @@ def _query_status(content: Any) -> str:
         if info.name == "QUERY_STATUS" and str(info.value).upper() != "OK":
             return " ".join(f"{info.value}: {info.content or ''}".split()).rstrip(":")
     return ""
+
+
+def _why_ignored(table: Any) -> dict[str, str]:
+    """Return field -> why it is not read."""
+    kinds = table.array.dtype
+    reasons = {
+        field_name(field): _why_not_flat(field, kinds[stored])
+        for field, stored in zip(table.fields, kinds.names, strict=True)
+    }
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _why_not_flat(field: Any, kind: np.dtype) -> str:

@@ -15,8 +15,8 @@ import pyarrow as pa
 from galaxy.labels.schemes import label_rows, load_scheme
 from galaxy.simulation.synthetic_sky import synthetic_sky
 from tasks.galaxies.collect import LEDGER_COLUMNS
-from tasks.galaxies.ingest import ingest_into_workspace
 from tasks.galaxies.plan import read_catalog
+from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions
 from tasks.store.files import write_table

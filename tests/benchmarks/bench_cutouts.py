@@ -12,9 +12,9 @@ import requests
 from PIL import Image
 
 from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.ingest import catalog_path
 from tasks.galaxies.plan import plan_galaxies
 from tasks.galaxies.sources import open_source
+from tasks.ingest.catalogs import catalog_path
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.build_galaxies import collect_cutouts

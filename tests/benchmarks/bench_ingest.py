@@ -95,7 +95,7 @@ def _measure(side: str, table: Path, out: Path) -> dict[str, float]:
 
 
 def _ingest() -> Callable[[Path, Path], object]:
-    from tasks.galaxies.catalogue import ingest
+    from tasks.ingest.catalogue import ingest
 
     return lambda table, out: ingest([table], None, out)
 

@@ -9,7 +9,7 @@ import pytest
 
 from galaxy.catalogue.conversion import empty_batch, floats
 from galaxy.catalogue.errors import CatalogueError
-from tasks.galaxies.table_rows import open_rows
+from tasks.ingest.table_rows import open_rows
 
 GZ1_HEADER = "OBJID,RA,DEC,NVOTE,P_EL,P_CW,P_ACW,P_EDGE,P_DK,P_MG,P_CS,P_EL_DEBIASED,P_CS_DEBIASED,SPIRAL,ELLIPTICAL,\
 UNCERTAIN"

@@ -8,7 +8,7 @@ from galaxy.catalogue.columns import MAJORITY_BUTTONS, VOTE_MEASURES
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.layouts import Header, Layout, recognise
 from galaxy.labels.votes import STEMS
-from tasks.galaxies.table_rows import CATALOGUE_ROLES
+from tasks.ingest.table_rows import CATALOGUE_ROLES
 from tasks.tables.roles import ROLES, find_roles
 
 VOTES = [f"{stem}_{measure}" for stem in STEMS for measure in VOTE_MEASURES]

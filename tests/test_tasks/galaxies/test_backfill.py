@@ -22,7 +22,7 @@ from tasks.galaxies.backfill import (
     recorded_build,
     summarise_plan,
 )
-from tasks.galaxies.ingest import ingest_into_workspace
+from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.http_server import SkyServer
 from tasks.skyserver.images import ReplayedFiles

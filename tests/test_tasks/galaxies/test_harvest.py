@@ -12,8 +12,8 @@ from PIL import Image
 
 from tasks.galaxies.collect import ArchiveSource, collect_batch, unfinished_batches
 from tasks.galaxies.harvest import conversion_counts, gather_harvest
-from tasks.galaxies.ingest import ingest_into_workspace
 from tasks.galaxies.plan import GalaxyPlan, plan_galaxies
+from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError
 from tests.small_galaxies import build_request

@@ -9,7 +9,7 @@ import pytest
 
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.writing import PROVENANCE_KEY
-from tasks.galaxies.provenance import content_sha256, is_catalogue, read_provenance
+from tasks.ingest.provenance import content_sha256, is_catalogue, read_provenance
 from tasks.store.files import sha256_of_file
 
 OWN = ("understood", "kept")

@@ -10,8 +10,8 @@ import pyarrow as pa
 from galaxy.catalogue.columns import BY_NAME, COLUMNS
 from galaxy.catalogue.conversion import units_to_read
 from galaxy.catalogue.layouts import VOTE_NAMES
-from tasks.galaxies.provenance import is_catalogue, read_provenance
-from tasks.galaxies.table_rows import TableRows
+from tasks.ingest.provenance import is_catalogue, read_provenance
+from tasks.ingest.table_rows import TableRows
 from tasks.tables.units import describe_conversions
 
 NEEDED: tuple[str, ...] = ("id", "ra", "dec", "redshift", "petro_r90")
@@ -71,19 +71,25 @@ def account_of(rows: TableRows, unread: Mapping[str, str] | None = None) -> Colu
     """
     table, layout, unread = rows.table, rows.layout, unread or {}
     written = {name: table.spelling.get(name, name) for name in table.columns}
-    understood = {
-        BY_NAME[name].label if name in BY_NAME else name: written[column]
-        for name, column in layout.source.items()
-        if name not in VOTE_NAMES and name not in unread
-    }
-    votes = [written[column] for name, column in layout.source.items() if name in VOTE_NAMES]
-    if votes:
-        understood["votes"] = votes[0] if len(votes) == 1 else f"{votes[0]} and {len(votes) - 1} more"
+    understood = _understood({name: written[column] for name, column in layout.source.items() if name not in unread})
     ignored = {written[name]: why for name, why in layout.ignored.items()}
     ignored |= {written[layout.source[name]]: why for name, why in unread.items() if name in layout.source}
     told = (*table.notes, *describe_conversions(table, units_to_read(layout)))
     notes = tuple(f"{table.path.name}: {note}" for note in told)
     return ColumnAccount(understood, tuple(written[name] for name in layout.extra), {**table.ignored, **ignored}, notes)
+
+
+def _understood(source: Mapping[str, str]) -> dict[str, str]:
+    """Return role, or catalogue column without one, -> the column it is read from; all votes under one key."""
+    votes = [column for name, column in source.items() if name in VOTE_NAMES]
+    understood = {
+        BY_NAME[name].label if name in BY_NAME else name: column
+        for name, column in source.items()
+        if name not in VOTE_NAMES
+    }
+    if votes:
+        understood["votes"] = votes[0] if len(votes) == 1 else f"{votes[0]} and {len(votes) - 1} more"
+    return understood
 
 
 def read_account(catalog: Path) -> dict[str, Any]:

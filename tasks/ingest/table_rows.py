@@ -12,7 +12,7 @@ from galaxy.catalogue.conversion import convert, types_to_read, units_to_read
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import DamageWatch
 from galaxy.catalogue.layouts import Header, Layout, recognise
-from tasks.galaxies.provenance import is_catalogue
+from tasks.ingest.provenance import is_catalogue
 from tasks.tables.roles import ROLES, ColumnRoleError, find_roles, refuse_unread
 from tasks.tables.table_files import TableFile, open_table
 from tasks.tables.units import is_unit, read_in_units

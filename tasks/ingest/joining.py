@@ -13,8 +13,8 @@ from galaxy.catalogue.columns import EXTINCTION
 from galaxy.catalogue.conversion import floats
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.positions import chord, unit_vectors
-from tasks.galaxies.column_account import ColumnAccount, account_of
-from tasks.galaxies.table_rows import open_rows
+from tasks.ingest.column_account import ColumnAccount, account_of
+from tasks.ingest.table_rows import open_rows
 
 MATCH_RADIUS_ARCSEC = 2.0
 ANOTHER_OBJECT_ARCSEC = 60.0
@@ -93,7 +93,7 @@ def read_joined_table(path: Path, named: Mapping[str, str] | None = None) -> Joi
     ----------
     path : Path
     named : mapping of str to str, optional
-        See `tasks.galaxies.table_rows.open_rows`.
+        See `tasks.ingest.table_rows.open_rows`.
 
     Raises
     ------

@@ -7,8 +7,8 @@ import pytest
 from astropy.table import Table
 
 from galaxy.catalogue.errors import CatalogueError
-from tasks.galaxies.catalogue import ingest
-from tasks.galaxies.table_rows import named_columns, open_rows, require_named
+from tasks.ingest.catalogue import ingest
+from tasks.ingest.table_rows import named_columns, open_rows, require_named
 from tasks.tables.roles import ColumnRoleError
 from tasks.tables.table_files import TableError, open_table
 

@@ -18,9 +18,9 @@ from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.schemes import SchemeError, class_counts, load_scheme
 from galaxy.labels.votes import STEMS, derive_classes
 from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
-from tasks.galaxies.catalogue import ingest
-from tasks.galaxies.joining import read_mapping
-from tasks.galaxies.provenance import is_catalogue, read_provenance
+from tasks.ingest.catalogue import ingest
+from tasks.ingest.joining import read_mapping
+from tasks.ingest.provenance import is_catalogue, read_provenance
 from tasks.tables.roles import ColumnRoleError
 from tasks.tables.table_files import TableError
 

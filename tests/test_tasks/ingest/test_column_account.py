@@ -6,9 +6,9 @@ import pyarrow as pa
 import pytest
 
 from galaxy.labels.votes import STEMS
-from tasks.galaxies.catalogue import IngestReport, ingest
-from tasks.galaxies.column_account import ACCOUNT_KEYS, ColumnAccount, MissingRows, merge_accounts, read_account
-from tasks.galaxies.provenance import read_provenance
+from tasks.ingest.catalogue import IngestReport, ingest
+from tasks.ingest.column_account import ACCOUNT_KEYS, ColumnAccount, MissingRows, merge_accounts, read_account
+from tasks.ingest.provenance import read_provenance
 
 
 def ingested(folder: Path, *texts: str, metadata: str | None = None, **columns: str) -> IngestReport:

@@ -5,7 +5,7 @@ and positions are held for all rows. `galaxy.catalogue.columns` describes the co
 
 The Parquet's metadata holds ``starloom``: JSON with the name, the sources (file, sha256, kind, rows), what the metadata
 filled, the rules, the count of rejected rows by reason, and the account of the tables' columns
-(`tasks.galaxies.column_account`). Each field holds ``unit`` and ``meaning``.
+(`tasks.ingest.column_account`). Each field holds ``unit`` and ``meaning``.
 """
 
 import hashlib
@@ -26,11 +26,12 @@ from galaxy.catalogue.conversion import empty_batch, floats
 from galaxy.catalogue.duplicates import RULE, DuplicateFilter
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import LONGEST_ID
+from galaxy.catalogue.layouts import MAPPING, Layout
 from galaxy.catalogue.positions import galactic_latitude
 from galaxy.catalogue.writing import CatalogueWriter, united_schema
-from tasks.galaxies.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
-from tasks.galaxies.joining import JoinedTable, read_joined_table
-from tasks.galaxies.table_rows import named_columns, open_rows, require_named
+from tasks.ingest.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
+from tasks.ingest.joining import JoinedTable, read_joined_table
+from tasks.ingest.table_rows import named_columns, open_rows, require_named
 from tasks.tables.table_files import TableFile, open_table
 
 FORMAT_VERSION = 1
@@ -55,7 +56,7 @@ class IngestReport:
     joined: dict[str, dict[str, int]]
     """File name of a joined table -> catalogue rows matched by id, by position, or not at all."""
     columns: dict[str, Any] = field(default_factory=dict)
-    """The account of the columns: `tasks.galaxies.column_account.ACCOUNT_KEYS`."""
+    """The account of the columns: `tasks.ingest.column_account.ACCOUNT_KEYS`."""
 
     @property
     def missing(self) -> dict[str, int]:
@@ -238,24 +239,20 @@ def _sort_tables(
     A mapping with columns of its own is stacked where it is the only table: its columns are labels then.
     """
     opened: list[TableFile] = []
-    mappings: list[Path] = []
-    stacked: list[Path] = []
-    with_own: list[Path] = []
+    layouts: list[tuple[Path, Layout]] = []
     for path in tables:
         with open_rows(path, named) as rows:
-            mapping = rows.layout.kind == "filename-mapping"
             opened.append(rows.table)
-        (mappings if mapping else stacked).append(path)
-        with_own += [path] if mapping and rows.layout.extra else []
-    if not stacked and with_own:
-        stacked, mappings = with_own, [path for path in mappings if path not in with_own]
-    joined = []
+            layouts.append((path, rows.layout))
     if metadata is not None:
         with open_table(metadata) as table:
             opened.append(table)
-        joined.append(read_joined_table(metadata, named))
+    stacked = [path for path, layout in layouts if layout.kind != MAPPING]
+    stacked = stacked or [path for path, layout in layouts if layout.extra]
+    sides = [metadata] if metadata is not None else []
+    sides += [path for path, _ in layouts if path not in stacked]
     require_named(named, opened)
-    joined += [read_joined_table(path, named) for path in mappings]
+    joined = [read_joined_table(path, named) for path in sides]
     if not stacked:
         raise CatalogueError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
     return joined, stacked

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from galaxy.catalogue.errors import CatalogueError
-from tasks.galaxies.joining import MATCH_RADIUS_ARCSEC, JoinedTable, read_joined_table, read_mapping
+from tasks.ingest.joining import MATCH_RADIUS_ARCSEC, JoinedTable, read_joined_table, read_mapping
 
 ARCSEC = 1 / 3600
 

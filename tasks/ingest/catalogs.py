@@ -1,4 +1,4 @@
-"""Ingest: tables by path, address or official name into a catalogue of the workspace."""
+"""Catalogues of a workspace: made of tables given by path, address or official name, and found again."""
 
 import hashlib
 import json
@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 from galaxy.catalogue.columns import BY_NAME
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from tasks.galaxies.catalogue import FORMAT_VERSION, IngestReport, ingest
-from tasks.galaxies.column_account import read_account
-from tasks.galaxies.provenance import is_catalogue
-from tasks.galaxies.table_rows import named_columns, open_rows
 from tasks.http.client import download
+from tasks.ingest.catalogue import FORMAT_VERSION, IngestReport, ingest
+from tasks.ingest.column_account import read_account
+from tasks.ingest.provenance import is_catalogue
+from tasks.ingest.table_rows import named_columns, open_rows
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import disk_full_named, sha256_of_file
@@ -72,26 +72,28 @@ def catalog_path(
         The table cannot be ingested.
     """
     named = workspace.catalogs / f"{catalog}.parquet"
-    ingested = named if NAME.fullmatch(catalog) and named.is_file() else None
-    if ingested is None:
-        table = locate_table(workspace, catalog)
-        ingested = table if is_catalogue(table) else None
-    if ingested is not None:
+    table = named if NAME.fullmatch(catalog) and named.is_file() else locate_table(workspace, catalog)
+    if table == named or is_catalogue(table):
         for parameter, value in (("metadata", metadata), ("columns", columns)):
             if value:
                 raise ValueError(
                     f"catalog={catalog} is ingested already: give {parameter}={value} to ingest-catalog instead"
                 )
-        return ingested
+        return table
     tables = [path for path in (table, _located(workspace, metadata)) if path is not None]
-    digests = [sha256_of_file(path) for path in tables]
-    digests += [json.dumps(dict(columns), sort_keys=True)] if columns else []
-    digest = hashlib.sha256(":".join([str(FORMAT_VERSION), *digests]).encode()).hexdigest()[:12]
-    stem = re.sub(r"[^a-z0-9_-]+", "-", table.name.lower().split(".")[0]).strip("-_")[:40] or "table"
-    out = workspace.catalogs / f"{stem}-{digest}.parquet"
+    out = workspace.catalogs / _file_name(tables, columns)
     if not out.exists() or _is_outdated(out, tables, columns):
         _ingest(workspace, [catalog], metadata, columns, out)
     return out
+
+
+def _file_name(tables: Sequence[Path], columns: Mapping[str, str] | None) -> str:
+    """Return the file name of the catalogue made of tables: the first one's, and a digest of all that is read."""
+    digests = [sha256_of_file(path) for path in tables]
+    digests += [json.dumps(dict(columns), sort_keys=True)] if columns else []
+    digest = hashlib.sha256(":".join([str(FORMAT_VERSION), *digests]).encode()).hexdigest()[:12]
+    stem = re.sub(r"[^a-z0-9_-]+", "-", tables[0].name.lower().split(".")[0]).strip("-_")[:40] or "table"
+    return f"{stem}-{digest}.parquet"
 
 
 def _is_outdated(catalog: Path, tables: Sequence[Path], columns: Mapping[str, str] | None) -> bool:

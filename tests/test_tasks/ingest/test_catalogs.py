@@ -1,4 +1,4 @@
-"""The ingest stage: paths, addresses, official names, catalogues found again."""
+"""Catalogues of a workspace: paths, addresses, official names, catalogues found again."""
 
 import hashlib
 import threading
@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from tasks.galaxies.ingest import catalog_path, ingest_into_workspace, locate_table
-from tasks.galaxies.provenance import read_provenance
+from tasks.ingest.catalogs import catalog_path, ingest_into_workspace, locate_table
+from tasks.ingest.provenance import read_provenance
 
 LABELS = "OBJID,gz1_majority\n588848901537202306,elliptical\n588848901532418163,clockwise\n588848901532418163,merger\n"
 
