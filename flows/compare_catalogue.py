@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.galaxies.catalogue_comparison import ComparisonRequest
+from tasks.predictions.catalogue_comparison import ComparisonRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.compare_catalogue import compare_catalogue as compare
 from tasks.stages.show import show_summary

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.galaxies.predict import PredictionRequest, ScoresFormat
+from tasks.predictions.predict import PredictionRequest, ScoresFormat
 from tasks.runtime.workspace import Workspace
 from tasks.stages.predict_galaxies import predict_galaxies as classify
 from tasks.stages.show import show_summary

@@ -25,7 +25,8 @@ from flows.cli.parameters import read_parameters
 from flows.ingest_catalog import ingest_catalog
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
-from galaxy.labels.schemes import CUT_QUANTITIES, SHIPPED, label_rows, load_scheme
+from galaxy.labels.labelling import label_rows
+from galaxy.labels.schemes import CUT_QUANTITIES, SHIPPED, load_scheme
 from realbogus.epochs import TIME_KEYWORDS
 from realbogus.row_tables import ROLE_NAMES as RECORD_ROLES
 from realbogus.sources.frame_files import FrameKeywords

@@ -19,7 +19,7 @@ import pyarrow as pa
 from galaxy.images import cutouts
 from galaxy.images.file_formats import ImageFaultError
 from galaxy.images.image_files import read_image_file
-from tasks.galaxies.archive_files import ArchiveFileError, open_archive
+from tasks.archives.archive_files import ArchiveFileError, open_archive
 from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
 from tasks.store.raw import RawStore, StoredAnswer

@@ -11,7 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.galaxies.atlas import MAPS_BY_DEFAULT, ErrorAtlas, draw_atlas, positions_to_explain, shape_covariates
+from tasks.galaxies.atlas.error_atlas import (
+    MAPS_BY_DEFAULT,
+    ErrorAtlas,
+    draw_atlas,
+    positions_to_explain,
+    shape_covariates,
+)
 from tasks.galaxies.baselines import Baseline, altered_views, covariates, fit_baselines
 from tasks.galaxies.figures import evaluation_figures
 from tasks.galaxies.metrics import GalaxyEvaluation, summarise

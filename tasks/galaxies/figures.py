@@ -1,6 +1,6 @@
 """The figures of a galaxy evaluation, by the names under which MLflow records them too."""
 
-from tasks.galaxies.covariate_bins import covariate_bins
+from tasks.galaxies.atlas.covariate_bins import covariate_bins
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
 from tasks.learning.predictions import Predictions

@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from tasks.galaxies.atlas import ErrorAtlas
+from tasks.galaxies.atlas.error_atlas import ErrorAtlas
 from tasks.galaxies.baselines import Baseline, baseline_of
 from tasks.learning import measures
 from tasks.learning.predictions import Predictions

@@ -16,14 +16,15 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from galaxy.images import cutouts
-from galaxy.labels.schemes import Scheme, label_rows, load_scheme
+from galaxy.labels.labelling import label_rows
+from galaxy.labels.schemes import Scheme, load_scheme
 from tasks.building.plan import Plan, begin_plan, published_parent
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.ledger_objects import complete_catalogue, require_shared_ids
-from tasks.galaxies.needs import frame_columns, require_columns
 from tasks.galaxies.scheme_fit import require_classes, require_labels, require_same_scheme
 from tasks.http.faults import is_retried_later
 from tasks.ingest.column_account import ACCOUNT_KEYS, read_account
+from tasks.ingest.needs import frame_columns, require_columns
 from tasks.ingest.provenance import content_sha256
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from tasks.galaxies.covariate_bins import covariate_bins, covariate_table
+from tasks.galaxies.atlas.covariate_bins import covariate_bins, covariate_table
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
 from tasks.learning.intervals import Interval

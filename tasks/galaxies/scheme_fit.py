@@ -5,7 +5,8 @@ from collections import Counter
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from galaxy.labels.schemes import Scheme, SchemeError, class_counts
+from galaxy.labels.labelling import class_counts
+from galaxy.labels.schemes import Scheme, SchemeError
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
+from tasks.archives.archive_index import index_archive
 from tasks.building.validate import require, validate_catalogue
-from tasks.galaxies.archive_index import index_archive
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.collect import ArchiveSource, Received, ServiceSource, Source
 from tasks.galaxies.plan import GalaxyPlan

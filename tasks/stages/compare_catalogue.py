@@ -5,8 +5,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.galaxies import catalogue_comparison
-from tasks.galaxies.catalogue_comparison import ComparisonRequest
+from tasks.predictions import catalogue_comparison
+from tasks.predictions.catalogue_comparison import ComparisonRequest
 from tasks.runtime.workspace import Workspace
 
 

@@ -5,8 +5,8 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.galaxies import predict
-from tasks.galaxies.predict import PredictionRequest
+from tasks.predictions import predict
+from tasks.predictions.predict import PredictionRequest
 from tasks.runtime.workspace import Workspace
 
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from galaxy.labels.schemes import label_rows, load_scheme
+from galaxy.labels.labelling import label_rows
+from galaxy.labels.schemes import load_scheme
 from galaxy.simulation.synthetic_sky import synthetic_sky
 from tasks.galaxies.collect import LEDGER_COLUMNS
 from tasks.galaxies.plan import read_catalog

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from galaxy.labels.schemes import SHIPPED, SchemeError, class_counts, label_rows, load_scheme
+from galaxy.labels.labelling import class_counts, label_rows
+from galaxy.labels.schemes import SHIPPED, SchemeError, load_scheme
 from galaxy.labels.votes import QUESTIONS, STEMS, every_class, parse_class
 
 OWN = """

@@ -9,7 +9,8 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import cross_val_predict
 
 from galaxy.images.footprint import NORTH_DEC_DEG, inside_footprint
-from galaxy.labels.schemes import label_rows, load_scheme
+from galaxy.labels.labelling import label_rows
+from galaxy.labels.schemes import load_scheme
 from galaxy.simulation.camera import SkyCamera
 from galaxy.simulation.rendering import NATIVE_ARCSEC, Sources, draw_light, render, working_grid
 from galaxy.simulation.synthetic_sky import synthetic_sky

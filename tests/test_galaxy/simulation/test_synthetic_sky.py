@@ -9,7 +9,8 @@ from sklearn.model_selection import cross_val_predict
 
 from galaxy.catalogue.positions import galactic_latitude, parse_angles, unit_vectors
 from galaxy.images.footprint import inside_footprint
-from galaxy.labels.schemes import label_rows, load_scheme
+from galaxy.labels.labelling import label_rows
+from galaxy.labels.schemes import load_scheme
 from galaxy.labels.votes import MEASURES, QUESTIONS, STEMS, derive_classes, question_values
 from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
 

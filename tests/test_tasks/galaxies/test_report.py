@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galaxy.images.shapes import NO_LIGHT, Shapes
-from tasks.galaxies.atlas import ErrorAtlas, HeatMaps
+from tasks.galaxies.atlas.error_atlas import ErrorAtlas, HeatMaps
 from tasks.galaxies.baselines import Baseline
 from tasks.galaxies.evaluation import confident_mistakes, predictions_table
 from tasks.galaxies.figures import evaluation_figures

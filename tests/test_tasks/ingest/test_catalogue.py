@@ -15,7 +15,8 @@ from astropy.table import Table
 
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES
 from galaxy.catalogue.errors import CatalogueError
-from galaxy.labels.schemes import SchemeError, class_counts, load_scheme
+from galaxy.labels.labelling import class_counts
+from galaxy.labels.schemes import SchemeError, load_scheme
 from galaxy.labels.votes import STEMS, derive_classes
 from galaxy.simulation.synthetic_sky import SyntheticSky, synthetic_sky
 from tasks.ingest.catalogue import ingest

@@ -19,8 +19,8 @@ from galaxy.catalogue.identifiers import split_suffix
 from galaxy.images.cutouts import pixel_sha256, to_sample
 from galaxy.images.file_formats import ImageFaultError
 from galaxy.images.image_files import conversion_names, read_image_file
-from tasks.galaxies.archive_files import ArchiveFileError, open_archive
-from tasks.galaxies.archive_index import FOLDER, ArchiveMember, list_archive
+from tasks.archives.archive_files import ArchiveFileError, open_archive
+from tasks.archives.archive_index import FOLDER, ArchiveMember, list_archive
 from tasks.galaxies.training_range import IMAGE_PX, LEDGER_RANGES, ledger_columns
 from tasks.learning.block_scoring import map_in_order, processors
 from tasks.learning.scoring import IMAGE_BATCH, image_blocks

@@ -5,7 +5,7 @@ import pytest
 
 from galaxy.labels import confusions
 from galaxy.labels.schemes import load_scheme
-from tasks.galaxies.confusion_structure import ConfusionStructure
+from tasks.galaxies.atlas.confusion_structure import ConfusionStructure
 from tasks.learning import measures
 
 CLASSES = ["E0", "E7", "Sa", "Sb", "SBb"]

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.galaxies.catalogue_comparison import (
+from tasks.learning import measures
+from tasks.predictions.catalogue_comparison import (
     ComparisonRequest,
     compare_catalogue,
     find_predictions,
@@ -18,9 +19,8 @@ from tasks.galaxies.catalogue_comparison import (
     prefixes,
     translate,
 )
-from tasks.galaxies.prediction_rows import Predictor
-from tasks.galaxies.prediction_sources import PredictionError
-from tasks.learning import measures
+from tasks.predictions.prediction_rows import Predictor
+from tasks.predictions.prediction_sources import PredictionError
 from tasks.runtime.workspace import Workspace
 
 CLASSES = ["E", "S"]

@@ -12,13 +12,13 @@ from mlflow import MlflowClient
 from pydantic import ValidationError
 
 from galaxy.models.preprocessing import PREPROCESSING_VERSION
-from tasks.galaxies import predict, prediction_sources
-from tasks.galaxies.predict import PredictionRequest, find_notes, predict_galaxies
-from tasks.galaxies.prediction_sources import DatasetImages, ImageBlock, PredictionError
 from tasks.learning import measures
 from tasks.learning.block_scoring import PartFiles
 from tasks.learning.saved_models import save_model
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, read_training_samples
+from tasks.predictions import predict, prediction_sources
+from tasks.predictions.predict import PredictionRequest, find_notes, predict_galaxies
+from tasks.predictions.prediction_sources import DatasetImages, ImageBlock, PredictionError
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.tables.table_files import open_table

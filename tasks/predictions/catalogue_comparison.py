@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.galaxies.comparison_page import comparison_page
-from tasks.galaxies.prediction_rows import probability_column
-from tasks.galaxies.prediction_sources import PredictionError
-from tasks.galaxies.published_classes import CLASS, contradicted_ids, match_catalogue, read_published_classes
 from tasks.galaxies.sources import sky_tables
 from tasks.learning import measures
 from tasks.learning.predictions import BOOTSTRAPS, SEED
+from tasks.predictions.comparison_page import comparison_page
+from tasks.predictions.prediction_rows import probability_column
+from tasks.predictions.prediction_sources import PredictionError
+from tasks.predictions.published_classes import CLASS, contradicted_ids, match_catalogue, read_published_classes
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_bool
 from tasks.store.files import file_stem, sha256_of_file, whole_file, write_json

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.galaxies.published_classes import contradicted_ids, match_catalogue, read_published_classes
+from tasks.predictions.published_classes import contradicted_ids, match_catalogue, read_published_classes
 from tasks.tables.roles import ColumnRoleError
 from tasks.tables.table_files import TableError
 

@@ -4,7 +4,7 @@ Columns of a scores file, one row an image in the input's order: ``id``, ``class
 class), ``probability_CLASS`` for each class, ``model``, ``model_sha256``, ``preprocessing_version``,
 ``outside_training`` (how the image is unlike the training images), ``in_training`` (whether the model was fitted to it
 or chosen by it; null where that is unknown), ``not_scored`` (reason; then all columns that a model fills are null), and
-`tasks.galaxies.prediction_sources.FACTS`. Probabilities are calibrated by the card's temperature, and hold at the
+`tasks.predictions.prediction_sources.FACTS`. Probabilities are calibrated by the card's temperature, and hold at the
 training images' mix of classes.
 """
 
@@ -19,10 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.galaxies.prediction_sources import FACTS, ImageBlock, PredictionError
 from tasks.galaxies.training_range import RANGES, outside_reasons
 from tasks.learning import measures
 from tasks.learning.training_overlap import COLUMNS, seen_before
+from tasks.predictions.prediction_sources import FACTS, ImageBlock, PredictionError
 from tasks.store.files import whole_file
 
 NOT_FINITE = "not_finite"

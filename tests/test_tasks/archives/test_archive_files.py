@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.galaxies import archive_files
-from tasks.galaxies.archive_files import ArchiveFileError, open_archive
+from tasks.archives import archive_files
+from tasks.archives.archive_files import ArchiveFileError, open_archive
 
 LOCAL, CENTRAL = b"PK\x03\x04", b"PK\x01\x02"
 CONTENT = bytes(range(256)) * 8

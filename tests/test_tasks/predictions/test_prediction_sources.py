@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.galaxies import prediction_sources
-from tasks.galaxies.prediction_sources import ArchiveImages, DatasetImages, PredictionError, block_rows
+from tasks.predictions import prediction_sources
+from tasks.predictions.prediction_sources import ArchiveImages, DatasetImages, PredictionError, block_rows
 from tasks.runtime.workspace import Workspace
 from tests.image_bytes import encoded, noise, png
 from tests.small_galaxies import SIZE, publish_galaxies

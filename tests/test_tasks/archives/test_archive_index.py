@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.galaxies.archive_index import ArchiveIndex, ArchiveMember, FoundImage, index_archive
+from tasks.archives.archive_index import ArchiveIndex, ArchiveMember, FoundImage, index_archive
 
 
 def zipped(path: Path, members: list[str]) -> Path:

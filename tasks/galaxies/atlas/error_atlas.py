@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy.images.shapes import RECIPE, Shapes, measure_shapes
-from tasks.galaxies.confusion_structure import ConfusionStructure
-from tasks.galaxies.e7_study import E7Study, study_e7
+from tasks.galaxies.atlas.confusion_structure import ConfusionStructure
+from tasks.galaxies.atlas.e7_study import E7Study, study_e7
 from tasks.learning import measures
 from tasks.learning.occlusion import occlusion_maps
 from tasks.learning.predictions import Predictions

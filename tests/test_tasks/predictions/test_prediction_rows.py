@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.galaxies.prediction_rows import MIN_FAILED_BLOCK, NOT_FINITE, Predictor, finish_rows, predict_block
-from tasks.galaxies.prediction_sources import FACTS, ImageBlock, PredictionError
+from tasks.predictions.prediction_rows import MIN_FAILED_BLOCK, NOT_FINITE, Predictor, finish_rows, predict_block
+from tasks.predictions.prediction_sources import FACTS, ImageBlock, PredictionError
 from tests.small_galaxies import SIZE
 
 CARD = {"classes": ["E", "S", "SB"], "temperature": 2.0, "sha256": "5" * 64, "preprocessing_version": 1}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.galaxies.atlas import MAPS_BY_DEFAULT, MOST_MAPS, draw_atlas, positions_to_explain
+from tasks.galaxies.atlas.error_atlas import MAPS_BY_DEFAULT, MOST_MAPS, draw_atlas, positions_to_explain
 from tasks.galaxies.evaluation import confident_mistakes
 from tasks.learning.predictions import Predictions
 from tasks.learning.scoring import IMAGE_BATCH, score

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galaxy.images.shapes import AT_EDGE, Shapes
-from tasks.galaxies.e7_study import CIRCULARITY_LIMIT, E7Study, study_e7
+from tasks.galaxies.atlas.e7_study import CIRCULARITY_LIMIT, E7Study, study_e7
 from tasks.learning import measures
 from tasks.learning.predictions import Predictions
 from tasks.learning.split_parts import SplitPart
@@ -32,7 +32,7 @@ def study(origin: str = "real pixels, votes labels", labels: list[int] = LABELS)
 
 @pytest.fixture(autouse=True)
 def _few_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.galaxies.e7_study.BOOTSTRAPS", 50)
+    monkeypatch.setattr("tasks.galaxies.atlas.e7_study.BOOTSTRAPS", 50)
 
 
 def test_shares_above_the_line_are_counted_among_right_and_wrong() -> None:

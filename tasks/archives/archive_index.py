@@ -1,6 +1,6 @@
 """The files of a folder or zip of images, and which of them is the image of an object.
 
-Only names are read here; `tasks.galaxies.archive_files` reads the bytes.
+Only names are read here; `tasks.archives.archive_files` reads the bytes.
 """
 
 import os

@@ -4,7 +4,7 @@ import pytest
 
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.labels.schemes import load_scheme
-from tasks.galaxies.needs import frame_columns, require_columns
+from tasks.ingest.needs import frame_columns, require_columns
 
 FRAME = ("ra_deg", "dec_deg", "petro_r90_arcsec")
 

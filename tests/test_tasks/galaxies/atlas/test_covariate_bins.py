@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks.galaxies.covariate_bins import covariate_bins, covariate_table
+from tasks.galaxies.atlas.covariate_bins import covariate_bins, covariate_table
 from tasks.learning import measures
 
 RISING = np.append(np.arange(50.0), np.nan)
