@@ -160,7 +160,7 @@ def lasting_link(url: str) -> Iterator[ServerLink]:
     senders = [logging.getLogger(name) for name in _SENDERS]
     originals = {name: getattr(orchestration, name) for name in ("PrefectHttpxSyncClient", "PrefectHttpxAsyncClient")}
     for name, original in originals.items():
-        setattr(orchestration, name, partial(original, transport=LastingTransport(link)))
+        setattr(orchestration, name, partial(_make_client, original, link))
     EventsWorker.set_client_override(PrefectEventsClient, reconnection_attempts=1)
     for sender in senders:
         sender.addFilter(link.keeps)
@@ -174,6 +174,11 @@ def lasting_link(url: str) -> Iterator[ServerLink]:
             sender.removeFilter(link.keeps)
         for name, original in originals.items():
             setattr(orchestration, name, original)
+
+
+def _make_client(original: type[Any], link: ServerLink, *args: Any, **settings: Any) -> Any:
+    """Return a client with connections of its own: those of one event loop cannot serve another's."""
+    return original(*args, transport=LastingTransport(link), **settings)
 
 
 def _words(request: httpx.Request) -> list[str]:

@@ -1,5 +1,6 @@
 """A run whose Prefect server is lost: it goes on, ends as it would have, and is recorded when a server is back."""
 
+import asyncio
 import json
 import logging
 import os
@@ -109,3 +110,23 @@ def test_clients_are_as_before_after_the_block() -> None:
         assert orchestration.PrefectHttpxSyncClient is not before[0]
     assert (orchestration.PrefectHttpxSyncClient, orchestration.PrefectHttpxAsyncClient) == before
     assert logging.getLogger("prefect.events.clients").filters == senders
+
+
+def test_clients_of_two_event_loops_share_no_connection(home: Workspace) -> None:
+    async def ask(client: Any) -> int:
+        return (await client.hello()).status_code
+
+    async def open_and_ask() -> int:
+        async with get_client() as client:
+            return await ask(client)
+
+    prefect_server(home)
+    record = running_server(home)
+    assert record is not None
+    with lasting_link(record["url"]), asyncio.Runner() as first:
+        client = get_client()
+        first.run(client.__aenter__())
+        assert first.run(ask(client)) == 200  # its connection stays open
+        assert asyncio.run(open_and_ask()) == 200
+        assert first.run(ask(client)) == 200
+        first.run(client.__aexit__(None, None, None))
