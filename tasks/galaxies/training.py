@@ -11,6 +11,7 @@ from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.galaxies.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
+from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training_range import measure_training_range
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
@@ -39,6 +40,8 @@ class GalaxyTrainRequest(TrainRequest):
     """The model replaces colour by luminance."""
     weights: str = NONE
     """What the fit starts from; see `tasks.galaxies.initial_weights`."""
+    methods: TrainingMethods = TrainingMethods()
+    """Changes of the preset."""
 
 
 @dataclass(frozen=True)

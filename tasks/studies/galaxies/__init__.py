@@ -1,0 +1,1 @@
+"""Studies of galaxy classifiers: ways to train, compared on the same galaxies."""
