@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.split_shares import PART_SHARES
+from galaxy.labels.soft_labels import FRACTION
 
 DEVIATIONS = 5.0
 """Of a part that late groups were placed in by their hash: legitimate growth exceeds it once in a hundred thousand."""
@@ -57,9 +58,17 @@ def image_frame(images: pa.Table, published: pa.Array | None = None) -> pd.DataF
 
 
 def label_frame(labels: pa.Table, samples: pa.Table) -> pd.DataFrame:
-    """Return the columns of the labels and the ledger's ``status``, ``unknown`` for an id that the ledger lacks."""
+    """Return the columns of the labels and the ledger's ``status``, ``unknown`` for an id that the ledger lacks.
+
+    In place of the columns of a soft label are their sum and the least of them, ``fraction_sum, fraction_least``.
+    """
     status = pc.fill_null(_of(labels["id"], samples, "status"), "unknown")
-    return as_frame(labels.append_column("status", status))
+    names = [name for name in labels.column_names if name.startswith(FRACTION)]
+    frame = as_frame(labels.drop_columns(names).append_column("status", status))
+    if names:
+        fractions = labels.select(names).to_pandas().to_numpy()
+        frame["fraction_sum"], frame["fraction_least"] = fractions.sum(axis=1), fractions.min(axis=1)
+    return frame
 
 
 def split_frame(split: pa.Table, samples: pa.Table) -> pd.DataFrame:

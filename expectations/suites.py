@@ -236,6 +236,8 @@ def labels(scheme: str, classes: Collection[str], columns: Collection[str]) -> S
     votes = (
         between("vote_fraction_range", "set", "vote_fraction", "[0, 1]", "a vote fraction is in [0, 1]"),
         between("votes_range", "set", "votes_at_node", "[0, )", "a number of votes is not negative"),
+        between("soft_label_sum", "set", "fraction_sum", "[0.999, 1.001]", "the shares of the classes sum to 1"),
+        between("soft_label_range", "set", "fraction_least", "[0, )", "no share of a class is negative"),
     )
     return Suite(
         f"labels {scheme}",

@@ -1,10 +1,12 @@
-"""Labels of a catalogue's rows under a class scheme: class, why there is none, votes on the path to the class."""
+"""Labels of a catalogue's rows under a class scheme: class, why there is none, votes on the path, shares of the classes.
+"""
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from galaxy.labels.schemes import ClassAssignment, Cut, Scheme, SchemeError, VoteLimits
+from galaxy.labels.soft_labels import FRACTION, soft_labels
 from galaxy.labels.votes import QUESTIONS, question_values
 
 
@@ -24,7 +26,8 @@ def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.
     -------
     pa.Table
         ``id``, ``label`` (null where excluded), ``excluded`` (null, or why), ``vote_fraction`` float32 and
-        ``votes_at_node`` int32 (null where excluded or unknown); the catalogue's rows in their order.
+        ``votes_at_node`` int32 (null where excluded or unknown); the catalogue's rows in their order. Where it has the
+        votes that a scheme of grammar ``gz2`` needs also ``fraction_CLASS`` float32, see `soft_labels`.
 
     Raises
     ------
@@ -40,7 +43,7 @@ def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.
     reasons.append(_vote_reason(scheme.votes, fraction, voters))
     excluded = pc.coalesce(*reasons)
     is_labelled = pc.is_null(excluded).to_numpy(zero_copy_only=False)
-    return pa.table(
+    table = pa.table(
         {
             "id": catalogue["id"],
             "label": pc.if_else(pa.array(is_labelled), labels, None),
@@ -51,6 +54,11 @@ def label_rows(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> pa.
             ),
         }
     )
+    shares = soft_labels(scheme, catalogue)
+    for name, share in zip(scheme.classes, () if shares is None else shares.T, strict=shares is not None):
+        known = is_labelled & np.isfinite(share)
+        table = table.append_column(f"{FRACTION}{name}", pa.array(share, pa.float32(), mask=~known))
+    return table
 
 
 def class_counts(scheme: Scheme, catalogue: pa.Table, *, cuts: bool = True) -> tuple[dict[str, int], dict[str, int]]:

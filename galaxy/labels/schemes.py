@@ -4,7 +4,8 @@ A scheme is a TOML file. Those in `galaxy/schemes/` are shipped; a user's own is
 ``name``, ``description``, ``columns`` (a row's class text is its first non-null value), ``grammar``
 (``gz2``: the text is parsed as a `gz2_class` string and rules test its fields; ``text``: rules list the text itself),
 ``classes`` in order, ``[[rules]]`` (``label``, ``when``), ``[[exclude]]`` (``why``, ``when``), ``[[cuts]]``
-(``quantity``, ``min``, ``max``, both inclusive, ``absolute``) and ``[votes]`` (``min_fraction``, ``min_voters``).
+(``quantity``, ``min``, ``max``, both inclusive, ``absolute``), ``[votes]`` (``min_fraction``, ``min_voters``) and
+``mirror`` (pairs of classes that a mirror image exchanges, such as the two senses of winding; the others it keeps).
 
 Decisions
 ---------
@@ -147,14 +148,22 @@ class Scheme(_Strict):
     exclude: tuple[Exclusion, ...] = ()
     cuts: tuple[Cut, ...] = ()
     votes: VoteLimits = VoteLimits()
+    mirror: tuple[tuple[str, str], ...] = ()
+    """Pairs of classes that a mirror image exchanges."""
     deck_counts: dict[str, int] | None = None
     """Counts of images that the deck states for this scheme, ``images`` in all."""
 
     @cached_property
     def digest(self) -> str:
-        """sha256 of everything that affects a label; without the description."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"description", "deck_counts"}), sort_keys=True)
+        """sha256 of everything that affects a label; without the description. ``mirror`` counts where it is given."""
+        excluded = {"description", "deck_counts"} | (set() if self.mirror else {"mirror"})
+        text = json.dumps(self.model_dump(mode="json", exclude=excluded), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def tested_fields(self) -> frozenset[str]:
+        """Fields of a class that rules and exclusions test."""
+        return frozenset().union(*(when.fields for _, when in self._conditions()))
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -173,6 +182,16 @@ class Scheme(_Strict):
         without = [name for name in self.classes if name not in {rule.label for rule in self.rules}]
         if without:
             raise ValueError(f"classes {without} have no rule")
+        return self
+
+    @model_validator(mode="after")
+    def _mirror_pairs_classes(self) -> "Scheme":
+        names = [name for pair in self.mirror for name in pair]
+        for name in names:
+            if name not in self.classes:
+                raise ValueError(f"mirror names {name!r}, which is not among the classes {list(self.classes)}")
+            if names.count(name) > 1:
+                raise ValueError(f"mirror names {name!r} twice: a class has one mirror image")
         return self
 
     @model_validator(mode="after")

@@ -134,7 +134,8 @@ def build_manifest(
     if scheme_labels is not None:
         scheme = plan.facts["scheme"]
         counts = class_counts(ledger, scheme_labels, scheme["classes"])
-        schemes[scheme["name"]] = {"digest": scheme["digest"], "classes": scheme["classes"], "counts": counts}
+        stated = {name: scheme[name] for name in ("digest", "classes", "mirror") if name in scheme}
+        schemes[scheme["name"]] = stated | {"counts": counts}
     account = balanced_account(harvest, ledger, scheme_labels, split)
     advice = split_advice(split, harvest.enough_groups)
     if advice is not None:

@@ -194,8 +194,8 @@ def _validate_ledger(ledger: pa.Table, array_rows: int, raw_kept: bool) -> list[
 def _validate_labels(stem: str, labels: pa.Table, classes: Sequence[str], ledger: pa.Table) -> list[ValidationResult]:
     types = suites.types(f"labels {stem}")
     columns = _validate(frames.column_frame(labels, suites.LABEL_TYPES, ("id", "label")), types)
-    suite = suites.labels(stem, classes, labels.column_names)
-    return [columns, _validate(frames.label_frame(labels, ledger), suite)]
+    frame = frames.label_frame(labels, ledger)
+    return [columns, _validate(frame, suites.labels(stem, classes, frame.columns))]
 
 
 def _validate_split(split: pa.Table, ledger: pa.Table) -> list[ValidationResult]:

@@ -42,15 +42,30 @@ def assign_groups(ledger: pa.Table, parent: Dataset | None, harvest: Harvest) ->
 
 
 def merge_labels(harvest: Harvest, parent: Dataset | None) -> dict[str, pa.Table]:
-    """Return the label tables of every scheme: published labels stay, new ones of the plan's scheme are added."""
+    """Return the label tables of every scheme: published labels stay, new ones of the plan's scheme are added.
+
+    A published row of a label that did not change also gets the columns that only the harvest has.
+    """
     tables = {} if parent is None else parent.every_label_table()
     scheme, labels = harvest.plan.scheme, harvest.labels
     if scheme is not None and labels is not None:
         if scheme in tables:
-            published = tables[scheme]
-            labels = pa.concat_tables([published, drop_ids(labels, published["id"]).cast(published.schema)])
+            published = _with_new_columns(tables[scheme], labels)
+            added = drop_ids(labels, published["id"])
+            for field in published.schema:
+                if field.name not in added.column_names:
+                    added = added.append_column(field, pa.nulls(added.num_rows, field.type))
+            labels = pa.concat_tables([published, added.select(published.column_names).cast(published.schema)])
         tables[scheme] = merging.set_aside(labels.sort_by("id"), harvest.plan.staging, "labels")
     return tables
+
+
+def _with_new_columns(published: pa.Table, labels: pa.Table) -> pa.Table:
+    """Return published labels with the columns that only `labels` has, null where the label is another there."""
+    same = pc.fill_null(pc.equal(align_column(labels, "label", published["id"]), published["label"]), False)
+    for name in [name for name in labels.column_names if name not in published.column_names]:
+        published = published.append_column(name, pc.if_else(same, align_column(labels, name, published["id"]), None))
+    return published
 
 
 def merge_classes(plan: Plan[BuildParameters], parent: Dataset | None) -> dict[str, list[str]]:

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.plan import PlanDraft, draft_plan
+from tasks.galaxies.plan import PlanDraft, draft_plan, lacking_columns
 from tasks.galaxies.sources import find_catalog, sky_tables
 from tasks.http.rate_budget import is_loopback
 from tasks.ingest.column_account import ACCOUNT_KEYS
@@ -82,8 +82,10 @@ class Backfill:
 
     @property
     def is_done(self) -> bool:
-        """Tell whether the published version has everything: no image is missing and no object without a label row."""
+        """Tell whether the published version has everything: images, a label row of every object, soft labels."""
         if self.draft.facts["ask"] or self.scheme not in self.parent.schemes:
+            return False
+        if lacking_columns(self.draft.rows, self.parent, self.scheme):
             return False
         return drop_ids(self.draft.rows.select(["id"]), self.parent.labels(self.scheme)["id"]).num_rows == 0
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from galaxy.images.image_files import conversion_names
 from tasks.building.harvest import Harvest, class_counts, part_counts
 from tasks.galaxies.collect import LEDGER_COLUMNS
-from tasks.galaxies.plan import GalaxyPlan
+from tasks.galaxies.plan import GalaxyPlan, label_columns
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
 from tasks.store.columns import drop_ids
@@ -21,8 +21,6 @@ from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.schema import GALAXY, REJECTED
 from tasks.store.versions import stored_rows
-
-LABEL_COLUMNS = ("id", "label", "vote_fraction", "votes_at_node")
 
 
 def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -> Harvest:
@@ -44,7 +42,7 @@ def gather_harvest(workspace: Workspace, plan: GalaxyPlan, truth: Path | None) -
         plan=plan,
         ids=plan.rows["id"].combine_chunks(),
         ledger=pa.concat_tables([ledger, merging.without_place(_left_out(plan, parent))]),
-        labels=None if plan.scheme is None else plan.rows.select(LABEL_COLUMNS),
+        labels=None if plan.scheme is None else plan.rows.select(label_columns(plan.rows)),
         sample_shape=(plan.size_px, plan.size_px, 3),
         dtype="uint8",
         linked=True,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from galaxy.images import cutouts
 from galaxy.labels.labelling import label_rows
 from galaxy.labels.schemes import Scheme, load_scheme
+from galaxy.labels.soft_labels import FRACTION
 from tasks.building.plan import Plan, begin_plan, published_parent
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.ledger_objects import complete_catalogue, require_shared_ids
@@ -46,7 +47,8 @@ CATALOG_COLUMNS = (
     "file",
     "asset_id",
 )
-
+LABEL_COLUMNS = ("id", "label", "vote_fraction", "votes_at_node")
+"""Columns of every label table; where the catalogue has the votes it also has the soft labels."""
 
 # Equal for all samples of a dataset; another value is refused unless `allow_mixed`.
 COMMON = ("source", "release", "field", "request_px", "crop_fraction")
@@ -178,7 +180,8 @@ def draft_plan(
     if labelled is not None:
         facts["backfill"] = labelled.version
     facts["digest"] = request_digest(request, facts)
-    facts["finished_before"] = parent is not None and facts["digest"] in parent.manifest["builds"]
+    is_recorded = parent is not None and facts["digest"] in parent.manifest["builds"]
+    facts["finished_before"] = is_recorded and not lacking_columns(rows, parent, scheme)
     return PlanDraft(request, facts, rows)
 
 
@@ -186,6 +189,7 @@ def _facts(
     request: GalaxyBuildRequest, catalog: Path, account: dict[str, Any], scheme: Scheme | None, rows: pa.Table
 ) -> dict[str, Any]:
     """Return the facts of a plan that follow from its request, catalogue and rows."""
+    mirror = {} if scheme is None or not scheme.mirror else {"mirror": [list(pair) for pair in scheme.mirror]}
     return {
         "release": request.release_name,
         "catalog": catalog.name,
@@ -198,6 +202,7 @@ def _facts(
             "digest": scheme.digest,
             "classes": list(scheme.classes),
             "deck_images": (scheme.deck_counts or {}).get("images"),
+            **mirror,
         },
         "objects": rows.num_rows,
         "ask": Counter(rows["state"].to_pylist())["ask"],
@@ -277,7 +282,7 @@ def limit_objects(
 def planned_rows(table: pa.Table, request: GalaxyBuildRequest, parent: Dataset | None) -> pa.Table:
     """Return the plan's rows, one per row of the catalogue `table`.
 
-    Columns: `CATALOG_COLUMNS`; with a scheme ``label, vote_fraction, votes_at_node``; the frame's
+    Columns: `CATALOG_COLUMNS`; with a scheme those of `label_rows` (``label`` to ``fraction_CLASS``); the frame's
     ``scale_arcsec_per_px, width_arcsec, clipped``; ``left_out``, the reason why an object is not requested, or null;
     and ``state`` of `object_state`.
     """
@@ -286,7 +291,7 @@ def planned_rows(table: pa.Table, request: GalaxyBuildRequest, parent: Dataset |
     excluded: list[str | None] = [None] * table.num_rows
     if request.scheme != "none":
         labelled = label_rows(load_scheme(request.scheme), table)
-        columns |= {name: labelled[name] for name in ("label", "vote_fraction", "votes_at_node")}
+        columns |= {name: labelled[name] for name in label_columns(labelled) if name != "id"}
         excluded = [reason and f"scheme:{reason}" for reason in labelled["excluded"].to_pylist()]
     scale, clipped, frameless = object_frames(table, request)
     columns |= {
@@ -297,6 +302,19 @@ def planned_rows(table: pa.Table, request: GalaxyBuildRequest, parent: Dataset |
     }
     columns["state"] = pa.array(_object_states(columns["id"], columns["left_out"], request, parent))
     return pa.table(columns)
+
+
+def lacking_columns(rows: pa.Table, version: Dataset | None, scheme: Scheme | str | None) -> set[str]:
+    """Return the columns of soft labels that a plan's rows have and the version's labels by the scheme lack."""
+    name = scheme.name if isinstance(scheme, Scheme) else scheme
+    if version is None or name not in version.schemes:
+        return set()
+    return set(label_columns(rows)) - set(version.labels(name).column_names)
+
+
+def label_columns(table: pa.Table) -> list[str]:
+    """Return the names of a table's columns that a label table has."""
+    return [name for name in table.column_names if name in LABEL_COLUMNS or name.startswith(FRACTION)]
 
 
 def object_frames(

@@ -30,8 +30,9 @@ class Reading:
     Attributes
     ----------
     rows : (n,) int
-        Rows of the pixel array, each once.
-    labels : (n,) int
+        Rows of the pixel array.
+    positions : (n,) int
+        What the caller knows each row by, its position among the samples: returned beside the images.
     batch_size : int
         The largest batch; batches of one reading differ by at most one image in size.
     seed : int, optional
@@ -39,21 +40,23 @@ class Reading:
         are shuffled.
     epoch : int
         Each epoch of one seed has an order of its own.
-    even_classes : bool
-        Every class is spread evenly over a pool's batches, so that each batch has its share of a rare one.
+    strata : (n,) int, optional
+        Each stratum is spread evenly over a pool's batches, so that each batch has its share of a rare one.
     """
 
     rows: NDArray
-    labels: NDArray
+    positions: NDArray
     batch_size: int
     seed: int | None = None
     epoch: int = 0
-    even_classes: bool = False
+    strata: NDArray | None = None
 
     def __post_init__(self) -> None:
-        """Refuse numbers of rows and labels that differ, and rows that do not ascend without a seed."""
-        if len(self.rows) != len(self.labels) or not len(self.rows):
-            raise ValueError(f"{len(self.rows)} rows and {len(self.labels)} labels: need equal numbers, at least one")
+        """Refuse numbers of rows and positions that differ, and rows that do not ascend without a seed."""
+        if len(self.rows) != len(self.positions) or not len(self.rows):
+            raise ValueError(
+                f"{len(self.rows)} rows and {len(self.positions)} positions: need equal numbers, at least one"
+            )
         if self.seed is None and (np.diff(self.rows) <= 0).any():
             raise ValueError("rows that are read in order must ascend and not repeat")
 
@@ -68,7 +71,7 @@ class Reading:
 
 
 def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES) -> tf.data.Dataset:
-    """Return the batches of one pass, every row once.
+    """Return the batches of one pass.
 
     Parameters
     ----------
@@ -80,7 +83,7 @@ def image_batches(pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_B
 
     Returns
     -------
-    tf.data.Dataset of (images (b, y, x, channel) in the array's dtype, labels (b,) int32)
+    tf.data.Dataset of (images (b, y, x, channel) in the array's dtype, positions (b,) int32)
     """
     signature = (
         tf.TensorSpec((None, *pixels.shape[1:]), tf.dtypes.as_dtype(pixels.dtype)),
@@ -111,8 +114,8 @@ def held_batches(
 
     Parameters
     ----------
-    held : tf.Tensor, (n, ...)
-        In the order of `reading.rows`.
+    held : tf.Tensor, (m, ...)
+        `reading.positions` are those of its images.
     pixels : zarr.Array, (sample, y, x, channel)
         The array that the images were read from; its shards decide the batches.
     reading : Reading
@@ -120,13 +123,13 @@ def held_batches(
     """
     pools = plan_pools(reading, _shard_rows(pixels), _row_bytes(pixels), pool_bytes)
     pieces = [piece for batch in cut_batches(pools, reading.batch_sizes()) for piece in batch]
-    order = tf.constant(np.concatenate([pools[number].positions[take] for number, take in pieces]))
-    labels = tf.constant(reading.labels, tf.int32)
+    order = np.concatenate([pools[number].places[take] for number, take in pieces])
+    positions = tf.constant(reading.positions[order], tf.int32)
     ends = tf.constant(np.cumsum([0, *reading.batch_sizes()]))
 
     def batch(step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        positions = order[ends[step] : ends[step + 1]]
-        return tf.gather(held, positions), tf.gather(labels, positions)
+        of_batch = positions[ends[step] : ends[step + 1]]
+        return tf.gather(held, of_batch), of_batch
 
     options = _unsharded()
     # Nothing has to be waited for, and tuning threads and buffers takes longer than making the batches.
@@ -145,22 +148,22 @@ def _unsharded() -> tf.data.Options:
 def generate_batches(
     pixels: zarr.Array, reading: Reading, pool_bytes: int = POOL_BYTES
 ) -> Iterator[tuple[NDArray, NDArray[np.int32]]]:
-    """Yield the batches of one pass, images of shape (b, y, x, channel) and labels (b,); see `image_batches`."""
+    """Yield the batches of one pass, images of shape (b, y, x, channel) and positions (b,); see `image_batches`."""
     pools = plan_pools(reading, _shard_rows(pixels), _row_bytes(pixels), pool_bytes)
     sizes = reading.batch_sizes()
     opened = _read_ahead(pixels, pools)
     present, blocks = -1, []
     for size, pieces in zip(sizes, cut_batches(pools, sizes), strict=True):
-        images, labels = _aligned((size, *pixels.shape[1:]), pixels.dtype), np.empty(size, np.int32)
+        images, positions = _aligned((size, *pixels.shape[1:]), pixels.dtype), np.empty(size, np.int32)
         filled = 0
         for number, take in pieces:
             if number != present:
                 present, blocks = number, next(opened)
             upto = filled + len(take)
             pools[number].copy(blocks, take, images[filled:upto])
-            labels[filled:upto] = reading.labels[pools[number].positions[take]]
+            positions[filled:upto] = reading.positions[pools[number].places[take]]
             filled = upto
-        yield images, labels
+        yield images, positions
 
 
 @dataclass(frozen=True)
@@ -169,16 +172,16 @@ class Pool:
 
     Attributes
     ----------
-    positions : (m,) int64
-        Positions in the reading's rows, ascending by row.
+    places : (m,) int64
+        Places in the reading's rows, ascending by row.
     rows : (m,) int64
         Those rows.
     order : (m,) int64
-        Order of use, as positions in this pool.
+        Order of use, as places in this pool.
     shard_rows : int
     """
 
-    positions: NDArray[np.int64]
+    places: NDArray[np.int64]
     rows: NDArray[np.int64]
     order: NDArray[np.int64]
     shard_rows: int
@@ -188,7 +191,7 @@ class Pool:
         return np.split(self.rows, np.flatnonzero(np.diff(self.rows // self.shard_rows)) + 1)
 
     def copy(self, blocks: list[NDArray], take: NDArray[np.int64], out: NDArray) -> None:
-        """Copy the images at the ascending positions `take` (n,) of this pool out of its shards' blocks."""
+        """Copy the images at the ascending places `take` (n,) of this pool out of its shards' blocks."""
         first = 0
         ends = np.cumsum([len(rows) for rows in self.shards()])
         for rows, block, last in zip(self.shards(), blocks, np.searchsorted(take, ends), strict=True):
@@ -213,20 +216,20 @@ def plan_pools(reading: Reading, shard_rows: int, row_bytes: int, pool_bytes: in
         shards = [shards[number] for number in rng.permutation(len(shards))]
     pools = []
     for numbers in np.array_split(np.arange(len(shards)), -(-len(shards) // together)):
-        positions = np.concatenate([shards[number] for number in numbers])
-        positions = positions[np.argsort(reading.rows[positions], kind="stable")]
+        places = np.concatenate([shards[number] for number in numbers])
+        places = places[np.argsort(reading.rows[places], kind="stable")]
         if rng is None:
-            order = np.arange(len(positions))
-        elif reading.even_classes:
-            order = deal_evenly(reading.labels[positions], rng)
+            order = np.arange(len(places))
+        elif reading.strata is not None:
+            order = deal_evenly(reading.strata[places], rng)
         else:
-            order = rng.permutation(len(positions))
-        pools.append(Pool(positions, reading.rows[positions], order, shard_rows))
+            order = rng.permutation(len(places))
+        pools.append(Pool(places, reading.rows[places], order, shard_rows))
     return pools
 
 
 def cut_batches(pools: list[Pool], sizes: list[int]) -> Iterator[list[tuple[int, NDArray[np.int64]]]]:
-    """Yield, for each batch, (pool number, ascending positions (n,) in that pool) pairs.
+    """Yield, for each batch, (pool number, ascending places (n,) in that pool) pairs.
 
     The order within a batch is arbitrary, so rows ascend and are copied shard by shard.
     """
@@ -243,15 +246,15 @@ def cut_batches(pools: list[Pool], sizes: list[int]) -> Iterator[list[tuple[int,
         yield pieces
 
 
-def deal_evenly(labels: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return a random order (n,) in which any run of labels (n,) has each class in proportion, within one or two.
+def deal_evenly(strata: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return a random order (n,) in which any run of strata (n,) has each in proportion, within one or two.
 
-    The samples of a class are shuffled and placed at random, one in each of equal parts of the whole.
+    The samples of a stratum are shuffled and placed at random, one in each of equal parts of the whole.
     """
-    place = np.empty(len(labels))
-    for label in np.unique(labels):
-        of_class = rng.permutation(np.flatnonzero(labels == label))
-        place[of_class] = (np.arange(len(of_class)) + rng.random(len(of_class))) / len(of_class)
+    place = np.empty(len(strata))
+    for stratum in np.unique(strata):
+        of_stratum = rng.permutation(np.flatnonzero(strata == stratum))
+        place[of_stratum] = (np.arange(len(of_stratum)) + rng.random(len(of_stratum))) / len(of_stratum)
     return np.argsort(place, kind="stable")
 
 

@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 Optimizer = Literal["sgd", "adam", "adadelta"]
 KeptEpoch = Literal["best", "last"]
+Balance = Literal["none", "weights", "sampling"]
+Schedule = Literal["plateau", "cosine"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 """``auto`` takes every GPU, else the processor; `tasks.learning.devices` finds them."""
 
@@ -21,7 +23,7 @@ class FitSettings(BaseModel):
 
     learning_rate: dict[Optimizer, float]
     """The highest rate of each optimiser."""
-    schedule: Literal["plateau", "cosine"]
+    schedule: Schedule
     """``plateau`` lowers the rate when the validation loss stalls; ``cosine`` lowers it every step after a warm-up."""
     epochs: int
     """Maximum number of passes over the training part."""
@@ -41,6 +43,17 @@ class FitSettings(BaseModel):
     """Share of a label's weight that is spread over all classes."""
     momentum: float = 0.0
     """Momentum of SGD."""
+    balance: Balance = "none"
+    """``weights``: the loss of a class is weighted by the inverse of its frequency; ``sampling``: every class is drawn
+    equally often."""
+    weight_average: float = 0.0
+    """Decay of the exponential moving average of the weights, which is validated and kept; 0: none."""
+    layer_decay: float = 1.0
+    """Factor on the rate (and the decay) from each block of the body to the block before it."""
+    head_epochs: int = 0
+    """Epochs, at most half of all, in which the head alone is fitted first, at a constant rate."""
+    head_rate_factor: float = 5.0
+    """Factor on the highest rate while the head alone is fitted."""
     keep: KeptEpoch = "best"
     """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch."""
 

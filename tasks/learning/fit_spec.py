@@ -1,6 +1,6 @@
 """What is fitted: a problem's network with its augmented views, the model that holds the losses, and the samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import keras
@@ -36,6 +36,11 @@ class FitSpec:
         to the network's. Targets are (n, classes); the row of an unlabelled sample is all zeros.
     even_classes : bool
         Every training batch has the same fraction of each class.
+    view_targets : callable, optional
+        Targets (n, classes) and the seed of `random_view` to the targets of its views. None: those of the images.
+    depths : callable, optional
+        Network to the depth below its head, in blocks, of each of its layers by name: 0 of the head. Settings with
+        ``layer_decay`` or ``head_epochs`` need it.
     """
 
     build: Callable[[str], keras.Model]
@@ -45,6 +50,8 @@ class FitSpec:
     prepare: Callable[[tf.Tensor], tf.Tensor] | None = None
     trainer: Callable[[keras.Model, int], keras.Model] = classifier
     even_classes: bool = False
+    view_targets: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
+    depths: Callable[[keras.Model], Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,7 @@ class FitData:
     ----------
     pixels : zarr.Array, (sample, y, x, channel)
     train, validation : SplitPart
-        Sorted by row; a label of -1 is none.
+        Sorted by row; a label of -1 is none. Soft targets are of the training part alone.
     """
 
     pixels: zarr.Array

@@ -7,7 +7,8 @@ the rate's schedule, so a resumed fit would differ.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,14 @@ from numpy.typing import NDArray
 
 from tasks.learning.batches import naming_damage
 from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_state
+from tasks.learning.curves import curve_figures
 from tasks.learning.devices import Device
 from tasks.learning.fit_settings import FitSettings, Optimizer
 from tasks.learning.fit_spec import FitData, FitSpec
+from tasks.learning.optimizers import Steps, build_head_optimizer, build_optimizer
 from tasks.learning.view_batches import Feed
+from tasks.learning.weight_average import WeightAverage
 from tasks.runtime.progress import progress
-
-OPTIMIZERS: dict[Optimizer, Callable[[Any, float | None, FitSettings], keras.optimizers.Optimizer]] = {
-    "sgd": lambda rate, decay, fit: keras.optimizers.SGD(rate, momentum=fit.momentum, weight_decay=decay),
-    "adam": lambda rate, decay, fit: keras.optimizers.Adam(rate, weight_decay=decay),
-    "adadelta": lambda rate, decay, fit: keras.optimizers.Adadelta(rate, weight_decay=decay),
-}
-"""Optimisers by name: from rate (a number or a schedule), weight decay and settings of the fit."""
-
-_NOT_DECAYED = ["bias", "gamma", "beta"]
-
 
 class NotFiniteError(RuntimeError):
     """A loss or a weight became NaN or infinite."""
@@ -58,6 +52,11 @@ class Fitted:
     best_epoch: int
     images_per_second: float
 
+    @property
+    def curve_figures(self) -> dict[str, int | float]:
+        """``epoch_to_95pct`` and ``generalisation_gap`` of the history."""
+        return curve_figures(self.history, self.best_epoch)
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -69,7 +68,7 @@ class Fit:
     data : FitData
     settings : FitSettings
     optimizer : str
-        One of `OPTIMIZERS`.
+        One of `tasks.learning.optimizers.OPTIMIZERS`.
     seed : int
     device : Device
     folder : Path
@@ -94,6 +93,11 @@ class Fit:
         """Maximum number of epochs: the settings', or the number that `min_steps` takes."""
         return max(self.settings.epochs, math.ceil(self.settings.min_steps / self.steps))
 
+    @property
+    def head_epochs(self) -> int:
+        """Epochs of the head alone."""
+        return min(self.settings.head_epochs, self.most_epochs // 2)
+
 
 def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fitted:
     """Fit a network, continuing after the last epoch saved in `plan.folder`.
@@ -112,67 +116,116 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
         Pixels cannot be read.
     """
     keras.utils.set_random_seed(plan.seed)
-    with plan.device.strategy().scope():
-        network = plan.spec.build(plan.device.precision)
-        trainer = plan.spec.trainer(network, plan.seed)
-        trainer.compile(
-            build_optimizer(plan), keras.losses.CategoricalCrossentropy(from_logits=True), metrics=["accuracy"]
-        )
-        trainer.optimizer.build(network.trainable_variables)
     state = load_state(plan.folder)
-    if state.epoch:
-        _restore(network, trainer.optimizer, state.variables)
+    fitted = _InTraining(plan, state)
     with naming_damage(plan.data.pixels), progress("training", plan.most_epochs * plan.steps) as advance:
         feed = Feed(plan.spec, plan.data, plan.settings, plan.seed)
         advance(state.epoch * plan.steps)
         counter = _StepCounter(advance)
         while not _finished(plan, state):
-            record = _run_epoch(feed, trainer, state.epoch + 1, counter)
-            _require_finite(plan, network, record)
-            _take_in(plan, network, trainer.optimizer, state, record)
+            fitted.prepare(state.epoch + 1)
+            record = _run_epoch(feed, fitted, state.epoch + 1, counter)
+            with fitted.averaged():
+                _require_finite(plan, fitted.network, record)
+                _take_in(plan, fitted.network, fitted.optimizer, state, record)
+            state.variables = fitted.variables()
             if on_epoch:
                 on_epoch(record)
             save_state(plan.folder, state)
-    return _result(plan, network, state)
+    with fitted.averaged():
+        return _result(plan, fitted.network, state)
 
 
-def build_optimizer(plan: Fit) -> keras.optimizers.Optimizer:
-    """Return the optimiser of a plan, with its schedule and decay.
+class _InTraining:
+    """A network in training, with its optimiser and the average of its weights.
 
-    Raises
-    ------
-    ValueError
-        `OPTIMIZERS` lacks the name, or the settings have no learning rate for it.
+    With `head_epochs` the head is fitted alone first, by an optimiser of its own; the body then keeps its weights and
+    its normalisation's statistics.
     """
-    settings = plan.settings
-    usable = [name for name in OPTIMIZERS if name in settings.learning_rate]
-    if plan.optimizer not in usable:
-        raise ValueError(f"optimizer={plan.optimizer} cannot be used with these settings; use {', '.join(usable)}")
-    highest = settings.learning_rate[plan.optimizer]
-    rate: Any = highest
-    if settings.schedule == "cosine":
-        warming = min(plan.steps, plan.most_epochs * plan.steps // 10)
-        rate = keras.optimizers.schedules.CosineDecay(
-            highest / 20,
-            max(1, plan.most_epochs * plan.steps - warming),
-            alpha=0.01,
-            warmup_target=highest,
-            warmup_steps=warming,
-        )
-    decay = settings.weight_decay or None
-    optimizer = OPTIMIZERS[plan.optimizer](rate, decay, settings)
-    if decay:
-        optimizer.exclude_from_weight_decay(var_names=_NOT_DECAYED)
-    return optimizer
+
+    def __init__(self, plan: Fit, state: FitState) -> None:
+        self._plan = plan
+        self._strategy = plan.device.strategy()
+        with self._strategy.scope():
+            self.network = self.trainer = plan.spec.build(plan.device.precision)
+        decay = plan.settings.weight_average
+        self.average = WeightAverage(self.network.weights, decay) if decay else None
+        self._depths = _depths(plan, self.network)
+        self._body = {layer: layer.trainable for layer in self.network.layers if self._depths.get(layer.name)}
+        self._head_alone: bool | None = None
+        self._saved_head_alone = state.epoch <= plan.head_epochs if state.epoch else None
+        self._saved = state.variables[len(self._kept) :]
+        if state.epoch:
+            _restore(self._kept, state.variables[: len(self._kept)])
+
+    @property
+    def _kept(self) -> list[Any]:
+        """What every epoch continues: the optimiser's variables are those of its stretch alone."""
+        return [*self.network.variables, *([] if self.average is None else self.average.variables)]
+
+    @property
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The optimiser of the present epoch."""
+        return self.trainer.optimizer
+
+    def variables(self) -> list[NDArray]:
+        """Return the values of all that the next epoch depends on."""
+        return [keras.ops.convert_to_numpy(variable) for variable in (*self._kept, *self.optimizer.variables)]
+
+    def averaged(self) -> AbstractContextManager[None]:
+        """Give the network its averaged weights for a while, where it has an average."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def prepare(self, epoch: int) -> None:
+        """Choose the layers and the optimiser of an epoch."""
+        plan, head_alone = self._plan, epoch <= self._plan.head_epochs
+        if head_alone == self._head_alone:
+            return
+        self._head_alone = head_alone
+        for layer, trainable in self._body.items():
+            layer.trainable = trainable and not head_alone
+        with self._strategy.scope():
+            self.trainer = plan.spec.trainer(self.network, plan.seed)
+            self.trainer.compile(
+                self._build_optimizer(head_alone),
+                keras.losses.CategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+            )
+            self.optimizer.build(self.network.trainable_variables)
+        if self._saved_head_alone == head_alone:
+            _restore(self.optimizer.variables, self._saved)
+
+    def _build_optimizer(self, head_alone: bool) -> keras.optimizers.Optimizer:
+        plan, decay = self._plan, self._plan.settings.layer_decay
+        if head_alone:
+            return build_head_optimizer(plan.optimizer, plan.settings)
+        factors = {
+            variable.path: decay ** self._depths.get(layer.name, 0)
+            for layer in self.network.layers
+            for variable in layer.trainable_variables
+        }
+        steps = Steps(plan.steps, plan.most_epochs - plan.head_epochs)
+        return build_optimizer(plan.optimizer, plan.settings, steps, None if decay == 1 else factors)
 
 
-def _run_epoch(feed: Feed, trainer: keras.Model, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
+def _depths(plan: Fit, network: keras.Model) -> Mapping[str, int]:
+    """Return the depth of the network's layers by name where the settings need it, else nothing."""
+    if plan.settings.layer_decay == 1 and not plan.head_epochs:
+        return {}
+    if plan.spec.depths is None:
+        raise ValueError("layer_decay and head_epochs need a network whose head is known apart from its body")
+    return plan.spec.depths(network)
+
+
+def _run_epoch(feed: Feed, fitted: _InTraining, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
     """Fit one epoch and measure the validation part."""
-    rate = float(keras.ops.convert_to_numpy(trainer.optimizer.learning_rate))
+    trainer, callbacks = fitted.trainer, [counter] if fitted.average is None else [counter, fitted.average]
+    rate = float(keras.ops.convert_to_numpy(fitted.optimizer.learning_rate))
     started = time.monotonic()
-    logs = trainer.fit(feed.train(epoch), shuffle=False, verbose=0, callbacks=[counter]).history
+    logs = trainer.fit(feed.train(epoch), shuffle=False, verbose=0, callbacks=callbacks).history
     seconds = time.monotonic() - started
-    validation = trainer.evaluate(feed.validation, return_dict=True, verbose=0)
+    with fitted.averaged():
+        validation = trainer.evaluate(feed.validation, return_dict=True, verbose=0)
     return EpochRecord(
         epoch=epoch,
         train_loss=float(logs["loss"][0]),
@@ -199,25 +252,21 @@ def _require_finite(plan: Fit, network: keras.Model, record: EpochRecord) -> Non
 def _take_in(
     plan: Fit, network: keras.Model, optimizer: keras.optimizers.Optimizer, state: FitState, record: EpochRecord
 ) -> None:
-    """Add a finished epoch to the state; lower the rate on a plateau."""
+    """Add a finished epoch to the state; lower the rate on a plateau. No patience is lost on the head alone."""
     better = record.validation_loss < state.best_loss
     state.history.append(record)
-    state.stalled = 0 if better else state.stalled + 1
-    state.plateau = 0 if better else state.plateau + 1
+    renewed = better or record.epoch <= plan.head_epochs
+    state.stalled = 0 if renewed else state.stalled + 1
+    state.plateau = 0 if renewed else state.plateau + 1
     if better:
         state.best_epoch, state.best_weights = record.epoch, network.get_weights()
     if plan.settings.schedule == "plateau" and state.plateau >= plan.settings.plateau_after:
         optimizer.learning_rate = record.learning_rate * plan.settings.plateau_factor
         state.plateau = 0
-    state.variables = [keras.ops.convert_to_numpy(variable) for variable in _variables(network, optimizer)]
 
 
-def _variables(network: keras.Model, optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
-    return [*network.variables, *optimizer.variables]
-
-
-def _restore(network: keras.Model, optimizer: keras.optimizers.Optimizer, values: list[NDArray]) -> None:
-    for variable, value in zip(_variables(network, optimizer), values, strict=True):
+def _restore(variables: Sequence[Any], values: Sequence[NDArray]) -> None:
+    for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
 
 

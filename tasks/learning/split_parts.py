@@ -43,12 +43,15 @@ class SplitPart:
         Positions in the scheme's classes, `UNLABELLED` where there is none.
     groups : list of str
         Samples of one group are never divided between parts or folds.
+    targets : (n, classes) float32, optional
+        What a fit learns in place of `labels`: the share of each class. A row of zeros is unlabelled.
     """
 
     ids: list[str]
     rows: NDArray[np.int64]
     labels: NDArray[np.int32]
     groups: list[str]
+    targets: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -60,14 +63,25 @@ class SplitPart:
             self.rows[positions],
             self.labels[positions],
             [self.groups[position] for position in positions],
+            None if self.targets is None else self.targets[positions],
         )
 
     def join(self, other: "SplitPart") -> "SplitPart":
         """Return the samples of both parts, sorted by row."""
         rows = np.concatenate([self.rows, other.rows])
         labels = np.concatenate([self.labels, other.labels])
-        whole = SplitPart(self.ids + other.ids, rows, labels, self.groups + other.groups)
+        targets = None
+        known = next((part.targets for part in (self, other) if part.targets is not None), None)
+        if known is not None:
+            targets = np.concatenate([part.shares(known.shape[1]) for part in (self, other)])
+        whole = SplitPart(self.ids + other.ids, rows, labels, self.groups + other.groups, targets)
         return whole.take(np.argsort(rows, kind="stable"))
+
+    def shares(self, classes: int) -> NDArray[np.float32]:
+        """Return the targets, or the labels as such: (n, classes) float32, zeros where there is no label."""
+        if self.targets is not None:
+            return self.targets
+        return (self.labels[:, None] == np.arange(classes)).astype(np.float32)
 
 
 def part_rows(

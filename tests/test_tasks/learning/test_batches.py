@@ -44,11 +44,11 @@ def rows_of(images: np.ndarray) -> np.ndarray:
 
 
 def read(array: zarr.Array, rows: np.ndarray, batch_size: int, **settings: int | None) -> list[np.ndarray]:
-    """The rows of each batch, after checking that labels go with their images."""
+    """The rows of each batch, after checking that positions go with their images."""
     batches = []
-    for images, labels in image_batches(array, Reading(rows, rows % 7, batch_size, **settings)):
+    for images, positions in image_batches(array, Reading(rows, rows % 7, batch_size, **settings)):
         seen = rows_of(images.numpy())
-        assert (labels.numpy() == seen % 7).all()
+        assert (positions.numpy() == seen % 7).all()
         batches.append(seen)
     return batches
 
@@ -71,8 +71,8 @@ def test_every_row_is_seen_exactly_once(
     batches = list(generate_batches(array, reading, pool_bytes))
     seen = np.concatenate([rows_of(images) for images, _ in batches])
     assert sorted(seen) == list(rows)
-    assert (np.concatenate([labels for _, labels in batches]) == seen % 7).all()
-    sizes = [len(labels) for _, labels in batches]
+    assert (np.concatenate([positions for _, positions in batches]) == seen % 7).all()
+    sizes = [len(positions) for _, positions in batches]
     assert len(sizes) == reading.steps
     assert max(sizes) <= batch_size
     assert max(sizes) - min(sizes) <= 1
@@ -104,13 +104,23 @@ def test_order_does_not_depend_on_the_order_of_the_rows(array: zarr.Array) -> No
 def test_held_images_come_in_the_batches_that_are_read(
     array: zarr.Array, share: float, batch_size: int, seed: int | None, pool_bytes: int, even_classes: bool
 ) -> None:
-    rows = np.flatnonzero(np.random.default_rng(5).random(ROWS) < share)
-    reading = Reading(rows, rows % 7, batch_size, seed, 3, even_classes)
-    held = held_batches(tf.constant(rows * 10), array, reading, pool_bytes)
+    samples = np.flatnonzero(np.random.default_rng(5).random(ROWS) < share)
+    # Repeated and missing samples, as a balanced drawing gives; only in order each comes once.
+    repeats = 1 if seed is None else np.arange(len(samples)) % 3
+    positions = np.repeat(np.arange(len(samples)), repeats)
+    if not len(positions):
+        return
+    strata = positions % 7 if even_classes else None
+    reading = Reading(samples[positions], positions, batch_size, seed, 3, strata)
+    held = held_batches(tf.constant(samples * 10), array, reading, pool_bytes)
     read = image_batches(array, reading, pool_bytes)
-    for (tens, labels), (images, read_labels) in zip(held, read, strict=True):
+    seen = []
+    for (tens, places), (images, read_places) in zip(held, read, strict=True):
         np.testing.assert_array_equal(tens, rows_of(images.numpy()) * 10)
-        np.testing.assert_array_equal(labels, read_labels)
+        np.testing.assert_array_equal(places, read_places)
+        np.testing.assert_array_equal(samples[places], rows_of(images.numpy()))
+        seen += places.numpy().tolist()
+    assert sorted(seen) == positions.tolist()
 
 
 def test_without_a_seed_rows_come_in_order(array: zarr.Array) -> None:
@@ -138,15 +148,15 @@ def test_planes_of_floats_come_as_they_are_stored(tmp_path: Path) -> None:
     triplets = np.random.default_rng(0).normal(size=(10, 29, 29, 3)).astype(np.float32)
     triplets[3, 0, 0, 1] = np.nan
     pixels.write_shard(store, 0, triplets)
-    ((images, labels),) = image_batches(store, Reading(np.arange(10), np.arange(10), 16))
+    ((images, positions),) = image_batches(store, Reading(np.arange(10), np.arange(10), 16))
     np.testing.assert_array_equal(images.numpy(), triplets)
-    assert (labels.numpy() == np.arange(10)).all()
+    assert (positions.numpy() == np.arange(10)).all()
 
 
 def test_rows_that_cannot_be_read_are_refused(array: zarr.Array) -> None:
     with pytest.raises(ValueError, match="0 rows"):
         image_batches(array, Reading(np.arange(0), np.arange(0), 8))
-    with pytest.raises(ValueError, match="3 rows and 2 labels"):
+    with pytest.raises(ValueError, match="3 rows and 2 positions"):
         image_batches(array, Reading(np.arange(3), np.arange(2), 8))
     with pytest.raises(ValueError, match="ascend"):
         image_batches(array, Reading(np.array([2, 1]), np.arange(2), 8))
@@ -166,7 +176,7 @@ def test_any_stretch_holds_its_share_of_each_class(rare: int, common: int, seed:
 
 def test_even_classes_reach_every_batch(array: zarr.Array) -> None:
     labels = (np.arange(ROWS) % 50 == 0).astype(np.int32)
-    reading = Reading(np.arange(ROWS), labels, 128, 3, even_classes=True)
+    reading = Reading(np.arange(ROWS), labels, 128, 3, strata=labels)
     batches = list(generate_batches(array, reading))
     assert all(1 <= batch.sum() <= 5 for _, batch in batches)
     assert sum(batch.sum() for _, batch in batches) == labels.sum()

@@ -5,7 +5,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_s
 from tasks.learning.devices import Device, DeviceError, choose_device
 from tasks.learning.fit_settings import FitSettings, Optimizer
 from tasks.learning.fit_spec import FitData, FitSpec
-from tasks.learning.fitting import OPTIMIZERS, Fit, NotFiniteError, build_optimizer, fit
+from tasks.learning.fitting import Fit, NotFiniteError, fit
 from tasks.learning.split_parts import SplitPart
 from tasks.learning.view_batches import Feed
 from tasks.store import pixels
@@ -244,33 +244,6 @@ def fit_mirrored(folder: Path) -> None:
 
 def test_several_devices_share_a_fit(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", MIRRORED, __file__, tmp_path], check=True, cwd=Path(__file__).parents[3])
-
-
-def test_every_optimiser_of_the_settings_is_in_the_table() -> None:
-    assert set(OPTIMIZERS) == set(get_args(Optimizer))
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"),
-    [("sgd", keras.optimizers.SGD), ("adam", keras.optimizers.Adam), ("adadelta", keras.optimizers.Adadelta)],
-)
-def test_an_optimiser_has_the_rate_momentum_and_decay_of_the_settings(
-    bright_or_dark: zarr.Array, tmp_path: Path, name: Optimizer, kind: type
-) -> None:
-    recipe = SmallFit(learning_rate={name: 0.25}, weight_decay=0.125, momentum=0.5)
-    built = build_optimizer(replace(plan(bright_or_dark, tmp_path, recipe), optimizer=name))
-    assert type(built) is kind
-    assert float(built.learning_rate) == 0.25
-    assert built.weight_decay == 0.125
-    assert getattr(built, "momentum", 0.5) == 0.5
-
-
-def test_an_unknown_optimiser_is_refused_with_those_that_can_be_used(
-    bright_or_dark: zarr.Array, tmp_path: Path
-) -> None:
-    stranger: Any = replace(plan(bright_or_dark, tmp_path, SmallFit()), optimizer="adadelta")
-    with pytest.raises(ValueError, match=r"optimizer=adadelta cannot be used with these settings; use sgd, adam$"):
-        build_optimizer(stranger)
 
 
 class Rate:
