@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.galaxies.methods import TrainingMethods
 from tasks.runtime.workspace import Workspace
 from tasks.stages.cross_validate import cross_validate_folds
 from tasks.stages.training_registry import open_training
@@ -20,6 +21,9 @@ def cross_validate(
     preset: Annotated[str | None, parameter_types.param("For galaxies: deck or tuned; null: tuned")] = None,
     weights: Annotated[
         str | None, parameter_types.param("For galaxies: initial weights, as of train-galaxy; null: none")
+    ] = None,
+    methods: Annotated[
+        TrainingMethods | None, parameter_types.param("For galaxies: changes of the preset, as of train-galaxy")
     ] = None,
     size: Annotated[str | None, parameter_types.param("For candidates: small or full; null: small")] = None,
     profile: Annotated[
@@ -43,6 +47,7 @@ def cross_validate(
         "network": network,
         "preset": preset,
         "weights": weights,
+        "methods": methods,
         "size": size,
         "profile": profile,
         "optimizer": optimizer,

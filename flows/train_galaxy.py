@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.runtime.workspace import Workspace
 from tasks.stages.train import train
@@ -18,6 +19,7 @@ def train_galaxy(
     optimizer: parameter_types.Optimizer = None,
     preset: parameter_types.Preset = "tuned",
     weights: parameter_types.Weights = "none",
+    methods: parameter_types.Methods = None,
     epochs: parameter_types.Epochs = None,
     batch_size: parameter_types.BatchSize = None,
     seed: parameter_types.Seed = 0,
@@ -32,6 +34,7 @@ def train_galaxy(
         optimizer=optimizer,
         preset=preset,
         weights=weights,
+        methods=methods or TrainingMethods(),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

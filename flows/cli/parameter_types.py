@@ -15,6 +15,7 @@ from realbogus.models.preprocessing import Normalisation as NormalisationName
 from realbogus.subtraction.engine_names import SubtractionEngine
 from tasks.candidates import choices as candidates
 from tasks.galaxies import choices as galaxies
+from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fit_settings import DeviceName
 from tasks.learning.fit_settings import Optimizer as OptimizerName
 
@@ -93,6 +94,13 @@ Optimizer = Annotated[galaxies.OptimizerName | None, param("Optimiser; null: the
 Preset = Annotated[
     galaxies.PresetName,
     param("Network and training settings: deck (as in the lecture slides) or tuned (more accurate)"),
+]
+Methods = Annotated[
+    TrainingMethods | None,
+    param(
+        'Changes of the preset by name, such as {"balance": "weights", "weight_average": 0.998}; null: none. The guide '
+        "on galaxies lists them"
+    ),
 ]
 Epochs = Annotated[int | None, param("Number of epochs; null: early stopping by the preset's rule")]
 BatchSize = Annotated[int | None, param("Samples per batch; null: the preset's")]

@@ -87,7 +87,7 @@ def describe_type(annotation: Any) -> str:
     if get_origin(annotation) in (list, tuple, set):
         items = [item for item in get_args(annotation) if item is not Ellipsis]
         return f"list of {describe_type(items[0])}" if items else "list"
-    if get_origin(annotation) is dict:
+    if get_origin(annotation) is dict or _is_model(annotation):
         return _WORDS[dict]
     return _WORDS.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
@@ -113,7 +113,8 @@ def _read(parameter: Parameter, text: str) -> Any:
             strict = None if isinstance(candidate, str) else True
             return TypeAdapter(parameter.annotation).validate_python(candidate, strict=strict)
         except ValidationError as error:
-            reasons |= {_reason(detail): None for detail in error.errors() if _is_about_value(detail)}
+            is_field = _has_model(parameter.annotation)
+            reasons |= {_reason(detail): None for detail in error.errors() if is_field or _is_about_value(detail)}
     because = f" ({'; '.join(reasons)})" if reasons else ""
     raise ParameterError(f"parameter {parameter.name!r}: expected {parameter.type}, got {text!r}{because}")
 
@@ -172,6 +173,11 @@ def _is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
+def _has_model(annotation: Any) -> bool:
+    """Return whether ``annotation`` is a model or a union with one: then an error names a field of it."""
+    return any(_is_model(option) for option in (get_args(_bare(annotation)) or (_bare(annotation),)))
+
+
 def _bare(annotation: Any) -> Any:
     return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
@@ -187,7 +193,8 @@ def _is_about_value(detail: Mapping[str, Any]) -> bool:
 
 def _reason(detail: Mapping[str, Any]) -> str:
     place = ".".join(str(part) for part in detail["loc"])
-    return f"{place}: {detail['msg']}" if place else str(detail["msg"])
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
 
 
 def _description(annotation: Any) -> str:

@@ -1,9 +1,11 @@
 """Random views of galaxy images: rotated, mirrored, shifted, zoomed and cropped, in one resampling.
 
-A galaxy's class does not depend on its position angle, its handedness, or its position in the frame.
+A galaxy's class does not depend on its position angle or its position in the frame, nor on its handedness unless the
+scheme says which classes a mirror exchanges.
 """
 
 import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict
@@ -40,20 +42,42 @@ def random_view(images: tf.Tensor, seed: tf.Tensor, settings: ImageAugmentation,
     -------
     (n, size_px, size_px, channel) in the images' dtype, bilinear; beyond the frame its border continues.
     """
-    draws = tf.random.stateless_uniform((5, tf.shape(images)[0]), seed, -1.0, 1.0)
+    draws = _draws(tf.shape(images)[0], seed)
     angle = draws[0] * math.radians(settings.rotation_deg)
     scale = tf.exp(draws[1] * settings.zoom)
-    handed = tf.where(draws[2] < 0, -1.0, 1.0) if settings.mirror else tf.ones_like(angle)
+    handed = tf.where(_is_mirrored(draws), -1.0, 1.0) if settings.mirror else tf.ones_like(angle)
     shift_px = draws[3:] * settings.shift * images.shape[2]
     cosine, sine = scale * tf.cos(angle), scale * tf.sin(angle)
     matrix = ((cosine * handed, -sine), (sine * handed, cosine))
     return _resample(images, matrix, shift_px, size_px)
 
 
+def mirrored_targets(
+    targets: tf.Tensor, seed: tf.Tensor, settings: ImageAugmentation, mirrored: Sequence[int]
+) -> tf.Tensor:
+    """Return the targets (n, classes) of the views that `random_view` makes of n images with the same seed.
+
+    Those of a mirrored view are the image's at the positions `mirrored`.
+    """
+    if not settings.mirror:
+        return targets
+    is_mirrored = _is_mirrored(_draws(tf.shape(targets)[0], seed))
+    return tf.where(is_mirrored[:, None], tf.gather(targets, mirrored, axis=1), targets)
+
+
 def centre_view(images: tf.Tensor, size_px: int) -> tf.Tensor:
     """Return the centre of each image, (n, size_px, size_px, channel), not resampled."""
     first_row, first_column = ((length - size_px) // 2 for length in images.shape[1:3])
     return images[:, first_row : first_row + size_px, first_column : first_column + size_px]
+
+
+def _draws(count: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Return the numbers (5, count), each in [-1, 1), that decide the views of one batch."""
+    return tf.random.stateless_uniform((5, count), seed, -1.0, 1.0)
+
+
+def _is_mirrored(draws: tf.Tensor) -> tf.Tensor:
+    return draws[2] < 0
 
 
 def _resample(

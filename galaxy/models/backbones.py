@@ -28,19 +28,22 @@ class Body:
         The network takes (pixel - mean) / scale, as its published weights do.
     smallest_px : int
         Smallest width that it takes.
+    block_of : callable
+        Name of a layer to that of its block; None where it is of no block.
     """
 
     build: Callable[[Any, Any, str], Any]
     mean: float
     scale: float
     smallest_px: int
+    block_of: Callable[[str], str | None]
 
 
 BODIES = {
-    "xception": Body(xception.body, 127.5, 127.5, xception.SMALLEST_PX),
-    "vit": Body(vit.body, 127.5, 127.5, 1),
-    "googlenet": Body(googlenet.body, 127.5, 127.5, googlenet.SMALLEST_PX),
-    "efficientnet-lite0": Body(efficientnet_lite.body, 127.0, 128.0, efficientnet_lite.SMALLEST_PX),
+    "xception": Body(xception.body, 127.5, 127.5, xception.SMALLEST_PX, xception.block_of),
+    "vit": Body(vit.body, 127.5, 127.5, 1, vit.block_of),
+    "googlenet": Body(googlenet.body, 127.5, 127.5, googlenet.SMALLEST_PX, googlenet.block_of),
+    "efficientnet-lite0": Body(efficientnet_lite.body, 127.0, 128.0, efficientnet_lite.SMALLEST_PX, efficientnet_lite.block_of),
 }
 
 

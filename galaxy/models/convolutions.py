@@ -3,6 +3,7 @@
 Each maps images (n, width, width, 3), 0 to 255, to features (n, f).
 """
 
+import re
 from typing import Any
 
 from keras import layers
@@ -21,6 +22,12 @@ def features(images: Any, settings: GalaxyNetworkSettings, precision: str) -> An
     """Return the features of images by the settings' architecture."""
     images = layers.Rescaling(1 / 255, dtype=precision, name="rescaling")(images)
     return (_deck if settings.architecture == "deck" else _residual)(images, settings, precision)
+
+
+def block_of(layer: str) -> str | None:
+    """Return the stage of a layer, a number, or None."""
+    found = re.match(r"(?:convolution|stage|block)_(\d+)", layer)
+    return None if found is None else found[1]
 
 
 def _deck(images: Any, settings: GalaxyNetworkSettings, precision: str) -> Any:

@@ -3,6 +3,7 @@
 Layers, ReLU6, TensorFlow's padding and the epsilon of the normalisation are those of the published weights.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,18 @@ def body(images: Any, settings: EfficientNetLite0Settings, precision: str) -> An
         images = _block(images, group, f"block_{number}", precision, first=position == 0)
     images = _convolution(images, HEAD_FILTERS, 1, "top", precision)
     return layers.GlobalAveragePooling2D(dtype=precision, name="mean")(images)
+
+
+def block_of(layer: str) -> str | None:
+    """Return the group of blocks of a layer, ``stem`` or ``top``, or None.
+
+    Blocks of one group have one resolution; a rate that falls with each of the 16 blocks would freeze the first ones.
+    """
+    found = re.match(r"stem|top|block_(\d+)", layer)
+    if found is None or found[1] is None:
+        return None if found is None else found[0]
+    group, _ = BLOCKS[int(found[1])]
+    return f"group_{GROUPS.index(group)}"
 
 
 def _block(images: Any, group: BlockGroup, name: str, precision: str, *, first: bool) -> Any:

@@ -4,6 +4,7 @@ Filters are those of the paper's table 1. Batch normalisation takes the place of
 the two auxiliary outputs, which were there to train a network without it.
 """
 
+import re
 from typing import Any
 
 from keras import layers
@@ -41,6 +42,12 @@ def body(images: Any, settings: GoogLeNetSettings, precision: str) -> Any:
             images = _pooled(images, f"pooling_{stage}", precision)
         images = _inception(images, filters, f"inception_{name}", precision)
     return layers.GlobalAveragePooling2D(dtype=precision, name="mean")(images)
+
+
+def block_of(layer: str) -> str | None:
+    """Return the convolution of the stem or the inception module of a layer, or None."""
+    found = re.match(r"stem_\d|inception_\d[a-e]", layer)
+    return None if found is None else found[0]
 
 
 def _inception(images: Any, filters: tuple[int, ...], name: str, precision: str) -> Any:

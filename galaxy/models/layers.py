@@ -4,6 +4,7 @@ Images are (n, height, width, channel), north up; sizes in px.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -64,7 +65,7 @@ class DihedralViews(keras.layers.Layer):
     """Turn and mirror square images: (n, s, s, c) to (8 n, s, s, c), one block of n for each symmetry."""
 
     def call(self, images: Any) -> Any:
-        """Return the eight views, the unchanged image first."""
+        """Return the eight views, the unchanged image first, the mirrored ones last."""
         mirrored = ops.flip(images, axis=2)
         turned = [ops.rot90(view, k=turns, axes=(1, 2)) for view in (images, mirrored) for turns in range(4)]
         return ops.concatenate(turned, axis=0)
@@ -76,15 +77,30 @@ class DihedralViews(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(PACKAGE)
 class ViewMean(keras.layers.Layer):
-    """Average a network's outputs over the eight views of an image: (8 n, k) to (n, k)."""
+    """Average a network's outputs over the eight views of an image: (8 n, k) to (n, k).
+
+    `mirrored` holds, for each output, the position of the output that a mirrored view has in its place; None: the same.
+    """
+
+    def __init__(self, mirrored: Sequence[int] | None = None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.mirrored = None if mirrored is None else list(mirrored)
 
     def call(self, outputs: Any) -> Any:
         """Return the mean over the views."""
-        return ops.mean(ops.reshape(outputs, (VIEWS, -1, outputs.shape[-1])), axis=0)
+        views = ops.reshape(outputs, (VIEWS, -1, outputs.shape[-1]))
+        if self.mirrored is not None:
+            exchanged = ops.take(views[VIEWS // 2 :], ops.convert_to_tensor(self.mirrored, "int32"), axis=-1)
+            views = ops.concatenate([views[: VIEWS // 2], exchanged], axis=0)
+        return ops.mean(views, axis=0)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         """Return the shape of the mean."""
         return (None if shape[0] is None else shape[0] // VIEWS, shape[1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the settings for a saved model."""
+        return {**super().get_config(), "mirrored": self.mirrored}
 
 
 @keras.saving.register_keras_serializable(PACKAGE)

@@ -5,6 +5,7 @@ preprocessing: it takes stored images (n, size, size, 3) uint8, crops the centre
 symmetries of the square where its settings ask for it, and returns class probabilities.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -66,21 +67,50 @@ def build_network(
 
 
 def build_model(
-    settings: GalaxyNetworkSettings, size_px: int, classes: int, *, grey: bool, weights: list[Any]
+    settings: GalaxyNetworkSettings,
+    size_px: int,
+    classes: int,
+    *,
+    grey: bool,
+    weights: list[Any],
+    mirrored: Sequence[int] | None = None,
 ) -> keras.Model:
     """Return the model to save: stored images (n, size, size, 3) uint8 to probabilities (n, classes) float32.
 
-    It computes in float32, so that it gives the same result on every machine. `weights` are the fitted network's.
+    It computes in float32, so that it gives the same result on every machine. `weights` are the fitted network's,
+    `mirrored` is of `mirrored_positions`.
     """
     network = build_network(settings, size_px, classes, grey=grey, precision="float32")
     network.set_weights(weights)
     images = keras.Input((size_px, size_px, 3), dtype="uint8", name="images")
     views = CentreCrop(view_px(settings, size_px), name="centre")(images)
     if settings.average_views:
-        logits = ViewMean(name="mean")(network(DihedralViews(name="symmetries")(views)))
+        logits = ViewMean(mirrored, name="mean")(network(DihedralViews(name="symmetries")(views)))
     else:
         logits = network(views)
     return keras.Model(images, layers.Softmax(name="probabilities")(logits), name=PACKAGE)
+
+
+def mirrored_positions(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> list[int] | None:
+    """Return, for each class, the position of its mirror image's class; None where there are no pairs."""
+    image = {name: other for pair in pairs for name, other in (pair, reversed(pair))}
+    return [classes.index(image.get(name, name)) for name in classes] if image else None
+
+
+def block_depths(network: keras.Model, settings: GalaxyNetworkSettings) -> dict[str, int]:
+    """Return the depth of a network's layers below its head, in blocks, by name: 0 of the head, 1 of the last block.
+
+    A layer that is of no block belongs to the block before it; those before the first block are a block of their own.
+    """
+    block_of = convolutions.block_of if settings.backbone is None else backbones.BODIES[settings.backbone.kind].block_of
+    numbers: dict[str, int] = {}
+    block, found = "input", {}
+    for layer in network.layers:
+        if layer.weights and not is_head(layer.name):
+            block = block_of(layer.name) or block
+            found[layer.name] = numbers.setdefault(block, len(numbers))
+    heads = {layer.name: 0 for layer in network.layers if is_head(layer.name)}
+    return {name: len(numbers) - number for name, number in found.items()} | heads
 
 
 def is_head(layer: str) -> bool:

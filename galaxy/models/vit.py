@@ -4,6 +4,7 @@ The class token's last state is the feature. Layer normalisation and GELU are th
 1e-6; the exact error function, as in vit-keras and timm).
 """
 
+import re
 from typing import Any
 
 from keras import layers
@@ -27,6 +28,12 @@ def body(images: Any, settings: VitSettings, precision: str) -> Any:
     tokens = _normalised(tokens, "encoder_normalisation", precision)
     first = layers.Cropping1D((0, patches), dtype=precision, name="class_token")(tokens)
     return layers.Flatten(dtype=precision, name="features")(first)
+
+
+def block_of(layer: str) -> str | None:
+    """Return the encoder block of a layer, or None."""
+    found = re.match(r"block_\d+", layer)
+    return None if found is None else found[0]
 
 
 def _encoder_block(tokens: Any, settings: VitSettings, name: str, precision: str) -> Any:

@@ -4,6 +4,7 @@ With the default settings it is ``keras.applications.Xception`` without its top,
 blocks have the same names. `XceptionSettings` narrows and shortens it for small machines.
 """
 
+import re
 from typing import Any
 
 from keras import layers
@@ -46,6 +47,12 @@ def body(images: Any, settings: XceptionSettings, precision: str) -> Any:
             f"{name}_act",
         )
     return layers.GlobalAveragePooling2D(dtype=precision, name="mean")(images)
+
+
+def block_of(layer: str) -> str | None:
+    """Return the block of a layer, or None."""
+    found = re.match(r"block\d+", layer)
+    return None if found is None else found[0]
 
 
 def _halved(images: Any, filters: tuple[int, int], block: int, precision: str, *, active_first: bool) -> Any:

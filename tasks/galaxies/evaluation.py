@@ -121,7 +121,7 @@ def _baselines(request: EvaluationRequest, trained_on: Dataset | None, model: Pr
     """Return the fitted baselines, and on the test part the deck network if one was trained on this dataset."""
     lines = [] if trained_on is None else fit_baselines(trained_on, request.dataset, request.scheme, model)
     is_deck = (request.card.get("network", DECK_NETWORK), request.card.get("preset")) == (DECK_NETWORK, "deck")
-    if request.part != "test" or is_deck:
+    if request.part != "test" or (is_deck and not request.card.get("methods")):
         return lines
     deck = _deck_network(request, len(model.part))
     return lines if deck is None else [*lines, deck]

@@ -24,6 +24,9 @@ from galaxy.models.network_settings import (
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.learning.fit_settings import FitSettings, Optimizer, UnknownPresetError
 
+FINE_TUNED_EPOCHS, HEAD_EPOCHS = 15, 2
+"""Epochs of all layers, and of the head alone before them, in the tuned presets for loaded weights."""
+
 
 class GalaxyPreset(GalaxyNetworkSettings):
     """One way to train a galaxy classifier."""
@@ -32,6 +35,8 @@ class GalaxyPreset(GalaxyNetworkSettings):
     """Used unless the request names another."""
     augmentation: ImageAugmentation
     training: FitSettings
+    soft_labels: bool = False
+    """Targets are the volunteers' vote fractions, see `tasks.galaxies.soft_labels`."""
 
 
 def deck() -> GalaxyPreset:
@@ -98,9 +103,11 @@ def deck_xception() -> GalaxyPreset:
 def tuned_xception() -> GalaxyPreset:
     """Return Xception on the inner half, its output on the features, with the loaded weights' normalisation.
 
-    ``starloom run train-galaxy -p network=xception -p weights=imagenet``. AdamW at 2e-4 with a cosine and 15 epochs.
+    ``starloom run train-galaxy -p network=xception -p weights=imagenet``. AdamW at 2e-4 with a cosine over 15 epochs,
+    after 2 of the head alone; each of the 14 blocks has 0.75 of the rate of the next. From a random start it is
+    `for_random_start`.
     """
-    return _tuned_recipe(XceptionSettings(input_px=128, frozen_normalisation=True), {"adam": 2e-4, "sgd": 1e-2})
+    return _fine_tuned(XceptionSettings(input_px=128, frozen_normalisation=True), {"adam": 2e-4, "sgd": 1e-2}, 0.75)
 
 
 def deck_vit() -> GalaxyPreset:
@@ -117,9 +124,10 @@ def tuned_vit() -> GalaxyPreset:
     """Return ViT-B/16 on the inner half at 128 px, its output on the class token.
 
     ``starloom run train-galaxy -p network=vit -p weights=imagenet``. 64 patches instead of 196 take a third of the
-    time; positions are interpolated. Rate 5e-5 with a cosine and 15 epochs.
+    time; positions are interpolated. Rate 5e-5 with a cosine over 15 epochs, after 2 of the head alone; each of the 12
+    blocks has 0.75 of the rate of the next.
     """
-    return _tuned_recipe(VitSettings(input_px=128), {"adam": 5e-5, "sgd": 5e-3})
+    return _fine_tuned(VitSettings(input_px=128), {"adam": 5e-5, "sgd": 5e-3}, 0.75)
 
 
 def deck_xception_small() -> GalaxyPreset:
@@ -187,11 +195,12 @@ def deck_efficientnet_lite0() -> GalaxyPreset:
 def tuned_efficientnet_lite0() -> GalaxyPreset:
     """Return EfficientNet-Lite0 on the inner half at 160 px, with the loaded weights' normalisation.
 
-    ``starloom run train-galaxy -p network=efficientnet-lite0 -p weights=imagenet``. AdamW at 2e-4 with a cosine and 15
-    epochs; batch normalisation in inference mode keeps the statistics of a million images.
+    ``starloom run train-galaxy -p network=efficientnet-lite0 -p weights=imagenet``. The head alone for 2 epochs at
+    1e-3, then all by AdamW at 2e-4 with a cosine over 15 epochs; each of the 9 groups of blocks has 0.7 of the rate of
+    the next. Batch normalisation in inference mode keeps the statistics of a million images.
     """
-    return _tuned_recipe(
-        EfficientNetLite0Settings(input_px=160, frozen_normalisation=True), {"adam": 2e-4, "sgd": 1e-2}
+    return _fine_tuned(
+        EfficientNetLite0Settings(input_px=160, frozen_normalisation=True), {"adam": 2e-4, "sgd": 1e-2}, 0.7
     )
 
 
@@ -251,6 +260,13 @@ def _tuned_recipe(backbone: Backbone, rates: dict[Optimizer, float], epochs: int
     )
 
 
+def _fine_tuned(backbone: Backbone, rates: dict[Optimizer, float], layer_decay: float) -> GalaxyPreset:
+    """Return the tuned training for loaded weights: head first, earlier blocks slower, weights averaged."""
+    preset = _tuned_recipe(backbone, rates, epochs=FINE_TUNED_EPOCHS + HEAD_EPOCHS)
+    changes = {"weight_average": 0.998, "layer_decay": layer_decay, "head_epochs": HEAD_EPOCHS}
+    return preset.model_copy(update={"training": preset.training.model_copy(update=changes)})
+
+
 _PRESETS: dict[tuple[NetworkName, PresetName], Callable[[], GalaxyPreset]] = {
     ("cnn", "deck"): deck,
     ("cnn", "tuned"): tuned,
@@ -284,9 +300,14 @@ def load_preset(network: str, name: str) -> GalaxyPreset:
     raise UnknownPresetError(f"no preset {name!r} for network {network!r}; there are: {existing}")
 
 
-def without_frozen_normalisation(preset: GalaxyPreset) -> GalaxyPreset:
-    """Return the preset for a random start, whose normalisation has no statistics to keep."""
-    if preset.backbone is None or not preset.backbone.frozen_normalisation:
+def for_random_start(preset: GalaxyPreset) -> GalaxyPreset:
+    """Return the preset without what keeps the knowledge of loaded weights.
+
+    Normalisation is fitted, all blocks have one rate, and no epoch is of the head alone.
+    """
+    plain = {"layer_decay": 1.0, "head_epochs": 0, "epochs": preset.training.epochs - preset.training.head_epochs}
+    preset = preset.model_copy(update={"training": preset.training.model_copy(update=plain)})
+    if preset.backbone is None:
         return preset
     backbone = preset.backbone.model_copy(update={"frozen_normalisation": False})
     return preset.model_copy(update={"backbone": backbone})

@@ -11,11 +11,12 @@ from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.evaluation import evaluate_galaxies
 from tasks.galaxies.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
-from tasks.galaxies.methods import TrainingMethods
+from tasks.galaxies.methods import TrainingMethods, apply_methods, require_random_start
+from tasks.galaxies.soft_labels import with_soft_labels
 from tasks.galaxies.training_range import measure_training_range
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
-from tasks.learning.split_parts import SplitPart, part_rows
+from tasks.learning.split_parts import ALL, SplitPart, part_rows
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import GALAXY
@@ -26,6 +27,8 @@ from tasks.training.training_task import TrainingDescription, TrainingTask, Trai
 if TYPE_CHECKING:
     from tasks.learning.fit_spec import FitSpec
 
+FITTED = ("train", ALL)
+"""Parts whose samples, or some of them, are fitted to."""
 TEST_FIGURES = ("count", "accuracy", "accuracy_low", "accuracy_high", "macro_f1", "ece", "nll")
 
 
@@ -58,11 +61,13 @@ class GalaxyTraining(TrainingTask):
 
     @property
     def description(self) -> TrainingDescription:
-        """Named by network, preset, optimiser, colour and loaded weights; one registered name a scheme."""
+        """Named by network, preset, optimiser, colour, loaded weights and methods; one registered name a scheme."""
         request, initial = self.request, self.initial
         more = ["grey"] if request.grey else []
         if initial != RANDOM_START:
             more.append(f"from {initial.label}")
+        if methods := request.methods.label:
+            more.append(methods)
         return TrainingDescription(
             words=[request.network, request.preset, request.optimizer, *more],
             registered_name=registered_name(GALAXY, self.scheme),
@@ -73,9 +78,11 @@ class GalaxyTraining(TrainingTask):
                 "preset": request.preset,
                 "grey": request.grey,
                 "weights": initial.record,
+                "methods": request.methods.given,
             },
-            tags={"preset": request.preset, **initial.tags},
-            summary={"weights": initial.source},
+            # A preset that methods changed is not found as the preset itself, by which the deck's network is looked up.
+            tags={"preset": "+".join(filter(None, (request.preset, methods))), **initial.tags},
+            summary={"weights": initial.source, "methods": request.methods.given},
             test_figures=TEST_FIGURES,
             speed="images_per_second",
         )
@@ -95,18 +102,27 @@ class GalaxyTraining(TrainingTask):
         """Return all that determines the result: also the content of the weights that were loaded."""
         return super().identity(weights_sha256=self.initial.sha256, **more)
 
+    @property
+    def mirrored(self) -> list[int] | None:
+        """Position of the class of each class's mirror image; None where a mirror keeps every class."""
+        from galaxy.models.networks import mirrored_positions
+
+        pairs = self.dataset.manifest["schemes"][self.scheme].get("mirror", [])
+        return mirrored_positions(self.classes, pairs)
+
     def part(self, name: str) -> SplitPart:
-        """Return the labelled images of a part."""
-        return part_rows(self.dataset, self.scheme, name)
+        """Return the labelled images of a part; those that may be fitted to have soft labels where the preset asks."""
+        part = part_rows(self.dataset, self.scheme, name)
+        return with_soft_labels(part, self.dataset, self.scheme) if self.preset.soft_labels and name in FITTED else part
 
     def fit_spec(self, train: SplitPart) -> "FitSpec":
         """Return the preset's network and its random views."""
-        from galaxy.models.augmentation import centre_view, random_view
-        from galaxy.models.networks import build_network, view_px
+        from galaxy.models.augmentation import centre_view, mirrored_targets, random_view
+        from galaxy.models.networks import block_depths, build_network, view_px
         from tasks.learning.fit_spec import FitSpec
 
         preset, size_px, classes = self.preset, self.size_px, len(self.classes)
-        width, grey = view_px(preset, size_px), self.request.grey
+        width, grey, mirrored = view_px(preset, size_px), self.request.grey, self.mirrored
 
         def build(precision: str) -> Any:
             network = build_network(preset, size_px, classes, grey=grey, precision=precision)
@@ -118,13 +134,24 @@ class GalaxyTraining(TrainingTask):
             lambda images, seed: random_view(images, seed, preset.augmentation, width),
             lambda images: centre_view(images, width),
             classes,
+            view_targets=None
+            if mirrored is None
+            else lambda targets, seed: mirrored_targets(targets, seed, preset.augmentation, mirrored),
+            depths=lambda network: block_depths(network, preset),
         )
 
     def model(self, weights: list[NDArray]) -> Any:
         """Return the model from stored images (n, size, size, 3) to probabilities (n, classes)."""
         from galaxy.models.networks import build_model
 
-        return build_model(self.preset, self.size_px, len(self.classes), grey=self.request.grey, weights=weights)
+        return build_model(
+            self.preset,
+            self.size_px,
+            len(self.classes),
+            grey=self.request.grey,
+            weights=weights,
+            mirrored=self.mirrored,
+        )
 
     def probabilities(self, outputs: NDArray) -> NDArray:
         """Return the outputs (n, classes), which are probabilities."""
@@ -162,15 +189,19 @@ def open_galaxy_training(
         There are no such weights, or they are of another network.
     UnknownModelError
         The registry has no such model.
+    MethodError
+        A method does not suit the network or its weights.
     """
     dataset, scheme = open_labelled(workspace, request.dataset, GALAXY, request.scheme, every_part=every_part)
     quiet_tensorflow()
-    from tasks.galaxies.presets import load_preset, without_frozen_normalisation
+    from tasks.galaxies.presets import for_random_start, load_preset
 
     preset = load_preset(request.network, request.preset)
     classes = dataset.classes(scheme)
     initial = find_weights(workspace, request.weights, request.network, request.preset, classes)
     if initial == RANDOM_START:
-        preset = without_frozen_normalisation(preset)
+        require_random_start(request.methods)
+        preset = for_random_start(preset)
+    preset = apply_methods(preset, request.methods)
     request = request.model_copy(update={"optimizer": request.optimizer or preset.optimizer})
     return GalaxyTraining(request, workspace, dataset, scheme, preset, initial)

@@ -94,7 +94,7 @@ def scaled(kind: type[keras.optimizers.Optimizer], factors: Mapping[str, float])
     The rate is scaled, not the gradient: of that Adam's steps are independent.
     """
 
-    class Scaled(kind):  # type: ignore[misc, valid-type]
+    class Scaled(kind):
         def build(self, variables: list[keras.Variable]) -> None:
             super().build(variables)
             self._factors = [factors[variable.path] for variable in variables]

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from tasks.learning.devices import Device
 
 OUTPUT, PROBABILITY = "output_", "probability_"
+OF_FOLD = ("best_epoch", "epoch_to_95pct", "generalisation_gap")
+"""Columns that are equal in all rows of a fold, and stand in the summary of the fold."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def require_unseen(training: TrainingTask, part: SplitPart) -> None:
 def tabulate_outputs(fit: FoldFit) -> pa.Table:
     """Return the table of a fold's samples.
 
-    Columns: ``id, group, fold`` (from 1), ``label``, ``output_CLASS`` of each class, ``temperature, best_epoch``.
+    Columns: ``id, group, fold`` (from 1), ``label``, ``output_CLASS`` of each class, ``temperature, best_epoch``, and
+    those of `curve_figures`.
     """
     training, held_out = fit.job.training, fit.held_out
     on_validation = training.probabilities(fit.outputs(fit.validation))
@@ -151,6 +154,7 @@ def tabulate_outputs(fit: FoldFit) -> pa.Table:
         **{f"{OUTPUT}{name}": outputs[:, position] for position, name in enumerate(training.classes)},
         "temperature": np.full(len(held_out), temperature, np.float32),
         "best_epoch": np.full(len(held_out), fit.fitted.best_epoch, np.int32),
+        **{name: np.full(len(held_out), value) for name, value in fit.fitted.curve_figures.items()},
     }
     return pa.table(columns)
 
@@ -210,7 +214,7 @@ def _fold_metrics(scores: pa.Table, classes: list[str], number: int) -> dict[str
     labels = np.asarray([classes.index(name) for name in scores["label"].to_pylist()], np.int32)
     temperature = float(scores["temperature"][0].as_py())
     metrics = classification_summary(_stacked(scores, PROBABILITY, classes), labels, temperature)
-    return {"fold": number, **metrics, "best_epoch": int(scores["best_epoch"][0].as_py())}
+    return {"fold": number, **metrics, **{name: scores[name][0].as_py() for name in OF_FOLD}}
 
 
 def _stacked(table: pa.Table, prefix: str, classes: list[str]) -> NDArray:

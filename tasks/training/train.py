@@ -122,6 +122,7 @@ def _register(
             "temperature": calibration["temperature"],
             "best_epoch": fitted.best_epoch,
             "images_per_second": fitted.images_per_second,
+            **fitted.curve_figures,
         }
     )
     run.log_folder(training.dataset.path / "validation", "validation")
@@ -157,6 +158,7 @@ def _summary(
         "model_uri": ref.uri,
         "best_epoch": fitted.best_epoch,
         "epochs": len(fitted.history),
+        **fitted.curve_figures,
         "validation": validation,
         "test": {name: test[name] for name in description.test_figures},
         description.speed: round(fitted.images_per_second, 1),

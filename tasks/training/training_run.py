@@ -34,12 +34,11 @@ def open_training_run(
     """Open the MLflow run that belongs to `folder`; resume the recorded run if there is one."""
     record = folder / "run.json"
     run_id = json.loads(record.read_text(encoding="utf-8"))["run_id"] if record.exists() else None
-    request = training.request.model_dump(exclude={"device"})
     with open_run(
         training.workspace,
         problem=training.problem,
         run_name=details.name,
-        params={**request, "scheme": training.scheme, **details.params},
+        params={**flatten_request(training.request), "scheme": training.scheme, **details.params},
         tags={**run_tags(training, device), **details.tags},
         dataset=training.dataset,
         run_id=run_id,
@@ -52,6 +51,15 @@ def fit_details(training: TrainingTask) -> RunDetails:
     """Return the name of a training's run, and its preset's settings as parameters."""
     name = " ".join([training.scheme, *training.description.words, f"seed {training.request.seed}"])
     return RunDetails(name, flatten_settings(training.preset))
+
+
+def flatten_request(request: BaseModel) -> dict[str, Any]:
+    """Return a request's fields but the device; those of a nested model under dotted names, where they are not None."""
+    flat: dict[str, Any] = {}
+    for name, value in request.model_dump(exclude={"device"}).items():
+        nested = isinstance(value, dict)
+        flat |= {f"{name}.{key}": entry for key, entry in value.items() if entry is not None} if nested else {name: value}
+    return flat
 
 
 def flatten_settings(preset: BaseModel) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.galaxies.choices import NetworkName, OptimizerName
-from tasks.galaxies.presets import GalaxyPreset, load_preset, without_frozen_normalisation
+from tasks.galaxies.presets import GalaxyPreset, for_random_start, load_preset
 from tasks.learning.fit_settings import FitSettings, UnknownPresetError
 
 
@@ -51,14 +51,24 @@ def test_googlenet_is_fitted_for_thirty_epochs() -> None:
     assert (training.epochs, training.min_steps, training.stop_after) == (30, 0, None)
 
 
-def test_a_random_start_freezes_nothing() -> None:
-    frozen = load_preset("efficientnet-lite0", "tuned")
-    assert frozen.backbone is not None
-    free = without_frozen_normalisation(frozen)
-    assert free.backbone == frozen.backbone.model_copy(update={"frozen_normalisation": False})
-    assert free.model_copy(update={"backbone": frozen.backbone}) == frozen
-    cnn = load_preset("cnn", "deck")
-    assert without_frozen_normalisation(cnn) is cnn
+@pytest.mark.parametrize(("network", "layer_decay"), [("efficientnet-lite0", 0.7), ("xception", 0.75), ("vit", 0.75)])
+def test_loaded_weights_are_kept_with_care_and_a_random_start_is_not(network: str, layer_decay: float) -> None:
+    kept = load_preset(network, "tuned")
+    training = kept.training
+    assert (training.layer_decay, training.head_epochs, training.weight_average) == (layer_decay, 2, 0.998)
+    assert training.epochs == 15 + 2
+    free = for_random_start(kept)
+    assert (free.training.layer_decay, free.training.head_epochs, free.training.epochs) == (1, 0, 15)
+    assert free.training.weight_average == 0.998
+    assert free.backbone is not None
+    assert not free.backbone.frozen_normalisation
+    same = free.model_copy(update={"backbone": kept.backbone, "training": training})
+    assert same == kept
+
+
+def test_a_random_start_changes_nothing_of_the_cnn() -> None:
+    for name in ("deck", "tuned"):
+        assert for_random_start(load_preset("cnn", name)) == load_preset("cnn", name)
 
 
 def test_settings_are_frozen_and_take_no_unknown_field() -> None:

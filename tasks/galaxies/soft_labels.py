@@ -1,0 +1,46 @@
+"""Soft labels of a dataset's samples: the shares of the classes by the volunteers' votes, as targets of a fit."""
+
+from dataclasses import replace
+
+import numpy as np
+import pyarrow.compute as pc
+
+from galaxy.labels.soft_labels import FRACTION
+from tasks.galaxies.methods import MethodError
+from tasks.learning.split_parts import SplitPart
+from tasks.store.columns import align_rows
+from tasks.store.dataset import Dataset
+
+
+def with_soft_labels(part: SplitPart, dataset: Dataset, scheme: str) -> SplitPart:
+    """Return the part with the vote fractions of its samples as targets; one whose votes are unknown keeps its label.
+
+    Parameters
+    ----------
+    part : SplitPart
+        n samples.
+    dataset : Dataset
+    scheme : str
+
+    Raises
+    ------
+    MethodError
+        The dataset's labels have no vote fractions, or those of none of the samples.
+    """
+    classes, table = dataset.classes(scheme), dataset.labels(scheme)
+    names = [f"{FRACTION}{name}" for name in classes]
+    if not set(names) <= set(table.column_names):
+        raise MethodError(
+            f"soft_labels: the labels of scheme {scheme!r} in dataset {dataset.name!r} version {dataset.version} have no "
+            "vote fractions: run backfill-class-scheme for it, if its catalogue has the votes of a gz2 scheme, else "
+            "ingest a table with votes and name it there as catalog="
+        )
+    aligned = align_rows(table.select(["id", *names]), part.ids)
+    shares = np.stack([pc.fill_null(aligned[name], np.nan).to_numpy() for name in names], axis=1).astype(np.float32)
+    known = np.isfinite(shares).all(axis=1, keepdims=True)
+    if not known.any():
+        raise MethodError(
+            f"soft_labels: no sample of scheme {scheme!r} in dataset {dataset.name!r} has votes: ingest a table with "
+            "votes and run backfill-class-scheme with it as catalog="
+        )
+    return replace(part, targets=np.where(known, shares, part.shares(len(classes))))
