@@ -347,3 +347,24 @@ def test_a_cut_includes_its_ends(tmp_path, edge: float, excluded: str | None) ->
     scheme = own_scheme(tmp_path, rest='[[cuts]]\nquantity = "redshift"\nmin = 0.03\nmax = 0.1')
     rows = label_rows(scheme, pa.table({"id": ["a"], "gz2_class": ["Er"], "redshift": [edge]}))
     assert rows["excluded"].to_pylist() == [excluded]
+
+
+def test_a_mirror_is_part_of_the_digest_only_where_it_is_given(tmp_path: Path) -> None:
+    plain = own_scheme(tmp_path)
+    mirrored = own_scheme(tmp_path, 'mirror = [["round", "barred"]]')
+    assert mirrored.mirror == (("round", "barred"),)
+    assert own_scheme(tmp_path, "mirror = []").digest == plain.digest != mirrored.digest
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        ('[["round", "spiral"]]', "mirror names 'spiral', which is not among the classes"),
+        ('[["round", "round"]]', "mirror names 'round' twice"),
+        ('[["round", "barred"], ["barred", "round"]]', "twice"),
+        ('[["round"]]', "mirror.0"),
+    ],
+)
+def test_a_mirror_that_is_no_exchange_of_classes_is_refused(tmp_path: Path, pairs: str, message: str) -> None:
+    with pytest.raises(SchemeError, match=message):
+        own_scheme(tmp_path, f"mirror = {pairs}")

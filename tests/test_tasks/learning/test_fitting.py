@@ -38,8 +38,6 @@ class SmallFit(FitSettings):
     stop_after: int | None = None
     plateau_after: int = 3
     plateau_factor: float = 0.5
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
     momentum: float = 0.9
     keep: Literal["best", "last"] = "best"
 
@@ -55,6 +53,20 @@ def noisy(images: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 
 
 LEARNER = FitSpec(network, noisy, lambda images: images, 2)
+
+
+def two_blocks(precision: str) -> keras.Model:
+    """A body of two layers with batch normalisation, and a head."""
+    views = keras.Input((4, 4, 1))
+    inner = keras.layers.Dense(8, dtype=precision, name="first")(keras.layers.Flatten()(views))
+    inner = keras.layers.BatchNormalization(dtype=precision, name="normalisation")(inner)
+    inner = keras.layers.Dense(8, activation="relu", dtype=precision, name="second")(inner)
+    inner = keras.layers.Dropout(0.2)(inner)
+    return keras.Model(views, keras.layers.Dense(2, dtype="float32", name="head")(inner))
+
+
+DEPTHS = {"first": 2, "normalisation": 2, "second": 1, "head": 0}
+DEEP = FitSpec(two_blocks, noisy, lambda images: images, 2, depths=lambda network: DEPTHS)
 
 
 def stored(folder: Path, images: np.ndarray) -> zarr.Array:
@@ -118,6 +130,184 @@ def test_a_fit_that_is_stopped_goes_on_as_if_it_had_not_been(
         np.testing.assert_allclose(one, two, rtol=1e-4)
     for one, two in zip(whole.weights, resumed.weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+STRETCHES = {"head_epochs": 2, "layer_decay": 0.5, "weight_average": 0.9, "balance": "sampling"}
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_fit_of_head_and_averages_goes_on_after_any_epoch(
+    bright_or_dark: zarr.Array, tmp_path: Path, last: int
+) -> None:
+    recipe = SmallFit(schedule="cosine", epochs=4, weight_decay=0.01, keep="last", **STRETCHES)
+    whole = fit(plan(bright_or_dark, tmp_path / "whole", recipe, spec=DEEP))
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == last + 1:
+            raise KeyboardInterrupt
+
+    stopped = plan(bright_or_dark, tmp_path / "stopped", recipe, spec=DEEP)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, stop)
+    later: list[int] = []
+    resumed = fit(stopped, lambda record: later.append(record.epoch))
+    assert later == list(range(last + 1, 5))
+    for one, two in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    finished = fit(stopped)
+    for one, two in zip(resumed.weights, finished.weights, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def layers_of(planned: Fit, weights: list[np.ndarray]) -> dict[str, list[np.ndarray]]:
+    """Return weights by layer: those of a fit, or of a network."""
+    built = planned.spec.build("float32")
+    built.set_weights(weights)
+    return {layer.name: layer.get_weights() for layer in built.layers if layer.weights}
+
+
+def test_the_head_is_fitted_alone_at_first_and_its_patience_does_not_count(
+    bright_or_dark: zarr.Array, tmp_path: Path
+) -> None:
+    recipe = SmallFit(epochs=4, head_epochs=2, stop_after=1, keep="last", learning_rate={"sgd": 1e-30})
+    planned = plan(bright_or_dark, tmp_path, recipe, flipped=True, spec=DEEP, optimizer="sgd")
+    fitted = fit(planned)
+    assert [record.learning_rate for record in fitted.history[:3]] == pytest.approx([5e-30, 5e-30, 1e-30])
+    recipe = SmallFit(epochs=2, head_epochs=1, keep="last", head_rate_factor=1.0)
+    planned = plan(bright_or_dark, tmp_path / "two", recipe, spec=DEEP)
+    keras.utils.set_random_seed(planned.seed)
+    start = layers_of(planned, planned.spec.build("float32").get_weights())
+    after: dict[int, dict[str, list[np.ndarray]]] = {}
+
+    def keep(record: EpochRecord) -> None:
+        if record.epoch == 2:
+            count = len(planned.spec.build("float32").variables)
+            saved = load_state(planned.folder).variables[:count]
+            built = planned.spec.build("float32")
+            for variable, value in zip(built.variables, saved, strict=True):
+                variable.assign(value)
+            after[1] = {layer.name: layer.get_weights() for layer in built.layers if layer.weights}
+
+    after[2] = layers_of(planned, fit(planned, keep).weights)
+    for name, depth in DEPTHS.items():
+        for one, two, three in zip(start[name], after[1][name], after[2][name], strict=True):
+            assert (one != two).any() == (depth == 0), name
+            assert (two != three).any(), name
+
+
+def test_a_layer_decay_slows_the_body_and_not_the_head(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    moved = {}
+    for decay in (1.0, 0.01):
+        recipe = SmallFit(epochs=1, layer_decay=decay, keep="last", batch_size=TRAIN)
+        planned = plan(bright_or_dark, tmp_path / str(decay), recipe, spec=DEEP)
+        keras.utils.set_random_seed(planned.seed)
+        start = planned.spec.build("float32")
+        kernels = {layer.name: layer.kernel.numpy() for layer in start.layers if hasattr(layer, "kernel")}
+        ends = layers_of(planned, fit(planned).weights)
+        moved[decay] = {name: ends[name][0] - kernel for name, kernel in kernels.items()}
+    for name, factor in (("first", 1e-4), ("second", 1e-2), ("head", 1.0)):
+        # The first step of Adam is the rate, whatever the gradient.
+        np.testing.assert_allclose(moved[0.01][name], moved[1.0][name] * factor, rtol=0.05, atol=1e-7)
+
+
+def test_layer_decay_needs_to_know_the_head(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="layer_decay and head_epochs need a network whose head is known"):
+        fit(plan(bright_or_dark, tmp_path, SmallFit(layer_decay=0.5)))
+
+
+@pytest.mark.parametrize(("epochs", "head"), [(1, 0), (2, 1), (3, 1), (4, 2), (9, 2)])
+def test_the_head_has_at_most_half_of_the_epochs(
+    bright_or_dark: zarr.Array, tmp_path: Path, epochs: int, head: int
+) -> None:
+    assert plan(bright_or_dark, tmp_path, SmallFit(epochs=epochs, head_epochs=2)).head_epochs == head
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_averaged_weights_are_validated_and_kept(
+    bright_or_dark: zarr.Array, tmp_path: Path, keep: Literal["best", "last"]
+) -> None:
+    recipe = SmallFit(epochs=3, weight_average=0.9, keep=keep, learning_rate={"adam": 0.05})
+    planned = plan(bright_or_dark, tmp_path, recipe, spec=DEEP)
+    fitted = fit(planned)
+    network = two_blocks("float32")
+    network.set_weights(fitted.weights)
+    network.compile(loss=keras.losses.CategoricalCrossentropy(from_logits=True))
+    loss = network.evaluate(Feed(DEEP, planned.data, recipe, 5).validation, verbose=0)
+    assert loss == pytest.approx(fitted.history[fitted.best_epoch - 1].validation_loss, rel=1e-4)
+    own = load_state(tmp_path).variables[: len(network.weights)]
+    assert any((one != two).any() for one, two in zip(own[:2], fitted.weights[:2], strict=True))
+
+
+def uneven(labels: list[int], **more: Any) -> SplitPart:
+    names = [str(row) for row in range(len(labels))]
+    return SplitPart(names, np.arange(len(labels)), np.array(labels, np.int32), names, **more)
+
+
+def read(feed: Feed, epoch: int = 1) -> list[list[np.ndarray]]:
+    """The parts of an epoch's batches, joined."""
+    batches = list(feed.train(epoch))
+    return [np.concatenate([batch[place] for batch in batches]) for place in range(len(batches[0]))]
+
+
+def test_weights_of_classes_go_with_their_targets_and_validation_has_none(bright_or_dark: zarr.Array) -> None:
+    labels = [0] * 30 + [1] * 10
+    data = FitData(bright_or_dark, uneven(labels), part(TRAIN, VALIDATION))
+    _, targets, weights = read(Feed(LEARNER, data, SmallFit(balance="weights", label_smoothing=0.2), 5))
+    rare = targets[:, 1] > 0.5
+    assert rare.sum() == 10
+    np.testing.assert_allclose(weights[rare], 2.0)
+    np.testing.assert_allclose(weights[~rare], 2 / 3, rtol=1e-6)
+    assert len(next(iter(Feed(LEARNER, data, SmallFit(balance="weights"), 5).validation))) == 2
+    assert len(read(Feed(LEARNER, data, SmallFit(), 5))) == 2
+
+
+def test_weights_need_the_plain_loss(bright_or_dark: zarr.Array) -> None:
+    own = replace(LEARNER, trainer=lambda network, seed: network)
+    data = FitData(bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION))
+    with pytest.raises(ValueError, match="balance=weights needs the plain cross-entropy"):
+        Feed(own, data, SmallFit(balance="weights"), 5)
+
+
+@pytest.mark.parametrize("held_bytes", [0, 1 << 20])
+def test_balanced_sampling_shows_every_class_equally_often_in_every_batch(
+    bright_or_dark: zarr.Array, held_bytes: int
+) -> None:
+    spec = replace(LEARNER, random_view=lambda images, seed: images, prepare=lambda images: images)
+    data = FitData(bright_or_dark, uneven([0] * 80 + [1] * 16), part(TRAIN, VALIDATION))
+    feed = Feed(spec, data, SmallFit(balance="sampling"), 5, held_bytes)
+    for batch, (views, targets) in enumerate(feed.train(1)):
+        rows = [int(np.flatnonzero((bright_or_dark[:TRAIN] == view).all(axis=(1, 2, 3)))[0]) for view in views.numpy()]
+        np.testing.assert_array_equal(np.array(rows) >= 80, targets[:, 1] == 1, err_msg=str(batch))
+        assert 14 <= targets[:, 1].numpy().sum() <= 18
+    for one, two in zip(read(feed, 2), read(feed, 2), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert any((one != two).any() for one, two in zip(read(feed, 2), read(feed, 3), strict=True))
+
+
+def test_soft_targets_are_fitted_and_their_labels_validate(bright_or_dark: zarr.Array) -> None:
+    soft = np.random.default_rng(1).dirichlet([1, 1], 40).astype(np.float32)
+    soft[3] = 0
+    spec = replace(LEARNER, random_view=lambda images, seed: images)
+    data = FitData(bright_or_dark, uneven([0, 1] * 20, targets=soft), uneven([0, 1] * 20, targets=soft[::-1]))
+    views, targets, weights = read(Feed(spec, data, SmallFit(), 5))
+    rows = [int(np.flatnonzero((bright_or_dark[:TRAIN] == view).all(axis=(1, 2, 3)))[0]) for view in views]
+    np.testing.assert_array_equal(targets, soft[rows])
+    np.testing.assert_array_equal(weights, soft[rows].sum(axis=1) > 0)
+    on_validation = np.concatenate([batch for _, batch in Feed(spec, data, SmallFit(), 5).validation])
+    np.testing.assert_array_equal(on_validation[:, 1], [0, 1] * 20)
+
+
+def test_the_targets_of_a_view_may_be_others_than_its_images(bright_or_dark: zarr.Array) -> None:
+    seeds = []
+
+    def exchanged(targets: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        seeds.append(seed.shape)
+        return tf.reverse(targets, [1])
+
+    data = FitData(bright_or_dark, uneven([0] * 30 + [1] * 10), part(TRAIN, VALIDATION))
+    _, targets = read(Feed(replace(LEARNER, view_targets=exchanged), data, SmallFit(), 5))
+    assert targets.sum(axis=0).tolist() == [10, 30]
+    assert seeds == [(2,)]
 
 
 def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
@@ -236,7 +426,8 @@ def fit_mirrored(folder: Path) -> None:
     device = Device("cpu", ("/cpu:0", "/cpu:1"), "float32")
     assert device.strategy().num_replicas_in_sync == 2
     for epochs in (1, 3):
-        fitted = fit(plan(array, folder / "state", SmallFit(epochs=epochs), device=device))
+        recipe = SmallFit(epochs=epochs, layer_decay=0.9, weight_average=0.5, head_epochs=1, weight_decay=0.01)
+        fitted = fit(plan(array, folder / "state", recipe, device=device, spec=DEEP))
     losses = [record.train_loss for record in fitted.history]
     assert len(losses) == 3
     assert losses[2] < losses[0]
