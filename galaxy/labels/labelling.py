@@ -1,5 +1,4 @@
-"""Labels of a catalogue's rows under a class scheme: class, why there is none, votes on the path, shares of the classes.
-"""
+"""Labels of a catalogue's rows under a class scheme: the class or why there is none, votes on the path, soft labels."""
 
 import numpy as np
 import pyarrow as pa

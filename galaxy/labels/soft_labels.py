@@ -1,8 +1,8 @@
 """Soft labels: the share of each class of a scheme by the volunteers' votes.
 
 At every question the debiased fractions are divided by their sum (Hart's do not sum to 1). A leaf of the decision tree
-has the product of the fractions along its path, a class the sum of its leaves. What the scheme excludes is left out, and
-the shares of the classes are divided by their sum.
+has the product of the fractions along its path, a class the sum of its leaves. What the scheme excludes is left out,
+and the shares of the classes are divided by their sum.
 """
 
 import numpy as np

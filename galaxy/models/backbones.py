@@ -43,7 +43,9 @@ BODIES = {
     "xception": Body(xception.body, 127.5, 127.5, xception.SMALLEST_PX, xception.block_of),
     "vit": Body(vit.body, 127.5, 127.5, 1, vit.block_of),
     "googlenet": Body(googlenet.body, 127.5, 127.5, googlenet.SMALLEST_PX, googlenet.block_of),
-    "efficientnet-lite0": Body(efficientnet_lite.body, 127.0, 128.0, efficientnet_lite.SMALLEST_PX, efficientnet_lite.block_of),
+    "efficientnet-lite0": Body(
+        efficientnet_lite.body, 127.0, 128.0, efficientnet_lite.SMALLEST_PX, efficientnet_lite.block_of
+    ),
 }
 
 

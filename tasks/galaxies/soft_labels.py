@@ -31,8 +31,8 @@ def with_soft_labels(part: SplitPart, dataset: Dataset, scheme: str) -> SplitPar
     names = [f"{FRACTION}{name}" for name in classes]
     if not set(names) <= set(table.column_names):
         raise MethodError(
-            f"soft_labels: the labels of scheme {scheme!r} in dataset {dataset.name!r} version {dataset.version} have no "
-            "vote fractions: run backfill-class-scheme for it, if its catalogue has the votes of a gz2 scheme, else "
+            f"soft_labels: the labels of scheme {scheme!r} in dataset {dataset.name!r} version {dataset.version} have "
+            "no vote fractions: run backfill-class-scheme for it, if its catalogue has the votes of a gz2 scheme, else "
             "ingest a table with votes and name it there as catalog="
         )
     aligned = align_rows(table.select(["id", *names]), part.ids)

@@ -28,6 +28,7 @@ from tasks.learning.view_batches import Feed
 from tasks.learning.weight_average import WeightAverage
 from tasks.runtime.progress import progress
 
+
 class NotFiniteError(RuntimeError):
     """A loss or a weight became NaN or infinite."""
 

@@ -58,7 +58,9 @@ def flatten_request(request: BaseModel) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in request.model_dump(exclude={"device"}).items():
         nested = isinstance(value, dict)
-        flat |= {f"{name}.{key}": entry for key, entry in value.items() if entry is not None} if nested else {name: value}
+        flat |= (
+            {f"{name}.{key}": entry for key, entry in value.items() if entry is not None} if nested else {name: value}
+        )
     return flat
 
 

@@ -200,6 +200,8 @@ def test_a_class_that_was_expected_must_not_be_gone(expected, stops):
         ("label", "cigar", "class"),
         ("vote_fraction", 1.01, "vote_fraction_range"),
         ("votes_at_node", -1, "votes_range"),
+        ("fraction_round", 0.75, "soft_label_sum"),
+        ("fraction_disc", -0.25, "soft_label_range"),
         ("id", "nobody", "label_of_nothing"),
         ("id", "00001", "id_repeated"),
         ("id", "../00002", "id_unsafe"),
@@ -209,8 +211,12 @@ def test_a_bad_label_is_named(column, value, name):
     ledger, labels, _ = drawn_dataset(20)
     full = labels.append_column("vote_fraction", pa.array([0.5] * 20, pa.float32()))
     full = full.append_column("votes_at_node", pa.array([None] * 20, pa.int32()))
-    suite = suites.labels("deck-3", CLASSES, full.column_names)
-    assert failing(validate_frame(frames.label_frame(full, ledger), suite)) == []
+    for shares in ("fraction_round", 0.25), ("fraction_disc", 0.75):
+        values = pa.array([None if row == 7 else shares[1] for row in range(20)], pa.float32())
+        full = full.append_column(shares[0], values)
+    frame = frames.label_frame(full, ledger)
+    suite = suites.labels("deck-3", CLASSES, frame.columns)
+    assert failing(validate_frame(frame, suite)) == []
     verdict = validate_frame(frames.label_frame(changed(full, column, 2, value), ledger), suite)
     assert name in failing(verdict)
     assert changed(full, column, 2, value)["id"][2].as_py() in examples(verdict, name)

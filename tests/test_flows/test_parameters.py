@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from flows.cli.parameters import ParameterError, describe_type, parameters_of, read_parameters
+from tasks.galaxies.methods import TrainingMethods
 
 Bounded = Annotated[int, Field(description="How many", ge=1, le=9)]
 
@@ -28,6 +29,7 @@ def takes(
     words: list[str] | None = None,
     numbers: list[int] = [],  # noqa: B006  # a default as flows write it
     table: dict[str, Any] | None = None,
+    methods: TrainingMethods | None = None,
 ) -> None:
     """Take one parameter of every kind that flows have."""
 
@@ -124,3 +126,18 @@ def test_a_parameter_without_default_must_be_given() -> None:
 def test_descriptions_and_types_for_the_help() -> None:
     assert parameters_of(takes)["count"].description == "How many"
     assert describe_type(list[int] | None) == "list of whole number or null"
+
+
+def test_a_model_is_read_as_json_and_its_faults_are_named_by_field() -> None:
+    assert read('methods={"soft_labels": true, "layer_decay": 1}') == TrainingMethods(soft_labels=True, layer_decay=1)
+    assert read("methods=null") is None
+    assert describe_type(TrainingMethods | None) == "JSON object or null"
+    for text, fault in (
+        ('{"soft": true}', "unknown method 'soft'; there are: balance"),
+        ('{"layer_decay": 2}', "layer_decay: Input should be less than or equal to 1"),
+        ('{"mirror": "yes"}', "mirror: Input should be a valid boolean"),
+        ('{"balance": "even"}', "balance: Input should be 'none', 'weights' or 'sampling'"),
+        ("soft_labels", "expected JSON object or null, got 'soft_labels'"),
+    ):
+        with pytest.raises(ParameterError, match=fault):
+            read(f"methods={text}")

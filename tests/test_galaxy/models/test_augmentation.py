@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from galaxy.models.augmentation import ImageAugmentation, centre_view, random_view
+from galaxy.models.augmentation import ImageAugmentation, centre_view, mirrored_targets, random_view
 
 SIZE = 24
 
@@ -67,3 +67,16 @@ def test_the_seed_decides() -> None:
     first = random_view(images(), seed(5), settings, SIZE)
     np.testing.assert_array_equal(first, random_view(images(), seed(5), settings, SIZE))
     assert (first.numpy() != random_view(images(), seed(6), settings, SIZE).numpy()).any()
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_targets_are_exchanged_for_the_views_that_are_mirrored(mirror: bool) -> None:
+    settings, seen = ImageAugmentation(mirror=mirror), images()
+    views = random_view(seen, seed(1), settings, SIZE).numpy()
+    is_mirrored = np.array([not (view == image).all() for view, image in zip(views, np.asarray(seen), strict=True)])
+    assert is_mirrored.any() == mirror
+    assert not is_mirrored.all()
+    targets = tf.random.stateless_uniform((len(views), 3), [1, 2])
+    found = mirrored_targets(targets, seed(1), settings, [2, 1, 0]).numpy()
+    expected = np.where(is_mirrored[:, None], targets.numpy()[:, ::-1], targets.numpy())
+    np.testing.assert_array_equal(found, expected)

@@ -1,13 +1,21 @@
 """Networks: the deck's sizes, the symmetries of the saved model, and what preprocessing holds."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from galaxy.models.layers import LUMINANCE
-from galaxy.models.networks import ImageTooSmallError, build_model, build_network, view_px
+from galaxy.models.networks import (
+    ImageTooSmallError,
+    block_depths,
+    build_model,
+    build_network,
+    mirrored_positions,
+    view_px,
+)
 from tasks.galaxies.presets import GalaxyPreset, load_preset
 from tasks.learning.fit_settings import UnknownPresetError
 
@@ -100,3 +108,70 @@ def test_images_that_are_too_small_are_refused() -> None:
 def test_an_unknown_preset_is_named_with_those_there_are() -> None:
     with pytest.raises(UnknownPresetError, match="no preset 'best' for network 'cnn'; there are: network=cnn preset=d"):
         load_preset("cnn", "best")
+
+
+PAIRED = [["anticlockwise", "clockwise"]]
+WINDINGS = ["clockwise", "elliptical", "anticlockwise"]
+
+
+def test_a_pair_of_mirrored_classes_exchanges_their_positions() -> None:
+    assert mirrored_positions(WINDINGS, PAIRED) == [2, 1, 0]
+    assert mirrored_positions(WINDINGS, []) is None
+
+
+def test_a_mirrored_image_has_the_answers_of_the_other_winding(tmp_path: Path) -> None:
+    keras.utils.set_random_seed(1)
+    weights = build_network(TUNED, 64, 3, grey=False, precision="float32").get_weights()
+    mirrored = mirrored_positions(WINDINGS, PAIRED)
+    built, seen = build_model(TUNED, 64, 3, grey=False, weights=weights, mirrored=mirrored), images()
+    expected = built.predict_on_batch(seen)
+    assert np.abs(expected[:, 0] - expected[:, 2]).max() > 1e-4
+    for turns in range(4):
+        turned = np.ascontiguousarray(np.rot90(seen, turns, (1, 2)))
+        np.testing.assert_allclose(built.predict_on_batch(turned), expected, atol=1e-6)
+        flipped = np.ascontiguousarray(turned[:, :, ::-1])
+        np.testing.assert_allclose(built.predict_on_batch(flipped), expected[:, ::-1], atol=1e-6)
+    built.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded.predict_on_batch(seen), expected)
+    blind = build_model(TUNED, 64, 3, grey=False, weights=weights).predict_on_batch(seen)
+    np.testing.assert_allclose(blind, model(TUNED).predict_on_batch(seen), atol=1e-6)
+
+
+BLOCKS = {
+    ("cnn", "deck"): {"convolution_1": 5, "convolution_5": 1, "dense": 1, "logits": 0},
+    ("cnn", "tuned"): {"stage_1_convolution": 4, "block_2b_normalisation": 3, "stage_4_convolution": 1, "logits": 0},
+    ("xception-small", "deck"): {"block1_conv2": 8, "block2_shortcut": 7, "block8_sepconv2": 1, "head_dense": 0},
+    ("vit-small", "tuned"): {
+        "embedding": 7,
+        "positions": 7,
+        "block_0_attention": 6,
+        "block_5_dense": 1,
+        "encoder_normalisation": 1,
+        "logits": 0,
+    },
+    ("googlenet", "tuned"): {
+        "stem_1_convolution": 11,
+        "stem_2_reduction_convolution": 10,
+        "inception_5b_5_convolution": 1,
+    },
+    ("efficientnet-lite0", "tuned"): {
+        "stem_convolution": 9,
+        "block_0_project_convolution": 8,
+        "block_1_expand_convolution": 7,
+        "block_2_expand_convolution": 7,
+        "block_15_project_normalisation": 2,
+        "top_convolution": 1,
+        "logits": 0,
+    },
+}
+
+
+@pytest.mark.parametrize("key", BLOCKS)
+def test_every_layer_with_weights_is_some_blocks_below_the_head(key: tuple[str, str]) -> None:
+    preset = load_preset(*key)
+    network = build_network(preset, 64, 3, grey=False, precision="float32")
+    depths = block_depths(network, preset)
+    assert {layer.name for layer in network.layers if layer.weights} <= set(depths)
+    assert {name: depths[name] for name in BLOCKS[key]} == BLOCKS[key]
+    assert set(depths.values()) == set(range(max(depths.values()) + 1))

@@ -169,6 +169,21 @@ def test_published_labels_stay_and_new_ones_are_added_in_order_of_id(tmp_path: P
     assert merge_labels(harvest(tmp_path / "staging", scheme=None), None) == {}
 
 
+def test_published_labels_get_the_columns_of_a_later_build_where_the_label_is_the_same(tmp_path: Path) -> None:
+    parent = publish_rows(tmp_path / "set", {"e1": "g", "s1": "g"}, None)
+    brought = pa.table(
+        {
+            "id": ["e1", "e2", "s1"],
+            "label": ["E", "E", "E"],
+            "fraction_E": pa.array([0.75, 0.5, 1.0], pa.float32()),
+        }
+    )
+    merged = merge_labels(harvest(tmp_path / "staging", labels=brought), parent)["shapes"]
+    assert merged.to_pydict() == {"id": ["e1", "e2", "s1"], "label": ["E", "E", "S"], "fraction_E": [0.75, 0.5, None]}
+    without = merge_labels(harvest(tmp_path / "staging", labels=brought.drop_columns("fraction_E")), parent)["shapes"]
+    assert without.column_names == ["id", "label"]
+
+
 def test_classes_are_the_parents_and_those_of_the_plans_scheme(tmp_path: Path) -> None:
     parent = publish_rows(tmp_path / "tiny", {"e2": "e2"}, None)
     assert merge_classes(harvest(tmp_path / "s", scheme="arms").plan, parent) == {

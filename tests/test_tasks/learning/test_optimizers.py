@@ -36,7 +36,10 @@ def test_an_optimiser_has_the_rate_momentum_and_decay_of_the_settings(name: Opti
 
 
 def test_an_unknown_optimiser_is_refused_with_those_that_can_be_used() -> None:
-    for build in (lambda: build_optimizer("adadelta", settings(), STEPS), lambda: build_head_optimizer("adadelta", settings())):
+    for build in (
+        lambda: build_optimizer("adadelta", settings(), STEPS),
+        lambda: build_head_optimizer("adadelta", settings()),
+    ):
         with pytest.raises(ValueError, match=r"optimizer=adadelta cannot be used with these settings; use sgd, adam$"):
             build()
 

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
+from tasks.galaxies.methods import MethodError, TrainingMethods
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.devices import Device
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError
 from tasks.training.registered_models import registered_name
-from tasks.training.training_run import fit_details, flatten_settings
+from tasks.training.training_run import fit_details, flatten_request, flatten_settings
 from tasks.training.training_task import model_card, open_labelled, run_tags
 from tests.small_galaxies import CLASSES, SCHEME, publish_galaxies
 
@@ -37,6 +38,24 @@ def test_a_training_is_named_by_its_settings(home: Workspace) -> None:
     assert opened(home).description.words == ["cnn", "tuned", "adam"]
 
 
+def test_methods_stand_in_names_card_tags_and_parameters(home: Workspace) -> None:
+    training = opened(home, preset="deck", methods=TrainingMethods(weight_average=0.9, mirror=True))
+    assert training.preset.training.weight_average == 0.9
+    label = "weight-average-0.9+mirror"
+    assert training.description.words == ["cnn", "deck", "adam", label]
+    given = {"weight_average": 0.9, "mirror": True}
+    assert model_card(training)["methods"] == training.description.summary["methods"] == given
+    assert run_tags(training, CPU)["preset"] == f"deck+{label}"
+    recorded = flatten_request(training.request)
+    assert {name: recorded[name] for name in recorded if name.startswith("methods")} == {
+        "methods.weight_average": 0.9,
+        "methods.mirror": True,
+    }
+    assert (recorded["preset"], "device" in recorded) == ("deck", False)
+    with pytest.raises(MethodError, match="methods: head_epochs=3 is for loaded weights"):
+        opened(home, methods=TrainingMethods(head_epochs=3))
+
+
 def test_the_device_does_not_decide_the_result_and_all_else_does(home: Workspace) -> None:
     folder = opened(home).folder()
     assert folder.parent == home.root / "training"
@@ -48,6 +67,7 @@ def test_the_device_does_not_decide_the_result_and_all_else_does(home: Workspace
         {"epochs": 3},
         {"batch_size": 8},
         {"grey": True},
+        {"methods": TrainingMethods(balance="weights")},
     ):
         assert opened(home, **change).folder() != folder
     assert opened(home).folder(folds="0") != folder
