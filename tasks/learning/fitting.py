@@ -21,6 +21,7 @@ from tasks.learning.checkpoints import EpochRecord, FitState, load_state, save_s
 from tasks.learning.devices import Device
 from tasks.learning.fit_settings import FitSettings, Optimizer
 from tasks.learning.fit_spec import FitData, FitSpec
+from tasks.learning.seeding import seeded
 from tasks.learning.view_batches import Feed
 from tasks.runtime.progress import progress
 
@@ -111,8 +112,7 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     DamagedPixelsError
         Pixels cannot be read.
     """
-    keras.utils.set_random_seed(plan.seed)
-    with plan.device.strategy().scope():
+    with seeded(plan.seed), plan.device.strategy().scope():
         network = plan.spec.build(plan.device.precision)
         trainer = plan.spec.trainer(network, plan.seed)
         trainer.compile(
