@@ -309,5 +309,8 @@ def _read(text: str, where: str) -> Scheme:
     except tomllib.TOMLDecodeError as error:
         raise SchemeError(f"scheme {where} is not TOML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, item['loc'])) or 'scheme'}: {item['msg']}" for item in error.errors())
+        faults = "; ".join(
+            ": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"].removeprefix("Value error, ")])
+            for item in error.errors()
+        )
         raise SchemeError(f"scheme {where} is not valid: {faults}") from error

@@ -40,7 +40,6 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     if any(summary.get(PADDED, {}).values()):
         shares = [(frame, f"{fraction:.1%}") for frame, fraction in summary[PADDED].items()]
         blocks.append(Table("Padding of the frames, which has no data", ("frames", "fraction of the pixels"), shares))
-    blocks += understood_blocks(summary, "rows or frames")
     completeness = completeness_plot(dataset)
     if completeness is not None:
         caption_of_plot = "Completeness of the injections, with 95 % intervals"
@@ -49,6 +48,7 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     if origins is not None:
         caption_of_origins = "Detections labelled bogus, by their true origin (simulated), with its fraction"
         blocks.append(Figure(caption_of_origins, origins, "contact sheet by origin"))
+    blocks += understood_blocks(summary, "rows or frames")
     return BuildReport(
         funnel=count_funnel("injections and unmatched detections", summary["asked"], summary),
         sheet=Figure(caption, kind_sheet(dataset), "contact sheet by kind"),

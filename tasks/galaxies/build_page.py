@@ -9,7 +9,8 @@ from tasks.ingest.column_account import NEEDED
 from tasks.learning.split_parts import ALL, part_rows
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.dataset_page import BuildReport, count_funnel
-from tasks.reports.page import Figure, Table
+from tasks.reports.page import Block, Figure, Table
+from tasks.reports.understanding import understood_blocks
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
 
@@ -20,11 +21,10 @@ _ROWS_WITHOUT_CLASSES = 4
 def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     """Return what is shown of a build, from its dataset version and its summary."""
     caption = f"Samples of each class ({summary['pixels']} pixels)"
-    blocks = [Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))]
+    blocks: list[Block] = [Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))]
     if summary.get("images"):
         blocks.append(Table("Images converted on reading", ("what", "images"), list(summary["images"].items())))
-    if summary.get("understood"):
-        blocks += column_tables(summary)
+    blocks += understood_blocks(shown_account(summary), "rows")
     return BuildReport(
         funnel=count_funnel("requested objects", summary["objects"], summary),
         sheet=Figure(caption, class_sheet(dataset), "contact sheet"),
@@ -32,25 +32,15 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
     )
 
 
-def column_tables(account: Mapping[str, Any]) -> list[Table]:
-    """Return tables of what was understood of the columns of the catalogue's tables, and of what was not.
+def shown_account(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a summary with the counts of missing values that its page shows.
 
-    Parameters
-    ----------
-    account : mapping
-        `tasks.ingest.column_account.ACCOUNT_KEYS`.
+    Of the quantities that no column gives, those that a build may need; of the others, also those that are not counted.
     """
-    missing = account["missing"]
-    understood = [(role, column, missing.get(role, "")) for role, column in account["understood"].items()]
-    understood += [
-        (role, "no column", count)
-        for role, count in missing.items()
-        if role in NEEDED and role not in account["understood"]
-    ]
-    others = [("kept as text", ", ".join(account["kept"]))] if account["kept"] else []
-    others += [(f"ignored: {why}", ", ".join(names)) for why, names in account["why_ignored"].items()]
-    tables = [Table("Columns understood", ("role", "column of the tables", "rows without a value"), understood)]
-    return tables + ([Table("Other columns", ("what was done", "columns"), others)] if others else [])
+    understood, missing = summary.get("understood", {}), summary.get("missing", {})
+    counts = {role: missing.get(role, "not counted") for role in understood}
+    counts |= {role: count for role, count in missing.items() if role in NEEDED}
+    return {**summary, "missing": counts}
 
 
 def compare_with_deck(scheme: Mapping[str, Any] | None, summary: Mapping[str, Any]) -> str | None:

@@ -52,9 +52,10 @@ def require_labels(scheme: Scheme, rows: pa.Table, catalogue: pa.Table, catalog:
     if rows["label"].null_count < rows.num_rows:
         return
     reasons = Counter(rows["left_out"].to_pylist()).most_common(_SHOWN)
+    requested = catalogue.filter(pc.is_in(catalogue["id"], rows["id"].combine_chunks()))
     raise SchemeError(
-        f"scheme {scheme.name} leaves out all {rows.num_rows} objects of catalogue {catalog}: "
-        f"{', '.join(f'{reason} {count}' for reason, count in reasons)}{_texts(scheme, catalogue)}; "
+        f"scheme {scheme.name} leaves out all {rows.num_rows} requested objects of catalogue {catalog}: "
+        f"{', '.join(f'{reason} {count}' for reason, count in reasons)}{_texts(scheme, requested)}; "
         "change its rules or cuts, or give another catalogue"
     )
 

@@ -24,6 +24,7 @@ from tasks.learning.devices import Device
 from tasks.learning.fit_settings import FitSettings, Optimizer
 from tasks.learning.fit_spec import FitData, FitSpec
 from tasks.learning.optimizers import Steps, build_head_optimizer, build_optimizer
+from tasks.learning.seeding import seeded
 from tasks.learning.view_batches import Feed
 from tasks.learning.weight_average import WeightAverage
 from tasks.runtime.progress import progress
@@ -116,9 +117,9 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     DamagedPixelsError
         Pixels cannot be read.
     """
-    keras.utils.set_random_seed(plan.seed)
     state = load_state(plan.folder)
-    fitted = _InTraining(plan, state)
+    with seeded(plan.seed):
+        fitted = _InTraining(plan, state)
     with naming_damage(plan.data.pixels), progress("training", plan.most_epochs * plan.steps) as advance:
         feed = Feed(plan.spec, plan.data, plan.settings, plan.seed)
         advance(state.epoch * plan.steps)

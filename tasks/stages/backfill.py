@@ -13,6 +13,7 @@ from tasks.reports.dataset_page import write_dataset_page
 from tasks.runtime.run_artifacts import put_summary, put_validation_link, put_values
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
+from tasks.stages.show import warn_of_empty_classes
 from tasks.store.dataset import Dataset
 
 
@@ -31,10 +32,7 @@ def plan_backfill(workspace: Workspace, request: BackfillRequest) -> tuple[Backf
         f"{outline['objects']} objects; to fetch {outline['to_fetch']}; to label {outline['to_label']}; "
         f"to drop {sum(outline['to_drop'].values())} ({dropped}); about {outline['estimated_seconds']:.0f} s"
     )
-    for name in (name for name, count in outline["classes"].items() if count == 0):
-        run_logger().warning(
-            f"class {name!r} of scheme {planned.scheme} has no object in dataset {planned.parent.name!r}"
-        )
+    warn_of_empty_classes(outline["classes"], planned.scheme, planned.parent.name)
     put_values("plan", outline)
     return planned, outline
 

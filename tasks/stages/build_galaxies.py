@@ -14,7 +14,7 @@ from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
-from tasks.stages.show import show_dataset
+from tasks.stages.show import show_dataset, warn_of_empty_classes
 from tasks.store.dataset import Dataset
 
 
@@ -57,5 +57,6 @@ def show_build(workspace: Workspace, plan: GalaxyPlan, summary: dict[str, Any]) 
     comparison = build_page.compare_with_deck(plan.facts["scheme"], summary)
     if comparison is not None:
         run_logger().info(comparison)
+    warn_of_empty_classes(summary["classes"], summary["scheme"], summary["dataset"])
     dataset = Dataset.open(workspace, f"{summary['dataset']}@{summary['version']}")
     show_dataset(workspace, dataset, summary, build_page.report_build(dataset, summary))

@@ -22,6 +22,12 @@ FORMATS = ".npz, .safetensors, Keras .h5, or a torch file (.pth)"
 MOST_HEADER_BYTES = 100_000_000
 """Of a safetensors file, by its specification."""
 
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile),
+)
+"""What readers raise on damaged archives, headers and lengths."""
+
 _BFLOAT16 = "BF16"
 _SAFETENSORS_TYPES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", _BFLOAT16: "<u2",
@@ -40,16 +46,18 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
     try:
         reader = _reader(path)
         return reader(path)
-    # OSError: an HDF5 file that is cut short; the others: damaged archives, headers and arrays.
-    except (OSError, ValueError, KeyError, EOFError, struct.error, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         if isinstance(error, WeightsError):
             raise
-        raise WeightsError(f"{path} cannot be read as weights: {error}") from error
+        why = error or type(error).__name__
+        raise WeightsError(f"{path} cannot be read as weights: {why}; if it is damaged, fetch it again") from error
 
 
 def _reader(path: Path) -> Callable[[Path], dict[str, NDArray]]:
     with path.open("rb") as file:
         start = file.read(9)
+    if not start:
+        raise WeightsError(f"{path} is empty: fetch it again")
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return _read_keras_h5
     if start.startswith(b"\x80\x02"):

@@ -4,6 +4,7 @@ Such a file is a pickle. Its unpickler knows `OrderedDict`, the function that re
 storage, and refuses every other name.
 """
 
+import math
 import pickle
 import zipfile
 from collections import OrderedDict
@@ -47,6 +48,8 @@ class _Tensor:
         """Return the tensor's numbers, given those of its storage."""
         if min((self.offset, *self.shape, *self.strides)) < 0:
             raise ValueError(f"negative offset, shape or stride: {self}")
+        if math.prod(self.shape) > len(values):  # a stride of zero would make any number of numbers from one
+            raise ValueError(f"{self} has more than its {len(values)} numbers")
         reach = sum((length - 1) * stride for length, stride in zip(self.shape, self.strides, strict=True))
         if 0 not in self.shape and self.offset + reach >= len(values):
             raise ValueError(f"{self} reaches beyond its {len(values)} numbers")

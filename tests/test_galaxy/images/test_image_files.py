@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -267,6 +268,27 @@ def test_what_would_be_a_guess_is_refused_by_name(name: str) -> None:
         header = body[12:] + b"\x08\0\0\0\0"
         body = body[:12] + header + struct.pack(">I", zlib.crc32(header)) + png(noise(RGB), 2, 8)[33:]
     assert fault(body) == reason
+
+
+@pytest.mark.parametrize(("brighter", "is_blank"), [(0.2, True), (0.3, True), (0.6, False)])
+def test_an_image_of_several_counted_parts_needs_scatter_as_a_whole(brighter: float, is_blank: bool) -> None:
+    """Of 10 and 11 the standard deviation is sqrt(p (1 - p)), 0.5 at most; of 10 and 12 twice that."""
+    values = np.full((1200, 1100, 3), 10, np.uint8)
+    values[: round(1200 * brighter)] += 1 if is_blank else 2
+    if is_blank:
+        assert fault(encoded(values)) == "blank"
+    else:
+        np.testing.assert_array_equal(read_image_file(encoded(values)).pixels, values)
+
+
+def test_reading_takes_a_few_times_the_memory_of_the_pixels() -> None:
+    values = noise((2500, 2500, 3))
+    body = encoded(values, "PNG", compress_level=0)
+    tracemalloc.start()
+    read_image_file(body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * values.nbytes
 
 
 def test_a_reduced_copy_beside_a_tiff_is_not_a_second_page() -> None:

@@ -270,7 +270,7 @@ def test_bad_requests_are_refused_by_name_and_leave_the_dataset(
     for scheme, catalog, kind, message in [
         (renamed, None, StoreError, r"another scheme of the name 'first'.*another name"),
         (typo, None, SchemeError, r"no object of .* is of class 'clockwise' of scheme typo.*'clockwise' \(12\)"),
-        (empty, None, SchemeError, r"scheme empty leaves out all 48 objects.*scheme:elliptical 12"),
+        (empty, None, SchemeError, r"scheme empty leaves out all 48 requested objects.*scheme:elliptical 12"),
         ("deck-4", None, SchemeError, "unknown scheme 'deck-4'"),
         ("none", None, ValueError, "scheme=none labels nothing"),
         ("deck-3", None, CatalogueError, "scheme deck-3 needs a column"),

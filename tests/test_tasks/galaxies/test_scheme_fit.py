@@ -22,13 +22,15 @@ SCHEME = Scheme.model_validate(
 
 def planned(labels: list[str | None]) -> pa.Table:
     reasons = [None if label else "scheme:no_rule" for label in labels]
-    return pa.table({"label": pa.array(labels, pa.string()), "left_out": pa.array(reasons, pa.string())})
+    ids = [str(number) for number, _ in enumerate(labels, 1)]
+    return pa.table({"id": ids, "label": pa.array(labels, pa.string()), "left_out": pa.array(reasons, pa.string())})
 
 
 def test_a_scheme_must_label_an_object() -> None:
-    texts = pa.table({"id": ["1", "2"], "look": ["c", "c"]})
+    texts = pa.table({"id": ["1", "2", "3"], "look": ["c", "c", "d"]})
     require_labels(SCHEME, planned(["a", None]), texts, "cat.parquet")
-    with pytest.raises(SchemeError, match=r"two leaves out all 2 .* cat\.parquet: scheme:no_rule 2; its look says 'c'"):
+    of_these = r"two leaves out all 2 .* cat\.parquet: scheme:no_rule 2; its look says 'c' \(2\); change"
+    with pytest.raises(SchemeError, match=of_these):
         require_labels(SCHEME, planned([None, None]), texts, "cat.parquet")
 
 

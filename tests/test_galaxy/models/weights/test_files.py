@@ -50,6 +50,19 @@ def damaged(name: str, path: Path) -> None:
     if name == "objects":
         np.savez(path, allow_pickle=True, a=np.array([{}], object))
         path.with_suffix(".npz").rename(path)
+    elif name.startswith("half"):
+        if name == "half an npz":
+            np.savez(path, **ARRAYS)
+            path.with_suffix(".npz").rename(path)
+        else:
+            with h5py.File(path, "w") as file:
+                file["x"] = np.zeros(1000)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif name == "packed otherwise":
+        np.savez(path, **ARRAYS)
+        whole = path.with_suffix(".npz").read_bytes()
+        place = whole.index(b"PK\x01\x02") + 10  # the compression method of the directory's first entry
+        path.write_bytes(whole[:place] + b"\x63" + whole[place + 1 :])
     elif name == "offsets":
         write_safetensors(path, ARRAYS)
         path.write_bytes(path.read_bytes()[:-4])
@@ -71,13 +84,16 @@ def damaged(name: str, path: Path) -> None:
     ("name", "message"),
     [
         ("objects", "cannot be read as weights"),
+        ("half an npz", "cannot be read as weights: File is not a zip file; .* fetch it again"),
+        ("half an h5", "cannot be read as weights: .*truncated file.*; .* fetch it again"),
+        ("packed otherwise", "cannot be read as weights: That compression method"),
         ("offsets", "is damaged: b/c"),
         ("type", "a as F8_E4M3"),
         ("header", "header of 1099511627776 bytes"),
         ("hdf5", "cannot be read as weights"),
         ("no layers", "no layer_names"),
         ("text", "no file of weights that can be read: give .npz"),
-        ("empty", "no file of weights"),
+        ("empty", "is empty: fetch it again"),
     ],
 )
 def test_a_damaged_or_foreign_file_is_named(tmp_path: Path, name: str, message: str) -> None:
