@@ -203,9 +203,9 @@ def evaluation_context(
 
 
 def report_path(request: EvaluationRequest) -> Path:
-    """Return the report's path: the same model on the same part of the same version replaces its own report."""
+    """Return the report's path: the same model on the same part and scheme of a version replaces its own report."""
     dataset, card = request.dataset, request.card
-    words = (dataset.name, f"{dataset.version:06d}", str(card["scheme"]), request.part, str(card["sha256"])[:8])
+    words = (dataset.name, f"{dataset.version:06d}", request.scheme, request.part, str(card["sha256"])[:8])
     name = "-".join(re.sub(r"[^a-zA-Z0-9.-]+", "_", word) for word in words)
     return request.workspace.reports / f"evaluation-{name}.html"
 
@@ -248,7 +248,7 @@ def _record_in_run(run: TrackedRun, record: EvaluationRecord, part: str) -> None
     numbers = {name: value for name, value in record.summary.items() if isinstance(value, int | float)}
     run.log_metrics({f"{part}_{_metric_name(name)}": value for name, value in {**numbers, **record.metrics}.items()})
     for name, table in record.tables.items():
-        run.log_table(dict(zip(table.columns, zip(*table.rows, strict=True), strict=True)), f"{part}_{name}")
+        run.log_table(table.by_column(), f"{part}_{name}")
     for name, figure in record.figures.items():
         run.log_figure(figure.png, f"{part}_{name}")
     with tempfile.TemporaryDirectory() as folder:
