@@ -5,13 +5,13 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import StudyRequest, StudyRow
+from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 NAME = "compare-label-handling"
 LOSSES: dict[str, dict[str, Any]] = {

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.run_study import run_rows
@@ -14,6 +13,7 @@ from tasks.stages.show import show_summary
 from tasks.studies.choices import BenchHandling
 from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import StudyRequest, StudyRow
+from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 NAME = "label-noise-bench"
 LOSSES: dict[BenchHandling, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}

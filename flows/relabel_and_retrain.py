@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from realbogus.models.suspects import SUSPECT_THRESHOLD, Handling, SuspectRule
-from tasks.candidates.folds import ITEMS_A_FOLD
+from tasks.candidates.choices import Handling
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.learning.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.relabel import relabel_and_retrain as relabel_rounds
+from tasks.stages.relabel import relabel_candidates
 from tasks.stages.show import show_summary
-from tasks.studies.choices import RelabelStage
-from tasks.studies.relabel import RelabelRequest
+from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 
 @flow(name="relabel-and-retrain", description="Find suspect labels out of fold, relabel them, train semi-supervised")
@@ -22,29 +22,17 @@ def relabel_and_retrain(
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
     folds: parameter_types.Folds = 5,
-    rule: Annotated[
-        SuspectRule,
-        parameter_types.param(
-            "Suspect labels: misclassified (other class more probable), threshold (its probability exceeds "
-            "suspect_threshold), or confident (confident learning)"
-        ),
-    ] = "threshold",
-    suspect_threshold: Annotated[
-        float, parameter_types.param("For rule=threshold: minimum probability of the other class")
-    ] = SUSPECT_THRESHOLD,
+    rule: parameter_types.SuspectRule = "threshold",
+    suspect_threshold: parameter_types.SuspectThreshold = SUSPECT_THRESHOLD,
     handling: Annotated[
         Handling, parameter_types.param("What is done with suspect labels before the second training")
     ] = "unlabel",
-    rounds: Annotated[
-        int, parameter_types.param("Maximum number of rounds; iteration stops when the suspects do not change", ge=1)
-    ] = 1,
+    rounds: parameter_types.RelabelRounds = 1,
     most_of_stratum: Annotated[
         float,
         parameter_types.param("Fail if a larger fraction of any magnitude bin, kind or detector is suspect"),
-    ] = 0.2,
-    stage: Annotated[
-        RelabelStage, parameter_types.param("Last stage to run; finished stages are not repeated")
-    ] = "retrain",
+    ] = MOST_OF_STRATUM,
+    stage: parameter_types.RelabelStage = "retrain",
     loss_ce: parameter_types.CrossEntropyWeight = None,
     loss_ech: parameter_types.AucWeight = None,
     loss_lds: parameter_types.SmoothnessWeight = 1.0,
@@ -57,7 +45,7 @@ def relabel_and_retrain(
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Relabel and train again; return the metrics, the number of suspects and how many labels are wrong."""
-    request = RelabelRequest(
+    request = CandidateRelabelRequest(
         dataset=dataset,
         network=network,
         size=size,
@@ -81,6 +69,6 @@ def relabel_and_retrain(
         device=device,
     )
     with cluster(ITEMS_A_FOLD * folds) as executor:
-        summary = relabel_rounds(Workspace.current(), request, executor)
+        summary = relabel_candidates(CandidateRelabelTask(Workspace.current(), request), executor)
     show_summary(summary)
     return summary

@@ -3,14 +3,14 @@
 from typing import Annotated, Any
 
 from prefect import flow
+from tasks.studies.relabel import RelabelRequest
 
 from flows.cli import parameter_types
-from tasks.candidates.folds import ITEMS_A_FOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
 from tasks.stages.survey_labels import survey_labels
-from tasks.studies.relabel import RelabelRequest
+from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 
 @flow(

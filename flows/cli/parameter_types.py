@@ -18,6 +18,8 @@ from tasks.galaxies import choices as galaxies
 from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fit_settings import DeviceName
 from tasks.learning.fit_settings import Optimizer as OptimizerName
+from tasks.learning.suspects import SuspectRule as RuleName
+from tasks.training.choices import RelabelStage as StageName
 
 
 def param(description: str, **limits: Any) -> Any:
@@ -197,6 +199,16 @@ Normalisation = Annotated[
 CandidateOptimizer = Annotated[OptimizerName | None, param("Optimiser; null: the preset's")]
 Relabelling = Annotated[str | None, param("Name of a relabelling of the training part; null: the original labels")]
 Folds = Annotated[int, param("Number of cross-validation folds of the training part", ge=2)]
+SuspectRule = Annotated[
+    RuleName,
+    param(
+        "Suspect labels: misclassified (other class more probable), threshold (its probability exceeds "
+        "suspect_threshold), or confident (confident learning)"
+    ),
+]
+SuspectThreshold = Annotated[float, param("For rule=threshold: minimum probability of the other class")]
+RelabelRounds = Annotated[int, param("Maximum number of rounds; iteration stops when the suspects do not change", ge=1)]
+RelabelStage = Annotated[StageName, param("Last stage to run; finished stages are not repeated")]
 TestDataset = Annotated[
     str,
     param("Simulated test dataset with hidden truth; its seed, fields and nights differ from those of dataset"),

@@ -61,8 +61,6 @@ class CandidateTrainRequest(TrainRequest):
     """None: the preset's."""
     normalisation: Normalisation | None = None
     """None: the preset's."""
-    labels: str | None = None
-    """Name of a relabelling, used for the training part alone; None: the original labels."""
     keep: KeptEpoch | None = None
     """The epoch whose weights are kept; None: the preset's."""
 

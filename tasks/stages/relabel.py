@@ -1,5 +1,6 @@
-"""Stages of `relabel-and-retrain`: folds, suspects, second training."""
+"""Stages of a relabelling: folds, suspects, second training, report."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,27 +10,37 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.runtime.cluster import Executor
-from tasks.runtime.workspace import Workspace
 from tasks.stages.train import train
-from tasks.studies import relabel
-from tasks.studies.relabel import RelabelRequest, RelabelSteps
+from tasks.training import relabel as stages
+from tasks.training.relabel import RelabelRound, RelabelSteps, RelabelTask
 
 
 @task(name="folds", description="Score the training part out of fold", cache_policy=NO_CACHE)
-def score_folds(workspace: Workspace, request: RelabelRequest, labels: str | None, executor: Executor) -> pa.Table:
-    """Return out-of-fold scores of the training part: id, logit, fold, label."""
-    return relabel.score_folds(workspace, request, labels, executor)
+def score_folds(relabel: RelabelTask, labels: str | None, executor: Executor) -> pa.Table:
+    """Return out-of-fold scores of the training part: id, fold, label and the networks' outputs."""
+    return stages.score_folds(relabel, labels, executor)
 
 
 @task(name="select", description="Find suspect labels and publish the relabelling", cache_policy=NO_CACHE)
 def select_suspects(
-    workspace: Workspace, request: RelabelRequest, scores: pa.Table, source: str | None, number: int
+    relabel: RelabelTask, scores: pa.Table, source: str | None, number: int
 ) -> tuple[str, NDArray[np.bool_]]:
     """Publish a round's relabelling; return its name and which of the n scored samples are suspect, (n,)."""
-    return relabel.select_suspects(workspace, request, scores, source, number)
+    return stages.select_suspects(relabel, scores, source, number)
 
 
-def relabel_and_retrain(workspace: Workspace, request: RelabelRequest, executor: Executor) -> dict[str, Any]:
+@task(name="report", description="Rank the labels and compare both trainings", cache_policy=NO_CACHE)
+def report_round(relabel: RelabelTask, last: RelabelRound, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Publish what the problem shows of the last round; return its entries of the summary."""
+    return relabel.report(last, summary)
+
+
+def relabel_candidates(relabel: RelabelTask, executor: Executor) -> dict[str, Any]:
     """Run the stages up to the requested one, each as a task, and return the summary."""
-    steps = RelabelSteps(score_folds, select_suspects, train)
-    return relabel.relabel_and_retrain(workspace, request, executor, steps)
+    return stages.relabel_and_retrain(relabel, executor, RelabelSteps(score_folds, select_suspects, train))
+
+
+def relabel_galaxies(relabel: RelabelTask, executor: Executor) -> dict[str, Any]:
+    """Run the stages up to the requested one and the report, each as a task, and return the summary."""
+    steps = RelabelSteps(score_folds, select_suspects, train, report_round)
+    return stages.relabel_and_retrain(relabel, executor, steps)

@@ -2,8 +2,6 @@
 
 from typing import Literal
 
-RelabelStage = Literal["folds", "select", "retrain"]
-"""The stages of `relabel-and-retrain`, in order."""
 BenchHandling = Literal["none", "remove", "unlabel", "confident"]
 """What `label-noise-bench` does with suspect labels; the rules are in `tasks.studies.row_training.HANDLINGS`."""
 StudyHandling = Literal["none", "remove", "unlabel", "flip", "confident"]

@@ -9,33 +9,31 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from realbogus.models.label_noise import add_noise
 from realbogus.models.network_settings import Network
-from realbogus.models.suspects import (
-    Handling,
-    SuspectRule,
-    check_suspect_shares,
-    find_suspects,
-    handle_suspects,
-    recall_at_precision,
-    score_suspects,
-)
-from realbogus.records import BOGUS, REAL
+from tasks.candidates.choices import Handling
 from tasks.candidates.folds import out_of_fold
+from tasks.candidates.relabel import KEPT, class_probabilities, true_labels
 from tasks.candidates.training import CandidateTraining, fit_model
 from tasks.learning import measures, operating_points
 from tasks.learning.scoring import STAMP_BATCH, score
 from tasks.learning.split_parts import UNLABELLED, SplitPart
+from tasks.learning.suspects import (
+    SuspectRule,
+    check_suspect_shares,
+    handle_suspects,
+    recall_at_precision,
+    score_suspects,
+    suggest_labels,
+)
 from tasks.runtime.cluster import Executor
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column
 from tasks.studies.choices import StudyHandling
-from tasks.studies.relabel import KEPT
 from tasks.studies.resumable_rows import row_name, run_study
 from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
 
@@ -146,7 +144,7 @@ def fit_row(
 def second_request(row: StudyRow) -> dict[str, Any]:
     """Return the changes of the training request that a row's handling of suspects implies.
 
-    As in `tasks.studies.relabel`: treated suspects keep the last epoch, and removed ones take part in no loss.
+    As in `tasks.candidates.relabel`: treated suspects keep the last epoch, and removed ones take part in no loss.
     """
     handling = HANDLINGS[row.handling][1]
     changes: dict[str, Any] = {} if handling == "keep" else {"keep": KEPT}
@@ -185,18 +183,20 @@ def treat_suspects(
         return part, {}
     first = setup.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0)
     logits = fold_logits(setup, row, first, part, "folds")
-    suspect = find_suspects(logits, part.labels, rule)
-    check_suspect_shares(suspect, part.labels, {})
+    suggested = suggest_labels(class_probabilities(logits), part.labels, rule)
+    suspect = suggested != part.labels
+    check_suspect_shares(suspect, part.labels, {}, training.classes)
     truth = true_labels(training.dataset.truth(), part.ids)
     noise = score_suspects(suspect, part.labels, truth)
+    doubts = np.where(part.labels == 1, -1.0, 1.0) * logits
     account = {
         "precision": _none_for_nan(noise.precision),
         "recall": _none_for_nan(noise.recall),
-        "recall_at_precision_80": _none_for_nan(recall_at_precision(logits, part.labels, truth)),
+        "recall_at_precision_80": _none_for_nan(recall_at_precision(doubts, part.labels, truth)),
         "suspects": noise.suspects,
         "wrong": noise.wrong,
     }
-    return replace(part, labels=handle_suspects(part.labels, suspect, handling)), account
+    return replace(part, labels=handle_suspects(part.labels, suggested, handling)), account
 
 
 def fold_logits(
@@ -211,17 +211,6 @@ def fold_logits(
     folder = setup.folder / f"{purpose}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
     scores = out_of_fold(training, part, setup.request.folds, folder, setup.executor)
     return np.asarray(align_column(scores, "logit", part.ids).to_numpy())
-
-
-def true_labels(truth: pa.Table | None, ids: Sequence[str]) -> NDArray[np.int64]:
-    """Return the true class of each of n ids: 1 real, 0 bogus, `UNLABELLED` for blends and unknown ones, (n,).
-
-    `truth` has columns id and truth; without it all are unknown. It serves the account of suspects alone.
-    """
-    if truth is None:
-        return np.full(len(ids), UNLABELLED)
-    words = align_column(truth, "truth", ids).to_pylist()
-    return np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in words])
 
 
 def _none_for_nan(value: float) -> float | None:

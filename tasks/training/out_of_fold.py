@@ -9,16 +9,18 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tasks.learning.split_parts import SplitPart, split_fold
+from tasks.learning.split_parts import PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import Executor
+from tasks.runtime.progress import progress
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
 from tasks.store.files import write_table
@@ -28,6 +30,9 @@ from tasks.training.training_task import TrainingTask
 if TYPE_CHECKING:
     from tasks.learning.checkpoints import EpochRecord
     from tasks.learning.fitting import Fitted
+
+ITEMS_A_FOLD = 100
+"""Work items of a fold, for `cluster`: it takes minutes, so a few are worth starting workers."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,87 @@ class FoldJob:
     tabulate: Callable[[FoldFit], pa.Table]
     batch_size: int
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """The folds of a part, each of which is to be scored by a network fitted to the others.
+
+    Attributes
+    ----------
+    training : TrainingTask
+    part : SplitPart
+        Samples with the labels to fit to, which may differ from the dataset's.
+    count : int
+        Number of folds.
+    folder : Path
+        Where finished folds are kept; it must belong to this part and training alone.
+    tabulate, batch_size
+        As in `FoldJob`.
+    strata : SplitPart, optional
+        The part with strata in place of labels, which the folds get evenly; None: with its labels.
+    """
+
+    training: TrainingTask
+    part: SplitPart
+    count: int
+    folder: Path
+    tabulate: Callable[[FoldFit], pa.Table]
+    batch_size: int
+    strata: SplitPart | None = None
+
+    @cached_property
+    def fold_of(self) -> NDArray[np.int32]:
+        """The fold of every sample, (n,), each in [0, count)."""
+        strata = self.part if self.strata is None else self.strata
+        return draw_folds(strata, self.count, self.training.request.seed)
+
+    def jobs(self, threads: int) -> list[FoldJob]:
+        """Return one job per fold; `threads` as in `FoldJob`."""
+        return [
+            FoldJob(
+                self.training,
+                self.part,
+                self.fold_of,
+                fold,
+                self.folder / f"fold-{fold + 1}.parquet",
+                self.tabulate,
+                self.batch_size,
+                threads,
+            )
+            for fold in range(self.count)
+        ]
+
+
+def score_out_of_fold(plan: FoldPlan, executor: Executor) -> pa.Table:
+    """Return the tables of all folds, sorted by id; finished folds are not fitted again.
+
+    Raises
+    ------
+    PartError
+        There are fewer groups than folds, or a fold would be fitted without a class.
+    """
+    require_classes_outside(plan.part, plan.fold_of, plan.training.classes, plan.training.request.seed)
+    jobs = plan.jobs(max(1, (os.cpu_count() or 1) // executor.workers))
+    with progress("folds", len(unfinished_jobs(jobs))) as advance:
+        return run_folds(jobs, executor, advance).sort_by("id")
+
+
+def require_classes_outside(part: SplitPart, fold_of: NDArray[np.int32], classes: Sequence[str], seed: int) -> None:
+    """Refuse folds of which one would be fitted without a class.
+
+    Raises
+    ------
+    PartError
+        Naming the fold and the missing class.
+    """
+    for fold in range(int(fold_of.max()) + 1):
+        train, _, _ = split_fold(part, fold_of, fold, seed)
+        for position, name in enumerate(classes):
+            if not (train.labels == position).any():
+                raise PartError(
+                    f"outside of fold {fold + 1} no sample is {name} to fit to: use fewer folds or a larger dataset"
+                )
 
 
 def run_fold(job: FoldJob) -> None:

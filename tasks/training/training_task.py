@@ -45,6 +45,8 @@ class TrainRequest(BaseModel):
     """Samples a step; None: the preset's."""
     seed: int = Field(default=0, ge=0, lt=2**31)
     device: DeviceName = "auto"
+    labels: str | None = None
+    """Name of a relabelling, used for the training part alone; None: the original labels."""
 
 
 @dataclass(frozen=True)

@@ -22,9 +22,9 @@ import flows
 from flows.cli.command import execute
 from flows.cli.demo_report import classifier_rows, galaxy_rows
 from flows.cli.exit_status import describe_error
+from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import stop_services
-from tasks.studies.relabel import RelabelRequest
 
 MORE_FLOWS = Path(__file__).with_name("more_flows")
 STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.cli.command import main; main()"
@@ -179,7 +179,7 @@ def test_refused_settings_are_told_by_name_and_value() -> None:
     ]
     for settings, words in asked:
         with pytest.raises(ValidationError) as caught:
-            RelabelRequest(dataset="made", **settings)
+            CandidateRelabelRequest(dataset="made", **settings)
         assert describe_error(caught.value).startswith(words)
 
 

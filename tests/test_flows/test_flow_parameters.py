@@ -36,6 +36,7 @@ from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
 from flows.verify import verify
 from tasks.candidates.plan import CandidateRequest
+from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.methods import TrainingMethods
@@ -43,7 +44,6 @@ from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
 from tasks.studies.giveaways import GiveawayRequest
-from tasks.studies.relabel import RelabelRequest
 
 PROJECT = Path(__file__).parents[2]
 FLOWS: dict[str, Flow[..., Any]] = {
@@ -114,7 +114,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
         (build_realbogus_dataset, CandidateRequest),
         (check_giveaways, GiveawayRequest),
         (make_night, NightToMake),
-        (relabel_and_retrain, RelabelRequest),
+        (relabel_and_retrain, CandidateRelabelRequest),
         (score_night, NightRequest),
         (train_galaxy, GalaxyTrainRequest),
         (train_realbogus, CandidateTrainRequest),

@@ -24,6 +24,7 @@ from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
 from flows.train_realbogus import train_realbogus
 from tasks.candidates.folds import out_of_fold
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.saved_models import SavedModelError, load_model
 from tasks.learning.split_parts import PartError
@@ -33,11 +34,10 @@ from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.locks import one_builder
 from tasks.store.versions import NewVersion, publish
-from tasks.studies.relabel import RelabelRequest
-from tasks.studies.relabel import relabel_and_retrain as relabel_rounds
 from tasks.studies.row_training import run_rows
 from tasks.studies.rows import StudyRequest, StudyRow
 from tasks.tracking.model_registry import resolve_model
+from tasks.training.relabel import relabel_and_retrain as relabel_rounds
 
 from .conftest import write_triplets
 
@@ -164,10 +164,10 @@ def test_holdout_labels_decide_nothing(shared: Workspace, tmp_path: Path) -> Non
         assert tested
         assert at in ([], tested)
         at = tested
-        request = RelabelRequest(
+        request = CandidateRelabelRequest(
             dataset=name, folds=2, most_of_stratum=1.0, loss_ech=0.1, loss_lds=0.5, **QUICK | {"epochs": 4}
         )
-        summary = relabel_rounds(shared, request, InProcess())
+        summary = relabel_rounds(CandidateRelabelTask(shared, request), InProcess())
         model, _ = load_model(resolve_model(shared, summary["model_uri"], "realbogus-first").folder)
         weights.append(model.get_weights())
     for honest, scrambled in zip(*weights, strict=True):
@@ -177,12 +177,16 @@ def test_holdout_labels_decide_nothing(shared: Workspace, tmp_path: Path) -> Non
 def test_stages_go_on_where_they_stopped_and_originals_stay(shared: Workspace) -> None:
     asked = {"dataset": "made", "folds": 3, "most_of_stratum": 1.0, "epochs": 4, "network": "first", "batch_size": 32}
     earlier = set((shared.root / "training").glob("*/fold-*.parquet"))
-    assert relabel_rounds(shared, RelabelRequest(stage="folds", **asked), InProcess())["folds"] == 3
+
+    def run(request: CandidateRelabelRequest) -> dict[str, Any]:
+        return relabel_rounds(CandidateRelabelTask(shared, request), InProcess())
+
+    assert run(CandidateRelabelRequest(stage="folds", **asked))["folds"] == 3
     folds = sorted(set((shared.root / "training").glob("*/fold-*.parquet")) - earlier)
     assert len(folds) == 3
     folds[0].unlink()
     before = {path: path.stat().st_mtime_ns for path in folds[1:]}
-    selected = relabel_rounds(shared, RelabelRequest(stage="select", **asked), InProcess())
+    selected = run(CandidateRelabelRequest(stage="select", **asked))
     assert folds[0].exists()
     assert {path: path.stat().st_mtime_ns for path in folds[1:]} == before
     summary = relabel_and_retrain(**asked, loss_ech=None, loss_lds=None)

@@ -16,13 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.candidates.folds import out_of_fold, require_both_classes, stratify
+from tasks.candidates.folds import out_of_fold, stratify
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
-from tasks.studies.relabel import RelabelRequest, score_folds
+from tasks.training.out_of_fold import require_classes_outside
+from tasks.training.relabel import score_folds
 from tests.small_candidates import publish_candidates
 
 COUNT = 144
@@ -98,16 +100,18 @@ def test_each_fold_has_its_share_of_a_rare_label() -> None:
 
 KILLED = """
 import sys
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.runtime.cluster import InProcess
-from tasks.studies.relabel import RelabelRequest, score_folds
 from tasks.runtime.workspace import Workspace
-score_folds(Workspace.current(), RelabelRequest.model_validate_json(sys.argv[1]), None, InProcess())
+from tasks.training.relabel import score_folds
+request = CandidateRelabelRequest.model_validate_json(sys.argv[1])
+score_folds(CandidateRelabelTask(Workspace.current(), request), None, InProcess())
 """
 
 
 def test_a_killed_stage_keeps_its_folds_and_every_training_sample_is_judged_once(workspace: Workspace) -> None:
     dataset = make(workspace)
-    request = RelabelRequest(dataset="made", network="first", epochs=1, batch_size=16, folds=FOLDS)
+    request = CandidateRelabelRequest(dataset="made", network="first", epochs=1, batch_size=16, folds=FOLDS)
     words = [sys.executable, "-c", KILLED, request.model_dump_json()]
     process = subprocess.Popen(words, cwd=Path(__file__).parents[3], env=os.environ.copy())
     while not (kept := list(workspace.root.glob("training/*/fold-*.parquet"))):
@@ -118,7 +122,8 @@ def test_a_killed_stage_keeps_its_folds_and_every_training_sample_is_judged_once
     assert len(kept) < FOLDS
     before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in kept}
 
-    scores = score_folds(workspace, request, None, InProcess())
+    relabel = CandidateRelabelTask(workspace, request)
+    scores = score_folds(relabel, None, InProcess())
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in before} == before
     paths = sorted(workspace.root.glob("training/*/fold-*.parquet"))
     assert len(paths) == FOLDS
@@ -142,9 +147,9 @@ def test_a_killed_stage_keeps_its_folds_and_every_training_sample_is_judged_once
         table = pq.read_table(kept[0].parent / f"fold-{fold}.parquet")
         assert set(table["fold"].to_pylist()) == {fold}
 
-    assert score_folds(workspace, request, None, Refusing()).equals(scores)
+    assert score_folds(relabel, None, Refusing()).equals(scores)
     with pytest.raises(AssertionError, match="2 folds are run again"):
-        score_folds(workspace, request.model_copy(update={"folds": 2}), None, Refusing())
+        score_folds(replace(relabel, request=request.model_copy(update={"folds": 2})), None, Refusing())
 
 
 def test_a_fold_with_one_class_is_refused_by_name_before_any_is_fitted(workspace: Workspace, tmp_path: Path) -> None:
@@ -193,4 +198,4 @@ def test_folds_are_stratified_by_label_and_detector() -> None:
 def test_folds_with_both_classes_outside_of_each_are_accepted() -> None:
     cells = [row // 2 for row in range(24)]
     part = part_of([row % 2 for row in range(24)], cells)
-    require_both_classes(part, draw_folds(part, 3, 0), ["bogus", "real"], 0)
+    require_classes_outside(part, draw_folds(part, 3, 0), ["bogus", "real"], 0)

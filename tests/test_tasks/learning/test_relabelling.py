@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realbogus.models.suspects import SuspectError
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.relabelling import publish_relabelling, relabelled
 from tasks.learning.split_parts import UNLABELLED, PartError
+from tasks.learning.suspects import SuspectError
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DatasetNameError, StoreError
-from tasks.studies.relabel import RelabelRequest, select_suspects
+from tasks.training.relabel import select_suspects
 from tests.small_candidates import SCHEME, publish_candidates
 
 COUNT = 320
@@ -71,8 +72,8 @@ def scored(workspace: Workspace, wrong: Sequence[int], labels: str | None = None
 
 
 def select(workspace: Workspace, wrong: Sequence[int], source: str | None = None, number: int = 1, **asked: Any) -> str:
-    request = RelabelRequest(dataset="made", network="first", **asked)
-    name, _ = select_suspects(workspace, request, scored(workspace, wrong, source), source, number)
+    relabel = CandidateRelabelTask(workspace, CandidateRelabelRequest(dataset="made", network="first", **asked))
+    name, _ = select_suspects(relabel, scored(workspace, wrong, source), source, number)
     return name
 
 
@@ -256,4 +257,4 @@ def test_a_relabelling_that_is_not_there_and_one_without_labels_are_named(worksp
 
 def test_the_removed_cannot_take_part_in_the_smoothness() -> None:
     with pytest.raises(ValueError, match=r"handling=remove with loss_lds=0\.5: a removed candidate takes part in noth"):
-        RelabelRequest(dataset="made", handling="remove", loss_lds=0.5)
+        CandidateRelabelRequest(dataset="made", handling="remove", loss_lds=0.5)

@@ -1,10 +1,8 @@
-"""The rows of a study: what a handling of suspects implies, and the true classes that only its account reads."""
+"""The rows of a study: what a handling of suspects implies, its rule, and the network that places noise."""
 
-import pyarrow as pa
 import pytest
 
-from tasks.learning.split_parts import UNLABELLED
-from tasks.studies.row_training import HANDLINGS, MATCHING_NETWORK, second_request, true_labels
+from tasks.studies.row_training import HANDLINGS, MATCHING_NETWORK, second_request
 from tasks.studies.rows import StudyRow
 
 
@@ -34,9 +32,3 @@ def test_every_handling_has_a_rule_and_noise_is_placed_by_another_network() -> N
         "confident": "confident",
     }
     assert all(network != other for network, other in MATCHING_NETWORK.items())
-
-
-def test_true_classes_are_in_the_order_of_the_ids_and_unknown_where_the_truth_is_unclear() -> None:
-    truth = pa.table({"id": ["b", "a", "c", "d"], "truth": ["bogus", "real", "blend", None]})
-    assert true_labels(truth, ["a", "b", "c", "d", "e"]).tolist() == [1, 0, UNLABELLED, UNLABELLED, UNLABELLED]
-    assert true_labels(None, ["a", "b"]).tolist() == [UNLABELLED, UNLABELLED]

@@ -1,33 +1,36 @@
-"""Relabelling: rounds and where they end, strata, names, changed labels, the account of suspects."""
+"""Relabelling: rounds and where they end, names, changed labels, the account of suspects."""
 
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from pydantic import ValidationError
 
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask, true_labels
 from tasks.candidates.training import CandidateTraining
 from tasks.learning.split_parts import UNLABELLED
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
-from tasks.studies.relabel import (
-    RelabelRequest,
+from tasks.training.relabel import (
     RelabelRound,
     RelabelSteps,
+    RelabelTask,
     count_suspects,
     label_changes,
     noise_of,
     relabel_and_retrain,
-    relabelling_name,
-    suspect_strata,
+)
+from tasks.training.relabel import (
+    relabelling_name as name_of,
 )
 from tasks.training.training_task import TrainingTask
 from tests.small_candidates import publish_candidates
 
+CLASSES = ["bogus", "real"]
 
-def request(**changes: Any) -> RelabelRequest:
-    return RelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **changes})
+
+def request(**changes: Any) -> CandidateRelabelRequest:
+    return CandidateRelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **changes})
 
 
 def scores(count: int = 4) -> pa.Table:
@@ -60,12 +63,12 @@ class Scripted:
     def steps(self) -> RelabelSteps:
         return RelabelSteps(self.score_folds, self.select_suspects, self.train)
 
-    def score_folds(self, workspace: Workspace, request: RelabelRequest, labels: str | None, executor: Any) -> pa.Table:
+    def score_folds(self, relabel: RelabelTask, labels: str | None, executor: Any) -> pa.Table:
         self.scored.append(labels)
         return scores()
 
     def select_suspects(
-        self, workspace: Workspace, request: RelabelRequest, table: pa.Table, source: str | None, number: int
+        self, relabel: RelabelTask, table: pa.Table, source: str | None, number: int
     ) -> tuple[str, np.ndarray]:
         self.selected.append((source, number))
         return f"round-{number}", self.suspects[number - 1]
@@ -83,7 +86,7 @@ def made(workspace: Workspace) -> Workspace:
 
 
 def run(workspace: Workspace, scripted: Scripted, **options: Any) -> dict[str, Any]:
-    return relabel_and_retrain(workspace, request(**options), InProcess(), scripted.steps)
+    return relabel_and_retrain(CandidateRelabelTask(workspace, request(**options)), InProcess(), scripted.steps)
 
 
 def test_rounds_end_at_their_maximum_or_once_the_suspects_stay_the_same(made: Workspace) -> None:
@@ -120,42 +123,15 @@ def test_the_second_training_has_the_new_labels_and_keeps_the_last_epoch(workspa
     removed = Scripted(flags(0))
     run(workspace, removed, handling="remove")
     assert removed.trained[0].request.loss_lds == 0.0
-    assert set(type(removed.trained[0].request).model_fields) < set(RelabelRequest.model_fields)
-
-
-def test_a_removed_candidate_can_take_part_in_no_loss() -> None:
-    request(handling="remove", loss_lds=0.0)
-    request(handling="unlabel", loss_lds=1.0)
-    with pytest.raises(ValidationError, match=r"handling=remove with loss_lds=1.0: a removed candidate"):
-        request(handling="remove", loss_lds=1.0)
-
-
-def test_strata_are_kind_detector_and_quartiles_of_magnitude_and_separation() -> None:
-    samples = pa.table(
-        {
-            "id": list("abcdefgh"),
-            "kind": ["x", "y"] * 4,
-            "detector": [None, "1"] * 4,
-            "mag": pa.array([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]),
-            "galaxy_separation_re": pa.array([1.0, 2.0, 3.0, None, None, None, None, None], pa.float64()),
-        }
-    )
-    strata = suspect_strata(samples, list("hgfedcba"))
-    assert strata["kind"].tolist() == ["y", "x"] * 4
-    assert strata["detector"].tolist() == ["1", ""] * 4
-    assert strata["mag"].tolist() == [f"bin {quarter} of 4" for quarter in (1, 1, 2, 2, 3, 3, 4, 4)]
-    assert set(strata["galaxy_separation_re"]) == {""}, "three values are not divided into quartiles"
-    gap = samples.set_column(3, "mag", pa.array([8.0, None, 6.0, 5.0, 4.0, None, None, None]))
-    assert suspect_strata(gap, list("abcde"))["mag"].tolist() == [
-        "bin 4 of 4",
-        "",
-        "bin 3 of 4",
-        "bin 2 of 4",
-        "bin 1 of 4",
-    ]
+    assert set(type(removed.trained[0].request).model_fields) < set(CandidateRelabelRequest.model_fields)
 
 
 def test_a_relabelling_is_named_by_all_that_it_follows_from() -> None:
+    none = pa.table({"id": ["c0000"], "label": pa.array([None], pa.string())})
+
+    def relabelling_name(*asked: Any) -> str:
+        return name_of(*asked, none)
+
     base = relabelling_name("d", None, request(), 1, flags(0, 2))
     assert base.startswith("threshold-unlabel-r1-")
     assert relabelling_name("d", None, request(seed=5), 1, flags(0, 2)) == base
@@ -174,8 +150,13 @@ def test_a_relabelling_is_named_by_all_that_it_follows_from() -> None:
     ("handling", "labels"),
     [("unlabel", [None, None]), ("remove", [None, None]), ("flip", ["real", "bogus"]), ("keep", [])],
 )
-def test_changes_are_the_suspects_with_their_new_labels_and_scores(handling: str, labels: list[str | None]) -> None:
-    changes = label_changes(scores(), flags(0, 3), request(handling=handling), 2, "first small")
+def test_changes_are_the_suspects_with_their_new_labels_and_scores(
+    made: Workspace, handling: str, labels: list[str | None]
+) -> None:
+    relabel, table = CandidateRelabelTask(made, request(handling=handling)), scores()
+    before = table["label"].to_numpy()
+    suggested = np.where(flags(0, 3), 1 - before, before)
+    changes = label_changes(relabel, relabel.open(), table, suggested, 2)
     count = len(labels)
     assert changes.to_pydict() == {
         "id": ["c0000", "c0003"][:count],
@@ -183,16 +164,17 @@ def test_changes_are_the_suspects_with_their_new_labels_and_scores(handling: str
         "reason": [f"threshold:{handling}"] * count,
         "score": [-1.5, 1.5][:count],
         "round": [2] * count,
-        "by": ["first small"] * count,
+        "by": ["first small fixed all ce"] * count,
     }
 
 
 def test_suspects_are_counted_by_label_and_compared_with_the_truth() -> None:
     last = RelabelRound("r", scores(), flags(0, 2, 3))
-    assert count_suspects(last) == {"real": 1, "bogus": 2}
+    assert count_suspects(last, CLASSES) == {"real": 1, "bogus": 2}
     truth = pa.table({"id": ["c0003", "c0000", "c0001", "c0002"], "truth": ["bogus", "real", "real", "blend"]})
-    assert noise_of(last, truth) == {"precision": 1.0, "recall": 1.0, "suspects": 2, "wrong": 2, "both": 2}
+    true = true_labels(truth, scores()["id"].to_pylist())
+    assert noise_of(last, true) == {"precision": 1.0, "recall": 1.0, "suspects": 2, "wrong": 2, "both": 2}
     assert noise_of(last, None) is None
     nothing = RelabelRound("r", scores(), flags())
-    assert noise_of(nothing, truth) == {"precision": None, "recall": 0.0, "suspects": 0, "wrong": 2, "both": 0}
+    assert noise_of(nothing, true) == {"precision": None, "recall": 0.0, "suspects": 0, "wrong": 2, "both": 0}
     assert UNLABELLED == -1

@@ -1,0 +1,124 @@
+"""Relabelling of candidates: scored by logit, unlabelled for semi-supervised training, flipped or removed.
+
+The validation part keeps its labels, and therefore cannot choose the epoch of the second training: the more confident a
+network fitted to cleaner labels is, the larger its loss on wrong ones. The last epoch is kept, at the end of the
+learning rate's schedule.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import model_validator
+from scipy.special import expit
+
+from realbogus.records import BOGUS, REAL
+from tasks.candidates.choices import Handling
+from tasks.candidates.folds import out_of_fold
+from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
+from tasks.learning.split_parts import UNLABELLED, SplitPart
+from tasks.learning.suspects import quantile_strata
+from tasks.runtime.cluster import Executor
+from tasks.store.columns import Ids, align_column, align_rows, to_float, to_text
+from tasks.store.dataset import Dataset
+from tasks.training.relabel import RelabelOptions, RelabelTask
+from tasks.training.training_task import TrainingTask, TrainRequest
+
+KEPT: Literal["last"] = "last"
+"""The epoch of the second training whose weights are kept."""
+
+
+class CandidateRelabelRequest(RelabelOptions, CandidateTrainRequest):
+    """How suspects are found and relabelled. Losses and labels are those of the second training."""
+
+    trains: ClassVar[type[TrainRequest]] = CandidateTrainRequest
+
+    handling: Handling = "unlabel"
+
+    @model_validator(mode="after")
+    def _loss_and_handling(self) -> "CandidateRelabelRequest":
+        if self.handling == "remove" and self.loss_lds:
+            raise ValueError(
+                f"handling=remove with loss_lds={self.loss_lds}: a removed candidate takes part in nothing; "
+                "use handling=unlabel, or loss_lds=0"
+            )
+        return self
+
+
+class CandidateRelabelTask(RelabelTask):
+    """A relabelling of candidates; `request` is a `CandidateRelabelRequest`."""
+
+    def open(self, **changes: Any) -> CandidateTraining:
+        """Open the request's training with some fields changed."""
+        return open_candidate_training(self.workspace, self.request.training(**changes))
+
+    @property
+    def fold_changes(self) -> dict[str, Any]:
+        """The folds are fitted by cross-entropy alone."""
+        return {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0}
+
+    @property
+    def second_changes(self) -> dict[str, Any]:
+        """The last epoch is kept, and removed candidates take part in no loss."""
+        return {"keep": KEPT} | ({"loss_lds": 0.0} if self.request.handling == "remove" else {})
+
+    def out_of_fold(self, training: TrainingTask, part: SplitPart, folder: Path, executor: Executor) -> pa.Table:
+        """Return ``id, logit, fold`` of a part's candidates."""
+        assert isinstance(training, CandidateTraining)
+        return out_of_fold(training, part, self.request.folds, folder, executor)
+
+    def probabilities(self, scores: pa.Table) -> NDArray:
+        """Return the probabilities (n, 2) of the column ``logit``."""
+        return class_probabilities(scores["logit"].to_numpy())
+
+    def scores_of_labels(self, scores: pa.Table) -> NDArray:
+        """Return the logits (n,)."""
+        return np.asarray(scores["logit"].to_numpy())
+
+    def strata(self, training: TrainingTask, scores: pa.Table) -> dict[str, NDArray]:
+        """Return `suspect_strata` of the scored candidates."""
+        return suspect_strata(training.dataset.samples(), scores["id"])
+
+    def true_labels(self, dataset: Dataset, ids: Sequence[str]) -> NDArray | None:
+        """Return `true_labels`, or None without a truth."""
+        truth = dataset.truth()
+        return None if truth is None else true_labels(truth, ids)
+
+
+def class_probabilities(logits: NDArray) -> NDArray[np.float64]:
+    """Return the probabilities (n, 2) of bogus and real, from logits (n,) of being real."""
+    real = expit(np.asarray(logits, float))
+    return np.stack([1 - real, real], axis=1)
+
+
+def suspect_strata(samples: pa.Table, ids: Ids) -> dict[str, NDArray]:
+    """Return the strata of samples, from each of which only a limited share may be suspect.
+
+    Parameters
+    ----------
+    samples : Table
+        Columns id, kind, detector, mag, galaxy_separation_re.
+    ids : (n,) text
+
+    Returns
+    -------
+    dict of (n,) str
+        By column: kind, detector, and the quartile of magnitude and of host separation; empty where unknown.
+    """
+    samples = align_rows(samples, ids)
+    strata: dict[str, NDArray] = {name: to_text(samples[name]) for name in ("kind", "detector")}
+    return strata | {name: quantile_strata(to_float(samples[name])) for name in ("mag", "galaxy_separation_re")}
+
+
+def true_labels(truth: pa.Table | None, ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return the true class of each of n ids: 1 real, 0 bogus, `UNLABELLED` for blends and unknown ones, (n,).
+
+    `truth` has columns id and truth; without it all are unknown. It serves the account of suspects alone.
+    """
+    if truth is None:
+        return np.full(len(ids), UNLABELLED)
+    words = align_column(truth, "truth", ids).to_pylist()
+    return np.array([{REAL: 1, BOGUS: 0}.get(word, UNLABELLED) for word in words])

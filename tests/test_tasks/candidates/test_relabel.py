@@ -1,0 +1,57 @@
+"""Relabelling of candidates: what a removed one can take part in, strata, probabilities, true classes."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pydantic import ValidationError
+
+from tasks.candidates.relabel import CandidateRelabelRequest, class_probabilities, suspect_strata, true_labels
+from tasks.learning.split_parts import UNLABELLED
+
+
+def request(**changes: Any) -> CandidateRelabelRequest:
+    return CandidateRelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **changes})
+
+
+def test_a_removed_candidate_can_take_part_in_no_loss() -> None:
+    request(handling="remove", loss_lds=0.0)
+    request(handling="unlabel", loss_lds=1.0)
+    with pytest.raises(ValidationError, match=r"handling=remove with loss_lds=1.0: a removed candidate"):
+        request(handling="remove", loss_lds=1.0)
+
+
+def test_strata_are_kind_detector_and_quartiles_of_magnitude_and_separation() -> None:
+    samples = pa.table(
+        {
+            "id": list("abcdefgh"),
+            "kind": ["x", "y"] * 4,
+            "detector": [None, "1"] * 4,
+            "mag": pa.array([8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, 1.0]),
+            "galaxy_separation_re": pa.array([1.0, 2.0, 3.0, None, None, None, None, None], pa.float64()),
+        }
+    )
+    strata = suspect_strata(samples, list("hgfedcba"))
+    assert strata["kind"].tolist() == ["y", "x"] * 4
+    assert strata["detector"].tolist() == ["1", ""] * 4
+    assert strata["mag"].tolist() == [f"bin {quarter} of 4" for quarter in (1, 1, 2, 2, 3, 3, 4, 4)]
+    assert set(strata["galaxy_separation_re"]) == {""}, "three values are not divided into quartiles"
+    gap = samples.set_column(3, "mag", pa.array([8.0, None, 6.0, 5.0, 4.0, None, None, None]))
+    assert suspect_strata(gap, list("abcde"))["mag"].tolist() == [
+        "bin 4 of 4",
+        "",
+        "bin 3 of 4",
+        "bin 2 of 4",
+        "bin 1 of 4",
+    ]
+
+
+def test_true_classes_are_in_the_order_of_the_ids_and_unknown_where_the_truth_is_unclear() -> None:
+    truth = pa.table({"id": ["b", "a", "c", "d"], "truth": ["bogus", "real", "blend", None]})
+    assert true_labels(truth, ["a", "b", "c", "d", "e"]).tolist() == [1, 0, UNLABELLED, UNLABELLED, UNLABELLED]
+    assert true_labels(None, ["a", "b"]).tolist() == [UNLABELLED, UNLABELLED]
+
+
+def test_the_probabilities_of_a_logit_are_complements() -> None:
+    np.testing.assert_allclose(class_probabilities(np.array([0.0, np.log(3)])), [[0.5, 0.5], [0.25, 0.75]])
