@@ -3,9 +3,9 @@
 from typing import Annotated, Any
 
 from prefect import flow
-from tasks.studies.relabel import RelabelRequest
 
 from flows.cli import parameter_types
+from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary
@@ -37,7 +37,7 @@ def survey_label_errors(
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Write the sample's contact sheet and table, or estimate the rates from the inspected labels."""
-    request = RelabelRequest(
+    request = CandidateRelabelRequest(
         dataset=dataset, network=network, size=size, profile=profile, folds=folds, epochs=epochs, seed=seed
     )
     with cluster(ITEMS_A_FOLD * folds) as executor:

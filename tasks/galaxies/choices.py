@@ -1,4 +1,4 @@
-"""The named choices of the galaxy flows: sources of images, networks, optimisers, presets.
+"""The named choices of the galaxy flows: sources of images, networks, optimisers, presets, suspects.
 
 Flows and request models take their types from here; this module imports nothing heavy.
 """
@@ -10,3 +10,5 @@ NetworkName = Literal["cnn", "xception", "vit", "xception-small", "vit-small", "
 OptimizerName = Literal["sgd", "adam"]
 """The optimisers of `tasks.learning.fit_settings` for which the presets have a learning rate."""
 PresetName = Literal["deck", "tuned"]
+Handling = Literal["keep", "remove", "weight", "relabel", "soft"]
+"""What is done with suspect labels before the second training."""

@@ -1,19 +1,24 @@
 """Relabelling: a new version of a dataset with changed labels beside the originals.
 
 ``labels/SCHEME.NAME.parquet`` holds the label of every labelled sample and, where it was changed, the previous label,
-reason, author, round and score. The original labels are never overwritten.
+reason, author, round and score. It may also say how a sample counts in the loss: ``weight`` (null: 1) and, instead of
+the label alone, ``target_CLASS``, the share of each class (null: the label). The original labels are never overwritten.
 """
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.store.columns import align_rows
+from tasks.learning.split_parts import SplitPart
+from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import CURRENT, Dataset
 from tasks.store.errors import StoreError
 from tasks.store.locks import one_builder
@@ -32,6 +37,8 @@ RELABELLING = pa.schema(
         pa.field("at", pa.timestamp("us", tz="UTC")),
     ]
 )
+WEIGHT, TARGET = "weight", "target_"
+"""Column of the samples' weights in the loss, and prefix of the columns of their shares of the classes."""
 _OF_PUBLISHER = (
     *("format_version", "name", "version", "parent", "digest", "pixel_store", "split_hash"),
     *("asked", "stored", "rejected"),
@@ -46,6 +53,7 @@ def relabelled(before: pa.Table, changes: pa.Table, at: datetime) -> pa.Table:
     before : Table with id and label
         The original labels or an earlier relabelling, which keeps the record of its own changes.
     changes : Table with id, label, reason, score, round, by
+        It may have `WEIGHT` and `TARGET` columns; unchanged rows keep those of `before`.
     at : datetime
         Time of the change, for the changed rows.
     """
@@ -56,7 +64,43 @@ def relabelled(before: pa.Table, changes: pa.Table, at: datetime) -> pa.Table:
     columns["label"] = pc.if_else(changed, aligned["label"], before["label"])
     moment = pa.scalar(at, RELABELLING.field("at").type)
     columns["at"] = pc.if_else(changed, moment, pa.scalar(None, moment.type))
-    return pa.table({field.name: columns[field.name] for field in RELABELLING}).cast(RELABELLING).sort_by("id")
+    table = pa.table({field.name: columns[field.name] for field in RELABELLING}).cast(RELABELLING)
+    for name in dict.fromkeys([*target_columns(before), *target_columns(changes)]):
+        kept = before[name] if name in before.column_names else pa.nulls(before.num_rows, pa.float32())
+        given = aligned[name] if name in changes.column_names else pa.nulls(before.num_rows, pa.float32())
+        table = table.append_column(name, pc.if_else(changed, given, kept).cast(pa.float32()))
+    return table.sort_by("id")
+
+
+def target_columns(table: pa.Table) -> list[str]:
+    """Return the names of the columns that say how samples count in the loss."""
+    return [name for name in table.column_names if name == WEIGHT or name.startswith(TARGET)]
+
+
+def with_targets(part: SplitPart, relabelling: pa.Table, classes: Sequence[str]) -> SplitPart:
+    """Return the part with the targets of a relabelling: a row's sum is the sample's weight in the loss.
+
+    Parameters
+    ----------
+    part : SplitPart
+        Its own targets stay where the relabelling has none; it is returned as it is if the relabelling has no target.
+    relabelling : Table
+        Column id, and `WEIGHT` and `TARGET` columns.
+    classes : sequence of str
+        The scheme's.
+    """
+    names = target_columns(relabelling)
+    if not names:
+        return part
+    rows = align_rows(relabelling.select(["id", *names]), part.ids)
+    targets = part.shares(len(classes)).astype(np.float64)
+    if TARGET + classes[0] in names:
+        shares = np.stack([to_float(rows[TARGET + name]) for name in classes], axis=1)
+        targets = np.where(np.isfinite(shares).all(axis=1, keepdims=True), shares, targets)
+    if WEIGHT in names:
+        weights = to_float(rows[WEIGHT])
+        targets *= np.where(np.isfinite(weights), weights, 1)[:, None]
+    return replace(part, targets=targets.astype(np.float32))
 
 
 def publish_relabelling(
@@ -72,6 +116,7 @@ def publish_relabelling(
     name : str
         Of the relabelling, as `labels=NAME` takes it.
     changes : Table with id, label, reason, score, round, by
+        It may have `WEIGHT` and `TARGET` columns.
     source : str, optional
         The relabelling that is changed; None: the original labels.
     at : datetime
@@ -116,5 +161,4 @@ def _copy(validation: Path, target: Path) -> None:
 
 def _same(one: pa.Table, two: pa.Table) -> bool:
     """Return whether two relabellings are equal but for the time of their changes."""
-    columns = [name for name in RELABELLING.names if name != "at"]
-    return bool(one.select(columns).equals(two.select(columns)))
+    return bool(one.drop_columns(["at"]).equals(two.drop_columns(["at"])))

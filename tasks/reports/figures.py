@@ -100,8 +100,8 @@ def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | No
         return finish()
 
 
-def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]]) -> bytes:
-    """Draw error rates in bins of covariates; by covariate, a sequence of (bin centre, error rate)."""
+def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]], ylabel: str = "error rate") -> bytes:
+    """Draw rates in bins of covariates; by covariate, a sequence of (bin centre, rate)."""
     columns = min(3 if len(covariates) > 4 else 2, len(covariates))
     lines = -(-len(covariates) // columns)
     with canvas(3.2 * columns if columns > 2 else 4.3 * columns, 2.9 * lines) as (figure, finish):
@@ -110,7 +110,7 @@ def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]])
             _interval_points(axes, [part[0] for part in bins], [part[1] for part in bins], BLUE, "o", None)
             axes.set(xlabel=title)
         for axes in panels[::columns]:
-            axes.set(ylabel="error rate")
+            axes.set(ylabel=ylabel)
         for axes in panels[len(covariates) :]:
             axes.set_visible(False)
         highest = max((part[1].high for bins in covariates.values() for part in bins), default=1.0)

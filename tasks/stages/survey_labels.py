@@ -5,10 +5,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.runtime.cluster import Executor
 from tasks.runtime.workspace import Workspace
 from tasks.studies import label_survey
-from tasks.studies.relabel import RelabelRequest
 
 
 @task(
@@ -17,7 +17,7 @@ from tasks.studies.relabel import RelabelRequest
     cache_policy=NO_CACHE,
 )
 def survey_labels(
-    workspace: Workspace, request: RelabelRequest, per_bin: int, answers: str | None, executor: Executor
+    workspace: Workspace, request: CandidateRelabelRequest, per_bin: int, answers: str | None, executor: Executor
 ) -> dict[str, Any]:
     """Write the sample's sheet and table; with `answers` estimate the error rates too."""
     return label_survey.survey_labels(workspace, request, per_bin, answers, executor)

@@ -23,6 +23,7 @@ from realbogus.models.label_errors import (
 )
 from realbogus.records import BOGUS, REAL
 from tasks.candidates.label_reviews import read_verdicts, write_verdict_table
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.learning.split_parts import PartError
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Block, Cell, Figure, Headline, Headlines, Table, Text, page
@@ -31,7 +32,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, to_text
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file, write_json
-from tasks.studies.relabel import RelabelRequest, score_folds
+from tasks.training.relabel import score_folds
 
 TRUTH = "truth"
 """Value of `answers` for which the simulation's hidden truth takes the place of reviews."""
@@ -40,14 +41,14 @@ _SHEET_COLUMNS = 5
 
 
 def survey_labels(
-    workspace: Workspace, request: RelabelRequest, per_bin: int, answers: str | None, executor: Executor
+    workspace: Workspace, request: CandidateRelabelRequest, per_bin: int, answers: str | None, executor: Executor
 ) -> dict[str, Any]:
     """Draw the sample and write its contact sheets and table; with `answers` estimate the error rates too.
 
     Parameters
     ----------
     workspace : Workspace
-    request : RelabelRequest
+    request : CandidateRelabelRequest
     per_bin : int
         Candidates to draw of each label and bin of score.
     answers : str or None
@@ -55,7 +56,7 @@ def survey_labels(
     executor : Executor
     """
     started = time.monotonic()
-    scores = score_folds(workspace, request, None, executor)
+    scores = score_folds(CandidateRelabelTask(workspace, request), None, executor)
     dataset = Dataset.open(workspace, request.dataset)
     ids, logits, labels = scores["id"].to_pylist(), scores["logit"].to_numpy(), scores["label"].to_numpy()
     sample = draw_sample(logits, labels, per_bin, np.random.default_rng(request.seed))

@@ -65,8 +65,10 @@ def covariate_bins(
     return panels
 
 
-def covariate_table(panels: Mapping[str, Sequence[CovariateBin]]) -> Table:
-    """Return all bins, one row each."""
+def covariate_table(
+    panels: Mapping[str, Sequence[CovariateBin]], counted: str = "mistakes", rate: str = "error rate"
+) -> Table:
+    """Return all bins, one row each; `counted` and `rate` name what the bins count."""
     rows: list[list[Cell]] = [
         [
             title,
@@ -80,5 +82,5 @@ def covariate_table(panels: Mapping[str, Sequence[CovariateBin]]) -> Table:
         for title, bins in panels.items()
         for part in bins
     ]
-    columns = ["quantity", "values", "median", "mistakes", "of", "error rate", "95 %"]
+    columns = ["quantity", "values", "median", counted, "of", rate, "95 %"]
     return Table("Bins of equally many samples; samples without the quantity are left out", columns, rows)
