@@ -1,6 +1,5 @@
 """The accuracies of two models on the same galaxies, and their paired difference."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from tasks.galaxies.rows import unseen_rows
 from tasks.galaxies.training import GalaxyTraining
+from tasks.galaxies.truth import true_labels
 from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.learning.scoring import IMAGE_BATCH, score
@@ -62,9 +62,7 @@ def pair_accuracies(first: Predictions, second: Predictions) -> PairedAccuracy:
     )
 
 
-def compare_on_test(
-    training: GalaxyTraining, models: tuple[str, str], truth: Mapping[str, int] | None
-) -> dict[str, PairedAccuracy]:
+def compare_on_test(training: GalaxyTraining, models: tuple[str, str]) -> dict[str, PairedAccuracy]:
     """Return the accuracies of two registered models on the test part, which neither has seen.
 
     Parameters
@@ -73,21 +71,20 @@ def compare_on_test(
         Names the dataset, the scheme, and the samples that the models have seen.
     models : (str, str)
         Addresses of the first and the second.
-    truth : mapping of id to int, optional
-        Position of the true class; galaxies without one of the scheme's classes are left out.
 
     Returns
     -------
     dict
-        Under ``labels``, and with `truth` under ``truth``: what the models are compared with.
+        Under ``labels``, and for simulated galaxies under ``truth``, without those of no class of the scheme: what the
+        models are compared with.
     """
     part, _ = unseen_rows(training.dataset, training.scheme, "test", training.seen_samples())
     outputs = [_outputs(training, part, address) for address in models]
     parts = {"labels": (part, np.arange(len(part)))}
-    if truth is not None:
-        true = np.array([truth.get(name, -1) for name in part.ids], np.int32)
+    true = true_labels(training.dataset, training.scheme, part.ids)
+    if true is not None:
         rows = np.flatnonzero((true >= 0) & (true < len(training.classes)))
-        parts["truth"] = (replace(part, labels=true).take(rows), rows)
+        parts["truth"] = (replace(part, labels=true.astype(np.int32)).take(rows), rows)
     return {
         against: pair_accuracies(*(Predictions(of, training.classes, scores[rows]) for scores in outputs))
         for against, (of, rows) in parts.items()

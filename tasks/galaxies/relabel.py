@@ -14,6 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from galaxy.labels.soft_labels import FRACTION
 from tasks.galaxies.baselines import covariates
 from tasks.galaxies.choices import Handling
 from tasks.galaxies.relabel_report import publish_report, scored_part
@@ -135,7 +136,7 @@ class GalaxyRelabelTask(RelabelTask):
         return publish_report(self, last, summary)
 
     def _train_once(self, training: TrainingTask, train: Callable[[TrainingTask], dict[str, Any]]) -> dict[str, Any]:
-        """Train unless the same training of an earlier run of this relabelling is in the registry; return its summary."""
+        """Return the summary of a training, made only if an earlier run did not register the same one."""
         record = training.folder(kind="relabel", dataset=training.dataset.name) / "summary.json"
         if record.exists():
             summary: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
@@ -152,7 +153,7 @@ class GalaxyRelabelTask(RelabelTask):
 
 def vote_shares(labels: pa.Table, classes: Sequence[str]) -> NDArray[np.float64] | None:
     """Return the volunteers' share of each class, (n, classes), NaN where it is unknown; None without the columns."""
-    names = [f"fraction_{name}" for name in classes]
+    names = [f"{FRACTION}{name}" for name in classes]
     if not set(names) <= set(labels.column_names):
         return None
     return np.stack([to_float(labels[name]) for name in names], axis=1)

@@ -17,6 +17,7 @@ from tasks.galaxies.soft_labels import with_soft_labels
 from tasks.galaxies.training_range import measure_training_range
 from tasks.learning import measures
 from tasks.learning.predictions import classification_summary
+from tasks.learning.relabelling import with_targets
 from tasks.learning.split_parts import ALL, SplitPart, part_rows
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
@@ -67,13 +68,18 @@ class GalaxyTraining(TrainingTask):
 
     @property
     def description(self) -> TrainingDescription:
-        """Named by network, preset, optimiser, colour, loaded weights and methods; one registered name a scheme."""
+        """Named by network, preset, optimiser, colour, loaded weights, methods and relabelling.
+
+        There is one registered name a scheme.
+        """
         request, initial = self.request, self.initial
         more = ["grey"] if request.grey else []
         if initial != RANDOM_START:
             more.append(f"from {initial.label}")
         if methods := request.methods.label:
             more.append(methods)
+        if request.labels:
+            more.append(f"labels {request.labels}")
         return TrainingDescription(
             words=[request.network, request.preset, request.optimizer, *more],
             registered_name=registered_name(GALAXY, self.scheme),
@@ -117,9 +123,18 @@ class GalaxyTraining(TrainingTask):
         return mirrored_positions(self.classes, pairs)
 
     def part(self, name: str) -> SplitPart:
-        """Return the labelled images of a part; those that may be fitted to have soft labels where the preset asks."""
-        part = part_rows(self.dataset, self.scheme, name)
-        return with_soft_labels(part, self.dataset, self.scheme) if self.preset.soft_labels and name in FITTED else part
+        """Return the labelled images of a part; those that may be fitted to have soft labels where the preset asks.
+
+        A relabelling applies to the train part alone.
+        """
+        labels = self.request.labels if name == "train" else None
+        part = part_rows(self.dataset, self.scheme, name, labels)
+        if self.preset.soft_labels and name in FITTED:
+            part = with_soft_labels(part, self.dataset, self.scheme)
+        if labels is None:
+            return part
+        tables = (self.dataset.labels(self.scheme, labels), self.dataset.labels(self.scheme))
+        return with_targets(part, *tables, self.classes)
 
     def fit_spec(self, train: SplitPart) -> "FitSpec":
         """Return the preset's network and its random views."""

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.learning.split_parts import SplitPart
-from tasks.store.columns import align_rows, to_float
+from tasks.store.columns import align_column, align_rows, to_bool, to_float
 from tasks.store.dataset import CURRENT, Dataset
 from tasks.store.errors import StoreError
 from tasks.store.locks import one_builder
@@ -77,23 +77,28 @@ def target_columns(table: pa.Table) -> list[str]:
     return [name for name in table.column_names if name == WEIGHT or name.startswith(TARGET)]
 
 
-def with_targets(part: SplitPart, relabelling: pa.Table, classes: Sequence[str]) -> SplitPart:
+def with_targets(part: SplitPart, relabelling: pa.Table, originals: pa.Table, classes: Sequence[str]) -> SplitPart:
     """Return the part with the targets of a relabelling: a row's sum is the sample's weight in the loss.
 
     Parameters
     ----------
     part : SplitPart
-        Its own targets stay where the relabelling has none; it is returned as it is if the relabelling has no target.
+        Samples with the labels of the relabelling. Its own targets stay where the relabelling changes nothing; it is
+        returned as it is if neither has targets.
     relabelling : Table
-        Column id, and `WEIGHT` and `TARGET` columns.
+        Columns id, label, and `WEIGHT` and `TARGET` columns.
+    originals : Table
+        Columns id and label: targets of the part belong to these labels, so a changed label replaces them.
     classes : sequence of str
         The scheme's.
     """
     names = target_columns(relabelling)
-    if not names:
+    if not names and part.targets is None:
         return part
-    rows = align_rows(relabelling.select(["id", *names]), part.ids)
-    targets = part.shares(len(classes)).astype(np.float64)
+    rows = align_rows(relabelling.select(["id", "label", *names]), part.ids)
+    kept = to_bool(pc.equal(rows["label"], align_column(originals, "label", part.ids)))
+    hard = replace(part, targets=None).shares(len(classes))
+    targets = np.where(kept[:, None], part.shares(len(classes)), hard).astype(np.float64)
     if TARGET + classes[0] in names:
         shares = np.stack([to_float(rows[TARGET + name]) for name in classes], axis=1)
         targets = np.where(np.isfinite(shares).all(axis=1, keepdims=True), shares, targets)

@@ -44,7 +44,8 @@ class SplitPart:
     groups : list of str
         Samples of one group are never divided between parts or folds.
     targets : (n, classes) float32, optional
-        What a fit learns in place of `labels`: the share of each class. A row of zeros is unlabelled.
+        What a fit learns in place of `labels`: the share of each class, times the sample's weight in the loss, which is
+        the sum of a row. A row of zeros is unlabelled.
     """
 
     ids: list[str]

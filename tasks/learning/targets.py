@@ -7,12 +7,13 @@ from tasks.learning.split_parts import UNLABELLED
 
 
 def sample_weights(targets: NDArray[np.float32], *, balanced: bool) -> NDArray[np.float32] | None:
-    """Return the weight of every sample in the loss; None where all have weight 1.
+    """Return the weight of every sample's targets in the loss; None where all have weight 1.
 
     Parameters
     ----------
     targets : (n, classes)
-        Shares of the classes; a row of zeros is unlabelled and has weight 0.
+        Shares of the classes; a row that sums to less than 1 weighs less by itself, a row of zeros is unlabelled and has
+        weight 0.
     balanced : bool
         A class is weighted by the inverse of its share among all samples, so that classes weigh the same together; the
         mean weight of labelled samples is 1.
@@ -26,7 +27,8 @@ def sample_weights(targets: NDArray[np.float32], *, balanced: bool) -> NDArray[n
         counts = targets.sum(axis=0, dtype=np.float64)
         present = counts > 0
         of_class = np.divide(counts.sum() / present.sum(), counts, out=np.zeros_like(counts), where=present)
-        return (targets @ of_class).astype(np.float32)
+        sums = targets.sum(axis=1, dtype=np.float64)
+        return np.divide(targets @ of_class, sums, out=np.zeros(len(targets)), where=labelled).astype(np.float32)
     return None if labelled.all() else labelled.astype(np.float32)
 
 

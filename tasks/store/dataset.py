@@ -17,7 +17,7 @@ from tasks.store.errors import (
     FormatVersionError,
     StoreError,
 )
-from tasks.store.files import read_table
+from tasks.store.files import read_table, sha256_of_file
 from tasks.store.pixel_array import Owner, PixelArray
 from tasks.store.schema import READABLE_VERSIONS, check_name, version_folder
 
@@ -162,6 +162,11 @@ class Dataset:
         if not path.exists():
             raise StoreError(f"dataset {self.name!r} version {self.version} has no relabelling {name!r} of {scheme!r}")
         return read_table(path)
+
+    def labels_sha256(self, scheme: str, name: str) -> str:
+        """Return the sha256 of the file of a relabelling."""
+        self.labels(scheme, name)  # refuses one that is not there
+        return sha256_of_file(self.path / "labels" / f"{scheme}.{name}.parquet")
 
     def every_label_table(self) -> dict[str, pa.Table]:
         """Return all label tables by the stem of their file: ``SCHEME`` and ``SCHEME.NAME``."""

@@ -180,6 +180,12 @@ class TrainingTask(ABC):
         """The dataset's problem, galaxy or realbogus."""
         return str(self.dataset.manifest["problem"])
 
+    @property
+    def relabelling(self) -> dict[str, str]:
+        """Name and sha256 of the relabelling that the training part has; empty for the original labels."""
+        name = self.request.labels
+        return {} if name is None else {"labels": name, "labels_sha256": self.dataset.labels_sha256(self.scheme, name)}
+
     def identity(self, **more: Any) -> dict[str, Any]:
         """Return all that determines the result; the device does not."""
         return {
@@ -211,6 +217,7 @@ def run_tags(training: TrainingTask, device: "Device") -> dict[str, str]:
         "device": str(device),
         "seed": str(training.request.seed),
         "code_version": code_version(),
+        **{name.replace("labels", "relabelling"): value for name, value in training.relabelling.items()},
         **training.description.tags,
     }
 
@@ -231,6 +238,7 @@ def model_card(training: TrainingTask) -> dict[str, Any]:
         "optimizer": description.optimizer,
         "seed": training.request.seed,
         "code_version": code_version(),
+        **training.relabelling,
         **description.card,
     }
 
