@@ -41,6 +41,7 @@ def galaxy_end_to_end(
     methods: parameter_types.Methods = None,
     epochs: parameter_types.Epochs = None,
     batch_size: parameter_types.BatchSize = None,
+    labels: parameter_types.Relabelling = None,
     device: parameter_types.Device = "auto",
     grey: parameter_types.Grey = False,
     seed: parameter_types.Seed = 0,
@@ -82,6 +83,7 @@ def galaxy_end_to_end(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        labels=labels,
         device=device,
         grey=grey,
     )

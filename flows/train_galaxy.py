@@ -23,6 +23,7 @@ def train_galaxy(
     epochs: parameter_types.Epochs = None,
     batch_size: parameter_types.BatchSize = None,
     seed: parameter_types.Seed = 0,
+    labels: parameter_types.Relabelling = None,
     device: parameter_types.Device = "auto",
     grey: parameter_types.Grey = False,
 ) -> dict[str, Any]:
@@ -38,6 +39,7 @@ def train_galaxy(
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,
+        labels=labels,
         device=device,
         grey=grey,
     )

@@ -14,10 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from galaxy.labels.soft_labels import FRACTION
 from tasks.galaxies.baselines import covariates
 from tasks.galaxies.choices import Handling
 from tasks.galaxies.relabel_report import publish_report, scored_part
+from tasks.galaxies.soft_labels import vote_shares
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
 from tasks.galaxies.truth import true_labels
 from tasks.learning import measures
@@ -26,7 +26,6 @@ from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.split_parts import SplitPart
 from tasks.learning.suspects import SuspectRule, own_probabilities, quantile_strata
 from tasks.runtime.cluster import Executor
-from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_json
 from tasks.tracking.model_registry import UnknownModelError, resolve_model
@@ -118,8 +117,8 @@ class GalaxyRelabelTask(RelabelTask):
             weights = own if request.suspect_weight is None else np.full(len(own), request.suspect_weight)
             return {WEIGHT: weights.astype(np.float32)}
         if request.handling == "soft":
-            votes = align_rows(training.dataset.labels(training.scheme), scores["id"])
-            targets = soft_targets(probabilities, labels, vote_shares(votes, training.classes))
+            votes = vote_shares(training.dataset, training.scheme, scores["id"].to_pylist())
+            targets = soft_targets(probabilities, labels, votes)
             return {f"{TARGET}{name}": targets[:, position] for position, name in enumerate(training.classes)}
         return {}
 
@@ -149,14 +148,6 @@ class GalaxyRelabelTask(RelabelTask):
         summary = train(training)
         write_json(record, summary)
         return summary
-
-
-def vote_shares(labels: pa.Table, classes: Sequence[str]) -> NDArray[np.float64] | None:
-    """Return the volunteers' share of each class, (n, classes), NaN where it is unknown; None without the columns."""
-    names = [f"{FRACTION}{name}" for name in classes]
-    if not set(names) <= set(labels.column_names):
-        return None
-    return np.stack([to_float(labels[name]) for name in names], axis=1)
 
 
 def soft_targets(probabilities: NDArray, labels: NDArray, votes: NDArray | None) -> NDArray[np.float32]:

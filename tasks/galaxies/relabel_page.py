@@ -135,9 +135,7 @@ def relabel_page(results: RelabelResults, queue_address: str) -> str:
         *_truth_blocks(results),
         *_comparison_blocks(results),
         Heading("Provenance"),
-        Table(
-            "Dataset, relabelling and code", ["what", "value"], list(results.facts.items())
-        ),
+        Table("Dataset, relabelling and code", ["what", "value"], list(results.facts.items())),
     ]
     title = f"Suspect labels of {results.name}"
     return page(title, blocks, f"{results.scheme}, {results.origin}")
@@ -276,8 +274,8 @@ def _comparison_blocks(results: RelabelResults) -> list[Block]:
         Table("Accuracy; the difference resamples groups", columns, rows),
         Text(
             "Both trainings have the same settings and seed and differ in the labels of the training part. The "
-            "interval holds the scatter among galaxies, not that between seeds: repeat the run with other seeds before you "
-            "believe a difference. Where test labels are as wrong as training labels, they reward their errors too.",
+            "interval holds the scatter among galaxies, not that between seeds: repeat the run with other seeds before "
+            "you believe a difference. Where test labels are as wrong as training labels, they reward their errors too.",
             quiet=True,
         ),
     ]

@@ -1,15 +1,30 @@
 """Soft labels of a dataset's samples: the shares of the classes by the volunteers' votes, as targets of a fit."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from galaxy.labels.soft_labels import FRACTION
 from tasks.galaxies.methods import MethodError
 from tasks.learning.split_parts import SplitPart
-from tasks.store.columns import align_rows
+from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import Dataset
+
+
+def vote_shares(dataset: Dataset, scheme: str, ids: Sequence[str]) -> NDArray[np.float32] | None:
+    """Return the volunteers' shares of the classes, (n, classes), a row of NaN where they are unknown.
+
+    None where the dataset's labels have no vote fractions.
+    """
+    table = dataset.labels(scheme)
+    names = [f"{FRACTION}{name}" for name in dataset.classes(scheme)]
+    if not set(names) <= set(table.column_names):
+        return None
+    aligned = align_rows(table.select(["id", *names]), ids)
+    shares = np.stack([to_float(aligned[name]) for name in names], axis=1).astype(np.float32)
+    return np.where(np.isfinite(shares).all(axis=1, keepdims=True), shares, np.float32(np.nan))
 
 
 def with_soft_labels(part: SplitPart, dataset: Dataset, scheme: str) -> SplitPart:
@@ -27,20 +42,17 @@ def with_soft_labels(part: SplitPart, dataset: Dataset, scheme: str) -> SplitPar
     MethodError
         The dataset's labels have no vote fractions, or those of none of the samples.
     """
-    classes, table = dataset.classes(scheme), dataset.labels(scheme)
-    names = [f"{FRACTION}{name}" for name in classes]
-    if not set(names) <= set(table.column_names):
+    shares = vote_shares(dataset, scheme, part.ids)
+    if shares is None:
         raise MethodError(
             f"soft_labels: the labels of scheme {scheme!r} in dataset {dataset.name!r} version {dataset.version} have "
             "no vote fractions: run backfill-class-scheme for it, if its catalogue has the votes of a gz2 scheme, else "
             "ingest a table with votes and name it there as catalog="
         )
-    aligned = align_rows(table.select(["id", *names]), part.ids)
-    shares = np.stack([pc.fill_null(aligned[name], np.nan).to_numpy() for name in names], axis=1).astype(np.float32)
-    known = np.isfinite(shares).all(axis=1, keepdims=True)
+    known = np.isfinite(shares[:, :1])
     if not known.any():
         raise MethodError(
             f"soft_labels: no sample of scheme {scheme!r} in dataset {dataset.name!r} has votes: ingest a table with "
             "votes and run backfill-class-scheme with it as catalog="
         )
-    return replace(part, targets=np.where(known, shares, part.shares(len(classes))))
+    return replace(part, targets=np.where(known, shares, part.shares(shares.shape[1])))

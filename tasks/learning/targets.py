@@ -12,8 +12,8 @@ def sample_weights(targets: NDArray[np.float32], *, balanced: bool) -> NDArray[n
     Parameters
     ----------
     targets : (n, classes)
-        Shares of the classes; a row that sums to less than 1 weighs less by itself, a row of zeros is unlabelled and has
-        weight 0.
+        Shares of the classes; a row that sums to less than 1 weighs less by itself, and a row of zeros, which is
+        unlabelled, has weight 0.
     balanced : bool
         A class is weighted by the inverse of its share among all samples, so that classes weigh the same together; the
         mean weight of labelled samples is 1.

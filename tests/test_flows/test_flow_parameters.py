@@ -30,6 +30,7 @@ from flows.label_noise_bench import label_noise_bench
 from flows.make_night import make_night
 from flows.predict_galaxies import predict_galaxies
 from flows.relabel_and_retrain import relabel_and_retrain
+from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
 from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
@@ -40,6 +41,7 @@ from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.galaxies.methods import TrainingMethods
+from tasks.galaxies.relabel import GalaxyRelabelRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
@@ -68,6 +70,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         make_night,
         predict_galaxies,
         relabel_and_retrain,
+        relabel_and_retrain_galaxy,
         score_night,
         survey_label_errors,
         train_galaxy,
@@ -115,6 +118,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
         (check_giveaways, GiveawayRequest),
         (make_night, NightToMake),
         (relabel_and_retrain, CandidateRelabelRequest),
+        (relabel_and_retrain_galaxy, GalaxyRelabelRequest),
         (score_night, NightRequest),
         (train_galaxy, GalaxyTrainRequest),
         (train_realbogus, CandidateTrainRequest),
