@@ -123,17 +123,17 @@ def relabel_page(results: RelabelResults, queue_address: str) -> str:
         Text("Ordered by margin: the probability of the label minus that of the most probable other class."),
         _sheet(results),
         Link("The queue of all labels (Parquet)", queue_address),
+        *_comparison_blocks(results),
+        *_truth_blocks(results),
         Heading("Suspects by class"),
         _class_table(results),
         Figure(
             "Labels (rows) against the class that the networks are confident of (columns): the confident joint of "
             "Northcutt et al. 2021, whose off-diagonal labels are the suspects of rule confident.",
-            draw.confusion_figure(results.joint, list(results.classes)),
+            draw.confusion_figure(results.joint, list(results.classes), "networks confident of"),
             "confident joint",
         ),
         *_covariate_blocks(results),
-        *_truth_blocks(results),
-        *_comparison_blocks(results),
         Heading("Provenance"),
         Table("Dataset, relabelling and code", ["what", "value"], list(results.facts.items())),
     ]
@@ -152,15 +152,15 @@ def _headlines(results: RelabelResults) -> list[Headline]:
         Headline(
             "Wrong labels, estimated",
             f"{errors.value:.1%}",
-            f"by confident learning; {errors.ends('.1%', '–')}; an estimate, not a count",
+            f"{errors.ends('.1%', '–')}; by confident learning, too high where networks are often wrong",
         ),
     ]
     for against, paired in results.compared.items():
         headlines.append(
             Headline(
                 f"Second minus first training, test {against}",
-                _signed(f"{paired.difference.value:+.1%}"),
-                _signed(f"{paired.difference.ends('+.1%')}; {paired.count} galaxies, paired"),
+                _signed(f"{paired.difference.value:+.3f}"),
+                _signed(f"{paired.difference.ends('+.3f')} in accuracy; {paired.count} galaxies, paired"),
             )
         )
     return headlines
@@ -173,18 +173,19 @@ def _sheet(results: RelabelResults) -> Figure:
     captions = []
     for row in rows:
         suggested = results.probabilities[place[row["id"]], results.classes.index(row["suggested"])]
-        votes = "" if row["vote_fraction"] is None else f", votes {row['vote_fraction']:.2f}"
+        known = [] if row["vote_fraction"] is None else [f"votes {row['vote_fraction']:.2f}"]
+        if truth is not None and truth[place[row["id"]]] != UNLABELLED:
+            known.append(f"truly {[*results.classes, 'another'][truth[place[row['id']]]]}")
         lines = [
             f"{row['rank']}: {row['id']}",
-            f"labelled {row['label']} {row['self_confidence']:.2f}{votes}",
-            f"{row['suggested']} {suggested:.2f}" + ("" if row["suspect"] else ", not suspect"),
+            f"labelled {row['label']} {row['self_confidence']:.2f}",
+            f"suggested {row['suggested']} {suggested:.2f}" if row["suspect"] else "not suspect",
+            ", ".join(known),
         ]
-        if truth is not None and truth[place[row["id"]]] != UNLABELLED:
-            lines[-1] += f"; truly {[*results.classes, 'another'][truth[place[row['id']]]]}"
-        captions.append("\n".join(lines))
+        captions.append("\n".join(lines).rstrip())
     return Figure(
-        "Rank and id; label with its out-of-fold probability, and the volunteers' vote fraction for it; the most "
-        f"probable other class. {results.origin.capitalize()}.",
+        "Rank and id; the label and the suggested class with their out-of-fold probabilities; the volunteers' vote "
+        f"fraction of the label. {results.origin.capitalize()}.",
         image_strip(results.images, captions),
         f"images of the {len(rows)} most suspect galaxies",
     )
@@ -255,23 +256,18 @@ def _truth_blocks(results: RelabelResults) -> list[Block]:
 def _comparison_blocks(results: RelabelResults) -> list[Block]:
     if not results.compared:
         return []
-    rows: list[list[Cell]] = [
-        [
-            f"test {against}",
-            paired.count,
-            f"{paired.first.value:.3f} ({paired.first.ends('.3f', '–')})",
-            f"{paired.second.value:.3f} ({paired.second.ends('.3f', '–')})",
-            _signed(f"{paired.difference.value:+.3f} ({paired.difference.ends('+.3f', ' to ')})"),
-            paired.first_only,
-            paired.second_only,
-        ]
-        for against, paired in results.compared.items()
-    ]
-    columns = ["compared with", "galaxies", "first training", "second training"]
-    columns += ["difference, paired", "only first right", "only second right"]
+    rows: list[list[Cell]] = []
+    for against, paired in results.compared.items():
+        row: list[Cell] = [against, paired.count]
+        for accuracy in (paired.first, paired.second):
+            row += [f"{accuracy.value:.3f}", accuracy.ends(".3f", "–")]
+        row += [_signed(f"{paired.difference.value:+.3f}"), _signed(paired.difference.ends("+.3f", " to "))]
+        rows.append([*row, paired.first_only, paired.second_only])
+    columns = ["test", "galaxies", "first", "95 %", "second", "95 %", "difference", "95 %, paired"]
+    columns += ["only first right", "only second right"]
     return [
         Heading("Both trainings on the same test galaxies"),
-        Table("Accuracy; the difference resamples groups", columns, rows),
+        Table("Accuracy of the first and the second training; the difference resamples groups", columns, rows),
         Text(
             "Both trainings have the same settings and seed and differ in the labels of the training part. The "
             "interval holds the scatter among galaxies, not that between seeds: repeat the run with other seeds before "

@@ -25,10 +25,10 @@ _CURVES = (
 """Colour, dash and marker of the first, second, ... curve of a figure."""
 
 
-def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
+def confusion_figure(counts: NDArray, classes: Sequence[str], xlabel: str = "predicted") -> bytes:
     """Draw a confusion matrix: fractions of each row as shade and per cent, counts below.
 
-    `counts` is (class, class), rows labelled, columns predicted.
+    `counts` is (class, class), rows labelled, columns predicted, or what `xlabel` says.
     """
     size = max(3.6, 0.62 * len(classes) + 1.6)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -37,7 +37,7 @@ def confusion_figure(counts: NDArray, classes: Sequence[str]) -> bytes:
         axes.imshow(shares, cmap=_blues(), vmin=0, vmax=1)
         axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 4 else 0)
         axes.set_yticks(range(len(classes)), classes)
-        axes.set(xlabel="predicted", ylabel="labelled")
+        axes.set(xlabel=xlabel, ylabel="labelled")
         axes.grid(False)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
