@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from tasks.galaxies.build_request import GalaxyBuildRequest
 from tasks.store import merging, pixels, versions
-from tasks.store.schema import LEDGER, SPLIT
+from tasks.store.schema import LEDGER, SPLIT, TRUTH
 
 SIZE, SCHEME, CLASSES = 16, "bright-2", ["faint", "bright"]
 PARTS = ["train"] * 8 + ["validation", "test"]
@@ -41,20 +41,23 @@ def build_request(**changes: Any) -> GalaxyBuildRequest:
     return GalaxyBuildRequest(**parameters | changes)
 
 
-def images_of(labels, rng):
+def images_of(labels, rng, size=SIZE):
     """Discs of brightness 60 or 110 on a sky of 20, with noise that makes some of them overlap."""
-    y, x = np.indices((SIZE, SIZE)) - (SIZE - 1) / 2
+    y, x = np.indices((size, size)) - (size - 1) / 2
     disc = (np.hypot(y, x) < 4)[None, :, :, None]
     level = 60 + 50 * labels + rng.normal(0, 16, len(labels))
-    noise = rng.normal(0, 3, (len(labels), SIZE, SIZE, 3))
+    noise = rng.normal(0, 3, (len(labels), size, size, 3))
     return np.clip(20 + disc * level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
 
 
-def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLASSES):
-    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number."""
+def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLASSES, size=SIZE, wrong=None):
+    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number.
+
+    With ``wrong``, numbers of samples with the other class's label, it also holds the hidden truth.
+    """
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
-    images = images_of(labels, rng)
+    images = images_of(labels, rng, size)
     ids = [f"{name}-{number:04d}" for number in range(count)]
     rows = [
         dict.fromkeys(LEDGER.names)
@@ -73,12 +76,14 @@ def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLA
     ids = [row["id"] for row in rows]
     table = merging.give_rows(pa.Table.from_pylist(rows, LEDGER.append(pa.field("redshift", pa.float64()))), 0)
     folder = workspace.datasets / name
-    array = pixels.create(folder / "pixels.zarr", (SIZE, SIZE, 3), "uint8")
+    array = pixels.create(folder / "pixels.zarr", (size, size, 3), "uint8")
     pixels.grow(array, count)
     order = np.argsort([row["id"] for row in table.sort_by("row").to_pylist()])
     pixels.write_shard(array, 0, images[order])
     split = pa.table([ids, ids, [PARTS[number % 10] for number in range(count)]], schema=SPLIT)
     votes = rng.uniform(0.5, 1, count).astype(np.float32)
+    hidden = pa.table([ids, [truth[label] for label in labels], ["made"] * count], schema=TRUTH)
+    labels[list(wrong or ())] = 1 - labels[list(wrong or ())]
     labelled = pa.table({"id": ids, "label": [truth[label] for label in labels], "vote_fraction": votes})
     manifest = {
         "name": name,
@@ -87,7 +92,8 @@ def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLA
         "label_kind": "votes",
         "schemes": {SCHEME: {"classes": list(truth), "digest": "scheme digest"}},
     }
-    return versions.publish(folder, versions.NewVersion(table, {SCHEME: labelled}, split, manifest), None)
+    known = None if wrong is None else hidden
+    return versions.publish(folder, versions.NewVersion(table, {SCHEME: labelled}, split, manifest, known), None)
 
 
 class Threshold:

@@ -196,13 +196,14 @@ def _class_table(results: RelabelResults) -> Table:
     rows: list[list[Cell]] = []
     for position, name in enumerate(results.classes):
         of_class = labels == position
-        count = int((results.suspect & of_class).sum())
-        rate = measures.rate(count, int(of_class.sum()))
+        count, labelled = int((results.suspect & of_class).sum()), int(of_class.sum())
+        rate = measures.rate(count, labelled)
+        shown: list[Cell] = [f"{rate.value:.3f}", rate.ends(".3f", "–")] if labelled else [None, None]
         suggested = Counter(
             row["suggested"] for row in queue.select(["label", "suggested"]).to_pylist() if row["label"] == name
         )
         words = ", ".join(f"{other} {number}" for other, number in suggested.most_common(4))
-        rows.append([name, int(of_class.sum()), count, f"{rate.value:.3f}", rate.ends(".3f", "–"), words or "–"])
+        rows.append([name, labelled, count, *shown, words or None])
     columns = ["class", "labels", "suspect", "share", "95 %", "suggested instead"]
     return Table("Labels of the training part, Wilson's interval", columns, rows)
 
@@ -271,7 +272,7 @@ def _comparison_blocks(results: RelabelResults) -> list[Block]:
         Text(
             "Both trainings have the same settings and seed and differ in the labels of the training part. The "
             "interval holds the scatter among galaxies, not that between seeds: repeat the run with other seeds before "
-            "you believe a difference. Where test labels are as wrong as training labels, they reward their errors too.",
+            "you believe a difference. Test labels that are wrong in the way of the training labels reward that error.",
             quiet=True,
         ),
     ]

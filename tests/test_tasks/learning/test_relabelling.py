@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 
 from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
-from tasks.learning.relabelling import publish_relabelling, relabelled
-from tasks.learning.split_parts import UNLABELLED, PartError
+from tasks.learning.relabelling import publish_relabelling, relabelled, with_targets
+from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart
 from tasks.learning.suspects import SuspectError
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
@@ -258,3 +259,42 @@ def test_a_relabelling_that_is_not_there_and_one_without_labels_are_named(worksp
 def test_the_removed_cannot_take_part_in_the_smoothness() -> None:
     with pytest.raises(ValueError, match=r"handling=remove with loss_lds=0\.5: a removed candidate takes part in noth"):
         CandidateRelabelRequest(dataset="made", handling="remove", loss_lds=0.5)
+
+
+def with_weights(rows: Sequence[tuple[str, str | None]], **columns: Sequence[float | None]) -> pa.Table:
+    table = changes(rows)
+    for name, values in columns.items():
+        table = table.append_column(name, pa.array(list(values), pa.float32()))
+    return table
+
+
+def test_weights_and_targets_are_of_the_changed_and_stay_in_a_later_relabelling() -> None:
+    before = pa.table({"id": ["a", "b", "c"], "label": ["real", "bogus", "real"]})
+    one = relabelled(before, with_weights([("a", "real"), ("b", "bogus")], weight=[0.25, 0.5]), NOW)
+    assert one["weight"].to_pylist() == [0.25, 0.5, None]
+    two = relabelled(one, with_weights([("b", "bogus")], target_real=[0.75], target_bogus=[0.25]), LATER)
+    assert two["weight"].to_pylist() == [0.25, None, None]
+    assert two["target_real"].to_pylist() == [None, 0.75, None]
+    assert relabelled(two, changes([("a", None)]), LATER)["weight"].to_pylist() == [None] * 3
+
+
+def test_a_row_of_targets_sums_to_the_weight_and_follows_the_label_that_was_changed() -> None:
+    """Votes (0.9, 0.1) are the targets of the original labels, so that a changed label replaces them."""
+    votes = np.tile(np.array([[0.9, 0.1]], np.float32), (4, 1))
+    ids = list("abcd")
+    part = SplitPart(ids, np.arange(4), np.array([0, 0, 1, 0], np.int32), ids, votes)
+    originals = pa.table({"id": ids, "label": ["bogus"] * 4})
+    table = with_weights(
+        [("a", "bogus"), ("b", "bogus"), ("c", "real"), ("d", "bogus")],
+        weight=[None, 0.5, None, None],
+        target_bogus=[None, None, None, 0.25],
+        target_real=[None, None, None, 0.75],
+    )
+    targets = with_targets(part, table, originals, ["bogus", "real"]).targets
+    np.testing.assert_allclose(targets, [[0.9, 0.1], [0.45, 0.05], [0, 1], [0.25, 0.75]])
+    hard = with_targets(replace(part, targets=None), table, originals, ["bogus", "real"]).targets
+    np.testing.assert_allclose(hard, [[1, 0], [0.5, 0], [0, 1], [0.25, 0.75]])
+    assert hard is not None
+    assert hard.dtype == np.float32
+    plain = with_targets(replace(part, targets=None), changes([("a", "bogus")]), originals, ["bogus", "real"])
+    assert plain.targets is None

@@ -27,6 +27,17 @@ def test_a_soft_label_has_the_weight_of_its_shares() -> None:
     np.testing.assert_allclose(weights, [common, common, (rare + common) / 2, (rare + common) / 2], rtol=1e-6)
 
 
+def test_a_row_that_sums_to_less_than_one_weighs_that_much_less_and_not_twice() -> None:
+    """The loss is the weight times the cross-entropy with the targets, which is proportional to their sum."""
+    targets = np.array([[1, 0], [0, 1], [0, 0.25], [0, 0]], np.float32)
+    weights = sample_weights(targets, balanced=True)
+    assert weights is not None
+    of_class = weights[:2]
+    np.testing.assert_allclose(weights[2] * targets[2], 0.25 * of_class[1] * np.array([0, 1]), rtol=1e-6)
+    assert weights[3] == 0
+    np.testing.assert_allclose((weights[:, None] * targets).sum(axis=0), [1.125, 1.125], rtol=1e-6)
+
+
 def test_only_the_unlabelled_have_no_weight_and_equal_weights_are_none() -> None:
     targets = hard([0, 1, -1])
     np.testing.assert_array_equal(sample_weights(targets, balanced=False), [1, 1, 0])
