@@ -259,16 +259,19 @@ def _comparison_blocks(results: RelabelResults) -> list[Block]:
         return []
     rows: list[list[Cell]] = []
     for against, paired in results.compared.items():
-        row: list[Cell] = [against, paired.count]
-        for accuracy in (paired.first, paired.second):
-            row += [f"{accuracy.value:.3f}", accuracy.ends(".3f", "–")]
-        row += [_signed(f"{paired.difference.value:+.3f}"), _signed(paired.difference.ends("+.3f", " to "))]
-        rows.append([*row, paired.first_only, paired.second_only])
-    columns = ["test", "galaxies", "first", "95 %", "second", "95 %", "difference", "95 %, paired"]
-    columns += ["only first right", "only second right"]
+        for name, accuracy, alone in (
+            ("first", paired.first, paired.first_only),
+            ("second", paired.second, paired.second_only),
+        ):
+            right = round(accuracy.value * paired.count)
+            rows.append([against, name, right, paired.count, f"{accuracy.value:.3f}", accuracy.ends(".3f", "–"), alone])
+        ends = _signed(paired.difference.ends("+.3f", " to "))
+        difference = _signed(f"{paired.difference.value:+.3f}")
+        rows.append([against, "second − first, paired", None, paired.count, difference, ends, None])
+    columns = ["compared with", "training", "right", "of", "accuracy", "95 %", "right alone"]
     return [
         Heading("Both trainings on the same test galaxies"),
-        Table("Accuracy of the first and the second training; the difference resamples groups", columns, rows),
+        Table("Accuracy on the test part; the interval of the difference resamples groups", columns, rows),
         Text(
             "Both trainings have the same settings and seed and differ in the labels of the training part. The "
             "interval holds the scatter among galaxies, not that between seeds: repeat the run with other seeds before "
