@@ -191,7 +191,7 @@ def write_formats(scores: Path, formats: list[ScoresFormat]) -> list[str]:
             continue
         path = scores.with_suffix(SUFFIXES[kind])
         with whole_file(path) as unfinished:
-            write_table_as(pq.read_table(scores), unfinished, kind)
+            write_table_as(scores, unfinished, kind)
         paths.append(path)
     return [str(path) for path in dict.fromkeys(paths)]
 

@@ -43,6 +43,15 @@ WANTED = {
     ("training", "simple_of_bare"): (">=", 0.95),
     ("training", "complex_of_bare"): (">=", 0.95),
     ("training", "complex_losses_cost"): ("<=", 2.9),
+    **{
+        ("galaxy_training", f"{network}_of_bare"): (">=", 0.95)
+        for network in (
+            *("cnn_deck", "cnn_tuned", "xception_small_tuned"),
+            *("vit_small_tuned", "googlenet_tuned", "efficientnet_lite0_tuned"),
+        )
+    },
+    ("galaxy_prediction", "of_bare"): (">=", 0.9),
+    ("galaxy_prediction", "memory_ratio"): ("<=", 1.2),
     ("scoring", "cascade_gain"): (">=", 2),
     ("scoring", "lost_limit"): ("<=", 0.002),
     ("scoring", "of_bare"): (">=", 0.9),

@@ -7,7 +7,6 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +19,7 @@ from tasks.galaxies.plan import read_catalog
 from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions
+from tasks.store.dataset import Dataset
 from tasks.store.files import write_table
 from tasks.store.schema import GALAXY, SPLIT
 from tests.benchmarks.scene import command, flow_words
@@ -54,16 +54,16 @@ def run(objects: int = OBJECTS) -> dict[str, float]:
     }
 
 
-def publish_sky(workspace: Workspace, objects: int) -> Any:
+def publish_sky(workspace: Workspace, objects: int, size_px: int = SIZE_PX, dataset: str = "bench") -> Dataset:
     """Publish a dataset of a synthetic sky's galaxies with random pixels, labelled for `FIRST`."""
     tables = synthetic_sky(objects, 1)
     for name, table in (("votes", tables.votes), ("metadata", tables.metadata)):
         write_table(workspace.root / f"{name}.parquet", table)
     paths = [str(workspace.root / f"{name}.parquet") for name in ("votes", "metadata")]
-    ingested = ingest_into_workspace(workspace, "bench", paths[:1], paths[1])
+    ingested = ingest_into_workspace(workspace, dataset, paths[:1], paths[1])
     table = read_catalog(Path(ingested["path"])).sort_by("id")
     ids, count = table["id"], table.num_rows
-    samples = np.random.default_rng(0).integers(1, 255, (count, SIZE_PX, SIZE_PX, 3), np.uint8)
+    samples = np.random.default_rng(0).integers(1, 255, (count, size_px, size_px, 3), np.uint8)
     ledger = pa.table(
         {
             field.name: table[field.name].cast(field.type)
@@ -90,15 +90,15 @@ def publish_sky(workspace: Workspace, objects: int) -> Any:
         },
     )
     ledger = merging.give_rows(ledger, 0)
-    folder = workspace.datasets / "bench"
-    array = pixels.create(folder / "pixels.zarr", (SIZE_PX, SIZE_PX, 3), "uint8")
+    folder = workspace.datasets / dataset
+    array = pixels.create(folder / "pixels.zarr", (size_px, size_px, 3), "uint8")
     pixels.grow(array, count)
     for first in range(0, count, pixels.SHARD_ROWS):
         pixels.write_shard(array, first, samples[first : first + pixels.SHARD_ROWS])
     scheme = load_scheme(FIRST)
     labels = label_rows(scheme, table).select(["id", "label", "vote_fraction", "votes_at_node"])
     split = pa.table([ids, ids, pa.array([PARTS[number % 10] for number in range(count)])], schema=SPLIT)
-    request = build_request(dataset="bench", scheme=FIRST, size_px=SIZE_PX)
+    request = build_request(dataset=dataset, scheme=FIRST, size_px=size_px)
     manifest = {
         "problem": GALAXY,
         "pixels": "real",
@@ -107,12 +107,12 @@ def publish_sky(workspace: Workspace, objects: int) -> Any:
         "release": "dr17",
         "field": "petrosian",
         "request_px": request.request_px,
-        "size_px": SIZE_PX,
+        "size_px": size_px,
         "crop_fraction": 1.0,
         "schemes": {FIRST: {"digest": scheme.digest, "classes": list(scheme.classes), "counts": {}}},
         "split_seed": 0,
         "builds": {},
-        "parameters": request.model_dump(mode="json") | {"catalog": "bench.parquet"},
+        "parameters": request.model_dump(mode="json") | {"catalog": f"{dataset}.parquet"},
     }
     return versions.publish(folder, versions.NewVersion(ledger, {FIRST: labels}, split, manifest), None)
 

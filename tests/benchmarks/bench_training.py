@@ -1,26 +1,19 @@
 """Training of candidates from the store, with random views, against a bare Keras fit on arrays in memory.
 
-Both fit the same network by cross-entropy with the same optimiser, its schedule and decay, and batches of the same
-size, in turn, an epoch each; the bare fit is given normalised arrays. The cost of the three losses is measured on
-arrays, in turn as well. Ratios are of processor seconds, which other work on the machine hardly changes; ours hold
-reading, views, validation of two batches and the state that is kept.
+The bare fit is given normalised arrays; see `tests.benchmarks.bare_fits`. The cost of the three losses is measured on
+arrays, in turn as well. Ratios are of processor seconds, which other work on the machine hardly changes.
 """
 
-import tempfile
 import time
-from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learning.split_parts import SplitPart
-from tasks.store import pixels
+from tests.benchmarks.bare_fits import EPOCHS, BareFit, EpochPair, beside_a_bare_fit, spread
 
 COUNT, BATCH, STAMP_PX = 8192, 64, 29
-EPOCHS = 6
-"""Of each; the first builds the graphs and does not count."""
 
 
 def run() -> dict[str, Any]:
@@ -29,14 +22,10 @@ def run() -> dict[str, Any]:
     stamps, labels = _triplets()
     for network in ("simple", "complex"):
         pairs = _beside_a_bare_fit(network, stamps, labels)
-        ours, bare = (median(pair[at] for pair in pairs) for at in (0, 1))
+        ours, bare = median(pair.ours for pair in pairs), median(pair.bare for pair in pairs)
         figures |= {f"{network}_samples_per_processor_s": ours, f"{network}_bare_samples_per_processor_s": bare}
-        figures |= _spread(f"{network}_of_bare", [mine / theirs for mine, theirs in pairs])
-    return figures | _spread("complex_losses_cost", _cost_of_losses(stamps, labels))
-
-
-def _spread(name: str, ratios: list[float]) -> dict[str, float]:
-    return {name: median(ratios), f"{name}_low": min(ratios), f"{name}_high": max(ratios)}
+        figures |= spread(f"{network}_of_bare", [pair.ours / pair.bare for pair in pairs])
+    return figures | spread("complex_losses_cost", _cost_of_losses(stamps, labels))
 
 
 def _triplets() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -50,47 +39,14 @@ def _triplets() -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     return stamps.astype(np.float32), labels
 
 
-def _beside_a_bare_fit(
-    name: Literal["simple", "complex"], stamps: NDArray, labels: NDArray
-) -> list[tuple[float, float]]:
-    """Return samples a processor second of ours and of a bare fit, for every epoch but the first."""
-    import keras
-
-    from realbogus.models.networks import build_network, prepare_views
+def _beside_a_bare_fit(name: Literal["simple", "complex"], stamps: NDArray, labels: NDArray) -> list[EpochPair]:
+    from realbogus.models.networks import prepare_views
     from tasks.candidates.presets import load_preset
     from tasks.candidates.training import candidate_fit_spec
-    from tasks.learning.devices import choose_device
-    from tasks.learning.fit_spec import FitData
-    from tasks.learning.fitting import Fit, build_optimizer, fit
 
     preset = load_preset(name, "small", "fixed")
-    device = choose_device("cpu")
-    network = build_network(preset, STAMP_PX, precision=device.precision)
-    views, targets = np.asarray(prepare_views(stamps, preset)), np.eye(2, dtype=np.float32)[labels]
-    pairs, ended = [], time.process_time()
-
-    def bare_epoch(record: Any) -> None:
-        nonlocal ended
-        begin = time.process_time()
-        network.fit(views, targets, batch_size=BATCH, verbose=0)
-        pairs.append((COUNT / (begin - ended), COUNT / (time.process_time() - begin)))
-        ended = time.process_time()
-
-    with tempfile.TemporaryDirectory() as folder:
-        array = pixels.create(Path(folder) / "pixels.zarr", stamps.shape[1:], "float32")
-        pixels.grow(array, COUNT)
-        for first in range(0, COUNT, pixels.SHARD_ROWS):
-            pixels.write_shard(array, first, stamps[first : first + pixels.SHARD_ROWS])
-        names = [str(row) for row in range(COUNT)]
-        part = SplitPart(names, np.arange(COUNT), labels.astype(np.int32), names)
-        learner = candidate_fit_spec(preset, STAMP_PX, None)
-        few = part.take(np.arange(2 * BATCH))
-        settings = preset.training.with_overrides(EPOCHS, BATCH)
-        plan = Fit(learner, FitData(array, part, few), settings, "adam", 0, device, Path(folder) / "fit")
-        loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        network.compile(build_optimizer(plan), loss, metrics=["accuracy"])
-        fit(plan, bare_epoch)
-    return pairs[1:]
+    bare = BareFit(np.asarray(prepare_views(stamps, preset)), BATCH, validated=2 * BATCH)
+    return beside_a_bare_fit(candidate_fit_spec(preset, STAMP_PX, None), preset, "adam", stamps, labels, bare)
 
 
 def _cost_of_losses(stamps: NDArray, labels: NDArray) -> list[float]:
