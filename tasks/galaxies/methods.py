@@ -6,14 +6,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.learning.fit_settings import Balance, Schedule
+from tasks.learning.fit_settings import Balance, MixedPrecision, Schedule
 
 if TYPE_CHECKING:
     from tasks.galaxies.presets import GalaxyPreset
 
 Normalisation = Literal["fitted", "frozen"]
 
-OF_TRAINING = ("balance", "label_smoothing", "schedule", "weight_average", "layer_decay", "head_epochs")
+OF_TRAINING = (
+    "balance",
+    "label_smoothing",
+    "schedule",
+    "weight_average",
+    "layer_decay",
+    "head_epochs",
+    "mixed_precision",
+)
 OF_AUGMENTATION = ("rotation_deg", "shift", "zoom", "mirror")
 OF_PRESET = ("soft_labels", "average_views")
 """Where a preset has each method; ``normalisation`` is its backbone's."""
@@ -48,6 +56,8 @@ class TrainingMethods(BaseModel):
     """Epochs, at most half of all, in which the head alone is fitted first. For loaded weights."""
     normalisation: Normalisation | None = None
     """frozen: the body's batch normalisation keeps the statistics of its loaded weights; or fitted."""
+    mixed_precision: MixedPrecision | None = None
+    """Devices that fit in bfloat16 if they multiply it in hardware: any, gpu alone, or none."""
     average_views: bool | None = None
     """The saved model averages over the eight symmetries of the square."""
     rotation_deg: float | None = Field(default=None, ge=0, le=180)

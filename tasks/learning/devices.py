@@ -6,7 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from tasks.learning.fit_settings import DeviceName
+from tasks.learning.fit_settings import DeviceName, MixedPrecision
 
 FULL = "float32"
 HALF = "mixed_bfloat16"
@@ -50,8 +50,14 @@ class Device:
         return tf.distribute.get_strategy()
 
 
-def choose_device(wanted: DeviceName) -> Device:
+def choose_device(wanted: DeviceName, mixed_precision: MixedPrecision = "any") -> Device:
     """Return the device to fit on: every GPU there is, or the processor.
+
+    Parameters
+    ----------
+    wanted : str
+    mixed_precision : str
+        Devices that fit in bfloat16 where they have it in hardware, as in `FitSettings`.
 
     Raises
     ------
@@ -65,8 +71,8 @@ def choose_device(wanted: DeviceName) -> Device:
         )
     if gpus and wanted != "cpu":
         names = tuple(f"/gpu:{number}" for number in range(len(gpus)))
-        return Device("gpu", names, HALF if _gpus_have_half(gpus) else FULL)
-    return Device("cpu", ("/cpu:0",), HALF if _processor_has_half() else FULL)
+        return Device("gpu", names, HALF if mixed_precision != "none" and _gpus_have_half(gpus) else FULL)
+    return Device("cpu", ("/cpu:0",), HALF if mixed_precision == "any" and _processor_has_half() else FULL)
 
 
 def _gpus_have_half(gpus: Sequence) -> bool:

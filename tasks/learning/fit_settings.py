@@ -8,6 +8,7 @@ Optimizer = Literal["sgd", "adam", "adadelta"]
 KeptEpoch = Literal["best", "last"]
 Balance = Literal["none", "weights", "sampling"]
 Schedule = Literal["plateau", "cosine"]
+MixedPrecision = Literal["none", "gpu", "any"]
 DeviceName = Literal["auto", "cpu", "gpu"]
 """``auto`` takes every GPU, else the processor; `tasks.learning.devices` finds them."""
 
@@ -54,6 +55,8 @@ class FitSettings(BaseModel):
     """Epochs, at most half of all, in which the head alone is fitted first, at a constant rate."""
     head_rate_factor: float = 5.0
     """Factor on the highest rate while the head alone is fitted."""
+    mixed_precision: MixedPrecision = "any"
+    """Devices that fit in bfloat16 if they multiply it in hardware: ``any``, ``gpu`` alone, or ``none``."""
     keep: KeptEpoch = "best"
     """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch."""
 

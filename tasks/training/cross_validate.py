@@ -113,7 +113,7 @@ def cross_validate(training: TrainingTask, count: int) -> dict[str, Any]:
     started = time.monotonic()
     folds = CrossValidation(training, training.part(ALL), count)
     require_unseen(training, folds.part)
-    device = choose_device(training.request.device)
+    device = choose_device(training.request.device, training.preset.training.mixed_precision)
     run_logger().info("fitting %d folds on %s", count, device)
     with lock_folder(folds.folder):
         scores = with_probabilities(training, run_folds(folds.jobs, InProcess()))

@@ -189,7 +189,13 @@ def run_fold(job: FoldJob) -> None:
     train, validation, held_out = split_fold(job.part, job.fold_of, job.fold, request.seed)
     state = job.path.with_suffix("")
     log = partial(_log_epoch, job.fold, int(job.fold_of.max()) + 1)
-    fitted = fit_parts(job.training, (train, validation), choose_device(request.device), state, log)
+    fitted = fit_parts(
+        job.training,
+        (train, validation),
+        choose_device(request.device, job.training.preset.training.mixed_precision),
+        state,
+        log,
+    )
     fit = FoldFit(job, job.training.model(fitted.weights), fitted, validation, held_out)
     write_table(job.path, job.tabulate(fit))
     shutil.rmtree(state, ignore_errors=True)  # a job that Dask ran twice removes it twice

@@ -47,7 +47,7 @@ def train_model(training: TrainingTask) -> dict[str, Any]:
     quiet_tensorflow()
     from tasks.learning.devices import choose_device
 
-    device = choose_device(training.request.device)
+    device = choose_device(training.request.device, training.preset.training.mixed_precision)
     run_logger().info("fitting on %s", device)
     folder = training.folder()
     with lock_folder(folder), open_training_run(training, device, folder, fit_details(training)) as run:

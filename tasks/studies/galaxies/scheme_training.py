@@ -101,7 +101,7 @@ def train_row(study: SchemeStudy, row: OpenedRow, parent: str) -> dict[str, Any]
     from tasks.learning.devices import choose_device
 
     training, started = row.training, time.monotonic()
-    device = choose_device(training.request.device)
+    device = choose_device(training.request.device, training.preset.training.mixed_precision)
     state = study.folder / f"fit-{row.settings['training']}"
     parts = training.part("train"), training.part("validation")
     with open_training_run(training, device, state, _details(study, row, parent)) as run:

@@ -27,6 +27,7 @@ VALUES = {
     "layer_decay": 0.25,
     "head_epochs": 5,
     "normalisation": "fitted",
+    "mixed_precision": "none",
     "average_views": False,
     "rotation_deg": 7.0,
     "shift": 0.125,

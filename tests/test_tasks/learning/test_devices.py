@@ -30,6 +30,7 @@ def test_without_a_gpu_the_processor_fits_and_a_gpu_is_refused() -> None:
         device = choose_device(wanted)
         assert (device.kind, device.names) == ("cpu", ("/cpu:0",))
         assert device.precision == (HALF if devices._processor_has_half() else FULL)
+    assert choose_device("auto", "gpu").precision == choose_device("auto", "none").precision == FULL
     with pytest.raises(DeviceError, match="TensorFlow finds no GPU"):
         choose_device("gpu")
 
