@@ -165,9 +165,9 @@ def score_folds(relabel: RelabelTask, labels: str | None, executor: Executor) ->
     executor : Executor
     """
     training = relabel.open(labels=labels, **relabel.fold_changes)
-    part, folds = training.part("train"), relabel.request.folds
-    labels_digest = hashlib.sha256(f"{folds}{part.labels.tobytes().hex()}".encode()).hexdigest()
-    folder = training.folder(kind="folds", known=labels_digest, dataset=training.dataset.name, labels=None)
+    part = training.part("train")
+    known = _digest_of(part, relabel.request.folds)
+    folder = training.folder(kind="folds", known=known, dataset=training.dataset.name, labels=None)
     scores = relabel.out_of_fold(training, part, folder, executor)
     label_of = dict(zip(part.ids, part.labels.tolist(), strict=True))
     return scores.append_column("label", pa.array([label_of[name] for name in scores["id"].to_pylist()], pa.int32()))
@@ -327,6 +327,12 @@ def noise_of(last: RelabelRound, truth: NDArray | None) -> dict[str, Any] | None
         }
     )
     return found
+
+
+def _digest_of(part: SplitPart, folds: int) -> str:
+    """Return a digest of all that the folds are fitted to beside the pixels: samples, labels, targets."""
+    targets = None if part.targets is None else part.targets.tolist()
+    return hashlib.sha256(json.dumps([folds, part.ids, part.labels.tolist(), targets]).encode()).hexdigest()
 
 
 def _since(started: float) -> float:

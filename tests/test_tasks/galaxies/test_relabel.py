@@ -1,6 +1,7 @@
 """Relabelling of galaxies: what becomes of suspects, what a training makes of it, strata, calibrated probabilities."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.learning import measures
 from tasks.learning.relabelling import publish_relabelling
 from tasks.learning.suspects import SuspectError
+from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import sha256_of_file
-from tasks.training.relabel import select_suspects
+from tasks.training.relabel import score_folds, select_suspects
 from tasks.training.training_task import model_card, run_tags
 from tests.small_galaxies import CLASSES, SCHEME, publish_galaxies
 
@@ -137,6 +139,23 @@ def test_relabellings_of_different_content_have_different_names(workspace: Works
     half, third = (relabelled_part(workspace, handling="weight", suspect_weight=at)[0] for at in (0.5, 0.3))
     assert half != third
     assert relabelled_part(workspace, handling="weight", suspect_weight=0.5)[0] == half
+
+
+def test_folds_of_other_targets_are_fitted_anew(workspace: Workspace, sky: Dataset) -> None:
+    """A weight changes no label, and yet the networks of the next round."""
+
+    class Recording(GalaxyRelabelTask):
+        def out_of_fold(self, training: Any, part: Any, folder: Path, executor: Any) -> pa.Table:
+            folders.append(folder)
+            return scores_of(self, WRONG).drop_columns(["label"])
+
+    folders: list[Path] = []
+    names = [relabelled_part(workspace, handling="weight", suspect_weight=at)[0] for at in (0.5, 0.3)]
+    relabel = Recording(workspace, task(workspace).request)
+    for labels in (None, *names, names[0]):
+        score_folds(relabel, labels, InProcess())
+    assert len(set(folders[:3])) == 3
+    assert folders[3] == folders[1]
 
 
 def test_a_stated_weight_goes_with_its_handling() -> None:
