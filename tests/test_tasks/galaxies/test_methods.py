@@ -120,4 +120,4 @@ def test_different_methods_have_different_short_names() -> None:
     other = TrainingMethods(**VALUES | {"zoom": 0.25})
     assert every.label != other.label
     assert max(len(every.label), len(other.label)) <= MOST_LABEL
-    assert every.label.startswith("13-methods-")
+    assert every.label.startswith(f"{len(VALUES)}-methods-")
