@@ -1,8 +1,9 @@
-"""A way to train a galaxy classifier, as the studies compare them."""
+"""A way to train a galaxy classifier, as the studies compare them, and how users write it."""
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.initial_weights import NONE
@@ -10,6 +11,12 @@ from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training import GalaxyTrainRequest
 
 Fitting = Literal["all", "head"]
+Arm = str | dict[str, Any]
+"""An arm as users write it: NETWORK, NETWORK:PRESET, NETWORK:PRESET:WEIGHTS, or the fields of `TrainingArm`."""
+
+
+class ArmError(ValueError):
+    """An arm is not written as arms are, or two arms are the same."""
 
 
 class TrainingArm(BaseModel):
@@ -40,3 +47,58 @@ class TrainingArm(BaseModel):
             seed=seed,
             epochs=epochs,
         )
+
+
+def parse_arms(arms: Sequence[Arm]) -> list[TrainingArm]:
+    """Return the arms that users write as words or as objects.
+
+    Parameters
+    ----------
+    arms : sequence of str or dict
+        ``"cnn:deck"``, ``"xception:deck:imagenet"`` (the preset is ``tuned`` where it is left out), or an object of
+        the fields of `TrainingArm`. An object without a name is named by its fields, a word by its parts.
+
+    Returns
+    -------
+    list of TrainingArm
+        In the given order; names are unique.
+
+    Raises
+    ------
+    ArmError
+        There is no arm, one is not valid, or two have one name.
+    """
+    if not arms:
+        raise ArmError("arms is empty: give at least one, such as cnn:tuned")
+    parsed = [_parse_arm(arm) for arm in arms]
+    names = [arm.name for arm in parsed]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ArmError(f"arms has {', '.join(map(repr, twice))} more than once: give each arm a name of its own")
+    return parsed
+
+
+def _parse_arm(arm: Arm) -> TrainingArm:
+    """Return one arm; the third part of a word may hold colons (``models:/NAME/VERSION``)."""
+    fields = (
+        dict(zip(("network", "preset", "weights"), arm.split(":", 2), strict=False)) if isinstance(arm, str) else arm
+    )
+    try:
+        return TrainingArm.model_validate({"name": _name_of(fields), **fields})
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ArmError(
+            f"arm {arm!r} is not NETWORK, NETWORK:PRESET, NETWORK:PRESET:WEIGHTS, or an object of "
+            f"{', '.join(TrainingArm.model_fields)} ({faults})"
+        ) from error
+
+
+def _name_of(fields: Mapping[str, Any]) -> str:
+    """Return the words that name an arm: its network, its preset, and what else differs from the defaults."""
+    network, preset = fields.get("network", "cnn"), fields.get("preset", "tuned")
+    more = [fields[name] for name in ("optimizer", "weights") if fields.get(name) not in (None, NONE)]
+    methods = fields.get("methods") or {}
+    more += [f"{name}={value}" for name, value in methods.items()] if isinstance(methods, Mapping) else []
+    if fields.get("fitting", "all") != "all":
+        more.append(f"{fields['fitting']} only")
+    return " ".join(map(str, [network, preset, *more]))
