@@ -36,6 +36,7 @@ from galaxy.labels.votes import QUESTIONS, GalaxyClass, every_class, parse_class
 SHIPPED: tuple[str, ...] = (
     "gz1-2class",
     "gz1-majority-2class",
+    "gz2-2class",
     "deck-3",
     "deck-7",
     "deck-9",

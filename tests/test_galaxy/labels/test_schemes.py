@@ -318,6 +318,7 @@ def test_labels_keep_the_catalogues_order_and_ids() -> None:
         ("deck-7", "d88066455b38df6a963d218842d926e0c8c5a5b88198b64a8e52903e8a59fec5"),
         ("deck-9", "9ea1cbaefdeced57f197206d1c37e53645a9f317652e78e038bc45aef2e9d312"),
         ("deck-11", "91045cdc3c9240190f1abc9863d7e98f179ca68e7fe6f50c9361cdab79a3c6e3"),
+        ("gz2-2class", "98ea4dc9eea86a14117d177b4fe55a242ae97371e47df789d9314c22fe6d0a02"),
         ("barchi-9", "38c4f745b86e8b86b69f00dde35878789c63c8c7243a2eb2b6fdc679ce02d6a6"),
     ],
 )
