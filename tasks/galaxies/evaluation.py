@@ -23,6 +23,7 @@ from tasks.galaxies.figures import evaluation_figures
 from tasks.galaxies.metrics import GalaxyEvaluation, summarise
 from tasks.galaxies.report import evaluation_page, evaluation_tables
 from tasks.galaxies.rows import unseen_rows
+from tasks.galaxies.summed_answers import answer_for_scheme, describe_sums
 from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.learning.scoring import IMAGE_BATCH, score
@@ -57,12 +58,17 @@ def evaluate_galaxies(request: EvaluationRequest, explain: Sequence[str] | None 
     Raises
     ------
     EvaluationError
-        Problem, classes or image shape are not the model's, it has seen every sample of the part, or a sample to
-        explain is not among them.
+        Problem, classes or image shape are not the model's, its classes do not add up to the scheme's, it has seen
+        every sample of the part, or a sample to explain is not among them.
     """
+    request, sums = answer_for_scheme(request)
     require_fit(request)
     dataset, scheme = request.dataset, request.scheme
     trained_on, notes = training_dataset(request)
+    fitted_on = _labelled_by(trained_on, request)
+    if trained_on is not None and fitted_on is None:
+        notes.append(f"No fitted baselines: {trained_on.name}@{trained_on.version} has no labels of scheme {scheme}.")
+    notes += [] if sums is None else describe_sums(sums)
     part, overlap = unseen_rows(dataset, scheme, request.part, training_samples_of(request, trained_on))
     explained = None if explain is None else positions_to_explain(part, explain)
     model = Predictions(
@@ -72,21 +78,33 @@ def evaluate_galaxies(request: EvaluationRequest, explain: Sequence[str] | None 
         float(request.card["temperature"] or 1),
     )
     mistakes = confident_mistakes(model)
-    title = f"{scheme} on {dataset.name}, {request.part} part"
+    title = f"{scheme}{f' summed from {sums.fine}' if sums else ''} on {dataset.name}, {request.part} part"
     context = evaluation_context(request, title, str(dataset.manifest["label_kind"]), overlap, notes)
     explained = mistakes[:MAPS_BY_DEFAULT] if explained is None else explained
     atlas = draw_atlas(model, request.model, dataset, context.origin, explained)
     evaluation = GalaxyEvaluation(
         context=context,
         model=model,
-        baselines=_baselines(request, trained_on, model),
+        baselines=_baselines(request, fitted_on, model),
         views=altered_views(request.model, dataset, model, IMAGE_BATCH),
         covariates=covariates(dataset, scheme, part) | shape_covariates(atlas.shapes),
         mistakes=mistakes,
         mistake_images=np.array([dataset.pixels[int(row)] for row in part.rows[mistakes]]),
         atlas=atlas,
     )
+    if sums and request.run:
+        request.run.log_tags({"summed_from": sums.fine})
     return publish_record(request, _record(evaluation))
+
+
+def _labelled_by(trained_on: Dataset | None, request: EvaluationRequest) -> Dataset | None:
+    """Return the version to fit baselines to: the model's, or the evaluated one if only that has the scheme's labels.
+
+    A group stays in its part of the split, so the later version's training part holds nothing of an evaluated part.
+    """
+    if trained_on is None or request.scheme in trained_on.schemes:
+        return trained_on
+    return request.dataset if request.dataset.name == trained_on.name else None
 
 
 def confident_mistakes(model: Predictions) -> NDArray[np.int64]:
@@ -117,9 +135,9 @@ def _with_shapes(predictions: pa.Table, atlas: ErrorAtlas) -> pa.Table:
     return predictions.append_column("shape_not_measured", pa.array(shapes.reason.astype(object), mask=~is_missing))
 
 
-def _baselines(request: EvaluationRequest, trained_on: Dataset | None, model: Predictions) -> list[Baseline]:
+def _baselines(request: EvaluationRequest, fitted_on: Dataset | None, model: Predictions) -> list[Baseline]:
     """Return the fitted baselines, and on the test part the deck network if one was trained on this dataset."""
-    lines = [] if trained_on is None else fit_baselines(trained_on, request.dataset, request.scheme, model)
+    lines = [] if fitted_on is None else fit_baselines(fitted_on, request.dataset, request.scheme, model)
     is_deck = (request.card.get("network", DECK_NETWORK), request.card.get("preset")) == (DECK_NETWORK, "deck")
     if request.part != "test" or (is_deck and not request.card.get("methods")):
         return lines

@@ -70,6 +70,7 @@ def summarise(evaluation: GalaxyEvaluation) -> dict[str, Any]:
         "baselines": {line.name: line.accuracy.value for line in evaluation.baselines},
         "views": {line.name: line.accuracy.value for line in evaluation.views},
         "atlas": evaluation.atlas.summary(),
+        "summed_from": facts.get("model: summed from"),
         "pixels": facts["pixels"],
         "labels": facts["labels"],
         "notes": list(evaluation.context.notes),

@@ -203,9 +203,9 @@ def evaluation_context(
 
 
 def report_path(request: EvaluationRequest) -> Path:
-    """Return the report's path: the same model on the same part of the same version replaces its own report."""
+    """Return the report's path: the same model on the same part and scheme of a version replaces its own report."""
     dataset, card = request.dataset, request.card
-    words = (dataset.name, f"{dataset.version:06d}", str(card["scheme"]), request.part, str(card["sha256"])[:8])
+    words = (dataset.name, f"{dataset.version:06d}", request.scheme, request.part, str(card["sha256"])[:8])
     name = "-".join(re.sub(r"[^a-zA-Z0-9.-]+", "_", word) for word in words)
     return request.workspace.reports / f"evaluation-{name}.html"
 

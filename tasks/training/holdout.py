@@ -27,7 +27,7 @@ class HoldoutRequest(BaseModel):
     """Run id, models:/NAME/VERSION, NAME@ALIAS, or an alias alone."""
     dataset: str
     scheme: str | None = None
-    """None: the model's own."""
+    """None: the model's own. A galaxy model answers for a coarser one by sums of its probabilities."""
     part: str = "test"
     against: str | None = None
     """Candidates only: a second model, evaluated on the same rows."""
