@@ -105,6 +105,13 @@ Methods = Annotated[
 Epochs = Annotated[int | None, param("Number of epochs; null: early stopping by the preset's rule")]
 BatchSize = Annotated[int | None, param("Samples per batch; null: the preset's")]
 Device = Annotated[DeviceName, param("Device: auto uses all GPUs if there are any, else the CPU")]
+Arms = Annotated[
+    list[str | dict[str, Any]] | None,
+    param(
+        "Ways to train: NETWORK, NETWORK:PRESET, NETWORK:PRESET:WEIGHTS, or JSON objects of train-galaxy's parameters "
+        "with a name; the first is what the others are compared with; null: cnn:deck, cnn:tuned"
+    ),
+]
 Grey = Annotated[bool, param("Convert images to luminance inside the model")]
 
 CandidateSource = Annotated[

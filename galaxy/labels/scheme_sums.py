@@ -112,7 +112,8 @@ def _texts(fine: Scheme, coarse: Scheme) -> Iterator[str]:
     if fine.grammar == "gz2":
         yield from map(str, every_class())
         return
-    conditions = [item.when for scheme in (fine, coarse) for item in (*scheme.rules, *scheme.exclude)]
+    conditions = [rule.when for scheme in (fine, coarse) for rule in scheme.rules]
+    conditions += [item.when for scheme in (fine, coarse) for item in scheme.exclude]
     yield from dict.fromkeys(text for when in conditions for text in when.text or ())
 
 

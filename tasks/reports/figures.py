@@ -209,6 +209,39 @@ def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: boo
         return finish()
 
 
+def epochs_figure(fits: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> bytes:
+    """Draw the validation accuracy of several fits against the epoch, training accuracy dashed and pale.
+
+    Parameters
+    ----------
+    fits : dict
+        By name, the repetitions of a fit; each holds ``validation_accuracy`` and ``train_accuracy``, a value an epoch.
+    """
+    with canvas(7.6, 3.9) as (figure, finish):
+        axes = figure.subplots()
+        for (name, repetitions), (color, _, marker) in zip(fits.items(), cycle(_CURVES), strict=False):
+            for number, history in enumerate(repetitions):
+                values, training = history["validation_accuracy"], history["train_accuracy"]
+                epochs, label = range(1, len(values) + 1), None if number else name
+                every = max(1, len(values) // 8)
+                axes.plot(epochs, training, color=color, linestyle="--", linewidth=1, alpha=0.45)
+                axes.plot(
+                    epochs,
+                    values,
+                    color=color,
+                    label=label,
+                    marker=marker,
+                    markersize=4,
+                    markevery=every,
+                    linewidth=1.5,
+                )
+        axes.plot([], [], color=GREY, linestyle="--", linewidth=1, label="training part")
+        axes.set(xlabel="epoch", ylabel="accuracy")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        figure.legend(loc="outside right upper", fontsize=8)
+        return finish()
+
+
 def completeness_figure(
     curves: Mapping[str, Sequence[tuple[float, Interval]]], fitted: tuple[float, float] | None
 ) -> bytes:

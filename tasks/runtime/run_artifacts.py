@@ -18,6 +18,11 @@ def put_values(key: str, values: Mapping[str, Any]) -> None:
     create_table_artifact(key=key, table=[{"name": name, "value": str(value)} for name, value in values.items()])
 
 
+def put_table(key: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Show rows under named columns as a table under the key of an artifact."""
+    create_table_artifact(key=key, table=[dict(zip(columns, row, strict=True)) for row in rows])
+
+
 def put_funnel(steps: Sequence[tuple[str, int]]) -> None:
     """Show how many rows each step of a run left or removed."""
     create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in steps])

@@ -18,6 +18,9 @@ from tasks.tracking.model_registry import KerasModel, ModelRef, register_model
 if TYPE_CHECKING:
     from tasks.store.dataset import Dataset
 
+PARENT = "mlflow.parentRunId"
+"""Tag below whose run MLflow lists a run."""
+
 _DIGEST_LENGTH = 36  # the column of MLflow's table of datasets; a tag holds the whole digest
 
 
@@ -108,7 +111,8 @@ def newest_run(
 ) -> tuple[str, dict[str, float]] | None:
     """Return id and metrics of the newest finished run with these tags and the metric ``measured``.
 
-    A run whose parameters are others than `params` is passed over; one that lacks a parameter is not.
+    A run whose parameters are others than `params` is passed over; one that lacks a parameter is not. So is a run that
+    belongs to another, such as a row of a study.
     """
     prepare(workspace)
     client = open_client(workspace)
@@ -120,7 +124,8 @@ def newest_run(
         order_by=["attributes.start_time DESC"],
     )
     wanted = (params or {}).items()
-    fitting = (run for run in runs if all(run.data.params.get(name, value) == value for name, value in wanted))
+    alone = (run for run in runs if PARENT not in run.data.tags)
+    fitting = (run for run in alone if all(run.data.params.get(name, value) == value for name, value in wanted))
     return next(((run.info.run_id, run.data.metrics) for run in fitting if measured in run.data.metrics), None)
 
 

@@ -13,7 +13,7 @@ from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.schema import GALAXY, REALBOGUS
-from tasks.tracking.mlflow_runs import metric_history, open_run
+from tasks.tracking.mlflow_runs import PARENT, metric_history, open_run
 from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
 from tasks.training.registered_models import RegisteredModel, open_registered
 
@@ -111,7 +111,7 @@ def _tags(dataset: Dataset, scheme: str, registered: RegisteredModel) -> dict[st
     manifest = dataset.manifest
     return {
         "kind": "evaluation",
-        "mlflow.parentRunId": registered.ref.run_id,  # MLflow lists the run below the model's training
+        PARENT: registered.ref.run_id,  # the model's training
         "pixels": manifest["pixels"],
         "labels": manifest["label_kind"],
         "scheme": scheme,

@@ -15,6 +15,10 @@ Arm = str | dict[str, Any]
 """An arm as users write it: NETWORK, NETWORK:PRESET, NETWORK:PRESET:WEIGHTS, or the fields of `TrainingArm`."""
 
 
+DEFAULT_ARMS = ("cnn:deck", "cnn:tuned")
+"""Compared where nobody names arms: the deck's network, and the better one of its size."""
+
+
 class ArmError(ValueError):
     """An arm is not written as arms are, or two arms are the same."""
 
@@ -76,6 +80,36 @@ def parse_arms(arms: Sequence[Arm]) -> list[TrainingArm]:
     if twice:
         raise ArmError(f"arms has {', '.join(map(repr, twice))} more than once: give each arm a name of its own")
     return parsed
+
+
+def choose_arms(
+    arms: Sequence[Arm] | None,
+    networks: Sequence[NetworkName] | None = None,
+    preset: PresetName | None = None,
+    weights: str | None = None,
+) -> list[TrainingArm]:
+    """Return the arms of `arms`, or of every network with one preset and one start; without either `DEFAULT_ARMS`.
+
+    Parameters
+    ----------
+    arms : sequence, optional
+        As `parse_arms` takes them.
+    networks, preset, weights : optional
+        None: ``cnn``, ``tuned``, ``none``.
+
+    Raises
+    ------
+    ArmError
+        Both are given, or an arm is not valid.
+    """
+    given = {"networks": networks, "preset": preset, "weights": weights}
+    named = [name for name, value in given.items() if value is not None]
+    if arms is not None and named:
+        raise ArmError(f"{named[0]}={given[named[0]]} and arms are given: write it into each arm, or leave arms out")
+    if arms is not None or not named:
+        return parse_arms(DEFAULT_ARMS if arms is None else arms)
+    shared = {"preset": preset or "tuned", "weights": weights or NONE}
+    return parse_arms([{"network": network, **shared} for network in networks or ("cnn",)])
 
 
 def _parse_arm(arm: Arm) -> TrainingArm:

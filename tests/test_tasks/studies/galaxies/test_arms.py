@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.galaxies.methods import TrainingMethods
-from tasks.studies.galaxies.arms import ArmError, TrainingArm, parse_arms
+from tasks.studies.galaxies.arms import DEFAULT_ARMS, ArmError, TrainingArm, choose_arms, parse_arms
 
 
 def test_words_are_network_preset_and_weights():
@@ -51,3 +51,13 @@ def test_an_arm_survives_its_own_fields(arm):
 def test_a_wrong_arm_is_named(arms, said):
     with pytest.raises(ArmError, match=said):
         parse_arms(arms)
+
+
+def test_networks_with_one_preset_and_one_start_are_arms_too():
+    assert choose_arms(None) == parse_arms(DEFAULT_ARMS)
+    assert choose_arms(["vit"]) == parse_arms(["vit:tuned"])
+    chosen = choose_arms(None, networks=["xception", "vit"], preset="deck", weights="imagenet")
+    assert chosen == parse_arms(["xception:deck:imagenet", "vit:deck:imagenet"])
+    assert choose_arms(None, preset="deck") == parse_arms(["cnn:deck"])
+    with pytest.raises(ArmError, match="weights=imagenet and arms are given"):
+        choose_arms(["vit"], weights="imagenet")
