@@ -8,13 +8,15 @@ from prefect.client.orchestration import get_client
 
 from flows.compare_schemes import compare_schemes
 from galaxy.models import baselines
+from tasks.learning.checkpoints import EpochRecord
 from tasks.runtime.workspace import Workspace
 from tasks.studies.galaxies import scheme_training
+from tasks.tracking.mlflow_runs import TrackedRun
 from tests.small_schemes import publish_schemes
 
 # Keras turns its variables into arrays in a way that NumPy 2 will stop taking.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-REQUEST = {"dataset": "eleven", "schemes": ["deck-11", "deck-3"], "arms": ["cnn:deck"], "epochs": 1}
+REQUEST = {"dataset": "eleven", "schemes": ["deck-11", "deck-3"], "arms": ["cnn:deck"], "epochs": 2}
 
 
 def table_shown() -> list[dict[str, str]]:
@@ -31,21 +33,22 @@ def test_a_study_of_two_schemes_is_trained_once_and_shown_everywhere(
     import mlflow
 
     monkeypatch.setattr(baselines, "FOREST_TREES", 10)
-    publish_schemes(flows_here, "eleven", count=220, side=48)
-    trained: list[str] = []
-    fit = scheme_training.fit_parts
+    publish_schemes(flows_here, "eleven", count=110, side=48)
+    recorded: list[tuple[str, int]] = []
+    record_epoch = scheme_training.record_epoch
 
-    def dies_at_the_second(training, *more):  # type: ignore[no-untyped-def]
-        trained.append(training.scheme)
-        if len(trained) == 2:
+    def dies_in_the_second_fit(run: TrackedRun, record: EpochRecord) -> None:
+        recorded.append((run.id, record.epoch))
+        if len(recorded) == 4:
             raise KeyboardInterrupt
-        return fit(training, *more)
+        record_epoch(run, record)
 
-    monkeypatch.setattr(scheme_training, "fit_parts", dies_at_the_second)
+    monkeypatch.setattr(scheme_training, "record_epoch", dies_in_the_second_fit)
     with pytest.raises(KeyboardInterrupt):
         compare_schemes(**REQUEST)
     summary = compare_schemes(**REQUEST)
-    assert trained == ["deck-3", "deck-11", "deck-11"]
+    first, second = (row["run_id"] for row in summary["rows"])
+    assert recorded == [(first, 1), (first, 2), (second, 1), (second, 2), (second, 2)]
     rows = summary["rows"]
     assert [(row["scheme"], row["arm"]) for row in rows] == [("deck-3", "cnn deck"), ("deck-11", "cnn deck")]
     assert all(row["low"] <= row["accuracy"] <= row["high"] for row in rows)
@@ -72,5 +75,5 @@ def test_a_study_of_two_schemes_is_trained_once_and_shown_everywhere(
     assert "cnn deck (simulated)" in page
     shown = table_shown()
     assert [line["scheme"] for line in shown] == ["deck-3", "deck-11"]
-    assert shown[1]["Barchi et al. 2020 (other data)"] == "65.2%"
+    assert shown[1]["Barchi et al. 2020 (other data)"] == "65.2"
     assert shown[0]["cnn deck (simulated)"].startswith(f"{100 * rows[0]['accuracy']:.1f}")

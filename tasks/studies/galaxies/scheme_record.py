@@ -60,6 +60,11 @@ def _metrics(compared: Mapping[str, Any]) -> dict[str, float | None]:
     }
 
 
+def _shared(values: Sequence[str]) -> str | None:
+    """Return the value that all have, or None."""
+    return values[0] if len(set(values)) == 1 else None
+
+
 def _summary(study: SchemeStudy, results: Sequence[Mapping[str, Any]], compared: Mapping[str, Any]) -> dict[str, Any]:
     manifest, request = study.test_dataset.manifest, study.request
     rows = [
@@ -72,7 +77,11 @@ def _summary(study: SchemeStudy, results: Sequence[Mapping[str, Any]], compared:
         "test_dataset": f"{study.test_dataset.name}@{study.test_dataset.version}",
         "schemes": study.schemes,
         "arms": [arm.name for arm in request.arms],
+        "networks": [arm.network for arm in request.arms],
+        "preset": _shared([arm.preset for arm in request.arms]),
+        "weights": _shared([arm.weights for arm in request.arms]),
         "seeds": list(request.seeds),
+        "seed": request.seeds[0] if len(request.seeds) == 1 else None,
         "finest": study.finest if study.sums else None,
         "rows": rows,
         "compared": dict(compared),

@@ -66,7 +66,8 @@ def accuracy_table(study: SchemeStudy, compared: Compared) -> Table:
     for scheme, of in compared.items():
         majority = of["baselines"].get("majority class", {})
         own = [_percent(of["arms"][name]["own"], "accuracy") for name in arms]
-        rows.append([of["classes"], scheme, of["count"], _percent(majority, "accuracy"), *own, *_published(scheme)])
+        least = None if majority.get("accuracy") is None else f"{100 * majority['accuracy']:.1f}"
+        rows.append([of["classes"], scheme, least, *own, *_published(scheme)])
     pixels = study.test_dataset.manifest["pixels"]
     seeds = ", ".join(map(str, study.request.seeds))
     return Table(
@@ -75,7 +76,6 @@ def accuracy_table(study: SchemeStudy, compared: Compared) -> Table:
         [
             "classes",
             "scheme",
-            "tested",
             f"majority class ({pixels})",
             *(f"{name} ({pixels})" for name in arms),
             "Barchi et al. 2020 (other data)",
@@ -89,7 +89,7 @@ def _published(scheme: str) -> list[Cell]:
     published = PUBLISHED.get(scheme)
     if published is None:
         return [None, None]
-    return [f"{published.barchi:.1%}", ", ".join(f"{name} {value:.1%}" for name, value in published.deck.items())]
+    return [published.barchi, published.deck]
 
 
 def _scheme_table(study: SchemeStudy, scheme: str, of: Mapping[str, Any]) -> Table:
@@ -136,11 +136,11 @@ def _hierarchical_table(study: SchemeStudy, compared: Compared) -> Table:
         for name, arm in of["arms"].items():
             if arm["summed"]:
                 own, summed = (_percent(arm[kind], "accuracy") for kind in ("own", "summed"))
-                rows.append([of["classes"], scheme, name, own, summed, _points(arm["summed_over_own"])])
+                rows.append([scheme, name, own, summed, _points(arm["summed_over_own"])])
     return Table(
         f"One model of {study.finest}, whose probabilities are added up, beside a model of each scheme; accuracy in "
         f"per cent, {_origin(study)}",
-        ["classes", "scheme", "network", "a model of the scheme", f"summed from {study.finest}", "points above it"],
+        ["scheme", "network", "a model of the scheme", f"summed from {study.finest}", "points above it"],
         rows,
     )
 

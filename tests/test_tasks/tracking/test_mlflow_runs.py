@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import prepare
-from tasks.tracking.mlflow_runs import open_run
+from tasks.tracking.mlflow_runs import PARENT, newest_run, open_run
 from tasks.tracking.model_registry import UnknownModelError, resolve_model
 
 NAME = "galaxy-tracked"
@@ -85,6 +85,17 @@ def test_a_run_keeps_metrics_tags_dataset_and_files(workspace):
     assert (folder / "figures" / "confusion.png").read_bytes() == b"\x89PNG"
     assert (folder / "tables" / "classes.csv").read_text() == "class,recall\nS,0.5\nE,1.0\n"
     assert (folder / "report.html").read_text() == "<!doctype html>"
+
+
+def test_the_newest_run_is_one_that_belongs_to_no_other(workspace):
+    found = {}
+    for name, tags in (("alone", {}), ("row of a study", {PARENT: "0" * 32}), ("other", {"scheme": "deck-7"})):
+        with start(workspace) as run:
+            run.log_tags({"scheme": "deck-3", **tags})
+            run.log_metrics({"test_accuracy": 0.9})
+        found[name] = run.id
+    newest = newest_run(workspace, "galaxy", {"scheme": "deck-3"}, "test_accuracy")
+    assert newest == (found["alone"], {"test_accuracy": 0.9})
 
 
 def test_a_run_that_raises_is_marked_failed_and_goes_on_by_its_id(workspace):

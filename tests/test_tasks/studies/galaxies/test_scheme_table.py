@@ -1,6 +1,8 @@
 """Studies of schemes without a fit: which galaxies are tested, sums, paired numbers, the page; results are written."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,12 @@ import pytest
 
 from galaxy.labels.schemes import load_scheme
 from galaxy.models import baselines
+from tasks.galaxies.initial_weights import InitialWeights
 from tasks.learning import measures
 from tasks.learning.split_parts import part_rows
-from tasks.learning.training_overlap import read_training_samples, seen_before
+from tasks.learning.training_overlap import COLUMNS, TRAINING_SAMPLES_FILE, read_training_samples, seen_before
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import select_ids
 from tasks.store.files import write_table
 from tasks.studies.galaxies import scheme_table
 from tasks.studies.galaxies.arms import parse_arms
@@ -109,6 +113,28 @@ def test_every_model_scores_what_any_scheme_tests(toy: Workspace) -> None:
     assert set(study.scored.ids) == {name for scheme in ALL for name in study.tests[scheme][0].ids}
     assert study.folder == study_of(toy).folder
     assert (np.diff(study.scored.rows) > 0).all()
+    publish_schemes(toy, "nested", schemes=("deck-11", "deck-7"), count=110)
+    seven = study_of(toy, dataset="nested", schemes=["deck-7"])
+    assert len(seven.scored) > len(seven.tests["deck-7"][0])
+
+
+def test_galaxies_that_loaded_weights_have_seen_are_not_tested(toy: Workspace, tmp_path: Path) -> None:
+    study = study_of(toy, seeds=[0])
+    some = study.tests["deck-3"][0].ids[:7]
+    write_table(tmp_path / TRAINING_SAMPLES_FILE, select_ids(read_samples(study), pa.array(some)))
+    weights = InitialWeights("models:/earlier/1", tmp_path, "1" * 64)
+    later = study_of(toy, seeds=[0])
+    later.__dict__["rows"] = [
+        replace(row, training=replace(row.training, initial=weights)) if row.arm.preset == "tuned" else row
+        for row in study.rows
+    ]
+    assert later.tests["deck-3"][1] == 7
+    assert not set(later.tests["deck-3"][0].ids) & set(some)
+    assert later.folder != study.folder
+
+
+def read_samples(study: SchemeStudy) -> pa.Table:
+    return study.dataset.samples(list(COLUMNS))
 
 
 def test_schemes_are_those_of_the_deck_and_the_two_classes_where_they_are(toy: Workspace) -> None:
@@ -215,10 +241,10 @@ def test_published_figures_stand_in_columns_of_other_data_and_never_beside_gz2s_
     table = accuracy_table(study, numbers)
     others = [at for at, name in enumerate(table.columns) if "Barchi" in name or name.startswith("deck ")]
     assert all(table.columns[at].endswith("(other data)") for at in others)
-    assert all(name.endswith("(simulated)") for name in table.columns[3 : others[0]])
+    assert all(name.endswith("(simulated)") for name in table.columns[2 : others[0]])
     by_scheme = {row[1]: [row[at] for at in others] for row in table.rows}
     assert by_scheme[TWO_CLASSES] == [None, None]
-    assert by_scheme["deck-9"] == ["67.4%", "Xception 70.9%, ViT 70.5%"]
+    assert by_scheme["deck-9"] == ["67.4", "70.9 / 70.5"]
     assert [row[0] for row in table.rows] == [2, 3, 7, 9, 11]
 
 
