@@ -41,6 +41,10 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Cell]]
 
+    def by_column(self) -> dict[str, list[Cell]]:
+        """Return the cells of each column; without rows the columns are empty."""
+        return {name: [row[position] for row in self.rows] for position, name in enumerate(self.columns)}
+
 
 @dataclass(frozen=True)
 class Figure:

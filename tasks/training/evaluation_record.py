@@ -248,7 +248,7 @@ def _record_in_run(run: TrackedRun, record: EvaluationRecord, part: str) -> None
     numbers = {name: value for name, value in record.summary.items() if isinstance(value, int | float)}
     run.log_metrics({f"{part}_{_metric_name(name)}": value for name, value in {**numbers, **record.metrics}.items()})
     for name, table in record.tables.items():
-        run.log_table(dict(zip(table.columns, zip(*table.rows, strict=True), strict=True)), f"{part}_{name}")
+        run.log_table(table.by_column(), f"{part}_{name}")
     for name, figure in record.figures.items():
         run.log_figure(figure.png, f"{part}_{name}")
     with tempfile.TemporaryDirectory() as folder:

@@ -43,7 +43,7 @@ def publish_scheme_study(
     with open_run(workspace, problem=GALAXY, run_name=NAME, params={}, tags=tags, dataset=None, run_id=run_id) as run:
         run.log_metrics(_metrics(compared))
         for name, table in tables.items():
-            run.log_table(dict(zip(table.columns, zip(*table.rows, strict=True), strict=True)), name)
+            run.log_table(table.by_column(), name)
         run.log_file(report, "report")
         run.log_text(json.dumps(summary, indent=1), "summary.json")
     return summary, tables["accuracy"]

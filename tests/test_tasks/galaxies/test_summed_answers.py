@@ -76,6 +76,14 @@ def test_page_tag_and_notes_say_what_was_summed(tracked_workspace, dataset):
     assert own["summed_from"] is None
 
 
+def test_a_model_without_a_mistake_is_recorded_too(tracked_workspace):
+    """Its tables of mistakes have no row."""
+    easy = publish_schemes(tracked_workspace, "easy")
+    options = {"problem": "galaxy", "run_name": "r", "params": {}, "tags": {}, "dataset": easy}
+    with open_run(tracked_workspace, **options) as run:
+        assert evaluate_galaxies(request_of(tracked_workspace, easy, "deck-11", run=run))["accuracy"] == 1
+
+
 def test_baselines_are_of_the_evaluated_scheme(tracked_workspace, dataset):
     train, test = (part_rows(dataset, "deck-3", part).labels for part in ("train", "test"))
     summary = evaluate_galaxies(request_of(tracked_workspace, dataset, "deck-3"))
