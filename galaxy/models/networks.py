@@ -91,6 +91,19 @@ def build_model(
     return keras.Model(images, layers.Softmax(name="probabilities")(logits), name=PACKAGE)
 
 
+def build_feature_model(network: keras.Model, settings: GalaxyNetworkSettings, size_px: int) -> keras.Model:
+    """Return the model of a network's features: stored images (n, size, size, 3) uint8 to (8 n, f) float32.
+
+    The features are what the first layer of the head takes, of the eight symmetries of the centred view: blocks of n,
+    the mirrored ones last.
+    """
+    head = next(layer for layer in network.layers if is_head(layer.name))
+    body = keras.Model(network.input, head.input)
+    images = keras.Input((size_px, size_px, 3), dtype="uint8", name="images")
+    views = CentreCrop(view_px(settings, size_px), name="centre")(images)
+    return keras.Model(images, body(DihedralViews(name="symmetries")(views)))
+
+
 def mirrored_positions(classes: Sequence[str], pairs: Sequence[Sequence[str]]) -> list[int] | None:
     """Return, for each class, the position of its mirror image's class; None where there are no pairs."""
     image = {name: other for pair in pairs for name, other in (pair, reversed(pair))}

@@ -58,7 +58,7 @@ def auc_intervals(
 ) -> dict[str, Any]:
     """Return ``auc_low, auc_high`` with groups resampled, and ``auc_by_night_low, ..._high`` with nights resampled.
 
-    All arguments are (n,). An interval of fewer than `measures.LEAST_GROUPS_FOR_INTERVAL` groups or nights is None.
+    All arguments are (n,). An interval of fewer than `intervals.LEAST_GROUPS_FOR_INTERVAL` groups or nights is None.
     """
     by_group = measures.auc_interval(scores, real, groups, np.random.default_rng(0))
     intervals: dict[str, Any] = {"auc_low": by_group.low, "auc_high": by_group.high}

@@ -84,7 +84,7 @@ def fit_baselines(trained_on: Dataset, dataset: Dataset, scheme: str, model: Pre
     names, train_scalars, scalars = _shared_scalars(trained_on, sample, dataset, model.part)
     if names:
         lines.append(forest(f"forest on {', '.join(names)}", train_scalars, scalars))
-    images = _image_scalars(trained_on, sample), _image_scalars(dataset, model.part)
+    images = image_scalars_of(trained_on, sample), image_scalars_of(dataset, model.part)
     return [*lines, forest("forest on image scalars", *images)]
 
 
@@ -133,7 +133,7 @@ def _columns(table: pa.Table, names: list[str], part: SplitPart) -> dict[str, ND
     return {name: values for name, values in columns.items() if np.isfinite(values).any()}
 
 
-def _image_scalars(dataset: Dataset, part: SplitPart) -> NDArray:
+def image_scalars_of(dataset: Dataset, part: SplitPart) -> NDArray:
     """Return the image scalars (n, k) of the part's rows, which ascend."""
     blocks = image_blocks(dataset.pixels, part.rows, BLOCK_IMAGES)
     return np.concatenate([galaxy_baselines.image_scalars(images) for images in blocks])

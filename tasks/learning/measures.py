@@ -21,7 +21,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 from scipy.stats import binomtest, rankdata
 
-from tasks.learning.intervals import LEAST_GROUPS_FOR_INTERVAL, Interval
+from tasks.learning.intervals import Interval
+from tasks.learning.resampling import percentile_interval, resampled_rows
 
 TEMPERATURE_RANGE = (0.05, 20.0)
 RELIABILITY_BINS = 10
@@ -209,6 +210,19 @@ def coverage_curve(confidence: NDArray, correct: NDArray) -> tuple[NDArray, NDAr
     return (ends + 1) / max(len(order), 1), hits / (ends + 1)
 
 
+def coverage_accuracy(confidence: NDArray, correct: NDArray, coverage: float) -> float:
+    """Return the accuracy on the most confident share `coverage` of the rows (n,), at least one row.
+
+    Of rows of equal confidence that are not all among them, each counts for the same part, so that their order cannot
+    matter.
+    """
+    count = max(1, round(coverage * len(confidence)))
+    lowest = np.partition(confidence, len(confidence) - count)[len(confidence) - count]
+    above, tied = confidence > lowest, confidence == lowest
+    share = (count - np.count_nonzero(above)) / np.count_nonzero(tied)
+    return float((np.count_nonzero(correct[above]) + share * np.count_nonzero(correct[tied])) / count)
+
+
 def auc(scores: NDArray, positive: NDArray) -> float:
     """Return the area under the ROC curve: the chance that a positive row scores above a negative one.
 
@@ -279,7 +293,7 @@ def group_bootstrap(
     Parameters
     ----------
     groups : (n,)
-        Group of each row. Of fewer than `LEAST_GROUPS_FOR_INTERVAL` the ends are NaN.
+        Group of each row. Of fewer than `intervals.LEAST_GROUPS_FOR_INTERVAL` the ends are NaN.
     statistic : callable
         Row numbers (m,) to a number.
     rng : Generator
@@ -287,23 +301,10 @@ def group_bootstrap(
     level : float
         Fraction of the resampled values between the ends.
     """
-    names, group_of_row = np.unique(np.asarray(groups), return_inverse=True)
-    if not len(names):
+    if not len(groups):
         return Interval(math.nan, math.nan, math.nan)
-    value = float(statistic(np.arange(len(group_of_row))))
-    if len(names) < LEAST_GROUPS_FOR_INTERVAL:
-        return Interval(value, math.nan, math.nan)
-    order = np.argsort(group_of_row, kind="stable")
-    sizes = np.bincount(group_of_row)
-    starts = np.cumsum(sizes) - sizes
-    values = np.empty(repeats)
-    for repeat in range(repeats):
-        drawn = rng.integers(len(names), size=len(names))
-        values[repeat] = statistic(order[_runs(starts[drawn], sizes[drawn])])
-    tail = (1 - level) / 2
-    values = values[~np.isnan(values)]
-    low, high = np.quantile(values, [tail, 1 - tail]) if len(values) else (math.nan, math.nan)
-    return Interval(value, float(low), float(high))
+    value = float(statistic(np.arange(len(groups))))
+    return percentile_interval(value, [statistic(rows) for rows in resampled_rows(groups, rng, repeats)], level)
 
 
 def auc_interval(
@@ -329,12 +330,6 @@ def paired_difference(
     if len(first) != len(second):
         raise ValueError(f"paired models need the same rows: {len(first)} and {len(second)}")
     return group_bootstrap(groups, lambda rows: statistic(first[rows]) - statistic(second[rows]), rng, repeats)
-
-
-def _runs(starts: NDArray, sizes: NDArray) -> NDArray[np.int64]:
-    """Return start, start + 1, ... for each run, one after another."""
-    offsets = np.cumsum(sizes) - sizes
-    return np.repeat(starts - offsets, sizes) + np.arange(sizes.sum())
 
 
 def _binned_gap(confidence: NDArray, outcomes: NDArray, bins: int) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8F96"
-INK = "#22262b"
+SKY, INK = "#56B4E9", "#22262b"
 PIXELS_PER_INCH = 160
 
 _STYLE = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import ReliabilityBin
-from tasks.reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, canvas
+from tasks.reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, canvas
 
 HISTOGRAM_BINS = 16
 
@@ -21,6 +22,9 @@ _CURVES = (
     (GREEN, ":", "D"),
     (VERMILION, "-.", "^"),
     (PURPLE, "-", "v"),
+    (SKY, "--", "P"),
+    (INK, ":", "X"),
+    (GREY, "-.", "*"),
 )
 """Colour, dash and marker of the first, second, ... curve of a figure."""
 
@@ -206,6 +210,33 @@ def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: boo
         axes.set(yticks=places, yticklabels=list(values), xlabel=xlabel, ylim=(-0.6, len(values) - 0.4))
         if logarithmic and (middle > 0).any():
             axes.set(xscale="log")
+        return finish()
+
+
+def size_figure(panels: Mapping[str, Mapping[str, Sequence[tuple[float, Interval]]]]) -> bytes:
+    """Draw values with intervals against the number of training samples on a logarithmic axis.
+
+    By the title of a panel and the name of a curve, a sequence of (samples, value). Curves are a little apart, so that
+    their intervals do not hide each other.
+    """
+    names = list(dict.fromkeys(name for curves in panels.values() for name in curves))
+    steps = dict(zip(names, np.linspace(-0.5, 0.5, len(names)) * 0.03 * min(len(names), 6), strict=True))
+    styles = dict(zip(names, cycle(_CURVES), strict=False))
+    with canvas(4.2 * len(panels) + 2.2, 4.0) as (figure, finish):
+        drawn: dict[str, Any] = {}
+        for axes, (title, curves) in zip(
+            figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+        ):
+            for name, points in curves.items():
+                color, _, marker = styles[name]
+                places = [samples * np.exp(steps[name]) for samples, _ in points]
+                _interval_points(axes, places, [value for _, value in points], color, marker, name)
+            ticks = sorted({samples for points in curves.values() for samples, _ in points})
+            axes.set(xscale="log", xlabel="training images", title=title)
+            axes.set_xticks(ticks, [f"{round(tick):,}".replace(",", "\N{NARROW NO-BREAK SPACE}") for tick in ticks])
+            axes.minorticks_off()
+            drawn |= {name: handle for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)}
+        figure.legend([drawn[name] for name in names], names, loc="outside right upper", fontsize=8)
         return finish()
 
 

@@ -6,6 +6,7 @@ decides nothing.
 
 import hashlib
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,31 +138,56 @@ def require_unseen(training: TrainingTask, part: SplitPart) -> None:
 
 
 def tabulate_outputs(fit: FoldFit) -> pa.Table:
-    """Return the table of a fold's samples.
+    """Return the table of a fold's samples: `outputs_table`, ``best_epoch`` and the columns of `curve_figures`."""
+    parts = fit.validation, fit.held_out
+    both = fit.validation.join(fit.held_out)  # one pass over the images
+    outputs = fit.outputs(both)
+    of_parts = [outputs[np.searchsorted(both.rows, part.rows)] for part in parts]
+    table = outputs_table(fit.job.training, parts, of_parts, fit.job.fold)
+    for name, value in {"best_epoch": np.int32(fit.fitted.best_epoch), **fit.fitted.curve_figures}.items():
+        table = table.append_column(name, pa.array(np.full(table.num_rows, value)))
+    return table
 
-    Columns: ``id, group, fold`` (from 1), ``label``, ``output_CLASS`` of each class, ``temperature, best_epoch``, and
-    those of `curve_figures`.
+
+def outputs_table(
+    training: TrainingTask,
+    parts: tuple[SplitPart, SplitPart],
+    outputs: Sequence[NDArray],
+    fold: int,
+) -> pa.Table:
+    """Return the table of the samples that a fold leaves out.
+
+    Parameters
+    ----------
+    training : TrainingTask
+    parts : (SplitPart, SplitPart)
+        The validation samples, to which the temperature is fitted, and those left out.
+    outputs : sequence of (n, classes)
+        Of both.
+    fold : int
+        From 0.
+
+    Returns
+    -------
+    Table
+        ``id, group, fold`` (from 1), ``label``, ``output_CLASS`` of each class, ``temperature``.
     """
-    training, held_out = fit.job.training, fit.held_out
-    on_validation = training.probabilities(fit.outputs(fit.validation))
-    temperature = measures.fit_temperature(on_validation, fit.validation.labels)
-    outputs = fit.outputs(held_out)
+    (validation, held_out), (on_validation, of_fold) = parts, outputs
+    temperature = measures.fit_temperature(training.probabilities(on_validation), validation.labels)
     columns: dict[str, Any] = {
         "id": held_out.ids,
         "group": held_out.groups,
-        "fold": np.full(len(held_out), fit.job.fold + 1, np.int32),
+        "fold": np.full(len(held_out), fold + 1, np.int32),
         "label": [training.classes[label] for label in held_out.labels],
-        **{f"{OUTPUT}{name}": outputs[:, position] for position, name in enumerate(training.classes)},
+        **{f"{OUTPUT}{name}": of_fold[:, position] for position, name in enumerate(training.classes)},
         "temperature": np.full(len(held_out), temperature, np.float32),
-        "best_epoch": np.full(len(held_out), fit.fitted.best_epoch, np.int32),
-        **{name: np.full(len(held_out), value) for name, value in fit.fitted.curve_figures.items()},
     }
     return pa.table(columns)
 
 
 def with_probabilities(training: TrainingTask, outputs: pa.Table) -> pa.Table:
     """Return the table with ``probability_CLASS`` beside each ``output_CLASS``."""
-    probabilities = training.probabilities(_stacked(outputs, OUTPUT, training.classes))
+    probabilities = training.probabilities(stacked(outputs, OUTPUT, training.classes))
     for position, name in enumerate(training.classes):
         outputs = outputs.append_column(f"{PROBABILITY}{name}", pa.array(probabilities[:, position]))
     return outputs
@@ -174,7 +200,7 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
     """
     training, classes = folds.training, folds.training.classes
     labels = np.asarray([classes.index(name) for name in scores["label"].to_pylist()], np.int32)
-    probabilities, fold = _stacked(scores, PROBABILITY, classes), scores["fold"].to_numpy()
+    probabilities, fold = stacked(scores, PROBABILITY, classes), scores["fold"].to_numpy()
     predicted = probabilities.argmax(axis=1)
     accuracy = measures.accuracy(labels, predicted)
     auc = measures.auc(probabilities[:, 1], labels == 1) if len(classes) == 2 else None
@@ -182,7 +208,7 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
         _fold_metrics(scores.filter(pa.array(fold == number)), classes, number) for number in range(1, folds.count + 1)
     ]
     part = folds.part.take(positions_of(scores["id"], folds.part.ids))
-    own_metrics, own_blocks = training.summarise_folds(part, _stacked(scores, OUTPUT, classes), fold)
+    own_metrics, own_blocks = training.summarise_folds(part, stacked(scores, OUTPUT, classes), fold)
     summary = {
         "folds": folds.count,
         "count": len(labels),
@@ -213,11 +239,11 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
 def _fold_metrics(scores: pa.Table, classes: list[str], number: int) -> dict[str, Any]:
     labels = np.asarray([classes.index(name) for name in scores["label"].to_pylist()], np.int32)
     temperature = float(scores["temperature"][0].as_py())
-    metrics = classification_summary(_stacked(scores, PROBABILITY, classes), labels, temperature)
+    metrics = classification_summary(stacked(scores, PROBABILITY, classes), labels, temperature)
     return {"fold": number, **metrics, **{name: scores[name][0].as_py() for name in OF_FOLD}}
 
 
-def _stacked(table: pa.Table, prefix: str, classes: list[str]) -> NDArray:
+def stacked(table: pa.Table, prefix: str, classes: list[str]) -> NDArray:
     """Return one column a class, (n, classes)."""
     return np.stack([table[f"{prefix}{name}"].to_numpy() for name in classes], axis=1)
 

@@ -16,8 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import zarr
 from numpy.typing import NDArray
 
+from tasks.learning.held_pixels import hold_parts
+from tasks.learning.part_sizes import shrink_parts
 from tasks.learning.split_parts import PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
@@ -45,13 +48,17 @@ class FoldFit:
     model : keras.Model
         From stored samples to outputs.
     fitted : Fitted
-    validation, held_out : SplitPart
-        The samples that chose the epoch, and those of the fold itself.
+    pixels : zarr.Array, (sample, y, x, channel)
+        What the rows of the parts refer to.
+    train, validation, held_out : SplitPart
+        The samples that were fitted to, those that chose the epoch, and those of the fold itself.
     """
 
     job: "FoldJob"
     model: Any
     fitted: "Fitted"
+    pixels: zarr.Array
+    train: SplitPart
     validation: SplitPart
     held_out: SplitPart
 
@@ -59,7 +66,7 @@ class FoldFit:
         """Return the model's outputs, (n, classes) float32, for the samples of a part."""
         from tasks.learning.scoring import score
 
-        return score(self.model, self.job.training.dataset.pixels, part.rows, self.job.batch_size)
+        return score(self.model, self.pixels, part.rows, self.job.batch_size)
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,10 @@ class FoldJob:
         Samples scored at once. Another size may round differently.
     threads : int, optional
         TensorFlow's threads in a worker; None leaves its own choice, for a fit in the flow's process.
+    size : int, optional
+        Training samples to fit to, see `shrink_parts`; None: all.
+    hold : bool
+        Keep the images of the fit in memory, where they fit; batches then come in another order.
     """
 
     training: TrainingTask
@@ -93,6 +104,13 @@ class FoldJob:
     tabulate: Callable[[FoldFit], pa.Table]
     batch_size: int
     threads: int | None = None
+    size: int | None = None
+    hold: bool = False
+
+    def parts(self) -> tuple[SplitPart, SplitPart, SplitPart]:
+        """Return the training, validation and left-out samples."""
+        train, validation, held_out = split_fold(self.part, self.fold_of, self.fold, self.training.request.seed)
+        return *shrink_parts(train, validation, self.size, self.training.request.seed), held_out
 
 
 @dataclass(frozen=True)
@@ -183,23 +201,30 @@ def run_fold(job: FoldJob) -> None:
     quiet_tensorflow()
     import keras
 
+    log = partial(_log_epoch, job.fold, int(job.fold_of.max()) + 1)
+    write_table(job.path, job.tabulate(fit_fold(job, log)))
+    forget_state(job)
+    keras.backend.clear_session()
+
+
+def fit_fold(job: FoldJob, on_epoch: "Callable[[EpochRecord, int], None] | None" = None) -> FoldFit:
+    """Fit one fold, going on after the last epoch of its state; `on_epoch` as in `fit_parts`."""
     from tasks.learning.devices import choose_device
 
-    request = job.training.request
-    train, validation, held_out = split_fold(job.part, job.fold_of, job.fold, request.seed)
+    training, parts = job.training, list(job.parts())
+    pixels: zarr.Array = training.dataset.pixels
+    if job.hold:
+        pixels, parts = hold_parts(pixels, parts)
+    train, validation, held_out = parts
+    device = choose_device(training.request.device, training.preset.training.mixed_precision)
     state = job.path.with_suffix("")
-    log = partial(_log_epoch, job.fold, int(job.fold_of.max()) + 1)
-    fitted = fit_parts(
-        job.training,
-        (train, validation),
-        choose_device(request.device, job.training.preset.training.mixed_precision),
-        state,
-        log,
-    )
-    fit = FoldFit(job, job.training.model(fitted.weights), fitted, validation, held_out)
-    write_table(job.path, job.tabulate(fit))
-    shutil.rmtree(state, ignore_errors=True)  # a job that Dask ran twice removes it twice
-    keras.backend.clear_session()
+    fitted = fit_parts(training, (train, validation), device, state, on_epoch, pixels)
+    return FoldFit(job, training.model(fitted.weights), fitted, pixels, train, validation, held_out)
+
+
+def forget_state(job: FoldJob) -> None:
+    """Remove the state of a finished fit; one that Dask ran twice has it removed twice."""
+    shutil.rmtree(job.path.with_suffix(""), ignore_errors=True)
 
 
 def run_folds(jobs: Sequence[FoldJob], executor: Executor, advance: Callable[[int], None] | None = None) -> pa.Table:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import zarr
 
 from tasks.learning.checkpoints import CURVES
 from tasks.learning.split_parts import SplitPart, require_every_class
@@ -68,6 +69,7 @@ def fit_parts(
     device: "Device",
     folder: Path,
     on_epoch: "Callable[[EpochRecord, int], None] | None" = None,
+    pixels: zarr.Array | None = None,
 ) -> "Fitted":
     """Fit the training's network to given samples.
 
@@ -81,6 +83,8 @@ def fit_parts(
         Keeps the state of the last finished epoch.
     on_epoch : callable, optional
         Called with every finished epoch and the maximum number of epochs.
+    pixels : zarr.Array, (sample, y, x, channel), optional
+        What the rows of the parts refer to; None: the dataset's array.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def fit_parts(
     request = training.request
     plan = Fit(
         training.fit_spec(train_part),
-        FitData(training.dataset.pixels, train_part, validation),
+        FitData(training.dataset.pixels if pixels is None else pixels, train_part, validation),
         training.preset.training.with_overrides(request.epochs, request.batch_size),
         training.description.optimizer,
         request.seed,

@@ -20,6 +20,7 @@ from flows.compare_label_handling import compare_label_handling
 from flows.compare_ladder import compare_ladder
 from flows.compare_profiles import compare_profiles
 from flows.compare_schemes import compare_schemes
+from flows.compare_trainings import compare_trainings
 from flows.compare_treatments import compare_treatments
 from flows.cross_validate import cross_validate
 from flows.evaluate_holdout import evaluate_holdout
@@ -61,6 +62,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         compare_ladder,
         compare_profiles,
         compare_schemes,
+        compare_trainings,
         compare_treatments,
         cross_validate,
         evaluate_holdout,

@@ -134,5 +134,5 @@ def _name_of(fields: Mapping[str, Any]) -> str:
     methods = fields.get("methods") or {}
     more += [f"{name}={value}" for name, value in methods.items()] if isinstance(methods, Mapping) else []
     if fields.get("fitting", "all") != "all":
-        more.append(f"{fields['fitting']} only")
+        more += [*(["random"] if fields.get("weights", NONE) == NONE else []), f"{fields['fitting']} only"]
     return " ".join(map(str, [network, preset, *more]))

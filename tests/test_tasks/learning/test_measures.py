@@ -185,6 +185,28 @@ def test_auc_is_the_share_of_pairs_in_order(sample):
     assert np.trapezoid(true, false) == pytest.approx(area)
 
 
+@pytest.mark.parametrize(
+    ("coverage", "accuracy"),
+    [(0.2, 1.0), (0.4, 0.5), (0.6, 2 / 3), (0.8, (2 + 1 * 0.5) / 4), (1.0, 3 / 5), (0.01, 1.0)],
+)
+def test_accuracy_on_the_most_confident_share(coverage: float, accuracy: float) -> None:
+    """Of the two rows at 0.6, which are one right and one wrong, each counts half where one of them is taken."""
+    confidence, correct = np.array([0.6, 0.9, 0.7, 0.8, 0.6]), np.array([True, True, True, False, False])
+    assert measures.coverage_accuracy(confidence, correct, coverage) == pytest.approx(accuracy)
+
+
+@given(scored(), st.floats(0.05, 1))
+def test_the_share_s_accuracy_lies_on_the_coverage_curve(sample, coverage):
+    probabilities, labels = sample
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    shares, accuracies = measures.coverage_curve(confidence, correct)
+    count = max(1, round(coverage * len(labels)))
+    hits = np.interp(
+        count, np.concatenate([[0], shares * len(labels)]), np.concatenate([[0], accuracies * shares * len(labels)])
+    )
+    assert measures.coverage_accuracy(confidence, correct, coverage) == pytest.approx(hits / count)
+
+
 def test_bootstrap_of_a_mean_has_the_textbook_width():
     rng = np.random.default_rng(5)
     values = rng.normal(0, 1, 400)
@@ -199,21 +221,6 @@ def test_repeating_every_row_inside_its_group_changes_nothing():
     once = measures.group_bootstrap(np.arange(50), lambda r: values[r].mean(), np.random.default_rng(7))
     thrice = measures.group_bootstrap(groups, lambda r: tripled[r].mean(), np.random.default_rng(7))
     assert thrice == pytest.approx(once)
-
-
-@given(st.lists(st.integers(0, 15), min_size=1, max_size=30), st.integers(0, 99))
-def test_a_group_comes_whole_or_not_at_all(drawn, seed):
-    groups = [*range(measures.LEAST_GROUPS_FOR_INTERVAL), *drawn]
-    members = np.array(groups)
-    names = [f"g{group}" for group in groups]
-
-    def check(rows):
-        times = np.bincount(rows, minlength=len(members))
-        for group in set(groups):
-            assert len(set(times[members == group])) == 1
-        return 0.0
-
-    measures.group_bootstrap(names, check, np.random.default_rng(seed), repeats=5)
 
 
 def test_fewer_than_ten_groups_give_a_value_and_no_interval():

@@ -39,6 +39,9 @@ DRAWN = {
     "heat maps": lambda: image_figures.heat_map_strip(
         np.zeros((7, 8, 8, 3), np.uint8), np.linspace(-1, 1, 448).reshape(7, 8, 8), [""] * 7
     ),
+    "sizes": lambda: figures.size_figure(
+        {"accuracy": {"x": [(100, RIGHT), (3000, RIGHT)], "y": [(100, RIGHT)]}, "AUC": {"y": [(100, RIGHT)]}}
+    ),
     "planes": lambda: image_figures.image_strip(np.zeros((7, 8, 8, 1), np.uint8), [""] * 7),
 }
 

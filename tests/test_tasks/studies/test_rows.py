@@ -1,7 +1,7 @@
 """Studies: rows are written as they are done and not computed again; what rows share; comparisons of rows."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,21 @@ def test_a_killed_study_goes_on_where_it_stopped(tmp_path: Path) -> None:
         "row 2 of 2: number 3, handling none",
     ]
     assert sorted(tmp_path.iterdir()) == sorted(paths)
+
+
+def test_the_remaining_time_is_estimated_before_the_first_row_and_after_each(tmp_path: Path) -> None:
+    asked: list[tuple[list[int], list[int]]] = []
+
+    def estimate(results: list[dict[str, Any]], missing: Sequence[Mapping[str, Any]]) -> float:
+        asked.append(([row["square"] for row in results], [row["number"] for row in missing]))
+        return 60.0 * len(missing)
+
+    told = list[str]()
+    run_study(tmp_path, grid(1), Counting(), told.append)
+    run_study(tmp_path, grid(3), Counting(), told.append, estimate)
+    assert asked == [([0], [1, 2]), ([0, 1], [2]), ([0, 1, 4], [])]
+    assert told[2] == "3 rows, 1 are there already; about 2 min remaining"
+    assert [line.partition("; ")[2] for line in told[3:]] == ["about 1 min remaining", "less than 1 min remaining"]
 
 
 def test_a_larger_grid_computes_what_is_new_and_results_are_in_the_order_asked(tmp_path: Path) -> None:

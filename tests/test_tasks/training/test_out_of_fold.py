@@ -17,7 +17,7 @@ from tasks.learning.split_parts import draw_folds, split_fold
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import write_table
-from tasks.training.out_of_fold import FoldFit, FoldJob, run_fold, run_folds, unfinished_jobs
+from tasks.training.out_of_fold import FoldFit, FoldJob, fit_fold, run_fold, run_folds, unfinished_jobs
 from tests.small_candidates import publish_candidates
 
 COUNT, FOLDS = 48, 3
@@ -79,6 +79,21 @@ def test_each_fold_s_samples_are_scored_by_a_network_fitted_to_the_others(jobs: 
         assert set(of_fold["best_epoch"].to_pylist()) == {1}
         assert job.path.is_file()
         assert not job.path.with_suffix("").exists(), "the state of a finished fit is removed"
+
+
+def test_a_fold_of_few_images_in_memory_is_scored_like_any_other(jobs: list[FoldJob]) -> None:
+    few = replace(jobs[0], size=12, hold=True)
+    whole, small = jobs[0].parts(), few.parts()
+    assert set(small[0].ids) < set(whole[0].ids)
+    assert len(small[0]) == 12, "whole cells of four"
+    assert len(small[1]) == 4, "at least one cell"
+    table = run_folds([few], InProcess())
+    assert table["id"].to_pylist() == whole[2].ids
+    assert set(table["validation"].to_pylist()) == {4}
+    fit = fit_fold(few)
+    pixels = np.asarray(few.training.dataset.pixels[:])
+    for stored, held in zip(small, (fit.train, fit.validation, fit.held_out), strict=True):
+        np.testing.assert_array_equal(np.asarray(fit.pixels[:])[held.rows], pixels[stored.rows])
 
 
 def test_a_fold_is_the_same_again_and_in_a_worker(jobs: list[FoldJob]) -> None:

@@ -157,7 +157,7 @@ def test_other_rules_other_shapes_and_heads_alone_are_refused(toy: Workspace) ->
     publish_schemes(toy, "wide", schemes=ALL, count=110, side=24)
     with pytest.raises(EvaluationError, match=r"'wide' have shape \[24, 24, 3\], those of 'toy' \[16, 16, 3\]"):
         study_of(toy, test_dataset="wide")
-    with pytest.raises(EvaluationError, match="'cnn tuned head only' has fitting=head"):
+    with pytest.raises(EvaluationError, match="'cnn tuned random head only' has fitting=head"):
         study_of(toy, arms=parse_arms([{"fitting": "head"}]))
 
 

@@ -1,0 +1,119 @@
+"""What a study of trainings leaves: its page, its scores, its MLflow runs, its summary."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tasks.learning.split_parts import ALL
+from tasks.reports.page import Table
+from tasks.runtime.provenance import code_version
+from tasks.runtime.workspace import Workspace
+from tasks.store.files import whole_file, write_json, write_table
+from tasks.store.schema import GALAXY
+from tasks.studies.galaxies.training_report import study_figures, study_page, study_tables
+from tasks.studies.galaxies.training_results import summarise_study
+from tasks.studies.galaxies.training_study import NAME, TrainingStudy, TrainingStudyRequest, open_training_study
+from tasks.studies.report import metric_name
+from tasks.tracking.mlflow_runs import PARENT, TrackedRun, open_run
+
+_STUDY = "study"
+
+
+def publish_training_study(
+    workspace: Workspace, request: TrainingStudyRequest, results: Sequence[Mapping[str, Any]]
+) -> tuple[dict[str, Any], Table]:
+    """Compare the fits, write page and scores, record them in MLflow; return the summary and the main table.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    request : TrainingStudyRequest
+    results : sequence of mapping
+        As `training_fits.run_fits` returns them.
+    """
+    study = open_training_study(workspace, request)
+    lines, scores = summarise_study(study, results)
+    tables = study_tables(study, lines)
+    drawn = study_figures(study, lines, results)
+    report, table = workspace.reports / f"{study.stem}.html", workspace.scores / f"{study.stem}.parquet"
+    with whole_file(report) as path:
+        path.write_text(study_page(study, tables, drawn), encoding="utf-8")
+    write_table(table, scores)
+    manifest = study.dataset.manifest
+    summary = {
+        "dataset": f"{study.dataset.name}@{study.dataset.version}",
+        "scheme": study.plain.scheme,
+        "arms": [arm.name for arm in study.arms],
+        "sizes": [size or ALL for size in study.sizes],
+        "seeds": list(request.seeds),
+        "fits": len(results),
+        "rows": lines,
+        "scores": str(table),
+        "report": str(report),
+        "pixels": manifest["pixels"],
+        "labels": manifest["label_kind"],
+    }
+    runs = _Runs(study)
+    with runs.open(_STUDY, f"{NAME} {study.dataset.name}", _params(request), {"kind": "study"}) as run:
+        for name, of in tables.items():
+            run.log_table(dict(zip(of.columns, zip(*of.rows, strict=True), strict=True)), metric_name(name))
+        for name, figure in drawn.items():
+            run.log_figure(figure.png, name)
+        run.log_file(report, "report")
+        run.log_file(table, "scores")
+        run.log_text(json.dumps(summary, indent=1), "summary.json")
+    for line in lines:
+        _record_line(runs, line)
+    return summary | {"run_id": runs.ids[_STUDY]}, tables[f"size {summary['sizes'][-1]}"]
+
+
+class _Runs:
+    """The MLflow runs of a study, by name; a study that is published again goes on with the same."""
+
+    def __init__(self, study: TrainingStudy) -> None:
+        self._study = study
+        self._record = study.folder / f"runs-{study.stem[-8:]}.json"
+        self.ids: dict[str, str] = {}
+        if self._record.exists():
+            self.ids = json.loads(self._record.read_text(encoding="utf-8"))
+
+    @contextmanager
+    def open(self, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+        """Open the run that belongs to `key`."""
+        study, manifest = self._study, self._study.dataset.manifest
+        every = {
+            "pixels": manifest["pixels"],
+            "labels": manifest["label_kind"],
+            "scheme": study.plain.scheme,
+            "split_hash": manifest["split_hash"],
+            "dataset": f"{study.dataset.name}@{study.dataset.version}",
+            "dataset_digest": study.dataset.digest,
+            "seed": ", ".join(map(str, study.request.seeds)),
+            "code_version": code_version(),
+        }
+        with open_run(
+            study.workspace,
+            problem=GALAXY,
+            run_name=name,
+            params=params,
+            tags={**every, **tags},
+            dataset=study.dataset,
+            run_id=self.ids.get(key),
+        ) as run:
+            self.ids[key] = run.id
+            write_json(self._record, self.ids)
+            yield run
+
+
+def _record_line(runs: _Runs, line: Mapping[str, Any]) -> None:
+    """Record an arm at one size as a run below the study's."""
+    name = f"{line['name']}, {line['size']} images"
+    params = {"arm": line["name"], "size": line["size"], "trained_on": line["trained_on"]}
+    with runs.open(name, name, params, {PARENT: runs.ids[_STUDY], "kind": "study row", "arm": line["name"]}) as run:
+        run.log_metrics({key: value for key, value in line.items() if isinstance(value, float)})
+
+
+def _params(request: TrainingStudyRequest) -> dict[str, Any]:
+    arms = {"arms": ", ".join(arm.name for arm in request.arms)}
+    return request.model_dump(exclude={"arms", "ablation", "device"}) | arms

@@ -1,0 +1,34 @@
+"""Resampling draws whole groups."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.learning.intervals import LEAST_GROUPS_FOR_INTERVAL
+from tasks.learning.resampling import percentile_interval, resampled_rows
+
+
+@given(st.lists(st.integers(0, 15), min_size=1, max_size=30), st.integers(0, 99))
+def test_a_group_comes_whole_or_not_at_all(drawn: list[int], seed: int) -> None:
+    members = np.array([*range(LEAST_GROUPS_FOR_INTERVAL), *drawn])
+    names = [f"g{group}" for group in members]
+    draws = list(resampled_rows(names, np.random.default_rng(seed), 5))
+    assert len(draws) == 5
+    for rows in draws:
+        times = np.bincount(rows, minlength=len(members))
+        of_groups = [set(times[members == group].tolist()) for group in set(members.tolist())]
+        assert {len(counts) for counts in of_groups} == {1}
+        assert sum(min(counts) for counts in of_groups) == len(of_groups), "as many groups are drawn as there are"
+
+
+def test_few_groups_are_not_drawn() -> None:
+    groups = [str(number % (LEAST_GROUPS_FOR_INTERVAL - 1)) for number in range(100)]
+    assert list(resampled_rows(groups, np.random.default_rng(0), 5)) == []
+
+
+def test_an_interval_holds_its_share_of_the_values() -> None:
+    interval = percentile_interval(7.0, np.arange(101.0), level=0.9)
+    assert interval == pytest.approx((7.0, 5.0, 95.0))
+    assert percentile_interval(7.0, [np.nan, 3.0, 3.0]) == (7.0, 3.0, 3.0)
+    assert np.isnan(percentile_interval(7.0, [])[1:]).all()
