@@ -42,6 +42,7 @@ def single_changes(preset: "GalaxyPreset", *, has_weights: bool, has_votes: bool
     Methods for loaded weights are left out of a random start, soft labels where there are no votes.
     """
     fit, views = preset.training, preset.augmentation
+    mixed = fit.mixed_precision == "any"
     changes: dict[str, dict[str, Any]] = {
         _switch("rotation", views.rotation_deg > 0): {"rotation_deg": 0.0 if views.rotation_deg else ROTATION_DEG},
         _switch("shift", views.shift > 0): {"shift": 0.0 if views.shift else SHIFT},
@@ -55,6 +56,7 @@ def single_changes(preset: "GalaxyPreset", *, has_weights: bool, has_votes: bool
             "weight_average": 0.0 if fit.weight_average else AVERAGE_DECAY
         },
         f"{_other(fit.schedule)} schedule": {"schedule": _other(fit.schedule)},
+        _switch("mixed precision", mixed): {"mixed_precision": "none" if mixed else "any"},
     }
     balances = [balance for balance in ("none", "weights", "sampling") if balance != fit.balance]
     changes |= {BALANCES[balance]: {"balance": balance} for balance in balances}
