@@ -1,7 +1,7 @@
 """Batches of views and targets for a fit, epoch after epoch.
 
-If the spec preprocesses images and both parts fit into `HELD_BYTES`, the preprocessed images are kept in memory;
-otherwise images are read and preprocessed again in every epoch. The batches are the same.
+If both parts fit into `HELD_BYTES`, their images are kept in memory, preprocessed where the spec does that; otherwise
+images are read and preprocessed again in every epoch. The batches are the same.
 """
 
 import tensorflow as tf
@@ -12,7 +12,7 @@ from tasks.learning.fit_spec import FitData, FitSpec
 from tasks.learning.split_parts import SplitPart
 
 HELD_BYTES = 512 * 2**20
-"""Largest size of the preprocessed images kept in memory; gathering them takes twice as much."""
+"""Largest size of the images kept in memory; gathering them takes twice as much."""
 _GATHERED = 1024
 
 
@@ -30,7 +30,7 @@ class Feed:
     seed : int
         Seed of the order and the views of training.
     held_bytes : int
-        Largest size of the preprocessed images kept in memory.
+        Largest size of the images kept in memory.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Feed:
         prepared = self._prepare.get_concrete_function().structured_outputs
         image_bytes = prepared.shape[1:].num_elements() * prepared.dtype.size
         fits = len(data) * image_bytes <= held_bytes
-        self._held = {name: self._hold(part) for name, part in self._parts.items()} if spec.prepare and fits else {}
+        self._held = {name: self._hold(part) for name, part in self._parts.items()} if fits else {}
         batch = [tf.TensorSpec(prepared.shape, prepared.dtype), tf.TensorSpec((None,), tf.int32)]
         number = tf.TensorSpec((), tf.int64)
         self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
@@ -63,7 +63,7 @@ class Feed:
 
     @property
     def held_images(self) -> int:
-        """Number of preprocessed images kept in memory."""
+        """Number of images kept in memory."""
         return sum(len(held) for held in self._held.values())
 
     def train(self, epoch: int) -> tf.data.Dataset:
@@ -71,7 +71,8 @@ class Feed:
         even = self._spec.even_classes
         batches = self._batches("train", self._settings.batch_size, seed=self._seed, epoch=epoch, even_classes=even)
         numbered = batches.enumerate(start=epoch * len(batches))
-        threads = None if self._held else tf.data.AUTOTUNE
+        # Views of preprocessed images in memory cost less than handing them between threads.
+        threads = None if self._held and self._spec.prepare else tf.data.AUTOTUNE
         views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=threads)
         return views.prefetch(PREFETCHED)
 
