@@ -87,23 +87,30 @@ def _resample(
 
     The four entries of the matrix are (n,), in the order x, y; the shift is (2, n).
     """
-    (xx, xy), (yx, yy) = matrix
     centre_x, centre_y = (images.shape[2] - 1) / 2, (images.shape[1] - 1) / 2
-    middle = (size_px - 1) / 2
-    zero = tf.zeros_like(xx)
-    transforms = tf.stack(
-        [
-            xx, xy, centre_x + shift_px[0] - (xx + xy) * middle,
-            yx, yy, centre_y + shift_px[1] - (yx + yy) * middle,
-            zero, zero,
-        ],
-        axis=1,
-    )  # fmt: skip
-    return tf.raw_ops.ImageProjectiveTransformV3(
-        images=images,
-        transforms=transforms,
-        output_shape=[size_px, size_px],
-        fill_value=0.0,
-        interpolation="BILINEAR",
-        fill_mode="NEAREST",
-    )
+    across = tf.range(size_px, dtype=tf.float32) - (size_px - 1) / 2
+    down = across[:, None]
+    (xx, xy), (yx, yy) = ((entry[:, None, None] for entry in row) for row in matrix)
+    shift_x, shift_y = shift_px[0][:, None, None], shift_px[1][:, None, None]
+    return _read(images, xx * across + xy * down + centre_x + shift_x, yx * across + yy * down + centre_y + shift_y)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _read(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Return the values (n, size, size, channel) at pixel coordinates (n, size, size), integers cut off.
+
+    XLA makes one loop of it, which takes a fifth of the time of ``ImageProjectiveTransformV3``.
+    """
+    height, width = images.shape[1:3]
+    x, y = tf.clip_by_value(x, 0.0, width - 1.0), tf.clip_by_value(y, 0.0, height - 1.0)
+    left, top = tf.minimum(tf.floor(x), max(0.0, width - 2.0)), tf.minimum(tf.floor(y), max(0.0, height - 2.0))
+    place = tf.cast(top * width + left, tf.int32)
+    flat = tf.reshape(images, (-1, height * width, images.shape[3]))
+
+    def neighbour(steps: int) -> tf.Tensor:
+        return tf.cast(tf.gather(flat, place + steps, batch_dims=1), tf.float32)
+
+    right_share, lower_share = (x - left)[..., None], (y - top)[..., None]
+    upper = neighbour(0) * (1 - right_share) + neighbour(1) * right_share
+    lower = neighbour(width) * (1 - right_share) + neighbour(width + 1) * right_share
+    return tf.cast(upper * (1 - lower_share) + lower * lower_share, images.dtype)

@@ -1,7 +1,7 @@
 """Batches of views and targets for a fit, epoch after epoch.
 
-If the spec preprocesses images and both parts fit into `HELD_BYTES`, the preprocessed images are kept in memory;
-otherwise images are read and preprocessed again in every epoch. The batches are the same.
+If both parts fit into `HELD_BYTES`, their images are kept in memory, preprocessed where the spec does that; otherwise
+images are read and preprocessed again in every epoch. The batches are the same.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from tasks.learning.split_parts import SplitPart
 from tasks.learning.targets import draw_evenly, sample_weights
 
 HELD_BYTES = 512 * 2**20
-"""Largest size of the preprocessed images kept in memory; gathering them takes twice as much."""
+"""Largest size of the images kept in memory; gathering them takes twice as much."""
 _GATHERED = 1024
 _DRAWING = 1  # a stream of random numbers apart from that of the order
 
@@ -34,7 +34,7 @@ class Feed:
     seed : int
         Seed of the order and the views of training.
     held_bytes : int
-        Largest size of the preprocessed images kept in memory.
+        Largest size of the images kept in memory.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Feed:
             self._weights = None if weights is None else tf.constant(weights)
             self._targets = None if targets is None else tf.constant(targets)
             self._labels = {name: tf.constant(part.labels, tf.int32) for name, part in self._parts.items()}
-        self._held = {name: self._hold(part) for name, part in self._parts.items()} if spec.prepare and fits else {}
+        self._held = {name: self._hold(part) for name, part in self._parts.items()} if fits else {}
         batch = [tf.TensorSpec(prepared.shape, prepared.dtype), tf.TensorSpec((None,), tf.int32)]
         number = tf.TensorSpec((), tf.int64)
         self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
@@ -73,14 +73,15 @@ class Feed:
 
     @property
     def held_images(self) -> int:
-        """Number of preprocessed images kept in memory."""
+        """Number of images kept in memory."""
         return sum(len(held) for held in self._held.values())
 
     def train(self, epoch: int) -> tf.data.Dataset:
         """Return the batches of an epoch: views, smoothed targets (n, classes), and weights (n,) where they differ."""
         batches = self._batches("train", self._training_reading(epoch))
         numbered = batches.enumerate(start=epoch * len(batches))
-        threads = None if self._held else tf.data.AUTOTUNE
+        # Views of preprocessed images in memory cost less than handing them between threads.
+        threads = None if self._held and self._spec.prepare else tf.data.AUTOTUNE
         views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=threads)
         return views.prefetch(PREFETCHED)
 

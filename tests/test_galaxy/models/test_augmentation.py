@@ -80,3 +80,30 @@ def test_targets_are_exchanged_for_the_views_that_are_mirrored(mirror: bool) -> 
     found = mirrored_targets(targets, seed(1), settings, [2, 1, 0]).numpy()
     expected = np.where(is_mirrored[:, None], targets.numpy()[:, ::-1], targets.numpy())
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("size_px", [SIZE, 13])
+def test_views_are_tensorflow_s_own_transformation(size_px: int) -> None:
+    """Rotated, mirrored, shifted and zoomed images are those of ``ImageProjectiveTransformV3``."""
+    settings = ImageAugmentation(rotation_deg=180, shift=0.3, zoom=0.3, mirror=True)
+    seen = images(8)
+    angle, zoom, mirror, *shift = tf.random.stateless_uniform((5, 8), seed(7), -1.0, 1.0).numpy()
+    cosine, sine = (np.exp(0.3 * zoom) * of(np.pi * angle) for of in (np.cos, np.sin))
+    handed = np.where(mirror < 0, -1, 1)
+    entries = ((cosine * handed, -sine), (sine * handed, cosine))
+    rows = [
+        (a, b, (SIZE - 1) / 2 + 0.3 * SIZE * moved - (a + b) * (size_px - 1) / 2)
+        for (a, b), moved in zip(entries, shift, strict=True)
+    ]
+    transforms = np.stack([*rows[0], *rows[1], 0 * angle, 0 * angle], axis=1).astype(np.float32)
+    wanted = tf.raw_ops.ImageProjectiveTransformV3(
+        images=seen.astype(np.float32),
+        transforms=transforms,
+        output_shape=[size_px, size_px],
+        fill_value=0.0,
+        interpolation="BILINEAR",
+        fill_mode="NEAREST",
+    )
+    views = random_view(seen.astype(np.float32), seed(7), settings, size_px)
+    np.testing.assert_allclose(views, wanted, atol=0.1)
+    np.testing.assert_array_equal(random_view(seen, seed(7), settings, size_px), tf.cast(views, tf.uint8))

@@ -310,8 +310,9 @@ def test_the_targets_of_a_view_may_be_others_than_its_images(bright_or_dark: zar
     assert seeds == [(2,)]
 
 
-def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
-    learner = FitSpec(network, noisy, lambda images: images, 2, lambda images: images * 3)
+@pytest.mark.parametrize(("prepare", "factor"), [(lambda images: images * 3, 3), (None, 1)])
+def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array, prepare: Any, factor: int) -> None:
+    learner = FitSpec(network, noisy, lambda images: images, 2, prepare)
     data = FitData(bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION))
     held, read = (
         Feed(learner, data, SmallFit(batch_size=20, label_smoothing=0.1), 5, held_bytes)
@@ -324,7 +325,7 @@ def test_what_is_held_is_what_is_read(bright_or_dark: zarr.Array) -> None:
             np.testing.assert_array_equal(views, read_views)
             np.testing.assert_array_equal(targets, read_targets)
     seen = np.concatenate([views for views, _ in held.validation])
-    np.testing.assert_array_equal(seen, bright_or_dark[TRAIN : TRAIN + VALIDATION] * 3)
+    np.testing.assert_array_equal(seen, bright_or_dark[TRAIN : TRAIN + VALIDATION] * factor)
 
 
 def test_the_classes_are_learned(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
