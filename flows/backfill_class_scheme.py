@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.galaxies.backfill import BackfillRequest, summarise_plan, truth_of_sky
-from tasks.galaxies.harvest import gather_harvest
-from tasks.galaxies.sources import open_source
+from tasks.galaxies.building.backfill import BackfillRequest, summarise_plan, truth_of_sky
+from tasks.galaxies.building.harvest import gather_harvest
+from tasks.galaxies.building.sources import open_source
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.backfill import begin_backfill, plan_backfill, show_backfill

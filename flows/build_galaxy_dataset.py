@@ -7,9 +7,9 @@ from prefect import flow
 
 from flows.cli import parameter_types
 from tasks.building.publish import finished_summary
-from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.harvest import gather_harvest
-from tasks.galaxies.sources import open_source, truth_path
+from tasks.galaxies.building.build_request import GalaxyBuildRequest
+from tasks.galaxies.building.harvest import gather_harvest
+from tasks.galaxies.building.sources import open_source, truth_path
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.build_galaxies import collect_cutouts, find_catalog, plan_galaxies, show_build

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.galaxies.sources import sky_tables
+from tasks.galaxies.building.sources import sky_tables
 from tasks.runtime.workspace import Workspace
 from tasks.stages.ingest import ingest_tables, show_ingest
 

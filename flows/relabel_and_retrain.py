@@ -7,7 +7,7 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.candidates.choices import Handling
 from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
-from tasks.learning.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
+from tasks.learning.labels.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.relabel import relabel_candidates

@@ -7,8 +7,8 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.galaxies.choices import Handling
 from tasks.galaxies.methods import TrainingMethods
-from tasks.galaxies.relabel import MOST_OF_STRATUM, GalaxyRelabelRequest, GalaxyRelabelTask
-from tasks.learning.suspects import SUSPECT_THRESHOLD
+from tasks.galaxies.relabelling.relabel import MOST_OF_STRATUM, GalaxyRelabelRequest, GalaxyRelabelTask
+from tasks.learning.labels.suspects import SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.relabel import relabel_galaxies

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.learning.inference import Engine
+from tasks.learning.models.inference import Engine
 from tasks.night.request import NightRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.score_night import score_night as score_candidates

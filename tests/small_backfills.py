@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from tasks.galaxies.backfill import (
+from tasks.galaxies.building.backfill import (
     Backfill,
     BackfillRequest,
     draft_backfill,
@@ -19,11 +19,11 @@ from tasks.galaxies.backfill import (
     summarise_backfill,
     truth_of_sky,
 )
-from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.collect import collect_batch, unfinished_batches
-from tasks.galaxies.harvest import gather_harvest
-from tasks.galaxies.plan import GalaxyPlan, plan_galaxies, write_plan
-from tasks.galaxies.sources import find_catalog, open_source
+from tasks.galaxies.building.build_request import GalaxyBuildRequest
+from tasks.galaxies.building.collect import collect_batch, unfinished_batches
+from tasks.galaxies.building.harvest import gather_harvest
+from tasks.galaxies.building.plan import GalaxyPlan, plan_galaxies, write_plan
+from tasks.galaxies.building.sources import find_catalog, open_source
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.stages.publish import publish_build

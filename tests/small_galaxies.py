@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.galaxies.build_request import GalaxyBuildRequest
+from tasks.galaxies.building.build_request import GalaxyBuildRequest
 from tasks.store import merging, pixels, versions
 from tasks.store.schema import LEDGER, SPLIT, TRUTH
 

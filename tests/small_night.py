@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tasks.learning.inference import Outputs
+from tasks.learning.models.inference import Outputs
 from tasks.night.models import NightModel, ScoringRule
 from tasks.night.scoring import RAW
 

@@ -16,9 +16,9 @@ from realbogus.subtraction.engine_names import SubtractionEngine
 from tasks.candidates import choices as candidates
 from tasks.galaxies import choices as galaxies
 from tasks.galaxies.methods import TrainingMethods
-from tasks.learning.fit_settings import DeviceName
-from tasks.learning.fit_settings import Optimizer as OptimizerName
-from tasks.learning.suspects import SuspectRule as RuleName
+from tasks.learning.fits.fit_settings import DeviceName
+from tasks.learning.fits.fit_settings import Optimizer as OptimizerName
+from tasks.learning.labels.suspects import SuspectRule as RuleName
 from tasks.training.choices import RelabelStage as StageName
 
 

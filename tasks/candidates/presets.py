@@ -5,7 +5,7 @@ from typing import Any, Literal
 from realbogus.models.augmentation import StampAugmentation
 from realbogus.models.losses import LossSettings
 from realbogus.models.network_settings import CandidateNetworkSettings, Network, Profile, Size
-from tasks.learning.fit_settings import FitSettings, Optimizer, UnknownPresetError
+from tasks.learning.fits.fit_settings import FitSettings, Optimizer, UnknownPresetError
 
 
 class CandidatePreset(CandidateNetworkSettings):

@@ -19,8 +19,8 @@ from realbogus.records import BOGUS, REAL
 from tasks.candidates.choices import Handling
 from tasks.candidates.folds import out_of_fold
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
+from tasks.learning.labels.suspects import quantile_strata
 from tasks.learning.split_parts import UNLABELLED, SplitPart
-from tasks.learning.suspects import quantile_strata
 from tasks.runtime.cluster import Executor
 from tasks.store.columns import Ids, align_column, align_rows, to_float, to_text
 from tasks.store.dataset import Dataset

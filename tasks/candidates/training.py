@@ -16,7 +16,7 @@ from tasks.candidates.choices import Treatment
 from tasks.candidates.cross_validation import pooled_figures
 from tasks.candidates.evaluation import evaluate_candidates
 from tasks.learning import measures, operating_points
-from tasks.learning.fit_settings import KeptEpoch, Optimizer
+from tasks.learning.fits.fit_settings import KeptEpoch, Optimizer
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
 from tasks.reports.page import Block
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
@@ -30,8 +30,8 @@ from tasks.training.training_task import TrainingDescription, TrainingTask, Trai
 
 if TYPE_CHECKING:
     from tasks.candidates.presets import CandidatePreset
-    from tasks.learning.devices import Device
-    from tasks.learning.fit_spec import FitSpec
+    from tasks.learning.fits.devices import Device
+    from tasks.learning.fits.fit_spec import FitSpec
 
 REAL = 1
 """Index of the class real."""
@@ -192,7 +192,7 @@ def candidate_fit_spec(preset: "CandidatePreset", stamp_px: int, weights: tuple[
     from realbogus.models.augmentation import random_view
     from realbogus.models.losses import CandidateTrainer
     from realbogus.models.networks import CLASSES, build_network, prepare_views
-    from tasks.learning.fit_spec import FitSpec
+    from tasks.learning.fits.fit_spec import FitSpec
 
     def prepare(stamps: Any) -> Any:
         return prepare_views(stamps, preset)

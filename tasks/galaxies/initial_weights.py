@@ -19,7 +19,7 @@ import requests
 
 from galaxy.models.weights.errors import WeightsError
 from tasks.http.client import download
-from tasks.learning.saved_models import CARD_FILE, MODEL_FILE, SavedModelError, checked_card
+from tasks.learning.models.saved_models import CARD_FILE, MODEL_FILE, SavedModelError, checked_card
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import sha256_of_file
@@ -195,7 +195,7 @@ class InitialWeights:
         from galaxy.models.weights.files import read_arrays
         from galaxy.models.weights.layouts import body_layers
         from galaxy.models.weights.transfer import load_layers, saved_layers
-        from tasks.learning.saved_models import load_model
+        from tasks.learning.models.saved_models import load_model
 
         source = f"weights={self.source}"
         new: dict[Kept, Callable[[str], bool]] = {

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.learning.fit_settings import Balance, MixedPrecision, Schedule
+from tasks.learning.fits.fit_settings import Balance, MixedPrecision, Schedule
 
 if TYPE_CHECKING:
     from tasks.galaxies.presets import GalaxyPreset

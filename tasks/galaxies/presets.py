@@ -22,7 +22,7 @@ from galaxy.models.network_settings import (
     XceptionSettings,
 )
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
-from tasks.learning.fit_settings import FitSettings, MixedPrecision, Optimizer, UnknownPresetError
+from tasks.learning.fits.fit_settings import FitSettings, MixedPrecision, Optimizer, UnknownPresetError
 
 FINE_TUNED_EPOCHS, HEAD_EPOCHS = 15, 2
 """Epochs of all layers, and of the head alone before them, in the tuned presets for loaded weights."""

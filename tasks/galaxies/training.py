@@ -16,8 +16,8 @@ from tasks.galaxies.methods import TrainingMethods, apply_methods, require_rando
 from tasks.galaxies.soft_labels import with_soft_labels
 from tasks.galaxies.training_range import measure_training_range
 from tasks.learning import measures
+from tasks.learning.labels.relabelling import with_targets
 from tasks.learning.predictions import classification_summary
-from tasks.learning.relabelling import with_targets
 from tasks.learning.split_parts import ALL, SplitPart, part_rows
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
@@ -27,7 +27,7 @@ from tasks.training.registered_models import registered_name
 from tasks.training.training_task import TrainingDescription, TrainingTask, TrainRequest, open_labelled
 
 if TYPE_CHECKING:
-    from tasks.learning.fit_spec import FitSpec
+    from tasks.learning.fits.fit_spec import FitSpec
 
 FITTED = ("train", ALL)
 """Parts whose samples, or some of them, are fitted to."""
@@ -140,7 +140,7 @@ class GalaxyTraining(TrainingTask):
         """Return the preset's network and its random views."""
         from galaxy.models.augmentation import centre_view, mirrored_targets, random_view
         from galaxy.models.networks import block_depths, build_network, view_px
-        from tasks.learning.fit_spec import FitSpec
+        from tasks.learning.fits.fit_spec import FitSpec
 
         preset, size_px, classes = self.preset, self.size_px, len(self.classes)
         width, grey, mirrored = view_px(preset, size_px), self.request.grey, self.mirrored

@@ -1,4 +1,5 @@
-"""Learning for any problem: parts of a split, batches, the fit, scoring, measures, operating points, saved models.
+"""Learning for any problem: parts of a split, scoring, measures, operating points.
 
+The epoch loop is in `fits`, labels that may be wrong in `labels`, saved models and their inference in `models`.
 Arrays, parts and Keras models in and out. It knows no problem, no Prefect and no MLflow.
 """

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
-from tasks.learning import saved_models
-from tasks.learning.inference import Engine, Outputs, open_outputs
+from tasks.learning.models import saved_models
+from tasks.learning.models.inference import Engine, Outputs, open_outputs
 from tasks.learning.operating_points import logit_of
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.night.sources import NightSource

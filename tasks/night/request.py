@@ -4,7 +4,7 @@ import math
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from tasks.learning.inference import Engine
+from tasks.learning.models.inference import Engine
 from tasks.night.models import NightError, NightModel
 
 DEFAULT_TPR = 0.9

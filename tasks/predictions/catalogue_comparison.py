@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.galaxies.sources import sky_tables
+from tasks.galaxies.building.sources import sky_tables
 from tasks.learning import measures
 from tasks.learning.predictions import BOOTSTRAPS, SEED
 from tasks.predictions.comparison_page import comparison_page

@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.training_range import UNKNOWN, find_training_range
-from tasks.learning import saved_models
 from tasks.learning.block_scoring import PartFiles, finished_parts, score_blocks
-from tasks.learning.inference import tensorflow_outputs
+from tasks.learning.models import saved_models
+from tasks.learning.models.inference import tensorflow_outputs
 from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.predictions.prediction_rows import PredictedRows, Predictor, finish_rows, predict_block

@@ -5,10 +5,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.galaxies import backfill, plan
-from tasks.galaxies.backfill import Backfill, BackfillRequest
-from tasks.galaxies.build_page import report_build
-from tasks.galaxies.plan import GalaxyPlan
+from tasks.galaxies.building import backfill, plan
+from tasks.galaxies.building.backfill import Backfill, BackfillRequest
+from tasks.galaxies.building.build_page import report_build
+from tasks.galaxies.building.plan import GalaxyPlan
 from tasks.reports.dataset_page import write_dataset_page
 from tasks.runtime.run_artifacts import put_summary, put_validation_link, put_values
 from tasks.runtime.run_log import run_logger

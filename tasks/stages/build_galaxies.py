@@ -6,10 +6,10 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.galaxies import build_page, plan, sources
-from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.collect import Source, collect_batch, unfinished_batches
-from tasks.galaxies.plan import GalaxyPlan
+from tasks.galaxies.building import build_page, plan, sources
+from tasks.galaxies.building.build_request import GalaxyBuildRequest
+from tasks.galaxies.building.collect import Source, collect_batch, unfinished_batches
+from tasks.galaxies.building.plan import GalaxyPlan
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.runtime.run_log import run_logger

@@ -18,9 +18,7 @@ from tasks.candidates.folds import out_of_fold
 from tasks.candidates.relabel import KEPT, class_probabilities, true_labels
 from tasks.candidates.training import CandidateTraining, fit_model
 from tasks.learning import measures, operating_points
-from tasks.learning.scoring import STAMP_BATCH, score
-from tasks.learning.split_parts import UNLABELLED, SplitPart
-from tasks.learning.suspects import (
+from tasks.learning.labels.suspects import (
     SuspectRule,
     check_suspect_shares,
     handle_suspects,
@@ -28,6 +26,8 @@ from tasks.learning.suspects import (
     score_suspects,
     suggest_labels,
 )
+from tasks.learning.scoring import STAMP_BATCH, score
+from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.runtime.cluster import Executor
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
@@ -123,7 +123,7 @@ def fit_row(
     """
     import keras
 
-    from tasks.learning.devices import choose_device
+    from tasks.learning.fits.devices import choose_device
 
     training = setup.training(row, **second_request(row), **(changes or {"treatment": row.treatment}))
     part, validation = setup.part(training, "train"), setup.part(training, "validation")

@@ -19,7 +19,7 @@ from realbogus.models.network_settings import Network, Profile, Size
 from tasks.candidates.choices import Treatment
 from tasks.candidates.rows import EvaluationRows, evaluation_rows
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
-from tasks.learning.fit_settings import Optimizer
+from tasks.learning.fits.fit_settings import Optimizer
 from tasks.learning.split_parts import PartError, SplitPart
 from tasks.runtime.cluster import Executor
 from tasks.runtime.workspace import Workspace

@@ -34,7 +34,7 @@ from tasks.training.training_run import RunDetails, open_training_run
 from tasks.training.training_task import TrainingTask
 
 if TYPE_CHECKING:
-    from tasks.learning.devices import Device
+    from tasks.learning.fits.devices import Device
 
 OUTPUT, PROBABILITY = "output_", "probability_"
 OF_FOLD = ("best_epoch", "epoch_to_95pct", "generalisation_gap")
@@ -109,7 +109,7 @@ def cross_validate(training: TrainingTask, count: int) -> dict[str, Any]:
         There are fewer groups than folds, a fold lacks a class to fit to, or the initial weights have seen samples.
     """
     quiet_tensorflow()
-    from tasks.learning.devices import choose_device
+    from tasks.learning.fits.devices import choose_device
 
     started = time.monotonic()
     folds = CrossValidation(training, training.part(ALL), count)

@@ -49,7 +49,7 @@ class EvaluationRequest:
         train, validation, test or all. Samples of the model's training or validation part are left out.
     scheme : str
     history : dict of name to values by epoch
-        Curves of the fit, under the names of `tasks.learning.checkpoints.CURVES`; may be empty.
+        Curves of the fit, under the names of `tasks.learning.fits.checkpoints.CURVES`; may be empty.
     best_epoch : int, optional
         Epoch of the model's weights, from 1.
     run : TrackedRun, optional

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from tasks.learning.checkpoints import CURVES
+from tasks.learning.fits.checkpoints import CURVES
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace

@@ -32,9 +32,9 @@ def export_registered(workspace: Workspace, model: str, dataset: str, path: str 
         An output differs by more than 0.001.
     """
     quiet_tensorflow()
-    from tasks.learning.inference import check_parity
-    from tasks.learning.onnx_export import export_onnx
-    from tasks.learning.saved_models import CARD_FILE
+    from tasks.learning.models.inference import check_parity
+    from tasks.learning.models.onnx_export import export_onnx
+    from tasks.learning.models.saved_models import CARD_FILE
 
     opened = Dataset.open(workspace, dataset)
     registered = open_registered(workspace, model, opened.manifest["problem"], opened.schemes[0])

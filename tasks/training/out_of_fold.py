@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import zarr
 from numpy.typing import NDArray
 
-from tasks.learning.held_pixels import hold_parts
+from tasks.learning.fits.held_pixels import hold_parts
 from tasks.learning.part_sizes import shrink_parts
 from tasks.learning.split_parts import PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import Executor
@@ -31,8 +31,8 @@ from tasks.training.train import fit_parts
 from tasks.training.training_task import TrainingTask
 
 if TYPE_CHECKING:
-    from tasks.learning.checkpoints import EpochRecord
-    from tasks.learning.fitting import Fitted
+    from tasks.learning.fits.checkpoints import EpochRecord
+    from tasks.learning.fits.fitting import Fitted
 
 ITEMS_A_FOLD = 100
 """Work items of a fold, for `cluster`: it takes minutes, so a few are worth starting workers."""
@@ -209,7 +209,7 @@ def run_fold(job: FoldJob) -> None:
 
 def fit_fold(job: FoldJob, on_epoch: "Callable[[EpochRecord, int], None] | None" = None) -> FoldFit:
     """Fit one fold, going on after the last epoch of its state; `on_epoch` as in `fit_parts`."""
-    from tasks.learning.devices import choose_device
+    from tasks.learning.fits.devices import choose_device
 
     training, parts = job.training, list(job.parts())
     pixels: zarr.Array = training.dataset.pixels

@@ -47,7 +47,7 @@ def open_registered(workspace: Workspace, model: str, problem: str, scheme: str)
         There is no such model.
     """
     quiet_tensorflow()
-    from tasks.learning.saved_models import load_model
+    from tasks.learning.models.saved_models import load_model
 
     ref = resolve_model(workspace, model, registered_name(problem, scheme))
     network, card = load_model(ref.folder)

@@ -19,9 +19,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from tasks.learning.relabelling import publish_relabelling
-from tasks.learning.split_parts import SplitPart
-from tasks.learning.suspects import (
+from tasks.learning.labels.relabelling import publish_relabelling
+from tasks.learning.labels.suspects import (
     MOST_OF_STRATUM,
     SUSPECT_THRESHOLD,
     SuspectRule,
@@ -30,6 +29,7 @@ from tasks.learning.suspects import (
     score_suspects,
     suggest_labels,
 )
+from tasks.learning.split_parts import SplitPart
 from tasks.runtime.cluster import Executor
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import zarr
 
-from tasks.learning.checkpoints import CURVES
+from tasks.learning.fits.checkpoints import CURVES
 from tasks.learning.split_parts import SplitPart, require_every_class
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.folder_lock import lock_folder
@@ -26,9 +26,9 @@ from tasks.training.training_run import fit_details, open_training_run, record_e
 from tasks.training.training_task import TrainingTask, model_card
 
 if TYPE_CHECKING:
-    from tasks.learning.checkpoints import EpochRecord
-    from tasks.learning.devices import Device
-    from tasks.learning.fitting import Fitted
+    from tasks.learning.fits.checkpoints import EpochRecord
+    from tasks.learning.fits.devices import Device
+    from tasks.learning.fits.fitting import Fitted
 
 
 def train_model(training: TrainingTask) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def train_model(training: TrainingTask) -> dict[str, Any]:
     train_part, validation = training.part("train"), training.part("validation")
     training.part("test")
     quiet_tensorflow()
-    from tasks.learning.devices import choose_device
+    from tasks.learning.fits.devices import choose_device
 
     device = choose_device(training.request.device, training.preset.training.mixed_precision)
     run_logger().info("fitting on %s", device)
@@ -91,8 +91,8 @@ def fit_parts(
     PartError
         The training samples lack a class.
     """
-    from tasks.learning.fit_spec import FitData
-    from tasks.learning.fitting import Fit, fit
+    from tasks.learning.fits.fit_spec import FitData
+    from tasks.learning.fits.fitting import Fit, fit
 
     train_part, validation = parts
     require_every_class(train_part, training.classes, "the train part")
@@ -113,7 +113,7 @@ def _register(
     training: TrainingTask, fitted: "Fitted", parts: tuple[SplitPart, SplitPart], run: TrackedRun, folder: Path
 ) -> dict[str, Any]:
     """Calibrate on validation, evaluate on test, save and register; return the summary."""
-    from tasks.learning.saved_models import save_model
+    from tasks.learning.models.saved_models import save_model
     from tasks.learning.scoring import IMAGE_BATCH, score
 
     train_part, validation = parts

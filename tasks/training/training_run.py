@@ -14,8 +14,8 @@ from tasks.tracking.mlflow_runs import TrackedRun, open_run
 from tasks.training.training_task import TrainingTask, run_tags
 
 if TYPE_CHECKING:
-    from tasks.learning.checkpoints import EpochRecord
-    from tasks.learning.devices import Device
+    from tasks.learning.fits.checkpoints import EpochRecord
+    from tasks.learning.fits.devices import Device
 
 
 @dataclass(frozen=True)

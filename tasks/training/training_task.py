@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from expectations.split_shares import PARTS
-from tasks.learning.fit_settings import DeviceName, Optimizer
+from tasks.learning.fits.fit_settings import DeviceName, Optimizer
 from tasks.learning.split_parts import PartError, SplitPart, part_rows
 from tasks.learning.training_overlap import read_training_samples
 from tasks.reports.page import Block
@@ -27,8 +27,8 @@ from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationRequest
 
 if TYPE_CHECKING:
-    from tasks.learning.devices import Device
-    from tasks.learning.fit_spec import FitSpec
+    from tasks.learning.fits.devices import Device
+    from tasks.learning.fits.fit_spec import FitSpec
 
 
 class TrainRequest(BaseModel):

@@ -44,9 +44,9 @@ def beside_a_bare_fit(
     """Fit samples (n, ...) from a store by a `FitSpec` and the preset's settings; return all epochs but the first."""
     import keras
 
-    from tasks.learning.devices import choose_device
-    from tasks.learning.fit_spec import FitData
-    from tasks.learning.fitting import Fit, build_optimizer, fit
+    from tasks.learning.fits.devices import choose_device
+    from tasks.learning.fits.fit_spec import FitData
+    from tasks.learning.fits.fitting import Fit, build_optimizer, fit
 
     count = len(samples)
     device = choose_device("cpu")

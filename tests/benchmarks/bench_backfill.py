@@ -14,8 +14,8 @@ import pyarrow as pa
 from galaxy.labels.labelling import label_rows
 from galaxy.labels.schemes import load_scheme
 from galaxy.simulation.synthetic_sky import synthetic_sky
-from tasks.galaxies.collect import LEDGER_COLUMNS
-from tasks.galaxies.plan import read_catalog
+from tasks.galaxies.building.collect import LEDGER_COLUMNS
+from tasks.galaxies.building.plan import read_catalog
 from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions

@@ -151,7 +151,7 @@ def measured(reader: Callable[[], Iterable[int]]) -> Rate:
 
 def shards(array: zarr.Array) -> Iterable[int]:
     """Yield the size of each batch that `image_batches` gives."""
-    from tasks.learning.batches import Reading, image_batches
+    from tasks.learning.fits.batches import Reading, image_batches
 
     rows = np.arange(array.shape[0])
     for _, labels in image_batches(array, Reading(rows, rows, BATCH, seed=0)):
@@ -196,8 +196,8 @@ def input_share(array: zarr.Array) -> float:
     from galaxy.models.augmentation import random_view
     from galaxy.models.networks import build_network
     from tasks.galaxies.presets import load_preset
-    from tasks.learning.batches import Reading, image_batches
-    from tasks.learning.devices import choose_device
+    from tasks.learning.fits.batches import Reading, image_batches
+    from tasks.learning.fits.devices import choose_device
 
     preset = load_preset("cnn", "deck")
     network = build_network(preset, 128, 2, grey=False, precision=choose_device("cpu").precision)

@@ -11,9 +11,9 @@ import numpy as np
 import requests
 from PIL import Image
 
-from tasks.galaxies.build_request import GalaxyBuildRequest
-from tasks.galaxies.plan import plan_galaxies
-from tasks.galaxies.sources import open_source
+from tasks.galaxies.building.build_request import GalaxyBuildRequest
+from tasks.galaxies.building.plan import plan_galaxies
+from tasks.galaxies.building.sources import open_source
 from tasks.ingest.catalogs import catalog_path
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace

@@ -54,7 +54,7 @@ def _beside_a_bare_fit(one: Measured, stored: NDArray[np.uint8], *, with_views: 
     from galaxy.models.augmentation import centre_view, random_view
     from galaxy.models.networks import build_network, view_px
     from tasks.galaxies.presets import load_preset, without_frozen_normalisation
-    from tasks.learning.fit_spec import FitSpec
+    from tasks.learning.fits.fit_spec import FitSpec
 
     preset = without_frozen_normalisation(load_preset(one.network, one.preset))
     width = view_px(preset, SIZE_PX)

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.learning.inference import run_in_parallel
+from tasks.learning.models.inference import run_in_parallel
 from tasks.learning.operating_points import upper_limit
 from tasks.night.models import REGISTERED, ScoringRule, open_model
 from tasks.night.scoring import score_into_parts

@@ -8,7 +8,7 @@ from prefect.client.orchestration import get_client
 
 from flows.compare_schemes import compare_schemes
 from galaxy.models import baselines
-from tasks.learning.checkpoints import EpochRecord
+from tasks.learning.fits.checkpoints import EpochRecord
 from tasks.runtime.workspace import Workspace
 from tasks.studies.galaxies import scheme_training
 from tasks.tracking.mlflow_runs import TrackedRun

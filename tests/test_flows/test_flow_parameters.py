@@ -41,9 +41,9 @@ from flows.verify import verify
 from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.candidates.training import CandidateTrainRequest
-from tasks.galaxies.build_request import GalaxyBuildRequest
+from tasks.galaxies.building.build_request import GalaxyBuildRequest
 from tasks.galaxies.methods import TrainingMethods
-from tasks.galaxies.relabel import GalaxyRelabelRequest
+from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake

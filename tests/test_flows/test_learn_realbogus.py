@@ -26,7 +26,7 @@ from flows.train_realbogus import train_realbogus
 from tasks.candidates.folds import out_of_fold
 from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
-from tasks.learning.saved_models import SavedModelError, load_model
+from tasks.learning.models.saved_models import SavedModelError, load_model
 from tasks.learning.split_parts import PartError
 from tasks.night.models import NightError
 from tasks.runtime.cluster import InProcess
@@ -95,7 +95,7 @@ def test_a_training_tells_its_operating_point_and_is_the_same_in_another_process
     stamps[0, 3:9, :, 1] = np.nan
     np.save(tmp_path / "stamps.npy", stamps)
     code = (
-        "import sys, numpy as np; from pathlib import Path; from tasks.learning.saved_models import load_model\n"
+        "import sys, numpy as np; from pathlib import Path; from tasks.learning.models.saved_models import load_model\n"
         "print(load_model(Path(sys.argv[1]))[0].predict_on_batch(np.load(sys.argv[2])).tolist())"
     )
     words = [sys.executable, "-c", code, str(folder), str(tmp_path / "stamps.npy")]

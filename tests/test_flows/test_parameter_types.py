@@ -14,7 +14,7 @@ from realbogus.subtraction.engine_names import SubtractionEngine
 from realbogus.subtraction.subtract import SubtractionSettings
 from tasks.candidates.choices import Treatment
 from tasks.galaxies.choices import OptimizerName, SourceName
-from tasks.learning.fit_settings import Optimizer
+from tasks.learning.fits.fit_settings import Optimizer
 from tasks.store.schema import GALAXY, REALBOGUS, Problem
 from tasks.studies.choices import BenchHandling, InjectionFlaw
 from tasks.studies.row_training import HANDLINGS

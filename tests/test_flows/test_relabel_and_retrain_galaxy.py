@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
-from tasks.galaxies.relabel import GalaxyRelabelRequest, GalaxyRelabelTask
-from tasks.learning.devices import choose_device
-from tasks.learning.saved_models import load_model
+from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest, GalaxyRelabelTask
+from tasks.learning.fits.devices import choose_device
+from tasks.learning.models.saved_models import load_model
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset

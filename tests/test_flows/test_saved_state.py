@@ -16,7 +16,7 @@ from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.evaluate_holdout import evaluate_holdout
 from flows.score_night import score_night
 from tasks.building.splits import part_by_hash
-from tasks.learning.saved_models import load_model
+from tasks.learning.models.saved_models import load_model
 from tasks.learning.scoring import score
 from tasks.learning.split_parts import part_rows
 from tasks.runtime.workspace import Workspace

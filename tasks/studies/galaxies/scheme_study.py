@@ -16,7 +16,7 @@ from galaxy.labels.schemes import Scheme, SchemeError
 from tasks.galaxies.rows import unseen_rows
 from tasks.galaxies.summed_answers import shipped_scheme
 from tasks.galaxies.training import GalaxyTraining, open_galaxy_training
-from tasks.learning.fit_settings import DeviceName
+from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart
 from tasks.learning.training_overlap import read_training_samples
 from tasks.runtime.workspace import Workspace

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.learning import measures
-from tasks.learning.curves import curve_figures
+from tasks.learning.fits.curves import curve_figures
 from tasks.learning.predictions import classification_summary
 from tasks.learning.scoring import IMAGE_BATCH, score
 from tasks.learning.split_parts import SplitPart
@@ -29,8 +29,8 @@ from tasks.training.train import fit_parts
 from tasks.training.training_run import RunDetails, fit_details, open_training_run, record_epoch
 
 if TYPE_CHECKING:
-    from tasks.learning.checkpoints import EpochRecord
-    from tasks.learning.fitting import Fitted
+    from tasks.learning.fits.checkpoints import EpochRecord
+    from tasks.learning.fits.fitting import Fitted
 
 RUN_FILE = "run.json"
 
@@ -98,7 +98,7 @@ def train_row(study: SchemeStudy, row: OpenedRow, parent: str) -> dict[str, Any]
     quiet_tensorflow()
     import keras
 
-    from tasks.learning.devices import choose_device
+    from tasks.learning.fits.devices import choose_device
 
     training, started = row.training, time.monotonic()
     device = choose_device(training.request.device, training.preset.training.mixed_precision)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from galaxy.models import baselines
 from tasks.galaxies.baselines import image_scalars_of
-from tasks.learning.checkpoints import EpochRecord
+from tasks.learning.fits.checkpoints import EpochRecord
 from tasks.learning.linear_probe import fit_linear_probe
 from tasks.learning.split_parts import SplitPart
 from tasks.runtime.folder_lock import lock_folder

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.galaxies.training import GalaxyTraining, open_galaxy_training
-from tasks.learning.fit_settings import DeviceName
+from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.part_sizes import shrink_parts
 from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.split_parts import ALL, PartError, SplitPart, draw_folds, require_every_class, split_fold

@@ -17,7 +17,7 @@ from galaxy.models.networks import (
     view_px,
 )
 from tasks.galaxies.presets import GalaxyPreset, load_preset
-from tasks.learning.fit_settings import UnknownPresetError
+from tasks.learning.fits.fit_settings import UnknownPresetError
 
 DECK = load_preset("cnn", "deck")
 TUNED = load_preset("cnn", "tuned")

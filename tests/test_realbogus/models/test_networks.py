@@ -7,7 +7,7 @@ import tensorflow as tf
 from realbogus.models.layers import FillMissing, FilterResponse, Normalise, arcsinh
 from realbogus.models.networks import build_model, build_network, prepare_views
 from tasks.candidates.presets import load_preset
-from tasks.learning.fit_settings import UnknownPresetError
+from tasks.learning.fits.fit_settings import UnknownPresetError
 
 
 @pytest.mark.parametrize(("network", "parameters"), [("simple", 234_242), ("complex", 2_401_638)])

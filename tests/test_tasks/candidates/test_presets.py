@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.candidates.presets import CandidatePreset, load_preset
-from tasks.learning.fit_settings import UnknownPresetError
+from tasks.learning.fits.fit_settings import UnknownPresetError
 
 
 @pytest.mark.parametrize("network", ["simple", "complex"])

@@ -207,7 +207,7 @@ def test_a_class_without_samples_has_no_recall(tracked_workspace):
 def test_a_registered_keras_model_is_judged_as_it_was_in_memory(tracked_workspace, home, tmp_path):
     import keras
 
-    from tasks.learning.saved_models import save_model
+    from tasks.learning.models.saved_models import save_model
     from tasks.stages.evaluate import evaluate
     from tasks.training.holdout import HoldoutRequest
     from tasks.training.registered_models import registered_name

@@ -22,8 +22,8 @@ from tasks.galaxies.initial_weights import (
 )
 from tasks.galaxies.presets import load_preset
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
-from tasks.learning.saved_models import load_model, save_model
-from tasks.learning.seeding import seeded
+from tasks.learning.fits.seeding import seeded
+from tasks.learning.models.saved_models import load_model, save_model
 from tasks.learning.split_parts import PartError, SplitPart
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset

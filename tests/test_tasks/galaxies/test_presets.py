@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tasks.galaxies.choices import NetworkName, OptimizerName
 from tasks.galaxies.presets import GalaxyPreset, for_random_start, load_preset
-from tasks.learning.fit_settings import FitSettings, UnknownPresetError
+from tasks.learning.fits.fit_settings import FitSettings, UnknownPresetError
 
 
 @pytest.mark.parametrize(("name", "filters"), [("deck", (16, 32, 64, 128, 128)), ("tuned", (32, 64, 128, 192))])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
-from tasks.learning.inference import Outputs
+from tasks.learning.models.inference import Outputs
 from tasks.night.models import NightError, NightModel, check_card
 from tasks.night.sources import NightSource
 from tests.small_night import SIDE, make_model, make_rule, make_stamps

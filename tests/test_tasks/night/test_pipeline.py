@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from realbogus.records import SourceError
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.cascade import Discard
-from tasks.learning.saved_models import save_model
+from tasks.learning.models.saved_models import save_model
 from tasks.learning.training_overlap import COLUMNS
 from tasks.night.decisions import ScoredNight
 from tasks.night.first_model import FirstModel

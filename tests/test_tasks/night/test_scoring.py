@@ -14,7 +14,7 @@ import pytest
 
 from realbogus.records import SourceError
 from realbogus.stamps import pixel_digests
-from tasks.learning.inference import Outputs
+from tasks.learning.models.inference import Outputs
 from tasks.learning.operating_points import probability
 from tasks.night.blocks import CONSTANT_PLANE, CandidateBlock, make_block
 from tasks.night.decisions import ScoredNight, decide

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.learning import measures
 from tasks.learning.block_scoring import PartFiles
-from tasks.learning.saved_models import save_model
+from tasks.learning.models.saved_models import save_model
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE, read_training_samples
 from tasks.predictions import predict, prediction_sources
 from tasks.predictions.predict import PredictionRequest, find_notes, predict_galaxies

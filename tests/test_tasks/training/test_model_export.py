@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from tasks.learning.inference import ParityError
+from tasks.learning.models.inference import ParityError
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.training import model_export

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
-from tasks.learning.saved_models import load_model
+from tasks.learning.models.saved_models import load_model
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions

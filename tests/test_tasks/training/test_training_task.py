@@ -7,7 +7,7 @@ import pytest
 
 from tasks.galaxies.methods import MethodError, TrainingMethods
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
-from tasks.learning.devices import Device
+from tasks.learning.fits.devices import Device
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError

@@ -1,0 +1,1 @@
+"""Relabelling galaxies and retraining: suspect labels, paired accuracies against the truth, the report."""

@@ -1,0 +1,1 @@
+"""Fitting a Keras network: batches of augmented views, optimisers, devices, the epoch loop, checkpoints."""

@@ -1,0 +1,139 @@
+"""Batches of views and targets for a fit, epoch after epoch.
+
+If both parts fit into `HELD_BYTES`, their images are kept in memory, preprocessed where the spec does that; otherwise
+images are read and preprocessed again in every epoch. The batches are the same.
+"""
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from tasks.learning.fits.batches import PREFETCHED, Reading, held_batches, image_batches
+from tasks.learning.fits.fit_settings import FitSettings
+from tasks.learning.fits.fit_spec import FitData, FitSpec, classifier
+from tasks.learning.fits.targets import draw_evenly, sample_weights
+from tasks.learning.split_parts import SplitPart
+
+HELD_BYTES = 512 * 2**20
+"""Largest size of the images kept in memory; gathering them takes twice as much."""
+_GATHERED = 1024
+_DRAWING = 1  # a stream of random numbers apart from that of the order
+
+
+class Feed:
+    """The batches of a fit.
+
+    Views are traced once: tracing them in every epoch would take a third of a short epoch.
+
+    Parameters
+    ----------
+    spec : FitSpec
+    data : FitData
+    settings : FitSettings
+        The batch size (validation takes twice as many), the balance of the classes and the label smoothing.
+    seed : int
+        Seed of the order and the views of training.
+    held_bytes : int
+        Largest size of the images kept in memory.
+
+    Attributes
+    ----------
+    validation : tf.data.Dataset
+        The batches of the validation part: views and its labels as targets (n, classes), unweighted.
+    """
+
+    def __init__(
+        self,
+        spec: FitSpec,
+        data: FitData,
+        settings: FitSettings,
+        seed: int,
+        held_bytes: int = HELD_BYTES,
+    ) -> None:
+        self._spec, self._pixels = spec, data.pixels
+        self._parts = {"train": data.train, "validation": data.validation}
+        self._settings, self._seed = settings, seed
+        stored = tf.TensorSpec((None, *data.pixels.shape[1:]), tf.dtypes.as_dtype(data.pixels.dtype))
+        self._prepare = tf.function(spec.prepare or tf.identity, input_signature=[stored], autograph=False)
+        prepared = self._prepare.get_concrete_function().structured_outputs
+        image_bytes = prepared.shape[1:].num_elements() * prepared.dtype.size
+        fits = len(data) * image_bytes <= held_bytes
+        weights, targets = self._weigh(), data.train.targets
+        with tf.device("CPU:0"):
+            self._weights = None if weights is None else tf.constant(weights)
+            self._targets = None if targets is None else tf.constant(targets)
+            self._labels = {name: tf.constant(part.labels, tf.int32) for name, part in self._parts.items()}
+        self._held = {name: self._hold(part) for name, part in self._parts.items()} if fits else {}
+        batch = [tf.TensorSpec(prepared.shape, prepared.dtype), tf.TensorSpec((None,), tf.int32)]
+        number = tf.TensorSpec((), tf.int64)
+        self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
+        plain = tf.function(self._plain_view, input_signature=batch, autograph=False)
+        in_order = _in_order(data.validation, 2 * settings.batch_size)
+        self.validation = self._batches("validation", in_order).map(plain)
+
+    @property
+    def held_images(self) -> int:
+        """Number of images kept in memory."""
+        return sum(len(held) for held in self._held.values())
+
+    def train(self, epoch: int) -> tf.data.Dataset:
+        """Return the batches of an epoch: views, smoothed targets (n, classes), and weights (n,) where they differ."""
+        batches = self._batches("train", self._training_reading(epoch))
+        numbered = batches.enumerate(start=epoch * len(batches))
+        # Views of preprocessed images in memory cost less than handing them between threads.
+        threads = None if self._held and self._spec.prepare else tf.data.AUTOTUNE
+        views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=threads)
+        return views.prefetch(PREFETCHED)
+
+    def _training_reading(self, epoch: int) -> Reading:
+        """Return the samples of an epoch, with `balance=sampling` as many of each class, and their order."""
+        part, sampled = self._parts["train"], self._settings.balance == "sampling"
+        positions = np.arange(len(part))
+        if sampled:
+            positions = draw_evenly(part.labels, np.random.default_rng([self._seed, epoch, _DRAWING]))
+        strata = part.labels[positions] if sampled or self._spec.even_classes else None
+        return Reading(part.rows[positions], positions, self._settings.batch_size, self._seed, epoch, strata)
+
+    def _batches(self, name: str, reading: Reading) -> tf.data.Dataset:
+        """Return batches of preprocessed images and their positions in the part."""
+        if name in self._held:
+            return held_batches(self._held[name], self._pixels, reading)
+        batches = image_batches(self._pixels, reading)
+        if self._spec.prepare is None:
+            return batches
+        return batches.map(lambda images, places: (self._prepare(images), places), num_parallel_calls=tf.data.AUTOTUNE)
+
+    def _hold(self, part: SplitPart) -> tf.Tensor:
+        with tf.device("CPU:0"):
+            batches = image_batches(self._pixels, _in_order(part, _GATHERED))
+            return tf.concat([self._prepare(images) for images, _ in batches], axis=0)
+
+    def _weigh(self) -> NDArray | None:
+        """Return the weights of the training samples; a trainer of its own knows by itself what is unlabelled."""
+        balanced, own = self._settings.balance == "weights", self._spec.trainer is not classifier
+        if own and balanced:
+            raise ValueError("balance=weights needs the plain cross-entropy; use balance=sampling")
+        return None if own else sample_weights(self._parts["train"].shares(self._spec.classes), balanced=balanced)
+
+    def _random_view(self, step: tf.Tensor, images: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        seed = tf.stack([tf.cast(step, tf.int32), self._seed])
+        targets = self._training_targets(positions)
+        if self._spec.view_targets is not None:
+            targets = self._spec.view_targets(targets, seed)
+        spread = self._settings.label_smoothing / self._spec.classes * tf.reduce_sum(targets, 1, True)
+        smoothed = targets * (1 - self._settings.label_smoothing) + spread
+        views = self._spec.random_view(images, seed)
+        return (views, smoothed) if self._weights is None else (views, smoothed, tf.gather(self._weights, positions))
+
+    def _training_targets(self, positions: tf.Tensor) -> tf.Tensor:
+        if self._targets is not None:
+            return tf.gather(self._targets, positions)
+        return tf.one_hot(tf.gather(self._labels["train"], positions), self._spec.classes)
+
+    def _plain_view(self, images: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        labels = tf.gather(self._labels["validation"], positions)
+        return self._spec.plain_view(images), tf.one_hot(labels, self._spec.classes)
+
+
+def _in_order(part: SplitPart, batch_size: int) -> Reading:
+    return Reading(part.rows, np.arange(len(part)), batch_size)

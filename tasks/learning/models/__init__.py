@@ -1,0 +1,1 @@
+"""Saved models: a folder with a model card, its ONNX export, inference on ONNX Runtime or TensorFlow."""

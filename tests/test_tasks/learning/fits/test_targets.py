@@ -1,0 +1,64 @@
+"""Weights and drawings of classes."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.learning.fits.targets import draw_evenly, sample_weights
+
+
+def hard(labels: list[int], classes: int = 3) -> np.ndarray:
+    return (np.array(labels)[:, None] == np.arange(classes)).astype(np.float32)
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
+def test_classes_weigh_the_same_together_and_one_in_the_mean(labels: list[int]) -> None:
+    weights = sample_weights(hard(labels), balanced=True)
+    assert weights is not None
+    together = [weights[np.array(labels) == label].sum() for label in set(labels)]
+    assert together == pytest.approx([len(labels) / len(together)] * len(together), rel=1e-5)
+    assert weights.mean() == pytest.approx(1, rel=1e-5)
+
+
+def test_a_soft_label_has_the_weight_of_its_shares() -> None:
+    weights = sample_weights(np.array([[1, 0], [1, 0], [0.5, 0.5], [0.5, 0.5]], np.float32), balanced=True)
+    rare, common = 2 / 1, 2 / 3
+    np.testing.assert_allclose(weights, [common, common, (rare + common) / 2, (rare + common) / 2], rtol=1e-6)
+
+
+def test_a_row_that_sums_to_less_than_one_weighs_that_much_less_and_not_twice() -> None:
+    """The loss is the weight times the cross-entropy with the targets, which is proportional to their sum."""
+    targets = np.array([[1, 0], [0, 1], [0, 0.25], [0, 0]], np.float32)
+    weights = sample_weights(targets, balanced=True)
+    assert weights is not None
+    of_class = weights[:2]
+    np.testing.assert_allclose(weights[2] * targets[2], 0.25 * of_class[1] * np.array([0, 1]), rtol=1e-6)
+    assert weights[3] == 0
+    np.testing.assert_allclose((weights[:, None] * targets).sum(axis=0), [1.125, 1.125], rtol=1e-6)
+
+
+def test_only_the_unlabelled_have_no_weight_and_equal_weights_are_none() -> None:
+    targets = hard([0, 1, -1])
+    np.testing.assert_array_equal(sample_weights(targets, balanced=False), [1, 1, 0])
+    assert sample_weights(targets[:2], balanced=False) is None
+
+
+@given(st.lists(st.integers(-1, 3), max_size=80), st.integers(0, 9))
+def test_every_class_is_drawn_equally_often_and_its_samples_too(labels: list[int], seed: int) -> None:
+    given = np.array(labels, np.int32)
+    drawn = draw_evenly(given, np.random.default_rng(seed))
+    assert len(drawn) == len(given)
+    assert (given[drawn] == -1).sum() == (given == -1).sum()
+    counts = [(given[drawn] == label).sum() for label in np.unique(given[given >= 0])]
+    assert not counts or max(counts) - min(counts) <= 1
+    for label in np.unique(given):
+        of_sample = [np.count_nonzero(drawn == place) for place in np.flatnonzero(given == label)]
+        assert max(of_sample) - min(of_sample) <= 1
+
+
+def test_another_epoch_draws_others_of_a_common_class() -> None:
+    labels = np.array([0] * 90 + [1] * 10, np.int32)
+    one, again, two = (draw_evenly(labels, np.random.default_rng([7, epoch])) for epoch in (1, 1, 2))
+    np.testing.assert_array_equal(one, again)
+    assert (one != two).any()
