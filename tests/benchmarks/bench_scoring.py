@@ -8,7 +8,7 @@ models are trained on it, whose loss says little.
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -26,7 +26,7 @@ from tasks.night.models import REGISTERED, ScoringRule, open_model
 from tasks.night.scoring import score_into_parts
 from tasks.night.sources import NightSource, open_night
 from tasks.runtime.workspace import Workspace
-from tests.benchmarks.scene import PeakMemory, command, finish, flow_words, rate, start
+from tests.benchmarks.scene import PeakMemory, command, finish, flow_words, start
 
 WORKSPACE_NAME = "STARLOOM_BENCH_WORKSPACE"
 NIGHT, REALS = 1_000_000, 12_000
@@ -111,12 +111,12 @@ def _against_bare(workspace: Path, store: str) -> dict[str, float]:
     threads = len(os.sched_getaffinity(0))
     ratios = []
     for _ in range(REPEATS):
-        bare = rate(lambda: len(run_in_parallel(judge.outputs, stamps, threads)))
+        bare = _rate(lambda: len(run_in_parallel(judge.outputs, stamps, threads)))
         with tempfile.TemporaryDirectory() as parts:
-            ours = rate(partial(_scored, source, rule, Path(parts)))
+            ours = _rate(partial(_scored, source, rule, Path(parts)))
         ratios.append(ours / bare)
     one = stamps[:1]
-    latencies = [1 / rate(lambda: len(judge.outputs.run(one))) for _ in range(200)]
+    latencies = [1 / _rate(lambda: len(judge.outputs.run(one))) for _ in range(200)]
     return {
         "of_bare": median(ratios),
         "of_bare_low": min(ratios),
@@ -128,3 +128,9 @@ def _against_bare(workspace: Path, store: str) -> dict[str, float]:
 def _scored(source: NightSource, rule: ScoringRule, folder: Path) -> int:
     score_into_parts(source, rule, folder, lambda _: None)
     return source.count or 0
+
+
+def _rate(work: Callable[[], int]) -> float:
+    begin = time.perf_counter()
+    count = work()
+    return float(count / (time.perf_counter() - begin))

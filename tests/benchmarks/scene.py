@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -108,13 +108,6 @@ def flow_words(flow: str, **parameters: Any) -> list[str]:
         f"{name}={value if isinstance(value, str | Path) else json.dumps(value)}" for name, value in parameters.items()
     ]
     return ["run", flow, *(word for pair in pairs for word in ("-p", pair))]
-
-
-def rate(work: Callable[[], int]) -> float:
-    """Return how many things a second some work gets done, by the number that it returns."""
-    begin = time.perf_counter()
-    count = work()
-    return float(count / (time.perf_counter() - begin))
 
 
 class PeakMemory:
