@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import tensorflow as tf
@@ -44,10 +45,16 @@ class Device:
     def strategy(self) -> tf.distribute.Strategy:
         """Return the strategy in whose scope a model is built: mirrored over several devices, else plain."""
         if len(self.names) > 1:
-            return tf.distribute.MirroredStrategy(self.names)
+            return _mirrored(self.names)
         if self.kind == "cpu" and tf.config.list_logical_devices("GPU"):
             return tf.distribute.OneDeviceStrategy(self.names[0])
         return tf.distribute.get_strategy()
+
+
+@cache
+def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
+    """Return the one strategy over these devices: two number their exchanges alike, and TensorFlow confuses them."""
+    return tf.distribute.MirroredStrategy(names)
 
 
 def choose_device(wanted: DeviceName, mixed_precision: MixedPrecision = "any") -> Device:

@@ -15,7 +15,7 @@ REQUIRED = {
 }
 
 
-def test_defaults_decay_nothing_and_keep_the_best_epoch() -> None:
+def test_defaults_change_nothing_and_keep_the_best_epoch() -> None:
     settings = FitSettings(**REQUIRED)
     assert settings.model_dump(exclude=set(REQUIRED)) == {
         "plateau_after": 3,
@@ -23,6 +23,12 @@ def test_defaults_decay_nothing_and_keep_the_best_epoch() -> None:
         "weight_decay": 0.0,
         "label_smoothing": 0.0,
         "momentum": 0.0,
+        "balance": "none",
+        "weight_average": 0.0,
+        "layer_decay": 1.0,
+        "head_epochs": 0,
+        "head_rate_factor": 5.0,
+        "mixed_precision": "any",
         "keep": "best",
     }
 
