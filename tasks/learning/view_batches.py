@@ -12,7 +12,7 @@ from tasks.learning.batches import PREFETCHED, Reading, held_batches, image_batc
 from tasks.learning.fit_settings import FitSettings
 from tasks.learning.fit_spec import FitData, FitSpec, classifier
 from tasks.learning.split_parts import SplitPart
-from tasks.learning.targets import draw_evenly, sample_weights
+from tasks.learning.targets import draw_evenly, sample_weights, scaled_targets
 
 HELD_BYTES = 512 * 2**20
 """Largest size of the preprocessed images kept in memory; gathering them takes twice as much."""
@@ -59,6 +59,8 @@ class Feed:
         image_bytes = prepared.shape[1:].num_elements() * prepared.dtype.size
         fits = len(data) * image_bytes <= held_bytes
         weights, targets = self._weigh(), data.train.targets
+        if targets is not None and spec.trainer is classifier:
+            targets = scaled_targets(targets)
         with tf.device("CPU:0"):
             self._weights = None if weights is None else tf.constant(weights)
             self._targets = None if targets is None else tf.constant(targets)
