@@ -32,7 +32,7 @@ from tasks.studies.galaxies.scheme_study import (
 from tasks.studies.galaxies.scheme_table import Answers, compare_schemes
 from tasks.studies.galaxies.scheme_training import probabilities_path
 from tasks.training.evaluation_record import EvaluationError
-from tests.small_schemes import TEXTS, ReadsColours, publish_schemes
+from tests.small_schemes import TEXTS, TRUTH, ReadsColours, publish_schemes
 
 ALL = ("gz2-2class", *DECK_SCHEMES)
 ARMS = ("cnn:deck", "cnn")
@@ -214,7 +214,8 @@ def test_labels_are_held_against_the_hidden_class(compared) -> None:  # type: ig
     for scheme in ALL:
         part, rules = study.tests[scheme][0], load_scheme(scheme)
         agrees = [
-            rules.assign(truth[name]).label == rules.classes[at] for name, at in zip(part.ids, part.labels, strict=True)
+            rules.assign(TEXTS[TRUTH.index(truth[name])]).label == rules.classes[at]
+            for name, at in zip(part.ids, part.labels, strict=True)
         ]
         assert numbers[scheme]["truth_agreement"]["accuracy"] == np.mean(agrees)
     assert numbers["deck-11"]["truth_agreement"]["accuracy"] < 1
