@@ -23,7 +23,7 @@ def compare_schemes(
     schemes: Annotated[
         list[str] | None,
         parameter_types.param(
-            "Class schemes that label the dataset; null: deck-3, deck-7, deck-9, deck-11, and gz2-2class if it is there"
+            "Class schemes that label the dataset; null: those of deck-3, deck-7, deck-9, deck-11, gz2-2class that do"
         ),
     ] = None,
     arms: parameter_types.Arms = None,

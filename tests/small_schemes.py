@@ -18,6 +18,8 @@ from tasks.store.schema import LEDGER, SPLIT
 
 TEXTS = ("Er", "Ei", "Ec", "Sa", "Sb", "Sc", "Sd", "SBa", "SBb", "SBc", "SBd")
 """Class texts in the order of deck-11's classes."""
+TRUTH = ("E0", "E3", "E7", *TEXTS[3:])
+"""Their words in a synthetic sky's truth table."""
 SCHEMES = ("deck-11", "deck-3", "deck-7")
 PARTS = ("train", "train", "train", "train", "train", "train", "validation", "validation", "test", "test")
 
@@ -66,7 +68,7 @@ def publish_schemes(
         },
     }
     split = pa.table([ids, ids, parts], schema=SPLIT)
-    hidden = pa.table({"id": ids, "truth": [TEXTS[text] for text in truth], "origin": ["simulated"] * count})
+    hidden = pa.table({"id": ids, "truth": [TRUTH[text] for text in truth], "origin": ["simulated"] * count})
     return versions.publish(folder, versions.NewVersion(table, labels, split, manifest, hidden), None)
 
 

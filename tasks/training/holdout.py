@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.learning.fits.checkpoints import CURVES
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
-from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.schema import GALAXY, REALBOGUS
 from tasks.tracking.mlflow_runs import PARENT, metric_history, open_run
 from tasks.training.evaluation_record import EvaluationError, EvaluationRequest
 from tasks.training.registered_models import RegisteredModel, open_registered
+from tasks.training.training_task import data_tags
 
 
 class HoldoutRequest(BaseModel):
@@ -108,17 +108,11 @@ def _problem_options(workspace: Workspace, holdout: HoldoutRequest, problem: str
 
 
 def _tags(dataset: Dataset, scheme: str, registered: RegisteredModel) -> dict[str, Any]:
-    manifest = dataset.manifest
     return {
+        **data_tags(dataset),
         "kind": "evaluation",
         PARENT: registered.ref.run_id,  # the model's training
-        "pixels": manifest["pixels"],
-        "labels": manifest["label_kind"],
         "scheme": scheme,
-        "split_hash": manifest["split_hash"],
-        "dataset": f"{dataset.name}@{dataset.version}",
-        "dataset_digest": dataset.digest,
         "model": registered.ref.uri,
         "model_sha256": registered.card["sha256"],
-        "code_version": code_version(),
     }

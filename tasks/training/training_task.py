@@ -204,19 +204,26 @@ class TrainingTask(ABC):
         return self.workspace.root / "training" / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def run_tags(training: TrainingTask, device: "Device") -> dict[str, str]:
-    """Return the MLflow tags of a training."""
-    dataset, manifest = training.dataset, training.dataset.manifest
+def data_tags(dataset: Dataset) -> dict[str, str]:
+    """Return the MLflow tags by which a number says what data and code it comes from."""
+    manifest = dataset.manifest
     return {
         "pixels": manifest["pixels"],
         "labels": manifest["label_kind"],
-        "scheme": training.scheme,
         "split_hash": manifest["split_hash"],
         "dataset": f"{dataset.name}@{dataset.version}",
         "dataset_digest": dataset.digest,
+        "code_version": code_version(),
+    }
+
+
+def run_tags(training: TrainingTask, device: "Device") -> dict[str, str]:
+    """Return the MLflow tags of a training."""
+    return {
+        **data_tags(training.dataset),
+        "scheme": training.scheme,
         "device": str(device),
         "seed": str(training.request.seed),
-        "code_version": code_version(),
         **{name.replace("labels", "relabelling"): value for name, value in training.relabelling.items()},
         **training.description.tags,
     }

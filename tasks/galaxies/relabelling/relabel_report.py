@@ -21,7 +21,7 @@ from tasks.store.files import whole_file, write_table
 from tasks.store.schema import GALAXY
 from tasks.tracking.mlflow_runs import open_run
 from tasks.training.relabel import RelabelRound, RelabelTask
-from tasks.training.training_task import TrainingTask
+from tasks.training.training_task import TrainingTask, data_tags
 
 
 def publish_report(relabel: RelabelTask, last: RelabelRound, summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,11 +136,10 @@ def _record(
     """Record the page and the queue in an MLflow run of their own."""
     dataset = training.dataset
     tags = {
+        **data_tags(dataset),
         "kind": "relabelling",
-        "pixels": dataset.manifest["pixels"],
-        "labels": dataset.manifest["label_kind"],
         "scheme": training.scheme,
-        "dataset_digest": dataset.digest,
+        "seed": str(relabel.request.seed),
         "relabelling": last.labels,
         "relabelling_sha256": dataset.labels_sha256(training.scheme, last.labels),
     }

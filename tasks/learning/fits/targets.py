@@ -6,30 +6,37 @@ from numpy.typing import NDArray
 from tasks.learning.split_parts import UNLABELLED
 
 
+def scaled_targets(targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return targets (n, classes) whose rows sum to 1; a row of zeros, which is unlabelled, stays.
+
+    Of other rows TensorFlow's cross-entropy has a wrong gradient: softmax minus targets, whatever their sum.
+    """
+    sums = targets.sum(axis=1, keepdims=True)
+    return np.divide(targets, sums, out=np.zeros_like(targets), where=sums > 0)
+
+
 def sample_weights(targets: NDArray[np.float32], *, balanced: bool) -> NDArray[np.float32] | None:
-    """Return the weight of every sample's targets in the loss; None where all have weight 1.
+    """Return the weight in the loss of every sample, whose targets are `scaled_targets`; None where all have weight 1.
 
     Parameters
     ----------
     targets : (n, classes)
-        Shares of the classes; a row that sums to less than 1 weighs less by itself, and a row of zeros, which is
-        unlabelled, has weight 0.
+        Shares of the classes; the sum of a row is the sample's weight, 0 of an unlabelled one.
     balanced : bool
         A class is weighted by the inverse of its share among all samples, so that classes weigh the same together; the
-        mean weight of labelled samples is 1.
+        mean weight is the mean sum of a row.
 
     Returns
     -------
     (n,) float32 or None
     """
-    labelled = targets.sum(axis=1) > 0
     if balanced:
         counts = targets.sum(axis=0, dtype=np.float64)
         present = counts > 0
         of_class = np.divide(counts.sum() / present.sum(), counts, out=np.zeros_like(counts), where=present)
-        sums = targets.sum(axis=1, dtype=np.float64)
-        return np.divide(targets @ of_class, sums, out=np.zeros(len(targets)), where=labelled).astype(np.float32)
-    return None if labelled.all() else labelled.astype(np.float32)
+        return np.asarray(targets @ of_class, np.float32)
+    sums = targets.sum(axis=1)
+    return None if np.allclose(sums, 1, atol=1e-5) else sums
 
 
 def draw_evenly(labels: NDArray[np.int32], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.learning.fits.batches import PREFETCHED, Reading, held_batches, image_batches
 from tasks.learning.fits.fit_settings import FitSettings
 from tasks.learning.fits.fit_spec import FitData, FitSpec, classifier
-from tasks.learning.fits.targets import draw_evenly, sample_weights
+from tasks.learning.fits.targets import draw_evenly, sample_weights, scaled_targets
 from tasks.learning.split_parts import SplitPart
 
 HELD_BYTES = 512 * 2**20
@@ -59,6 +59,8 @@ class Feed:
         image_bytes = prepared.shape[1:].num_elements() * prepared.dtype.size
         fits = len(data) * image_bytes <= held_bytes
         weights, targets = self._weigh(), data.train.targets
+        if targets is not None and spec.trainer is classifier:
+            targets = scaled_targets(targets)
         with tf.device("CPU:0"):
             self._weights = None if weights is None else tf.constant(weights)
             self._targets = None if targets is None else tf.constant(targets)

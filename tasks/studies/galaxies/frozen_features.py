@@ -61,10 +61,11 @@ def _compute(training: GalaxyTraining, part: SplitPart) -> NDArray[np.float32]:
 
     from galaxy.models.layers import VIEWS
     from galaxy.models.networks import build_feature_model, build_network
+    from tasks.learning.fits.seeding import seeded
 
     preset, size_px = training.preset, training.size_px
-    keras.utils.set_random_seed(RANDOM_SEED)
-    network = build_network(preset, size_px, len(training.classes), grey=training.request.grey, precision="float32")
+    with seeded(RANDOM_SEED):
+        network = build_network(preset, size_px, len(training.classes), grey=training.request.grey, precision="float32")
     training.initial.load_into(network, preset)
     model = build_feature_model(network, preset, size_px)
     views = VIEWS if training.mirrored is None else VIEWS // 2

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from galaxy.labels.scheme_sums import SchemeSums, find_sums
 from galaxy.labels.schemes import Scheme, SchemeError
@@ -29,6 +29,7 @@ from tasks.training.evaluation_record import EvaluationError
 NAME = "compare-schemes"
 DECK_SCHEMES = ("deck-3", "deck-7", "deck-9", "deck-11")
 TWO_CLASSES = "gz2-2class"
+DEFAULT_SCHEMES = (*DECK_SCHEMES, TWO_CLASSES)
 
 
 class SchemeStudyRequest(BaseModel):
@@ -40,7 +41,7 @@ class SchemeStudyRequest(BaseModel):
     test_dataset: str | None = None
     """None: the test part of `dataset`; else all labelled galaxies of another one that no training has seen."""
     schemes: list[str] | None = None
-    """None: those of the deck, and GZ2's two classes where the dataset has them."""
+    """None: of `DEFAULT_SCHEMES` those that label the dataset."""
     arms: list[TrainingArm] = Field(min_length=1)
     seeds: list[int] = Field(default=[0], min_length=1)
     hierarchical: bool = True
@@ -48,6 +49,13 @@ class SchemeStudyRequest(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     """None: each preset's rule."""
     device: DeviceName = "auto"
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds={seeds} names one twice")
+        return seeds
 
 
 @dataclass(frozen=True)
@@ -189,8 +197,8 @@ def open_scheme_study(workspace: Workspace, request: SchemeStudyRequest) -> Sche
     """
     dataset = Dataset.open(workspace, request.dataset)
     test_dataset = dataset if request.test_dataset is None else Dataset.open(workspace, request.test_dataset)
-    wanted = request.schemes or [*DECK_SCHEMES, *({TWO_CLASSES} & set(dataset.schemes))]
-    schemes = list(dict.fromkeys(wanted))
+    labelled = [scheme for scheme in DEFAULT_SCHEMES if scheme in dataset.schemes]
+    schemes = list(dict.fromkeys(request.schemes or labelled or DECK_SCHEMES))
     for of in (dataset, test_dataset):
         _require_schemes(of, schemes)
     for scheme in schemes:

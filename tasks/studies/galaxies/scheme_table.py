@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from galaxy.labels.scheme_sums import summed_probabilities
 from tasks.galaxies.baselines import fit_baselines
+from tasks.galaxies.relabelling.truth import true_labels
 from tasks.learning import measures
 from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
-from tasks.learning.split_parts import SplitPart
-from tasks.store.columns import align_column
+from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.studies.galaxies.scheme_study import SchemeStudy
 from tasks.studies.galaxies.scheme_training import saved_probabilities
 from tasks.studies.resumable_rows import run_study
@@ -165,15 +165,12 @@ def _f1(macro_f1: float | None) -> dict[str, float | None]:
 
 
 def _truth_agreement(study: SchemeStudy, scheme: str, part: SplitPart) -> dict[str, Any] | None:
-    """Return the share of the tested labels that are those of the hidden class, None where either is unknown.
+    """Return the share of the tested labels that are those of the hidden class, of galaxies whose truth is known.
 
-    A label whose hidden class the scheme leaves out is wrong.
+    A label whose hidden class the scheme leaves out is wrong. None without a hidden truth.
     """
-    truth, rules = study.test_dataset.truth(), study.rules(scheme)
-    if truth is None or rules is None:
+    truth = true_labels(study.test_dataset, scheme, part.ids)
+    if truth is None:
         return None
-    texts = align_column(truth, "truth", part.ids).to_pylist()
-    classes = study.dataset.classes(scheme)
-    label_of = {text: rules.assign(text).label for text in set(texts)}
-    agrees = [label_of[text] == classes[label] for text, label in zip(texts, part.labels, strict=True)]
-    return measures.rate(sum(agrees), len(agrees)).to_summary("accuracy")
+    is_known = truth != UNLABELLED
+    return measures.rate(int((truth == part.labels)[is_known].sum()), int(is_known.sum())).to_summary("accuracy")

@@ -27,6 +27,7 @@ from tasks.studies.resumable_rows import Settings, row_name, run_study
 from tasks.tracking.mlflow_runs import PARENT, open_run
 from tasks.training.train import fit_parts
 from tasks.training.training_run import RunDetails, fit_details, open_training_run, record_epoch
+from tasks.training.training_task import data_tags
 
 if TYPE_CHECKING:
     from tasks.learning.fits.checkpoints import EpochRecord
@@ -62,16 +63,9 @@ def open_study_run(study: SchemeStudy) -> str:
     record = study.folder / RUN_FILE
     if record.exists():
         return str(json.loads(record.read_text(encoding="utf-8"))["run_id"])
-    dataset, manifest = study.dataset, study.dataset.manifest
-    tags = {
-        "kind": "study",
-        "pixels": manifest["pixels"],
-        "labels": manifest["label_kind"],
-        "split_hash": manifest["split_hash"],
-        "dataset": f"{dataset.name}@{dataset.version}",
-        "dataset_digest": dataset.digest,
-        "test_dataset": f"{study.test_dataset.name}@{study.test_dataset.version}",
-    }
+    dataset = study.dataset
+    tested = f"{study.test_dataset.name}@{study.test_dataset.version}"
+    tags = {**data_tags(dataset), "kind": "study", "test_dataset": tested}
     params = {"dataset": study.request.dataset, "test_dataset": study.request.test_dataset}
     with open_run(
         study.workspace,

@@ -7,7 +7,6 @@ from typing import Any
 
 from tasks.learning.split_parts import ALL
 from tasks.reports.page import Table
-from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import whole_file, write_json, write_table
 from tasks.store.schema import GALAXY
@@ -16,6 +15,7 @@ from tasks.studies.galaxies.training_results import summarise_study
 from tasks.studies.galaxies.training_study import NAME, TrainingStudy, TrainingStudyRequest, open_training_study
 from tasks.studies.report import metric_name
 from tasks.tracking.mlflow_runs import PARENT, TrackedRun, open_run
+from tasks.training.training_task import data_tags
 
 _STUDY = "study"
 
@@ -72,7 +72,9 @@ class _Runs:
     """The MLflow runs of a study, by name; a study that is published again goes on with the same."""
 
     def __init__(self, study: TrainingStudy) -> None:
-        self._study = study
+        from tasks.learning.fits.devices import choose_device  # imports TensorFlow
+
+        self._study, self._device = study, choose_device(study.request.device)
         self._record = study.folder / f"runs-{study.stem[-8:]}.json"
         self.ids: dict[str, str] = {}
         if self._record.exists():
@@ -81,16 +83,12 @@ class _Runs:
     @contextmanager
     def open(self, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[TrackedRun]:
         """Open the run that belongs to `key`."""
-        study, manifest = self._study, self._study.dataset.manifest
+        study = self._study
         every = {
-            "pixels": manifest["pixels"],
-            "labels": manifest["label_kind"],
+            **data_tags(study.dataset),
             "scheme": study.plain.scheme,
-            "split_hash": manifest["split_hash"],
-            "dataset": f"{study.dataset.name}@{study.dataset.version}",
-            "dataset_digest": study.dataset.digest,
             "seed": ", ".join(map(str, study.request.seeds)),
-            "code_version": code_version(),
+            "device": str(self._device),
         }
         with open_run(
             study.workspace,

@@ -19,8 +19,9 @@ from tasks.learning.split_parts import ALL, PartError, SplitPart, draw_folds, re
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.studies.galaxies.ablation import ablation_arms
-from tasks.studies.galaxies.arms import TrainingArm
+from tasks.studies.galaxies.arms import ArmError, TrainingArm
 from tasks.studies.galaxies.frozen_features import features_digest
+from tasks.studies.resumable_rows import row_name
 from tasks.training.cross_validate import require_unseen, tabulate_outputs
 from tasks.training.out_of_fold import FoldJob
 
@@ -225,7 +226,7 @@ class TrainingStudy:
             training.part(ALL),
             self.fold_of(fit.seed),
             fit.fold,
-            self.folder / f"fit-{self.settings(fit)['fit']}.parquet",
+            self.folder / f"fit-{row_name(self.settings(fit))}.parquet",
             tabulate_outputs,
             IMAGE_BATCH,
             size=fit.size,
@@ -268,7 +269,10 @@ def open_training_study(workspace: Workspace, request: TrainingStudyRequest) -> 
         training = opened(base)
         changed = ablation_arms(base, training.preset, has_votes=has_vote_fractions(training))
         changes = {arm.name: change for change, arm in changed.items()}
-        known = {arm.name for arm in arms}
+        known = {arm.name: arm for arm in arms}
+        for arm in (base, *changed.values()):
+            if known.get(arm.name, arm) != arm:
+                raise ArmError(f"arm {arm.name!r} is another one than the ablation's of this name: rename one of them")
         arms += [arm for arm in (base, *changed.values()) if arm.name not in known]
     references = {arm.name: base.name if base and arm.name in changes else arms[0].name for arm in arms[1:]}
     study = TrainingStudy(workspace, request, {arm.name: opened(arm) for arm in arms}, references, arms, changes)

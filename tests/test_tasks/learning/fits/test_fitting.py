@@ -20,6 +20,7 @@ from tasks.learning.fits.devices import Device, DeviceError, choose_device
 from tasks.learning.fits.fit_settings import FitSettings, Optimizer
 from tasks.learning.fits.fit_spec import FitData, FitSpec
 from tasks.learning.fits.fitting import Fit, NotFiniteError, fit
+from tasks.learning.fits.targets import scaled_targets
 from tasks.learning.fits.view_batches import Feed
 from tasks.learning.split_parts import SplitPart
 from tasks.store import pixels
@@ -286,15 +287,27 @@ def test_balanced_sampling_shows_every_class_equally_often_in_every_batch(
 
 def test_soft_targets_are_fitted_and_their_labels_validate(bright_or_dark: zarr.Array) -> None:
     soft = np.random.default_rng(1).dirichlet([1, 1], 40).astype(np.float32)
-    soft[3] = 0
+    soft[3], soft[4] = 0, soft[4] / 4
     spec = replace(LEARNER, random_view=lambda images, seed: images)
     data = FitData(bright_or_dark, uneven([0, 1] * 20, targets=soft), uneven([0, 1] * 20, targets=soft[::-1]))
     views, targets, weights = read(Feed(spec, data, SmallFit(), 5))
     rows = [int(np.flatnonzero((bright_or_dark[:TRAIN] == view).all(axis=(1, 2, 3)))[0]) for view in views]
-    np.testing.assert_array_equal(targets, soft[rows])
-    np.testing.assert_array_equal(weights, soft[rows].sum(axis=1) > 0)
+    np.testing.assert_allclose(targets, scaled_targets(soft)[rows], rtol=1e-6)
+    np.testing.assert_allclose(weights, soft[rows].sum(axis=1), rtol=1e-6)
     on_validation = np.concatenate([batch for _, batch in Feed(spec, data, SmallFit(), 5).validation])
     np.testing.assert_array_equal(on_validation[:, 1], [0, 1] * 20)
+
+
+def test_a_sample_of_less_weight_pulls_as_others_do_and_less(bright_or_dark: zarr.Array) -> None:
+    """The gradient on the logits, (softmax - label) * weight, where the plain one of such a row is softmax - target."""
+    labelled = np.eye(2, dtype=np.float32)[[0, 1] * 20]
+    data = FitData(bright_or_dark, uneven([0, 1] * 20, targets=labelled * 0.25), part(TRAIN, VALIDATION))
+    _, targets, weights = (tf.constant(of) for of in read(Feed(LEARNER, data, SmallFit(), 5)))
+    logits = tf.Variable(tf.ones((40, 2)) * [2.0, -1.0])
+    with tf.GradientTape() as tape:
+        loss = keras.losses.CategoricalCrossentropy(from_logits=True)(targets, logits, weights)
+    expected = 0.25 * (tf.nn.softmax(logits) - tf.one_hot(tf.argmax(targets, 1), 2)) / 40
+    np.testing.assert_allclose(tape.gradient(loss, logits), expected, rtol=1e-5)
 
 
 def test_the_targets_of_a_view_may_be_others_than_its_images(bright_or_dark: zarr.Array) -> None:

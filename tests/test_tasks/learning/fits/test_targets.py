@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.learning.fits.targets import draw_evenly, sample_weights
+from tasks.learning.fits.targets import draw_evenly, sample_weights, scaled_targets
 
 
 def hard(labels: list[int], classes: int = 3) -> np.ndarray:
@@ -27,15 +27,16 @@ def test_a_soft_label_has_the_weight_of_its_shares() -> None:
     np.testing.assert_allclose(weights, [common, common, (rare + common) / 2, (rare + common) / 2], rtol=1e-6)
 
 
-def test_a_row_that_sums_to_less_than_one_weighs_that_much_less_and_not_twice() -> None:
-    """The loss is the weight times the cross-entropy with the targets, which is proportional to their sum."""
+def test_the_sum_of_a_row_is_its_weight_beside_that_of_its_class() -> None:
     targets = np.array([[1, 0], [0, 1], [0, 0.25], [0, 0]], np.float32)
     weights = sample_weights(targets, balanced=True)
     assert weights is not None
-    of_class = weights[:2]
-    np.testing.assert_allclose(weights[2] * targets[2], 0.25 * of_class[1] * np.array([0, 1]), rtol=1e-6)
-    assert weights[3] == 0
-    np.testing.assert_allclose((weights[:, None] * targets).sum(axis=0), [1.125, 1.125], rtol=1e-6)
+    np.testing.assert_allclose(weights, [1.125, 0.9, 0.225, 0], rtol=1e-6)
+    np.testing.assert_allclose(sample_weights(targets, balanced=False), [1, 1, 0.25, 0])
+    scaled = scaled_targets(targets)
+    np.testing.assert_array_equal(scaled, [[1, 0], [0, 1], [0, 1], [0, 0]])
+    np.testing.assert_allclose((weights[:, None] * scaled).sum(axis=0), [1.125, 1.125], rtol=1e-6)
+    assert sample_weights(np.full((3, 7), 1 / 7, np.float32), balanced=False) is None
 
 
 def test_only_the_unlabelled_have_no_weight_and_equal_weights_are_none() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
 from galaxy.labels.schemes import load_scheme
 from galaxy.models import baselines
@@ -32,7 +33,7 @@ from tasks.studies.galaxies.scheme_study import (
 from tasks.studies.galaxies.scheme_table import Answers, compare_schemes
 from tasks.studies.galaxies.scheme_training import probabilities_path
 from tasks.training.evaluation_record import EvaluationError
-from tests.small_schemes import TEXTS, ReadsColours, publish_schemes
+from tests.small_schemes import TEXTS, TRUTH, ReadsColours, publish_schemes
 
 ALL = ("gz2-2class", *DECK_SCHEMES)
 ARMS = ("cnn:deck", "cnn")
@@ -137,16 +138,21 @@ def read_samples(study: SchemeStudy) -> pa.Table:
     return study.dataset.samples(list(COLUMNS))
 
 
-def test_schemes_are_those_of_the_deck_and_the_two_classes_where_they_are(toy: Workspace) -> None:
+def test_schemes_are_those_of_the_deck_and_the_two_classes_that_label_the_dataset(toy: Workspace) -> None:
     assert study_of(toy).schemes == list(ALL)
-    publish_schemes(toy, "four", schemes=DECK_SCHEMES, count=110)
-    assert study_of(toy, dataset="four").schemes == list(DECK_SCHEMES)
+    publish_schemes(toy, "four", schemes=("deck-9", "deck-3", "barchi-9"), count=110)
+    assert study_of(toy, dataset="four").schemes == ["deck-3", "deck-9"]
+
+
+def test_a_seed_is_not_counted_twice(toy: Workspace) -> None:
+    with pytest.raises(ValidationError, match=r"seeds=\[1, 1\] names one twice"):
+        study_of(toy, seeds=[1, 1])
 
 
 def test_a_missing_scheme_names_the_flow_that_adds_it(toy: Workspace) -> None:
-    publish_schemes(toy, "two", schemes=("deck-11", "deck-3"), count=110)
+    publish_schemes(toy, "two", schemes=("barchi-9",), count=110)
     with pytest.raises(
-        EvaluationError, match=r"deck-7, deck-9 .*backfill-class-scheme -p dataset=two -p scheme=deck-7"
+        EvaluationError, match=r"deck-3, deck-7, deck-9.*backfill-class-scheme -p dataset=two -p scheme=deck-3"
     ):
         study_of(toy, dataset="two")
     with pytest.raises(EvaluationError, match=r"'two' has no labels of scheme deck-9.*backfill-class-scheme"):
@@ -214,7 +220,8 @@ def test_labels_are_held_against_the_hidden_class(compared) -> None:  # type: ig
     for scheme in ALL:
         part, rules = study.tests[scheme][0], load_scheme(scheme)
         agrees = [
-            rules.assign(truth[name]).label == rules.classes[at] for name, at in zip(part.ids, part.labels, strict=True)
+            rules.assign(TEXTS[TRUTH.index(truth[name])]).label == rules.classes[at]
+            for name, at in zip(part.ids, part.labels, strict=True)
         ]
         assert numbers[scheme]["truth_agreement"]["accuracy"] == np.mean(agrees)
     assert numbers["deck-11"]["truth_agreement"]["accuracy"] < 1

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
-from tasks.studies.galaxies.arms import parse_arms
+from tasks.studies.galaxies.arms import ArmError, parse_arms
 from tasks.studies.galaxies.fit_costs import expected_seconds, remaining_seconds
 from tasks.studies.galaxies.training_study import BASELINES, TrainingStudy, TrainingStudyRequest, open_training_study
 from tests.small_schemes import publish_schemes
@@ -75,6 +75,13 @@ def test_a_fit_s_files_follow_from_all_that_decides_it(published: Workspace) -> 
     assert set(other_folds.values()).isdisjoint(plain.values())
 
 
+def test_every_fit_has_a_state_of_its_own(published: Workspace) -> None:
+    """Else a study that was killed and asked anew would go on with what another fold or size has learnt."""
+    study = study_of(published, sizes=[12, None], scored_folds="all")
+    jobs = [study.job(fit, fit.arm) for fit in study.fits if fit.arm is not None and fit.arm.fitting == "all"]
+    assert len({job.path for job in jobs}) == len(jobs) == 8
+
+
 @pytest.mark.parametrize(
     ("asked", "fault"),
     [
@@ -109,6 +116,12 @@ def test_an_ablation_is_compared_with_its_base_and_the_arms_with_the_first(publi
     assert not study.trainings["cnn tuned without mirroring"].preset.augmentation.mirror
     alone = open_training_study(published, TrainingStudyRequest(dataset="eleven", ablation=ablation))
     assert alone.arms[0] == ablation
+
+
+def test_an_arm_is_not_taken_for_the_ablation_s_of_its_name(published: Workspace) -> None:
+    other = {"name": "cnn tuned without mirroring", "preset": "deck"}
+    with pytest.raises(ArmError, match="'cnn tuned without mirroring' is another one than the ablation's"):
+        study_of(published, arms=["cnn:deck", other], ablation=parse_arms(["cnn:tuned"])[0])
 
 
 def test_remaining_time_follows_the_fits_that_are_finished(published: Workspace) -> None:
