@@ -46,10 +46,11 @@ def beside_a_bare_fit(
 
     from tasks.learning.fits.devices import choose_device
     from tasks.learning.fits.fit_spec import FitData
-    from tasks.learning.fits.fitting import Fit, build_optimizer, fit
+    from tasks.learning.fits.fitting import Fit, fit
+    from tasks.learning.fits.optimizers import Steps, build_optimizer
 
     count = len(samples)
-    device = choose_device("cpu")
+    device = choose_device("cpu", preset.training.mixed_precision)
     network = learner.build(device.precision)
     targets = np.eye(learner.classes, dtype=np.float32)[labels]
     pairs, ended = [], time.process_time()
@@ -73,7 +74,8 @@ def beside_a_bare_fit(
         settings = preset.training.with_overrides(EPOCHS, bare.batch_size)
         plan = Fit(learner, data, settings, optimizer, 0, device, Path(folder) / "fit")
         loss = keras.losses.CategoricalCrossentropy(from_logits=True)
-        network.compile(build_optimizer(plan), loss, metrics=["accuracy"])
+        steps = Steps(plan.steps, plan.most_epochs)
+        network.compile(build_optimizer(optimizer, settings, steps), loss, metrics=["accuracy"])
         fit(plan, bare_epoch)
     return pairs[1:]
 

@@ -53,10 +53,10 @@ def run(networks: tuple[Measured, ...] = NETWORKS) -> dict[str, Any]:
 def _beside_a_bare_fit(one: Measured, stored: NDArray[np.uint8], *, with_views: bool) -> list[EpochPair]:
     from galaxy.models.augmentation import centre_view, random_view
     from galaxy.models.networks import build_network, view_px
-    from tasks.galaxies.presets import load_preset, without_frozen_normalisation
+    from tasks.galaxies.presets import for_random_start, load_preset
     from tasks.learning.fits.fit_spec import FitSpec
 
-    preset = without_frozen_normalisation(load_preset(one.network, one.preset))
+    preset = for_random_start(load_preset(one.network, one.preset))
     width = view_px(preset, SIZE_PX)
     learner = FitSpec(
         lambda precision: build_network(preset, SIZE_PX, CLASSES, grey=False, precision=precision),
