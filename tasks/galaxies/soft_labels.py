@@ -13,16 +13,20 @@ from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import Dataset
 
 
+def has_vote_shares(dataset: Dataset, scheme: str) -> bool:
+    """Return whether the dataset's labels have the vote fractions of every class."""
+    return set(_columns(dataset, scheme)) <= set(dataset.labels(scheme).column_names)
+
+
 def vote_shares(dataset: Dataset, scheme: str, ids: Sequence[str]) -> NDArray[np.float32] | None:
     """Return the volunteers' shares of the classes, (n, classes), a row of NaN where they are unknown.
 
     None where the dataset's labels have no vote fractions.
     """
-    table = dataset.labels(scheme)
-    names = [f"{FRACTION}{name}" for name in dataset.classes(scheme)]
-    if not set(names) <= set(table.column_names):
+    if not has_vote_shares(dataset, scheme):
         return None
-    aligned = align_rows(table.select(["id", *names]), ids)
+    names = _columns(dataset, scheme)
+    aligned = align_rows(dataset.labels(scheme).select(["id", *names]), ids)
     shares = np.stack([to_float(aligned[name]) for name in names], axis=1).astype(np.float32)
     return np.where(np.isfinite(shares).all(axis=1, keepdims=True), shares, np.float32(np.nan))
 
@@ -56,3 +60,7 @@ def with_soft_labels(part: SplitPart, dataset: Dataset, scheme: str) -> SplitPar
             "votes and run backfill-class-scheme with it as catalog="
         )
     return replace(part, targets=np.where(known, shares, part.shares(shares.shape[1])))
+
+
+def _columns(dataset: Dataset, scheme: str) -> list[str]:
+    return [f"{FRACTION}{name}" for name in dataset.classes(scheme)]

@@ -36,6 +36,7 @@ from tasks.store.columns import align_column
 from tasks.studies.choices import StudyHandling
 from tasks.studies.resumable_rows import row_name, run_study
 from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
+from tasks.training.evaluation_record import none_for_nan
 
 HANDLINGS: dict[StudyHandling, tuple[SuspectRule, Handling]] = {
     "none": ("misclassified", "keep"),
@@ -190,9 +191,9 @@ def treat_suspects(
     noise = score_suspects(suspect, part.labels, truth)
     doubts = np.where(part.labels == 1, -1.0, 1.0) * logits
     account = {
-        "precision": _none_for_nan(noise.precision),
-        "recall": _none_for_nan(noise.recall),
-        "recall_at_precision_80": _none_for_nan(recall_at_precision(doubts, part.labels, truth)),
+        "precision": none_for_nan(noise.precision),
+        "recall": none_for_nan(noise.recall),
+        "recall_at_precision_80": none_for_nan(recall_at_precision(doubts, part.labels, truth)),
         "suspects": noise.suspects,
         "wrong": noise.wrong,
     }
@@ -211,7 +212,3 @@ def fold_logits(
     folder = setup.folder / f"{purpose}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"
     scores = out_of_fold(training, part, setup.request.folds, folder, setup.executor)
     return np.asarray(align_column(scores, "logit", part.ids).to_numpy())
-
-
-def _none_for_nan(value: float) -> float | None:
-    return None if np.isnan(value) else value

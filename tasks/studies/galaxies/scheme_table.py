@@ -154,14 +154,12 @@ def _baselines(study: SchemeStudy, scheme: str, answers: Answers) -> dict[str, A
 
     def measure(settings: Mapping[str, Any]) -> dict[str, Any]:
         lines = fit_baselines(study.dataset, study.test_dataset, scheme, model)
-        return {"lines": {line.name: line.accuracy.to_summary("accuracy") | _f1(line.macro_f1) for line in lines}}
+        return {
+            "lines": {line.name: line.accuracy.to_summary("accuracy") | {"macro_f1": line.macro_f1} for line in lines}
+        }
 
     [row] = run_study(study.folder / "baselines", [{"scheme": scheme}], measure, lambda message: None)
     return dict(row["lines"])
-
-
-def _f1(macro_f1: float | None) -> dict[str, float | None]:
-    return {"macro_f1": macro_f1}
 
 
 def _truth_agreement(study: SchemeStudy, scheme: str, part: SplitPart) -> dict[str, Any] | None:

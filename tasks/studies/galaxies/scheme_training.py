@@ -101,7 +101,7 @@ def train_row(study: SchemeStudy, row: OpenedRow, parent: str) -> dict[str, Any]
     with open_training_run(training, device, state, _details(study, row, parent)) as run:
 
         def log_epoch(record: "EpochRecord", epochs: int) -> None:
-            run_logger().info("%s, %s: epoch %d/%d: %s", row.arm.name, row.scheme, *_epoch(record, epochs))
+            run_logger().info("%s, %s: epoch %d/%d: %s", row.arm.name, row.scheme, record.epoch, epochs, record)
             record_epoch(run, record)
 
         fitted = fit_parts(training, parts, device, state / "fit", log_epoch)
@@ -179,7 +179,3 @@ def _history(fitted: "Fitted") -> dict[str, list[float]]:
     return {
         name: [getattr(record, name) for record in fitted.history] for name in ("train_accuracy", "validation_accuracy")
     }
-
-
-def _epoch(record: "EpochRecord", epochs: int) -> tuple[int, int, str]:
-    return record.epoch, epochs, str(record)

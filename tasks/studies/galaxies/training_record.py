@@ -57,7 +57,7 @@ def publish_training_study(
     runs = _Runs(study)
     with runs.open(_STUDY, f"{NAME} {study.dataset.name}", _params(request), {"kind": "study"}) as run:
         for name, of in tables.items():
-            run.log_table(dict(zip(of.columns, zip(*of.rows, strict=True), strict=True)), metric_name(name))
+            run.log_table(of.by_column(), metric_name(name))
         for name, figure in drawn.items():
             run.log_figure(figure.png, name)
         run.log_file(report, "report")

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from tasks.galaxies.soft_labels import has_vote_shares
 from tasks.galaxies.training import GalaxyTraining, open_galaxy_training
 from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.part_sizes import shrink_parts
@@ -194,14 +195,7 @@ class TrainingStudy:
     def training(self, arm: TrainingArm, seed: int) -> GalaxyTraining:
         """Return the training of an arm for a seed."""
         opened = self.trainings[arm.name]
-        return GalaxyTraining(
-            opened.request.model_copy(update={"seed": seed}),
-            opened.workspace,
-            opened.dataset,
-            opened.scheme,
-            opened.preset,
-            opened.initial,
-        )
+        return replace(opened, request=opened.request.model_copy(update={"seed": seed}))
 
     def parts(self, fit: StudyFit) -> tuple[SplitPart, SplitPart, SplitPart]:
         """Return the training, validation and scored samples of a fit; they are the same for all arms."""
@@ -267,7 +261,7 @@ def open_training_study(workspace: Workspace, request: TrainingStudyRequest) -> 
     arms, changes, base = list(request.arms), dict[str, str](), request.ablation
     if base is not None:
         training = opened(base)
-        changed = ablation_arms(base, training.preset, has_votes=has_vote_fractions(training))
+        changed = ablation_arms(base, training.preset, has_votes=has_vote_shares(training.dataset, training.scheme))
         changes = {arm.name: change for change, arm in changed.items()}
         known = {arm.name: arm for arm in arms}
         for arm in (base, *changed.values()):
@@ -278,14 +272,6 @@ def open_training_study(workspace: Workspace, request: TrainingStudyRequest) -> 
     study = TrainingStudy(workspace, request, {arm.name: opened(arm) for arm in arms}, references, arms, changes)
     _require_possible(study)
     return study
-
-
-def has_vote_fractions(training: GalaxyTraining) -> bool:
-    """Return whether the dataset's labels have the vote fractions of every class."""
-    from galaxy.labels.soft_labels import FRACTION
-
-    columns = training.dataset.labels(training.scheme).column_names
-    return {f"{FRACTION}{name}" for name in training.classes} <= set(columns)
 
 
 def _require_possible(study: TrainingStudy) -> None:
