@@ -100,15 +100,11 @@ def _scheme_table(study: SchemeStudy, scheme: str, of: Mapping[str, Any]) -> Tab
     if of["truth_agreement"]:
         rows.append(["labels against the hidden truth", _percent(of["truth_agreement"], "accuracy"), None, None, None])
     for name, arm in of["arms"].items():
-        rows.append(
-            [
-                name,
-                _percent(arm["own"], "accuracy"),
-                _number(arm["own"]["macro_f1"]),
-                _points(arm.get("over_first")),
-                _ratio(arm),
-            ]
-        )
+        measured = [_percent(arm["own"], "accuracy"), _number(arm["own"]["macro_f1"])]
+        rows.append([name, *measured, _points(arm.get("over_first")), _ratio(arm)])
+    for name, arm in of["arms"].items():
+        if true := arm.get("against_truth"):
+            rows.append([f"{name}, against the hidden truth", _percent(true, "accuracy"), None, None, _ratio(true)])
     for name, arm in of["arms"].items():
         if arm["summed"]:
             summed = arm["summed"]

@@ -5,7 +5,7 @@ galaxies would change the value, not how much another seed would, which ``per_se
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,18 +51,22 @@ class Answers:
 
     def measure(self) -> dict[str, Any]:
         """Return accuracy and macro-F1 with intervals, and the accuracy of every seed."""
-        labels, right = self.part.labels, self.correct
+        labels = self.part.labels
 
         def macro_f1(rows: NDArray[np.int64]) -> float:
             counts = (measures.pair_counts(labels[rows], of[rows], self.classes) for of in self.predicted)
             return float(np.mean([measures.macro_f1(table) for table in counts]))
 
-        accuracy = self.resample(lambda rows: float(right[rows].mean()))
         return {
-            **accuracy.to_summary("accuracy"),
+            **self.accuracy(),
             **self.resample(macro_f1).to_summary("macro_f1"),
             "per_seed": [float((of == labels).mean()) for of in self.predicted],
         }
+
+    def accuracy(self) -> dict[str, float | None]:
+        """Return the accuracy with its interval."""
+        right = self.correct
+        return self.resample(lambda rows: float(right[rows].mean())).to_summary("accuracy")
 
     def accuracy_over(self, other: "Answers") -> dict[str, float | None]:
         """Return this accuracy minus the other's on the same galaxies, paired."""
@@ -98,7 +102,7 @@ def compare_schemes(study: SchemeStudy, results: Sequence[Mapping[str, Any]]) ->
     dict
         By scheme: ``classes``, ``count``, ``overlap_with_training``; ``baselines`` by name; ``truth_agreement`` of the
         labels with the hidden truth, or None; ``arms`` by name, each with ``own`` (a model of this scheme), ``summed``
-        (the finest scheme's model, or None) and their differences.
+        (the finest scheme's model, or None) and their differences, and ``against_truth`` where there is a hidden truth.
     """
     return {scheme: none_for_nan(_compare(study, scheme, results)) for scheme in study.schemes}
 
@@ -108,11 +112,16 @@ def _compare(study: SchemeStudy, scheme: str, results: Sequence[Mapping[str, Any
     names = [arm.name for arm in study.request.arms]
     own = {name: _own_answers(study, scheme, _rows_of(results, name, scheme)) for name in names}
     first = own[names[0]]
+    true_first = _against_truth(study, scheme, first)
     arms: dict[str, Any] = {}
     for name in names:
         arms[name] = {"own": own[name].measure(), "summed": None}
         if name != names[0]:
             arms[name] |= {"over_first": own[name].accuracy_over(first), **own[name].error_ratio(first)}
+        if (true := _against_truth(study, scheme, own[name])) is not None:
+            arms[name]["against_truth"] = true.accuracy()
+            if true_first is not None and name != names[0]:
+                arms[name]["against_truth"] |= true.error_ratio(true_first)
         if scheme in study.sums:
             summed = _summed_answers(study, scheme, _rows_of(results, name, study.finest))
             arms[name] |= {"summed": summed.measure(), "summed_over_own": summed.accuracy_over(own[name])}
@@ -160,6 +169,16 @@ def _baselines(study: SchemeStudy, scheme: str, answers: Answers) -> dict[str, A
 
     [row] = run_study(study.folder / "baselines", [{"scheme": scheme}], measure, lambda message: None)
     return dict(row["lines"])
+
+
+def _against_truth(study: SchemeStudy, scheme: str, answers: Answers) -> Answers | None:
+    """Return the answers of galaxies whose truth is known, with the hidden class as label; None without a truth."""
+    truth = true_labels(study.test_dataset, scheme, answers.part.ids)
+    if truth is None:
+        return None
+    known = np.flatnonzero(truth != UNLABELLED)
+    part = replace(answers.part.take(known), labels=truth[known].astype(np.int32))
+    return Answers(part, answers.classes, answers.predicted[:, known])
 
 
 def _truth_agreement(study: SchemeStudy, scheme: str, part: SplitPart) -> dict[str, Any] | None:

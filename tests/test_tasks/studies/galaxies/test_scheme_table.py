@@ -227,6 +227,21 @@ def test_labels_are_held_against_the_hidden_class(compared) -> None:  # type: ig
     assert numbers["deck-11"]["truth_agreement"]["accuracy"] < 1
 
 
+def test_answers_are_also_held_against_the_hidden_class(compared) -> None:  # type: ignore[no-untyped-def]
+    study, results, numbers = compared
+    part, _ = study.tests["deck-11"]
+    truth = dict(zip(*(study.test_dataset.truth()[name].to_pylist() for name in ("id", "truth")), strict=True))
+    hidden = np.array([TRUTH.index(truth[name]) for name in part.ids])
+    wrong = {}
+    for arm in ("cnn deck", "cnn tuned"):
+        rows = [row for row in results if (row["arm"], row["scheme"]) == (arm, "deck-11")]
+        own = [scheme_table.saved_probabilities(study, row, part).argmax(axis=1) for row in rows]
+        wrong[arm] = np.mean([answers != hidden for answers in own])
+        found = numbers["deck-11"]["arms"][arm]["against_truth"]
+        assert found["accuracy"] == pytest.approx(1 - wrong[arm])
+    assert found["error_ratio"] == pytest.approx(wrong["cnn tuned"] / wrong["cnn deck"])
+
+
 def test_baselines_come_first_and_beside_each_scheme(compared) -> None:  # type: ignore[no-untyped-def]
     study, results, numbers = compared
     lines = list(numbers["deck-3"]["baselines"])
@@ -237,6 +252,8 @@ def test_baselines_come_first_and_beside_each_scheme(compared) -> None:  # type:
         "labels against the hidden truth",
         "cnn deck",
         "cnn tuned",
+        "cnn deck, against the hidden truth",
+        "cnn tuned, against the hidden truth",
         "cnn deck, summed from deck-11",
         "cnn tuned, summed from deck-11",
     ]
