@@ -34,6 +34,7 @@ from tasks.runtime.cluster import Executor
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
+from tasks.store.errors import StoreError
 from tasks.training.choices import RelabelStage
 from tasks.training.evaluation_record import none_for_nan
 from tasks.training.train import train_model
@@ -81,6 +82,11 @@ class RelabelRound:
     labels: str
     scores: pa.Table
     suspect: NDArray[np.bool_]
+
+    @property
+    def suspect_ids(self) -> list[str]:
+        """Ids of the samples whose label is suspect."""
+        return list(self.scores["id"].filter(pa.array(self.suspect)).to_pylist())
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def score_folds(relabel: RelabelTask, labels: str | None, executor: Executor) ->
         The relabelling to fit to; None: the original labels.
     executor : Executor
     """
-    training = relabel.open(labels=labels, **relabel.fold_changes)
+    training = relabel.open(dataset=relabel.dataset, labels=labels, **relabel.fold_changes)
     part = training.part("train")
     known = _digest_of(part, relabel.request.folds)
     folder = training.folder(kind="folds", known=known, dataset=training.dataset.name, labels=None)
@@ -199,7 +205,7 @@ def select_suspects(
     SuspectError
         The rule selects a whole class, or too much of a stratum.
     """
-    training, labels = relabel.open(labels=source), scores["label"].to_numpy()
+    training, labels = relabel.open(dataset=relabel.dataset, labels=source), scores["label"].to_numpy()
     suggested = relabel.suggest(scores)
     suspect = np.asarray(suggested != labels)
     strata = relabel.strata(training, scores)
@@ -278,6 +284,7 @@ class RelabelSteps:
 def relabel_and_retrain(relabel: RelabelTask, executor: Executor, steps: RelabelSteps | None = None) -> dict[str, Any]:
     """Run the stages up to the requested one and return the summary, which includes the training's after retrain."""
     steps, started, request = steps or RelabelSteps(), time.monotonic(), relabel.request
+    require_current(relabel)
     rounds, settled = list[RelabelRound](), False
     while len(rounds) < request.rounds and not settled:
         source = rounds[-1].labels if rounds else request.labels
@@ -286,8 +293,9 @@ def relabel_and_retrain(relabel: RelabelTask, executor: Executor, steps: Relabel
             return {"folds": request.folds, "count": scores.num_rows, "seconds": _since(started)}
         name, suspect = steps.select_suspects(relabel, scores, source, len(rounds) + 1)
         run_logger().info("round %d: %d suspects", len(rounds) + 1, int(suspect.sum()))
-        settled = bool(rounds) and np.array_equal(rounds[-1].suspect, suspect)
-        rounds.append(RelabelRound(name, scores, suspect))
+        found = RelabelRound(name, scores, suspect)
+        settled = not suspect.any() or (bool(rounds) and found.suspect_ids == rounds[-1].suspect_ids)
+        rounds.append(found)
     last = rounds[-1]
     trained = relabel.retrain(last.labels, steps.train) if request.stage == "retrain" else {}
     # The truth is read after the last stage, so that no stage can depend on it.
@@ -301,6 +309,22 @@ def relabel_and_retrain(relabel: RelabelTask, executor: Executor, steps: Relabel
         "noise_found": noise_of(last, relabel.true_labels(training.dataset, last.scores["id"].to_pylist())),
     }
     return {**summary, **steps.report(relabel, last, summary), "seconds": _since(started)}
+
+
+def require_current(relabel: RelabelTask) -> None:
+    """Refuse an old version before any fold is fitted: a relabelling makes the version after the current one.
+
+    Raises
+    ------
+    StoreError
+        The request names another version than the current one.
+    """
+    asked, current = (Dataset.open(relabel.workspace, name) for name in (relabel.request.dataset, relabel.dataset))
+    if asked.version != current.version:
+        raise StoreError(
+            f"dataset={relabel.request.dataset}: {relabel.dataset!r} is at version {current.version}, and only that "
+            f"can be relabelled; give dataset={relabel.dataset}"
+        )
 
 
 def count_suspects(last: RelabelRound, classes: Sequence[str]) -> dict[str, int]:

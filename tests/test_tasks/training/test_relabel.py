@@ -1,5 +1,6 @@
 """Relabelling: rounds and where they end, names, changed labels, the account of suspects."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,12 @@ import pytest
 
 from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask, true_labels
 from tasks.candidates.training import CandidateTraining
+from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.learning.split_parts import UNLABELLED
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
+from tasks.store.dataset import Dataset
+from tasks.store.errors import StoreError
 from tasks.training.relabel import (
     RelabelRound,
     RelabelSteps,
@@ -100,6 +104,20 @@ def test_rounds_end_at_their_maximum_or_once_the_suspects_stay_the_same(made: Wo
     assert (summary["rounds"], summary["settled"], summary["labels"]) == (2, True, "round-2")
     once = run(made, Scripted(flags(0)), stage="select")
     assert (once["rounds"], once["settled"]) == (1, False)
+    clean = run(made, Scripted(flags()), rounds=3, stage="select")
+    assert (clean["rounds"], clean["settled"]) == (1, True)
+
+
+def test_an_old_version_is_refused_before_any_fold(made: Workspace) -> None:
+    first = Dataset.open(made, "made")
+    record = {"reason": ["looked at"], "score": [0.0], "round": pa.array([1], pa.int32()), "by": ["a person"]}
+    change = pa.table({"id": ["c0000"], "label": ["real"], **record})
+    publish_relabelling(first, first.schemes[0], "eyes", change, None, datetime.now(UTC))
+    scripted = Scripted(flags(0))
+    with pytest.raises(StoreError, match=r"dataset=made@1: 'made' is at version 2, and only that can be relabelled"):
+        run(made, scripted, dataset="made@1", stage="select")
+    assert scripted.scored == []
+    assert run(made, scripted, dataset="made@2", stage="select")["rounds"] == 1
 
 
 def test_a_run_stops_after_the_requested_stage(made: Workspace) -> None:
