@@ -111,10 +111,11 @@ def _rates_table(study: TrainingStudy, lines: Sequence[Line]) -> Table:
         for line in lines
     ]
     auc = ["AUC"] if two else []
+    repeats = "seeds" if study.request.scored_folds == "all" else "seeds and folds"
     return Table(
         f"Trained on {_size_words(_size_of(lines[0]), lines[0])}; {lines[0]['scored']} predictions; {_origin(study)}. "
         "Means over seeds; intervals of 95 % by resampling groups.",
-        ["", "accuracy (%)", "s.d. over seeds (points)", *auc, "macro-F1", "accuracy of the surest 80 % (%)"],
+        ["", "accuracy (%)", f"s.d. over {repeats} (points)", *auc, "macro-F1", "accuracy of the surest 80 % (%)"],
         rows,
     )
 

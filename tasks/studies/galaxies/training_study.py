@@ -64,12 +64,12 @@ class TrainingStudyRequest(BaseModel):
                 raise ValueError(f"{name}={values} names one twice")
         if not self.arms and self.ablation is None:
             raise ValueError("arms is empty and there is no ablation: name at least one arm, such as cnn:tuned")
-        idle = [arm for arm in self.arms if arm.fitting == "head" and arm.methods.given]
-        if idle:
-            raise ValueError(
-                f"arm {idle[0].name!r} has fitting=head, which trains no network: leave its methods "
-                f"{', '.join(idle[0].methods.given)} out"
-            )
+        for arm in self.arms:
+            idle = [*arm.methods.given, *(["optimizer"] if arm.optimizer else [])]
+            if arm.fitting == "head" and idle:
+                raise ValueError(
+                    f"arm {arm.name!r} has fitting=head, which trains no network: leave {', '.join(idle)} out"
+                )
         return self
 
 

@@ -88,7 +88,8 @@ def test_every_fit_has_a_state_of_its_own(published: Workspace) -> None:
         ({"sizes": [100, 100]}, r"sizes=\[100, 100\] names one twice"),
         ({"seeds": [1, 1]}, r"seeds=\[1, 1\] names one twice"),
         ({"sizes": [0]}, "greater than or equal to 1"),
-        ({"arms": [{"name": "a", "fitting": "head", "methods": {"zoom": 0.1}}]}, "leave its methods zoom out"),
+        ({"arms": [{"name": "a", "fitting": "head", "methods": {"zoom": 0.1}}]}, "leave zoom out"),
+        ({"arms": [{"name": "a", "fitting": "head", "optimizer": "sgd"}]}, "leave optimizer out"),
     ],
 )
 def test_a_request_that_is_no_study_is_refused(asked: dict[str, Any], fault: str) -> None:
