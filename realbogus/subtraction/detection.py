@@ -115,15 +115,15 @@ def _find_peaks(snr: np.ndarray, threshold: float, separation_px: float) -> tupl
             # of two equal pixels the first in reading order is the peak
             is_lower = near >= value * sign if (up, across) < (0, 0) else near > value * sign
             peak &= ~is_lower
-    row, column, value = row[peak], column[peak], value[peak]
+    row, column, value, sign = row[peak], column[peak], value[peak], sign[peak]
     order = np.argsort(-np.abs(value), kind="stable")
-    row, column, value = row[order], column[order], value[order]
+    row, column, value, sign = row[order], column[order], value[order], sign[order]
     is_separate = np.ones(len(row), bool)
     if len(row) > 1:
         pairs = cKDTree(np.column_stack([row, column])).query_pairs(separation_px, output_type="ndarray")
         pairs = np.sort(pairs, axis=1)
         for first, second in pairs[np.lexsort(pairs.T[::-1])]:
-            if is_separate[first] and value[first] * value[second] > 0:
+            if is_separate[first] and sign[first] == sign[second]:
                 is_separate[second] = False
     return row[is_separate], column[is_separate]
 

@@ -81,12 +81,23 @@ def measure_significance(
         tiles.transform(source.variance) * tiles.transform_kernels(_combine(filters, source.kernel, x, y, reach) ** 2)
         for source in sources
     )
-    noise = np.sqrt(np.maximum(tiles.assemble(through), np.finfo(np.float32).tiny))
     squares = np.square(filters)
     power = tiles.assemble(tiles.transform(usable) * tiles.transform_kernels(squares))
+    lowest = np.maximum(_lowest_variance(sources) * power, np.finfo(np.float32).tiny)
+    noise = np.sqrt(np.maximum(tiles.assemble(through), lowest))
     least = _LEAST_POWER * float(squares.sum(axis=(1, 2)).mean())
     is_measured = usable | (power > least)
     return np.where(is_measured, filtered / noise, np.float32(np.nan)), noise / np.maximum(power, 1e-3 * least)
+
+
+def _lowest_variance(sources: list[NoiseSource]) -> float:
+    """Return the lowest variance of a usable pixel of the images that were not convolved, counts squared.
+
+    The filter's power times it bounds the variance of the filtered difference from below. Near very bright pixels the
+    Fourier transforms' rounding is larger than the variance of the sky, and their result could be zero.
+    """
+    own = [source.variance[source.variance > 0] for source in sources if source.kernel is None]
+    return float(sum(variance.min() for variance in own if variance.size))
 
 
 def _combine(filters: np.ndarray, kernel: VaryingKernel | None, x: np.ndarray, y: np.ndarray, reach: int) -> np.ndarray:
