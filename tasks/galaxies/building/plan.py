@@ -181,7 +181,8 @@ def draft_plan(
         facts["backfill"] = labelled.version
     facts["digest"] = request_digest(request, facts)
     is_recorded = parent is not None and facts["digest"] in parent.manifest["builds"]
-    facts["finished_before"] = is_recorded and not lacking_columns(rows, parent, scheme)
+    completes = labelled is not None and bool(lacking_columns(rows, parent, scheme))
+    facts["finished_before"] = is_recorded and not completes
     return PlanDraft(request, facts, rows)
 
 

@@ -1,5 +1,6 @@
 """What every evaluation shares: the checks, the context of the report, its file's name, and the record."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -111,7 +112,7 @@ def test_an_unknown_overlap_is_noted(home: tuple[Workspace, Dataset]) -> None:
 
 
 def test_the_report_is_named_by_dataset_version_scheme_part_and_model(home: tuple[Workspace, Dataset]) -> None:
-    path = report_path(request(home, card={"scheme": "a scheme/ü"}))
+    path = report_path(replace(request(home), scheme="a scheme/ü"))
     assert path == home[0].reports / "evaluation-recorded-000001-a_scheme_-test-55555555.html"
 
 
