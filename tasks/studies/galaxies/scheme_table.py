@@ -112,16 +112,17 @@ def _compare(study: SchemeStudy, scheme: str, results: Sequence[Mapping[str, Any
     names = [arm.name for arm in study.request.arms]
     own = {name: _own_answers(study, scheme, _rows_of(results, name, scheme)) for name in names}
     first = own[names[0]]
-    true_first = _against_truth(study, scheme, first)
+    truth = true_labels(study.test_dataset, scheme, part.ids)
     arms: dict[str, Any] = {}
     for name in names:
         arms[name] = {"own": own[name].measure(), "summed": None}
         if name != names[0]:
             arms[name] |= {"over_first": own[name].accuracy_over(first), **own[name].error_ratio(first)}
-        if (true := _against_truth(study, scheme, own[name])) is not None:
+        if truth is not None:
+            true = _against(truth, own[name])
             arms[name]["against_truth"] = true.accuracy()
-            if true_first is not None and name != names[0]:
-                arms[name]["against_truth"] |= true.error_ratio(true_first)
+            if name != names[0]:
+                arms[name]["against_truth"] |= true.error_ratio(_against(truth, first))
         if scheme in study.sums:
             summed = _summed_answers(study, scheme, _rows_of(results, name, study.finest))
             arms[name] |= {"summed": summed.measure(), "summed_over_own": summed.accuracy_over(own[name])}
@@ -130,7 +131,7 @@ def _compare(study: SchemeStudy, scheme: str, results: Sequence[Mapping[str, Any
         "count": len(part),
         "overlap_with_training": overlap,
         "baselines": _baselines(study, scheme, first),
-        "truth_agreement": _truth_agreement(study, scheme, part),
+        "truth_agreement": None if truth is None else _agreement(truth, part),
         "arms": arms,
     }
 
@@ -171,23 +172,17 @@ def _baselines(study: SchemeStudy, scheme: str, answers: Answers) -> dict[str, A
     return dict(row["lines"])
 
 
-def _against_truth(study: SchemeStudy, scheme: str, answers: Answers) -> Answers | None:
-    """Return the answers of galaxies whose truth is known, with the hidden class as label; None without a truth."""
-    truth = true_labels(study.test_dataset, scheme, answers.part.ids)
-    if truth is None:
-        return None
+def _against(truth: NDArray[np.int64], answers: Answers) -> Answers:
+    """Return the answers of galaxies whose truth (n,) is known, with the hidden class as label."""
     known = np.flatnonzero(truth != UNLABELLED)
     part = replace(answers.part.take(known), labels=truth[known].astype(np.int32))
     return Answers(part, answers.classes, answers.predicted[:, known])
 
 
-def _truth_agreement(study: SchemeStudy, scheme: str, part: SplitPart) -> dict[str, Any] | None:
-    """Return the share of the tested labels that are those of the hidden class, of galaxies whose truth is known.
+def _agreement(truth: NDArray[np.int64], part: SplitPart) -> dict[str, float | None]:
+    """Return the share of the tested labels that are those of the hidden class (n,), of galaxies whose truth is known.
 
-    A label whose hidden class the scheme leaves out is wrong. None without a hidden truth.
+    A label whose hidden class the scheme leaves out is wrong.
     """
-    truth = true_labels(study.test_dataset, scheme, part.ids)
-    if truth is None:
-        return None
     is_known = truth != UNLABELLED
     return measures.rate(int((truth == part.labels)[is_known].sum()), int(is_known.sum())).to_summary("accuracy")
