@@ -109,12 +109,10 @@ def cross_validate(training: TrainingTask, count: int) -> dict[str, Any]:
         There are fewer groups than folds, a fold lacks a class to fit to, or the initial weights have seen samples.
     """
     quiet_tensorflow()
-    from tasks.learning.fits.devices import choose_device
-
     started = time.monotonic()
     folds = CrossValidation(training, training.part(ALL), count)
     require_unseen(training, folds.part)
-    device = choose_device(training.request.device, training.preset.training.mixed_precision)
+    device = training.choose_device()
     run_logger().info("fitting %d folds on %s", count, device)
     with lock_folder(folds.folder):
         scores = with_probabilities(training, run_folds(folds.jobs, InProcess()))

@@ -209,14 +209,12 @@ def run_fold(job: FoldJob) -> None:
 
 def fit_fold(job: FoldJob, on_epoch: "Callable[[EpochRecord, int], None] | None" = None) -> FoldFit:
     """Fit one fold, going on after the last epoch of its state; `on_epoch` as in `fit_parts`."""
-    from tasks.learning.fits.devices import choose_device
-
     training, parts = job.training, list(job.parts())
     pixels: zarr.Array = training.dataset.pixels
     if job.hold:
         pixels, parts = hold_parts(pixels, parts)
     train, validation, held_out = parts
-    device = choose_device(training.request.device, training.preset.training.mixed_precision)
+    device = training.choose_device()
     state = job.path.with_suffix("")
     fitted = fit_parts(training, (train, validation), device, state, on_epoch, pixels)
     return FoldFit(job, training.model(fitted.weights), fitted, pixels, train, validation, held_out)

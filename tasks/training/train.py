@@ -46,9 +46,7 @@ def train_model(training: TrainingTask) -> dict[str, Any]:
     train_part, validation = training.part("train"), training.part("validation")
     training.part("test")
     quiet_tensorflow()
-    from tasks.learning.fits.devices import choose_device
-
-    device = choose_device(training.request.device, training.preset.training.mixed_precision)
+    device = training.choose_device()
     run_logger().info("fitting on %s", device)
     folder = training.folder()
     with lock_folder(folder), open_training_run(training, device, folder, fit_details(training)) as run:

@@ -186,6 +186,18 @@ class TrainingTask(ABC):
         name = self.request.labels
         return {} if name is None else {"labels": name, "labels_sha256": self.dataset.labels_sha256(self.scheme, name)}
 
+    def choose_device(self) -> "Device":
+        """Return the device to fit on, with the precision of the preset; it imports TensorFlow.
+
+        Raises
+        ------
+        DeviceError
+            A GPU was requested and there is none.
+        """
+        from tasks.learning.fits.devices import choose_device
+
+        return choose_device(self.request.device, self.preset.training.mixed_precision)
+
     def identity(self, **more: Any) -> dict[str, Any]:
         """Return all that determines the result; the device does not."""
         return {

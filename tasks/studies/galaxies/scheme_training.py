@@ -92,10 +92,8 @@ def train_row(study: SchemeStudy, row: OpenedRow, parent: str) -> dict[str, Any]
     quiet_tensorflow()
     import keras
 
-    from tasks.learning.fits.devices import choose_device
-
     training, started = row.training, time.monotonic()
-    device = choose_device(training.request.device, training.preset.training.mixed_precision)
+    device = training.choose_device()
     state = study.folder / f"fit-{row.settings['training']}"
     parts = training.part("train"), training.part("validation")
     with open_training_run(training, device, state, _details(study, row, parent)) as run:
