@@ -18,6 +18,7 @@ from galaxy.models.network_settings import (
     XceptionSettings,
 )
 from galaxy.models.networks import ImageTooSmallError, build_model, build_network, is_head
+from tasks.learning.fits.seeding import seeded
 
 SMALL: list[Backbone] = [
     XceptionSettings(input_px=71, width=0.125, middle_blocks=1, dense=16),
@@ -33,8 +34,8 @@ def settings_of(backbone: Backbone, **changes: float) -> GalaxyNetworkSettings:
 
 
 def network_of(backbone: Backbone, size_px: int = 32, classes: int = 3, precision: str = "float32") -> keras.Model:
-    keras.utils.set_random_seed(1)
-    return build_network(settings_of(backbone), size_px, classes, grey=False, precision=precision)
+    with seeded(1):
+        return build_network(settings_of(backbone), size_px, classes, grey=False, precision=precision)
 
 
 def images(size_px: int, count: int = 4) -> NDArray[np.uint8]:

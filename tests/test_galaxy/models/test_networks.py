@@ -18,14 +18,15 @@ from galaxy.models.networks import (
 )
 from tasks.galaxies.presets import GalaxyPreset, load_preset
 from tasks.learning.fits.fit_settings import UnknownPresetError
+from tasks.learning.fits.seeding import seeded
 
 DECK = load_preset("cnn", "deck")
 TUNED = load_preset("cnn", "tuned")
 
 
 def model(preset: GalaxyPreset, size_px: int = 64, grey: bool = False) -> keras.Model:
-    keras.utils.set_random_seed(1)
-    network = build_network(preset, size_px, 3, grey=grey, precision="float32")
+    with seeded(1):
+        network = build_network(preset, size_px, 3, grey=grey, precision="float32")
     return build_model(preset, size_px, 3, grey=grey, weights=network.get_weights())
 
 
@@ -120,8 +121,8 @@ def test_a_pair_of_mirrored_classes_exchanges_their_positions() -> None:
 
 
 def test_a_mirrored_image_has_the_answers_of_the_other_winding(tmp_path: Path) -> None:
-    keras.utils.set_random_seed(1)
-    weights = build_network(TUNED, 64, 3, grey=False, precision="float32").get_weights()
+    with seeded(1):
+        weights = build_network(TUNED, 64, 3, grey=False, precision="float32").get_weights()
     mirrored = mirrored_positions(WINDINGS, PAIRED)
     built, seen = build_model(TUNED, 64, 3, grey=False, weights=weights, mirrored=mirrored), images()
     expected = built.predict_on_batch(seen)

@@ -8,6 +8,7 @@ from galaxy.models.network_settings import GalaxyNetworkSettings, VitSettings
 from galaxy.models.networks import OUTPUT, build_model, build_network, is_head
 from galaxy.models.weights.errors import WeightsError
 from galaxy.models.weights.transfer import load_layers, saved_layers
+from tasks.learning.fits.seeding import seeded
 
 VIT = VitSettings(input_px=16, patch_px=8, width=8, depth=1, heads=2, dense=4, dense_normalised=True)
 CNN = GalaxyNetworkSettings(architecture="residual", filters=(4, 8), view_fraction=0.5, average_views=True)
@@ -18,8 +19,8 @@ SETTINGS = {
 
 
 def network_of(settings: GalaxyNetworkSettings, classes: int, seed: int, size_px: int = 32) -> keras.Model:
-    keras.utils.set_random_seed(seed)
-    return build_network(settings, size_px, classes, grey=False, precision="float32")
+    with seeded(seed):
+        return build_network(settings, size_px, classes, grey=False, precision="float32")
 
 
 @pytest.mark.parametrize("name", SETTINGS)

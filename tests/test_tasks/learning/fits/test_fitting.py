@@ -20,6 +20,7 @@ from tasks.learning.fits.devices import Device, DeviceError, choose_device
 from tasks.learning.fits.fit_settings import FitSettings, Optimizer
 from tasks.learning.fits.fit_spec import FitData, FitSpec
 from tasks.learning.fits.fitting import Fit, NotFiniteError, fit
+from tasks.learning.fits.seeding import seeded
 from tasks.learning.fits.targets import scaled_targets
 from tasks.learning.fits.view_batches import Feed
 from tasks.learning.split_parts import SplitPart
@@ -176,8 +177,8 @@ def test_the_head_is_fitted_alone_at_first_and_its_patience_does_not_count(
     assert [record.learning_rate for record in fitted.history[:3]] == pytest.approx([5e-30, 5e-30, 1e-30])
     recipe = SmallFit(epochs=2, head_epochs=1, keep="last", head_rate_factor=1.0)
     planned = plan(bright_or_dark, tmp_path / "two", recipe, spec=DEEP)
-    keras.utils.set_random_seed(planned.seed)
-    start = layers_of(planned, planned.spec.build("float32").get_weights())
+    with seeded(planned.seed):
+        start = layers_of(planned, planned.spec.build("float32").get_weights())
     after: dict[int, dict[str, list[np.ndarray]]] = {}
 
     def keep(record: EpochRecord) -> None:
@@ -201,8 +202,8 @@ def test_a_layer_decay_slows_the_body_and_not_the_head(bright_or_dark: zarr.Arra
     for decay in (1.0, 0.01):
         recipe = SmallFit(epochs=1, layer_decay=decay, keep="last", batch_size=TRAIN)
         planned = plan(bright_or_dark, tmp_path / str(decay), recipe, spec=DEEP)
-        keras.utils.set_random_seed(planned.seed)
-        start = planned.spec.build("float32")
+        with seeded(planned.seed):
+            start = planned.spec.build("float32")
         kernels = {layer.name: layer.kernel.numpy() for layer in start.layers if hasattr(layer, "kernel")}
         ends = layers_of(planned, fit(planned).weights)
         moved[decay] = {name: ends[name][0] - kernel for name, kernel in kernels.items()}

@@ -8,6 +8,7 @@ import pytest
 
 from realbogus.models.networks import build_model, build_network
 from tasks.candidates.presets import load_preset
+from tasks.learning.fits.seeding import seeded
 from tasks.learning.models.inference import (
     ParityError,
     check_parity,
@@ -22,9 +23,10 @@ from tasks.learning.models.onnx_export import export_onnx
 
 
 def model_of(network: str, **changes: object) -> keras.Model:
-    keras.utils.set_random_seed(1)
     preset = load_preset(network, "small", "fixed").model_copy(update=changes)  # type: ignore[arg-type]
-    return build_model(preset, 29, build_network(preset, 29, precision="float32").get_weights())
+    with seeded(1):
+        network = build_network(preset, 29, precision="float32")
+    return build_model(preset, 29, network.get_weights())
 
 
 @pytest.mark.parametrize("network", ["simple", "complex", "compact", "first"])

@@ -12,6 +12,7 @@ import pytest
 
 from galaxy.models.networks import build_model, build_network
 from tasks.galaxies.presets import load_preset
+from tasks.learning.fits.seeding import seeded
 from tasks.learning.models.saved_models import CARD_KEYS, SavedModelError, load_model, read_card, save_model
 
 CARD: dict[str, Any] = {
@@ -30,9 +31,9 @@ CARD: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def model() -> keras.Model:
-    keras.utils.set_random_seed(3)
     preset = load_preset("cnn", "tuned")
-    network = build_network(preset, 32, 3, grey=True, precision="float32")
+    with seeded(3):
+        network = build_network(preset, 32, 3, grey=True, precision="float32")
     return build_model(preset, 32, 3, grey=True, weights=network.get_weights())
 
 
