@@ -1,0 +1,1 @@
+"""Housekeeping: what a workspace may forget to keep within its budget, and what it must keep."""
