@@ -180,6 +180,10 @@ CandidateNetwork = Annotated[
     CandidateNetworkName,
     param("Network architecture: simple, complex (deeper), compact, or first (fast first stage of a cascade)"),
 ]
+CandidateWeights = Annotated[
+    str,
+    param("Initial weights: none (random), or a registered model of the same network, such as realbogus@champion"),
+]
 CandidateSize = Annotated[Size, param("Width and depth of the network; full is the published size and needs a GPU")]
 Profile = Annotated[
     ProfileName,
