@@ -12,6 +12,7 @@ from realbogus.models.network_settings import Network as CandidateNetworkName
 from realbogus.models.network_settings import Profile as ProfileName
 from realbogus.models.network_settings import Size
 from realbogus.models.preprocessing import Normalisation as NormalisationName
+from realbogus.simulation.night_conditions import NightConditions
 from realbogus.subtraction.engine_names import SubtractionEngine
 from tasks.candidates import choices as candidates
 from tasks.galaxies import choices as galaxies
@@ -169,6 +170,13 @@ SceneTransients = Annotated[
 ]
 Diversity = Annotated[float, param("Scale of the differences between simulated detectors; 0: all are equal")]
 Seeing = Annotated[float, param("Median FWHM of the simulated seeing in arcsec, before optics and pixel response")]
+Conditions = Annotated[
+    NightConditions | None,
+    param(
+        'For source=simulated: what is special about the night, such as {"seeing_factor": 1.5, "hot_chip": 3}; also '
+        "extinction_mag (clouds) and wrong_labels (fraction of flipped labels); null: an ordinary night"
+    ),
+]
 Engine = Annotated[SubtractionEngine, param("Image-subtraction method")]
 ThresholdSigma = Annotated[float, param("Detection threshold (signal-to-noise ratio)")]
 CandidateLimit = Annotated[

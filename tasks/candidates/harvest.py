@@ -165,6 +165,7 @@ def _manifest(plan: CandidatePlan) -> dict[str, Any]:
         "size_px": request.stamp_px,
         "crop_fraction": None,
         "survey": _survey(plan),
+        "conditions": plan.facts["conditions"],
         "parameters": request.model_dump(mode="json"),
     }
 
