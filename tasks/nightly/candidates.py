@@ -11,21 +11,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from realbogus.records import REAL
+from realbogus.records import BOGUS, REAL
 from realbogus.simulation.survey import FIRST_MJD
+from realbogus.sources.frame_pairs import read_pairs
 from tasks.candidates.plan import COMMON
 from tasks.candidates.staged_rows import FAULTY_VISIT
+from tasks.decisions.labelling_queue import Decided, QueueSettings, build_queue, write_queue
+from tasks.learning.scoring import image_blocks
 from tasks.learning.split_parts import UNLABELLED
 from tasks.night.models import REGISTERED, NightModel, open_model
 from tasks.night.pipeline import score_night
 from tasks.night.request import NightRequest
-from tasks.night.sources import BLOCK_ROWS
+from tasks.night.sources import BLOCK_ROWS, DatasetNight
 from tasks.nightly.calendar import mjd_of
 from tasks.nightly.deliveries import NightDelivery
+from tasks.nightly.label_versions import replaced_ids
+from tasks.nightly.night_record import NightRecord
 from tasks.nightly.night_work import NightlyError, NightWork, ScoredRows
 from tasks.store.columns import align_rows, positions_of, to_bool
 from tasks.store.dataset import Dataset
-from tasks.learning.scoring import image_blocks
+from tasks.store.versions import stored_rows
 
 FIRST_NIGHTS_VISITS = 10
 """Visits of the simulated survey that begins a training set."""
@@ -52,9 +57,8 @@ class CandidateNight(NightWork):
         request = self.request
         if request.source != "simulated":
             raise NightlyError(
-                f"dataset={request.training_set} does not exist: begin it with `starloom run build-realbogus-dataset -p "
-                f"dataset={request.training_set} -p source={request.source} -p path=...` and train a first model with "
-                f"`starloom run train-realbogus -p dataset={request.training_set}`"
+                f"dataset={request.training_set} does not exist: begin it with `starloom run build-realbogus-dataset "
+                f"-p dataset={request.training_set} -p source={request.source} -p path=...`; its first model follows"
             )
         return {**self._survey, "dataset": request.training_set, "visits": FIRST_NIGHTS_VISITS}
 
@@ -83,7 +87,7 @@ class CandidateNight(NightWork):
             "night": night,
             "chips": request.chips,
             "visits": request.visits,
-            "conditions": request.conditions,
+            "conditions": None if request.conditions is None else request.conditions.given,
         }
 
     def clouded(self, build: dict[str, Any]) -> str | None:
@@ -111,7 +115,7 @@ class CandidateNight(NightWork):
 
     def score_rows(self, ids: Sequence[str]) -> ScoredRows:
         """Return the champion's logits on the night's stored rows of the training set."""
-        dataset, model = self.training_set(), self._champion()
+        dataset, model = self.training_set(), self._champion
         samples = align_rows(dataset.samples(["id", "row", "group"]), list(ids)).sort_by("row")
         rows = samples["row"].to_numpy()
         blocks = [model.logits(block) for block in image_blocks(dataset.pixels, rows, BLOCK_ROWS)]
@@ -129,9 +133,60 @@ class CandidateNight(NightWork):
             np.array([point["fpr"], 1 - point["tpr"]]),
         )
 
+    def first_training(self) -> dict[str, Any]:
+        """Return a training of the requested network, by default the flow's."""
+        request = self.request
+        network = {} if request.network is None else {"network": request.network}
+        return {"dataset": request.training_set, **network, "epochs": request.epochs, "seed": request.seed}
+
+    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
+        """Return a relabelling with the champion's network."""
+        card = self._champion.card
+        names = ("network", "size", "profile")
+        more = {
+            "epochs": self.request.epochs,
+            "labels": labels,
+            "seed": self.request.seed,
+            "device": self.request.device,
+        }
+        return {"dataset": self.request.training_set, **{name: card[name] for name in names}, **more}
+
+    def write_queue(self, record: NightRecord, challenger: str) -> None:
+        """Write the labelling queue of the night's own candidates, as they are without injections."""
+        night = DatasetNight(Dataset.open(self.workspace, self.request.night_set(self.night)), self._champion.stamp_px)
+        rows, ledger = night.ledger["row"].to_numpy(), night.ledger
+        models = (self._champion, open_model(self.workspace, challenger, REGISTERED, "auto"))
+        logits = [
+            [model.logits(block) for model in models] for block in image_blocks(night.dataset.pixels, rows, BLOCK_ROWS)
+        ]
+        decided = []
+        for model, parts in zip(models, zip(*logits, strict=True), strict=True):
+            values = np.concatenate(parts)
+            is_real = values >= model.card["operating_points"][TPR]["threshold"]
+            decided.append(Decided(values, np.where(is_real, REAL, BOGUS)))
+        table = build_queue(
+            ledger["id"].to_pylist(), ledger["group"].to_pylist(), *decided, QueueSettings(), self.night
+        )
+        write_queue(self.workspace, self.night, table)
+
+    def newest(self, record: NightRecord) -> tuple[str, list[str]]:
+        """Return the night's own dataset and its stored candidates."""
+        dataset = Dataset.open(self.workspace, self.request.night_set(self.night))
+        return f"{dataset.name}@{dataset.version}", stored_rows(dataset.samples(["id", "row", "status"]))[
+            "id"
+        ].to_pylist()
+
+    def replaced_ids(self, record: NightRecord, delivery: NightDelivery) -> list[str]:
+        """Return the ids of frames that were delivered before and are not any more."""
+        if record.revision == 1 or self.request.source != "frames" or delivery.path is None:
+            return []
+        ledger = self.training_set().samples(["id", "batch"])
+        batches = dict(zip(ledger["id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
+        return replaced_ids(record, {pair.identity for pair in read_pairs(delivery.path)}, batches)
+
     def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
         """Return a training of the champion's network, from its weights or from random ones."""
-        request, card = self.request, self._champion().card
+        request, card = self.request, self._champion.card
         network = request.network or card["network"]
         is_same = network == card["network"]
         return {
@@ -151,6 +206,7 @@ class CandidateNight(NightWork):
         names = ("chips", "injections_per_visit", "scene_transients", "seed")
         return {"source": "simulated", **{name: getattr(request, name) for name in names}}
 
+    @property
     def _champion(self) -> NightModel:
         return open_model(self.workspace, "champion", REGISTERED, "auto")
 

@@ -75,7 +75,9 @@ def find_delivery(workspace: Workspace, request: NightlyRequest, record: NightRe
     if request.source == "simulated":
         return _simulated(request, record.night)
     inbox = _inbox(workspace, request)
-    folder = next((f for f in list_nights(inbox, date.fromisoformat(record.night)).nights if f.name == record.night), None)
+    folder = next(
+        (f for f in list_nights(inbox, date.fromisoformat(record.night)).nights if f.name == record.night), None
+    )
     if folder is None:
         return NightDelivery("", "no_data", f"the inbox {inbox} has no folder {record.night}")
     listing = settle(folder, open_looks(workspace, inbox))
@@ -98,7 +100,8 @@ def _inbox(workspace: Workspace, request: NightlyRequest) -> Path:
 
 def _simulated(request: NightlyRequest, night: str) -> NightDelivery:
     """A simulated night is what its parameters say."""
-    facts = request.model_dump(include={"chips", "visits", "objects", "conditions", "seed"}) | {"night": night}
+    names = {"chips", "visits", "objects", "conditions", "seed"}
+    facts = request.model_dump(mode="json", include=names) | {"night": night}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return NightDelivery(digest, None, f"{request.visits} visits are simulated", None, request.visits)
 
@@ -108,7 +111,9 @@ def _require_kind(visits: tuple[Delivery, ...], source: str) -> None:
     if others:
         kinds = ", ".join(f"{count} of {kind}" for kind, count in others.items())
         first = next(visit for visit in visits if visit.kind != source)
-        raise SourceError(f"source={source}, but the night holds visits of other kinds ({kinds}), the first {first.path}")
+        raise SourceError(
+            f"source={source}, but the night holds visits of other kinds ({kinds}), the first {first.path}"
+        )
 
 
 def _build_path(visits: tuple[Delivery, ...], source: str, night: Path, folder: Path) -> Path:

@@ -2,18 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.decisions.labelling_queue import Decided, QueueSettings, build_queue, write_queue
 from tasks.galaxies.building.build_request import SIMULATED_LIMIT
 from tasks.learning.models import saved_models
 from tasks.learning.scoring import IMAGE_BATCH, score
 from tasks.learning.split_parts import UNLABELLED, part_rows
 from tasks.nightly.deliveries import NightDelivery
+from tasks.nightly.label_versions import added_ids
+from tasks.nightly.night_record import NightRecord
 from tasks.nightly.night_work import NightWork, ScoredRows
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.store.columns import align_rows, positions_of
@@ -79,7 +81,43 @@ class GalaxyNight(NightWork):
         labels = align_rows(dataset.labels(self.scheme), samples["id"])["label"]
         known = np.where(positions_of(labels, classes) < 0, UNLABELLED, positions_of(labels, classes))
         self._write_scores(names, probabilities, classes, ref)
-        return ScoredRows(names, samples["group"].to_pylist(), known, probabilities, decided, self._error_rates(classes))
+        return ScoredRows(
+            names, samples["group"].to_pylist(), known, probabilities, decided, self._error_rates(classes)
+        )
+
+    def first_training(self) -> dict[str, Any]:
+        """Return a training of the requested network, by default the flow's."""
+        request = self.request
+        network = {} if request.network is None else {"network": request.network}
+        more = {"scheme": self.scheme, "epochs": request.epochs, "seed": request.seed, "device": request.device}
+        return {"dataset": request.training_set, **network, **more}
+
+    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
+        """Return a relabelling with the champion's network."""
+        card = saved_models.checked_card(self._ref.folder)
+        names = {"network": card["network"], "preset": card["preset"], "scheme": self.scheme, "labels": labels}
+        more = {"epochs": self.request.epochs, "seed": self.request.seed, "device": self.request.device}
+        return {"dataset": self.request.training_set, **names, **more}
+
+    def write_queue(self, record: NightRecord, challenger: str) -> None:
+        """Write the labelling queue of the night's new galaxies."""
+        dataset, ids = self.training_set(), added_ids(record, record.revision)
+        if not ids:
+            return
+        classes = np.array(dataset.classes(self.scheme))
+        samples = align_rows(dataset.samples(["id", "row", "group"]), ids).sort_by("row")
+        rival = saved_models.load_model(resolve_model(self.workspace, challenger, self.registered_name).folder)[0]
+        decided = []
+        for model in (self._champion[1], rival):
+            probabilities = score(model, dataset.pixels, samples["row"].to_numpy(), IMAGE_BATCH)
+            decided.append(Decided(probabilities.max(axis=1), classes[probabilities.argmax(axis=1)]))
+        names, groups = samples["id"].to_pylist(), samples["group"].to_pylist()
+        write_queue(self.workspace, self.night, build_queue(names, groups, *decided, QueueSettings(), self.night))
+
+    def newest(self, record: NightRecord) -> tuple[str, list[str]] | None:
+        """Return the training set and the night's new galaxies."""
+        ids, dataset = added_ids(record, record.revision), self.training_set()
+        return (f"{dataset.name}@{dataset.version}", ids) if ids else None
 
     def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
         """Return a training of the champion's network, from its weights or from random ones."""
@@ -110,18 +148,21 @@ class GalaxyNight(NightWork):
     def _ref(self) -> ModelRef:
         return resolve_model(self.workspace, CHAMPION, self.registered_name)
 
-    @cached_property
+    @property
     def _champion(self) -> tuple[ModelRef, Any]:
         quiet_tensorflow()
         ref = self._ref
         return ref, saved_models.load_model(ref.folder)[0]
 
     def _error_rates(self, classes: Sequence[str]) -> NDArray[np.float64]:
-        """Return the share of each class that the champion gets wrong on the validation part; of all where it has none."""
+        """Return the share of each class that the champion gets wrong on the validation part; of all if it has none."""
         dataset = self.training_set()
         part = part_rows(dataset, self.scheme, "validation")
         wrong = score(self._champion[1], dataset.pixels, part.rows, IMAGE_BATCH).argmax(axis=1) != part.labels
-        rates = [wrong[part.labels == position].mean() if (part.labels == position).any() else wrong.mean() for position in range(len(classes))]
+        rates = [
+            wrong[part.labels == position].mean() if (part.labels == position).any() else wrong.mean()
+            for position in range(len(classes))
+        ]
         return np.array(rates, np.float64)
 
     def _write_scores(self, ids: list[str], probabilities: NDArray, classes: Sequence[str], ref: ModelRef) -> None:

@@ -1,7 +1,7 @@
 """The label version that a challenger is trained on: the original labels without the rows that must not count.
 
-Rows of nights that are set aside, and rows of frames that a later delivery of the same night replaced, lose their label;
-what a relabelling has changed stays changed.
+Rows of nights that are set aside, and rows of frames that a later delivery of the same night replaced, lose their
+label; what a relabelling has changed stays changed.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,12 @@ from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.nightly.night_record import NightRecord
 from tasks.store.columns import positions_of
 from tasks.store.dataset import Dataset
+from tasks.store.files import write_table
 
 BY = "nightly-retrain"
 SET_ASIDE, REPLACED = "night set aside", "replaced by a later delivery"
+REPLACED_FILE = "replaced.parquet"
+"""Ids that later deliveries of a night replaced, in the folder of its record."""
 _CHANGES = ("id", "label", "reason", "score", "round", "by")
 
 
@@ -30,6 +33,23 @@ def added_ids(record: NightRecord, revision: int) -> list[str]:
     """Return the ids that a revision of a night added to the training set; none if it added none."""
     path = record.folder / added_file(revision)
     return pq.read_table(path)["id"].to_pylist() if path.is_file() else []
+
+
+def keep_replaced(record: NightRecord, ids: Sequence[str]) -> None:
+    """Write the table of the ids of earlier deliveries of a night that must not count any more."""
+    if ids:
+        write_table(record.folder / REPLACED_FILE, pa.table({"id": pa.array(ids, pa.string())}))
+
+
+def replaced_rows(records: Sequence[NightRecord]) -> dict[str, str]:
+    """Return the ids of all nights that later deliveries replaced, with the reason."""
+    files = [(record, record.folder / REPLACED_FILE) for record in records]
+    return {
+        name: f"{REPLACED}: {record.night}"
+        for record, path in files
+        if path.is_file()
+        for name in pq.read_table(path)["id"].to_pylist()
+    }
 
 
 def replaced_ids(record: NightRecord, present: set[str], batches: dict[str, str]) -> list[str]:

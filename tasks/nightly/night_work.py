@@ -103,12 +103,34 @@ class NightWork(ABC):
         """Return the champion's outputs on rows of the training set, which the night added."""
 
     @abstractmethod
-    def night_figures(self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]) -> dict[str, Any]:
+    def night_figures(
+        self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]
+    ) -> dict[str, Any]:
         """Return `efficiency` and `drift` of the summary; the night's tables go to the record's folder."""
+
+    @abstractmethod
+    def first_training(self) -> dict[str, Any]:
+        """Return the parameters of the training of the first champion."""
 
     @abstractmethod
     def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
         """Return the parameters of a challenger's training."""
+
+    @abstractmethod
+    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
+        """Return the parameters of a relabelling, whose second training is the challenger."""
+
+    @abstractmethod
+    def write_queue(self, record: NightRecord, challenger: str) -> None:
+        """Write the labelling queue of the night: rows on which challenger and champion differ, and a random stream."""
+
+    @abstractmethod
+    def newest(self, record: NightRecord) -> tuple[str, list[str]] | None:
+        """Return the dataset and the ids of the night's rows, for a comparison that is shown; None: there are none."""
+
+    def replaced_ids(self, record: NightRecord, delivery: NightDelivery) -> list[str]:
+        """Return the ids that an earlier delivery of the night added, and that this one has no longer."""
+        return []
 
     @property
     def scheme(self) -> str:

@@ -1,55 +1,59 @@
 """Which nights are due, and how one is worked on, step by step."""
 
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from tasks.decisions.aliases import accepted_nights, carry_out, finish_interrupted, record_outside_moves
+from tasks.decisions.aliases import accepted_nights, carry_out, champion_of, record_outside_moves
 from tasks.decisions.decision import Decision
 from tasks.decisions.gate import GateSettings
-from tasks.decisions.holdouts import HoldoutError, check_overlap, freeze_holdout, open_holdout
+from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
 from tasks.decisions.ledger import read_ledger
-from tasks.learning.split_parts import UNLABELLED
+from tasks.learning.split_parts import ALL, UNLABELLED
 from tasks.learning.training_overlap import read_training_samples
 from tasks.nightly.calendar import last_night, missed_nights, parse_night
 from tasks.nightly.candidates import CandidateNight
 from tasks.nightly.deliveries import NightDelivery, delivered_nights
 from tasks.nightly.galaxies import GalaxyNight
 from tasks.nightly.label_check import LabelCheck, check_labels
-from tasks.nightly.label_versions import BY, added_file, label_version, set_aside_ids
+from tasks.nightly.label_versions import (
+    BY,
+    added_file,
+    keep_replaced,
+    label_version,
+    replaced_rows,
+    set_aside_ids,
+)
 from tasks.nightly.model_gate import compare_and_judge
-from tasks.nightly.night_record import NightRecord, State, open_record, read_records, recorded_nights
-from tasks.nightly.night_work import NightWork
+from tasks.nightly.night_record import NightRecord, read_records, recorded_nights
+from tasks.nightly.night_work import NightlyError, NightWork
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_table
 from tasks.store.schema import GALAXY, REALBOGUS
-from tasks.tracking.model_registry import CHAMPION, UnknownModelError, resolve_model
 
 WORK: dict[str, type[NightWork]] = {REALBOGUS: CandidateNight, GALAXY: GalaxyNight}
 
 
 @dataclass(frozen=True)
-class NightFigures:
-    """What a night's rows showed.
+class Shadow:
+    """A challenger that scores beside the champion.
 
     Attributes
     ----------
-    efficiency, drift : dict
-        Entries of the summary; empty where they do not apply.
-    labels : LabelCheck
+    challenger : str
+        ``models:/NAME/VERSION``.
+    nights : int
+        Nights on which it has done so, tonight included.
     """
 
-    efficiency: dict[str, Any]
-    drift: dict[str, Any]
-    labels: LabelCheck
+    challenger: str
+    nights: int
 
 
 def due_nights(workspace: Workspace, request: NightlyRequest, now: datetime) -> list[str]:
@@ -90,31 +94,29 @@ def open_work(workspace: Workspace, request: NightlyRequest, night: str) -> Nigh
     return WORK[request.problem](workspace, request, night)
 
 
-def registered(work: NightWork, alias: str = CHAMPION) -> str | None:
-    """Return the address ``models:/NAME/VERSION`` of an alias; None if there is no such model."""
-    try:
-        return resolve_model(work.workspace, alias, work.registered_name).uri
-    except UnknownModelError:
-        return None
+def champion(work: NightWork) -> str | None:
+    """Return the champion, ``models:/NAME/VERSION``; None if there is none."""
+    return champion_of(work.workspace, work.registered_name)
+
+
+def is_held_out(work: NightWork) -> bool:
+    """Whether the holdout of the training set has been frozen."""
+    return holdout_file(work.workspace, work.request.holdout).is_file()
 
 
 def hold_out(work: NightWork) -> str:
-    """Freeze the holdout of a training set once; return its name.
+    """Freeze the holdout of a training set; return its name.
 
     Raises
     ------
     HoldoutError
-        The frozen holdout has changed.
+        It is too small to compare models.
     """
-    name, build = work.request.holdout, work.holdout_build()
-    try:
-        return open_holdout(work.workspace, name).name
-    except HoldoutError:
-        if (work.workspace.root / "decisions" / "holdouts" / f"{name}.json").is_file():
-            raise
+    build = work.holdout_build()
     held = work.training_set() if build is None else Dataset.open(work.workspace, build["dataset"])
-    part = "test" if build is None else "all"
-    return freeze_holdout(work.workspace, name, f"{held.name}@{held.version}", work.scheme, part).name
+    part = "test" if build is None else ALL
+    holdout = freeze_holdout(work.workspace, work.request.holdout, f"{held.name}@{held.version}", work.scheme, part)
+    return holdout.name
 
 
 def keep_added(work: NightWork, record: NightRecord, before: int, after: int) -> list[str]:
@@ -136,16 +138,26 @@ def require_no_overlap(work: NightWork) -> None:
     check_overlap(work.workspace, holdout, read_training_samples(dataset), f"dataset {dataset.name}@{dataset.version}")
 
 
-def examine(work: NightWork, record: NightRecord, ids: Sequence[str]) -> tuple[NightFigures, int]:
-    """Return the figures of a night's rows, and how many of them the champion scored."""
+def examine(work: NightWork, record: NightRecord, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the entries of the summary on efficiency, drift and labels of the rows that a night added."""
     quiet = [other for other in read_records(work.workspace, work.request.training_set) if is_quiet(other, work.night)]
     rows = work.score_rows(ids) if ids else None
     figures = work.night_figures(record, rows, quiet)
     if rows is None:
-        return NightFigures(figures["efficiency"], figures["drift"], LabelCheck(0, 0, 0.0, 0.0, 1.0)), 0
+        return {**figures, "labels": LabelCheck(0, 0, 0.0, 0.0, 1.0).to_summary()}
     labelled = rows.labels != UNLABELLED
     checked = check_labels(rows.decided[labelled], rows.labels[labelled], rows.error_rates)
-    return NightFigures(figures["efficiency"], figures["drift"], checked), len(rows.ids)
+    return {**figures, "labels": checked.to_summary()}
+
+
+def set_aside(labels: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of the summary of a night whose labels look wrong."""
+    message = (
+        f"{labels['contradicted']} of {labels['labelled']} labels contradict the champion, where "
+        f"{labels['expected']:.1%} are expected: no training uses the night until a person accepts it "
+        "(`starloom run accept`)"
+    )
+    return {"state": "set_aside", "message": message, "reasons": [message]}
 
 
 def is_quiet(record: NightRecord, night: str) -> bool:
@@ -167,55 +179,82 @@ def is_due(work: NightWork, every: int, step: str) -> bool:
     return since is None or since + 1 >= every
 
 
-def training_labels(work: NightWork, replaced: dict[str, str], at: datetime) -> str | None:
+def in_shadow(work: NightWork) -> Shadow | None:
+    """Return the challenger that has not yet scored beside the champion on enough nights; None if none has to."""
+    if work.request.shadow_nights == 0:
+        return None
+    records = read_records(work.workspace, work.request.training_set)
+    challengers = [r.steps["train"]["model_uri"] for r in records if r.night < work.night and r.steps.get("train")]
+    if not challengers:
+        return None
+    beside = sum(1 for uri in challengers if uri == challengers[-1])
+    return Shadow(challengers[-1], beside + 1) if beside <= work.request.shadow_nights else None
+
+
+def training_labels(work: NightWork, record: NightRecord, delivery: NightDelivery) -> str | None:
     """Return the name of the label version that tonight's challenger is trained on; None: the original labels."""
     records = read_records(work.workspace, work.request.training_set)
     accepted = accepted_nights(work.workspace, work.registered_name)
-    unlabelled = set_aside_ids(records, accepted) | replaced
-    relabelled = [record.steps["relabel"] for record in records if record.steps.get("relabel")]
-    relabelling = relabelled[-1]["relabelling"] if relabelled else None
-    dataset = work.training_set()
-    return label_version(dataset, work.scheme, f"nightly-{work.night}", unlabelled, relabelling, at)
+    keep_replaced(record, work.replaced_ids(record, delivery))
+    relabelled = [other.steps["relabel"] for other in records if other.steps.get("relabel")]
+    relabelling = relabelled[-1]["labels"] if relabelled else None
+    unlabelled = set_aside_ids(records, accepted) | replaced_rows(records)
+    name = f"nightly-{work.night}-r{record.revision}"
+    return label_version(work.training_set(), work.scheme, name, unlabelled, relabelling, datetime.now(UTC))
 
 
-def decide(work: NightWork, challenger: str, nights_in_shadow: int) -> Decision:
+def decide(work: NightWork, record: NightRecord, challenger: str, nights_in_shadow: int) -> dict[str, Any]:
     """Compare a challenger with the champion, move the alias if it wins, and append the decision to the ledger.
 
-    A decision on the same challenger and night that the ledger has already is returned as it is.
+    The rows on which both differ go to the labelling queue. A decision on the same challenger and night that the
+    ledger has already is taken as it is.
 
     Raises
     ------
     HoldoutError
         The holdout has changed, or the challenger was trained on rows of it.
     """
-    workspace, request, name = work.workspace, work.request, work.registered_name
-    finish_interrupted(workspace)
+    workspace, name = work.workspace, work.registered_name
     record_outside_moves(workspace, name)
     history = read_ledger(workspace, name).decisions
-    for decision in history:
-        if (decision.kind, decision.night, decision.challenger) == ("gate", work.night, challenger):
-            return decision
-    champion = registered(work)
-    assert champion is not None  # noqa: S101
-    settings = GateSettings(
-        margin=request.margin,
-        tolerance=request.tolerance,
-        cooldown_nights=request.cooldown_nights,
-        shadow_nights=request.shadow_nights,
-    )
-    decision = compare_and_judge(
+    key = ("gate", work.night, challenger)
+    made = next((row for row in history if (row.kind, row.night, row.challenger) == key), None)
+    if made is None:
+        made = carry_out(workspace, _judge(work, record, challenger, history, nights_in_shadow))
+    return {
+        "challenger": challenger,
+        "champion": made.champion_after or made.champion_before,
+        "decision": made.verdict,
+        "reasons": list(made.reasons),
+        "figures": made.figures,
+    }
+
+
+def _judge(
+    work: NightWork, record: NightRecord, challenger: str, history: Sequence[Decision], nights_in_shadow: int
+) -> Decision:
+    workspace, request, name = work.workspace, work.request, work.registered_name
+    present = champion(work)
+    if present is None:
+        raise NightlyError(f"{name} has no champion: `starloom run promote` makes a model the champion")
+    work.write_queue(record, challenger)
+    return compare_and_judge(
         workspace,
         name,
         challenger,
-        champion,
+        present,
         request.holdout,
-        settings,
+        GateSettings(
+            margin=request.margin,
+            tolerance=request.tolerance,
+            cooldown_nights=request.cooldown_nights,
+            shadow_nights=request.shadow_nights,
+        ),
         history,
         night=work.night,
         validation_passed=True,
         by=BY,
         at=datetime.now(UTC),
         nights_in_shadow=nights_in_shadow,
-        newest=work.newest(),
+        newest=work.newest(record),
     )
-    return carry_out(workspace, decision)

@@ -1,9 +1,10 @@
 """The request of `nightly-retrain`."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from realbogus.simulation.night_conditions import NightConditions
 from tasks.nightly.calendar import TIMEZONE
 from tasks.store.schema import GALAXY, REALBOGUS, Problem, check_name
 
@@ -44,7 +45,7 @@ class NightlyRequest(BaseModel):
     chips: int = Field(default=4, ge=1)
     visits: int = Field(default=3, ge=1)
     scene_transients: float = Field(default=1.0, ge=0)
-    conditions: dict[str, Any] | None = None
+    conditions: NightConditions | None = None
     """Of a simulated night."""
     objects: int = Field(default=100, ge=1)
     """Galaxies that a simulated catalogue grows by every night."""
@@ -68,7 +69,7 @@ class NightlyRequest(BaseModel):
                 f"source={self.source} is not for problem={self.problem}, which has {', '.join(SOURCES[self.problem])}"
             )
         if self.conditions is not None and self.source != "simulated":
-            raise ValueError(f"conditions={self.conditions} is for source=simulated, not source={self.source}")
+            raise ValueError(f"conditions={self.conditions.given} is for source=simulated, not source={self.source}")
         if self.problem == GALAXY and self.source != "simulated" and self.path is None:
             raise ValueError(f"source={self.source} needs path=CATALOGUE, the table that grows")
         check_name(self.training_set)
@@ -87,5 +88,3 @@ class NightlyRequest(BaseModel):
     def night_set(self, night: str) -> str:
         """Name of the dataset of a night's own candidates."""
         return f"night-{night}" if self.dataset is None else f"night-{night}-{self.dataset}"
-
-
