@@ -37,6 +37,10 @@ Model = Annotated[
     str,
     param("Run id, models:/NAME/VERSION, NAME@alias, or an alias, whose model name follows from dataset and scheme"),
 ]
+ModelOfName = Annotated[str, param("Run id, models:/NAME/VERSION, NAME@alias, or an alias of name")]
+RegisteredName = Annotated[str, param("Registered name of the models, such as realbogus or galaxy-deck-3")]
+Reason = Annotated[str, param("Why; required, and kept in the ledger")]
+DecidedBy = Annotated[str | None, param("Who decides; null: the user of this process")]
 Seed = Annotated[int, param("Seed of all random numbers")]
 Catalog = Annotated[
     str | None,

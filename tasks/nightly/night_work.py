@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.night_record import NightRecord
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import positions_of
 from tasks.store.dataset import Dataset, current_version
-from tasks.store.schema import STORED
 
 
 class NightlyError(ValueError):
@@ -145,12 +144,10 @@ class NightWork(ABC):
         """Return the training set's current version."""
         return Dataset.open(self.workspace, self.request.training_set)
 
-    def added_ids(self, before: int, after: int) -> list[str]:
-        """Return the ids of the stored rows that versions after `before` up to `after` have added."""
+    def added_rows(self, before: int, after: int) -> pa.Table:
+        """Return the ledger rows, stored and rejected, that versions after `before` up to `after` have added."""
         earlier, later = (
-            Dataset.open(self.workspace, f"{self.request.training_set}@{version}").samples(["id", "status"])
-            for version in (before, after)
+            Dataset.open(self.workspace, f"{self.request.training_set}@{version}") for version in (before, after)
         )
-        stored = [table.filter(pc.equal(table["status"], STORED))["id"] for table in (earlier, later)]
-        is_new = pc.invert(pc.is_in(stored[1], value_set=pa.array(stored[0].to_pylist(), pa.string())))
-        return list(stored[1].filter(is_new).to_pylist())
+        ledger = later.samples()
+        return ledger.filter(pa.array(positions_of(ledger["id"], earlier.samples(["id"])["id"]) < 0))

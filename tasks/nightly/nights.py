@@ -36,6 +36,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_table
 from tasks.store.schema import GALAXY, REALBOGUS
+from tasks.store.versions import stored_rows
 
 WORK: dict[str, type[NightWork]] = {REALBOGUS: CandidateNight, GALAXY: GalaxyNight}
 
@@ -121,7 +122,7 @@ def hold_out(work: NightWork) -> str:
 
 def keep_added(work: NightWork, record: NightRecord, before: int, after: int) -> list[str]:
     """Write the table of the ids that a night added to the training set, and return them."""
-    ids = work.added_ids(before, after) if after > before else []
+    ids = stored_rows(work.added_rows(before, after))["id"].to_pylist()
     write_table(record.folder / added_file(record.revision), pa.table({"id": pa.array(ids, pa.string())}))
     return ids
 
