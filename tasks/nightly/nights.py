@@ -1,13 +1,14 @@
 """Which nights are due, and how one is worked on, step by step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
-from tasks.decisions.aliases import accepted_nights, carry_out, champion_of, record_outside_moves
+from tasks.decisions.aliases import carry_out, champion_of, record_outside_moves
+from tasks.decisions.by_hand import accepted_nights
 from tasks.decisions.decision import Decision
 from tasks.decisions.gate import GateSettings
 from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
@@ -38,7 +39,10 @@ from tasks.store.files import write_table
 from tasks.store.schema import GALAXY, REALBOGUS
 from tasks.store.versions import stored_rows
 
-WORK: dict[str, type[NightWork]] = {REALBOGUS: CandidateNight, GALAXY: GalaxyNight}
+WORK: dict[str, Callable[[Workspace, NightlyRequest, str], NightWork]] = {
+    REALBOGUS: CandidateNight,
+    GALAXY: GalaxyNight,
+}
 
 
 @dataclass(frozen=True)
