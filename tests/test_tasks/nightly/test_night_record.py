@@ -1,8 +1,8 @@
 """Records of nights: steps are done once, a delivery that changed begins again, two processes never work at once."""
 
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE, Popen
 
 import pytest
 
@@ -87,17 +87,14 @@ with one_night(Workspace(Path(sys.argv[1])), "nightly"):
 
 
 def test_two_nights_never_run_at_once_and_a_killed_one_holds_nothing(workspace: Workspace) -> None:
-    command = [sys.executable, "-c", HOLD, str(workspace.root)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]
-    ) as other:
+    command, pipes = [sys.executable, "-c", HOLD, str(workspace.root)], {"stdin": PIPE, "stdout": PIPE}
+    with Popen(command, cwd=Path(__file__).parents[3], **pipes) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"held\n"
-        with pytest.raises(NightBusyError, match="another process works on a night of dataset 'nightly'"):
-            with one_night(workspace, "nightly"):
-                pass
-        with one_night(workspace, "nightly-galaxies"):
+        message = "another process works on a night of dataset 'nightly'"
+        with pytest.raises(NightBusyError, match=message), one_night(workspace, "nightly"):
             pass
-        other.kill()
+        with one_night(workspace, "nightly-galaxies"):
+            other.kill()
     with one_night(workspace, "nightly"):
         pass
