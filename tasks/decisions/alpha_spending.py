@@ -59,9 +59,7 @@ def cumulative_spending(looks: int, planned: int, alpha: float) -> float:
     return alpha * min(looks / planned, 1.0)
 
 
-def next_look(
-    history: Iterable[Decision], night: str, compared: dict[str, str], planned: int, alpha: float
-) -> Look:
+def next_look(history: Iterable[Decision], night: str, compared: dict[str, str], planned: int, alpha: float) -> Look:
     """Return the look at a holdout that a comparison is.
 
     Looks are the decisions of the gate in the night's calendar month on the same holdout whose figures have a look. The

@@ -292,7 +292,8 @@ def compare(
         upper = np.where(champion > 0, (challenger + event) / champion, np.inf)
         lower = np.nan_to_num(challenger / (champion + event))
     wrong = [
-        figure.wrong(outputs, rows.labels, rows.weights[None])[0] & decided for outputs in (rows.champion, rows.challenger)
+        figure.wrong(outputs, rows.labels, rows.weights[None])[0] & decided
+        for outputs in (rows.champion, rows.challenger)
     ]
     return Comparison(
         float(as_they_are[0, 0]),
@@ -333,7 +334,9 @@ def _strata(
     `members` is (n, k), `shares` (k, 2), `resampled` (b, k, 2).
     """
     strata = [
-        Stratum(by, name, int(inside.sum()), len(np.unique(rows.groups[inside > 0])), float(champion), float(challenger))
+        Stratum(
+            by, name, int(inside.sum()), len(np.unique(rows.groups[inside > 0])), float(champion), float(challenger)
+        )
         for (by, name), inside, (champion, challenger) in zip(names, members.T, shares, strict=True)
     ]
     counting = [
@@ -346,7 +349,9 @@ def _strata(
     losses = resampled[:, counting, 1] - resampled[:, counting, 0]
     loss = shares[counting, 1] - shares[counting, 0]
     spread = np.nanstd(losses, axis=0, ddof=1)
-    deviations = np.where(np.isfinite(losses) & (spread > 0), (losses - loss) / np.where(spread > 0, spread, 1), -np.inf)
+    deviations = np.where(
+        np.isfinite(losses) & (spread > 0), (losses - loss) / np.where(spread > 0, spread, 1), -np.inf
+    )
     factor = np.quantile(deviations.max(axis=1), CONFIDENCE, method="higher")
     lows = loss - max(float(factor), 0.0) * spread  # without any spread the factor is -inf, and the loss is certain
     for number, low in zip(counting, lows, strict=True):

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from filelock import FileLock
 
+from expectations.split_shares import ALL
 from tasks.learning.training_overlap import COLUMNS, seen_before
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, align_rows
@@ -89,7 +90,7 @@ def freeze_holdout(
         ``NAME@3``, or ``NAME`` for the version that is published now.
     scheme : str
     part : str
-        train, validation or test.
+        train, validation, test, or all of a dataset that is only held out.
     seed : int
         Key of the hash that divides the groups.
 
@@ -229,7 +230,7 @@ def _part_rows(dataset: Dataset, scheme: str, part: str) -> pa.Table:
         raise HoldoutError(
             f"dataset {dataset.name!r} version {dataset.version} has no split: build it with a scheme before a holdout is frozen"
         )
-    split = split.filter(pc.equal(split["part"], part)).sort_by("id")
+    split = (split if part == ALL else split.filter(pc.equal(split["part"], part))).sort_by("id")
     truth, ids = dataset.truth(), split["id"]
     return pa.table(
         {

@@ -34,7 +34,7 @@ from tasks.store.versions import stored_rows
 
 FIRST_NIGHTS_VISITS = 10
 """Visits of the simulated survey that begins a training set."""
-HOLDOUT_VISITS, HOLDOUT_TRANSIENTS = 8, 4.0
+HOLDOUT_VISITS, HOLDOUT_TRANSIENTS = 12, 8.0
 """Visits, and true transients a chip-visit, of the simulated survey that is held out."""
 KEPT = (*COMMON, "label_column", "group_column", "galaxy_catalog", "known_objects", "known_without_epoch", "columns")
 """Parameters of the training set's last build that the builds of its nights keep."""
@@ -159,15 +159,15 @@ class CandidateNight(NightWork):
         logits = [
             [model.logits(block) for model in models] for block in image_blocks(night.dataset.pixels, rows, BLOCK_ROWS)
         ]
-        decided = []
+        decided: list[Decided] = []
         for model, parts in zip(models, zip(*logits, strict=True), strict=True):
             values = np.concatenate(parts)
             is_real = values >= model.card["operating_points"][TPR]["threshold"]
             decided.append(Decided(values, np.where(is_real, REAL, BOGUS)))
-        table = build_queue(
-            ledger["id"].to_pylist(), ledger["group"].to_pylist(), *decided, QueueSettings(), self.night
+        ids, groups = ledger["id"].to_pylist(), ledger["group"].to_pylist()
+        write_queue(
+            self.workspace, self.night, build_queue(ids, groups, decided[0], decided[1], QueueSettings(), self.night)
         )
-        write_queue(self.workspace, self.night, table)
 
     def newest(self, record: NightRecord) -> tuple[str, list[str]]:
         """Return the night's own dataset and its stored candidates."""

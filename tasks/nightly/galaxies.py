@@ -107,12 +107,14 @@ class GalaxyNight(NightWork):
         classes = np.array(dataset.classes(self.scheme))
         samples = align_rows(dataset.samples(["id", "row", "group"]), ids).sort_by("row")
         rival = saved_models.load_model(resolve_model(self.workspace, challenger, self.registered_name).folder)[0]
-        decided = []
+        decided: list[Decided] = []
         for model in (self._champion[1], rival):
             probabilities = score(model, dataset.pixels, samples["row"].to_numpy(), IMAGE_BATCH)
             decided.append(Decided(probabilities.max(axis=1), classes[probabilities.argmax(axis=1)]))
         names, groups = samples["id"].to_pylist(), samples["group"].to_pylist()
-        write_queue(self.workspace, self.night, build_queue(names, groups, *decided, QueueSettings(), self.night))
+        write_queue(
+            self.workspace, self.night, build_queue(names, groups, decided[0], decided[1], QueueSettings(), self.night)
+        )
 
     def newest(self, record: NightRecord) -> tuple[str, list[str]] | None:
         """Return the training set and the night's new galaxies."""
