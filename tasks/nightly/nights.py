@@ -136,7 +136,7 @@ def require_no_overlap(work: NightWork) -> None:
         Names the rows.
     """
     holdout, dataset = open_holdout(work.workspace, work.request.holdout), work.training_set()
-    check_overlap(work.workspace, holdout, read_training_samples(dataset), f"dataset {dataset.name}@{dataset.version}")
+    check_overlap(holdout, read_training_samples(dataset), f"dataset {dataset.name}@{dataset.version}")
 
 
 def examine(work: NightWork, record: NightRecord, ids: Sequence[str]) -> dict[str, Any]:
