@@ -51,8 +51,8 @@ class GateFigure(Protocol):
 class FalsePositives:
     """The false-positive rate at a true-positive rate; outputs are logits (n,), label 1 is positive.
 
-    Each set of weights sets the threshold anew, so that its scatter is in every interval. A positive below the threshold
-    and a negative at or above it are decided wrongly.
+    Each set of weights sets the threshold anew, so that its scatter is in every interval. A positive below the
+    threshold and a negative at or above it are decided wrongly.
     """
 
     tpr: float
