@@ -45,23 +45,23 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tpr: float = Field(0.9, gt=0, lt=1)
+    tpr: float = Field(default=0.9, gt=0, lt=1)
     """True-positive rate of the operating point; candidates only."""
-    margin: float = Field(0.05, ge=0, lt=1)
+    margin: float = Field(default=0.05, ge=0, lt=1)
     """Least relative gain at the operating point."""
-    tolerance: float = Field(0.02, ge=0, lt=1)
+    tolerance: float = Field(default=0.02, ge=0, lt=1)
     """Largest loss on a stratum: a difference of rates."""
-    least_events: int = Field(50, ge=1)
+    least_events: int = Field(default=50, ge=1)
     """Fewest rows of a class, and of a stratum that counts."""
-    cooldown_nights: int = Field(5, ge=0)
+    cooldown_nights: int = Field(default=5, ge=0)
     """Nights after a change of the champion on which no challenger is promoted."""
-    alpha: float = Field(0.05, gt=0, lt=1)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
     """Chance of a false promotion in a month, at most."""
-    looks: int = Field(31, ge=1)
+    looks: int = Field(default=31, ge=1)
     """Looks planned a month, among which `alpha` is divided; later ones promote nothing."""
-    repeats: int = Field(4000, ge=100)
+    repeats: int = Field(default=4000, ge=100)
     """Resamples."""
-    shadow_nights: int = Field(0, ge=0)
+    shadow_nights: int = Field(default=0, ge=0)
     """Nights that a challenger scores beside the champion before it may be promoted."""
 
     @model_validator(mode="after")

@@ -58,11 +58,11 @@ class QueueSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    most_differing: int = Field(200, ge=0)
+    most_differing: int = Field(default=200, ge=0)
     """Rows on which the models differ, at most."""
-    share: float = Field(0.1, gt=0, le=1)
+    share: float = Field(default=0.1, gt=0, le=1)
     """Of the other rows, the share in the random stream."""
-    most_random: int = Field(200, ge=0)
+    most_random: int = Field(default=200, ge=0)
     """Rows of the random stream, at most."""
     seed: int = 0
     """Key of the hash that draws."""

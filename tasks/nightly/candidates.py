@@ -133,6 +133,12 @@ class CandidateNight(NightWork):
             np.array([point["fpr"], 1 - point["tpr"]]),
         )
 
+    def night_figures(
+        self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]
+    ) -> dict[str, Any]:
+        """Return the night's efficiency and drift."""
+        return {"efficiency": None, "drift": None}
+
     def first_training(self) -> dict[str, Any]:
         """Return a training of the requested network, by default the flow's."""
         request = self.request

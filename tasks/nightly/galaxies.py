@@ -85,6 +85,12 @@ class GalaxyNight(NightWork):
             names, samples["group"].to_pylist(), known, probabilities, decided, self._error_rates(classes)
         )
 
+    def night_figures(
+        self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]
+    ) -> dict[str, Any]:
+        """Return the night's drift; galaxies have no injections."""
+        return {"efficiency": None, "drift": None}
+
     def first_training(self) -> dict[str, Any]:
         """Return a training of the requested network, by default the flow's."""
         request = self.request

@@ -11,7 +11,7 @@ from tasks.decisions.aliases import carry_out, champion_of, record_outside_moves
 from tasks.decisions.by_hand import accepted_nights
 from tasks.decisions.decision import Decision
 from tasks.decisions.gate import GateSettings
-from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_path, open_holdout
+from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.split_parts import ALL, UNLABELLED
 from tasks.learning.training_overlap import read_training_samples
@@ -106,7 +106,7 @@ def champion(work: NightWork) -> str | None:
 
 def is_held_out(work: NightWork) -> bool:
     """Whether the holdout of the training set has been frozen."""
-    return holdout_path(work.workspace, work.request.holdout).is_file()
+    return holdout_file(work.workspace, work.request.holdout).is_file()
 
 
 def hold_out(work: NightWork) -> str:
