@@ -60,7 +60,7 @@ class CandidateComparison:
             rows, weights = evaluation_rows(dataset, scheme, part, contender.card.get("detector"), ids), None
         else:
             rows, weights = _judged_rows(dataset, scheme, part, ids, verdicts, contender.card.get("detector"))
-        headline = with_headline(rows, simulated=weights is None, least=settings.least_events)
+        headline = with_headline(replace(rows, notes=[]), simulated=weights is None, least=settings.least_events)
         counting = np.flatnonzero(headline.headline)
         left_out = Counter(rows.left_out) + Counter(injection=len(rows.part) - len(counting))
         every = KnownRows(

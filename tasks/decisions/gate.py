@@ -252,7 +252,7 @@ def judge(
         return beforehand
     counts = {"rows": len(rows), "groups": len(np.unique(rows.groups))}
     for name, outputs in (("challenger", rows.challenger), ("champion", rows.champion)):
-        broken = np.flatnonzero(~np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1))
+        broken = np.flatnonzero(~np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim))))
         if len(broken):
             reason = (
                 f"The {name}'s output is not finite for {len(broken)} of {len(rows)} rows, such as "

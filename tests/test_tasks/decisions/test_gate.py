@@ -134,10 +134,10 @@ def test_a_broken_model_is_named() -> None:
 @pytest.mark.parametrize(
     ("reals", "bogus", "cells", "says"),
     [
-        (49, 1000, 50, "The holdout has 49 real with truth or verdict, in 49 groups: at least 50 in 10 groups"),
-        (200, 49, 50, "The holdout has 49 bogus with"),
-        (200, 0, 50, "The holdout has 0 bogus with"),
-        (200, 1000, 9, "The holdout has 200 real with truth or verdict, in 9 groups"),
+        (49, 1000, 50, "There are 49 real with truth or verdict, in 49 groups: at least 50 in 10 groups"),
+        (200, 49, 50, "There are 49 bogus with"),
+        (200, 0, 50, "There are 0 bogus with"),
+        (200, 1000, 9, "There are 200 real with truth or verdict, in 9 groups"),
     ],
 )
 def test_too_few_rows_are_held(reals: int, bogus: int, cells: int, says: str) -> None:
@@ -150,6 +150,15 @@ def test_too_few_rows_are_held(reals: int, bogus: int, cells: int, says: str) ->
     assert found.verdict == "HOLD"
     assert found.reasons[0].startswith(says)
     assert "look" not in found.figures
+
+
+def test_no_rows_are_held() -> None:
+    none = np.empty(0)
+    nobody = ComparedRows(np.empty(0, str), np.empty(0, str), np.empty(0, int), none, none, none)
+    assert judged(nobody).reasons[0].startswith("There are 0 real with truth or verdict")
+    pictures = ComparedRows(np.empty(0, str), np.empty(0, str), np.empty(0, int), *[np.empty((0, 2))] * 2, none)
+    found = judge(pictures, Errors(("a", "b")), SETTINGS, situation(), np.random.default_rng(0))
+    assert found.reasons[0].startswith("There are 0 objects")
 
 
 def test_a_handful_of_wrong_rows_resolves_nothing() -> None:
@@ -301,7 +310,7 @@ def test_galaxies_are_judged_by_their_errors() -> None:
     assert found.reasons[0].startswith("The error rate goes from 0.1667 (200 of 1200) to 0.0500 (60).")
     alone = compared(champion, challenger, labels=np.full(1200, 2))
     held = judge(alone, Errors(("a", "b", "c")), SETTINGS, situation(), rng)
-    assert held.reasons == ("All 1200 labelled objects of the holdout are of class c: two classes are needed.",)
+    assert held.reasons == ("All 1200 labelled objects are of class c: two classes are needed.",)
 
 
 def test_too_few_resamples_for_the_level_are_refused() -> None:
