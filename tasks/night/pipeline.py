@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.night.decisions import ScoredNight, decide
 from tasks.night.default_night import newest_night
 from tasks.night.first_model import FirstModel, choose_first
 from tasks.night.models import REGISTERED, NightError, NightModel, ScoringRule, open_model
@@ -18,6 +17,7 @@ from tasks.night.overlap import trained_on
 from tasks.night.repetitions import unique_parts
 from tasks.night.report import SHOWN, write_night_page
 from tasks.night.request import NightRequest, choose_threshold
+from tasks.night.score_table import ScoredNight, decide
 from tasks.night.scoring import NightLock, read_readings, score_into_parts
 from tasks.night.sources import DatasetNight, NightSource, RecordNight, open_night
 from tasks.records.repetitions import log_repeated

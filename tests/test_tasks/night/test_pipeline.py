@@ -16,13 +16,13 @@ from tasks.candidates.training import CandidateTrainRequest, open_candidate_trai
 from tasks.learning.cascade import Discard
 from tasks.learning.models.saved_models import save_model
 from tasks.learning.training_overlap import COLUMNS
-from tasks.night.decisions import ScoredNight
 from tasks.night.first_model import FirstModel
 from tasks.night.models import NightError
 from tasks.night.operations import NightScores, ground_truth, operations
 from tasks.night.overlap import trained_on
 from tasks.night.pipeline import require_scored, score_night, summarise, summarise_cascade
 from tasks.night.request import NightRequest
+from tasks.night.score_table import ScoredNight
 from tasks.night.sources import DatasetNight, NightSource, open_night
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from tasks.night.blocks import CandidateBlock
-from tasks.night.decisions import ScoredNight, complete_scores
 from tasks.night.models import ScoringRule
 from tasks.night.report import (
     best_blocks,
@@ -20,6 +19,7 @@ from tasks.night.report import (
     stamps_of,
     write_night_page,
 )
+from tasks.night.score_table import ScoredNight, complete_scores
 from tasks.night.scoring import BY_FULL
 from tasks.night.sources import ArrayNight
 from tasks.reports.page import Figure, Heading, Headlines, Link, Table, Text

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.learning.operating_points import probability
-from tasks.night.decisions import SCORES, complete_scores, decide, threshold_of_best
 from tasks.night.models import NightError
+from tasks.night.score_table import SCORES, complete_scores, decide, threshold_of_best
 from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED
 from tests.small_night import make_model, make_rule, raw_scores
 
