@@ -15,7 +15,7 @@ from scipy.special import expit
 from realbogus.records import BOGUS, REAL
 from tasks.learning.operating_points import probability
 from tasks.night.models import NightError, NightModel, ScoringRule
-from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED
+from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED, RAW
 from tasks.store.columns import to_bool, to_float
 from tasks.store.files import whole_file
 
@@ -46,6 +46,7 @@ SCORES = pa.schema(
 logit, probabilities and threshold are the first model's, and the decision is bogus. ``stamp_sha256`` is the digest of
 the stamp given to the model, as in the ledger of a dataset. If ``not_scored`` holds a reason, all columns that a model
 fills are null."""
+UNKNOWN_BLOCK = -1
 _WITH_BLOCK = SCORES.append(pa.field("block", pa.int32()))
 
 
@@ -63,6 +64,8 @@ class ScoredNight:
         Counts by reason.
     threshold : float
         Infinite if no candidate can be selected.
+    threshold_version : str
+        See `ScoringRule.threshold_version`.
     best : Table
         The selected candidates with the highest logits, best first: `SCORES` and ``block``, the number of the block.
     """
@@ -74,6 +77,7 @@ class ScoredNight:
     discarded: int
     not_scored: dict[str, int]
     threshold: float
+    threshold_version: str
     best: pa.Table
 
 
@@ -112,7 +116,8 @@ def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -
             candidates = table.append_column("block", raw["block"]).filter(pa.array(is_selected))
             best = pa.concat_tables([best, candidates]).sort_by([("logit", "descending"), ("id", "ascending")])[:shown]
     scored = count - sum(not_scored.values())
-    return ScoredNight(target, count, scored, selected, discarded, dict(not_scored.most_common()), threshold, best)
+    reasons, version = dict(not_scored.most_common()), rule.threshold_version(threshold)
+    return ScoredNight(target, count, scored, selected, discarded, reasons, threshold, version, best)
 
 
 def threshold_of_best(parts: Sequence[Path], max_candidates: int) -> float:
@@ -137,7 +142,7 @@ def complete_scores(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Ta
     """Return all columns of `SCORES` for raw scores (`tasks.night.scoring.RAW`)."""
     logit, stage = to_float(raw["logit"]), raw["stage"].to_numpy()
     models = {BY_FULL: rule.full, **({BY_FIRST: rule.first} if rule.first is not None else {})}
-    versions = [None, f"{rule.threshold_version} (first)", rule.threshold_version]
+    version = rule.threshold_version(threshold)
     is_real = (stage == BY_FULL) & (logit >= threshold)
     decision = np.where(stage == NOT_SCORED, 0, np.where(is_real, 2, 1))
     columns = {
@@ -152,9 +157,20 @@ def complete_scores(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Ta
             for name in ("model", "model_sha256", "preprocessing_version")
         },
         "threshold": _or_null(np.choose(stage, [np.nan, rule.discard_below, threshold])),
-        "threshold_version": _words(stage, versions),
+        "threshold_version": _words(stage, [None, f"{version} (first)", version]),
     }
     return pa.table([columns[field.name] for field in SCORES], schema=SCORES)
+
+
+def raw_scores(table: pa.Table) -> pa.Table:
+    """Return the raw scores (`tasks.night.scoring.RAW`) behind decided ones (`SCORES`); ``block`` is unknown, -1."""
+    stage = pc.index_in(table["stage"], pa.array(list(STAGES.values())[1:])).cast(pa.int8())
+    columns = {
+        **{name: table[name] for name in RAW.names if name in table.column_names},
+        "stage": pc.fill_null(pc.add(stage, pa.scalar(1, pa.int8())), NOT_SCORED),
+        "block": pa.array(np.full(table.num_rows, UNKNOWN_BLOCK, np.int32)),
+    }
+    return pa.table([columns[field.name] for field in RAW], schema=RAW)
 
 
 def _fact(model: NightModel | None, column: str) -> str | None:

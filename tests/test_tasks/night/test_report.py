@@ -41,7 +41,7 @@ def best_of(logits: list[float], blocks: list[int]) -> pa.Table:
 
 def scored(**changes: Any) -> ScoredNight:
     best = best_of([3.0, 2.0, 1.5], [1, 0, 1])
-    night = ScoredNight(Path("scores/n.parquet"), 1200, 1190, 3, 700, {"edge": 7, "nan_plane": 3}, 1.5, best)
+    night = ScoredNight(Path("scores/n.parquet"), 1200, 1190, 3, 700, {"edge": 7, "nan_plane": 3}, 1.5, "v1 1f", best)
     return replace(night, **changes)
 
 

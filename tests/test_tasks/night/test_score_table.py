@@ -93,7 +93,8 @@ def test_each_row_of_the_table_follows_from_its_stage(tmp_path: Path) -> None:
     assert columns["model_sha256"] == ["b" * 64, "a" * 64, "a" * 64, "a" * 64, None]
     assert columns["preprocessing_version"] == ["v", "v", "v", "v", None]
     assert columns["threshold"] == [-1.0, 1.0, 1.0, 1.0, None]
-    assert columns["threshold_version"] == ["v1 (first)", "v1", "v1", "v1", None]
+    version = rule.threshold_version(1.0)
+    assert columns["threshold_version"] == [f"{version} (first)", version, version, version, None]
     assert columns["not_scored"] == [None, None, None, None, "nan_plane"]
     assert columns["ra_deg"] == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert columns["dec_deg"] == [0.0] * 5
