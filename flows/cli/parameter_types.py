@@ -19,6 +19,7 @@ from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.fits.fit_settings import Optimizer as OptimizerName
 from tasks.learning.labels.suspects import SuspectRule as RuleName
+from tasks.learning.models.inference import Engine as EngineName
 from tasks.training.choices import RelabelStage as StageName
 
 
@@ -35,6 +36,10 @@ Dataset = Annotated[str, param("Dataset: NAME for its current version, NAME@3 fo
 Model = Annotated[
     str,
     param("Run id, models:/NAME/VERSION, NAME@alias, or an alias, whose model name follows from dataset and scheme"),
+]
+ScoringEngine = Annotated[
+    EngineName,
+    param("Runtime: auto uses ONNX if it reproduces the Keras scores; tensorflow can use a GPU"),
 ]
 Seed = Annotated[int, param("Seed of all random numbers")]
 Catalog = Annotated[

@@ -2,20 +2,17 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tasks.night.default_night import newest_night
 from tasks.night.first_model import FirstModel, choose_first
 from tasks.night.models import REGISTERED, NightError, NightModel, ScoringRule, open_model
 from tasks.night.operations import NightScores, ground_truth, operations
-from tasks.night.overlap import trained_on
+from tasks.night.overlap import trained_on_any
 from tasks.night.repetitions import unique_parts
 from tasks.night.report import SHOWN, write_night_page
 from tasks.night.request import NightRequest, choose_threshold
@@ -203,7 +200,7 @@ def conclude(
     """
     source, rule, scored = scoring.source, scoring.rule, scoring.scored
     models = [rule.full] if other is None else [rule.full, other[0]]
-    seen = _trained_on(models, source, scored.path)
+    seen = trained_on_any(models, source, scored.path)
     other_scores = None if other is None else other[1]
     summary = summarise(source, scored, rule, seconds) | {
         "cascade": summarise_cascade(scoring.first, scored),
@@ -235,21 +232,6 @@ def require_scored(source: NightSource, path: str, scored: ScoredNight) -> None:
         f"path={path}: none of {scored.count:,} candidates could be scored ({reasons})"
         + ("" if fault is None else f"; the first, {fault}")
     )
-
-
-def _trained_on(models: Sequence[NightModel], source: NightSource, scores: Path) -> NDArray[np.bool_] | None:
-    """Return which candidates one of the models was trained on, (n,); None where a model's samples are unknown."""
-    seen = [trained_on(model, source, scores) for model in models]
-    known = [rows for rows in seen if rows is not None]
-    for model, rows in zip(models, seen, strict=True):
-        if rows is None:
-            run_logger().warning("the samples that %s was trained on are unknown: they may be in rates", model.name)
-        elif rows.any():
-            run_logger().warning(
-                "%d of %d candidates are ones that %s was trained on: they are left out of rates",
-                *(rows.sum(), len(rows), model.name),
-            )
-    return np.logical_or.reduce(known) if len(known) == len(models) else None
 
 
 def summarise(source: NightSource, scored: ScoredNight, rule: ScoringRule, seconds: float | None) -> dict[str, Any]:

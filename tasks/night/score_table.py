@@ -46,7 +46,6 @@ SCORES = pa.schema(
 logit, probabilities and threshold are the first model's, and the decision is bogus. ``stamp_sha256`` is the digest of
 the stamp given to the model, as in the ledger of a dataset. If ``not_scored`` holds a reason, all columns that a model
 fills are null."""
-UNKNOWN_BLOCK = -1
 _WITH_BLOCK = SCORES.append(pa.field("block", pa.int32()))
 
 
@@ -98,9 +97,7 @@ def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -
     NightError
         The rule has neither a threshold nor a number of candidates.
     """
-    threshold = rule.threshold if rule.max_candidates is None else threshold_of_best(parts, rule.max_candidates)
-    if threshold is None:
-        raise NightError("a night needs a threshold or a number of candidates")
+    threshold = decided_threshold(parts, rule)
     not_scored: Counter[str] = Counter()
     count = selected = discarded = 0
     best = pa.table([pa.array([], field.type) for field in _WITH_BLOCK], schema=_WITH_BLOCK)
@@ -118,6 +115,20 @@ def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -
     scored = count - sum(not_scored.values())
     reasons, version = dict(not_scored.most_common()), rule.threshold_version(threshold)
     return ScoredNight(target, count, scored, selected, discarded, reasons, threshold, version, best)
+
+
+def decided_threshold(parts: Sequence[Path], rule: ScoringRule) -> float:
+    """Return the threshold of a rule, or that of its number of candidates.
+
+    Raises
+    ------
+    NightError
+        The rule has neither.
+    """
+    threshold = rule.threshold if rule.max_candidates is None else threshold_of_best(parts, rule.max_candidates)
+    if threshold is None:
+        raise NightError("a night needs a threshold or a number of candidates")
+    return threshold
 
 
 def threshold_of_best(parts: Sequence[Path], max_candidates: int) -> float:
@@ -162,13 +173,13 @@ def complete_scores(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Ta
     return pa.table([columns[field.name] for field in SCORES], schema=SCORES)
 
 
-def raw_scores(table: pa.Table) -> pa.Table:
-    """Return the raw scores (`tasks.night.scoring.RAW`) behind decided ones (`SCORES`); ``block`` is unknown, -1."""
+def raw_scores(table: pa.Table, blocks: NDArray[np.int32]) -> pa.Table:
+    """Return the raw scores (`tasks.night.scoring.RAW`) behind decided ones (`SCORES`) with their blocks, (n,)."""
     stage = pc.index_in(table["stage"], pa.array(list(STAGES.values())[1:])).cast(pa.int8())
     columns = {
         **{name: table[name] for name in RAW.names if name in table.column_names},
         "stage": pc.fill_null(pc.add(stage, pa.scalar(1, pa.int8())), NOT_SCORED),
-        "block": pa.array(np.full(table.num_rows, UNKNOWN_BLOCK, np.int32)),
+        "block": pa.array(blocks, pa.int32()),
     }
     return pa.table([columns[field.name] for field in RAW], schema=RAW)
 

@@ -142,6 +142,11 @@ def finite_or_none(threshold: float) -> float | None:
     return threshold if math.isfinite(threshold) else None
 
 
+def infinite_if_none(threshold: float | None) -> float:
+    """Return the threshold that `finite_or_none` gave of."""
+    return math.inf if threshold is None else threshold
+
+
 def digest_identity(workspace: Workspace, source: NightSource) -> str:
     """Return the sha256 of a source's identity; a workspace that is moved as a whole keeps it."""
     root = str(workspace.root.resolve())
