@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from realbogus.records import REAL, SourceError
-from realbogus.sources.frame_pairs import PairFiles
-from tasks.candidates.collect import PairVisits
+from realbogus.records import CORRUPT, REAL, SourceError
 from tasks.candidates.staged_rows import StagedBatch
 from tasks.inbox.deliveries import Delivery, is_unchanged, list_visits
 from tasks.inbox.looks import Looks, open_looks
@@ -37,6 +35,7 @@ from tasks.visits.detections import (
     settings_of,
 )
 from tasks.visits.night_tables import NightTables, are_current, counted, write_tables
+from tasks.visits.pair_jobs import PairJob, collect_pair
 from tasks.visits.records import NightRecords, VisitRecord, VisitsBusyError
 from tasks.visits.request import VisitRequest, chosen_nights
 from tasks.visits.tracking import record_night
@@ -71,16 +70,6 @@ class Drained:
     tables: dict[str, NightTables] = field(default_factory=dict)
     ignored: dict[str, str] = field(default_factory=dict)
     waiting: list[Delivery] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class PairJob:
-    """The subtraction and detection of one pair of a visit, which goes to a worker."""
-
-    visit: int
-    pair: int
-    files: PairFiles
-    collector: PairVisits
 
 
 def drain(workspace: Workspace, request: VisitRequest) -> dict[str, Any]:
@@ -237,8 +226,7 @@ class _Drain:
         if found is None and equal is None:
             return
         table = VISIT_DETECTIONS.empty_table() if found is None else found.table
-        earlier = records.newest.get(visit.name)
-        revision = 1 if earlier is None else earlier.revision + 1
+        revision = self.store.next_revision(visit.night, visit.name)
         reasons = Counter(table["not_scored"].drop_null().to_pylist())
         record = VisitRecord(
             night=visit.night,
@@ -272,18 +260,15 @@ class _Drain:
         _tell(record, found)
 
 
-def collect_pair(job: PairJob) -> tuple[int, int, StagedBatch]:
-    """Find the detections of a pair; a worker runs this."""
-    return job.visit, job.pair, job.collector.collect(job.files)
-
-
 def _scored_records(scorer: Scorer, visit: Delivery) -> tuple[Delivery, FoundDetections, str | None, float]:
     began = time.monotonic()
     try:
         found = score_records(scorer, visit)
     except SourceError as error:
         return visit, fault_row(scorer, visit, UNREADABLE), describe(visit.path, error), time.monotonic() - began
-    return visit, found, None, time.monotonic() - began
+    reasons = set(found.table["not_scored"].to_pylist())
+    message = next(iter(found.reading.notes), CORRUPT) if reasons == {CORRUPT} else None
+    return visit, found, message, time.monotonic() - began
 
 
 def _whole_fault(found: FoundDetections) -> str | None:
@@ -299,10 +284,11 @@ def _tell(record: VisitRecord, found: FoundDetections | None) -> None:
         return
     if record.revision > 1:
         log.warning("visit %s has changed: revision %d supersedes the earlier one", name, record.revision)
-    for fault in () if found is None else found.faults[:3]:
-        log.warning("visit %s: %s", name, fault)
     if record.state == "rejected":
         log.warning("visit %s is rejected (%s): %s", name, record.reason, record.message)
+        return
+    for fault in () if found is None else found.faults[:3]:
+        log.warning("visit %s: %s", name, fault)
     log.info("visit %s: %d detections, %d selected", name, record.detections, record.selected)
 
 

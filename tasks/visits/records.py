@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from tasks.inbox.deliveries import Delivery
 from tasks.inbox.nights import is_night, is_unfinished
+from tasks.runtime.run_log import run_logger
 from tasks.store.files import read_table, whole_folder, write_checked_table, write_json
 
 State = Literal["scored", "rejected", "duplicate"]
@@ -29,10 +30,6 @@ _LOCK_WAIT_S = 1.0  # a watcher tries the lock for an instant
 
 class VisitsBusyError(RuntimeError):
     """Another process scores visits."""
-
-
-class DamagedRecordError(ValueError):
-    """A record cannot be read; the message names it."""
 
 
 @dataclass(frozen=True)
@@ -158,15 +155,15 @@ class VisitStore:
         return sorted(path.name for path in self.folder.glob("*") if is_night(path.name))
 
     def read(self, night: str) -> NightRecords:
-        """Return the records of a night.
+        """Return the records of a night; one that cannot be read is told, and its visit counts as not scored."""
+        paths = sorted((self.folder / night).glob(f"*/*/{RECORD}"))
+        found = [_read_record(path) for path in paths if not is_unfinished(path.parent.name)]
+        return NightRecords(tuple(sorted((record for record in found if record), key=lambda record: record.order)))
 
-        Raises
-        ------
-        DamagedRecordError
-        """
-        paths = (self.folder / night).glob(f"*/*/{RECORD}")
-        records = [_read_record(path) for path in paths if not is_unfinished(path.parent.name)]
-        return NightRecords(tuple(sorted(records, key=lambda record: record.order)))
+    def next_revision(self, night: str, visit: str) -> int:
+        """Return the number of the revision of a visit that comes next."""
+        folders = (self.folder / night / visit).glob("*")
+        return max((int(path.name) for path in folders if path.name.isdecimal()), default=0) + 1
 
     def write(self, record: VisitRecord, detections: pa.Table, stamps: np.ndarray) -> None:
         """Keep a revision: its record, its detections, and the stamps (n, y, x, 3) of those that have one, in order."""
@@ -191,10 +188,9 @@ class VisitStore:
         return self.folder / record.night / record.visit / f"{record.revision:06d}"
 
 
-def _read_record(path: Path) -> VisitRecord:
+def _read_record(path: Path) -> VisitRecord | None:
     try:
         return VisitRecord(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
-        raise DamagedRecordError(
-            f"{path} cannot be read ({error}): remove the folder {path.parent}, the visit is then scored again"
-        ) from error
+        run_logger().warning("%s cannot be read (%s): the visit is scored again", path, error)
+        return None
