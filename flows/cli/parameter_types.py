@@ -12,6 +12,7 @@ from realbogus.models.network_settings import Network as CandidateNetworkName
 from realbogus.models.network_settings import Profile as ProfileName
 from realbogus.models.network_settings import Size
 from realbogus.models.preprocessing import Normalisation as NormalisationName
+from realbogus.simulation.night_conditions import NightConditions
 from realbogus.subtraction.engine_names import SubtractionEngine
 from tasks.candidates import choices as candidates
 from tasks.galaxies import choices as galaxies
@@ -36,6 +37,10 @@ Model = Annotated[
     str,
     param("Run id, models:/NAME/VERSION, NAME@alias, or an alias, whose model name follows from dataset and scheme"),
 ]
+ModelOfName = Annotated[str, param("Run id, models:/NAME/VERSION, NAME@alias, or an alias of name")]
+RegisteredName = Annotated[str, param("Registered name of the models, such as realbogus or galaxy-deck-3")]
+Reason = Annotated[str, param("Why; required, and kept in the ledger")]
+DecidedBy = Annotated[str | None, param("Who decides; null: the user of this process")]
 Seed = Annotated[int, param("Seed of all random numbers")]
 Catalog = Annotated[
     str | None,
@@ -169,6 +174,13 @@ SceneTransients = Annotated[
 ]
 Diversity = Annotated[float, param("Scale of the differences between simulated detectors; 0: all are equal")]
 Seeing = Annotated[float, param("Median FWHM of the simulated seeing in arcsec, before optics and pixel response")]
+Conditions = Annotated[
+    NightConditions | None,
+    param(
+        'For source=simulated: what is special about the night, such as {"seeing_factor": 1.5, "hot_chip": 3}; also '
+        "extinction_mag (clouds) and wrong_labels (fraction of flipped labels); null: an ordinary night"
+    ),
+]
 Engine = Annotated[SubtractionEngine, param("Image-subtraction method")]
 ThresholdSigma = Annotated[float, param("Detection threshold (signal-to-noise ratio)")]
 CandidateLimit = Annotated[
@@ -179,6 +191,10 @@ CandidateLimit = Annotated[
 CandidateNetwork = Annotated[
     CandidateNetworkName,
     param("Network architecture: simple, complex (deeper), compact, or first (fast first stage of a cascade)"),
+]
+CandidateWeights = Annotated[
+    str,
+    param("Initial weights: none (random), or a registered model of the same network, such as realbogus@champion"),
 ]
 CandidateSize = Annotated[Size, param("Width and depth of the network; full is the published size and needs a GPU")]
 Profile = Annotated[

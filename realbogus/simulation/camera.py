@@ -23,6 +23,8 @@ _HOT_SHARE, _HOT_FLOOR_E_PER_S, _HOT_SLOPE = 2e-3, 3.0, 1.5
 _RTS_SHARE, _RTS_FLOOR_E, _RTS_SLOPE = 0.02, 2.0, 2.5
 _RTS_MOST_E = 90.0
 _DEAD_PER_PIXEL = 1e-5
+_FAULT_HOT_SHARE = 4e-3
+_GLOW_E_PER_S, _GLOW_SCALE = 150.0, 0.15  # at the corner of the amplifier; decay length in units of the chip's width
 _MAPPED_COLUMN_E = 2.0
 _MAPPED_HOT_E_PER_S, _MAPPED_SHARE, _MAPPED_FAINT_SHARE = 80.0, 0.9, 0.25
 
@@ -108,6 +110,43 @@ class Detector:
         north = self.vignetting_deg[1] + (np.asarray(y) - (height - 1) / 2) * pixel_arcsec / 3600
         beyond = np.maximum(np.hypot(east, north) - _UNVIGNETTED_DEG, 0) / (_FIELD_RADIUS_DEG - _UNVIGNETTED_DEG)
         return np.maximum(1 - 0.5 * beyond, 0.3)
+
+
+@dataclass(frozen=True)
+class DetectorFault:
+    """Light of a chip that appeared after its dark frame and its map of defects were made.
+
+    Attributes
+    ----------
+    hot : PixelDefects
+        Hot pixels; they stay in place from night to night.
+    glow_e_per_s : (y, x) float32
+        Glow of an amplifier, electrons per second and pixel at 290 K.
+    """
+
+    hot: PixelDefects
+    glow_e_per_s: np.ndarray
+
+
+@lru_cache(maxsize=2)
+def build_fault(seed: int, number: int, shape: tuple[int, int]) -> DetectorFault:
+    """Build the fault of one chip: hot pixels, twice as many as a chip has, and an amplifier's glow in one corner.
+
+    Parameters
+    ----------
+    seed : int
+        Of the survey.
+    number : int
+        Of the chip.
+    shape : (height, width), pixels
+    """
+    rng = open_stream(seed, Stream.FAULT, number)
+    hot = _draw_hot(rng, shape, _FAULT_HOT_SHARE)
+    corner_y, corner_x = rng.integers(0, 2, 2) * (np.array(shape) - 1)
+    y, x = np.arange(shape[0], dtype=np.float32)[:, None], np.arange(shape[1], dtype=np.float32)
+    distance_px = np.hypot(y - np.float32(corner_y), x - np.float32(corner_x))
+    glow = np.float32(_GLOW_E_PER_S) * np.exp(-distance_px / np.float32(_GLOW_SCALE * shape[1]))
+    return DetectorFault(hot, glow)
 
 
 def place_detectors(count: int = 84) -> np.ndarray:

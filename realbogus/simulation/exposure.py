@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from realbogus.simulation.camera import Detector
+from realbogus.simulation.camera import Detector, DetectorFault
 
 _DARK_E_PER_S, _DARK_KELVIN = 0.5, 290.0
 _DARK_GROWTH_PER_K = np.log(12) / 15  # 6 electrons per second at 305 K
@@ -86,6 +86,23 @@ def draw_detector_light(
         added[column.first_y : column.last_y, column.x] += np.float32(column.offset_e * flicker) * scale
     added += scale * (detector.column_pattern_e + detector.row_pattern_e[:, None])
     return added
+
+
+def add_fault_light(image: np.ndarray, fault: DetectorFault, stack: ExposureStack, temperature_k: float) -> None:
+    """Add the light of a faulty detector, of which no dark frame was subtracted.
+
+    Parameters
+    ----------
+    image : float32, counts of the sum, of shape (y, x)
+        Changed in place.
+    fault : DetectorFault
+    stack : ExposureStack
+    temperature_k : float
+        Of the exposures.
+    """
+    scale = dark_factor(temperature_k) * stack.exposure_s * stack.counts_per_e
+    image += np.float32(scale) * fault.glow_e_per_s
+    image[fault.hot.y, fault.hot.x] += (fault.hot.value * scale).astype(np.float32)
 
 
 def combine_detector_light(detector: Detector, light: np.ndarray, stack: ExposureStack) -> np.ndarray:

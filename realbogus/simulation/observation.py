@@ -9,10 +9,11 @@ from scipy import sparse
 
 from realbogus.frames import Frame, Mask, measure_background
 from realbogus.simulation import artefacts
-from realbogus.simulation.camera import GAIN_E_PER_COUNT, READ_NOISE_E, WELL_E, Detector
+from realbogus.simulation.camera import GAIN_E_PER_COUNT, READ_NOISE_E, WELL_E, Detector, DetectorFault
 from realbogus.simulation.conditions import Conditions
 from realbogus.simulation.exposure import (
     ExposureStack,
+    add_fault_light,
     clip_light,
     clip_single,
     combine_detector_light,
@@ -95,9 +96,14 @@ class _LightPath:
 
 
 def observe_new(
-    settings: SurveySettings, detector: Detector, sky: FieldScene, conditions: Conditions, rng: np.random.Generator
+    settings: SurveySettings,
+    detector: Detector,
+    sky: FieldScene,
+    conditions: Conditions,
+    rng: np.random.Generator,
+    fault: DetectorFault | None = None,
 ) -> Observation:
-    """Observe a new frame: the sum of a few exposures in whole counts."""
+    """Observe a new frame: the sum of a few exposures in whole counts; `fault` is that of a faulty detector."""
     path = _prepare(settings, detector, conditions, settings.frames)
     light = _draw_static_sky(path, sky, rng, moved=1.0)
     sources = _project_sources(path, sky)
@@ -109,6 +115,8 @@ def observe_new(
     light["detector"] = draw_detector_light(
         detector, total, path.stack, conditions.temperature_k, conditions.dark_temperature_k, rng
     )
+    if fault is not None:
+        add_fault_light(light["detector"], fault, path.stack, conditions.temperature_k)
     total += light["detector"]
     single, clipped = _draw_single(path, total, light, rng)
     pixels, saturated = expose_stack(total, single, detector, path.stack, conditions.temperature_k, rng)

@@ -18,6 +18,7 @@ class Stream(IntEnum):
     NOISE = 8
     CATALOGUE = 9
     LISTING = 10
+    FAULT = 11
 
 
 def open_stream(seed: int, stream: Stream, *keys: int) -> np.random.Generator:

@@ -7,9 +7,10 @@ particle hits and satellites. Everything is a pure function of settings, night, 
 from dataclasses import dataclass
 
 from realbogus.frames import Pair
-from realbogus.simulation.camera import Detector, build_detector
+from realbogus.simulation.camera import Detector, DetectorFault, build_detector, build_fault
 from realbogus.simulation.conditions import draw_conditions, draw_reference_conditions
 from realbogus.simulation.light_by_origin import LightByOrigin
+from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.observation import observe_new, observe_reference
 from realbogus.simulation.random_streams import Stream, open_stream
 from realbogus.simulation.sky import FieldScene, draw_scene, make_field_wcs
@@ -65,10 +66,18 @@ class _VisitNumbers:
 
 
 class Survey:
-    """A simulated survey; each of its chip-visits is made on demand."""
+    """A simulated survey; each of its chip-visits is made on demand.
 
-    def __init__(self, settings: SurveySettings):
+    Parameters
+    ----------
+    settings : SurveySettings
+    special : NightConditions, optional
+        Seeing, clouds and the faulty chip of the nights that are made.
+    """
+
+    def __init__(self, settings: SurveySettings, special: NightConditions | None = None):
         self.settings = settings
+        self.special = (special or NightConditions()).require_chip(settings.detectors)
 
     def chip_visit(self, night: int, chip: int, visit: int, field: int | None = None) -> SimulatedVisit:
         """Simulate one chip-visit.
@@ -95,13 +104,15 @@ class Survey:
         detector = self._detector(chip)
         sky = self._draw_sky(numbers)
         keys = (numbers.field, chip, night, visit)
-        conditions = draw_conditions(
+        drawn = draw_conditions(
             settings,
             open_stream(settings.seed, Stream.NIGHT, night),
             open_stream(settings.seed, Stream.VISIT, chip, night, visit, numbers.field),
         )
+        conditions = self.special.impose_on(drawn)
         reference_rng = open_stream(settings.seed, Stream.REFERENCE, numbers.field, chip)
-        new = observe_new(settings, detector, sky, conditions, open_stream(settings.seed, Stream.NOISE, *keys))
+        noise_rng = open_stream(settings.seed, Stream.NOISE, *keys)
+        new = observe_new(settings, detector, sky, conditions, noise_rng, self._fault(chip))
         reference = observe_reference(
             settings, detector, sky, draw_reference_conditions(settings, reference_rng), reference_rng
         )
@@ -150,6 +161,11 @@ class Survey:
     def _detector(self, chip: int) -> Detector:
         settings = self.settings
         return build_detector(settings.seed, chip, settings.shape, settings.detectors, settings.diversity)
+
+    def _fault(self, chip: int) -> DetectorFault | None:
+        if self.special.hot_chip != chip:
+            return None
+        return build_fault(self.settings.seed, chip, self.settings.shape)
 
     def _draw_sky(self, numbers: _VisitNumbers) -> FieldScene:
         epoch = FIRST_MJD + numbers.night + 0.4 + _VISIT_D * numbers.visit

@@ -20,6 +20,7 @@ from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, work_v
 from realbogus.injection.host_galaxies import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.readings import Reading
 from realbogus.records import BatchKey, RecordSource, find_places
+from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import Survey, SurveySettings
 from realbogus.sources.frame_pairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.sources.known_objects import table_of
@@ -32,6 +33,7 @@ from tasks.candidates.staged_rows import (
     stage_fault,
     stage_visit,
 )
+from tasks.candidates.wrong_labels import flip_labels
 from tasks.records.kept_readings import keep_reading, kept_reading
 from tasks.records.repetitions import different_error
 from tasks.store.columns import to_bool
@@ -74,15 +76,22 @@ class SimulatedVisits:
     work : VisitSettings
     with_known : bool
         Whether detections are matched with what other surveys would list of the simulated sky.
+    special : NightConditions
+        What is special about the night.
     """
 
     survey: SurveySettings
     work: VisitSettings
     with_known: bool = False
+    special: NightConditions = field(default_factory=NightConditions)
 
     def collect(self, key: VisitKey) -> StagedBatch:
         """Simulate a chip-visit and process it; the hidden truth follows from the flux of each origin."""
-        simulated = Survey(self.survey).chip_visit(key.night, key.chip, key.visit, key.field)
+        batch = self._work(key)
+        return replace(batch, table=flip_labels(batch.table, self.special.wrong_labels, self.survey.seed))
+
+    def _work(self, key: VisitKey) -> StagedBatch:
+        simulated = Survey(self.survey, self.special).chip_visit(key.night, key.chip, key.visit, key.field)
         pair = simulated.pair
         rng = np.random.default_rng([self.survey.seed, key.night, key.chip, key.visit, 1])
         facts = VisitFacts(key.name, pair.sky_cell, pair.night, pair.detector, key.visit)

@@ -6,15 +6,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow.compute as pc
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.records import BatchKey, RecordSource
+from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import SurveySettings
 from realbogus.sources.alerts import AlertSource
 from realbogus.sources.frame_pairs import PairFiles, read_pairs
@@ -42,7 +43,7 @@ KNOWN_OF_SIMULATION = "simulated"
 """Value of known_objects: the objects that other surveys would list of the simulated sky."""
 TABLE_SOURCES = ("triplets", "zenodo")
 """Sources whose rows stand in a table of their own."""
-LATER: dict[str, object] = {"known_without_epoch": "refuse", "columns": None}
+LATER: dict[str, object] = {"known_without_epoch": "refuse", "columns": None, "conditions": None}
 """Parameters that requests may lack, with their defaults."""
 # Equal for all samples of a dataset: otherwise a network could learn them instead of the sky.
 COMMON = (
@@ -68,6 +69,7 @@ class CandidateRequest(BaseModel):
     known_objects: str | None
     known_without_epoch: WithoutEpoch = "refuse"
     columns: dict[str, str] | None = None
+    conditions: NightConditions | None = None
     galaxy_fraction: float = Field(ge=0, le=1)
     balance: Balance
     injections_per_visit: int = Field(ge=0, le=10_000)
@@ -83,6 +85,11 @@ class CandidateRequest(BaseModel):
     verify_existing: bool = Field(default=False, exclude=True)  # no part of what is built, nor of its digest
     seed: int = Field(ge=0)
 
+    @field_validator("conditions")
+    @classmethod
+    def _ordinary_ones_are_none(cls, conditions: NightConditions | None) -> NightConditions | None:
+        return None if conditions is None or conditions.is_ordinary else conditions
+
     @model_validator(mode="after")
     def _names_a_path_where_needed(self) -> "CandidateRequest":
         check_name(self.dataset)
@@ -96,6 +103,12 @@ class CandidateRequest(BaseModel):
     def _fits_its_source(self) -> "CandidateRequest":
         if self.known_objects == KNOWN_OF_SIMULATION and self.source != "simulated":
             raise ValueError(f"known_objects={KNOWN_OF_SIMULATION} is for source=simulated, not source={self.source}")
+        if self.conditions is not None:
+            if self.source != "simulated":
+                raise ValueError(
+                    f"conditions={self.conditions.given} are for source=simulated, not source={self.source}"
+                )
+            self.conditions.require_chip(self.chips)
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         if self.columns and self.source not in TABLE_SOURCES and not self.known_columns:
@@ -193,7 +206,7 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     SourceError
         The source cannot be read as requested.
     StoreError
-        The dataset was built with other settings.
+        The dataset was built with other settings, or chip-visits of this night under other conditions.
     """
     parent = published_parent(workspace, request.dataset, REALBOGUS)
     require_common(request, parent)
@@ -202,6 +215,9 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     if not isinstance(collector, ReadyTriplets):  # records are compared one by one when they are gathered
         batches, repeated_ids = _without_copies(batches)
     missing, published_ids = unpublished(batches, collector, parent)
+    nights = published_conditions(parent)
+    if request.source == "simulated":
+        nights = _with_conditions(nights, request, is_published=len(missing) < len(batches))
     repeated_ids += [name for name, count in Counter(published_ids).items() for _ in range(count - 1)]
     digest = request_digest(request, [batch.name for batch in batches])
     facts = {
@@ -209,6 +225,7 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
         "scheme": {"name": SCHEME, "digest": scheme_digest(), "classes": list(CLASSES)},
         "parent": None if parent is None else parent.version,
         "ask": len(missing),
+        "conditions": nights,
         "finished_before": parent is not None and digest in parent.manifest["builds"],
     }
     words = [digest, *(batch.name for batch in missing), fingerprint_inputs(request, collector, missing)]
@@ -277,6 +294,33 @@ def require_common(request: CandidateRequest, parent: Dataset | None) -> None:
             )
 
 
+def published_conditions(dataset: Dataset | None) -> list[dict[str, Any]]:
+    """Return seed, night and conditions of each simulated night of a dataset that was special, oldest build first."""
+    return [] if dataset is None else list(dataset.manifest.get("conditions") or [])
+
+
+def _with_conditions(
+    nights: list[dict[str, Any]], request: CandidateRequest, *, is_published: bool
+) -> list[dict[str, Any]]:
+    """Return the special nights of a dataset with that of a request.
+
+    Raises
+    ------
+    StoreError
+        Chip-visits of the request are published, under other conditions: the same names would mean other frames.
+    """
+    key = {"seed": request.seed, "night": request.night}
+    asked = None if request.conditions is None else request.conditions.given
+    before = [entry["conditions"] for entry in nights if {name: entry[name] for name in key} == key]
+    if is_published and before != ([] if asked is None else [asked]):
+        published = before[0] if before else None
+        raise StoreError(
+            f"night {request.night} of dataset {request.dataset!r} was built with conditions={json.dumps(published)}, "
+            f"not {json.dumps(asked)}; use another dataset or night"
+        )
+    return nights if asked is None or before else [*nights, {**key, "conditions": asked}]
+
+
 def list_batches(request: CandidateRequest) -> tuple[BatchCollector, list[CandidateBatch]]:
     """Return the collector of a request's source and all of its batches, published or not.
 
@@ -289,7 +333,8 @@ def list_batches(request: CandidateRequest) -> tuple[BatchCollector, list[Candid
     """
     if request.source == "simulated":
         visits = list(simulated_visits(request))[: request.limit]
-        simulated = SimulatedVisits(request.survey, request.work, request.known_objects == KNOWN_OF_SIMULATION)
+        with_known, special = request.known_objects == KNOWN_OF_SIMULATION, request.conditions or NightConditions()
+        simulated = SimulatedVisits(request.survey, request.work, with_known, special)
         return simulated, [CandidateBatch(number, key.name, key) for number, key in enumerate(visits)]
     path = Path(str(request.path)).expanduser()
     return _list_pairs(request, path) if request.source == "frames" else _list_records(request, path)

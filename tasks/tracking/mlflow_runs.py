@@ -141,6 +141,15 @@ def runs_tagged(workspace: Workspace, problem: str, tags: Mapping[str, str]) -> 
     return [run.info.run_id for run in runs]
 
 
+def has_finished_run(workspace: Workspace, problem: str, tags: Mapping[str, str]) -> bool:
+    """Return whether the experiment ``problem`` has a finished run with these tags."""
+    prepare(workspace)
+    client = open_client(workspace)
+    conditions = ["attributes.status = 'FINISHED'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+    experiment = client.get_experiment_by_name(problem)
+    return bool(client.search_runs([experiment.experiment_id], " and ".join(conditions), max_results=1))
+
+
 def metric_history(workspace: Workspace, run_id: str, names: Sequence[str]) -> dict[str, list[float]]:
     """Return the values of each metric in the order of their steps; a metric without values is absent."""
     client = open_client(workspace)

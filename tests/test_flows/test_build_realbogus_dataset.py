@@ -87,8 +87,9 @@ def small(seed: int = 3, **settings: Any) -> SmallChips:
 def with_small_chips(plan: CandidatePlan, observer: SmallChips) -> CandidatePlan:
     """Return a plan whose visits are of small chips, worked on as was asked."""
     assert isinstance(plan.collector, SimulatedVisits)
-    work, with_known = plan.collector.work, plan.collector.with_known
-    return replace(plan, collector=replace(observer, work=work, with_known=with_known))
+    asked = plan.collector
+    observer = replace(observer, work=asked.work, with_known=asked.with_known, special=asked.special)
+    return replace(plan, collector=observer)
 
 
 @flow

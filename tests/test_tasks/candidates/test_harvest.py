@@ -231,7 +231,8 @@ def test_the_first_faults_are_logged_and_the_others_counted(caplog: pytest.LogCa
 def staged_plan(workspace: Workspace, staged: list[tuple[pa.Table, int]], **changes: Any) -> CandidatePlan:
     """A plan of simulated visits whose batches are in staging: rows, and the number of stored ones."""
     asked = candidate_request(**changes)
-    facts = {"digest": "d", "scheme": None, "parent": None, "ask": len(staged), "finished_before": False}
+    facts = {"digest": "d", "scheme": None, "parent": None, "ask": len(staged), "conditions": []}
+    facts |= {"finished_before": False}
     Staging(workspace.datasets / "night" / "staging" / "request").clear()
     folder = begin_plan(workspace.datasets / "night", "request", asked, facts)
     keys = [VisitKey(3, 0, 0, number, number) for number in range(len(staged))]

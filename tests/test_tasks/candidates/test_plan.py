@@ -12,10 +12,12 @@ import pytest
 from pydantic import ValidationError
 
 from realbogus.records import BatchKey, Records, SourceError
+from realbogus.simulation.night_conditions import NightConditions
 from tasks.candidates.collect import PairVisits, ReadyTriplets, SimulatedVisits
 from tasks.candidates.plan import (
     CLASSES,
     COMMON,
+    LATER,
     SCHEME,
     VISITS_A_NIGHT,
     CandidateBatch,
@@ -57,6 +59,16 @@ class Listed:
         ({"source": "zenodo"}, "source=zenodo needs path=FOLDER or path=FILE"),
         ({"path": "x"}, "source=simulated takes no path, path=x was given; did you mean source=frames"),
         ({"source": "frames", "path": "x", "known_objects": "simulated"}, "known_objects=simulated is for source=sim"),
+        ({"conditions": {"hot_chip": 2}}, r"hot_chip=2: there are chips 0 to 1"),
+        ({"conditions": {"hot_chip": "ccd1"}}, r"hot_chip='ccd1' is no chip: give its number, such as 3, or its name"),
+        ({"conditions": {"seeing": 2}}, "unknown condition 'seeing'; there are: seeing_factor, extinction_mag, hot_ch"),
+        ({"conditions": {"seeing_factor": 0.1}}, "seeing_factor"),
+        ({"conditions": {"extinction_mag": -1}}, "extinction_mag"),
+        ({"conditions": {"wrong_labels": 1.5}}, "wrong_labels"),
+        (
+            {"source": "alerts", "path": "x", "conditions": {"seeing_factor": 2}},
+            r"conditions=\{'seeing_factor': 2.0\} are for source=simulated, not source=alerts",
+        ),
         ({"engine": "precomputed"}, "engine=precomputed is for source=frames, not source=simulated"),
         ({"stamp_px": 10}, "stamp_px"),
         ({"stamp_px": 128}, "stamp_px"),
@@ -121,6 +133,45 @@ def test_a_limit_takes_the_first_visits() -> None:
     plain = list_batches(candidate_request())[0]
     assert isinstance(plain, SimulatedVisits)
     assert not plain.with_known
+
+
+def test_a_request_under_ordinary_conditions_keeps_its_digest() -> None:
+    plain = candidate_request()
+    for ordinary in (None, {}, {"seeing_factor": 1, "hot_chip": None, "wrong_labels": 0}):
+        assert request_digest(candidate_request(conditions=ordinary), ["a"]) == request_digest(plain, ["a"])
+    assert "conditions" in LATER
+    special = [candidate_request(conditions=given) for given in ({"hot_chip": 1}, {"hot_chip": "chip01"})]
+    assert request_digest(special[0], ["a"]) == request_digest(special[1], ["a"]) != request_digest(plain, ["a"])
+
+
+def test_the_conditions_of_a_night_reach_its_visits() -> None:
+    collector = list_batches(candidate_request(conditions={"seeing_factor": 1.5, "hot_chip": 1}))[0]
+    assert isinstance(collector, SimulatedVisits)
+    assert collector.special == NightConditions(seeing_factor=1.5, hot_chip=1)
+
+
+def test_a_published_night_is_not_added_to_under_other_conditions(workspace: Workspace) -> None:
+    """A visit's name stands for its frames: under other conditions the same name would mean other frames."""
+    poor = {"seeing_factor": 2.0}
+    names = ["s3-n0-c0-v0", "s3-n0-c1-v0"]
+    dataset = publish_candidates(
+        workspace, "night", ["real"] * 2, ["cell"] * 2, ["train"] * 2, columns={"batch": names}
+    )
+    manifest = json.loads((dataset.path / "manifest.json").read_text())
+    held: dict[str, Any] = {"parameters": {name: REQUEST[name] for name in COMMON}, "builds": {}}
+    recorded = [{"seed": 3, "night": 0, "conditions": poor}]
+    (dataset.path / "manifest.json").write_text(json.dumps(manifest | held | {"conditions": recorded}))
+    assert plan_candidates(workspace, candidate_request(conditions=poor)).facts["conditions"] == recorded
+    with pytest.raises(
+        StoreError, match=r"night 0 of dataset 'night' was built with conditions=\{.*2.0\}, not null; use"
+    ):
+        plan_candidates(workspace, candidate_request())
+    later = plan_candidates(workspace, candidate_request(night=4, conditions={"hot_chip": 1}))
+    assert later.facts["conditions"] == [*recorded, {"seed": 3, "night": 4, "conditions": {"hot_chip": 1}}]
+    (dataset.path / "manifest.json").write_text(json.dumps(manifest | held))
+    assert plan_candidates(workspace, candidate_request()).facts["conditions"] == []
+    with pytest.raises(StoreError, match=r"was built with conditions=null, not \{.*2.0\}"):
+        plan_candidates(workspace, candidate_request(conditions=poor))
 
 
 def write_triplets(folder: Path, count: int) -> Path:
