@@ -57,8 +57,8 @@ class Delivery:
         None where its files are of no known kind yet.
     files : tuple of DeliveredFile
     digest : str or None
-        sha256 over the names and bytes of its files; None while it is not complete, or where digests were not asked
-        for. A single file has no name in it.
+        sha256 over the names and bytes of its files; a single file has no name in it. None while it is not complete,
+        or where digests were not asked for and no earlier look read the bytes.
     waiting : str or None
         Why it is not complete.
     settling : bool
@@ -260,10 +260,10 @@ def _judge(visit: Delivery, look: Look, looks: Looks, with_digests: bool, night:
     if waiting is None and not (visit.path / MARKER).is_file() and not looks.is_quiet(look):
         waiting, settling = f"it changed within the last {looks.quiet_s:g} s", True
     digest = None
-    if waiting is None and with_digests:
-        look = with_digest(look, partial(_digest_of_unchanged, night, visit))
+    if waiting is None:
+        look = with_digest(look, partial(_digest_of_unchanged, night, visit)) if with_digests else look
         digest = look.digest
-        if digest is None:
+        if with_digests and digest is None:
             waiting, settling = "it changed while it was read", True
     seen = replace(visit, digest=digest, waiting=waiting, settling=settling, first_seen=look.first_seen)
     return seen, look

@@ -37,6 +37,7 @@ from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
 from flows.rollback import rollback
 from flows.score_night import score_night
+from flows.score_visit import score_visit
 from flows.show_decisions import show_decisions
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
@@ -52,6 +53,7 @@ from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
 from tasks.studies.giveaways import GiveawayRequest
+from tasks.visits.request import VisitRequest
 
 PROJECT = Path(__file__).parents[2]
 FLOWS: dict[str, Flow[..., Any]] = {
@@ -83,6 +85,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         relabel_and_retrain_galaxy,
         rollback,
         score_night,
+        score_visit,
         show_decisions,
         survey_label_errors,
         train_galaxy,
@@ -132,6 +135,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
         (relabel_and_retrain, CandidateRelabelRequest),
         (relabel_and_retrain_galaxy, GalaxyRelabelRequest),
         (score_night, NightRequest),
+        (score_visit, VisitRequest),
         (train_galaxy, GalaxyTrainRequest),
         (train_realbogus, CandidateTrainRequest),
     ],

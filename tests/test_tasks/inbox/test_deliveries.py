@@ -68,9 +68,7 @@ def test_a_visit_is_complete_when_nothing_changed_for_the_quiet_time(look, night
     assert not look()["v1"].complete, "the quiet time begins anew with a change"
     clock.now_s += 1
     complete = look()["v1"]
-    assert complete.complete
-    assert complete.kind == "frames"
-    assert len(complete.digest) == 64
+    assert (complete.complete, complete.kind, len(complete.digest)) == (True, "frames", 64)
     assert complete.first_seen == 100.0
 
 
