@@ -31,6 +31,7 @@ from tasks.nightly.label_versions import (
 from tasks.nightly.model_gate import compare_and_judge
 from tasks.nightly.night_record import NightRecord, read_records, recorded_nights
 from tasks.nightly.night_work import NightlyError, NightWork
+from tasks.nightly.quiet_nights import is_quiet
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
@@ -163,13 +164,6 @@ def set_aside(labels: Mapping[str, Any]) -> dict[str, Any]:
         "(`starloom run accept`)"
     )
     return {"state": "set_aside", "message": message, "reasons": [message]}
-
-
-def is_quiet(record: NightRecord, night: str) -> bool:
-    """Whether a night is an earlier one without drift, with which others are compared."""
-    if record.night >= night or record.summary is None or record.state not in ("done", "redelivered"):
-        return False
-    return not (record.summary.get("drift") or {}).get("drifted")
 
 
 def is_due(work: NightWork, every: int, step: str) -> bool:
