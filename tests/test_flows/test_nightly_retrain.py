@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,10 +14,12 @@ from flows.accept import accept
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.nightly_retrain import nightly_retrain
 from tasks.decisions.ledger import read_ledger
+from tasks.learning.models.saved_models import checked_card
 from tasks.nightly.night_record import open_record
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
 from tasks.tracking.mlflow_runs import newest_run
+from tasks.tracking.model_registry import resolve_model
 
 from .conftest import write_triplets
 
@@ -77,13 +80,11 @@ def test_a_night_goes_from_the_inbox_to_the_ledger(survey: Workspace, first: dic
 
 
 def test_the_challenger_starts_from_the_champion_and_stands_in_mlflow(survey: Workspace, first: dict[str, Any]) -> None:
-    training = newest_run(survey, "realbogus", {"kind": "training"})
-    assert training is not None
-    assert training.data.tags["weights"] == "models:/realbogus/1"
-    night = newest_run(survey, "realbogus", {"kind": "night"})
+    card = checked_card(resolve_model(survey, first["challenger"], None).folder)
+    assert card["weights"]["source"] == "models:/realbogus/1"
+    night = newest_run(survey, "realbogus", {"kind": "night", "state": "done", "night": "2026-11-02"}, "ingested")
     assert night is not None
-    assert night.data.tags["state"] == "done"
-    assert night.data.metrics["ingested"] == 120
+    assert night[1]["ingested"] == 120
 
 
 def test_the_same_delivery_again_does_no_work(survey: Workspace, first: dict[str, Any]) -> None:
@@ -106,9 +107,7 @@ def test_a_mislabelled_night_is_set_aside_until_a_person_accepts_it(survey: Work
     labels = open_record(survey, "nightly", "2026-11-04").steps["labels"]
     dataset = Dataset.open(survey, "nightly")
     table = dataset.labels("real-bogus", labels)
-    without = [
-        name for name, label in zip(*table.select(["id", "label"]).to_pydict().values(), strict=True) if not label
-    ]
+    without = table.filter(pc.is_null(table["label"]))["id"].to_pylist()
     assert sorted({name[:2] for name in without}) == ["n3"]
     assert len(without) == 120
     accept(night="2026-11-03", name="realbogus", reason="the volunteers were right after all")
