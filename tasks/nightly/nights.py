@@ -15,7 +15,7 @@ from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.split_parts import ALL, UNLABELLED
 from tasks.learning.training_overlap import read_training_samples
-from tasks.nightly.calendar import last_night, missed_nights, parse_night
+from tasks.nightly.calendar import NightDateError, last_night, missed_nights, parse_night
 from tasks.nightly.candidates import CandidateNight
 from tasks.nightly.deliveries import NightDelivery, delivered_nights
 from tasks.nightly.galaxies import GalaxyNight
@@ -33,7 +33,6 @@ from tasks.nightly.night_record import NightRecord, read_records, recorded_night
 from tasks.nightly.night_work import NightlyError, NightWork
 from tasks.nightly.quiet_nights import is_quiet
 from tasks.nightly.request import NightlyRequest
-from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_table
@@ -71,7 +70,7 @@ def due_nights(workspace: Workspace, request: NightlyRequest, now: datetime) -> 
     Raises
     ------
     NightDateError
-        The night is no date, or not over.
+        The night is no date, or not over; or the clock went back.
     InboxError
         The inbox cannot be read.
     """
@@ -81,12 +80,10 @@ def due_nights(workspace: Workspace, request: NightlyRequest, now: datetime) -> 
     records = read_records(workspace, request.training_set)
     recorded = recorded_nights(records)
     if recorded and max(recorded) > newest:
-        run_logger().warning(
-            "the clock says that the newest night is %s, but night %s is recorded: later nights are left alone",
-            newest,
-            max(recorded),
+        raise NightDateError(
+            f"by the clock the newest night is {newest}, but night {max(recorded)} is recorded: set the clock, or name a "
+            "night with night=YYYY-MM-DD"
         )
-        return []
     nights = {night.isoformat() for night in missed_nights(recorded, newest, request.max_catch_up)}
     nights |= {record.night for record in records if not record.is_finished and record.state != "no_data"}
     if request.source in ("frames", "alerts", "triplets"):
