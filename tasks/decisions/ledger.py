@@ -30,8 +30,7 @@ from tasks.decisions.ledger_rows import (
     row_from_columns,
 )
 from tasks.runtime.workspace import Workspace
-from tasks.store.errors import DamagedTableError
-from tasks.store.files import read_table, whole_file, write_json
+from tasks.store.files import whole_file, write_json
 
 _PART = re.compile(r"part-(?P<sequence>\d{6,})-(?P<digest>[0-9a-f]{16})\.parquet")
 _WAIT_S = 120
@@ -176,9 +175,9 @@ def _read_part(path: Path) -> LedgerRow:
             "left out, restore the file from a backup"
         )
     try:
-        table = read_table(path)
-    except DamagedTableError as error:
-        raise _PartFaultError(f"{error}; its row is left out") from error
+        table = pq.ParquetFile(pa.BufferReader(content)).read()
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _PartFaultError(f"{path} is no Parquet ({error}); its row is left out") from error
     if table.num_rows != 1 or not table.schema.equals(SCHEMA):
         raise _PartFaultError(f"{path} holds {table.num_rows} rows of {table.schema.names}, not one row of the ledger")
     (columns,) = table.to_pylist()

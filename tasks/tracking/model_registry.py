@@ -197,12 +197,21 @@ def _model_ref(workspace: Workspace, name: str, version: int) -> ModelRef:
     try:
         run_id = client.get_model_version(name, str(version)).run_id
     except import_mlflow().MlflowException as error:
-        raise UnknownModelError(f"there is no model {name}, version {version}; {_list_models(workspace)}") from error
+        raise UnknownModelError(
+            f"there is no model {name}, version {version}{_newest_versions(workspace, name)}; {_list_models(workspace)}"
+        ) from error
     address = client.get_model_version_download_uri(name, str(version))
     folder = Path(import_mlflow().artifacts.download_artifacts(artifact_uri=address), "data")
     if not (folder / "model.json").is_file():
         raise UnknownModelError(f"model {name}, version {version} holds no model.json in {folder}")
     return ModelRef(f"models:/{name}/{version}", name, version, run_id, folder)
+
+
+def _newest_versions(workspace: Workspace, name: str) -> str:
+    """Return which versions a name has, in words; empty for an unknown name."""
+    found = open_client(workspace).search_model_versions(f"name = '{name}'")
+    versions = sorted(int(version.version) for version in found)
+    return f" (its newest are {', '.join(map(str, versions[-5:]))})" if versions else ""
 
 
 def _list_models(workspace: Workspace) -> str:

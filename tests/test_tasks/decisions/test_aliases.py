@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tasks.decisions.aliases import (
     finish_interrupted,
     record_outside_moves,
 )
+from tasks.decisions.by_hand import promote_by_hand
 from tasks.decisions.decision import Decision
 from tasks.decisions.ledger import decisions_folder, ledger_folder, read_ledger
 from tasks.decisions.ledger_rows import LedgerError
@@ -143,7 +144,7 @@ def test_a_promotion_against_another_champion_is_held(own: Workspace) -> None:
         (
             {"challenger": f"models:/{NAME}/9"},
             UnknownModelError,
-            r"no model realbogus, version 9; the workspace .* has",
+            r"no model realbogus, version 9 \(its newest are 1, 2, 3\); the workspace .* has",
         ),
         (
             {"challenger": "models:/galaxy-deck-3/1"},
@@ -192,8 +193,9 @@ import os, signal, sys
 from pathlib import Path
 import mlflow
 from tasks.decisions import aliases
+from tasks.decisions.by_hand import promote_by_hand
 from tasks.runtime.workspace import Workspace
-from tests.test_tasks.decisions.test_aliases import judged
+from tests.test_tasks.decisions.test_aliases import NAME, NOON, TWO, judged
 
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -206,8 +208,10 @@ def promote(root, place, when):
         die()
 
     workspace = Workspace(Path(root))
-    aliases.record_outside_moves(workspace, "realbogus")
-    setattr(aliases, place, die if when == "before" else called_then_die)
+    aliases.record_outside_moves(workspace, NAME, NOON)
+    setattr(aliases, place, die if when.startswith("before") else called_then_die)
+    if when.endswith("by hand"):
+        promote_by_hand(workspace, NAME, TWO, "better", "anna", NOON)
     aliases.carry_out(workspace, judged("PROMOTE"))
 
 for words in sys.argv[1:]:
@@ -225,6 +229,7 @@ PLACES = (
     "record_run:after",
     "append:after moved",
     "append:after deleted",
+    "append:after by hand",
 )
 
 
@@ -235,7 +240,7 @@ def killed(with_models: Workspace, tmp_path_factory: pytest.TempPathFactory) -> 
     copies = {place: Workspace(folder / place.replace(":", "-")) for place in PLACES}
     for copy in copies.values():
         shutil.copytree(with_models.root, copy.root)
-    words = [f"{copy.root}:{place.split()[0]}" for place, copy in copies.items()]
+    words = [f"{copy.root}:{place}" for place, copy in copies.items()]
     subprocess.run([sys.executable, "-c", KILLED, *words], cwd=ROOT, check=True)
     return copies
 
@@ -259,6 +264,18 @@ def test_a_process_that_is_killed_loses_no_row_and_leaves_no_move_from_outside(
         assert [run.data.tags["row_sha256"] for run in runs] == [row.row_sha256 for row in rows]
         assert finish_interrupted(own) is None
     assert rows[1].at == NOON
+
+
+def test_a_person_who_says_it_again_after_the_kill_gets_the_decision_that_was_made(
+    killed: dict[str, Workspace],
+) -> None:
+    own = killed["append:after by hand"]
+    row = promote_by_hand(own, NAME, TWO, "better", "anna", NOON + timedelta(minutes=1))
+    assert (row.sequence, row.at, row.champion_after) == (2, NOON, TWO)
+    assert champion_of(own, NAME) == TWO
+    assert story(own) == [FIRST, ("promote", "PROMOTE", ONE, TWO)]
+    with pytest.raises(DecisionError, match=f"{TWO} is the champion of {NAME} already since row 2 of the ledger"):
+        promote_by_hand(own, NAME, TWO, "better", "anna", NOON + timedelta(minutes=2))
 
 
 def test_a_move_by_hand_after_the_kill_is_from_outside(killed: dict[str, Workspace]) -> None:

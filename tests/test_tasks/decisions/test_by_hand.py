@@ -92,7 +92,7 @@ def test_a_night_is_accepted_once_a_name(own: Workspace) -> None:
         (
             lambda own: promoted(own, f"models:/{NAME}/9"),
             UnknownModelError,
-            r"realbogus, version 9; .* has galaxy",
+            r"realbogus, version 9 .* has galaxy",
         ),
         (lambda own: promoted(own, "nightly"), UnknownModelError, r"no model realbogus@nightly; .* has galaxy"),
         (
