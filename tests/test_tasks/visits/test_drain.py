@@ -253,7 +253,7 @@ drain.drain(Workspace.current(), VisitRequest(model=sys.argv[2], quiet_s=0.2))
 """
 
 
-@pytest.mark.parametrize("recorded", [0, 1, 2])
+@pytest.mark.parametrize("recorded", [1, 2])
 def test_a_run_that_is_killed_loses_no_visit_and_counts_none_twice(
     recorded: int, inbox: Path, frames: Path, score: Callable[..., dict[str, Any]]
 ) -> None:
