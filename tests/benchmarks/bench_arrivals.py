@@ -4,7 +4,8 @@ The frames are simulated, of a full chip (2000 x 1128 px) and of a small one, wr
 is the published size with random weights, which costs what a trained one does. ``latency_s`` is that of one visit by
 the command `starloom run score-visit` on a workspace whose Prefect server runs: start of the process, quiet time of
 5 s, subtraction, scoring. ``visits_per_minute`` is that of a run which has more visits waiting than it can take.
-Seconds are wall-clock; ``load`` is the machine's at the start, and says how much of it others took.
+Seconds are wall-clock, but for ``cpu_s`` of the command and ``idle_poll_cpu_s`` of one that finds nothing; ``load`` is
+the machine's at the start, and says how much of it others took.
 """
 
 import os
@@ -37,14 +38,15 @@ def run() -> dict[str, Any]:
         register_random_model(workspace, Path(folder, "model"), NAME, network="complex")
         try:
             _score_by_command(workspace, "warm-up", "small", 0)  # starts the server, converts the model
-            record, latency_s = _score_by_command(workspace, "one", "chip", 1)
-            idle_s = _poll(workspace)
+            record, latency_s, one_s = _score_by_command(workspace, "one", "chip", 1)
+            idle_s = _command(workspace)
         finally:
             subprocess.run([*COMMAND, "--workspace", str(workspace.root), "down"], check=True, capture_output=True)
         rates = {size: _rate(workspace, size) for size in SIZES}
     return {
         "load": load,
         "latency_s": latency_s,
+        "cpu_s": one_s,
         "work_s": record.seconds,
         "detections": record.detections,
         "idle_poll_cpu_s": idle_s,
@@ -58,26 +60,22 @@ def _deliver(workspace: Workspace, name: str, size: str, visit: int) -> None:
     write_simulated(workspace.root / "inbox" / NIGHT / name, pair, EPOCH_MJD + visit / 100)
 
 
-def _score_by_command(workspace: Workspace, name: str, size: str, visit: int) -> tuple[VisitRecord, float]:
-    """Deliver a visit, score it by the command, and return its record and the time between."""
+def _score_by_command(workspace: Workspace, name: str, size: str, visit: int) -> tuple[VisitRecord, float, float]:
+    """Deliver a visit and score it by the command; return its record, the time between, and the processor's time."""
     _deliver(workspace, name, size, visit)
     arrived = time.time()
-    _command(workspace)
+    cpu_s = _command(workspace)
     record = visit_store(workspace).read(NIGHT).newest[name]
-    return record, record.finished_at - arrived
+    return record, record.finished_at - arrived, cpu_s
 
 
-def _poll(workspace: Workspace) -> float:
-    """Return the processor time of a run that finds nothing, seconds."""
+def _command(workspace: Workspace) -> float:
+    """Run `starloom run score-visit` and return its processor time, seconds."""
+    words = ["--workspace", str(workspace.root), "run", "score-visit", "-p", f"model={NAME}@champion"]
     begin = os.times()
-    _command(workspace)
+    subprocess.run([*COMMAND, *words], check=True, capture_output=True)
     end = os.times()
     return end.children_user + end.children_system - begin.children_user - begin.children_system
-
-
-def _command(workspace: Workspace) -> None:
-    words = ["--workspace", str(workspace.root), "run", "score-visit", "-p", f"model={NAME}@champion"]
-    subprocess.run([*COMMAND, *words], check=True, capture_output=True)
 
 
 def _rate(workspace: Workspace, size: str) -> float:
