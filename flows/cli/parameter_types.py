@@ -20,6 +20,7 @@ from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.fits.fit_settings import Optimizer as OptimizerName
 from tasks.learning.labels.suspects import SuspectRule as RuleName
+from tasks.learning.models.inference import Engine as EngineName
 from tasks.training.choices import RelabelStage as StageName
 
 
@@ -41,6 +42,10 @@ ModelOfName = Annotated[str, param("Run id, models:/NAME/VERSION, NAME@alias, or
 RegisteredName = Annotated[str, param("Registered name of the models, such as realbogus or galaxy-deck-3")]
 Reason = Annotated[str, param("Why; required, and kept in the ledger")]
 DecidedBy = Annotated[str | None, param("Who decides; null: the user of this process")]
+ScoringEngine = Annotated[
+    EngineName,
+    param("Runtime: auto uses ONNX if it reproduces the Keras scores; tensorflow can use a GPU"),
+]
 Seed = Annotated[int, param("Seed of all random numbers")]
 Catalog = Annotated[
     str | None,

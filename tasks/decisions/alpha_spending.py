@@ -1,14 +1,15 @@
 """How the significance of a month is spent over the looks at a holdout.
 
-Every night another challenger is compared on the same rows, so that one of many may win by luck alone. A spending function
-(Lan & DeMets 1983, Biometrika 70, 659) says how much of the month's error probability is spent by the k-th of the
-planned looks; a look is judged at what its own step adds. The steps of a month sum to ``alpha``, so that by the union bound
-the chance of any false promotion in a month is at most ``alpha``, however the looks depend on each other. The boundaries
-of group-sequential trials, which use the correlation of one accumulating statistic, do not apply: the challengers differ.
+Every night another challenger is compared on the same rows, so that one of many may win by luck alone. A spending
+function (Lan & DeMets 1983, Biometrika 70, 659) says how much of the month's error probability is spent by the k-th of
+the planned looks; a look is judged at what its own step adds. The steps of a month sum to ``alpha``, so that by the
+union bound the chance of any false promotion in a month is at most ``alpha``, however the looks depend on each other.
+The boundaries of group-sequential trials, which use the correlation of one accumulating statistic, do not apply: the
+challengers differ.
 
-The spending function is the power family's even one, ``alpha * t`` (Kim & DeMets 1987, Biometrika 74, 149, with exponent
-1). O'Brien-Fleming-like spending keeps nearly all for the last look, where a trial has most data. A holdout is as large
-on the first night of a month as on the last, and a better model is worth as much: every look gets the same.
+The spending function is the power family's even one, ``alpha * t`` (Kim & DeMets 1987, Biometrika 74, 149, with
+exponent 1). O'Brien-Fleming-like spending keeps nearly all for the last look, where a trial has most data. A holdout is
+as large on the first night of a month as on the last, and a better model is worth as much: every look gets the same.
 """
 
 from collections.abc import Iterable
@@ -55,7 +56,7 @@ class Look:
 
 
 def cumulative_spending(looks: int, planned: int, alpha: float) -> float:
-    """Return the error probability that is spent by the first `looks` of `planned` looks: ``alpha * t``, at most alpha."""
+    """Return the error probability that the first `looks` of the planned ones spend: ``alpha * t``, at most alpha."""
     return alpha * min(looks / planned, 1.0)
 
 

@@ -15,7 +15,7 @@ from tasks.store.files import whole_file
 
 _FIGURES_SHOWN = 6
 _DIGITS_SHOWN = 8
-COLUMNS = ("row", "night", "verdict", "by", "champion", "why")
+COLUMNS = ("row", "night", "verdict", "versions", "by", "why")
 """Of the table of decisions; `table_rows` has the cells."""
 
 
@@ -30,14 +30,17 @@ def write_decisions_page(workspace: Workspace) -> Path:
 
 
 def table_rows(rows: Sequence[LedgerRow]) -> list[list[Cell]]:
-    """Return the cells of decisions under `COLUMNS`, the newest first."""
+    """Return the cells of decisions under `COLUMNS`, the newest first.
+
+    Versions are ``1 → 2`` where the champion changed, else the challenger's against the champion's.
+    """
     return [
         [
             row.sequence,
             row.night,
             f"{row.verdict} ({row.kind})" if row.kind.upper() != row.verdict else row.verdict,
-            f"{row.by}, {row.at:%Y-%m-%d %H:%M} UTC",
-            _champion_text(row),
+            _versions_text(row),
+            row.by,
             "; ".join(row.reasons),
         ]
         for row in reversed(rows)
@@ -76,7 +79,13 @@ def _headline(name: str, rows: Sequence[LedgerRow]) -> Headline:
 
 def _blocks_of(name: str, rows: Sequence[LedgerRow]) -> list[Block]:
     details = [
-        (row.sequence, _figures_text(row.figures), _digests_text(row.digests), row.row_sha256[:_DIGITS_SHOWN])
+        (
+            row.sequence,
+            f"{row.at:%Y-%m-%d\N{NO-BREAK SPACE}%H:%M}",
+            _figures_text(row.figures),
+            _digests_text(row.digests),
+            row.row_sha256[:_DIGITS_SHOWN],
+        )
         for row in reversed(rows)
     ]
     return [
@@ -87,21 +96,23 @@ def _blocks_of(name: str, rows: Sequence[LedgerRow]) -> list[Block]:
             f"champion of {name} over its decisions",
         ),
         Table(f"Decisions on {name}, the newest first", COLUMNS, table_rows(rows)),
-        Table("What they rest on", ("row", "figures", "sha256", "row's sha256"), details),
+        Table("When, and what they rest on", ("row", "at (UTC)", "figures", "digests", "row's own"), details),
         Text(
-            f"At most {_FIGURES_SHOWN} figures a row, and the first {_DIGITS_SHOWN} digits of digests: the ledger, and "
-            "the run of each row in MLflow, have all.",
+            f"At most {_FIGURES_SHOWN} figures a row, and the first {_DIGITS_SHOWN} digits of each sha256. The ledger "
+            "and the row's run in MLflow have all.",
             quiet=True,
         ),
     ]
 
 
-def _champion_text(row: LedgerRow) -> str:
+def _versions_text(row: LedgerRow) -> str:
     before, after = (version_of(address) or "none" for address in (row.champion_before, row.champion_after))
     if before != after:
-        return f"{before} → {after}"
-    challenger = version_of(row.challenger)
-    return f"{after}" if challenger is None else f"{after}, against {challenger}"
+        words = [before, "→", after]
+    else:
+        challenger = version_of(row.challenger)
+        words = [after] if challenger is None else [challenger, "against", after]
+    return "\N{NO-BREAK SPACE}".join(map(str, words))
 
 
 def _when(row: LedgerRow) -> str:

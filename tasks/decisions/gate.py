@@ -2,19 +2,19 @@
 
 Both models are compared on the same rows by one figure (`tasks.decisions.gate_figures`), with groups of rows resampled.
 
-**Win.** In each resample both models' thresholds are set anew and the ratio of their figures, challenger over champion, is
-taken with one event charged to the challenger. The challenger wins if the quantile ``1 - level`` of the ratio lies below 1,
-and the gain ``1 - ratio`` on the rows as they are is at least `margin`. `level` is what `alpha_spending` leaves for the
-look. The charge makes up for the tails of a percentile bootstrap of few events, which are too narrow: with 10 rows on
-which two equal models differ it finds a win at the level 0.0016 in 0.0022 of the cases without the charge, in 0.0015
-with it. A figure that rests on fewer than `operating_points.LEAST_EVENTS` wrong rows decides nothing.
+**Win.** In each resample both models' thresholds are set anew and the ratio of their figures, challenger over champion,
+is taken with one event charged to the challenger. The challenger wins if the quantile ``1 - level`` of the ratio lies
+below 1, and the gain ``1 - ratio`` on the rows as they are is at least `margin`. `level` is what `alpha_spending`
+leaves for the look. The charge makes up for the tails of a percentile bootstrap of few events, which are too narrow:
+with 10 rows on which two equal models differ it finds a win at the level 0.0016 in 0.0022 of the cases without the
+charge, in 0.0015 with it. A figure that rests on fewer than `operating_points.LEAST_EVENTS` wrong rows decides nothing.
 
 **Worse.** The challenger is worse if the ratio's quantile 0.025, one event charged to the champion, lies above 1.
 
-**Loss on a stratum.** The loss is the share of a stratum's rows that are decided wrongly, challenger's minus champion's. All
-strata with at least `least_events` rows in enough groups are judged together by the maximum of their studentised deviations
-over the same resamples (Romano & Wolf 2005, Econometrica 73, 1237): with 95 % confidence no stratum's true loss is below
-its lower end. A stratum is lost if its lower end exceeds `tolerance`.
+**Loss on a stratum.** The loss is the share of a stratum's rows that are decided wrongly, challenger's minus
+champion's. All strata with at least `least_events` rows in enough groups are judged together by the maximum of their
+studentised deviations over the same resamples (Romano & Wolf 2005, Econometrica 73, 1237): with 95 % confidence no
+stratum's true loss is below its lower end. A stratum is lost if its lower end exceeds `tolerance`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -45,23 +45,23 @@ class GateSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tpr: float = Field(0.9, gt=0, lt=1)
+    tpr: float = Field(default=0.9, gt=0, lt=1)
     """True-positive rate of the operating point; candidates only."""
-    margin: float = Field(0.05, ge=0, lt=1)
+    margin: float = Field(default=0.05, ge=0, lt=1)
     """Least relative gain at the operating point."""
-    tolerance: float = Field(0.02, ge=0, lt=1)
+    tolerance: float = Field(default=0.02, ge=0, lt=1)
     """Largest loss on a stratum: a difference of rates."""
-    least_events: int = Field(50, ge=1)
+    least_events: int = Field(default=50, ge=1)
     """Fewest rows of a class, and of a stratum that counts."""
-    cooldown_nights: int = Field(5, ge=0)
+    cooldown_nights: int = Field(default=5, ge=0)
     """Nights after a change of the champion on which no challenger is promoted."""
-    alpha: float = Field(0.05, gt=0, lt=1)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
     """Chance of a false promotion in a month, at most."""
-    looks: int = Field(31, ge=1)
+    looks: int = Field(default=31, ge=1)
     """Looks planned a month, among which `alpha` is divided; later ones promote nothing."""
-    repeats: int = Field(4000, ge=100)
+    repeats: int = Field(default=4000, ge=100)
     """Resamples."""
-    shadow_nights: int = Field(0, ge=0)
+    shadow_nights: int = Field(default=0, ge=0)
     """Nights that a challenger scores beside the champion before it may be promoted."""
 
     @model_validator(mode="after")
@@ -70,8 +70,9 @@ class GateSettings(BaseModel):
         if beyond < LEAST_TAIL:
             least = int(np.ceil(LEAST_TAIL * self.looks / self.alpha))
             raise ValueError(
-                f"repeats={self.repeats} leave {beyond:.1f} resamples beyond the level {self.alpha / self.looks:.2g} of a look "
-                f"(alpha={self.alpha:g} over looks={self.looks}), at least {LEAST_TAIL} are needed: give repeats={least}"
+                f"repeats={self.repeats} leave {beyond:.1f} resamples beyond the level {self.alpha / self.looks:.2g} "
+                f"of a look (alpha={self.alpha:g} over looks={self.looks}), at least {LEAST_TAIL} are needed: give "
+                f"repeats={least}"
             )
         return self
 
@@ -214,7 +215,7 @@ class Stratum:
 
 
 def last_change(history: Iterable[Decision]) -> date | None:
-    """Return the night on which the champion of a name changed last, not counting the first model; None if it never did.
+    """Return the night on which the champion of a name changed last, the first model aside; None if it never did.
 
     A decision without a night, as by hand, has the date of its time (UTC).
     """
@@ -242,30 +243,29 @@ def judge(
 ) -> Judgement:
     """Return whether the challenger takes the champion's place; the module says by which rule.
 
-    REJECT: validation failed, an output of the challenger is not finite, it is worse, or it loses on a stratum. HOLD: too
-    few rows, no win, a cool-down, too few nights in shadow, the month's looks used up, or a champion whose outputs are not
-    finite. A judgement that rests on the figure has a ``look`` among its figures.
+    REJECT: validation failed, an output of the challenger is not finite, it is worse, or it loses on a stratum. HOLD:
+    too few rows, no win, a cool-down, too few nights in shadow, the month's looks used up, or a champion whose outputs
+    are not finite. A judgement that rests on the figure has a ``look`` among its figures.
     """
     beforehand = judge_beforehand(situation)
     if beforehand is not None:
         return beforehand
     counts = {"rows": len(rows), "groups": len(np.unique(rows.groups))}
-    for name, outputs, verdict in (("challenger", rows.challenger, "REJECT"), ("champion", rows.champion, "HOLD")):
-        broken = np.flatnonzero(~np.isfinite(outputs.reshape(len(rows), -1)).all(axis=1))
+    for name, outputs in (("challenger", rows.challenger), ("champion", rows.champion)):
+        broken = np.flatnonzero(~np.isfinite(outputs).all(axis=tuple(range(1, outputs.ndim))))
         if len(broken):
             reason = (
-                f"The {name}'s output is not finite for {len(broken)} of {len(rows)} rows, such as {rows.ids[broken[0]]}: "
-                f"the {name} is broken."
+                f"The {name}'s output is not finite for {len(broken)} of {len(rows)} rows, such as "
+                f"{rows.ids[broken[0]]}: the {name} is broken."
             )
-            return Judgement(verdict, (reason,), counts)
+            return Judgement("REJECT" if name == "challenger" else "HOLD", (reason,), counts)
     too_few = figure.too_few(rows.labels, rows.groups, settings.least_events)
     if too_few is not None:
         return Judgement("HOLD", (too_few,), counts)
     comparison = compare(rows, figure, settings, situation.look.level, rng)
     figures = counts | {
         "look": _look_json(situation.look),
-        "figure": _figure_json(figure, comparison),
-        "strata": [stratum.to_json() for stratum in comparison.strata],
+        **comparison_figures(figure, comparison),
     }
     rejecting = _worse(figure, comparison) + _lost_strata(comparison, settings)
     if rejecting:
@@ -279,13 +279,16 @@ def judge(
 def compare(
     rows: ComparedRows, figure: GateFigure, settings: GateSettings, level: float, rng: np.random.Generator
 ) -> Comparison:
-    """Return both models' figure, and the quantiles of the ratio over resamples; `level` is the upper tail's."""
+    """Return both models' figure, and the quantiles of the ratio over resamples; `level` is the upper tail's.
+
+    The rows must be enough for the figure (`GateFigure.too_few`).
+    """
     decided = figure.decided(rows.labels)
     names = [(by, str(name)) for by, words in rows.strata.items() for name in np.unique(words) if name]
     members = np.stack([decided, *(rows.strata[by] == name for by, name in names)], axis=1).astype(float)
     as_they_are = _shares(rows, figure, members, np.ones((1, len(rows))))[0]
     blocks = [_shares(rows, figure, members, counts) for counts in resampled_counts(rows.groups, rng, settings.repeats)]
-    resampled = np.concatenate(blocks) if blocks else np.full((1, members.shape[1], 2), np.nan)
+    resampled = np.concatenate(blocks)
     event = 1 / int(decided.sum())
     champion, challenger = resampled[:, 0].T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -299,12 +302,35 @@ def compare(
         float(as_they_are[0, 0]),
         float(as_they_are[0, 1]),
         int(decided.sum()),
-        *(int(of_model.sum()) for of_model in wrong),
+        int(wrong[0].sum()),
+        int(wrong[1].sum()),
         int((wrong[0] | wrong[1]).sum()),
         float(np.quantile(lower, (1 - CONFIDENCE) / 2, method="lower")),
         float(np.quantile(upper, 1 - level, method="higher")),
         _strata(rows, names, members[:, 1:], as_they_are[1:], resampled[:, 1:], settings),
     )
+
+
+def describe_change(figure: GateFigure, comparison: Comparison) -> str:
+    """Return the sentence with both models' figure."""
+    return (
+        f"The {figure.name} goes from {comparison.champion:.4f} ({comparison.champion_wrong} of {comparison.rows}) to "
+        f"{comparison.challenger:.4f} ({comparison.challenger_wrong})."
+    )
+
+
+def comparison_figures(figure: GateFigure, comparison: Comparison) -> dict[str, Any]:
+    """Return a comparison for the figures of a decision."""
+    return {
+        "figure": {
+            "name": figure.name,
+            **{"rows": comparison.rows, "champion": comparison.champion, "challenger": comparison.challenger},
+            **{"champion_wrong": comparison.champion_wrong, "challenger_wrong": comparison.challenger_wrong},
+            **{"wrong": comparison.wrong, "ratio": _finite(comparison.ratio)},
+            **{"ratio_low": _finite(comparison.low), "ratio_high": _finite(comparison.high)},
+        },
+        "strata": [stratum.to_json() for stratum in comparison.strata],
+    }
 
 
 def _shares(rows: ComparedRows, figure: GateFigure, members: NDArray, counts: NDArray) -> NDArray[np.float64]:
@@ -365,13 +391,16 @@ def _strata(
 def _worse(figure: GateFigure, comparison: Comparison) -> list[str]:
     if not comparison.low > 1:
         return []
-    return [f"{_changes(figure, comparison)} The ratio is at least {comparison.low:.3g}: the challenger is worse."]
+    return [
+        f"{describe_change(figure, comparison)} The ratio is at least {comparison.low:.3g}: the challenger is worse."
+    ]
 
 
 def _lost_strata(comparison: Comparison, settings: GateSettings) -> list[str]:
     return [
-        f"On {stratum.by} {stratum.name} ({stratum.rows} rows) the share decided wrongly goes from {stratum.champion:.4f} to "
-        f"{stratum.challenger:.4f}: the loss is at least {stratum.low:.4f}, more than the tolerance {settings.tolerance:g}."
+        f"On {stratum.by} {stratum.name} ({stratum.rows} rows) the share decided wrongly goes from "
+        f"{stratum.champion:.4f} to {stratum.challenger:.4f}: the loss is at least {stratum.low:.4f}, more than the "
+        f"tolerance {settings.tolerance:g}."
         for stratum in comparison.strata
         if stratum.low > settings.tolerance
     ]
@@ -384,7 +413,7 @@ def _no_win(figure: GateFigure, comparison: Comparison, settings: GateSettings, 
             f"This is look {look.number} of {look.month} at the holdout, {look.planned} are planned: the month's error "
             f"probability of {look.alpha:g} is spent."
         ]
-    changes, gain = _changes(figure, comparison), 1 - comparison.ratio
+    changes, gain = describe_change(figure, comparison), 1 - comparison.ratio
     if comparison.wrong < LEAST_EVENTS:
         return [f"{changes} With {comparison.wrong} wrong rows, fewer than {LEAST_EVENTS}, the ratio is not resolved."]
     if not comparison.high < 1:
@@ -405,7 +434,8 @@ def _waiting(settings: GateSettings, situation: Situation) -> list[str]:
         since = (situation.night - changed).days
         when = f"{since} nights ago" if since >= 0 else "after this night"
         reasons.append(
-            f"The champion changed on {changed.isoformat()}, {when}: the cool-down takes {settings.cooldown_nights} nights."
+            f"The champion changed on {changed.isoformat()}, {when}: the cool-down takes {settings.cooldown_nights} "
+            "nights."
         )
     if situation.nights_in_shadow < settings.shadow_nights:
         reasons.append(
@@ -418,16 +448,9 @@ def _waiting(settings: GateSettings, situation: Situation) -> list[str]:
 def _win(figure: GateFigure, comparison: Comparison, settings: GateSettings, look: Look) -> str:
     counted = sum(np.isfinite(stratum.low) for stratum in comparison.strata)
     return (
-        f"{_changes(figure, comparison)} The ratio is {comparison.ratio:.3g}, and at most {comparison.high:.3g} at the level "
-        f"{look.level:.2g} of {_look_words(look)}; the gain of {1 - comparison.ratio:.1%} reaches the margin of "
-        f"{settings.margin:.1%}; none of {counted} strata is lost."
-    )
-
-
-def _changes(figure: GateFigure, comparison: Comparison) -> str:
-    return (
-        f"The {figure.name} goes from {comparison.champion:.4f} ({comparison.champion_wrong} of {comparison.rows}) to "
-        f"{comparison.challenger:.4f} ({comparison.challenger_wrong})."
+        f"{describe_change(figure, comparison)} The ratio is {comparison.ratio:.3g}, and at most {comparison.high:.3g} "
+        f"at the level {look.level:.2g} of {_look_words(look)}; the gain of {1 - comparison.ratio:.1%} reaches the "
+        f"margin of {settings.margin:.1%}; none of {counted} strata is lost."
     )
 
 
@@ -439,16 +462,6 @@ def _look_json(look: Look) -> dict[str, Any]:
     return {
         **{"month": look.month, "number": look.number, "planned": look.planned, "alpha": look.alpha},
         **{"level": look.level, "spent": look.spent},
-    }
-
-
-def _figure_json(figure: GateFigure, comparison: Comparison) -> dict[str, Any]:
-    return {
-        "name": figure.name,
-        **{"rows": comparison.rows, "champion": comparison.champion, "challenger": comparison.challenger},
-        **{"champion_wrong": comparison.champion_wrong, "challenger_wrong": comparison.challenger_wrong},
-        **{"wrong": comparison.wrong, "ratio": _finite(comparison.ratio)},
-        **{"ratio_low": _finite(comparison.low), "ratio_high": _finite(comparison.high)},
     }
 
 

@@ -51,8 +51,8 @@ class GateFigure(Protocol):
 class FalsePositives:
     """The false-positive rate at a true-positive rate; outputs are logits (n,), label 1 is positive.
 
-    Each set of weights sets the threshold anew, so that its scatter is in every interval. A positive below the threshold
-    and a negative at or above it are decided wrongly.
+    Each set of weights sets the threshold anew, so that its scatter is in every interval. A positive below the
+    threshold and a negative at or above it are decided wrongly.
     """
 
     tpr: float
@@ -111,7 +111,7 @@ class Errors:
         present = np.unique(labels)
         if len(present) < 2:
             only = self.classes[int(present[0])]
-            return f"All {len(labels)} labelled objects of the holdout are of class {only}: two classes are needed."
+            return f"All {len(labels)} labelled objects are of class {only}: two classes are needed."
         return None
 
 
@@ -121,6 +121,6 @@ def _shortage(groups: NDArray, what: str, least: int) -> str | None:
     if count >= least and in_groups >= LEAST_GROUPS_FOR_INTERVAL:
         return None
     return (
-        f"The holdout has {count} {what} with truth or verdict, in {in_groups} groups: at least {least} in "
+        f"There are {count} {what} with truth or verdict, in {in_groups} groups: at least {least} in "
         f"{LEAST_GROUPS_FOR_INTERVAL} groups are needed."
     )

@@ -1,7 +1,7 @@
 """Frozen holdouts: the part of one version of a dataset that decisions rest on, half of it sealed.
 
-A holdout names a version, which never changes, and the digest of its rows. Its groups are divided in two halves by a keyed
-hash: the open half is looked at every night, the sealed one once a calendar month.
+A holdout names a version, which never changes, and the digest of its rows. Its groups are divided in two halves by a
+keyed hash: the open half is looked at every night, the sealed one once a calendar month.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from filelock import FileLock
 
 from expectations.split_shares import ALL
+from tasks.decisions.ledger import decisions_folder
 from tasks.learning.training_overlap import COLUMNS, seen_before
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, align_rows
@@ -72,9 +73,9 @@ class Holdout:
     opened: tuple[dict[str, str], ...]
 
 
-def holdout_path(workspace: Workspace, name: str) -> Path:
+def holdout_file(workspace: Workspace, name: str) -> Path:
     """Return the path of a holdout's file."""
-    return workspace.root / "decisions" / "holdouts" / f"{check_name(name)}.json"
+    return decisions_folder(workspace) / "holdouts" / f"{check_name(name)}.json"
 
 
 def freeze_holdout(
@@ -90,7 +91,7 @@ def freeze_holdout(
         ``NAME@3``, or ``NAME`` for the version that is published now.
     scheme : str
     part : str
-        train, validation, test, or all of a dataset that is only held out.
+        train, validation, test, or all of them.
     seed : int
         Key of the hash that divides the groups.
 
@@ -99,7 +100,7 @@ def freeze_holdout(
     HoldoutError
         The name is that of another holdout, or the part has fewer than two groups.
     """
-    path = holdout_path(workspace, name)
+    path = holdout_file(workspace, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         opened = Dataset.open(workspace, dataset)
@@ -109,8 +110,8 @@ def freeze_holdout(
             differs = [key for key in KEYS if key != "opened" and known[key] != frozen[key]]
             if differs:
                 raise HoldoutError(
-                    f"holdout {name!r} is frozen with {differs[0]} {known[differs[0]]!r}, not {frozen[differs[0]]!r}: a holdout "
-                    "does not change, freeze another under a new name"
+                    f"holdout {name!r} is frozen with {differs[0]} {known[differs[0]]!r}, not {frozen[differs[0]]!r}: "
+                    "a holdout does not change, freeze another under a new name"
                 )
         else:
             write_json(path, frozen)
@@ -127,7 +128,7 @@ def open_holdout(workspace: Workspace, name: str) -> Holdout:
     DatasetNotFoundError
         The version is gone.
     """
-    path = holdout_path(workspace, name)
+    path = holdout_file(workspace, name)
     if not path.exists():
         names = ", ".join(sorted(other.stem for other in path.parent.glob("*.json"))) or "none"
         raise HoldoutError(f"there is no holdout {name!r} in {path.parent}; there are: {names}")
@@ -176,8 +177,8 @@ def open_sealed(holdout: Holdout, night: str, purpose: dict[str, str]) -> list[s
         for earlier in content["opened"]:
             if earlier["month"] == opening["month"] and earlier != opening:
                 raise HoldoutError(
-                    f"the sealed half of holdout {holdout.name!r} was opened in {earlier['month']} already, on the night of "
-                    f"{earlier['night']}: it is opened once a calendar month"
+                    f"the sealed half of holdout {holdout.name!r} was opened in {earlier['month']} already, on the "
+                    f"night of {earlier['night']}: it is opened once a calendar month"
                 )
         if opening not in content["opened"]:
             write_json(holdout.path, content | {"opened": [*content["opened"], opening]})
@@ -205,9 +206,9 @@ def check_overlap(holdout: Holdout, samples: pa.Table, whose: str) -> None:
     overlapping = rows["id"].filter(pa.array(seen_before(rows, samples))).to_pylist()
     if overlapping:
         raise HoldoutError(
-            f"{whose} holds {len(overlapping)} of the {len(ids)} rows of holdout {holdout.name!r} ({_list(overlapping)}), by id, "
-            "pixels or position within 2 arcsec: it is not compared on them; keep them out of training and validation, or "
-            "freeze another holdout"
+            f"{whose} holds {len(overlapping)} of the {len(ids)} rows of holdout {holdout.name!r} "
+            f"({_list(overlapping)}), by id, pixels or position within 2 arcsec: it is not compared on them; keep them "
+            "out of training and validation, or freeze another holdout"
         )
 
 
@@ -228,7 +229,8 @@ def _part_rows(dataset: Dataset, scheme: str, part: str) -> pa.Table:
     split = dataset.split()
     if split is None:
         raise HoldoutError(
-            f"dataset {dataset.name!r} version {dataset.version} has no split: build it with a scheme before a holdout is frozen"
+            f"dataset {dataset.name!r} version {dataset.version} has no split: build it with a scheme before a holdout "
+            "is frozen"
         )
     split = (split if part == ALL else split.filter(pc.equal(split["part"], part))).sort_by("id")
     truth, ids = dataset.truth(), split["id"]
@@ -255,8 +257,8 @@ def _describe(dataset: Dataset, name: str, scheme: str, part: str, seed: int) ->
     groups = len(pc.unique(rows["group"]))
     if groups < len(HALVES):
         raise HoldoutError(
-            f"part {part!r} of dataset {dataset.name!r} version {dataset.version} has {groups} groups: a holdout has two "
-            "halves of whole groups; build a larger dataset"
+            f"part {part!r} of dataset {dataset.name!r} version {dataset.version} has {groups} groups: a holdout has "
+            "two halves of whole groups; build a larger dataset"
         )
     return {
         "format_version": FORMAT_VERSION,

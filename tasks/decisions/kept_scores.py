@@ -1,23 +1,24 @@
-"""Models that are compared, and their outputs on a set of rows, kept so that a look costs one scoring of the challenger."""
+"""Models that are compared, and their outputs on a set of rows, kept so that a look scores the challenger alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.decisions.ledger import decisions_folder
 from tasks.learning.models import saved_models
-from tasks.learning.scoring import score
-from tasks.learning.split_parts import SplitPart
+from tasks.learning.scoring import Scorer, score
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.workspace import Workspace
+from tasks.store.columns import align_column, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DamagedTableError
-from tasks.store.files import read_table, whole_file
+from tasks.store.files import read_table, whole_file, write_checked_table
 from tasks.tracking.model_registry import ModelRef, resolve_model
 
 
@@ -40,7 +41,12 @@ class Contender:
         """Of the model's file."""
         return str(self.card["sha256"])
 
-    @property
+    @cached_property
+    def network(self) -> Scorer:
+        """The model, loaded when it is asked for."""
+        return saved_models.load_model(self.ref.folder)[0]
+
+    @cached_property
     def training_samples(self) -> pa.Table | None:
         """`training_overlap.COLUMNS` of the samples that it was trained on; None where they are unknown."""
         path = self.ref.folder / TRAINING_SAMPLES_FILE
@@ -63,44 +69,50 @@ def open_contender(workspace: Workspace, model: str, name: str) -> Contender:
 
 def scores_path(workspace: Workspace, contender: Contender, rows_digest: str) -> Path:
     """Return where a model's outputs on the rows of a digest are kept."""
-    return workspace.root / "decisions" / "scores" / f"{contender.sha256[:16]}-{rows_digest[:16]}.parquet"
+    return decisions_folder(workspace) / "scores" / f"{contender.sha256[:16]}-{rows_digest[:16]}.parquet"
 
 
 def outputs_on(
-    workspace: Workspace, contender: Contender, dataset: Dataset, part: SplitPart, digest: str | None, batch: int
+    workspace: Workspace,
+    contender: Contender,
+    dataset: Dataset,
+    ids: Sequence[str],
+    batch: int,
+    rows_digest: str | None = None,
 ) -> NDArray[np.float64]:
-    """Return a model's outputs for n rows, (n, classes); NaN where it gives no finite number.
+    """Return a model's outputs for stored samples, (n, classes) in the order of `ids`; NaN where one is not finite.
 
     Parameters
     ----------
     workspace : Workspace
     contender : Contender
     dataset : Dataset
-    part : SplitPart
-    digest : str, optional
-        Digest of the set of rows under which the outputs are kept; None keeps nothing.
+    ids : (n,) text
     batch : int
         Samples a step.
+    rows_digest : str, optional
+        Digest of the set of rows under which the outputs are kept; None keeps nothing.
     """
-    if digest is not None:
-        kept = _kept(scores_path(workspace, contender, digest), part.ids)
-        if kept is not None:
-            return kept
-    network, _ = saved_models.load_model(contender.ref.folder)
-    outputs = score(network, dataset.pixels, part.rows, batch, not_finite="keep")
-    if digest is not None:
+    path = None if rows_digest is None else scores_path(workspace, contender, rows_digest)
+    kept = None if path is None else _kept(path, ids)
+    if kept is not None:
+        return kept
+    rows = align_column(dataset.samples(["id", "row"]), "row", ids).to_numpy().astype(np.int64)
+    outputs = score(contender.network, dataset.pixels, rows, batch, not_finite="keep").astype(np.float64)
+    outputs[~np.isfinite(outputs).all(axis=1)] = np.nan
+    if path is not None:
         columns = {f"output_{number}": column for number, column in enumerate(outputs.T)}
-        with whole_file(scores_path(workspace, contender, digest)) as path:
-            pq.write_table(pa.table({"id": part.ids, **columns}), path, compression="zstd", write_page_checksum=True)
-    return outputs.astype(np.float64)
+        with whole_file(path) as beside:
+            write_checked_table(beside, pa.table({"id": list(ids), **columns}))
+    return outputs
 
 
-def _kept(path: Path, ids: list[str]) -> NDArray[np.float64] | None:
+def _kept(path: Path, ids: Sequence[str]) -> NDArray[np.float64] | None:
     """Return kept outputs (n, classes); None where there are none of exactly these ids, or they cannot be read."""
     try:
         table = read_table(path)
     except DamagedTableError:
         return None
-    if table["id"].to_pylist() != ids:
+    if table["id"].to_pylist() != list(ids):
         return None
-    return np.stack([column.to_numpy() for column in table.columns[1:]], axis=1).astype(np.float64)
+    return np.stack([to_float(column) for column in table.columns[1:]], axis=1)

@@ -1,11 +1,13 @@
 """The labelling queue of a night: what people are asked to judge, with the probability with which it was chosen.
 
-Rows on which two models decide differently are the ones that tell them apart; rates need the others too. So all rows that
-differ are asked for, up to a number, and a random stream of a tenth of the rest. Each row keeps the probability with which
-it came into the queue, and rates weight it by one over that (Horvitz & Thompson 1952, J. Am. Stat. Assoc. 47, 663).
+Rows on which two models decide differently are the ones that tell them apart; rates need the others too. So all rows
+that differ are asked for, up to a number, and a random stream of a tenth of the rest. Each row keeps the probability
+with which it came into the queue, and rates weight it by one over that (Horvitz & Thompson 1952, J. Am. Stat. Assoc.
+47, 663).
 """
 
 import csv
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.decisions.ledger import decisions_folder
 from tasks.learning.intervals import Interval
 from tasks.learning.resampling import percentile_interval, resampled_counts
 from tasks.runtime.workspace import Workspace
@@ -55,11 +58,11 @@ class QueueSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    most_differing: int = Field(200, ge=0)
+    most_differing: int = Field(default=200, ge=0)
     """Rows on which the models differ, at most."""
-    share: float = Field(0.1, gt=0, le=1)
+    share: float = Field(default=0.1, gt=0, le=1)
     """Of the other rows, the share in the random stream."""
-    most_random: int = Field(200, ge=0)
+    most_random: int = Field(default=200, ge=0)
     """Rows of the random stream, at most."""
     seed: int = 0
     """Key of the hash that draws."""
@@ -114,9 +117,9 @@ def build_queue(
         RANDOM: min(max(round(settings.share * others), min(others, 1)), settings.most_random),
     }
     tables = []
-    for stream, members in ((DIFFER, np.flatnonzero(differ)), (RANDOM, np.flatnonzero(~differ))):
+    for stream, members in ((DIFFER, np.flatnonzero(differ).tolist()), (RANDOM, np.flatnonzero(~differ).tolist())):
         order = hash_order((f"{night}/{stream}/{ids[row]}" for row in members), settings.seed)
-        rows = members[order[: sizes[stream]]]
+        rows = [members[place] for place in order[: sizes[stream]]]
         columns: dict[str, Any] = {
             "id": [ids[row] for row in rows],
             "group": [groups[row] or ids[row] for row in rows],
@@ -134,7 +137,7 @@ def build_queue(
 
 def queue_path(workspace: Workspace, night: str) -> Path:
     """Return the path of a night's queue; the table for people is beside it, with the suffix ``.csv``."""
-    return workspace.root / "decisions" / "queue" / f"{file_stem(night)}.parquet"
+    return decisions_folder(workspace) / "queue" / f"{file_stem(night)}.parquet"
 
 
 def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:
@@ -155,8 +158,8 @@ def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:
         is_same = [row["id"] for row in rows] == ids
         if not is_same and any((row["verdict"] or "").strip() for row in rows):
             raise QueueError(
-                f"{sheet} holds verdicts on other rows than the queue of night {night} has now: move it away, and give it as "
-                "a table of verdicts"
+                f"{sheet} holds verdicts on other rows than the queue of night {night} has now: move it away, and give "
+                "it as a table of verdicts"
             )
     else:
         is_same = False
@@ -181,11 +184,8 @@ def read_queue(workspace: Workspace, night: str, classes: Sequence[str]) -> pa.T
     queue, sheet = read_table(path), path.with_suffix(".csv")
     if not sheet.exists():
         return queue
-    given = {row["id"]: _word(row) for row in _read_rows(sheet)}
-    verdicts = [given.get(name) or None for name in queue["id"].to_pylist()]
-    for verdict in verdicts:
-        if verdict is not None:
-            _require_known(sheet, verdict, classes)
+    given = {row["id"]: row for row in _read_rows(sheet)}
+    verdicts = [_queue_word(sheet, given.get(name), classes) for name in queue["id"].to_pylist()]
     return queue.set_column(queue.schema.get_field_index("verdict"), "verdict", pa.array(verdicts, pa.string()))
 
 
@@ -193,36 +193,40 @@ def read_verdicts(tables: Sequence[Path], classes: Sequence[str]) -> dict[str, V
     """Return the verdict on each id of some tables of people; unsure and empty ones give none, the last table counts.
 
     A table has the columns ``id`` and ``verdict``. A verdict is a class, or, beside a column ``label``, whether that is
-    right or wrong; a wrong one of more than two classes says no class. ``inclusion_probability`` is the chance with which
-    the row came into the table.
+    right or wrong; a wrong one of more than two classes says no class. ``inclusion_probability`` is the chance with
+    which a row came into the table; it is lowered by the rows of its ``stream`` without a verdict. A table of which a
+    whole stream has no verdict is no sample of all rows.
 
     Raises
     ------
     QueueError
         A table cannot be read, lacks a column, or has an unknown verdict or probability.
     """
-    verdicts = {}
+    verdicts: dict[str, Verdict] = {}
     for path in tables:
-        for row in _read_rows(path):
-            word, label = _word(row), (row.get("label") or "").strip()
-            if label:
-                word = _class_of(word, label, classes)
-            if word and word != UNSURE:
-                _require_known(path, word, classes)
-                verdicts[row["id"]] = Verdict(word, _probability(path, row))
+        rows = _read_rows(path)
+        words = [_verdict_of(path, row, classes) for row in rows]
+        asked = Counter(map(_stream, rows))
+        answered = Counter(_stream(row) for row, word in zip(rows, words, strict=True) if word)
+        for row, word in zip(rows, words, strict=True):
+            if word:
+                probability, stream = _probability(path, row), _stream(row)
+                if probability is not None:
+                    probability *= answered[stream] / asked[stream]
+                verdicts[row["id"]] = Verdict(word, probability if asked.keys() == answered.keys() else None)
     return verdicts
 
 
 def queue_tables(workspace: Workspace) -> list[Path]:
     """Return the tables for people of all queues, oldest night first."""
-    return sorted((workspace.root / "decisions" / "queue").glob("*.csv"))
+    return sorted((decisions_folder(workspace) / "queue").glob("*.csv"))
 
 
 def weighted_rates(queue: pa.Table, positive: str, rng: np.random.Generator) -> dict[str, Any]:
     """Return the rates of both models on a night, from the verdicts on its queue.
 
-    A row counts one over its inclusion probability, times the rows of its stream over those with a verdict: unsure and not
-    looked at are taken to be like the others of their stream.
+    A row counts one over its inclusion probability, times the rows of its stream over those with a verdict: unsure and
+    not looked at are taken to be like the others of their stream.
 
     Parameters
     ----------
@@ -237,10 +241,14 @@ def weighted_rates(queue: pa.Table, positive: str, rng: np.random.Generator) -> 
     -------
     dict
         ``rows, judged, unsure``; ``positive_share`` of the night, and by model ``true_positive_rate,
-        false_positive_rate, purity`` and ``error_rate``, each with ``_low`` and ``_high``; None where there is none.
+        false_positive_rate, purity`` and ``error_rate``, each with ``_low`` and ``_high``; None where there is none, as
+        of a queue that has no verdict on a whole stream.
     """
     words = to_text(queue["verdict"])
     judged = (words != "") & (words != UNSURE)
+    streams = to_text(queue["stream"])
+    if set(streams) != set(streams[judged]):
+        judged = np.zeros(len(words), bool)
     rows = queue.filter(pa.array(judged))
     weights = _answer_weights(queue, judged)
     truth = to_text(rows["verdict"]) == positive
@@ -301,23 +309,33 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
-def _word(row: Mapping[str, str | None]) -> str:
-    return (row["verdict"] or "").strip()
+def _queue_word(path: Path, row: Mapping[str, str | None] | None, classes: Sequence[str]) -> str | None:
+    """Return a queue's verdict: a class, unsure, or None where there is no answer."""
+    if row is None or not (row["verdict"] or "").strip():
+        return None
+    return _verdict_of(path, row, classes) or UNSURE
 
 
-def _class_of(word: str, label: str, classes: Sequence[str]) -> str:
-    """Return the class that a verdict on a label says, or unsure."""
-    if word.lower() == RIGHT:
-        return label
-    if word.lower() == WRONG:
+def _stream(row: Mapping[str, str | None]) -> str:
+    return row.get("stream") or ""
+
+
+def _verdict_of(path: Path, row: Mapping[str, str | None], classes: Sequence[str]) -> str | None:
+    """Return the class that a row's verdict says; None where it says none."""
+    word, label = (row["verdict"] or "").strip(), (row.get("label") or "").strip()
+    known = {name.casefold(): name for name in (*classes, UNSURE)}
+    if label and word.casefold() == RIGHT:
+        word = label
+    elif label and word.casefold() == WRONG:
         others = [name for name in classes if name != label]
-        return others[0] if len(others) == 1 else UNSURE
-    return word.lower() if word.lower() == UNSURE else word
-
-
-def _require_known(path: Path, word: str, classes: Sequence[str]) -> None:
-    if word not in (*classes, UNSURE):
-        raise QueueError(f"{path} has the verdict {word!r}; there are {', '.join(classes)} and {UNSURE}")
+        word = others[0] if len(others) == 1 else UNSURE
+    if not word:
+        return None
+    if word.casefold() not in known:
+        allowed = ", ".join((*classes, *([RIGHT, WRONG] if label else [])))
+        raise QueueError(f"{path} has the verdict {word!r} of {row['id']}; there are {allowed} and {UNSURE}")
+    verdict = known[word.casefold()]
+    return None if verdict == UNSURE else verdict
 
 
 def _probability(path: Path, row: Mapping[str, str | None]) -> float | None:

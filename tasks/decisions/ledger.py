@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,7 +28,6 @@ from tasks.decisions.ledger_rows import (
     make_row,
     row_digest,
     row_from_columns,
-    written_time,
 )
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import DamagedTableError
@@ -107,7 +107,7 @@ def append(workspace: Workspace, decision: Decision) -> LedgerRow:
         sequence, previous_sha256, newest = _end(workspace)
         if newest is not None and decision.at < newest.at:
             note = (
-                f"the clock went back: {written_time(decision.at)} is before {written_time(newest.at)} of row "
+                f"the clock went back: {_clock(decision.at)} is before {_clock(newest.at)} of row "
                 f"{newest.sequence}; the order of the rows is that of their sequence"
             )
             decision = replace(decision, reasons=(*decision.reasons, note))
@@ -256,7 +256,11 @@ def _broken_links(rows: Sequence[LedgerRow], head: _Head | None) -> list[str]:
 
 def _clock_faults(rows: Sequence[LedgerRow]) -> list[str]:
     return [
-        f"the clock went back before row {row.sequence}: {written_time(row.at)} after {written_time(before.at)}"
+        f"the clock went back before row {row.sequence}: {_clock(row.at)} after {_clock(before.at)}"
         for before, row in pairwise(rows)
         if row.at < before.at
     ]
+
+
+def _clock(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M:%S.%f} UTC"

@@ -76,9 +76,9 @@ def checked_decision(decision: Decision) -> Decision:
     ):
         if value not in known:
             raise LedgerError(f"{name}={value!r} of a decision is none of {', '.join(known)}")
-    for name, value in (("name", decision.name), ("by", decision.by)):
-        if not value.strip():
-            raise LedgerError(f"{name}={value!r} of a decision is empty")
+    for name, text in (("name", decision.name), ("by", decision.by)):
+        if not text.strip():
+            raise LedgerError(f"{name}={text!r} of a decision is empty")
     if not decision.reasons or not all(reason.strip() for reason in decision.reasons):
         raise LedgerError(f"a decision on {decision.name} has the reasons {decision.reasons}: state why, in words")
     if decision.at.tzinfo is None:

@@ -17,7 +17,7 @@ _MARKS = {
     "rolled back": ("rollback", BLUE, "v"),
     "accepted": ("ACCEPT", PURPLE, "s"),
     "moved outside the gate": (OUTSIDE, INK, "D"),
-    "recorded": ("RECORD", GREY, "|"),
+    "recorded": ("RECORD", GREY, "P"),
 }
 """By what the legend says: the verdict, or the kind where that tells more; colour and marker."""
 
@@ -35,14 +35,13 @@ def champion_timeline(decisions: Sequence[Decision]) -> bytes:
         axes = figure.subplots()
         last = len(decisions) - 0.5
         steps = [*places, last]
-        heights = [float("nan") if version is None else version for version in (*versions, versions[-1])]
-        axes.step(steps, heights, where="post", color=INK, linewidth=2.2, label="champion", zorder=1)
+        stands = [float("nan") if version is None else version for version in (*versions, versions[-1])]
+        axes.step(steps, stands, where="post", color=INK, linewidth=2.2, label="champion", zorder=1)
         for text, (mark, color, marker) in _MARKS.items():
             chosen = [place for place in places if mark_of(decisions[place]) == mark and about[place] is not None]
             if chosen:
-                axes.scatter(
-                    chosen, [about[place] for place in chosen], 42, color, marker, label=text, zorder=2, linewidths=1.4
-                )
+                heights = [about[place] for place in chosen]
+                axes.scatter(chosen, heights, 42, color, marker=marker, label=text, zorder=2)
         every = -(-len(decisions) // _MOST_LABELS)
         shown = list(places)[::every]
         axes.set_xticks(shown, [_day(decisions[place]) for place in shown], rotation=45, ha="right", fontsize=8)

@@ -25,9 +25,12 @@ from tasks.night.request import NightRequest
 from tasks.night.sources import BLOCK_ROWS, DatasetNight
 from tasks.nightly.calendar import mjd_of
 from tasks.nightly.deliveries import NightDelivery
+from tasks.nightly.efficiency import night_efficiency
 from tasks.nightly.label_versions import replaced_ids
+from tasks.nightly.night_features import CANDIDATE_COLUMNS, candidate_features
 from tasks.nightly.night_record import NightRecord
 from tasks.nightly.night_work import NightlyError, NightWork, ScoredRows
+from tasks.nightly.quiet_nights import chart_efficiency, find_drift
 from tasks.store.columns import align_rows, positions_of, to_bool
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
@@ -132,6 +135,23 @@ class CandidateNight(NightWork):
             (logits >= point["threshold"]).astype(np.int64),
             np.array([point["fpr"], 1 - point["tpr"]]),
         )
+
+    def night_figures(
+        self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]
+    ) -> dict[str, Any]:
+        """Return the efficiency of injections into copies of the frames, and the drift of the night's candidates."""
+        card, folder = self._champion.card, record.folder
+        threshold, night = card["operating_points"][TPR]["threshold"], self.request.night_set(self.night)
+        ledger = Dataset.open(self.workspace, night).samples(list(CANDIDATE_COLUMNS))
+        scores = pq.read_table(self.workspace.scores / f"{night}.parquet", columns=["id", "logit", "probability"])
+        features = candidate_features(self.night, ledger, scores, threshold, card["training_real_share"])
+        drift = find_drift(folder, features, quiet)
+        added = self.added_rows(record.steps["version before"], record.steps["append"]["version"])
+        if rows is None or not pc.any(pc.is_valid(added["found"])).as_py():
+            return {"efficiency": None, "drift": drift}
+        logits = pa.table({"id": rows.ids, "logit": rows.outputs})
+        efficiency = night_efficiency(self.night, added, logits, threshold)
+        return {"efficiency": chart_efficiency(efficiency, quiet), "drift": drift}
 
     def first_training(self) -> dict[str, Any]:
         """Return a training of the requested network, by default the flow's."""

@@ -15,8 +15,10 @@ from tasks.learning.scoring import IMAGE_BATCH, score
 from tasks.learning.split_parts import UNLABELLED, part_rows
 from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.label_versions import added_ids
+from tasks.nightly.night_features import GALAXY_COLUMNS, galaxy_features
 from tasks.nightly.night_record import NightRecord
 from tasks.nightly.night_work import NightWork, ScoredRows
+from tasks.nightly.quiet_nights import find_drift
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.store.columns import align_rows, positions_of
 from tasks.store.files import write_table
@@ -84,6 +86,18 @@ class GalaxyNight(NightWork):
         return ScoredRows(
             names, samples["group"].to_pylist(), known, probabilities, decided, self._error_rates(classes)
         )
+
+    def night_figures(
+        self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]
+    ) -> dict[str, Any]:
+        """Return the drift of the new galaxies, which have no injections."""
+        if rows is None:
+            return {"efficiency": None, "drift": None}
+        ledger = align_rows(self.training_set().samples(list(GALAXY_COLUMNS)), rows.ids)
+        classes = np.array(self.training_set().classes(self.scheme))[rows.decided]
+        predictions = pa.table({"id": rows.ids, "class": classes, "confidence": rows.outputs.max(axis=1)})
+        features = galaxy_features(self.night, ledger, predictions)
+        return {"efficiency": None, "drift": find_drift(record.folder, features, quiet)}
 
     def first_training(self) -> dict[str, Any]:
         """Return a training of the requested network, by default the flow's."""

@@ -11,7 +11,7 @@ from tasks.decisions.aliases import carry_out, champion_of, record_outside_moves
 from tasks.decisions.by_hand import accepted_nights
 from tasks.decisions.decision import Decision
 from tasks.decisions.gate import GateSettings
-from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_path, open_holdout
+from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.split_parts import ALL, UNLABELLED
 from tasks.learning.training_overlap import read_training_samples
@@ -31,6 +31,7 @@ from tasks.nightly.label_versions import (
 from tasks.nightly.model_gate import compare_and_judge
 from tasks.nightly.night_record import NightRecord, read_records, recorded_nights
 from tasks.nightly.night_work import NightlyError, NightWork
+from tasks.nightly.quiet_nights import is_quiet
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
@@ -106,7 +107,7 @@ def champion(work: NightWork) -> str | None:
 
 def is_held_out(work: NightWork) -> bool:
     """Whether the holdout of the training set has been frozen."""
-    return holdout_path(work.workspace, work.request.holdout).is_file()
+    return holdout_file(work.workspace, work.request.holdout).is_file()
 
 
 def hold_out(work: NightWork) -> str:
@@ -163,13 +164,6 @@ def set_aside(labels: Mapping[str, Any]) -> dict[str, Any]:
         "(`starloom run accept`)"
     )
     return {"state": "set_aside", "message": message, "reasons": [message]}
-
-
-def is_quiet(record: NightRecord, night: str) -> bool:
-    """Whether a night is an earlier one without drift, with which others are compared."""
-    if record.night >= night or record.summary is None or record.state not in ("done", "redelivered"):
-        return False
-    return not (record.summary.get("drift") or {}).get("drifted")
 
 
 def is_due(work: NightWork, every: int, step: str) -> bool:

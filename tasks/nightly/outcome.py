@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tasks.nightly.efficiency import STEPS
 from tasks.nightly.night_record import NightRecord, State, open_record
 from tasks.nightly.night_work import NightWork
 from tasks.runtime.provenance import code_version
@@ -74,9 +75,7 @@ def _log_run(work: NightWork, summary: Mapping[str, Any]) -> None:
     """Write the night's run in MLflow: its state and message as tags, its numbers as metrics."""
     metrics = {name: summary[name] for name in ("ingested", "scored", "selected", "seconds")}
     metrics["rejected"] = sum(summary["rejected"].values())
-    for kind, rate in (summary["efficiency"] or {}).items():
-        if isinstance(rate, Mapping) and isinstance(rate.get("value"), float):
-            metrics[f"efficiency_{kind}"] = rate["value"]
+    metrics |= {f"efficiency_{step}": (summary["efficiency"] or {}).get(step) for step in STEPS}
     tags = {name: str(summary[name]) for name in ("night", "state", "message", "challenger", "champion", "decision")}
     with open_run(
         work.workspace,

@@ -173,6 +173,5 @@ def _has_drifted(summary: Mapping[str, Any]) -> bool:
     return bool((summary["drift"] or {}).get("drifted"))
 
 
-def _value(summary: Mapping[str, Any], kind: str) -> float | None:
-    found = (summary["efficiency"] or {}).get(kind) or {}
-    return found.get("value")
+def _value(summary: Mapping[str, Any], step: str) -> float | None:
+    return (summary["efficiency"] or {}).get(step)

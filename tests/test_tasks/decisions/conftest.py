@@ -1,7 +1,6 @@
 """Three versions of one name and one of another, registered once; each test has a copy of the workspace."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,14 +21,14 @@ def with_models(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture
-def own_copy(with_models: Workspace, tmp_path: Path) -> Callable[[str], Workspace]:
-    def copy(name: str) -> Workspace:
-        shutil.copytree(with_models.root, tmp_path / name)
-        return Workspace(tmp_path / name)
+def own(with_models: Workspace, tmp_path: Path) -> Workspace:
+    shutil.copytree(with_models.root, tmp_path / "own")
+    return Workspace(tmp_path / "own")
 
+
+@pytest.fixture(scope="session")
+def unchanged(with_models: Workspace, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A copy for decisions that are refused: at most the first champions are recorded in it."""
+    copy = Workspace(tmp_path_factory.mktemp("refused") / "workspace")
+    shutil.copytree(with_models.root, copy.root)
     return copy
-
-
-@pytest.fixture
-def own(own_copy: Callable[[str], Workspace]) -> Workspace:
-    return own_copy("own")

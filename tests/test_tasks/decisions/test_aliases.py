@@ -1,7 +1,7 @@
 """The alias and the ledger move together, whatever dies in between, and a move from outside is found once."""
 
 import json
-import signal
+import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -155,12 +155,12 @@ def test_a_promotion_against_another_champion_is_held(own: Workspace) -> None:
     ],
 )
 def test_what_cannot_be_promoted_is_refused_and_leaves_nothing(
-    own: Workspace, changes: dict[str, Any], error: type[Exception], message: str
+    unchanged: Workspace, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        carry_out(own, judged("PROMOTE", **changes))
-    assert (champion_of(own, NAME), story(own)) == (ONE, [FIRST])
-    assert finish_interrupted(own) is None
+        carry_out(unchanged, judged("PROMOTE", **changes))
+    assert (champion_of(unchanged, NAME), story(unchanged)) == (ONE, [FIRST])
+    assert finish_interrupted(unchanged) is None
 
 
 def test_a_model_without_its_card_or_with_another_file_is_not_promoted(own: Workspace) -> None:
@@ -189,8 +189,8 @@ def test_a_torn_row_is_told_where_it_may_explain_a_move(own: Workspace) -> None:
 
 KILLED = """
 import os, signal, sys
-from datetime import datetime
 from pathlib import Path
+import mlflow
 from tasks.decisions import aliases
 from tasks.runtime.workspace import Workspace
 from tests.test_tasks.decisions.test_aliases import judged
@@ -198,33 +198,61 @@ from tests.test_tasks.decisions.test_aliases import judged
 def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
-place, when = sys.argv[2].split(":")
-called = getattr(aliases, place)
+def promote(root, place, when):
+    called = getattr(aliases, place)
 
-def called_then_die(*words):
-    called(*words)
-    die()
+    def called_then_die(*words):
+        called(*words)
+        die()
 
-workspace = Workspace(Path(sys.argv[1]))
-aliases.record_outside_moves(workspace, "realbogus")
-setattr(aliases, place, die if when == "before" else called_then_die)
-aliases.carry_out(workspace, judged("PROMOTE"))
+    workspace = Workspace(Path(root))
+    aliases.record_outside_moves(workspace, "realbogus")
+    setattr(aliases, place, die if when == "before" else called_then_die)
+    aliases.carry_out(workspace, judged("PROMOTE"))
+
+for words in sys.argv[1:]:
+    child = os.fork()  # MLflow takes long to import
+    if child == 0:
+        promote(*words.rsplit(":", 2))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
 """
-
-
-@pytest.mark.parametrize(
-    "place",
-    ["write_json:before", "append:before", "append:after", "promote:after", "record_run:after"],
+PLACES = (
+    "write_json:before",
+    "append:before",
+    "append:after",
+    "promote:after",
+    "record_run:after",
+    "append:after moved",
+    "append:after deleted",
 )
-def test_a_process_that_is_killed_loses_no_row_and_leaves_no_move_from_outside(own: Workspace, place: str) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(own.root), place], cwd=ROOT, check=False)
-    assert killed.returncode == -signal.SIGKILL
-    if place == "write_json:before":  # the decision was not made
-        assert record_outside_moves(own, NAME) == []
-        assert (champion_of(own, NAME), story(own)) == (ONE, [FIRST])
-        return
+
+
+@pytest.fixture(scope="module")
+def killed(with_models: Workspace, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workspace]:
+    """A workspace for each place, in which a process was killed there while it promoted version 2."""
+    folder = tmp_path_factory.mktemp("killed")
+    copies = {place: Workspace(folder / place.replace(":", "-")) for place in PLACES}
+    for copy in copies.values():
+        shutil.copytree(with_models.root, copy.root)
+    words = [f"{copy.root}:{place.split()[0]}" for place, copy in copies.items()]
+    subprocess.run([sys.executable, "-c", KILLED, *words], cwd=ROOT, check=True)
+    return copies
+
+
+def test_a_process_that_is_killed_before_it_wrote_anything_has_not_decided(killed: dict[str, Workspace]) -> None:
+    own = killed["write_json:before"]
     assert record_outside_moves(own, NAME) == []
+    assert (champion_of(own, NAME), story(own)) == (ONE, [FIRST])
+
+
+@pytest.mark.parametrize("place", PLACES[1:5])
+def test_a_process_that_is_killed_loses_no_row_and_leaves_no_move_from_outside(
+    killed: dict[str, Workspace], place: str
+) -> None:
+    own = killed[place]
     for _ in range(2):
+        assert record_outside_moves(own, NAME) == []
         assert champion_of(own, NAME) == TWO
         assert story(own) == [FIRST, ("gate", "PROMOTE", ONE, TWO)]
         rows, runs = read_ledger(own, NAME).decisions, runs_of(own)
@@ -233,16 +261,16 @@ def test_a_process_that_is_killed_loses_no_row_and_leaves_no_move_from_outside(o
     assert rows[1].at == NOON
 
 
-def test_a_move_by_hand_after_the_kill_is_from_outside(own: Workspace) -> None:
-    subprocess.run([sys.executable, "-c", KILLED, str(own.root), "append:after"], cwd=ROOT, check=False)
+def test_a_move_by_hand_after_the_kill_is_from_outside(killed: dict[str, Workspace]) -> None:
+    own = killed["append:after moved"]
     promote(own, THREE)
     record_outside_moves(own, NAME)
     assert champion_of(own, NAME) == THREE
     assert story(own)[1:] == [("gate", "PROMOTE", ONE, TWO), ("outside_gate", "RECORD", TWO, THREE)]
 
 
-def test_a_version_deleted_after_the_kill_stops_no_later_decision(own: Workspace) -> None:
-    subprocess.run([sys.executable, "-c", KILLED, str(own.root), "append:after"], cwd=ROOT, check=False)
+def test_a_version_deleted_after_the_kill_stops_no_later_decision(killed: dict[str, Workspace]) -> None:
+    own = killed["append:after deleted"]
     open_client(own).delete_model_version(NAME, "2")
     carry_out(own, judged("REJECT", THREE))
     assert champion_of(own, NAME) == ONE
@@ -262,27 +290,32 @@ def test_an_unreadable_unfinished_decision_is_named(own: Workspace) -> None:
             record_outside_moves(own, NAME)
 
 
-def test_one_decides_at_a_time(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    carried = [
-        subprocess.Popen([sys.executable, "-c", DECIDING, str(own.root), str(number)], cwd=ROOT) for number in range(2)
-    ]
-    assert [process.wait() for process in carried] == [0, 0]
-    ledger = read_ledger(own, NAME)
-    assert [row.sequence for row in ledger.decisions] == list(range(1, 8))
-    assert story(own)[0] == FIRST
-    assert sum(kind == "first" for kind, *_ in story(own)) == 1
-    assert len(runs_of(own)) == 7
-
-
 DECIDING = """
-import sys
+import os, sys
 from datetime import timedelta
 from pathlib import Path
+import mlflow
 from tasks.decisions.aliases import carry_out
 from tasks.runtime.workspace import Workspace
 from tests.test_tasks.decisions.test_aliases import NOON, judged
 
-for number in range(3):
-    at = NOON + timedelta(minutes=number, seconds=int(sys.argv[2]))
-    carry_out(Workspace(Path(sys.argv[1])), judged("HOLD", at=at))
+def hold(seconds):
+    for number in range(3):
+        at = NOON + timedelta(minutes=number, seconds=seconds)
+        carry_out(Workspace(Path(sys.argv[1])), judged("HOLD", at=at))
+
+children = []
+for seconds in range(2):
+    children.append(os.fork())
+    if children[-1] == 0:
+        hold(seconds)
+        os._exit(0)
+sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
 """
+
+
+def test_one_decides_at_a_time(own: Workspace) -> None:
+    subprocess.run([sys.executable, "-c", DECIDING, str(own.root)], cwd=ROOT, check=True)
+    assert [row.sequence for row in read_ledger(own, NAME).decisions] == list(range(1, 8))
+    assert story(own) == [FIRST, *[("gate", "HOLD", ONE, ONE)] * 6]
+    assert len(runs_of(own)) == 7
