@@ -1,4 +1,4 @@
-"""Small visits in an inbox: star fields as pairs of FITS files, packets' places taken by triplets, a random network."""
+"""Visits in an inbox: star fields or simulated chips as pairs of FITS files, triplets, and a random network."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -9,6 +9,7 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from realbogus.frames import Pair
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.inbox.deliveries import MARKER
 from tasks.learning.models.saved_models import save_model
@@ -25,7 +26,9 @@ DETECTOR = "4"
 CARDS: dict[str, Any] = {"GAIN": 1.5, "SATURATE": 60000.0, "MAGZP": 25.0, "CCDID": DETECTOR}
 
 
-def register_random_model(workspace: Workspace, folder: Path, name: str, detectors: Sequence[str] = (DETECTOR,)) -> str:
+def register_random_model(
+    workspace: Workspace, folder: Path, name: str, network: Any = "first", detectors: Sequence[str] = (DETECTOR,)
+) -> str:
     """Register a network with random weights that takes every candidate for real, of a dataset of these detectors."""
     count = 40
     real = [row % 2 == 0 for row in range(count)]
@@ -37,7 +40,7 @@ def register_random_model(workspace: Workspace, folder: Path, name: str, detecto
         ["train"] * 20 + ["validation"] * 20,
         columns={"detector": [detectors[row % len(detectors)] for row in range(count)]},
     )
-    request = CandidateTrainRequest(dataset=f"{name}-data", network="first", profile="fixed")
+    request = CandidateTrainRequest(dataset=f"{name}-data", network=network, profile="fixed")
     training = open_candidate_training(workspace, request)
     model = training.model(training.fit_spec(training.part("train")).build("float32").get_weights())
     points = {"tpr90": {"threshold": -1e3}, "tpr99": {"threshold": -2e3}}
@@ -81,6 +84,24 @@ def write_visit(
     if marked:
         (folder / MARKER).touch()
     return folder
+
+
+def write_simulated(folder: Path, pair: Pair, epoch_mjd: float) -> Path:
+    """Write a simulated pair, beside and then renamed; return the folder."""
+    unfinished = folder.with_name(f"{folder.name}.part")
+    unfinished.mkdir(parents=True)
+    for name, frame in (("new1", pair.new), ("ref1", pair.reference)):
+        image = fits.PrimaryHDU(frame.pixels)
+        assert frame.wcs is not None
+        image.header.update(dict(frame.wcs.to_header()))
+        image.header["GAIN"], image.header["SATURATE"] = frame.gain_e_per_count, frame.saturation_counts
+        image.header["MAGZP"], image.header["MJD-OBS"], image.header["CCDID"] = (
+            frame.zero_point_mag,
+            epoch_mjd,
+            pair.detector,
+        )
+        image.writeto(unfinished / f"{name}.fits")
+    return unfinished.rename(folder)
 
 
 def write_records(folder: Path, ids: Sequence[str], places: Sequence[tuple[float, float]], **columns: Any) -> Path:

@@ -72,9 +72,11 @@ class Looks:
             return {}
 
     def write(self, night: str, looks: dict[str, Look]) -> None:
-        """Keep the looks at the visits of a night, unless they are those on disk."""
-        if looks != self.read(night):
-            write_json(self._path(night), {name: asdict(look) for name, look in sorted(looks.items())})
+        """Keep the looks at the visits of a night, with the digests that another process found meanwhile."""
+        on_disk = self.read(night)
+        merged = {name: _with_known_digest(look, on_disk.get(name)) for name, look in sorted(looks.items())}
+        if merged != on_disk:
+            write_json(self._path(night), {name: asdict(look) for name, look in merged.items()})
 
     def again(self, earlier: Look | None, signature: str) -> Look:
         """Return a new look at a visit: the earlier one if nothing has changed since."""
@@ -90,6 +92,13 @@ class Looks:
 
     def _path(self, night: str) -> Path:
         return self.folder / f"{night}.json"
+
+
+def _with_known_digest(look: Look, other: Look | None) -> Look:
+    """Return a look with the digest of another one at the same signature, where it has none."""
+    if look.digest is not None or other is None or other.signature != look.signature:
+        return look
+    return replace(look, digest=other.digest)
 
 
 def open_looks(workspace: Workspace, inbox: Path, quiet_s: float = QUIET_S) -> Looks:

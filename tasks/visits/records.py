@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,7 +92,7 @@ class NightRecords:
 
     records: tuple[VisitRecord, ...]
 
-    @property
+    @cached_property
     def newest(self) -> dict[str, VisitRecord]:
         """The highest revision of each visit."""
         return {record.visit: record for record in sorted(self.records, key=lambda record: record.revision)}

@@ -193,6 +193,20 @@ def test_bytes_are_read_once_for_a_signature(look, night, clock, monkeypatch) ->
     assert look()["v1"].digest == before
 
 
+def test_a_look_without_digests_keeps_those_that_another_process_found(look, night, tmp_path, clock) -> None:
+    (frames(night / "v1") / MARKER).touch()
+    others = Looks(tmp_path / "looks", QUIET_S, clock, clock)
+    folder = NightFolder(night.name, night, night.parent)
+    (before,) = list_visits(folder, others, with_digests=False).visits
+    earlier = others.read(night.name)
+    digest = look()["v1"].digest
+    others.write(night.name, earlier)
+    (after,) = list_visits(folder, others, with_digests=False).visits
+    assert (before.digest, after.digest) == (None, digest)
+    (night / "v1" / "new1.fits").write_text("others")
+    assert list_visits(folder, others, with_digests=False).visits[0].digest is None
+
+
 def test_settling_ends_with_complete_visits(night, tmp_path) -> None:
     frames(night / "v1")
     looks = Looks(tmp_path / "looks", 0.1)
