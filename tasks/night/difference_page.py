@@ -1,5 +1,6 @@
 """The page on which two models are compared: counts, rates, logits, and the stamps that they decide differently."""
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from realbogus.audits.pictures import draw_triplet
 from tasks.learning.intervals import format_ends
 from tasks.learning.operating_points import LEAST_EVENTS
+from tasks.night.blocks import PLANES
 from tasks.night.model_difference import SIDES, Difference
 from tasks.night.report import stamps_of
 from tasks.reports.agreement_figure import Judgements, agreement_figure
@@ -23,6 +25,8 @@ from tasks.store.files import whole_file
 SHOWN = 24
 """Stamps of each sheet."""
 _COLUMNS = 3
+_TRIPLET_PX = 240
+"""Least width of a triplet on a sheet, which its caption needs."""
 _COUNTS = {"both": "both", "only_model": "only {model}", "only_against": "only {against}", "neither": "neither"}
 _RATES = {
     "recall": "recall of true transients",
@@ -123,7 +127,9 @@ def sheet_blocks(difference: Difference, side: str, names: Mapping[str, str]) ->
         return [heading, Text("None.")]
     shown = rows.slice(0, SHOWN)
     captions = [_caption(number, row) for number, row in enumerate(shown.to_pylist(), 1)]
-    sheet = contact_sheet([draw_triplet(stamp) for stamp in _stamps(difference, shown)], captions, _COLUMNS)
+    stamps = _stamps(difference, shown)
+    enlarge = math.ceil(_TRIPLET_PX / (PLANES * stamps[0].shape[1]))
+    sheet = contact_sheet([draw_triplet(stamp, enlarge) for stamp in stamps], captions, _COLUMNS)
     text = (
         f"{len(shown):,} of {rows.num_rows:,}, the largest disagreement first: new, reference, difference; logit of "
         f"{names['model']} and of {names['against']}, truth where it is known, and id."

@@ -36,13 +36,12 @@ def write_states_page(path: Path, states: Sequence[NightState], champion: NightM
     ordered = sorted(states, key=lambda state: (state.current, state.file.night))
     blocks: list[Block] = [Headlines(headlines), Heading("Nights")]
     if states:
-        blocks += [
-            Table("Stale nights first", columns, [_state_row(state) for state in ordered]),
-            Heading("Reasons"),
-            Table("A night may have several", ["reason", "meaning", "nights"], reasons) if reasons else Text("None."),
-        ]
+        blocks.append(Table("Stale nights first", columns, [_state_row(state) for state in ordered]))
     else:
         blocks.append(Text("No night has scores yet."))
+    if reasons:
+        table = Table("A night may have several", ["reason", "meaning", "nights"], reasons)
+        blocks += [Heading("Reasons"), table]
     facts = f"sha256 {champion.sha256[:8]}, preprocessing {champion.card['preprocessing_version']}"
     _write(path, "Which model made which scores", blocks, f"Today's model {champion.name}, {facts}")
 
