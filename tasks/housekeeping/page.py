@@ -1,8 +1,10 @@
 """The page of a housekeeping: what goes, what stays, and why."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
@@ -20,6 +22,9 @@ from tasks.reports.page import Block, Figure, Heading, Headline, Headlines, Tabl
 MOST_ROWS = 200
 """Items that a table lists; the others are counted."""
 MOST_KEPT = 30
+
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{12,}\b")
+_NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 WHY = {
     VERSION: "not published, not among the newest, named by no model, holdout, page or decision",
@@ -71,7 +76,7 @@ def housekeeping_page(account: Account) -> str:
                 Headline(
                     "May go" if request.plan_only else "Removed",
                     size_text(account.trash_bytes + (plan.removed_bytes if request.plan_only else _removed(account))),
-                    f"{sum(item.count for item in plan.removed):,} things, oldest first",
+                    f"{sum(item.count for item in plan.removed):,} things, the oldest first",
                 ),
                 Headline("Named and kept", size_text(sum(item.size_bytes for item in kept)), f"{len(kept)} items"),
             ]
@@ -105,8 +110,8 @@ def size_text(size: int) -> str:
     """Return a size with its unit, three significant digits."""
     for unit, factor in (("GB", GB), ("MB", 1_000_000), ("kB", 1_000)):
         if size >= factor:
-            return f"{size / factor:.3g} {unit}"
-    return f"{size} B"
+            return f"{size / factor:.3g}{_NARROW}{unit}"
+    return f"{size}{_NARROW}B"
 
 
 def sizes_figure(removed: Mapping[str, int], kept: Mapping[str, int], verb: str) -> bytes:
@@ -120,7 +125,17 @@ def sizes_figure(removed: Mapping[str, int], kept: Mapping[str, int], verb: str)
         axes = figure.subplots()
         axes.barh(kinds, gone, color=ORANGE, label=verb, height=0.62, hatch="//", edgecolor="white", linewidth=0)
         axes.barh(kinds, stay, left=gone, color=BLUE, label="stays", height=0.62)
-        axes.set(xlabel=f"size ({unit})")
+        for place, kind in enumerate(kinds):
+            total = removed.get(kind, 0) + kept.get(kind, 0)
+            axes.annotate(
+                size_text(total),
+                (gone[place] + stay[place], place),
+                (5, 0),
+                va="center",
+                fontsize=8,
+                textcoords="offset points",
+            )
+        axes.set(xlabel=f"size ({unit})", xlim=(0, 1.12 * max(largest, 1) / factor))
         axes.grid(axis="y", visible=False)
         figure.legend(loc="outside upper right", ncols=2, fontsize=9)
         return finish()
@@ -130,14 +145,23 @@ def _table(caption: str, account: Account, items: Sequence[Item], why: Callable[
     more = f"; {count - len(items)} more" if count > len(items) else ""
     rows = [
         (
-            item.key,
+            item.kind,
+            item_name(item),
             size_text(item.size_bytes),
             f"{account.rules.age_days(item.changed_at):.0f}",
             why(item),
         )
         for item in items
     ]
-    return Table(f"{caption}{more}", ("item", "size", "age (days)", "why"), rows)
+    return Table(f"{caption}{more}", ("kind", "name", "size", "age (days)", "why"), rows)
+
+
+def item_name(item: Item) -> str:
+    """Return the name of an item, digests in it shortened; of raw bytes their number and day."""
+    if item.kind == RAW:
+        files = "1 file" if item.count == 1 else f"{item.count:,} files"
+        return f"{files} of {datetime.fromtimestamp(item.changed_at, UTC):%Y-%m-%d}"
+    return _DIGEST.sub(r"\1…", item.key.removeprefix(f"{item.kind} "))
 
 
 def _by_kind(items: Sequence[Item]) -> dict[str, int]:

@@ -88,8 +88,8 @@ class StackSettings:
     def __post_init__(self) -> None:
         if self.train_on == GPU_POOL and not self.gpus:
             raise ServiceError(
-                "train-on gpu, but no GPU is visible here: install the driver, look at CUDA_VISIBLE_DEVICES, or leave "
-                "the option out"
+                f"--train-on {GPU_POOL}, but no GPU is visible here: install its driver, correct CUDA_VISIBLE_DEVICES, "
+                "or leave the option out"
             )
 
 
