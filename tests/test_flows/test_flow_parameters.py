@@ -27,6 +27,7 @@ from flows.evaluate_holdout import evaluate_holdout
 from flows.export_dataset import export_dataset
 from flows.export_model import export_model
 from flows.galaxy_end_to_end import galaxy_end_to_end
+from flows.housekeeping import housekeeping
 from flows.ingest_catalog import ingest_catalog
 from flows.label_noise_bench import label_noise_bench
 from flows.make_night import make_night
@@ -69,6 +70,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         export_dataset,
         export_model,
         galaxy_end_to_end,
+        housekeeping,
         ingest_catalog,
         label_noise_bench,
         make_night,
