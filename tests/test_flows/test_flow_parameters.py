@@ -23,6 +23,7 @@ from flows.compare_schemes import compare_schemes
 from flows.compare_trainings import compare_trainings
 from flows.compare_treatments import compare_treatments
 from flows.cross_validate import cross_validate
+from flows.diff_models import diff_models
 from flows.evaluate_holdout import evaluate_holdout
 from flows.export_dataset import export_dataset
 from flows.export_model import export_model
@@ -33,7 +34,10 @@ from flows.make_night import make_night
 from flows.predict_galaxies import predict_galaxies
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
+from flows.rescore import rescore
+from flows.rethreshold import rethreshold
 from flows.score_night import score_night
+from flows.stale import stale
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
@@ -65,6 +69,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         compare_trainings,
         compare_treatments,
         cross_validate,
+        diff_models,
         evaluate_holdout,
         export_dataset,
         export_model,
@@ -75,7 +80,10 @@ FLOWS: dict[str, Flow[..., Any]] = {
         predict_galaxies,
         relabel_and_retrain,
         relabel_and_retrain_galaxy,
+        rescore,
+        rethreshold,
         score_night,
+        stale,
         survey_label_errors,
         train_galaxy,
         train_realbogus,
