@@ -19,8 +19,8 @@ from tasks.candidates.collect import PairVisits
 from tasks.candidates.staged_rows import StagedBatch, visit_faults
 from tasks.inbox.deliveries import Delivery
 from tasks.night.blocks import CandidateBlock, unscorable_reasons
-from tasks.night.score_table import SCORES, complete_scores
 from tasks.night.models import NightModel, ScoringRule
+from tasks.night.score_table import SCORES, complete_scores
 from tasks.night.scoring import NOT_SCORED, RAW, score_block
 from tasks.night.sources import ArrayNight, RecordNight, ZarrNight, open_night
 from tasks.runtime.run_log import run_logger

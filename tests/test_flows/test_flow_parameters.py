@@ -58,6 +58,7 @@ from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
+from tasks.nightly.request import NightlyRequest
 from tasks.studies.giveaways import GiveawayRequest
 from tasks.visits.request import VisitRequest
 
@@ -144,6 +145,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
         (build_realbogus_dataset, CandidateRequest),
         (check_giveaways, GiveawayRequest),
         (make_night, NightToMake),
+        (nightly_retrain, NightlyRequest),
         (relabel_and_retrain, CandidateRelabelRequest),
         (relabel_and_retrain_galaxy, GalaxyRelabelRequest),
         (score_night, NightRequest),
