@@ -64,11 +64,12 @@ def carry_out(
 def _remove(workspace: Workspace, item: Item, contents: Contents) -> str | None:
     """Remove one item; return why it stays, or None."""
     try:
+        if item.kind in (MODEL, RUN):
+            require_no_deleted_experiments(workspace)
         if item.kind == MODEL:
             gone = remove_version(workspace, contents.models[item.key])
             return None if gone else "it has got an alias meanwhile"
         if item.kind == RUN:
-            require_no_deleted_experiments(workspace)
             remove_run(workspace, contents.runs[item.key])
             return None
         with _lock(workspace, item):
