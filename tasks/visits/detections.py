@@ -69,6 +69,11 @@ class Scorer:
     detectors: frozenset[str] | None
 
     @property
+    def threshold(self) -> float:
+        """Least logit of a detection that is decided to be real."""
+        return np.inf if self.rule.threshold is None else self.rule.threshold
+
+    @property
     def collector(self) -> PairVisits:
         """What finds the detections of a pair of frames."""
         return PairVisits(self.work, 0, None)
@@ -221,8 +226,8 @@ def _without_score(rows: pa.Table) -> pa.Table:
 
 def _complete(scorer: Scorer, visit: Delivery, raw: pa.Table, facts: dict[str, object]) -> pa.Table:
     """Return `VISIT_DETECTIONS` of raw scores and further columns."""
-    count, threshold = raw.num_rows, scorer.rule.threshold
-    scores = complete_scores(raw, scorer.rule, np.inf if threshold is None else threshold)
+    count = raw.num_rows
+    scores = complete_scores(raw, scorer.rule, scorer.threshold)
     columns = {name: scores[name] for name in scores.column_names}
     columns |= {name: _column(values, VISIT_DETECTIONS.field(name).type) for name, values in facts.items()}
     columns["visit"] = pa.array([visit.name] * count)

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from tasks.inbox.deliveries import MARKER
 from tasks.inbox.nights import InboxError
 from tasks.night.models import NightError, open_model
+from tasks.night.score_files import scored_nights
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.tracking.model_registry import UnknownModelError
 from tasks.visits.arrivals import unscored_visits, visit_store
@@ -184,7 +185,7 @@ def test_changed_frames_supersede_the_earlier_rows_and_the_candidate_keeps_its_n
 
 
 def test_triplets_are_scored_and_a_record_that_comes_again_counts_once(
-    inbox: Path, score: Callable[..., dict[str, Any]]
+    home: Workspace, inbox: Path, score: Callable[..., dict[str, Any]]
 ) -> None:
     places = [(10.0, 5.0), (10.0 + 1.5 / 3600, 5.0), (10.01, 5.0)]
     write_records(inbox / NIGHT / "a", ["1", "2", "3"], places, mjd=[EPOCH_MJD] * 3)
@@ -197,6 +198,7 @@ def test_triplets_are_scored_and_a_record_that_comes_again_counts_once(
     assert [row["n_detections"] for row in candidates] == [2, 1]
     assert sum(row["superseded"] for row in detections) == 3
     assert {row["unknown_detector"] for row in detections} == {None}
+    assert scored_nights(home) == [], "visits are no night of score-night"
 
 
 def test_a_limit_leaves_the_rest_waiting_and_a_night_can_be_named(
