@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.learning.models.inference import Engine
 from tasks.night.request import NightRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.score_night import score_night as score_candidates
@@ -41,10 +40,7 @@ def score_night(
         str | None,
         parameter_types.param("Second model that scores the night; candidate counts are compared at equal recovery"),
     ] = None,
-    engine: Annotated[
-        Engine,
-        parameter_types.param("Runtime: auto uses ONNX if it reproduces the Keras scores; tensorflow can use a GPU"),
-    ] = "auto",
+    engine: parameter_types.ScoringEngine = "auto",
 ) -> dict[str, Any]:
     """Score a night and return its counts."""
     request = NightRequest(

@@ -27,6 +27,7 @@ def train_realbogus(
     batch_size: parameter_types.BatchSize = None,
     seed: parameter_types.Seed = 0,
     labels: parameter_types.Relabelling = None,
+    weights: parameter_types.CandidateWeights = "none",
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Train a real/bogus classifier and return its metrics; treatment=each without a detector returns ``rows``."""
@@ -46,6 +47,7 @@ def train_realbogus(
         batch_size=batch_size,
         seed=seed,
         labels=labels,
+        weights=weights,
         device=device,
     )
     return train_candidates(Workspace.current(), request)

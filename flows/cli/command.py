@@ -11,10 +11,13 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.cli.exit_status import INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+
+if TYPE_CHECKING:
+    from tasks.server.arrival_bell import ArrivalBell
 
 DEMO = (
     ("galaxy-end-to-end", "dataset=demo", "scheme=deck-3", "limit=1000", "preset=tuned"),
@@ -146,9 +149,20 @@ def up(options: argparse.Namespace) -> ExitStatus:
 
         workspace = Workspace.current()
         workspace.require_writable()
-        run_stack(workspace, announce)
+        run_stack(workspace, announce, meanwhile=_bell(workspace).look)
 
     return _perform(work)
+
+
+def _bell(workspace: Workspace) -> "ArrivalBell":
+    """Return what tells the server of visits in the workspace's inbox."""
+    from tasks.inbox.nights import default_inbox
+    from tasks.server.arrival_bell import ArrivalBell
+    from tasks.server.process_guard import is_locked
+    from tasks.visits.arrivals import unscored_visits, visit_store
+
+    inbox, lock = default_inbox(workspace), visit_store(workspace).lock
+    return ArrivalBell(inbox.name, lambda: unscored_visits(workspace, inbox), lambda: is_locked(lock))
 
 
 def down(options: argparse.Namespace) -> ExitStatus:

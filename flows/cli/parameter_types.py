@@ -20,6 +20,7 @@ from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.fits.fit_settings import Optimizer as OptimizerName
 from tasks.learning.labels.suspects import SuspectRule as RuleName
+from tasks.learning.models.inference import Engine as EngineName
 from tasks.training.choices import RelabelStage as StageName
 
 
@@ -36,6 +37,14 @@ Dataset = Annotated[str, param("Dataset: NAME for its current version, NAME@3 fo
 Model = Annotated[
     str,
     param("Run id, models:/NAME/VERSION, NAME@alias, or an alias, whose model name follows from dataset and scheme"),
+]
+ModelOfName = Annotated[str, param("Run id, models:/NAME/VERSION, NAME@alias, or an alias of name")]
+RegisteredName = Annotated[str, param("Registered name of the models, such as realbogus or galaxy-deck-3")]
+Reason = Annotated[str, param("Why; required, and kept in the ledger")]
+DecidedBy = Annotated[str | None, param("Who decides; null: the user of this process")]
+ScoringEngine = Annotated[
+    EngineName,
+    param("Runtime: auto uses ONNX if it reproduces the Keras scores; tensorflow can use a GPU"),
 ]
 Seed = Annotated[int, param("Seed of all random numbers")]
 Catalog = Annotated[
@@ -187,6 +196,10 @@ CandidateLimit = Annotated[
 CandidateNetwork = Annotated[
     CandidateNetworkName,
     param("Network architecture: simple, complex (deeper), compact, or first (fast first stage of a cascade)"),
+]
+CandidateWeights = Annotated[
+    str,
+    param("Initial weights: none (random), or a registered model of the same network, such as realbogus@champion"),
 ]
 CandidateSize = Annotated[Size, param("Width and depth of the network; full is the published size and needs a GPU")]
 Profile = Annotated[

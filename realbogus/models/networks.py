@@ -27,6 +27,7 @@ from realbogus.models.preprocessing import PREPROCESSING_VERSION
 
 __all__ = [
     "CLASSES",
+    "NETWORK",
     "PREPROCESSING_VERSION",
     "StampTooSmallError",
     "build_model",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 CLASSES = 2
+NETWORK = "network"
+"""Name of the fitted network inside the saved model."""
 PLANES = 3
 _FIRST_PX = 21
 
@@ -80,7 +83,7 @@ def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precisio
     body = {"simple": _simple, "complex": _complex, "compact": _compact, "first": _first}[settings.network]
     features = body(maps, settings, precision)
     logits = layers.Dense(CLASSES, dtype="float32", name="logits")(features)
-    return keras.Model(views, logits, name="network")
+    return keras.Model(views, logits, name=NETWORK)
 
 
 def build_model(settings: CandidateNetworkSettings, stamp_px: int, weights: list[Any]) -> keras.Model:

@@ -101,10 +101,34 @@ def read_pairs(path: Path) -> list[PairFiles]:
         return _read_table(path)
     if not path.is_dir():
         raise SourceError(f"{path} is neither a folder nor a table of pairs")
-    tables = [path / name for name in _TABLE_NAMES if (path / name).is_file()]
+    table = find_table(path)
+    return _pair_by_name(path) if table is None else _read_table(table)
+
+
+def find_table(folder: Path) -> Path | None:
+    """Return the table of pairs of a folder; None without one.
+
+    Raises
+    ------
+    SourceError
+        There are two.
+    """
+    tables = [folder / name for name in _TABLE_NAMES if (folder / name).is_file()]
     if len(tables) > 1:
-        raise SourceError(f"{path} holds both {' and '.join(_TABLE_NAMES)}: keep one")
-    return _read_table(tables[0]) if tables else _pair_by_name(path)
+        raise SourceError(f"{folder} holds both {' and '.join(_TABLE_NAMES)}: keep one")
+    return tables[0] if tables else None
+
+
+def files_of_table(table: Path) -> list[Path]:
+    """Return the files that a table of pairs names, each once, whether they exist or not.
+
+    Raises
+    ------
+    SourceError
+        The table cannot be read.
+    """
+    named = (row.get(column) for row in _table_rows(table) for column in _FILE_COLUMNS)
+    return list(dict.fromkeys(table.parent / name for name in named if name))
 
 
 def _identify(file: Path) -> str:

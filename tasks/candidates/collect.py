@@ -158,7 +158,7 @@ class PairVisits:
         padded = (pair.new.padded_fraction, pair.reference.padded_fraction)
         facts = VisitFacts(name, pair.sky_cell, pair.night, pair.detector, pair.visit, padded)
         batch = stage_visit(facts, worked, unknown, unknown)
-        batch = replace(batch, reading=reading)
+        batch = replace(batch, reading=reading, epoch_mjd=pair.epoch_mjd)
         if self.known is None:
             return batch
         epoch_mjd = np.array([np.nan if pair.epoch_mjd is None else pair.epoch_mjd])

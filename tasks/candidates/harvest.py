@@ -1,7 +1,8 @@
 """The harvest of a real/bogus build: its ledger rows, labels, hidden truth, manifest entries and account."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
@@ -46,12 +47,20 @@ OVER_BALANCE = "over_balance"
 INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION}
 
 
+class NoVisitError(StoreError):
+    """Every chip-visit of a build was rejected; `reasons` counts them by reason."""
+
+    def __init__(self, message: str, reasons: Mapping[str, int]):
+        super().__init__(message)
+        self.reasons = dict(reasons)
+
+
 def gather_candidates(plan: CandidatePlan) -> Harvest:
     """Gather the candidates that the plan's batches left in staging.
 
     Raises
     ------
-    StoreError
+    NoVisitError
         All chip-visits were rejected; the message names the first error.
     SourceError
         Two candidates of one id have different pixels.
@@ -67,7 +76,8 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     faults = visit_faults(staged)
     log_faults(faults)
     if staged.num_rows == len(faults) and faults and not plan.published_ids:
-        raise StoreError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}")
+        reasons = Counter(fault.split(":")[0] for fault in faults)
+        raise NoVisitError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}", reasons)
     if request.balance == "stored":
         surplus = surplus_injections(staged, request.galaxy_fraction, request.seed)
         staged = merging.reject(staged, dict.fromkeys(surplus, OVER_BALANCE))

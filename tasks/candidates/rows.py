@@ -5,6 +5,7 @@ not injected; injections give a second set of numbers.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import operating_points
 from tasks.learning.split_parts import UNLABELLED, SplitPart, part_rows
 from tasks.learning.training_overlap import COLUMNS, seen_before
-from tasks.store.columns import align_rows, to_float, to_text
+from tasks.store.columns import align_rows, positions_of, to_float, to_text
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationError
 
@@ -78,13 +79,17 @@ class EvaluationRows:
         )
 
 
-def evaluation_rows(dataset: Dataset, scheme: str, part: str, detector: str | None = None) -> EvaluationRows:
-    """Return the rows of a part that can be evaluated, with their ground truth.
+def evaluation_rows(
+    dataset: Dataset, scheme: str, part: str, detector: str | None = None, ids: Sequence[str] | None = None
+) -> EvaluationRows:
+    """Return the rows of a part that can be evaluated, with their ground truth; if `ids` are given, of these alone.
 
     Left out, and counted: blends (neither real nor bogus), injections that another source outshines, unlabelled
     candidates, and those of another detector if `detector` is given.
     """
     rows = part_rows(dataset, scheme, part, unlabelled=True)
+    if ids is not None:
+        rows = rows.take(np.flatnonzero(positions_of(rows.ids, ids) >= 0))
     samples = align_rows(dataset.samples(), rows.ids)
     kinds = to_text(samples["kind"])
     injected = np.isin(kinds, INJECTIONS)
@@ -123,13 +128,13 @@ def _ground_truth(
     return labels, np.array(truth["origin"].to_pylist(), object), reasons
 
 
-def with_headline(rows: EvaluationRows, *, simulated: bool) -> EvaluationRows:
+def with_headline(rows: EvaluationRows, *, simulated: bool, least: int = LEAST_SCENE_REALS) -> EvaluationRows:
     """Return the rows with `headline` set: every bogus, and the reals that were not injected.
 
-    With fewer than `LEAST_SCENE_REALS` of those, injections count too, and a note says so.
+    With fewer than `least` of those, injections count too, and a note says so.
     """
     scene = rows.real & ~rows.injected
-    if scene.sum() >= LEAST_SCENE_REALS or not rows.injected.any():
+    if scene.sum() >= least or not rows.injected.any():
         return replace(rows, headline=~rows.injected | ~rows.real)
     which = "true transients that were not injected" if simulated else "reals that were not injected"
     note = f"The part has only {int(scene.sum())} {which}, so injections count as reals too."

@@ -80,11 +80,14 @@ class StagedBatch:
         Of the rows with status stored, in their order.
     reading : Reading
         What was understood of the batch's frames or rows.
+    epoch_mjd : float or None
+        UTC, of a chip-visit in files.
     """
 
     table: pa.Table
     pixels: np.ndarray
     reading: Reading = field(default_factory=Reading)
+    epoch_mjd: float | None = None
 
 
 @dataclass(frozen=True)

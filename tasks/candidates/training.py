@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
@@ -15,6 +16,7 @@ from realbogus.models.preprocessing import PREPROCESSING_VERSION, Normalisation
 from tasks.candidates.choices import Treatment
 from tasks.candidates.cross_validation import pooled_figures
 from tasks.candidates.evaluation import evaluate_candidates
+from tasks.candidates.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
 from tasks.learning import measures, operating_points
 from tasks.learning.fits.fit_settings import KeptEpoch, Optimizer
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
@@ -63,6 +65,8 @@ class CandidateTrainRequest(TrainRequest):
     """None: the preset's."""
     keep: KeptEpoch | None = None
     """The epoch whose weights are kept; None: the preset's."""
+    weights: str = NONE
+    """What the fit starts from; see `tasks.candidates.initial_weights`."""
 
     @model_validator(mode="after")
     def _goes_together(self) -> "CandidateTrainRequest":
@@ -75,6 +79,8 @@ class CandidateTrainRequest(TrainRequest):
 class CandidateTraining(TrainingTask):
     """A training of candidates; `preset` is a `tasks.candidates.presets.Preset`."""
 
+    initial: InitialWeights = RANDOM_START
+
     @property
     def description(self) -> TrainingDescription:
         """Named by network, size, profile, treatment, detector, losses and relabelling."""
@@ -83,17 +89,36 @@ class CandidateTraining(TrainingTask):
         detector = [request.detector] if request.detector else []
         options = [request.normalisation] if request.normalisation else []
         options += [f"labels {request.labels}"] if request.labels else []
+        options += [f"from {self.initial.source}"] if request.weights != NONE else []
         settings = {name: getattr(request, name) for name in ("network", "size", "profile", "treatment", "detector")}
         return TrainingDescription(
             words=[request.network, request.size, request.profile, request.treatment, *detector, weights, *options],
             registered_name="-".join([REALBOGUS, *([FIRST] if request.network == FIRST else []), *detector]),
             optimizer=request.optimizer or self.preset.optimizer,
             preprocessing_version=PREPROCESSING_VERSION,
-            card={**settings, "labels": request.labels, "losses": losses.model_dump(mode="json")},
-            tags={name: str(value) for name, value in settings.items() if value is not None},
+            card={
+                **settings,
+                "labels": request.labels,
+                "losses": losses.model_dump(mode="json"),
+                "weights": self.initial.record,
+            },
+            tags={
+                **{name: str(value) for name, value in settings.items() if value is not None},
+                "weights": self.initial.source,
+            },
+            summary={"weights": self.initial.source},
             test_figures=TEST_FIGURES,
             speed="samples_per_second",
         )
+
+    @property
+    def earlier_samples(self) -> pa.Table | None:
+        """The samples of the model that the weights come from."""
+        return self.initial.samples
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Return all that determines the result: also the content of the weights that were loaded."""
+        return super().identity(weights_sha256=self.initial.sha256, **more)
 
     @property
     def stamp_px(self) -> int:
@@ -111,7 +136,7 @@ class CandidateTraining(TrainingTask):
     def fit_spec(self, train: SplitPart) -> "FitSpec":
         """Return the preset's network, its random views, and the model that holds the losses."""
         weights = class_weights(train.labels) if self.preset.class_weights == "auto" else None
-        return candidate_fit_spec(self.preset, self.stamp_px, weights)
+        return candidate_fit_spec(self.preset, self.stamp_px, weights, self.initial)
 
     def model(self, weights: list[NDArray]) -> Any:
         """Return the model from stored triplets (n, y, x, 3) to logits (n, 2)."""
@@ -175,7 +200,12 @@ class CandidateTraining(TrainingTask):
         return to_text(align_column(samples, "detector", part.ids))
 
 
-def candidate_fit_spec(preset: "CandidatePreset", stamp_px: int, weights: tuple[float, float] | None) -> "FitSpec":
+def candidate_fit_spec(
+    preset: "CandidatePreset",
+    stamp_px: int,
+    weights: tuple[float, float] | None,
+    initial: InitialWeights = RANDOM_START,
+) -> "FitSpec":
     """Return a preset's network, its random views, and the model that holds its losses.
 
     Rotations and flips are applied to normalised stamps, which are computed once; an augmentation that alters pixels
@@ -188,6 +218,8 @@ def candidate_fit_spec(preset: "CandidatePreset", stamp_px: int, weights: tuple[
         Width of the stored stamps.
     weights : (float, float) or None
         Loss weights of bogus and real.
+    initial : InitialWeights
+        What the network starts from.
     """
     from realbogus.models.augmentation import random_view
     from realbogus.models.losses import CandidateTrainer
@@ -200,9 +232,14 @@ def candidate_fit_spec(preset: "CandidatePreset", stamp_px: int, weights: tuple[
     def augment(stamps: Any, seed: Any) -> Any:
         return random_view(stamps, seed, preset.augmentation)
 
+    def build(precision: str) -> Any:
+        network = build_network(preset, stamp_px, precision=precision)
+        initial.load_into(network)
+        return network
+
     in_raw_units = preset.augmentation.alters_pixels
     return FitSpec(
-        lambda precision: build_network(preset, stamp_px, precision=precision),
+        build,
         (lambda stamps, seed: prepare(augment(stamps, seed))) if in_raw_units else augment,
         prepare if in_raw_units else (lambda views: views),
         CLASSES,
@@ -235,7 +272,9 @@ def open_candidate_training(
         changes["normalisation"] = request.normalisation
     if request.keep:
         changes["training"] = preset.training.model_copy(update={"keep": request.keep})
-    return CandidateTraining(request, workspace, dataset, scheme, preset.model_copy(update=changes))
+    settings = {"network": request.network, "size": request.size, "profile": request.profile}
+    initial = find_weights(workspace, request.weights, settings, int(dataset.pixels.shape[1]))
+    return CandidateTraining(request, workspace, dataset, scheme, preset.model_copy(update=changes), initial)
 
 
 def detectors_of(training: CandidateTraining) -> list[str]:

@@ -34,7 +34,8 @@ class Decision:
     figures : dict
         What the verdict rests on; JSON values.
     digests : dict of str
-        sha256 of the models and digests of the data, by what they are of: ``champion``, ``challenger``, ``holdout``, ...
+        sha256 of the models and digests of the data, by what they are of: ``champion`` (the one before),
+        ``challenger``, ``holdout``, ...
     """
 
     at: datetime

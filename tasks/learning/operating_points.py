@@ -94,6 +94,21 @@ def threshold_for_tpr(positive_scores: NDArray, tpr: float) -> float:
     return float(np.partition(positive_scores, count - kept)[count - kept])
 
 
+def weighted_thresholds(positive_scores: NDArray, weights: NDArray, tpr: float) -> NDArray[np.float64]:
+    """Return `threshold_for_tpr` of the positives' scores, (m,), under each of b sets of weights, (b, m).
+
+    A weight of 2 counts a row twice. NaN where all weights are 0.
+    """
+    if not len(positive_scores):
+        return np.full(len(weights), np.nan)
+    order = np.argsort(-positive_scores, kind="stable")
+    kept = np.cumsum(weights[:, order], axis=1)
+    total = kept[:, -1]
+    reached = kept >= (tpr * total * (1 - 1e-9))[:, None]
+    thresholds = np.asarray(positive_scores, np.float64)[order][reached.argmax(axis=1)]
+    return np.where(total > 0, thresholds, np.nan)
+
+
 def fpr_at_tpr(scores: NDArray, positive: NDArray, tpr: float) -> float:
     """Return the false-positive rate of scores (n,) at a true-positive rate; NaN where a class is absent."""
     positives, negatives = scores[positive], scores[~positive]

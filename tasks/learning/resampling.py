@@ -35,6 +35,33 @@ def resampled_rows(
         yield order[_runs(starts[drawn], sizes[drawn])]
 
 
+def resampled_counts(
+    groups: Sequence[str] | NDArray, rng: np.random.Generator, repeats: int, block_cells: int = 2_000_000
+) -> Iterator[NDArray[np.float64]]:
+    """Yield blocks (b, n) of how often each of n rows is drawn in b repeats; together there are `repeats`.
+
+    As in `resampled_rows` as many groups are drawn as there are, with replacement; of fewer than
+    `LEAST_GROUPS_FOR_INTERVAL` groups nothing is drawn.
+
+    Parameters
+    ----------
+    groups : (n,)
+        Group of each row.
+    rng : Generator
+    repeats : int
+    block_cells : int
+        Largest number of values of a block with more than one repeat.
+    """
+    names, group_of_row = np.unique(np.asarray(groups), return_inverse=True)
+    if len(names) < LEAST_GROUPS_FOR_INTERVAL:
+        return
+    most = max(1, block_cells // len(group_of_row))
+    chances = np.full(len(names), 1 / len(names))
+    for first in range(0, repeats, most):
+        drawn = rng.multinomial(len(names), chances, size=min(most, repeats - first))
+        yield drawn[:, group_of_row].astype(np.float64)
+
+
 def percentile_interval(value: float, resampled: Sequence[float] | NDArray, level: float = 0.95) -> Interval:
     """Return `value` between the percentiles of its resampled values (repeats,), of which NaN are left out.
 

@@ -1,7 +1,7 @@
 """Scoring: a model's outputs for rows of a pixel array, read shard by shard."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import zarr
@@ -26,6 +26,7 @@ def score(
     rows: NDArray,
     batch_size: int,
     alter: Callable[[NDArray], NDArray] = lambda images: images,
+    not_finite: Literal["refuse", "keep"] = "refuse",
 ) -> NDArray[np.float32]:
     """Return the outputs of ``rows``, in their order.
 
@@ -40,6 +41,8 @@ def score(
         Images a step. The last step is padded, so that a compiled model sees a single shape.
     alter : callable
         Applied to the images of each step first.
+    not_finite : refuse or keep
+        What becomes of outputs that are not finite.
 
     Returns
     -------
@@ -48,7 +51,7 @@ def score(
     Raises
     ------
     ValueError
-        An output is not finite; the message names the row.
+        An output is not finite and they are refused; the message names the row.
     """
     rows = np.asarray(rows, np.int64)
     if not len(rows):
@@ -61,7 +64,8 @@ def score(
         scores.append(np.asarray(model.predict_on_batch(alter(full)), np.float32)[: len(images)])
     in_order = np.empty((len(rows), scores[0].shape[-1]), np.float32)
     in_order[order] = np.concatenate(scores)
-    _refuse_not_finite(in_order, rows)
+    if not_finite == "refuse":
+        _refuse_not_finite(in_order, rows)
     return in_order
 
 

@@ -29,6 +29,9 @@ the 0.2 % allowed."""
 MAX_LOST_LIMIT = 0.02
 """A first model is used only if its upper 95 % limit of lost reals is not above this; few validation reals raise it."""
 
+COUNT_POINT = "tpr99"
+"""Operating point of the full model for which discarding is fitted where a number of candidates is selected."""
+
 
 @dataclass(frozen=True)
 class FirstModel:
@@ -57,7 +60,7 @@ def choose_first(workspace: Workspace, request: NightRequest, full: NightModel, 
     request : NightRequest
     full : NightModel
     threshold : float or None
-        Of the full model; None (the best n are selected) is replaced by its operating point at TPR 0.99.
+        Of the full model; None (the best n are selected) is replaced by `COUNT_POINT`.
     """
     if request.first is None:
         return FirstModel(None, None, "no first model was requested")
@@ -78,7 +81,7 @@ def admit_first(workspace: Workspace, first: NightModel, full: NightModel, thres
         sizes = f"{first.name} takes stamps of {first.stamp_px} px, {full.name} {full.stamp_px} px"
         return FirstModel(None, None, sizes)
     if threshold is None:
-        threshold = float(full.card["operating_points"]["tpr99"]["threshold"])
+        threshold = float(full.card["operating_points"][COUNT_POINT]["threshold"])
     try:
         discard = fit_first_discard(workspace, first, full, threshold)
     except (StoreError, CascadeError) as error:

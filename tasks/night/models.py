@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from tasks.night.sources import NightSource
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import REALBOGUS
-from tasks.tracking.model_registry import resolve_model
+from tasks.tracking.model_registry import ModelRef, resolve_model
 
 REGISTERED, REGISTERED_FIRST = "realbogus", "realbogus-first"
 """Registered names of the full model and of the cheap first model."""
@@ -80,8 +80,8 @@ class ScoringRule:
     threshold : float or None
         Least logit of the full model for a candidate to be selected; None selects the best `max_candidates`.
     max_candidates : int or None
-    threshold_version : str
-        Name of the threshold, recorded with every score.
+    threshold_rule : str
+        Model and rule that the threshold follows from, such as ``realbogus/3 1a2b3c4d tpr90``.
     night_prior : float
         Share of reals assumed for the column ``probability_night``.
     """
@@ -91,13 +91,27 @@ class ScoringRule:
     discard_below: float
     threshold: float | None
     max_candidates: int | None
-    threshold_version: str
+    threshold_rule: str
     night_prior: float
 
     @property
     def models(self) -> list[NightModel]:
         """The models in the order in which they run."""
         return [self.full] if self.first is None else [self.first, self.full]
+
+    def threshold_version(self, threshold: float) -> str:
+        """Return the version of a night's threshold: `threshold_rule` and a digest.
+
+        The digest covers all that turns a logit into a decision and a probability: the threshold, that of the first
+        model, and calibration, training mix and prior. Two scorings of one rule differ in it if one of these does.
+        """
+        words = [repr(float(threshold)), repr(float(self.night_prior))]
+        if self.first is not None:
+            words.append(repr(float(self.discard_below)))
+        for model in self.models:
+            calibration = [float(model.card["temperature"] or 1), float(model.card["training_real_share"])]
+            words += [model.sha256, *map(repr, calibration)]
+        return f"{self.threshold_rule} {hashlib.sha256(' '.join(words).encode()).hexdigest()[:8]}"
 
     def identity(self, source: NightSource) -> str:
         """Return a digest of what the logits depend on: source, models, engines and `discard_below`."""
@@ -124,15 +138,43 @@ def open_model(workspace: Workspace, model: str, registered: str, engine: Engine
         It is of another problem, or was trained with another version of the preprocessing.
     """
     ref = resolve_model(workspace, model, registered)
-    card = saved_models.checked_card(ref.folder)
-    name = f"{ref.name}/{ref.version}"
+    described = _describe(ref)
+    name, card = described.name, dict(described.card)
     check_card(name, card)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     outputs = open_outputs(card, lambda: saved_models.load_model(ref.folder)[0], workspace.root / "onnx", engine)
     if engine == "auto" and outputs.engine == "tensorflow":
         run_logger().warning("%s runs in TensorFlow: the outputs of its ONNX export differ", name)
-    samples = ref.folder / TRAINING_SAMPLES_FILE
-    return NightModel(name, card, outputs, pq.read_table(samples) if samples.is_file() else None)
+    return replace(described, outputs=outputs)
+
+
+def describe_model(workspace: Workspace, model: str, registered: str) -> NightModel:
+    """Return a registered model by its card, verified against its file; it cannot be run.
+
+    Parameters are those of `open_model`.
+
+    Raises
+    ------
+    UnknownModelError
+        There is no such model.
+    SavedModelError
+        It has no card, or another one.
+    """
+    return _describe(resolve_model(workspace, model, registered))
+
+
+def _describe(ref: ModelRef) -> NightModel:
+    card, samples = saved_models.checked_card(ref.folder), ref.folder / TRAINING_SAMPLES_FILE
+    training_samples = pq.read_table(samples) if samples.is_file() else None
+    return NightModel(f"{ref.name}/{ref.version}", card, UNOPENED, training_samples)
+
+
+def _refuse_to_run(_: NDArray) -> NDArray[np.float32]:
+    raise NightError("a model that was not opened gives no logits")
+
+
+UNOPENED = Outputs("stored logits", _refuse_to_run, True, None)
+"""Outputs of a model of which only the card is known; to run it is an error."""
 
 
 def check_card(name: str, card: Mapping[str, Any]) -> None:

@@ -23,7 +23,7 @@ from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import measures
 from tasks.learning.intervals import format_ends
 from tasks.learning.operating_points import threshold_for_tpr
-from tasks.night.decisions import STAGES
+from tasks.night.score_table import STAGES
 from tasks.night.scoring import BY_FULL
 from tasks.night.sources import DatasetNight, NightSource
 from tasks.store.columns import to_bool, to_float, to_text
@@ -55,7 +55,7 @@ class NightScores:
 
     @classmethod
     def read(cls, path: Path) -> "NightScores":
-        """Read them from a scores file (`tasks.night.decisions.SCORES`)."""
+        """Read them from a scores file (`tasks.night.score_table.SCORES`)."""
         table = pq.read_table(path, columns=["logit", "stage", "decision", "ra_deg", "dec_deg"])
         by_full = to_bool(pc.equal(table["stage"], STAGES[BY_FULL]))
         positions = np.stack([to_float(table[name]) for name in ("ra_deg", "dec_deg")], 1)

@@ -10,9 +10,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from realbogus.audits.pictures import draw_triplet
-from tasks.night.decisions import ScoredNight
 from tasks.night.models import ScoringRule
 from tasks.night.operations import SAME_OBJECT_ARCSEC, describe_operations
+from tasks.night.score_table import ScoredNight
 from tasks.night.sources import NightSource
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Link, Table, Text, page

@@ -52,18 +52,18 @@ class NightRequest(BaseModel):
 
 
 def choose_threshold(request: NightRequest, full: NightModel) -> tuple[float | None, int | None, str]:
-    """Return the threshold (logit) or the number of candidates, the other being None, and the threshold's version.
+    """Return the threshold (logit) or the number of candidates, the other being None, and the rule in words.
 
     Raises
     ------
     NightError
         The model has no operating point at the requested true-positive rate.
     """
-    version = f"{full.name} {full.sha256[:8]}"
+    name = f"{full.name} {full.sha256[:8]}"
     if request.max_candidates is not None:
-        return None, request.max_candidates, f"{version} best {request.max_candidates}"
+        return None, request.max_candidates, f"{name} best {request.max_candidates}"
     if request.threshold is not None:
-        return request.threshold, None, f"{version} threshold {request.threshold:g}"
+        return request.threshold, None, f"{name} threshold {request.threshold:g}"
     tpr, points = request.tpr or DEFAULT_TPR, full.card.get("operating_points") or {}
     point = f"tpr{100 * tpr:.6g}"
     if point not in points:
@@ -71,4 +71,4 @@ def choose_threshold(request: NightRequest, full: NightModel) -> tuple[float | N
         raise NightError(
             f"tpr={tpr:g} is no operating point of {full.name}, which has {available}; or give a threshold"
         )
-    return float(points[point]["threshold"]), None, f"{version} {point}"
+    return float(points[point]["threshold"]), None, f"{name} {point}"

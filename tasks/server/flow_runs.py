@@ -72,13 +72,17 @@ def _ends(workspace: Workspace) -> Path:
 
 
 def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID]:
-    """Mark unfinished runs without a living process as crashed; return their ids. The caller holds ``runs.lock``."""
+    """Mark unfinished runs without a living process as crashed; return their ids. The caller holds ``runs.lock``.
+
+    A deployment's run that is marked so gives its slot of the concurrency limit back. The services of this process
+    count as not started: it calls this before its worker.
+    """
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed
 
     entries = living_processes(processes_folder(workspace))
     working_on = {entry.get("flow_run") for entry in entries}
-    worker_lives = any(entry["kind"] == "up" for entry in entries)
+    worker_lives = any(entry["kind"] == "up" and entry["pid"] != os.getpid() for entry in entries)
     unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
     crashed = []
     for flow_run in client.read_flow_runs(flow_run_filter=unfinished, limit=_UNFINISHED_AT_MOST):

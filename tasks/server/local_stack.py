@@ -65,8 +65,16 @@ class Service:
             raise ServiceError(f"the {self.name} failed ({cause.strip()}); its log: {self.log}")
 
 
-def run_stack(workspace: Workspace, announce: Callable[[dict[str, str]], None], project: Path | None = None) -> None:
-    """Start all services, pass their addresses to ``announce`` when all answer, and watch them until interrupted."""
+def run_stack(
+    workspace: Workspace,
+    announce: Callable[[dict[str, str]], None],
+    project: Path | None = None,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> None:
+    """Start all services, pass their addresses to ``announce`` when all answer, and watch them until interrupted.
+
+    ``meanwhile`` is called twice a second from then on.
+    """
     project = project or project_folder()
     host, port = address_in(project)
     with contextlib.ExitStack() as stack:
@@ -83,6 +91,7 @@ def run_stack(workspace: Workspace, announce: Callable[[dict[str, str]], None], 
         while True:
             for service in services:
                 service.require_running()
+            meanwhile()
             time.sleep(_WATCH_S)
 
 

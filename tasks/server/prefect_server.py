@@ -141,6 +141,8 @@ def environment(workspace: Workspace, url: str) -> dict[str, str]:
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_HOME": str(workspace.prefect),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # In memory a restart would forget who holds a deployment's slot, which would then never be free again.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "true",  # the only switch that MLflow knows
     }
 

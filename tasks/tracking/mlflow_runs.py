@@ -129,6 +129,27 @@ def newest_run(
     return next(((run.info.run_id, run.data.metrics) for run in fitting if measured in run.data.metrics), None)
 
 
+def runs_tagged(workspace: Workspace, problem: str, tags: Mapping[str, str]) -> list[str]:
+    """Return the ids of the runs with these tags, the newest first."""
+    prepare(workspace)
+    client = open_client(workspace)
+    experiment = client.get_experiment_by_name(problem)
+    if experiment is None:
+        return []
+    conditions = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    runs = client.search_runs([experiment.experiment_id], conditions, order_by=["attributes.start_time DESC"])
+    return [run.info.run_id for run in runs]
+
+
+def has_finished_run(workspace: Workspace, problem: str, tags: Mapping[str, str]) -> bool:
+    """Return whether the experiment ``problem`` has a finished run with these tags."""
+    prepare(workspace)
+    client = open_client(workspace)
+    conditions = ["attributes.status = 'FINISHED'", *(f"tags.`{name}` = '{value}'" for name, value in tags.items())]
+    experiment = client.get_experiment_by_name(problem)
+    return bool(client.search_runs([experiment.experiment_id], " and ".join(conditions), max_results=1))
+
+
 def metric_history(workspace: Workspace, run_id: str, names: Sequence[str]) -> dict[str, list[float]]:
     """Return the values of each metric in the order of their steps; a metric without values is absent."""
     client = open_client(workspace)

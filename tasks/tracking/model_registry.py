@@ -3,6 +3,7 @@
 import re
 import shutil
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -17,7 +18,7 @@ from tasks.tracking.database import import_mlflow, lock, open_client, prepare
 CHALLENGER = "challenger"
 """Alias of the newest version of a name."""
 CHAMPION = "champion"
-"""Alias of the version in use; set for the first version of a name, then by `promote`."""
+"""Alias of the version in use; set for the first version of a name, then by decisions."""
 
 
 class KerasModel(Protocol):
@@ -86,6 +87,39 @@ def promote(workspace: Workspace, model: str, registered_name: str | None = None
     with lock(workspace):
         open_client(workspace).set_registered_model_alias(ref.name, CHAMPION, str(ref.version))
     return ref
+
+
+def alias_address(workspace: Workspace, name: str, alias: str) -> str | None:
+    """Return ``models:/NAME/VERSION`` of the version with the alias; None where the name or the alias is unknown."""
+    prepare(workspace)
+    try:
+        return f"models:/{name}/{open_client(workspace).get_model_version_by_alias(name, alias).version}"
+    except import_mlflow().MlflowException:
+        return None
+
+
+def registered_names(workspace: Workspace) -> list[str]:
+    """Return the names under which models are registered, sorted."""
+    prepare(workspace)
+    return sorted(model.name for model in open_client(workspace).search_registered_models())
+
+
+def require_name(workspace: Workspace, name: str) -> None:
+    """Refuse a name under which no model is registered.
+
+    Raises
+    ------
+    UnknownModelError
+        The message names the models that exist.
+    """
+    if name not in registered_names(workspace):
+        raise UnknownModelError(f"no model is registered as {name!r}; {_list_models(workspace)}")
+
+
+def tag_model(workspace: Workspace, ref: ModelRef, tags: Mapping[str, str]) -> None:
+    """Set tags of a model's version."""
+    for key, value in tags.items():
+        open_client(workspace).set_model_version_tag(ref.name, str(ref.version), key, value)
 
 
 def resolve_model(workspace: Workspace, model: str, registered_name: str | None) -> ModelRef:
@@ -163,12 +197,21 @@ def _model_ref(workspace: Workspace, name: str, version: int) -> ModelRef:
     try:
         run_id = client.get_model_version(name, str(version)).run_id
     except import_mlflow().MlflowException as error:
-        raise UnknownModelError(f"there is no model {name}, version {version}; {_list_models(workspace)}") from error
+        raise UnknownModelError(
+            f"there is no model {name}, version {version}{_newest_versions(workspace, name)}; {_list_models(workspace)}"
+        ) from error
     address = client.get_model_version_download_uri(name, str(version))
     folder = Path(import_mlflow().artifacts.download_artifacts(artifact_uri=address), "data")
     if not (folder / "model.json").is_file():
         raise UnknownModelError(f"model {name}, version {version} holds no model.json in {folder}")
     return ModelRef(f"models:/{name}/{version}", name, version, run_id, folder)
+
+
+def _newest_versions(workspace: Workspace, name: str) -> str:
+    """Return which versions a name has, in words; empty for an unknown name."""
+    found = open_client(workspace).search_model_versions(f"name = '{name}'")
+    versions = sorted(int(version.version) for version in found)
+    return f" (its newest are {', '.join(map(str, versions[-5:]))})" if versions else ""
 
 
 def _list_models(workspace: Workspace) -> str:

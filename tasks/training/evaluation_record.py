@@ -143,10 +143,16 @@ def require_fit(request: EvaluationRequest, preprocessing_version: str | None = 
     EvaluationError
         The problem, the classes, the shape or the version differs.
     """
-    dataset, card = request.dataset, request.card
+    require_card_fits(request.dataset, request.scheme, request.card, preprocessing_version)
+
+
+def require_card_fits(
+    dataset: Dataset, scheme: str, card: Mapping[str, Any], preprocessing_version: str | None = None
+) -> None:
+    """Check that a dataset has what the model of a card takes; see `require_fit`."""
     checks = [
         ("is of problem", dataset.manifest["problem"], card["problem"]),
-        (f"has, under {request.scheme!r}, the classes", dataset.classes(request.scheme), list(card["classes"])),
+        (f"has, under {scheme!r}, the classes", dataset.classes(scheme), list(card["classes"])),
         ("has images of shape", list(dataset.pixels.shape[1:]), list(card["input_shape"])),
     ]
     if preprocessing_version is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from tasks.learning.scoring import Scorer
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.workspace import Workspace
-from tasks.store.schema import GALAXY
+from tasks.store.schema import GALAXY, REALBOGUS, Problem
 from tasks.tracking.model_registry import ModelRef, resolve_model
 
 
@@ -36,6 +36,11 @@ class RegisteredModel:
 def registered_name(problem: str, scheme: str) -> str:
     """Return the name under which models of a problem and scheme are registered: galaxies have one a scheme."""
     return f"{GALAXY}-{scheme}" if problem == GALAXY else problem
+
+
+def problem_of(name: str) -> Problem:
+    """Return the problem of the models of a registered name."""
+    return GALAXY if name.startswith(f"{GALAXY}-") else REALBOGUS
 
 
 def open_registered(workspace: Workspace, model: str, problem: str, scheme: str) -> RegisteredModel:

@@ -35,6 +35,7 @@ WANTED = {
     ("visits", "work_of_noise"): ("<", 4),
     ("visits", "times_sfft"): (">=", 20),
     ("visits", "residual_ratio"): ("<=", 1.02),  # equal or better, as far as the noise of a few hundred stars tells
+    ("arrivals", "latency_s"): ("<", 60),
     ("triplets", "written_times_records"): (">=", 5),
     ("triplets", "times_published"): (">=", 2.5),
     ("triplets", "times_records"): (">=", 1.3),

@@ -8,6 +8,7 @@ import yaml
 from prefect import Flow
 from pydantic import BaseModel
 
+from flows.accept import accept
 from flows.backfill_class_scheme import backfill_class_scheme
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
@@ -31,9 +32,13 @@ from flows.ingest_catalog import ingest_catalog
 from flows.label_noise_bench import label_noise_bench
 from flows.make_night import make_night
 from flows.predict_galaxies import predict_galaxies
+from flows.promote import promote
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
+from flows.rollback import rollback
 from flows.score_night import score_night
+from flows.score_visit import score_visit
+from flows.show_decisions import show_decisions
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
@@ -48,11 +53,13 @@ from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
 from tasks.studies.giveaways import GiveawayRequest
+from tasks.visits.request import VisitRequest
 
 PROJECT = Path(__file__).parents[2]
 FLOWS: dict[str, Flow[..., Any]] = {
     flow.name: flow
     for flow in (
+        accept,
         backfill_class_scheme,
         build_galaxy_dataset,
         build_realbogus_dataset,
@@ -73,9 +80,13 @@ FLOWS: dict[str, Flow[..., Any]] = {
         label_noise_bench,
         make_night,
         predict_galaxies,
+        promote,
         relabel_and_retrain,
         relabel_and_retrain_galaxy,
+        rollback,
         score_night,
+        score_visit,
+        show_decisions,
         survey_label_errors,
         train_galaxy,
         train_realbogus,
@@ -124,6 +135,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
         (relabel_and_retrain, CandidateRelabelRequest),
         (relabel_and_retrain_galaxy, GalaxyRelabelRequest),
         (score_night, NightRequest),
+        (score_visit, VisitRequest),
         (train_galaxy, GalaxyTrainRequest),
         (train_realbogus, CandidateTrainRequest),
     ],

@@ -17,6 +17,7 @@ from tasks.learning.operating_points import (
     threshold_for_tpr,
     tpr_at_count,
     upper_limit,
+    weighted_thresholds,
 )
 
 numbers = st.integers(-8, 8).map(float)
@@ -227,3 +228,22 @@ def test_a_card_keeps_every_point() -> None:
     points = operating_points.operating_points(scores, positive)
     assert {name: point["tpr"] for name, point in points.items()} == {"tpr90": 0.9, "tpr95": 0.96, "tpr99": 1.0}
     assert points["tpr90"]["threshold"] == 55
+
+
+@given(
+    st.lists(st.integers(-3, 3), min_size=1, max_size=40),
+    st.sampled_from([0.5, 0.9, 0.99]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_weight_repeats_a_row_in_the_threshold(scores: list[int], tpr: float, seed: int) -> None:
+    weights = np.random.default_rng(seed).integers(4, size=(3, len(scores)))
+    found = weighted_thresholds(np.array(scores, float), weights.astype(float), tpr)
+    for threshold, times in zip(found, weights, strict=True):
+        if times.sum():
+            assert threshold == threshold_for_tpr(np.repeat(scores, times), tpr)
+        else:
+            assert np.isnan(threshold)
+
+
+def test_without_positives_there_are_no_weighted_thresholds() -> None:
+    assert np.isnan(weighted_thresholds(np.empty(0), np.empty((2, 0)), 0.9)).all()

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.learning.intervals import LEAST_GROUPS_FOR_INTERVAL
-from tasks.learning.resampling import percentile_interval, resampled_rows
+from tasks.learning.resampling import percentile_interval, resampled_counts, resampled_rows
 
 
 @given(st.lists(st.integers(0, 15), min_size=1, max_size=30), st.integers(0, 99))
@@ -32,3 +32,20 @@ def test_an_interval_holds_its_share_of_the_values() -> None:
     assert interval == pytest.approx((7.0, 5.0, 95.0))
     assert percentile_interval(7.0, [np.nan, 3.0, 3.0]) == (7.0, 3.0, 3.0)
     assert np.isnan(percentile_interval(7.0, [])[1:]).all()
+
+
+@given(st.integers(1, 7), st.integers(0, 99))
+def test_counts_are_of_whole_groups_as_many_as_there_are(repeats: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = np.r_[np.arange(LEAST_GROUPS_FOR_INTERVAL), rng.integers(LEAST_GROUPS_FOR_INTERVAL, size=20)].astype(str)
+    blocks = list(resampled_counts(groups, rng, repeats, block_cells=2 * len(groups)))
+    assert [len(block) for block in blocks[:-1]] == [2] * (len(blocks) - 1)
+    counts = np.concatenate(blocks)
+    assert counts.shape == (repeats, len(groups))
+    names, first = np.unique(groups, return_index=True)
+    np.testing.assert_array_equal(counts, counts[:, first][:, np.searchsorted(names, groups)])
+    np.testing.assert_array_equal(counts[:, first].sum(axis=1), len(names))
+
+
+def test_no_counts_of_few_groups() -> None:
+    assert list(resampled_counts(["one", "two"], np.random.default_rng(0), 5)) == []

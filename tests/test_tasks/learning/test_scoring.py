@@ -72,6 +72,8 @@ def test_a_probability_that_is_not_finite_names_its_row():
 
     with pytest.raises(ValueError, match="not finite for 1 rows, first row 5"):
         score(Broken(), PIXELS, np.array([4, 5, 6]), 2)
+    kept = score(Broken(), PIXELS, np.array([4, 5, 6]), 2, not_finite="keep")
+    assert np.isnan(kept[:, 0]).tolist() == [False, True, False]
 
 
 def test_nothing_to_score_is_refused():

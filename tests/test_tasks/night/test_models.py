@@ -37,7 +37,7 @@ def test_the_first_model_runs_before_the_full_one() -> None:
 
 def test_a_scoring_is_identified_by_all_that_its_logits_depend_on_and_nothing_else() -> None:
     alone, cascade = make_rule(), make_rule(below=-1.0)
-    same = [replace(alone, threshold=5.0), replace(alone, night_prior=0.1), replace(alone, threshold_version="v2")]
+    same = [replace(alone, threshold=5.0), replace(alone, night_prior=0.1), replace(alone, threshold_rule="v2")]
     assert {rule.identity(source()) for rule in [alone, *same]} == {alone.identity(source())}
     other_engine = replace(alone.full, outputs=replace(alone.full.outputs, engine="other"))
     different = {

@@ -10,7 +10,6 @@ import pytest
 
 from realbogus.records import DETECTION, GALAXY_INJECTION, RANDOM_INJECTION
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT
-from tasks.night.decisions import complete_scores
 from tasks.night.operations import (
     RECOVERIES,
     GroundTruth,
@@ -20,6 +19,7 @@ from tasks.night.operations import (
     ground_truth,
     operations,
 )
+from tasks.night.score_table import complete_scores
 from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED
 from tasks.night.sources import ArrayNight, DatasetNight
 from tasks.runtime.workspace import Workspace

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from tasks.night.blocks import CandidateBlock
-from tasks.night.decisions import ScoredNight, complete_scores
 from tasks.night.models import ScoringRule
 from tasks.night.report import (
     best_blocks,
@@ -20,6 +19,7 @@ from tasks.night.report import (
     stamps_of,
     write_night_page,
 )
+from tasks.night.score_table import ScoredNight, complete_scores
 from tasks.night.scoring import BY_FULL
 from tasks.night.sources import ArrayNight
 from tasks.reports.page import Figure, Heading, Headlines, Link, Table, Text
@@ -41,7 +41,7 @@ def best_of(logits: list[float], blocks: list[int]) -> pa.Table:
 
 def scored(**changes: Any) -> ScoredNight:
     best = best_of([3.0, 2.0, 1.5], [1, 0, 1])
-    night = ScoredNight(Path("scores/n.parquet"), 1200, 1190, 3, 700, {"edge": 7, "nan_plane": 3}, 1.5, best)
+    night = ScoredNight(Path("scores/n.parquet"), 1200, 1190, 3, 700, {"edge": 7, "nan_plane": 3}, 1.5, "v1 1f", best)
     return replace(night, **changes)
 
 

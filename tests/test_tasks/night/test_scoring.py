@@ -17,8 +17,8 @@ from realbogus.stamps import pixel_digests
 from tasks.learning.models.inference import Outputs
 from tasks.learning.operating_points import probability
 from tasks.night.blocks import CONSTANT_PLANE, CandidateBlock, make_block
-from tasks.night.decisions import ScoredNight, decide
 from tasks.night.models import NightError, NightModel, ScoringRule
+from tasks.night.score_table import ScoredNight, decide
 from tasks.night.scoring import (
     BY_FIRST,
     BY_FULL,

@@ -15,7 +15,7 @@ from scipy.special import expit
 from realbogus.records import BOGUS, REAL
 from tasks.learning.operating_points import probability
 from tasks.night.models import NightError, NightModel, ScoringRule
-from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED
+from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED, RAW
 from tasks.store.columns import to_bool, to_float
 from tasks.store.files import whole_file
 
@@ -63,6 +63,8 @@ class ScoredNight:
         Counts by reason.
     threshold : float
         Infinite if no candidate can be selected.
+    threshold_version : str
+        See `ScoringRule.threshold_version`.
     best : Table
         The selected candidates with the highest logits, best first: `SCORES` and ``block``, the number of the block.
     """
@@ -74,6 +76,7 @@ class ScoredNight:
     discarded: int
     not_scored: dict[str, int]
     threshold: float
+    threshold_version: str
     best: pa.Table
 
 
@@ -94,9 +97,7 @@ def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -
     NightError
         The rule has neither a threshold nor a number of candidates.
     """
-    threshold = rule.threshold if rule.max_candidates is None else threshold_of_best(parts, rule.max_candidates)
-    if threshold is None:
-        raise NightError("a night needs a threshold or a number of candidates")
+    threshold = decided_threshold(parts, rule)
     not_scored: Counter[str] = Counter()
     count = selected = discarded = 0
     best = pa.table([pa.array([], field.type) for field in _WITH_BLOCK], schema=_WITH_BLOCK)
@@ -112,7 +113,22 @@ def decide(parts: Sequence[Path], rule: ScoringRule, target: Path, shown: int) -
             candidates = table.append_column("block", raw["block"]).filter(pa.array(is_selected))
             best = pa.concat_tables([best, candidates]).sort_by([("logit", "descending"), ("id", "ascending")])[:shown]
     scored = count - sum(not_scored.values())
-    return ScoredNight(target, count, scored, selected, discarded, dict(not_scored.most_common()), threshold, best)
+    reasons, version = dict(not_scored.most_common()), rule.threshold_version(threshold)
+    return ScoredNight(target, count, scored, selected, discarded, reasons, threshold, version, best)
+
+
+def decided_threshold(parts: Sequence[Path], rule: ScoringRule) -> float:
+    """Return the threshold of a rule, or that of its number of candidates.
+
+    Raises
+    ------
+    NightError
+        The rule has neither.
+    """
+    threshold = rule.threshold if rule.max_candidates is None else threshold_of_best(parts, rule.max_candidates)
+    if threshold is None:
+        raise NightError("a night needs a threshold or a number of candidates")
+    return threshold
 
 
 def threshold_of_best(parts: Sequence[Path], max_candidates: int) -> float:
@@ -137,7 +153,7 @@ def complete_scores(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Ta
     """Return all columns of `SCORES` for raw scores (`tasks.night.scoring.RAW`)."""
     logit, stage = to_float(raw["logit"]), raw["stage"].to_numpy()
     models = {BY_FULL: rule.full, **({BY_FIRST: rule.first} if rule.first is not None else {})}
-    versions = [None, f"{rule.threshold_version} (first)", rule.threshold_version]
+    version = rule.threshold_version(threshold)
     is_real = (stage == BY_FULL) & (logit >= threshold)
     decision = np.where(stage == NOT_SCORED, 0, np.where(is_real, 2, 1))
     columns = {
@@ -152,9 +168,20 @@ def complete_scores(raw: pa.Table, rule: ScoringRule, threshold: float) -> pa.Ta
             for name in ("model", "model_sha256", "preprocessing_version")
         },
         "threshold": _or_null(np.choose(stage, [np.nan, rule.discard_below, threshold])),
-        "threshold_version": _words(stage, versions),
+        "threshold_version": _words(stage, [None, f"{version} (first)", version]),
     }
     return pa.table([columns[field.name] for field in SCORES], schema=SCORES)
+
+
+def raw_scores(table: pa.Table, blocks: NDArray[np.int32]) -> pa.Table:
+    """Return the raw scores (`tasks.night.scoring.RAW`) behind decided ones (`SCORES`) with their blocks, (n,)."""
+    stage = pc.index_in(table["stage"], pa.array(list(STAGES.values())[1:])).cast(pa.int8())
+    columns = {
+        **{name: table[name] for name in RAW.names if name in table.column_names},
+        "stage": pc.fill_null(pc.add(stage, pa.scalar(1, pa.int8())), NOT_SCORED),
+        "block": pa.array(blocks, pa.int32()),
+    }
+    return pa.table([columns[field.name] for field in RAW], schema=RAW)
 
 
 def _fact(model: NightModel | None, column: str) -> str | None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.learning.operating_points import probability
-from tasks.night.decisions import SCORES, complete_scores, decide, threshold_of_best
 from tasks.night.models import NightError
+from tasks.night.score_table import SCORES, complete_scores, decide, threshold_of_best
+from tasks.night.score_table import raw_scores as raw_of
 from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED
 from tests.small_night import make_model, make_rule, raw_scores
 
@@ -93,7 +94,8 @@ def test_each_row_of_the_table_follows_from_its_stage(tmp_path: Path) -> None:
     assert columns["model_sha256"] == ["b" * 64, "a" * 64, "a" * 64, "a" * 64, None]
     assert columns["preprocessing_version"] == ["v", "v", "v", "v", None]
     assert columns["threshold"] == [-1.0, 1.0, 1.0, 1.0, None]
-    assert columns["threshold_version"] == ["v1 (first)", "v1", "v1", "v1", None]
+    version = rule.threshold_version(1.0)
+    assert columns["threshold_version"] == [f"{version} (first)", version, version, version, None]
     assert columns["not_scored"] == [None, None, None, None, "nan_plane"]
     assert columns["ra_deg"] == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert columns["dec_deg"] == [0.0] * 5
@@ -159,3 +161,41 @@ def test_a_rule_without_a_threshold_or_a_number_is_an_error(tmp_path: Path) -> N
     with pytest.raises(NightError, match="needs a threshold or a number of candidates"):
         decide([], make_rule(None), tmp_path / "scores.parquet", 5)
     assert not (tmp_path / "scores.parquet").exists()
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([NOT_SCORED, BY_FIRST, BY_FULL]), st.floats(-9, 9)), max_size=30),
+    st.floats(-9, 9),
+    st.floats(-9, 9),
+)
+def test_new_decisions_of_decided_scores_are_those_of_the_raw_ones(
+    drawn: list[tuple[int, float]], threshold: float, other: float
+) -> None:
+    stages = [stage for stage, _ in drawn]
+    logits = [None if stage == NOT_SCORED else logit for stage, logit in drawn]
+    reasons = ["edge" if stage == NOT_SCORED else None for stage in stages]
+    raw, rule = raw_scores(logits, stages, reasons, block=3), make_rule(below=-1.0)
+    again = raw_of(complete_scores(raw, rule, threshold), np.full(len(drawn), 3, np.int32))
+    assert again.equals(raw)
+    assert complete_scores(again, rule, other).equals(complete_scores(raw, rule, other))
+
+
+def test_versions_of_a_threshold_differ_with_all_that_makes_a_decision_and_with_nothing_else() -> None:
+    rule = make_rule(below=-1.0)
+    others = [
+        replace(rule, discard_below=-1.5),
+        replace(rule, night_prior=0.01),
+        replace(rule, full=make_model("a", temperature=3.0)),
+        replace(rule, full=make_model("a", training_real_share=0.4)),
+        replace(rule, first=make_model("b", temperature=3.0)),
+        replace(rule, full=make_model("c")),
+        replace(rule, first=make_model("c")),
+        replace(rule, first=None),
+    ]
+    versions = [rule.threshold_version(1.0), rule.threshold_version(1.0 + 1e-12)]
+    versions += [other.threshold_version(1.0) for other in others]
+    assert len(set(versions)) == len(others) + 2
+    assert all(version.startswith("v1 ") for version in versions)
+    assert replace(rule, max_candidates=7).threshold_version(1.0) == versions[0]
+    alone = make_rule()
+    assert replace(alone, discard_below=-7.0).threshold_version(1.0) == alone.threshold_version(1.0)

@@ -1,0 +1,30 @@
+"""Compare what two models decide on a past night."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows.cli import parameter_types
+from tasks.night.model_difference import DifferenceRequest
+from tasks.runtime.workspace import Workspace
+from tasks.stages.diff_models import compare_decisions
+from tasks.stages.show import show_summary
+
+
+@flow(name="diff-models", description="Show what two models decide differently on a past night, with the stamps")
+def diff_models(
+    night: Annotated[
+        str | None, parameter_types.param("Name of a night with scores; null: the one that was scored last")
+    ] = None,
+    model: parameter_types.Model = "champion",
+    against: parameter_types.Model = "challenger",
+    tpr: Annotated[
+        float, parameter_types.param("True-positive rate of both models' operating points: 0.9, 0.95 or 0.99")
+    ] = 0.9,
+    engine: parameter_types.ScoringEngine = "auto",
+) -> dict[str, Any]:
+    """Score the night by both models, each at its own threshold; its scores stay as they are."""
+    request = DifferenceRequest(night=night, model=model, against=against, tpr=tpr, engine=engine)
+    summary = compare_decisions(Workspace.current(), request)
+    show_summary(summary)
+    return summary

@@ -1,0 +1,23 @@
+"""Make a registered model the champion, with a reason."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.cli import parameter_types
+from tasks.runtime.workspace import Workspace
+from tasks.stages.decide import promote_model
+from tasks.stages.show import show_summary
+
+
+@flow(name="promote", description="Make a registered model the champion, by hand and with a reason")
+def promote(
+    model: parameter_types.ModelOfName = "challenger",
+    name: parameter_types.RegisteredName = "realbogus",
+    reason: parameter_types.Reason = "",
+    by: parameter_types.DecidedBy = None,
+) -> dict[str, Any]:
+    """Move the alias champion, append the decision to the ledger and return its row."""
+    summary = promote_model(Workspace.current(), name, model, reason, by)
+    show_summary(summary)
+    return summary

@@ -1,0 +1,35 @@
+"""Decide scored nights anew from their logits."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows.cli import parameter_types
+from tasks.night.rethresholding import RethresholdRequest
+from tasks.runtime.workspace import Workspace
+from tasks.stages.rethreshold import rethreshold_nights
+from tasks.stages.show import show_summary
+
+
+@flow(name="rethreshold", description="Make new decisions from the logits of scored nights; no model is run")
+def rethreshold(
+    night: Annotated[
+        str | None,
+        parameter_types.param("Name of a night with scores; null: all whose own rule gives another threshold now"),
+    ] = None,
+    threshold: Annotated[
+        float | None, parameter_types.param("With a night: minimum logit of a selected candidate")
+    ] = None,
+    tpr: Annotated[
+        float | None, parameter_types.param("With a night: true-positive rate of the operating point")
+    ] = None,
+    max_candidates: Annotated[
+        int | None, parameter_types.param("With a night: number of candidates to select, highest scores first")
+    ] = None,
+    model: parameter_types.Model = "champion",
+) -> dict[str, Any]:
+    """Decide anew; scores that are replaced are kept."""
+    request = RethresholdRequest(night=night, threshold=threshold, tpr=tpr, max_candidates=max_candidates, model=model)
+    summary = rethreshold_nights(Workspace.current(), request)
+    show_summary(summary)
+    return summary

@@ -1,0 +1,28 @@
+"""Make the champion before the present one champion again, with a reason."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+
+from flows.cli import parameter_types
+from tasks.runtime.workspace import Workspace
+from tasks.stages.decide import roll_back_model
+from tasks.stages.show import show_summary
+
+
+@flow(name="rollback", description="Make the champion before the present one champion again, with a reason")
+def rollback(
+    name: parameter_types.RegisteredName = "realbogus",
+    reason: parameter_types.Reason = "",
+    model: Annotated[
+        str | None,
+        parameter_types.param(
+            "Model to go back to, with an address as of promote; null: the champion before, by the ledger"
+        ),
+    ] = None,
+    by: parameter_types.DecidedBy = None,
+) -> dict[str, Any]:
+    """Move the alias champion back, append the decision to the ledger and return its row."""
+    summary = roll_back_model(Workspace.current(), name, model, reason, by)
+    show_summary(summary)
+    return summary

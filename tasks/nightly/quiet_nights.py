@@ -1,0 +1,43 @@
+"""A night beside the quiet nights before it: drift of its features, control charts of its efficiency."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.learning.drift import check_drift
+from tasks.learning.night_features import NightFeatures, read_features, write_features
+from tasks.nightly.efficiency import ALL_MAGNITUDES, NightEfficiency, Step, efficiency_charts
+from tasks.nightly.night_record import NightRecord
+from tasks.store.files import write_table
+
+FEATURES, FINDINGS = "features.parquet", "drift.parquet"
+"""A night's features, and what the drift check found in each, in the folder of its record."""
+STEPS: tuple[Step, ...] = ("detection", "classification")
+
+
+def is_quiet(record: NightRecord, night: str) -> bool:
+    """Whether a record is of a night before `night` that was worked through without drift."""
+    if record.night >= night or record.summary is None or record.state not in ("done", "redelivered"):
+        return False
+    return not (record.summary["drift"] or {}).get("drifted")
+
+
+def find_drift(folder: Path, features: NightFeatures, quiet: Sequence[NightRecord]) -> dict[str, Any]:
+    """Keep a night's features and findings in `folder`; return the check with the keys of a summary."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_features(folder / FEATURES, features)
+    files = [record.folder / FEATURES for record in quiet]
+    check = check_drift(features, [read_features(path) for path in files if path.is_file()])
+    write_table(folder / FINDINGS, check.to_table())
+    return {**check.to_summary(), "reasons": [str(finding) for finding in check.drifted]}
+
+
+def chart_efficiency(tonight: NightEfficiency, quiet: Sequence[NightRecord]) -> dict[str, Any]:
+    """Return a night's efficiency and its control charts over the quiet nights, with the keys of a summary."""
+    summaries = [(record.night, (record.summary or {}).get("efficiency")) for record in quiet]
+    before = [NightEfficiency.from_summary(night, summary) for night, summary in summaries if summary]
+    names = [night.night for night in before]
+    charts = {}
+    for step in STEPS:
+        charts[step] = efficiency_charts([*before, tonight], names, step)[ALL_MAGNITUDES].to_summary()
+    return {**tonight.to_summary(), "charts": charts}

@@ -1,0 +1,328 @@
+"""Draining the inbox: every complete visit that was not scored as it is now is scored, recorded and counted once."""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from realbogus.records import CORRUPT, REAL, SourceError
+from tasks.candidates.staged_rows import StagedBatch
+from tasks.inbox.deliveries import Delivery, is_unchanged, list_visits
+from tasks.inbox.looks import Looks, open_looks
+from tasks.inbox.nights import NightFolder, default_inbox, evening, list_nights
+from tasks.night.models import REGISTERED, ScoringRule, open_model
+from tasks.night.request import NightRequest, choose_threshold
+from tasks.runtime.cluster import cluster
+from tasks.runtime.run_log import run_logger
+from tasks.runtime.workspace import Workspace
+from tasks.visits.arrivals import visit_store
+from tasks.visits.detections import (
+    UNREADABLE,
+    VISIT_DETECTIONS,
+    FoundDetections,
+    Scorer,
+    describe,
+    fault_row,
+    pairs_of,
+    score_pairs,
+    score_records,
+    settings_of,
+)
+from tasks.visits.night_tables import NightTables, are_current, counted, write_tables
+from tasks.visits.pair_jobs import PairJob, collect_pair
+from tasks.visits.records import NightRecords, VisitRecord, VisitsBusyError
+from tasks.visits.request import VisitRequest, chosen_nights
+from tasks.visits.tracking import record_night
+
+ITEMS_A_PAIR = 50
+"""Work items of a pair of frames, for `cluster`: it takes seconds, so a few are worth starting workers."""
+PATIENCE = 6
+"""A run waits for visits that lack only the quiet time, for as many quiet times after the last one it scored."""
+_NIGHT_PRIOR = 1e-3
+_POLL_S = 0.2
+
+
+@dataclass
+class Drained:
+    """What a run has done so far.
+
+    Attributes
+    ----------
+    inbox : Path
+    records : list of VisitRecord
+        Of this run, in the order of scoring.
+    tables : dict of NightTables
+        Of the nights that it worked on.
+    ignored : dict of str
+        Entries of the inbox that are no nights or visits, with the reason.
+    waiting : list of Delivery
+        Visits that are not scored as they are.
+    """
+
+    inbox: Path
+    records: list[VisitRecord] = field(default_factory=list)
+    tables: dict[str, NightTables] = field(default_factory=dict)
+    ignored: dict[str, str] = field(default_factory=dict)
+    waiting: list[Delivery] = field(default_factory=list)
+
+
+def drain(workspace: Workspace, request: VisitRequest) -> dict[str, Any]:
+    """Score what waits in the inbox and return the summary; where another run does so, return at once.
+
+    Raises
+    ------
+    InboxError
+        The inbox cannot be read, or lacks the named night.
+    NightError, UnknownModelError
+        The model or its threshold cannot be used.
+    """
+    started = time.monotonic()
+    inbox = default_inbox(workspace) if request.path is None else Path(request.path).expanduser()
+    chosen_nights(request, inbox, list_nights(inbox, _today(request)))
+    run = Drained(inbox)
+    try:
+        with visit_store(workspace).one_scorer():
+            _Drain(workspace, request, run).work()
+    except VisitsBusyError as busy:
+        run_logger().info("%s: it takes what has arrived", busy)
+        return summarise(run, time.monotonic() - started) | {"busy": True}
+    summary = summarise(run, time.monotonic() - started) | {"busy": False}
+    for night in sorted({*run.tables, *(visit.night for visit in run.waiting)}):
+        records = [record for record in run.records if record.night == night]
+        waiting = [visit for visit in run.waiting if visit.night == night]
+        record_night(workspace, night, records, waiting, run.tables.get(night), time.time())
+    return summary
+
+
+def _today(request: VisitRequest) -> Any:
+    return evening(datetime.now(UTC), request.timezone)
+
+
+class _Drain:
+    """One run, which holds the lock."""
+
+    def __init__(self, workspace: Workspace, request: VisitRequest, run: Drained) -> None:
+        self.workspace, self.request, self.run = workspace, request, run
+        self.store = visit_store(workspace)
+        self.looks: Looks = open_looks(workspace, run.inbox, request.quiet_s)
+        self.scorer: Scorer | None = None
+        self.known: dict[str, NightRecords] = {}
+
+    def work(self) -> None:
+        """Look and score until nothing is left that can be scored."""
+        self._repair()
+        deadline = self.looks.monotonic() + PATIENCE * self.request.quiet_s
+        while True:
+            visits = self._look()
+            ready = [visit for visit in visits if visit.complete][: self._left()]
+            if ready and self._score_round(ready):
+                deadline = self.looks.monotonic() + PATIENCE * self.request.quiet_s
+            elif self._left() != 0 and any(visit.settling for visit in visits) and self.looks.monotonic() < deadline:
+                time.sleep(_POLL_S)
+            else:
+                break
+        self.run.waiting = self._look()
+
+    def _left(self) -> int | None:
+        """Return how many visits this run may still take; None: all."""
+        return None if self.request.limit is None else self.request.limit - len(self.run.records)
+
+    def _repair(self) -> None:
+        """Write the tables that an earlier run did not get to."""
+        for night in self.store.nights():
+            records = self._records(night)
+            if records.records and not are_current(self.workspace, night, records):
+                self.run.tables[night] = write_tables(self.workspace, self.store, night)
+
+    def _records(self, night: str) -> NightRecords:
+        """Return the records of a night; nobody else writes any."""
+        if night not in self.known:
+            self.known[night] = self.store.read(night)
+        return self.known[night]
+
+    def _look(self) -> list[Delivery]:
+        """Return the visits of the inbox that are not scored as they are, the longest waiting first."""
+        listing = list_nights(self.run.inbox, _today(self.request))
+        self.run.ignored = dict(listing.ignored)
+        visits = []
+        for night in chosen_nights(self.request, self.run.inbox, listing):
+            found, records = list_visits(night, self.looks), self._records(night.name)
+            self.run.ignored |= {f"{night.name}/{name}": reason for name, reason in found.ignored.items()}
+            visits += [visit for visit in found.visits if not (visit.complete and records.is_done(visit))]
+        return sorted(visits, key=lambda visit: (visit.first_seen, visit.night, visit.name))
+
+    def _score_round(self, visits: Sequence[Delivery]) -> bool:
+        """Score visits, and write the tables of their nights; return whether one was recorded."""
+        before = len(self.run.records)
+        for visit, found, message, seconds in self._results(visits):
+            night = NightFolder(visit.night, self.run.inbox / visit.night, self.run.inbox)
+            if not is_unchanged(night, visit):
+                run_logger().warning("visit %s/%s changed while it was scored: it waits", visit.night, visit.name)
+                continue
+            self._record(visit, found, message, seconds)
+        for name in sorted({record.night for record in self.run.records[before:]}):
+            self.run.tables[name] = write_tables(self.workspace, self.store, name)
+        return len(self.run.records) > before
+
+    def _results(
+        self, visits: Sequence[Delivery]
+    ) -> Iterator[tuple[Delivery, FoundDetections | None, str | None, float]]:
+        """Yield each visit with its scored detections, None for a duplicate, and the error that rejects it."""
+        scorer = self._scorer()
+        jobs, open_pairs = list[PairJob](), dict[int, dict[int, StagedBatch | None]]()
+        began = time.monotonic()
+        for number, visit in enumerate(visits):
+            equal = self._records(visit.night).equal_to(visit)
+            if equal is not None or self._is_repeated(visits, number):
+                continue  # looked at again when those before it are recorded
+            try:
+                pairs = pairs_of(visit)
+            except SourceError as error:
+                yield visit, fault_row(scorer, visit, UNREADABLE), describe(visit.path, error), 0.0
+                continue
+            if not pairs:
+                yield _scored_records(scorer, visit)
+                continue
+            open_pairs[number] = dict.fromkeys(range(len(pairs)))
+            jobs += [PairJob(number, place, pair, scorer.collector) for place, pair in enumerate(pairs)]
+        with cluster(ITEMS_A_PAIR * len(jobs)) as executor:
+            for number, place, batch in executor.map(collect_pair, jobs):
+                open_pairs[number][place] = batch
+                batches = [one for one in open_pairs[number].values() if one is not None]
+                if len(batches) == len(open_pairs[number]):
+                    found = score_pairs(scorer, visits[number], batches)
+                    open_pairs[number].clear()
+                    yield visits[number], found, _whole_fault(found), time.monotonic() - began
+                    began = time.monotonic()
+        for visit in visits:
+            if self._records(visit.night).equal_to(visit) is not None:
+                yield visit, None, None, 0.0
+
+    def _is_repeated(self, visits: Sequence[Delivery], number: int) -> bool:
+        """Return whether a visit equals an earlier one of the same night in this round."""
+        visit = visits[number]
+        return any((other.night, other.digest) == (visit.night, visit.digest) for other in visits[:number])
+
+    def _scorer(self) -> Scorer:
+        """Return the opened model; it stays the same for the whole run."""
+        if self.scorer is None:
+            full = open_model(self.workspace, self.request.model, REGISTERED, "auto")
+            asked = NightRequest(path="", model=self.request.model, first=None, tpr=self.request.tpr)
+            threshold, _, version = choose_threshold(asked, full)
+            rule = ScoringRule(full, None, float("-inf"), threshold, None, version, _NIGHT_PRIOR)
+            self.scorer = Scorer(self.workspace, rule, *settings_of(self.workspace, full))
+        return self.scorer
+
+    def _record(self, visit: Delivery, found: FoundDetections | None, message: str | None, seconds: float) -> None:
+        """Keep a worked visit."""
+        records, scorer = self._records(visit.night), self._scorer()
+        equal = records.equal_to(visit) if found is None else None
+        if found is None and equal is None:
+            return
+        table = VISIT_DETECTIONS.empty_table() if found is None else found.table
+        revision = self.store.next_revision(visit.night, visit.name)
+        reasons = Counter(table["not_scored"].drop_null().to_pylist())
+        record = VisitRecord(
+            night=visit.night,
+            visit=visit.name,
+            revision=revision,
+            order=records.next_order,
+            digest=str(visit.digest),
+            state="duplicate" if found is None else "scored" if message is None else "rejected",
+            reason=None if message is None else next(iter(reasons), UNREADABLE),
+            message=message if equal is None else f"its bytes are those of {equal}",
+            duplicate_of=equal,
+            kind=visit.kind,
+            detections=table.num_rows if message is None else 0,
+            scored=table.num_rows - sum(reasons.values()),
+            selected=table["decision"].to_pylist().count(REAL),
+            not_scored=dict(reasons),
+            model=scorer.rule.full.name,
+            threshold_version=scorer.rule.threshold_version,
+            first_seen=visit.first_seen,
+            finished_at=self.looks.wall(),
+            seconds=round(seconds, 3),
+            reading=None if found is None else found.reading.to_summary(),
+        )
+        place = table.schema.get_field_index("revision")
+        numbers = pa.array([revision] * table.num_rows, pa.int32())
+        side = scorer.rule.full.stamp_px
+        stamps = np.zeros((0, side, side, 3), np.float32) if found is None else found.stamps
+        self.store.write(record, table.set_column(place, VISIT_DETECTIONS.field("revision"), numbers), stamps)
+        self.known[visit.night] = NightRecords((*records.records, record))
+        self.run.records.append(record)
+        _tell(record, found)
+
+
+def _scored_records(scorer: Scorer, visit: Delivery) -> tuple[Delivery, FoundDetections, str | None, float]:
+    began = time.monotonic()
+    try:
+        found = score_records(scorer, visit)
+    except SourceError as error:
+        return visit, fault_row(scorer, visit, UNREADABLE), describe(visit.path, error), time.monotonic() - began
+    reasons = set(found.table["not_scored"].to_pylist())
+    message = next(iter(found.reading.notes), CORRUPT) if reasons == {CORRUPT} else None
+    return visit, found, message, time.monotonic() - began
+
+
+def _whole_fault(found: FoundDetections) -> str | None:
+    """Return the first error of a visit all of whose pairs were rejected; None if one was not."""
+    return found.faults[0] if found.faults and len(found.faults) == found.table.num_rows else None
+
+
+def _tell(record: VisitRecord, found: FoundDetections | None) -> None:
+    """Log a visit that was rejected, is a duplicate, or was delivered again."""
+    name, log = f"{record.night}/{record.visit}", run_logger()
+    if record.state == "duplicate":
+        log.warning("visit %s is not scored: %s", name, record.message)
+        return
+    if record.revision > 1:
+        log.warning("visit %s has changed: revision %d supersedes the earlier one", name, record.revision)
+    if record.state == "rejected":
+        log.warning("visit %s is rejected (%s): %s", name, record.reason, record.message)
+        return
+    for fault in () if found is None else found.faults[:3]:
+        log.warning("visit %s: %s", name, fault)
+    log.info("visit %s: %d detections, %d selected", name, record.detections, record.selected)
+
+
+def summarise(run: Drained, seconds: float) -> dict[str, Any]:
+    """Return the summary of a run.
+
+    ``visits`` = ``scored`` + the sum of ``rejected``. ``path`` is the newest night's table of candidates, None where
+    there is none. ``oldest_waiting_s`` is None where nothing waits.
+    """
+    records, now = run.records, time.time()
+    scored = [record for record in records if record.state == "scored"]
+    latencies = sorted(max(0.0, record.finished_at - record.first_seen) for record in scored)
+    oldest = max((max(0.0, now - visit.first_seen) for visit in run.waiting), default=None)
+    newest = run.tables[max(run.tables)] if run.tables else None
+    return {
+        "path": None if newest is None else str(newest.candidates),
+        "inbox": str(run.inbox),
+        "nights": {name: str(tables.detections) for name, tables in sorted(run.tables.items())},
+        "visits": len(records),
+        "scored": len(scored),
+        "rejected": counted(records),
+        "revised": sum(record.revision > 1 for record in records),
+        "detections": sum(record.detections for record in scored),
+        "candidates": sum(tables.count for tables in run.tables.values()),
+        "moving": sum(tables.moving for tables in run.tables.values()),
+        "selected": sum(tables.selected for tables in run.tables.values()),
+        "waiting": len(run.waiting),
+        "why_waiting": {f"{visit.night}/{visit.name}": visit.waiting or "not taken yet" for visit in run.waiting},
+        "oldest_waiting_s": None if oldest is None else round(oldest, 1),
+        "latency_s": round(latencies[len(latencies) // 2], 1) if latencies else None,
+        "longest_latency_s": round(latencies[-1], 1) if latencies else None,
+        "ignored": run.ignored,
+        "model": records[-1].model if records else None,
+        "threshold_version": records[-1].threshold_version if records else None,
+        "seconds": round(seconds, 1),
+        "seconds_per_visit": round(seconds / len(records), 2) if records else None,
+    }

@@ -1,0 +1,113 @@
+"""`python -m tests.benchmarks.month FOLDER`: a simulated month of `nightly-retrain`, with planted events; resumable.
+
+Each night is a command of its own in the workspace FOLDER. Planted are a hot detector, a seeing change, a night of
+clouds, a mislabelled batch, a process that is killed after it had added its night to the training set, a night that is
+delivered twice, and an alias that is moved by hand. A night that the workspace has is not worked on again. The last
+line is a JSON object; the figure is on the page ``reports/nights-nightly.html``.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from tasks.nightly.night_record import open_record, read_records
+from tasks.runtime.workspace import Workspace
+from tasks.tracking.database import import_mlflow, prepare
+from tests.benchmarks.scene import COMMAND
+
+FIRST = date(2026, 10, 1)
+NIGHTS = 30
+DATASET = "nightly"
+NIGHT = {"chips": 3, "visits": 2, "network": "simple", "seed": 0}
+CONDITIONS: dict[int, dict[str, Any]] = {
+    11: {"hot_chip": 1},
+    15: {"seeing_factor": 1.8},
+    18: {"wrong_labels": 0.5},
+    20: {"extinction_mag": 4.0},
+}
+"""Number of the night, from 1, and its conditions."""
+KILLED, TWICE, MOVED = 12, 22, 25
+"""The night whose process is killed, the one that is delivered twice, and the one before which the alias is moved."""
+
+
+def main() -> int:
+    """Run the nights that are missing, and print what became of the planted events."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.month", description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--nights", type=int, default=NIGHTS)
+    options = parser.parse_args()
+    workspace = Workspace(options.folder.resolve())
+    for number in range(1, options.nights + 1):
+        night = (FIRST + timedelta(days=number - 1)).isoformat()
+        if open_record(workspace, DATASET, night).is_finished:
+            continue
+        if number == MOVED:
+            _move_alias(workspace)
+        if number == KILLED:
+            _kill_after_append(workspace, night)
+        summary = _run(workspace, night, CONDITIONS.get(number))
+        if number == TWICE:
+            again = _run(workspace, night, None)
+            assert again["seconds"] == summary["seconds"], "the second delivery of the same night did work again"
+        told = (night, summary["state"], summary["decision"], summary["seconds"], summary["message"])
+        print(*told, sep="  ", file=sys.stderr, flush=True)
+    print(json.dumps(_result(workspace)))
+    return 0
+
+
+def _words(workspace: Workspace, night: str, conditions: dict[str, Any] | None) -> list[str]:
+    parameters = {"night": night, **NIGHT} | ({} if conditions is None else {"conditions": json.dumps(conditions)})
+    words = [f"-p{name}={value}" for name, value in parameters.items()]
+    return [*COMMAND, "--workspace", str(workspace.root), "run", "nightly-retrain", *words]
+
+
+def _run(workspace: Workspace, night: str, conditions: dict[str, Any] | None) -> dict[str, Any]:
+    log = workspace.root / "month.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as errors:
+        ended = subprocess.run(_words(workspace, night, conditions), stdout=subprocess.PIPE, stderr=errors, check=True)
+    return dict(json.loads(ended.stdout.splitlines()[-1]))
+
+
+def _kill_after_append(workspace: Workspace, night: str) -> None:
+    """Start a night and kill it, and all its children, when it has added its rows to the training set."""
+    with subprocess.Popen(
+        _words(workspace, night, None), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        while "append" not in open_record(workspace, DATASET, night).steps and process.poll() is None:
+            time.sleep(0.2)
+        os.kill(process.pid, signal.SIGKILL)
+
+
+def _move_alias(workspace: Workspace) -> None:
+    """Give the alias champion to the first version, past the gate."""
+    prepare(workspace)
+    client = import_mlflow().MlflowClient(tracking_uri=workspace.mlflow_uri)
+    client.set_registered_model_alias("realbogus", "champion", "1")
+
+
+def _result(workspace: Workspace) -> dict[str, Any]:
+    summaries = [record.summary for record in read_records(workspace, DATASET) if record.summary is not None]
+    worked = sorted(s["seconds"] for s in summaries if s["state"] == "done")
+    return {
+        "nights": len(summaries),
+        "states": {s["night"]: s["state"] for s in summaries if s["state"] != "done"},
+        "drifted": [s["night"] for s in summaries if (s["drift"] or {}).get("drifted")],
+        "decisions": {
+            verdict: sum(s["decision"] == verdict for s in summaries) for verdict in ("PROMOTE", "HOLD", "REJECT")
+        },
+        "promoted": [s["night"] for s in summaries if s["decision"] == "PROMOTE"],
+        "median_s": worked[len(worked) // 2] if worked else None,
+        "largest_s": worked[-1] if worked else None,
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
