@@ -12,11 +12,12 @@ from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import betabinom, norm
+from scipy.special import betaln, ndtri
 
 Rule = Literal["limit", "slide"]
 ChartState = Literal["charted", "not_enough_quiet_nights"]
 _MOST_CORRELATION = 0.99
+_MOST_DEVIATE = 3.0
 
 
 class ChartSettings(BaseModel):
@@ -139,15 +140,16 @@ def control_chart(
     successes, trials = (np.array([getattr(count, name) for count in setting], float) for name in _COLUMNS)
     centre = float(successes.sum() / trials.sum()) if len(setting) else np.nan
     if len(setting) < settings.least_nights:
-        points = tuple(ChartPoint(c.night, _rate(c), np.nan, np.nan, c.trials, np.nan, None) for c in counts)
-        return ControlChart("not_enough_quiet_nights", centre, 0.0, names, points)
+        shown = tuple(ChartPoint(c.night, _rate(c), np.nan, np.nan, c.trials, np.nan, None) for c in counts)
+        return ControlChart("not_enough_quiet_nights", centre, 0.0, names, shown)
     correlation = estimate_correlation(successes, trials)
     # A centre of 0 or 1 would allow no other rate at all: half a success and half a failure are added.
     expected = (successes.sum() + 0.5) / (trials.sum() + 1)
     of_centre = float((trials * (1 + (trials - 1) * correlation)).sum() / trials.sum() ** 2)
     spread = min(correlation + of_centre, _MOST_CORRELATION)
     shapes = expected * (1 / spread - 1), (1 - expected) * (1 / spread - 1)
-    points, average, weight = [], 0.0, 0.0
+    points: list[ChartPoint] = []
+    average = weight = 0.0
     for count in counts:
         point = _judge(count, shapes, average, weight, settings)
         if np.isfinite(point.average):
@@ -178,14 +180,15 @@ def _judge(
     """Return the point of a night after others, whose moving average has the variance `weight`."""
     if count.trials == 0:
         return ChartPoint(count.night, np.nan, np.nan, np.nan, 0, np.nan, None)
-    drawn = betabinom(count.trials, *shapes)
-    half = settings.false_alarms / 2
-    low, high = drawn.ppf(half) / count.trials, drawn.isf(half) / count.trials
+    chances = _beta_binomial(count.trials, *shapes)
+    up_to, half = np.cumsum(chances), settings.false_alarms / 2
+    low, high = (int(np.searchsorted(up_to, tail)) / count.trials for tail in (half, 1 - half))
     rate = count.successes / count.trials
     if count.trials < settings.least_trials:
         return ChartPoint(count.night, rate, low, high, count.trials, np.nan, None)
-    middle = drawn.cdf(count.successes) - drawn.pmf(count.successes) / 2
-    deviate = float(norm.ppf(np.clip(middle, 1e-6, 1 - 1e-6)))
+    middle = min(up_to[count.successes] - chances[count.successes] / 2, 1.0)
+    # One night beyond the limits is no slide: it counts in the average like one at the limit.
+    deviate = float(np.clip(ndtri(middle), -_MOST_DEVIATE, _MOST_DEVIATE))
     average = (1 - settings.memory) * average + settings.memory * deviate
     scatter = np.sqrt((1 - settings.memory) ** 2 * weight + settings.memory**2)
     outside: Rule | None = None
@@ -194,6 +197,13 @@ def _judge(
     elif abs(average) > settings.slide_sigma * scatter:
         outside = "slide"
     return ChartPoint(count.night, rate, float(low), float(high), count.trials, average, outside)
+
+
+def _beta_binomial(trials: int, a: float, b: float) -> np.ndarray:
+    """Return the probabilities of 0 to `trials` successes, (trials + 1,), of a beta-binomial of shapes a and b."""
+    count = np.arange(trials + 1)
+    ways = -betaln(count + 1, trials - count + 1) - np.log(trials + 1)
+    return np.asarray(np.exp(ways + betaln(count + a, trials - count + b) - betaln(a, b)))
 
 
 def _check(counts: Sequence[NightCount]) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.stats import norm, wasserstein_distance
+from scipy.special import ndtr, ndtri
+from scipy.stats import wasserstein_distance
 
 from tasks.learning.night_features import NightFeatures
 from tasks.learning.quiet_scatter import Deviations, estimate_prior_degrees, measure_deviations, reject
@@ -250,7 +251,8 @@ def _compare_feature(
         medians = _quantile(now, 0.5), _quantile(before, 0.5)
         return Finding(stratum, feature, state, effect, 1.0, False, *medians, len(now.values), nights)
 
-    findings = [describe(ALL, known, sum(any(name in night for name in known) for night in old))]
+    everywhere = known or [name for name in new if len(pools[name].values)]
+    findings = [describe(ALL, everywhere, sum(bool(night) for night in old))]
     findings += [describe(name, [name], sum(name in night for night in old)) for name in tonight.names]
     of_new, of_old = _score_nights([new], known, pools), _score_nights(old, known, pools)
     return _compare(findings, known, of_new, of_old)
@@ -331,7 +333,8 @@ def _quantile(sample: _Sample, fraction: float) -> float:
         return np.nan
     order = np.argsort(sample.values, kind="stable")
     reached = np.cumsum(sample.weights[order]) / sample.weights.sum()
-    return float(sample.values[order][min(np.searchsorted(reached, fraction), len(order) - 1)])
+    place = min(int(np.searchsorted(reached, fraction)), len(order) - 1)
+    return float(sample.values[order[place]])
 
 
 def _scale(pool: _Sample) -> tuple[float, float] | None:
@@ -341,7 +344,7 @@ def _scale(pool: _Sample) -> tuple[float, float] | None:
     """
     if len(pool.values) == 0 or pool.values.min() == pool.values.max():
         return None
-    median, low, high = (_quantile(pool, float(norm.cdf(sigma))) for sigma in (0, -1, 1))
+    median, low, high = (_quantile(pool, float(ndtr(sigma))) for sigma in (0, -1, 1))
     mean = np.average(pool.values, weights=pool.weights)
     deviation = float(np.sqrt(np.average((pool.values - mean) ** 2, weights=pool.weights)))
     return median, (high - low) / 2 or deviation
@@ -385,7 +388,7 @@ def _normal_scores(values: NDArray, ordered: NDArray, reached: NDArray) -> NDArr
     summed = np.concatenate([[0.0], reached])
     below, up_to = (summed[np.searchsorted(ordered, values, side)] for side in ("left", "right"))
     end = 0.5 / len(ordered)
-    return np.asarray(norm.ppf(np.clip((below + up_to) / (2 * summed[-1]), end, 1 - end)))
+    return np.asarray(ndtri(np.clip((below + up_to) / (2 * summed[-1]), end, 1 - end)))
 
 
 def _overall(moments: _Moments) -> _Moments:

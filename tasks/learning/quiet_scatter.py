@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import polygamma
-from scipy.stats import t as student
+from scipy.special import polygamma, stdtr
 
 _MOST_PRIOR_DEGREES = 200.0
 _LEAST_SCATTERS = 6
@@ -51,11 +50,11 @@ class Deviations:
             Degrees of freedom of the knowledge that `scatter` is 1; 0 where each stratum has its own.
         """
         if prior_degrees == 0:
-            return np.asarray(2 * student.sf(np.abs(self.tonight), self.degrees))
+            return np.asarray(2 * stdtr(self.degrees, -np.abs(self.tonight)))
         degrees = prior_degrees + self.degrees
         # Never less than a stratum's own: a few unsteady ones among many steady would alarm too often.
         moderated = np.maximum((prior_degrees + self.degrees * self.scatter) / degrees, self.scatter)
-        return np.asarray(2 * student.sf(np.abs(self.tonight) / np.sqrt(moderated), degrees))
+        return np.asarray(2 * stdtr(degrees, -np.abs(self.tonight) / np.sqrt(moderated)))
 
 
 def measure_deviations(

@@ -131,6 +131,8 @@ def predict(network: Any, stamps: NDArray[np.float32]) -> NDArray[np.float64]:
     from realbogus.models.networks import prepare_views
     from tasks.candidates.presets import load_preset
 
+    if len(stamps) == 0:
+        return np.empty(0)
     preset = load_preset("simple", "small", "fixed")
     outputs = network.predict(np.asarray(prepare_views(stamps, preset)), batch_size=256, verbose=0)
     return np.asarray(outputs[:, 1] - outputs[:, 0], float)
