@@ -69,9 +69,12 @@ def test_a_shift_of_one_detector_is_found_there_and_not_elsewhere() -> None:
 
 
 def test_a_shift_of_all_detectors_is_found_over_all_of_them() -> None:
-    tonight, quiet = draw_nights(1, everywhere=4.0)
-    drifted = check_drift(tonight, quiet).drifted
-    assert {(found.stratum, found.feature) for found in drifted} == {(ALL, name) for name in FEATURES}
+    elsewhere = 0
+    for seed in range(10):
+        drifted = {(found.stratum, found.feature) for found in check_drift(*draw_nights(seed, everywhere=3.0)).drifted}
+        assert drifted >= {(ALL, name) for name in FEATURES}
+        elsewhere += len(drifted) > len(FEATURES)
+    assert elsewhere <= 3, "a detector moved as the others did"
 
 
 def test_a_larger_shift_is_a_larger_effect_and_a_smaller_p_value() -> None:
