@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.building.builder_turn import builder_turn
 from tasks.galaxies.building.backfill import BackfillRequest, summarise_plan, truth_of_sky
 from tasks.galaxies.building.harvest import gather_harvest
 from tasks.galaxies.building.sources import open_source
@@ -15,7 +16,6 @@ from tasks.stages.backfill import begin_backfill, plan_backfill, show_backfill
 from tasks.stages.build_galaxies import collect_cutouts
 from tasks.stages.publish import publish_build
 from tasks.store.dataset import Dataset
-from tasks.store.locks import one_builder
 
 
 @flow(name="backfill-class-scheme", description="Label an existing dataset for another scheme")
@@ -30,8 +30,7 @@ def backfill_class_scheme(
 ) -> dict[str, Any]:
     """Backfill a scheme; return the plan, and the counts of fetched, labelled and dropped objects."""
     workspace = Workspace.current()
-    folder = Dataset.open(workspace, dataset).path.parents[1]
-    with one_builder(folder):
+    with builder_turn(workspace, Dataset.open(workspace, dataset).name):
         planned, outline = plan_backfill(workspace, BackfillRequest(dataset=dataset, scheme=scheme, catalog=catalog))
         if plan_only:
             return summarise_plan(planned, outline)

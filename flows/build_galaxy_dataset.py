@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.building.builder_turn import builder_turn
 from tasks.building.publish import finished_summary
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
 from tasks.galaxies.building.harvest import gather_harvest
@@ -15,7 +16,6 @@ from tasks.runtime.workspace import Workspace
 from tasks.stages.build_galaxies import collect_cutouts, find_catalog, plan_galaxies, show_build
 from tasks.stages.publish import publish_build
 from tasks.stages.verify import verify_published
-from tasks.store.locks import one_builder
 
 
 @flow(name="build-galaxy-dataset", description="Build a validated, split image dataset from a catalogue")
@@ -71,7 +71,7 @@ def build_galaxy_dataset(
         seed=seed,
     )
     workspace = Workspace.current()
-    with one_builder(workspace.datasets / dataset):
+    with builder_turn(workspace, dataset):
         if request.verify_existing:
             verify_published(workspace, dataset)
         table = find_catalog(workspace, request)

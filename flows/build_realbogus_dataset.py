@@ -6,6 +6,7 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.building.builder_turn import builder_turn
 from tasks.building.publish import finished_summary
 from tasks.candidates.harvest import gather_candidates
 from tasks.candidates.plan import CandidateRequest
@@ -14,7 +15,6 @@ from tasks.runtime.workspace import Workspace
 from tasks.stages.build_candidates import ITEMS_A_VISIT, collect_candidates, plan_candidates, show_candidates
 from tasks.stages.publish import publish_build
 from tasks.stages.verify import verify_published
-from tasks.store.locks import one_builder
 
 
 @flow(name="build-realbogus-dataset", description="Build a validated, split dataset of triplets from survey frames")
@@ -76,7 +76,7 @@ def build_realbogus_dataset(
         seed=seed,
     )
     workspace = Workspace.current()
-    with one_builder(workspace.datasets / dataset):
+    with builder_turn(workspace, dataset):
         if request.verify_existing:
             verify_published(workspace, dataset)
         plan = plan_candidates(workspace, request)

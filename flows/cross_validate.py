@@ -7,7 +7,7 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.galaxies.methods import TrainingMethods
 from tasks.runtime.workspace import Workspace
-from tasks.stages.cross_validate import cross_validate_folds
+from tasks.stages.cross_validate import cross_validate_folds, is_absent
 from tasks.stages.training_registry import open_training
 
 
@@ -39,8 +39,14 @@ def cross_validate(
     seed: parameter_types.Seed = 0,
     device: parameter_types.Device = "auto",
     grey: Annotated[bool | None, parameter_types.param("For galaxies: convert images to luminance")] = None,
+    skip_absent: Annotated[
+        bool, parameter_types.param("Without the dataset end with a message, as a schedule does, and no error")
+    ] = False,
 ) -> dict[str, Any]:
     """Cross-validate and return the pooled metrics; finished folds are not repeated."""
+    workspace = Workspace.current()
+    if skip_absent and is_absent(workspace, dataset):
+        return {"skipped": f"there is no dataset {dataset!r}"}
     parameters = {
         "dataset": dataset,
         "scheme": scheme,
@@ -58,4 +64,4 @@ def cross_validate(
         "device": device,
         "grey": grey,
     }
-    return cross_validate_folds(open_training(Workspace.current(), parameters), folds)
+    return cross_validate_folds(open_training(workspace, parameters), folds)

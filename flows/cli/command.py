@@ -72,7 +72,12 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         return command
 
     add("demo", demo, "run both pipelines on small simulated data")
-    add("up", up, "start Prefect server, worker and MLflow server on loopback and deploy all flows; Ctrl-C ends them")
+    served = add(
+        "up", up, "start Prefect server, worker and MLflow server on loopback and deploy all flows; Ctrl-C ends"
+    )
+    served.add_argument(
+        "--train-on", choices=["local", "gpu"], default="local", help="work pool of the deployments that train [local]"
+    )
     one = add("run", run, "run a flow in this process", add_help=False)
     one.add_argument("flow", metavar="FLOW", nargs="?", help="name of the flow")
     one.add_argument(
@@ -139,17 +144,23 @@ def verify(options: argparse.Namespace) -> ExitStatus:
 
 def up(options: argparse.Namespace) -> ExitStatus:
     """Run the workspace's services until interrupted."""
-    from tasks.server.local_stack import run_stack
+    from tasks.server.local_stack import StackSettings, run_stack
+    from tasks.server.schedules import Schedule
+    from tasks.server.slots import visible_gpus
 
     def work(output: TextIO) -> None:
-        def announce(addresses: dict[str, str]) -> None:
+        def announce(addresses: dict[str, str], schedules: list[Schedule]) -> None:
             lines = [f"  {name:8} {address}" for name, address in addresses.items()]
+            lines += [f"  {each.cron} ({each.timezone}): {each.deployment}" for each in schedules if each.active]
+            if any(each.active for each in schedules):
+                lines.append("  a schedule is paused by: prefect deployment schedule pause NAME/NAME ID")
             print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
             print(json.dumps(addresses), file=output, flush=True)
 
+        settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on)
         workspace = Workspace.current()
         workspace.require_writable()
-        run_stack(workspace, announce, meanwhile=_bell(workspace).look)
+        run_stack(workspace, announce, settings=settings, meanwhile=_bell(workspace).look)
 
     return _perform(work)
 

@@ -31,6 +31,8 @@ COMPARISON = ".against"
 """End of the name of a second model's scores of a night, which are no night of their own."""
 _MARKS = {"logit", "decision", "stamp_sha256"}
 """Columns by which a table in `Workspace.scores` is known to be a night's."""
+_OF_VISITS = "superseded"
+"""Column by which it is known to be of visits, which are scored one by one as they arrive (`tasks.visits`)."""
 
 
 @dataclass(frozen=True)
@@ -145,9 +147,10 @@ def _may_be_night(path: Path) -> bool:
     if path.stem.endswith(COMPARISON) or path.name.startswith("."):
         return False
     try:
-        return set(pq.read_schema(path).names) >= _MARKS
+        names = set(pq.read_schema(path).names)
     except (pa.ArrowException, OSError):
         return True
+    return names >= _MARKS and _OF_VISITS not in names
 
 
 def find_night(workspace: Workspace, night: str) -> ScoredFile:

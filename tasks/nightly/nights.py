@@ -28,7 +28,7 @@ from tasks.nightly.label_versions import (
     replaced_rows,
     set_aside_ids,
 )
-from tasks.nightly.model_gate import compare_and_judge
+from tasks.nightly.model_gate import compare_and_judge, confirm_sealed
 from tasks.nightly.night_record import NightRecord, read_records, recorded_nights
 from tasks.nightly.night_work import NightlyError, NightWork
 from tasks.nightly.quiet_nights import is_quiet
@@ -81,8 +81,8 @@ def due_nights(workspace: Workspace, request: NightlyRequest, now: datetime) -> 
     recorded = recorded_nights(records)
     if recorded and max(recorded) > newest:
         raise NightDateError(
-            f"by the clock the newest night is {newest}, but night {max(recorded)} is recorded: set the clock, or name a "
-            "night with night=YYYY-MM-DD"
+            f"by the clock the newest night is {newest}, but night {max(recorded)} is recorded: set the clock, or name "
+            "a night with night=YYYY-MM-DD"
         )
     nights = {night.isoformat() for night in missed_nights(recorded, newest, request.max_catch_up)}
     nights |= {record.night for record in records if not record.is_finished and record.state != "no_data"}
@@ -216,6 +216,7 @@ def decide(work: NightWork, record: NightRecord, challenger: str, nights_in_shad
     key = ("gate", work.night, challenger)
     made = next((row for row in history if (row.kind, row.night, row.challenger) == key), None)
     if made is None:
+        _confirm_last_month(work, history)
         made = carry_out(workspace, _judge(work, record, challenger, history, nights_in_shadow))
     return {
         "challenger": challenger,
@@ -224,6 +225,41 @@ def decide(work: NightWork, record: NightRecord, challenger: str, nights_in_shad
         "reasons": list(made.reasons),
         "figures": made.figures,
     }
+
+
+def _confirm_last_month(work: NightWork, history: Sequence[Decision]) -> None:
+    """Compare the champion with that of a month before on the sealed half, at the first look of a calendar month."""
+    gates = [row for row in history if row.kind == "gate" and row.night is not None]
+    months = sorted({str(row.night)[:7] for row in gates})
+    if not months or months[-1] >= work.night[:7]:
+        return
+    before = next(row.champion_before for row in gates if str(row.night)[:7] == months[-1])
+    present = champion(work)
+    if before is None or present is None or before == present:
+        return
+    carry_out(
+        work.workspace,
+        confirm_sealed(
+            work.workspace,
+            work.registered_name,
+            present,
+            before,
+            work.request.holdout,
+            _gate_settings(work.request),
+            night=work.night,
+            by=BY,
+            at=datetime.now(UTC),
+        ),
+    )
+
+
+def _gate_settings(request: NightlyRequest) -> GateSettings:
+    return GateSettings(
+        margin=request.margin,
+        tolerance=request.tolerance,
+        cooldown_nights=request.cooldown_nights,
+        shadow_nights=request.shadow_nights,
+    )
 
 
 def _judge(
@@ -240,12 +276,7 @@ def _judge(
         challenger,
         present,
         request.holdout,
-        GateSettings(
-            margin=request.margin,
-            tolerance=request.tolerance,
-            cooldown_nights=request.cooldown_nights,
-            shadow_nights=request.shadow_nights,
-        ),
+        _gate_settings(request),
         history,
         night=work.night,
         validation_passed=True,

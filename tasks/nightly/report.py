@@ -103,7 +103,7 @@ def _draw_counts(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> None:
     selected = [summary["selected"] if summary["scored"] else np.nan for summary in summaries]
     axes.plot(places, np.array(selected, float), color=ORANGE, marker="s", linestyle="--", label="selected")
     axes.set_yscale("symlog", linthresh=10)
-    axes.legend(loc="upper left", ncols=2, fontsize=8)
+    axes.legend(loc="lower left", ncols=2, fontsize=8, bbox_to_anchor=(0, 1))
 
 
 def _draw_false_positives(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> None:
@@ -118,7 +118,7 @@ def _draw_completeness(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> No
         axes.plot(places, values, color=color, marker=".", linewidth=1.2, label=f"{kind} of injections")
     axes.set_ylim(0, 1.02)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower left", ncols=3, fontsize=8)
+        axes.legend(loc="lower left", ncols=3, fontsize=8, bbox_to_anchor=(0, 1))
 
 
 def _draw_rate(
@@ -146,7 +146,7 @@ def _draw_decisions(axes: Axes, summaries: Sequence[Mapping[str, Any]]) -> None:
     axes.plot(drifted, [1] * len(drifted), color=VERMILION, marker="x", linestyle="", label="drift")
     axes.set_ylim(-0.6, 1.6)
     axes.set_yticks([0, 1], ["gate", "drift"])
-    axes.legend(loc="upper left", ncols=4, fontsize=8, bbox_to_anchor=(0, 1.35))
+    axes.legend(loc="lower left", ncols=4, fontsize=8, bbox_to_anchor=(0, 1))
 
 
 def _table(summaries: Sequence[Mapping[str, Any]]) -> Table:

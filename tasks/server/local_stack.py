@@ -1,4 +1,4 @@
-"""The services of `starloom up`: Prefect server, worker and deployments, MLflow server."""
+"""The services of `starloom up`: Prefect server, workers, deployments with their schedules, MLflow server."""
 
 import contextlib
 import os
@@ -34,13 +34,18 @@ from tasks.server.process_guard import (
     locked_file,
     port_holder,
 )
+from tasks.server.schedules import Schedule, cancel_missed_runs, read_schedules, send_deployments
+from tasks.server.slots import GPU_POOL, create_limits, device_slots, host
 from tasks.tracking.database import prepare
 
 WORK_POOL = "local"
+TRAINING_TAGS = frozenset({"training", "study"})
+"""Tags of the deployments that fit networks."""
 MLFLOW_PORT = 5000
 _MLFLOW_PORTS_TRIED = 50
 _READY_S = 300.0
 _WATCH_S = 0.5
+_GPU_NUMBERING = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # CUDA's own order puts the fastest first
 
 
 @dataclass(frozen=True)
@@ -65,17 +70,41 @@ class Service:
             raise ServiceError(f"the {self.name} failed ({cause.strip()}); its log: {self.log}")
 
 
+@dataclass(frozen=True)
+class StackSettings:
+    """What `starloom up` was asked for.
+
+    Attributes
+    ----------
+    gpus : tuple of str
+        GPUs that get a worker each, as ``CUDA_VISIBLE_DEVICES`` names them.
+    train_on : str
+        Work pool of the deployments that fit networks.
+    """
+
+    gpus: tuple[str, ...] = ()
+    train_on: str = WORK_POOL
+
+    def __post_init__(self) -> None:
+        if self.train_on == GPU_POOL and not self.gpus:
+            raise ServiceError(
+                f"--train-on {GPU_POOL}, but no GPU is visible here: install its driver, correct CUDA_VISIBLE_DEVICES, "
+                "or leave the option out"
+            )
+
+
 def run_stack(
     workspace: Workspace,
-    announce: Callable[[dict[str, str]], None],
+    announce: Callable[[dict[str, str], list[Schedule]], None],
     project: Path | None = None,
+    settings: StackSettings | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start all services, pass their addresses to ``announce`` when all answer, and watch them until interrupted.
+    """Start all services, tell ``announce`` their addresses and the schedules, and watch them until interrupted.
 
     ``meanwhile`` is called twice a second from then on.
     """
-    project = project or project_folder()
+    project, settings = project or project_folder(), settings or StackSettings()
     host, port = address_in(project)
     with contextlib.ExitStack() as stack:
         stack.enter_context(guard_children())
@@ -86,8 +115,8 @@ def run_stack(
             stack.callback(own_entry.withdraw)
             stack.callback(end_use, workspace)
             stack.callback(_end_all, services)
-            addresses = _start(workspace, project, _listen(host, port), services)
-        announce(addresses)
+            addresses = _start(workspace, project, _listen(host, port), services, settings)
+        announce(addresses, read_schedules())
         while True:
             for service in services:
                 service.require_running()
@@ -137,7 +166,9 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServiceError(f"port {port} {where} is held by {port_holder(port)}: end it, or change the url") from error
 
 
-def _start(workspace: Workspace, project: Path, listener: socket.socket, services: list[Service]) -> dict[str, str]:
+def _start(
+    workspace: Workspace, project: Path, listener: socket.socket, services: list[Service], settings: StackSettings
+) -> dict[str, str]:
     """Start all services, append them to ``services``, and return their addresses when all are ready."""
     url, process = launch_server(workspace, listener, kind="up", idle_s=None)
     use_server(workspace, url)
@@ -145,13 +176,22 @@ def _start(workspace: Workspace, project: Path, listener: socket.socket, service
     mlflow_url, mlflow = _start_mlflow(workspace)
     services.append(mlflow)
     _await(services, url, "/api/health")
-    _prepare_prefect(workspace)
+    _prepare_prefect(workspace, settings)
     deploying = _prefect(workspace, "deployments", "--no-prompt", "deploy", "--all", cwd=project)
-    worker_name = f"starloom-{os.getpid()}"
-    worker = ("worker", "start", "--pool", WORK_POOL, "--type", "process", "--install-policy", "never")
-    services.append(_prefect(workspace, "worker", *worker, "--name", worker_name, cwd=project))
+    workers = [(WORK_POOL, f"starloom-{os.getpid()}")]
+    words = ("worker", "start", "--type", "process", "--install-policy", "never", "--pool")
+    services.append(_prefect(workspace, "worker", *words, WORK_POOL, "--name", workers[0][1], cwd=project))
+    for gpu in settings.gpus:
+        name = f"gpu-{host()}-{gpu}"
+        options = (GPU_POOL, "--name", name, "--limit", "1")
+        alone = {"CUDA_VISIBLE_DEVICES": gpu, **_GPU_NUMBERING}
+        services.append(_prefect(workspace, f"worker-{name}", *words, *options, cwd=project, settings=alone))
+        workers.append((GPU_POOL, name))
     deploying.require_success()
-    _await_worker(services, worker_name)
+    if settings.train_on != WORK_POOL:
+        send_deployments(TRAINING_TAGS, settings.train_on)
+    for pool, name in workers:
+        _await_worker(services, pool, name)
     _await(services, mlflow_url, "/health")
     return {"prefect": url, "mlflow": mlflow_url}
 
@@ -166,8 +206,10 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
     return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
 
 
-def _prefect(workspace: Workspace, name: str, *arguments: str, cwd: Path) -> Service:
-    return _launch(workspace, name, ["prefect", *arguments], {}, cwd)
+def _prefect(
+    workspace: Workspace, name: str, *arguments: str, cwd: Path, settings: dict[str, str] | None = None
+) -> Service:
+    return _launch(workspace, name, ["prefect", *arguments], settings or {}, cwd)
 
 
 def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dict[str, str], cwd: Path) -> Service:
@@ -186,8 +228,8 @@ def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dic
     return Service(name, process, path)
 
 
-def _prepare_prefect(workspace: Workspace) -> None:
-    """Record how earlier runs ended, and create the work pool that deployments need."""
+def _prepare_prefect(workspace: Workspace, settings: StackSettings) -> None:
+    """Record how earlier runs ended, and create the work pools and limits that deployments need."""
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate
     from prefect.exceptions import ObjectAlreadyExists
@@ -196,20 +238,20 @@ def _prepare_prefect(workspace: Workspace) -> None:
         with locked_file(workspace.prefect / "runs.lock"):
             record_ends(client, workspace)
             mark_crashed(client, workspace)
-        with contextlib.suppress(ObjectAlreadyExists):
-            client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process"))
+        cancel_missed_runs(client)
+        for pool in (WORK_POOL, *([GPU_POOL] if settings.gpus else [])):
+            with contextlib.suppress(ObjectAlreadyExists):
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+        create_limits(client, [*device_slots("cpu", 1), *(f"gpu-{host()}-{gpu}" for gpu in settings.gpus)])
 
 
-def _await_worker(services: list[Service], name: str) -> None:
+def _await_worker(services: list[Service], pool: str, name: str) -> None:
     from prefect import get_client
 
     with get_client(sync_client=True) as client:
         for _ in _until_ready(services, "worker"):
             answer = client.request(
-                "POST",
-                "/work_pools/{work_pool_name}/workers/filter",
-                path_params={"work_pool_name": WORK_POOL},
-                json={},
+                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
             )
             if any(worker["name"] == name and worker["status"] == "ONLINE" for worker in answer.json()):
                 return

@@ -32,10 +32,11 @@ _ONLY_FOR_DEPLOYMENTS = (
     "CANCELLATION_CLEANUP",
     "CLEANUP_RECONCILER",
     "PAUSE_EXPIRATIONS",
-    "REPOSSESSOR",
     "TRIGGERS",
 )
 _SHUTDOWN_S = 3
+_SLOT_WAIT_S = 5
+"""Mean seconds after which a run that waits for a slot asks again."""
 
 
 class RecordedServer(uvicorn.Server):
@@ -109,7 +110,13 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def _settings(host: str, port: int, kind: str) -> dict[str, str]:
-    settings = {"PREFECT_SERVER_API_HOST": host, "PREFECT_SERVER_API_PORT": str(port)}
+    settings = {
+        "PREFECT_SERVER_API_HOST": host,
+        "PREFECT_SERVER_API_PORT": str(port),
+        # In memory they would end with the server, and their slots stay taken in its database for ever.
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+        "PREFECT_SERVER_CONCURRENCY_MAXIMUM_CONCURRENCY_SLOT_WAIT_SECONDS": str(_SLOT_WAIT_S),
+    }
     if kind == "run":
         settings |= {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _ONLY_FOR_DEPLOYMENTS}
     return settings

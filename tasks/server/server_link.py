@@ -102,6 +102,11 @@ class ServerLink:
                 self.ends[flow_run] = state
                 self._flow_runs.get(flow_run, {}).update(state=state)
                 return _json({"state": state, "status": "ACCEPT", "details": {"type": "accept_details"}})
+            case "POST", ["v2", "concurrency_limits", "increment-with-lease"]:
+                limits = [{"id": str(uuid.uuid4()), "name": name, "limit": 1} for name in body["names"]]
+                return _json({"lease_id": str(uuid.uuid4()), "limits": limits})
+            case "GET", ["v2", "concurrency_limits", name]:
+                return _json(_new({"name": name, "limit": 1, "active_slots": 0, "slot_decay_per_second": 0.0}))
             case "POST", ["flows" | "task_runs" | "artifacts"]:
                 return _json(_new(body))
         return _json({})

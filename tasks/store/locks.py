@@ -1,8 +1,9 @@
 """One builder a dataset, by an operating-system lock that ends with the process that holds it."""
 
+import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -25,7 +26,37 @@ def one_builder(folder: Path) -> Iterator[None]:
         ) from None
     try:
         holder.write_text(str(os.getpid()), encoding="ascii")
-        yield
+        with _builders(folder.parent, fcntl.LOCK_SH):
+            yield
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+@contextmanager
+def no_builder(datasets: Path) -> Iterator[None]:
+    """Let no dataset below `datasets` be built in the block; a builder that comes waits for its end.
+
+    Raises
+    ------
+    DatasetBusyError
+        One is being built.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_builders(datasets, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError:
+            raise DatasetBusyError("a dataset is being built: raw bytes that it may use stay") from None
+        yield
+
+
+@contextmanager
+def _builders(datasets: Path, kind: int) -> Iterator[None]:
+    """Hold the lock that all builders share, and that has one holder where none may build."""
+    datasets.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(datasets.parent / "builders.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)

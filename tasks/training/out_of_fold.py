@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
+from tasks.server.slots import device_slots, hold_slots, visible_gpus
 from tasks.store.files import write_table
 from tasks.training.train import fit_parts
 from tasks.training.training_task import TrainingTask
@@ -235,10 +237,20 @@ def run_folds(jobs: Sequence[FoldJob], executor: Executor, advance: Callable[[in
     advance : callable, optional
         Called with 1 for every fold that finishes.
     """
-    for _ in executor.map(run_fold, unfinished_jobs(jobs)):
-        if advance is not None:
-            advance(1)
+    missing = unfinished_jobs(jobs)
+    with hold_slots(missing[0].training.workspace, _slots(missing[0], executor)) if missing else nullcontext():
+        for _ in executor.map(run_fold, missing):
+            if advance is not None:
+                advance(1)
     return pa.concat_tables([pq.read_table(job.path) for job in jobs])
+
+
+def _slots(job: FoldJob, executor: Executor) -> list[str]:
+    """Return the slots that this process holds for fits in workers; a fit in this process takes its own."""
+    if executor.workers == 1:
+        return []
+    gpus = [] if job.training.request.device == "cpu" else visible_gpus(os.environ)
+    return device_slots("gpu", len(gpus)) if gpus else device_slots("cpu", 1)
 
 
 def unfinished_jobs(jobs: Sequence[FoldJob]) -> list[FoldJob]:

@@ -19,6 +19,7 @@ from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
 from tasks.runtime.run_log import run_logger
+from tasks.server.slots import device_slots, hold_slots
 from tasks.tracking.mlflow_runs import TrackedRun
 from tasks.tracking.model_registry import ModelRef
 from tasks.training.evaluation_record import EvaluationRequest
@@ -69,7 +70,7 @@ def fit_parts(
     on_epoch: "Callable[[EpochRecord, int], None] | None" = None,
     pixels: zarr.Array | None = None,
 ) -> "Fitted":
-    """Fit the training's network to given samples.
+    """Fit the training's network to given samples, once no other flow of the workspace fits on the device.
 
     Parameters
     ----------
@@ -104,7 +105,8 @@ def fit_parts(
         device,
         folder,
     )
-    return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None)
+    with hold_slots(training.workspace, device_slots(device.kind, len(device.names))):
+        return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None)
 
 
 def _register(

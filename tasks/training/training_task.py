@@ -22,6 +22,7 @@ from tasks.learning.training_overlap import read_training_samples
 from tasks.reports.page import Block
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
+from tasks.server.slots import GPU_POOL, is_of_gpu_pool
 from tasks.store.columns import drop_ids
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationRequest
@@ -192,11 +193,14 @@ class TrainingTask(ABC):
         Raises
         ------
         DeviceError
-            A GPU was requested and there is none.
+            A GPU was requested and there is none: by ``device=gpu``, or by sending the run to the work pool of GPUs.
         """
         from tasks.learning.fits.devices import choose_device
 
-        return choose_device(self.request.device, self.preset.training.mixed_precision)
+        wanted, asked = self.request.device, "device=gpu"
+        if wanted == "auto" and is_of_gpu_pool():
+            wanted, asked = "gpu", f"device=auto in the work pool {GPU_POOL!r}"
+        return choose_device(wanted, self.preset.training.mixed_precision, asked)
 
     def identity(self, **more: Any) -> dict[str, Any]:
         """Return all that determines the result; the device does not."""

@@ -19,8 +19,8 @@ from tasks.candidates.collect import PairVisits
 from tasks.candidates.staged_rows import StagedBatch, visit_faults
 from tasks.inbox.deliveries import Delivery
 from tasks.night.blocks import CandidateBlock, unscorable_reasons
-from tasks.night.decisions import SCORES, complete_scores
 from tasks.night.models import NightModel, ScoringRule
+from tasks.night.score_table import SCORES, complete_scores
 from tasks.night.scoring import NOT_SCORED, RAW, score_block
 from tasks.night.sources import ArrayNight, RecordNight, ZarrNight, open_night
 from tasks.runtime.run_log import run_logger
@@ -67,6 +67,11 @@ class Scorer:
     rule: ScoringRule
     work: VisitSettings
     detectors: frozenset[str] | None
+
+    @property
+    def threshold(self) -> float:
+        """Least logit of a detection that is decided to be real."""
+        return np.inf if self.rule.threshold is None else self.rule.threshold
 
     @property
     def collector(self) -> PairVisits:
@@ -221,8 +226,8 @@ def _without_score(rows: pa.Table) -> pa.Table:
 
 def _complete(scorer: Scorer, visit: Delivery, raw: pa.Table, facts: dict[str, object]) -> pa.Table:
     """Return `VISIT_DETECTIONS` of raw scores and further columns."""
-    count, threshold = raw.num_rows, scorer.rule.threshold
-    scores = complete_scores(raw, scorer.rule, np.inf if threshold is None else threshold)
+    count = raw.num_rows
+    scores = complete_scores(raw, scorer.rule, scorer.threshold)
     columns = {name: scores[name] for name in scores.column_names}
     columns |= {name: _column(values, VISIT_DETECTIONS.field(name).type) for name, values in facts.items()}
     columns["visit"] = pa.array([visit.name] * count)

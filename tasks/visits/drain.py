@@ -244,7 +244,7 @@ class _Drain:
             selected=table["decision"].to_pylist().count(REAL),
             not_scored=dict(reasons),
             model=scorer.rule.full.name,
-            threshold_version=scorer.rule.threshold_version,
+            threshold_version=scorer.rule.threshold_version(scorer.threshold),
             first_seen=visit.first_seen,
             finished_at=self.looks.wall(),
             seconds=round(seconds, 3),

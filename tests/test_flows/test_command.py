@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 from prefect import get_client
@@ -25,6 +27,7 @@ from flows.cli.exit_status import describe_error
 from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import stop_services
+from tasks.server.slots import device_slots
 
 MORE_FLOWS = Path(__file__).with_name("more_flows")
 STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.cli.command import main; main()"
@@ -244,7 +247,9 @@ def project(tmp_path: Path) -> Path:
         f'[tool.prefect.api]\nurl = "http://127.0.0.1:{port}/api"\n[tool.prefect.plugins]\nenabled = true\n'
     )
     (folder / "prefect.yaml").write_text(
-        "name: one\ndeployments:\n  - {name: pause, entrypoint: 'pause:pause', work_pool: {name: local}}\n"
+        "name: one\ndeployments:\n"
+        "  - name: pause\n    entrypoint: pause:pause\n    work_pool: {name: local}\n"
+        "    schedules: [{slug: daily, cron: '0 16 * * *', timezone: Asia/Tokyo, parameters: {text: a night}}]\n"
     )
     return folder
 
@@ -256,6 +261,21 @@ def clean_environment(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(name, raising=False)
     yield
     stop_services(workspace)
+
+
+def require_schedule_and_limit(url: str) -> None:
+    """The API shows an active schedule, runs at its next times with its parameters, and the processor's one slot."""
+    with httpx.Client(base_url=f"{url}/api", timeout=60) as client:
+        (deployment,) = client.post("/deployments/filter", json={}).json()
+        (schedule,) = deployment["schedules"]
+        assert (schedule["active"], schedule["slug"]) == (True, "daily")
+        waiting = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
+        runs = client.post("/flow_runs/filter", json=waiting).json()
+        assert runs
+        assert {run["parameters"]["text"] for run in runs} == {"a night"}
+        assert {datetime.fromisoformat(run["expected_start_time"]).astimezone(UTC).hour for run in runs} == {7}
+        limit = client.get(f"/v2/concurrency_limits/{device_slots('cpu', 1)[0]}").json()
+        assert (limit["limit"], limit["active_slots"]) == (1, 0)
 
 
 def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
@@ -270,9 +290,12 @@ def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
     prefect = [sys.executable, "-m", "prefect", "deployment", "run", "--watch", "pause"]
     ran = subprocess.run(prefect, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    require_schedule_and_limit(addresses["prefect"])
     children = psutil.Process(command.pid).children(recursive=True)
     assert stop_services(workspace)[0] == command.pid
-    assert finish(command)[0] == 130
+    code, _, errors = finish(command)
+    assert code == 130
+    assert "  0 16 * * * (Asia/Tokyo): pause" in errors
     assert all(gone(child) for child in children)
     assert not (workspace.prefect / "server.json").exists()
     assert stop_services(workspace) == []

@@ -24,21 +24,27 @@ from flows.compare_schemes import compare_schemes
 from flows.compare_trainings import compare_trainings
 from flows.compare_treatments import compare_treatments
 from flows.cross_validate import cross_validate
+from flows.diff_models import diff_models
 from flows.evaluate_holdout import evaluate_holdout
 from flows.export_dataset import export_dataset
 from flows.export_model import export_model
 from flows.galaxy_end_to_end import galaxy_end_to_end
+from flows.housekeeping import housekeeping
 from flows.ingest_catalog import ingest_catalog
 from flows.label_noise_bench import label_noise_bench
 from flows.make_night import make_night
+from flows.nightly_retrain import nightly_retrain
 from flows.predict_galaxies import predict_galaxies
 from flows.promote import promote
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
+from flows.rescore import rescore
+from flows.rethreshold import rethreshold
 from flows.rollback import rollback
 from flows.score_night import score_night
 from flows.score_visit import score_visit
 from flows.show_decisions import show_decisions
+from flows.stale import stale
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
@@ -52,6 +58,7 @@ from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
 from tasks.night.simulated import NightToMake
+from tasks.nightly.request import NightlyRequest
 from tasks.studies.giveaways import GiveawayRequest
 from tasks.visits.request import VisitRequest
 
@@ -72,21 +79,27 @@ FLOWS: dict[str, Flow[..., Any]] = {
         compare_trainings,
         compare_treatments,
         cross_validate,
+        diff_models,
         evaluate_holdout,
         export_dataset,
         export_model,
         galaxy_end_to_end,
+        housekeeping,
         ingest_catalog,
         label_noise_bench,
         make_night,
+        nightly_retrain,
         predict_galaxies,
         promote,
         relabel_and_retrain,
         relabel_and_retrain_galaxy,
+        rescore,
+        rethreshold,
         rollback,
         score_night,
         score_visit,
         show_decisions,
+        stale,
         survey_label_errors,
         train_galaxy,
         train_realbogus,
@@ -132,6 +145,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
         (build_realbogus_dataset, CandidateRequest),
         (check_giveaways, GiveawayRequest),
         (make_night, NightToMake),
+        (nightly_retrain, NightlyRequest),
         (relabel_and_retrain, CandidateRelabelRequest),
         (relabel_and_retrain_galaxy, GalaxyRelabelRequest),
         (score_night, NightRequest),

@@ -14,7 +14,7 @@ from flows.stale import stale
 from tasks.night.models import NightError
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.model_registry import promote
-from tests.small_models import TRAINED_ON, publish_survey, register_network
+from tests.small_networks import TRAINED_ON, publish_survey, register_network
 
 
 def test_a_promotion_makes_nights_stale_until_they_are_scored_again(flows_here: Workspace, tmp_path: Path) -> None:

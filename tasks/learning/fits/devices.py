@@ -57,7 +57,7 @@ def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names)
 
 
-def choose_device(wanted: DeviceName, mixed_precision: MixedPrecision = "any") -> Device:
+def choose_device(wanted: DeviceName, mixed_precision: MixedPrecision = "any", asked: str = "device=gpu") -> Device:
     """Return the device to fit on: every GPU there is, or the processor.
 
     Parameters
@@ -65,6 +65,8 @@ def choose_device(wanted: DeviceName, mixed_precision: MixedPrecision = "any") -
     wanted : str
     mixed_precision : str
         Devices that fit in bfloat16 where they have it in hardware, as in `FitSettings`.
+    asked : str
+        How a GPU was requested, for the error.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def choose_device(wanted: DeviceName, mixed_precision: MixedPrecision = "any") -
     gpus = tf.config.list_physical_devices("GPU")
     if wanted == "gpu" and not gpus:
         raise DeviceError(
-            "device=gpu, but TensorFlow finds no GPU here: install the gpu extra and its driver, or ask for device=cpu"
+            f"{asked}, but TensorFlow finds no GPU here: install the gpu extra and its driver, or ask for device=cpu"
         )
     if gpus and wanted != "cpu":
         names = tuple(f"/gpu:{number}" for number in range(len(gpus)))

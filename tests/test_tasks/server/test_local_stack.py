@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.runtime.workspace import Workspace
-from tasks.server.local_stack import address_in, run_stack
+from tasks.server.local_stack import StackSettings, address_in, run_stack
 from tasks.server.prefect_server import ServiceError, begin_use, end_use, processes_folder
 from tasks.server.process_guard import ProcessEntry
 
@@ -19,7 +19,7 @@ def write_project(folder: Path, url: str) -> Path:
 
 def refuse(workspace: Workspace, project: Path) -> str:
     with pytest.raises(ServiceError) as refusal:
-        run_stack(workspace, lambda addresses: None, project)
+        run_stack(workspace, lambda addresses, schedules: None, project)
     return str(refusal.value)
 
 
@@ -45,3 +45,9 @@ def test_a_workspace_at_work_is_refused(workspace: Workspace, tmp_path: Path) ->
 def test_an_address_without_a_port_is_refused(tmp_path: Path, url: str) -> None:
     with pytest.raises(ServiceError, match=r"pyproject\.toml"):
         address_in(write_project(tmp_path, url))
+
+
+def test_training_on_gpus_needs_one() -> None:
+    with pytest.raises(ServiceError, match=r"--train-on gpu, but no GPU is visible here"):
+        StackSettings(train_on="gpu")
+    assert StackSettings(("0",), train_on="gpu").gpus == ("0",)

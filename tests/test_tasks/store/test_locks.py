@@ -1,6 +1,7 @@
 """One builder a dataset."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tasks.store.errors import (
     DatasetBusyError,
 )
-from tasks.store.locks import one_builder
+from tasks.store.locks import no_builder, one_builder
 
 
 def test_a_second_builder_is_refused_and_told_who_builds(tmp_path: Path) -> None:
@@ -41,3 +42,26 @@ def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
     assert not (tmp_path / ".builder").exists()
     with one_builder(tmp_path):
         pass
+
+
+def test_where_nobody_may_build_a_builder_is_named_and_one_that_comes_waits(tmp_path: Path) -> None:
+    datasets = tmp_path / "datasets"
+    with (
+        one_builder(datasets / "d"),
+        one_builder(datasets / "e"),
+        pytest.raises(DatasetBusyError, match="a dataset is being built"),
+        no_builder(datasets),
+    ):
+        pass
+    built = threading.Event()
+
+    def build() -> None:
+        with one_builder(datasets / "d"):
+            built.set()
+
+    with no_builder(datasets):
+        builder = threading.Thread(target=build)
+        builder.start()
+        assert not built.wait(0.5)
+    builder.join(30)
+    assert built.is_set()

@@ -19,6 +19,7 @@ from mlflow import MlflowClient
 from tasks.inbox.deliveries import MARKER
 from tasks.inbox.nights import InboxError
 from tasks.night.models import NightError, open_model
+from tasks.night.score_files import scored_nights
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.tracking.model_registry import UnknownModelError
 from tasks.visits.arrivals import unscored_visits, visit_store
@@ -126,7 +127,7 @@ def test_detections_of_one_place_are_one_candidate_and_what_moves_is_one_too(
 def test_every_bad_visit_is_told_and_the_rest_is_scored(
     inbox: Path, frames: Path, score: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
-    deliver(frames, inbox, "v0", "v1")
+    deliver(frames, inbox, "v0")
     night = inbox / NIGHT
     shutil.copytree(night / "v0", night / "v0again")
     shutil.copytree(frames / "v2", night / "torn")
@@ -146,7 +147,7 @@ def test_every_bad_visit_is_told_and_the_rest_is_scored(
     (night / "a b").mkdir()
     (night / "a b" / "new1.fits").touch()
     summary = score()
-    assert summary["visits"] == summary["scored"] + sum(summary["rejected"].values()) == 7
+    assert summary["visits"] == summary["scored"] + sum(summary["rejected"].values()) == 6
     assert summary["rejected"] == {"corrupt": 1, "duplicate": 1, "unreadable": 1, "unreadable_frame": 1}
     assert summary["waiting"] == 1
     assert "0 ref*" in summary["why_waiting"][f"{NIGHT}/half"]
@@ -184,7 +185,7 @@ def test_changed_frames_supersede_the_earlier_rows_and_the_candidate_keeps_its_n
 
 
 def test_triplets_are_scored_and_a_record_that_comes_again_counts_once(
-    inbox: Path, score: Callable[..., dict[str, Any]]
+    home: Workspace, inbox: Path, score: Callable[..., dict[str, Any]]
 ) -> None:
     places = [(10.0, 5.0), (10.0 + 1.5 / 3600, 5.0), (10.01, 5.0)]
     write_records(inbox / NIGHT / "a", ["1", "2", "3"], places, mjd=[EPOCH_MJD] * 3)
@@ -197,6 +198,7 @@ def test_triplets_are_scored_and_a_record_that_comes_again_counts_once(
     assert [row["n_detections"] for row in candidates] == [2, 1]
     assert sum(row["superseded"] for row in detections) == 3
     assert {row["unknown_detector"] for row in detections} == {None}
+    assert scored_nights(home) == [], "visits are no night of score-night"
 
 
 def test_a_limit_leaves_the_rest_waiting_and_a_night_can_be_named(

@@ -1,0 +1,27 @@
+"""Whose turn it is to build a dataset: the run of a worker waits, one that a person started is refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tasks.runtime.workspace import Workspace
+from tasks.server.slots import builder_slot, hold_slots, is_deployed
+from tasks.store.locks import one_builder
+from tasks.store.schema import check_name
+
+
+@contextmanager
+def builder_turn(workspace: Workspace, dataset: str) -> Iterator[None]:
+    """Hold the builder's lock of a dataset; the run of a worker waits for it in the queue of its slot.
+
+    Raises
+    ------
+    DatasetBusyError
+        Another process builds the dataset, and this one was not started by a worker.
+    DatasetNameError
+        The dataset cannot have that name.
+    """
+    with (
+        hold_slots(workspace, [builder_slot(check_name(dataset))], wait=is_deployed()),
+        one_builder(workspace.datasets / dataset),
+    ):
+        yield

@@ -1,0 +1,93 @@
+"""Carrying out a plan: in its order, each item under the lock of who might be using it."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+from tasks.housekeeping.dataset_items import RAW
+from tasks.housekeeping.disk import empty_trash, throw_away
+from tasks.housekeeping.file_items import UNFINISHED
+from tasks.housekeeping.model_items import MODEL, RUN
+from tasks.housekeeping.references import Item, Plan
+from tasks.housekeeping.survey import Contents
+from tasks.runtime.folder_lock import FolderBusyError, lock_folder
+from tasks.runtime.workspace import Workspace
+from tasks.store.errors import DatasetBusyError
+from tasks.store.locks import no_builder, one_builder
+from tasks.tracking.retention import RetentionError, remove_run, remove_version, require_no_deleted_experiments
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class Outcome:
+    """What was removed, and by reason what was planned and stays.
+
+    Attributes
+    ----------
+    removed : list of Item
+    skipped : Counter
+        Number of items by reason.
+    """
+
+    removed: list[Item] = field(default_factory=list)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+class AnotherDiskError(RuntimeError):
+    """A file lies on another disk than its folder at the top of the workspace."""
+
+
+def carry_out(
+    workspace: Workspace, plan: Plan, contents: Contents, advance: Callable[[int], None] = lambda _: None
+) -> Outcome:
+    """Remove what is planned, and all that is in the trash.
+
+    An item that cannot be removed stays, with all that it needs. A process killed at any point leaves nothing that
+    needs what is gone, and the next housekeeping finishes.
+    """
+    outcome, needed = Outcome(), set[str]()
+    for item in plan.removed:
+        why = "needed by what stays" if item.key in needed else _remove(workspace, item, contents)
+        if why is None:
+            outcome.removed.append(item)
+        else:
+            outcome.skipped[why] += 1
+            needed |= item.needs
+        advance(1)
+    empty_trash(workspace.root)
+    return outcome
+
+
+def _remove(workspace: Workspace, item: Item, contents: Contents) -> str | None:
+    """Remove one item; return why it stays, or None."""
+    try:
+        if item.kind in (MODEL, RUN):
+            require_no_deleted_experiments(workspace)
+        if item.kind == MODEL:
+            gone = remove_version(workspace, contents.models[item.key])
+            return None if gone else "it has got an alias meanwhile"
+        if item.kind == RUN:
+            remove_run(workspace, contents.runs[item.key])
+            return None
+        with _lock(workspace, item):
+            for path in item.paths:
+                if not throw_away(workspace.root, path):
+                    raise AnotherDiskError(f"{path} lies on another disk")
+    except (DatasetBusyError, FolderBusyError, RetentionError, AnotherDiskError) as error:
+        _LOG.warning("%s stays: %s", item.key, error)
+        return str(error)
+    return None
+
+
+def _lock(workspace: Workspace, item: Item) -> AbstractContextManager[None]:
+    """Return the lock of who might be using an item."""
+    if item.kind == RAW:
+        return no_builder(workspace.datasets)
+    if item.dataset is not None:
+        return one_builder(workspace.datasets / item.dataset)
+    if item.kind == UNFINISHED and item.paths[0].is_dir():
+        return lock_folder(item.paths[0])
+    return nullcontext()
