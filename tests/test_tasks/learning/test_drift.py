@@ -19,7 +19,7 @@ NIGHT_SCATTER = 0.4
 """Of what all rows of a night share, in units of the rows' own scatter."""
 
 
-def draw_night(rng: np.random.Generator, name: str = "n", **shift: float) -> NightFeatures:
+def draw_night(rng: np.random.Generator, name: str, **shift: float) -> NightFeatures:
     """Draw a night whose rows share a deviation; `shift` moves the values of detectors, or of all by ``everywhere``."""
     of_night = {feature: rng.normal(0, NIGHT_SCATTER) for feature in FEATURES}
     strata = np.repeat(DETECTORS, rng.poisson(ROWS * rng.lognormal(0, 0.2), len(DETECTORS)))
@@ -31,7 +31,7 @@ def draw_night(rng: np.random.Generator, name: str = "n", **shift: float) -> Nig
 
 def draw_nights(seed: int, **shift: float) -> tuple[NightFeatures, list[NightFeatures]]:
     rng = np.random.default_rng(seed)
-    return draw_night(rng, **shift), [draw_night(rng, f"quiet {number}") for number in range(NIGHTS)]
+    return draw_night(rng, "n", **shift), [draw_night(rng, f"quiet {number}") for number in range(NIGHTS)]
 
 
 def find(check: DriftCheck, stratum: str, feature: str) -> Finding:
