@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 from scipy.stats import wasserstein_distance
 
 from tasks.learning.night_features import NightFeatures
@@ -29,6 +29,10 @@ RATE = "rate"
 """The feature of the number of samples per visit."""
 _LEAST_STRATA_FOR_CONTRAST = 3
 _LEAST_STRATA_FOR_TRIM = 4
+_MOST_SPREADS = 6.0
+"""Values further from the quiet median count as this many spreads in a night's mean."""
+_LEAST_VARIANCE = 1e-3
+"""Of rows within a night, in squared spreads, where they are all equal."""
 
 State = Literal["compared", "unknown", "few_nights", "few_rows", "constant"]
 """What became of a comparison: made; no quiet night has the stratum or feature; too few have it; tonight has too few
@@ -254,7 +258,11 @@ def _compare_feature(
     everywhere = known or [name for name in new if len(pools[name].values)]
     findings = [describe(ALL, everywhere, sum(bool(night) for night in old))]
     findings += [describe(name, [name], sum(name in night for night in old)) for name in tonight.names]
-    of_new, of_old = _score_nights([new], known, pools), _score_nights(old, known, pools)
+    within = {
+        name: _measure_within([_limit(_rescale(night[name], scales[name])) for night in old if name in night])
+        for name in known
+    }
+    of_new, of_old = (_score_nights(nights, known, scales, within) for nights in ([new], old))
     return _compare(findings, known, of_new, of_old)
 
 
@@ -360,35 +368,39 @@ def _distance(first: _Sample, second: _Sample) -> float:
 
 
 def _score_nights(
-    nights: Sequence[Mapping[str, _Sample]], strata: Sequence[str], pools: Mapping[str, _Sample]
+    nights: Sequence[Mapping[str, _Sample]],
+    strata: Sequence[str],
+    scales: Mapping[str, tuple[float, float]],
+    within: Mapping[str, tuple[float, float]],
 ) -> list[_Moments]:
-    """Return mean and mean size of the nights' normal scores by stratum: they tell a shift, and a change of width.
+    """Return mean and mean size of the nights' scaled values by stratum: they tell a shift, and a change of width.
 
-    The normal score of a value is the normal deviate at its rank among the quiet ones, so that tails do not matter.
+    `within` has the variances of both among the rows of one night.
     """
-    shift, width, noise = (np.full((len(nights), len(strata)), np.nan) for _ in range(3))
+    shift, width, noise, width_noise = (np.full((len(nights), len(strata)), np.nan) for _ in range(4))
     for column, name in enumerate(strata):
-        order = np.argsort(pools[name].values, kind="stable")
-        ordered, reached = pools[name].values[order], np.cumsum(pools[name].weights[order])
         for row, night in enumerate(nights):
             if name in night:
-                scores = _normal_scores(night[name].values, ordered, reached)
-                share = night[name].weights / night[name].weights.sum()
-                shift[row, column], width[row, column] = share @ scores, share @ np.abs(scores)
-                noise[row, column] = (share**2).sum()
-    # Normal scores of quiet rows have variance 1, and their sizes 1 - 2 / pi.
-    return [_Moments(shift, noise), _Moments(width, noise * (1 - 2 / np.pi))]
+                scaled = _limit(_rescale(night[name], scales[name]))
+                share = scaled.weights / scaled.weights.sum()
+                shift[row, column], width[row, column] = share @ scaled.values, share @ np.abs(scaled.values)
+                noise[row, column], width_noise[row, column] = (share @ share * one for one in within[name])
+    return [_Moments(shift, noise), _Moments(width, width_noise)]
 
 
-def _normal_scores(values: NDArray, ordered: NDArray, reached: NDArray) -> NDArray:
-    """Return the normal scores of values (n,) among ordered ones (m,) with their summed weights (m,).
+def _measure_within(samples: Sequence[_Sample]) -> tuple[float, float]:
+    """Return the variances of scaled values and of their sizes among rows of one night, from several nights."""
+    total, rows = np.zeros(2), 0
+    for values, _ in samples:
+        total += [len(values) * np.var(values), len(values) * np.var(np.abs(values))]
+        rows += len(values) - 1
+    first, second = np.maximum(total / max(rows, 1), _LEAST_VARIANCE)
+    return float(first), float(second)
 
-    Those beyond the ends have the score of the ends.
-    """
-    summed = np.concatenate([[0.0], reached])
-    below, up_to = (summed[np.searchsorted(ordered, values, side)] for side in ("left", "right"))
-    end = 0.5 / len(ordered)
-    return np.asarray(ndtri(np.clip((below + up_to) / (2 * summed[-1]), end, 1 - end)))
+
+def _limit(scaled: _Sample) -> _Sample:
+    """Return scaled values with the outliers moved in, so that one does not make a night's mean."""
+    return _Sample(np.clip(scaled.values, -_MOST_SPREADS, _MOST_SPREADS), scaled.weights)
 
 
 def _overall(moments: _Moments) -> _Moments:

@@ -12,10 +12,13 @@ from tasks.learning.night_features import NightFeatures
 from tasks.store.columns import align_column, to_float
 from tasks.store.schema import STORED
 
-LOGARITHMIC = ("snr", "std", "galaxy_separation_re")
-"""Features of which the logarithm (base 10) is compared; null where they are not positive."""
-OF_CANDIDATES = ("seeing_fwhm_arcsec", "snr", "mag", "fwhm_px", "axis_ratio", "std", "galaxy_separation_re")
-"""Columns of the ledger that are compared of candidates, beside the logit."""
+SEEING = "seeing_fwhm_arcsec"
+"""Compared once a chip-visit: a value of every detection would weigh visits by their number of bogus."""
+LOGARITHMIC = (SEEING, "snr", "fwhm_px", "std")
+"""Features of which the logarithm (base 10) is compared, since their scatter is relative; missing where not positive."""
+OF_CANDIDATES = (SEEING, "snr", "mag", "fwhm_px", "axis_ratio", "std")
+"""Columns of the ledger that are compared of candidates, beside the logit. Where candidates lie is not among them, since
+fields differ in their galaxies."""
 CANDIDATE_COLUMNS = ("id", "status", "kind", "detector", "batch", *OF_CANDIDATES)
 """Columns that `candidate_features` reads of the ledger."""
 OF_GALAXIES = ("r_mag", "petro_r90_arcsec", "redshift")
@@ -55,6 +58,8 @@ def candidate_features(
     is_compared = scored & (logit < threshold)
     compared = rows.filter(pa.array(is_compared))
     values = {name: _read(compared, name) for name in OF_CANDIDATES if name in compared.column_names}
+    if SEEING in values:
+        values[SEEING] = _once_a_visit(compared["batch"].to_pylist(), values[SEEING])
     return NightFeatures(
         night=night,
         strata=_detectors(compared),
@@ -90,6 +95,14 @@ def _read(rows: pa.Table, name: str) -> NDArray:
     if name not in LOGARITHMIC:
         return values
     return np.log10(values, out=np.full(len(values), np.nan), where=values > 0)
+
+
+def _once_a_visit(batches: list[str], values: NDArray) -> NDArray:
+    """Return values (n,) with all but the first of each batch missing."""
+    first = np.full(len(values), np.nan)
+    places = list({name: place for place, name in reversed(list(enumerate(batches)))}.values())
+    first[places] = values[places]
+    return first
 
 
 def _detectors(rows: pa.Table) -> NDArray:

@@ -28,7 +28,8 @@ from tasks.learning.operating_points import threshold_for_tpr
 from tasks.nightly.night_features import candidate_features
 from tasks.store.schema import STORED
 
-SEEDS = (1, 2, 3)
+SEEDS = (4, 5, 6)
+"""Other surveys than those on which the features were chosen."""
 QUIET_NIGHTS, EVENT_NIGHTS = 12, 2
 CHIPS, VISITS = (0, 20, 42), 2
 HOT_CHIP = 20

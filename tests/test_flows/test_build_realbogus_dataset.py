@@ -223,6 +223,27 @@ def test_a_night_grows_and_goes_on_after_a_kill(flows_here: Workspace) -> None:
     assert Dataset.open(flows_here, "turned").digest == after.digest
 
 
+def test_a_special_night_is_recorded_and_its_wrong_labels_leave_pixels_and_truth(flows_here: Workspace) -> None:
+    """Every label flipped: what was real is bogus and the reverse, of the same stamps, whose truth stays."""
+    build_small(small(), dataset="plain")
+    wrong = {"wrong_labels": 1.0}
+    summary = build_small(small(), dataset="wrong", conditions=wrong)
+    plain, rows, right = tables_of(flows_here, "plain")
+    special, wrong_rows, labels = tables_of(flows_here, "wrong")
+    assert [row["pixel_sha256"] for row in wrong_rows] == [row["pixel_sha256"] for row in rows]
+    flipped = {"real": "bogus", "bogus": "real", None: None}
+    stored = [row["id"] for row in rows if row["status"] == STORED]
+    assert {name: labels[name] for name in stored} == {name: flipped[right[name]] for name in stored}
+    assert special.truth() == plain.truth()
+    assert (plain.manifest["conditions"], special.manifest["conditions"]) == (
+        [],
+        [{"seed": 3, "night": 0, "conditions": wrong}],
+    )
+    assert build_small(small(), dataset="wrong", conditions=wrong) == summary | {"requests": 0}
+    with pytest.raises(StoreError, match=r"night 0 of dataset 'wrong' was built with conditions=\{.*1.0\}, not null"):
+        build_small(small(), dataset="wrong")
+
+
 def test_the_stored_share_near_galaxies_is_met_where_asked_for(workspace: Workspace) -> None:
     request = CandidateRequest(**REQUEST | {"galaxy_fraction": 0.3, "balance": "stored", "injections_per_visit": 60})
     plan = with_small_chips(plan_candidates.fn(workspace, request), small())

@@ -19,7 +19,7 @@ NIGHT_SCATTER = 0.4
 """Of what all rows of a night share, in units of the rows' own scatter."""
 
 
-def draw_night(rng: np.random.Generator, name: str = "n", **shift: float) -> NightFeatures:
+def draw_night(rng: np.random.Generator, name: str, **shift: float) -> NightFeatures:
     """Draw a night whose rows share a deviation; `shift` moves the values of detectors, or of all by ``everywhere``."""
     of_night = {feature: rng.normal(0, NIGHT_SCATTER) for feature in FEATURES}
     strata = np.repeat(DETECTORS, rng.poisson(ROWS * rng.lognormal(0, 0.2), len(DETECTORS)))
@@ -31,7 +31,7 @@ def draw_night(rng: np.random.Generator, name: str = "n", **shift: float) -> Nig
 
 def draw_nights(seed: int, **shift: float) -> tuple[NightFeatures, list[NightFeatures]]:
     rng = np.random.default_rng(seed)
-    return draw_night(rng, **shift), [draw_night(rng, f"quiet {number}") for number in range(NIGHTS)]
+    return draw_night(rng, "n", **shift), [draw_night(rng, f"quiet {number}") for number in range(NIGHTS)]
 
 
 def find(check: DriftCheck, stratum: str, feature: str) -> Finding:
@@ -69,9 +69,12 @@ def test_a_shift_of_one_detector_is_found_there_and_not_elsewhere() -> None:
 
 
 def test_a_shift_of_all_detectors_is_found_over_all_of_them() -> None:
-    tonight, quiet = draw_nights(1, everywhere=4.0)
-    drifted = check_drift(tonight, quiet).drifted
-    assert {(found.stratum, found.feature) for found in drifted} == {(ALL, name) for name in FEATURES}
+    elsewhere = 0
+    for seed in range(10):
+        drifted = {(found.stratum, found.feature) for found in check_drift(*draw_nights(seed, everywhere=3.0)).drifted}
+        assert drifted >= {(ALL, name) for name in FEATURES}
+        elsewhere += len(drifted) > len(FEATURES)
+    assert elsewhere <= 3, "a detector moved as the others did"
 
 
 def test_a_larger_shift_is_a_larger_effect_and_a_smaller_p_value() -> None:

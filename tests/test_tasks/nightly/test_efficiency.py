@@ -1,6 +1,7 @@
 """Efficiency of a night: counts by hand, each injection in one bin, and the figure of its charts."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from tasks.nightly.efficiency import ALL_MAGNITUDES, NightEfficiency, efficiency
 from tasks.reports.figures import control_figure
 
 
-def ledger_of(rows: list[tuple[str, float | None, bool | None]]) -> pa.Table:
+def ledger_of(rows: Sequence[tuple[str, float | None, bool | None]]) -> pa.Table:
     ids, mags, found = zip(*rows, strict=True)
     columns: dict[str, Any] = {"id": pa.array(ids), "injected_mag": pa.array(mags, pa.float64())}
     return pa.table({**columns, "found": pa.array(found, pa.bool_())})

@@ -45,6 +45,16 @@ def test_detections_that_the_champion_calls_bogus_are_compared_and_all_visits_co
     assert 0.9 < night.weights[0] <= 1
 
 
+def test_seeing_is_compared_once_a_visit() -> None:
+    """Otherwise a visit would weigh by its number of bogus, which a night's other detectors do not share."""
+    rows = rows_of(
+        id=["a", "b", "c", "d"], batch=["v0", "v0", "v1", "v0"], seeing_fwhm_arcsec=[10.0, 10.0, 100.0, 10.0]
+    )
+    scores = pa.table({"id": ["a", "b", "c", "d"], "logit": [-1.0] * 4, "probability": [0.2] * 4})
+    night = candidate_features("n", rows, scores, 0.0, 0.5)
+    np.testing.assert_array_equal(night.values["seeing_fwhm_arcsec"], [1.0, np.nan, 2.0, np.nan])
+
+
 def test_what_is_not_positive_has_no_logarithm_and_a_detector_may_be_unknown() -> None:
     rows = rows_of(id=["a", "b"], std=[0.0, 10.0], mag=[18.5, None], detector=["c0", None])
     scores = pa.table({"id": ["a", "b"], "logit": [-1.0, -1.0], "probability": [0.2, 0.2]})
