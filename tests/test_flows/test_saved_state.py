@@ -102,11 +102,14 @@ def parts_of_groups(dataset: Dataset) -> dict[str, str]:
 def test_a_finished_request_is_known_and_a_larger_one_goes_on_from_it(own_copy: Workspace) -> None:
     finished, grown = list(EXPECTED["again"].values()), list(EXPECTED["grown"].values())
     summaries = build_galaxy_dataset(limit=26, **SKY), build_realbogus_dataset(threshold_sigma=20, **TRANSIENTS)
-    for summary, expected in zip(summaries, finished, strict=True):
+    # A processor with other vector instructions draws the sky with other last bits: another catalogue, a new request.
+    same_sky = (own_copy.catalogs / Dataset.open(own_copy, "sky@3").manifest["parameters"]["catalog"]).is_file()
+    for summary, expected in list(zip(summaries, finished, strict=True))[0 if same_sky else 1 :]:
         assert {name: summary[name] for name in expected} == expected
     before = parts_of_groups(Dataset.open(own_copy, "sky"))
     larger = build_galaxy_dataset(limit=32, **SKY)
-    for name in ("version", "objects", "stored", "rejected", "classes", "requests"):
+    assert larger["version"] == grown[0]["version"] + (not same_sky)
+    for name in ("objects", "stored", "rejected", "classes", "requests"):
         assert larger[name] == grown[0][name]
     # Published groups keep their parts; newcomers are placed by a key of their own, which that program did not have.
     sky = Dataset.open(own_copy, "sky")
