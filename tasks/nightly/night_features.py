@@ -15,10 +15,10 @@ from tasks.store.schema import STORED
 SEEING = "seeing_fwhm_arcsec"
 """Compared once a chip-visit: a value of every detection would weigh visits by their number of bogus."""
 LOGARITHMIC = (SEEING, "snr", "fwhm_px", "std")
-"""Features of which the logarithm (base 10) is compared, since their scatter is relative; missing where not positive."""
+"""Features whose logarithm (base 10) is compared, since their scatter is relative; missing where not positive."""
 OF_CANDIDATES = (SEEING, "snr", "mag", "fwhm_px", "axis_ratio", "std")
-"""Columns of the ledger that are compared of candidates, beside the logit. Where candidates lie is not among them, since
-fields differ in their galaxies."""
+"""Columns of the ledger that are compared of candidates, beside the logit; not where they lie, since fields differ in
+their galaxies."""
 CANDIDATE_COLUMNS = ("id", "status", "kind", "detector", "batch", *OF_CANDIDATES)
 """Columns that `candidate_features` reads of the ledger."""
 OF_GALAXIES = ("r_mag", "petro_r90_arcsec", "redshift")
