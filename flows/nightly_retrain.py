@@ -174,8 +174,9 @@ def work_delivery(work: NightWork, record: NightRecord, delivery: NightDelivery)
     before = record.step("version before", lambda: work.training_set().version)
     parameters = record.step("build", lambda: work.training_build(delivery))
     grown = record.step("append", lambda: build(**parameters))
-    summary = ingested(grown) | summary
-    ids = nights.keep_added(work, record, before, grown["version"])
+    ids, rejected = nights.keep_added(work, record, before, grown["version"])
+    if own is None:
+        summary |= {"ingested": len(ids), "rejected": rejected, "scored": len(ids), "selected": None}
     nights.require_no_overlap(work)
     examined = record.step("examine", lambda: examine(work, record, ids))
     summary |= examined

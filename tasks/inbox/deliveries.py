@@ -190,7 +190,8 @@ def _inspect(night: NightFolder, entry: Path, name: str) -> Delivery:
         paths, waiting = _walk(entry)
     files = []
     for path in paths:
-        _require_inside(path, night)
+        if path.is_symlink() or not _is_below(path, entry):
+            _require_inside(path, night)
         try:
             facts = path.stat()
         except OSError as error:

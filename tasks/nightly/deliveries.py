@@ -1,4 +1,4 @@
-"""What was delivered of a night: files of the inbox, or a simulated night."""
+"""What was delivered of a night: files of the inbox, the catalogue as it is, or a simulated night."""
 
 import hashlib
 import json
@@ -18,7 +18,8 @@ from tasks.nightly.night_record import NightRecord, State
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
-from tasks.store.files import write_table
+from tasks.store.files import sha256_of_file, write_table
+from tasks.store.schema import GALAXY
 
 PAIRS = "pairs.parquet"
 """The pairs of all visits of a night, in the folder of its record."""
@@ -74,6 +75,8 @@ def find_delivery(workspace: Workspace, request: NightlyRequest, record: NightRe
     """
     if request.source == "simulated":
         return _simulated(request, record.night)
+    if request.problem == GALAXY:
+        return _catalogue(workspace, request, record.night)
     inbox = _inbox(workspace, request)
     folder = next(
         (f for f in list_nights(inbox, date.fromisoformat(record.night)).nights if f.name == record.night), None
@@ -104,6 +107,17 @@ def _simulated(request: NightlyRequest, night: str) -> NightDelivery:
     facts = request.model_dump(mode="json", include=names) | {"night": night}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
     return NightDelivery(digest, None, f"{request.visits} visits are simulated", None, request.visits)
+
+
+def _catalogue(workspace: Workspace, request: NightlyRequest, night: str) -> NightDelivery:
+    """The catalogue as it is: a file, one that was ingested, or an address, whose content is known when it is read."""
+    catalogue = str(request.path)
+    files = [
+        file for file in (Path(catalogue).expanduser(), workspace.catalogs / f"{catalogue}.parquet") if file.is_file()
+    ]
+    content = sha256_of_file(files[0]) if files else f"{catalogue} {night}"
+    digest = hashlib.sha256(f"{content} {request.images}".encode()).hexdigest()
+    return NightDelivery(digest, None, f"the catalogue is {catalogue}")
 
 
 def _require_kind(visits: tuple[Delivery, ...], source: str) -> None:

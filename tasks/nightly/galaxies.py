@@ -65,10 +65,6 @@ class GalaxyNight(NightWork):
         """Galaxies come from a catalogue, whatever the night was."""
         return
 
-    def score(self) -> dict[str, Any]:
-        """The new galaxies are scored by `score_rows`."""
-        return {"scored": 0, "selected": None, "not_scored": {}}
-
     def score_rows(self, ids: Sequence[str]) -> ScoredRows:
         """Return the champion's probabilities of the new galaxies, which are written to the scores too."""
         dataset = self.training_set()

@@ -1,5 +1,6 @@
 """Which nights are due, and how one is worked on, step by step."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -122,11 +123,12 @@ def hold_out(work: NightWork) -> str:
     return holdout.name
 
 
-def keep_added(work: NightWork, record: NightRecord, before: int, after: int) -> list[str]:
-    """Write the table of the ids that a night added to the training set, and return them."""
-    ids = stored_rows(work.added_rows(before, after))["id"].to_pylist()
+def keep_added(work: NightWork, record: NightRecord, before: int, after: int) -> tuple[list[str], dict[str, int]]:
+    """Write the table of the ids that a night added to the training set; return them, and the rejected by reason."""
+    added = work.added_rows(before, after)
+    ids = stored_rows(added)["id"].to_pylist()
     write_table(record.folder / added_file(record.revision), pa.table({"id": pa.array(ids, pa.string())}))
-    return ids
+    return ids, dict(Counter(added["reason"].drop_null().to_pylist()).most_common())
 
 
 def require_no_overlap(work: NightWork) -> None:

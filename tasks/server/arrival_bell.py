@@ -14,13 +14,15 @@ from tasks.runtime.run_log import run_logger
 ARRIVED = "starloom.visit.arrived"
 RESOURCE = "starloom.inbox"
 LOOK_S = 2.0
+MOST_SHARE = 0.05
+"""Of the time may be spent on looking: a look at a full inbox is followed by a longer pause."""
 AGAIN_S = 30.0
 """Time from one event to the next for the same arrivals: that of starting a run, and some more."""
 
 
 @dataclass
 class ArrivalBell:
-    """Looks every `LOOK_S` and rings.
+    """Looks every `LOOK_S`, or less often where a look takes long, and rings.
 
     Attributes
     ----------
@@ -41,20 +43,21 @@ class ArrivalBell:
     is_worked_on: Callable[[], bool]
     ring: Callable[[str, Sequence[str]], None] = field(default_factory=lambda: emit_arrival)
     monotonic: Callable[[], float] = time.monotonic
-    _looked_s: float = field(default=float("-inf"), init=False)
+    _next_look_s: float = field(default=float("-inf"), init=False)
     _rung_s: float = field(default=float("-inf"), init=False)
     _fault: str | None = field(default=None, init=False)
 
     def look(self) -> None:
         """Ring if something waits; an inbox that cannot be read is told once, and looked at again."""
         now_s = self.monotonic()
-        if now_s - self._looked_s < LOOK_S:
+        if now_s < self._next_look_s:
             return
-        self._looked_s = now_s
+        self._next_look_s = now_s + LOOK_S
         if self.is_worked_on():
             self._rung_s = float("-inf")
             return
         waiting = self._waiting()
+        self._next_look_s = now_s + max(LOOK_S, (self.monotonic() - now_s) / MOST_SHARE)
         if waiting and now_s - self._rung_s >= AGAIN_S:
             self.ring(self.name, waiting)
             self._rung_s = now_s

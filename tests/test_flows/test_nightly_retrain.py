@@ -1,7 +1,7 @@
 """The nightly retraining on triplets: a night from the inbox to the ledger, and the ordinary outcomes beside it."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.accept import accept
+from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.nightly_retrain import nightly_retrain
 from tasks.decisions.ledger import read_ledger
@@ -152,3 +153,22 @@ def test_bad_requests_are_refused_before_any_work(survey: Workspace) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             nightly_retrain(**{**FAST, **changes})
+
+
+def test_a_catalogue_that_has_grown_is_a_night_of_galaxies(
+    flows_here: Workspace, archive: Callable[..., tuple[Path, Path]]
+) -> None:
+    images, table = archive(80)
+    options = {"source": "archive", "images": str(images), "scheme": "gz1-majority-2class"}
+    build_galaxy_dataset(dataset="zoo", catalog=str(table), size_px=32, **options)
+    archive(110, missing=2)
+    asked = {"problem": "galaxy", "dataset": "zoo", "path": str(table), "network": "cnn", "epochs": 1, **options}
+    night = nightly_retrain(night="2026-11-02", **asked)
+    assert night["state"] == "done", night["message"]
+    assert (night["ingested"], night["scored"], night["selected"]) == (28, 28, None)
+    assert sum(night["rejected"].values()) == 2
+    assert (night["efficiency"], night["drift"]["verdict"]) == (None, "not_enough_quiet_nights")
+    assert (night["challenger"], night["decision"]) == ("models:/galaxy-gz1-majority-2class/2", "HOLD")
+    scores = pq.read_table(flows_here.scores / "night-2026-11-02-zoo.parquet")
+    assert scores.num_rows == 28
+    assert set(scores["model"].to_pylist()) == {"models:/galaxy-gz1-majority-2class/1"}

@@ -27,7 +27,7 @@ from tasks.visits.arrivals import visit_store
 from tests.small_visits import NIGHT, register_random_model, write_records
 
 SOURCE = Path(__file__).parents[2]
-PATIENCE_S = 300
+PATIENCE_S = 600
 
 
 def test_the_flow_scores_the_default_inbox_and_shows_its_counts(flows_here: Workspace, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks.server.arrival_bell import AGAIN_S, LOOK_S, ArrivalBell
+from tasks.server.arrival_bell import AGAIN_S, LOOK_S, MOST_SHARE, ArrivalBell
 
 
 class Inbox:
@@ -16,10 +16,13 @@ class Inbox:
         self.working = False
         self.rung: list[list[str]] = []
         self.fault: Exception | None = None
-        self.now_s = 0.0
+        self.now_s = self.takes_s = 0.0
+        self.looks = 0
         self.bell = ArrivalBell("inbox", self.arrived, lambda: self.working, self.ring, lambda: self.now_s)
 
     def arrived(self) -> Sequence[str]:
+        self.looks += 1
+        self.now_s += self.takes_s
         if self.fault is not None:
             raise self.fault
         return self.waiting
@@ -61,6 +64,14 @@ def test_it_is_silent_while_a_run_works_and_rings_at_once_for_what_that_left() -
     inbox.working = False
     inbox.look_after(LOOK_S)
     assert inbox.rung == [["n/a"]]
+
+
+def test_a_look_that_takes_long_is_followed_by_a_long_pause() -> None:
+    inbox = Inbox()
+    inbox.takes_s = 1.0
+    for _ in range(100):
+        inbox.look_after(LOOK_S)
+    assert inbox.looks * inbox.takes_s <= MOST_SHARE * inbox.now_s + 1
 
 
 def test_an_unreadable_inbox_is_told_once_and_looked_at_again(caplog: pytest.LogCaptureFixture) -> None:
