@@ -15,10 +15,10 @@ from tasks.store.schema import STORED
 SEEING = "seeing_fwhm_arcsec"
 """Compared once a chip-visit: a value of every detection would weigh visits by their number of bogus."""
 LOGARITHMIC = (SEEING, "snr", "fwhm_px", "std")
-"""Features of which the logarithm (base 10) is compared: their scatter is relative; missing where not positive."""
+"""Columns whose logarithm is compared, as ``log10_NAME``, since their scatter is relative; missing if not positive."""
 OF_CANDIDATES = (SEEING, "snr", "mag", "fwhm_px", "axis_ratio", "std")
-"""Columns of the ledger that are compared of candidates, beside the logit. Where candidates lie is not among them:
-fields differ in their galaxies."""
+"""Columns of the ledger that are compared of candidates, beside the logit; not where they lie, since fields differ in
+their galaxies."""
 CANDIDATE_COLUMNS = ("id", "status", "kind", "detector", "batch", *OF_CANDIDATES)
 """Columns that `candidate_features` reads of the ledger."""
 OF_GALAXIES = ("r_mag", "petro_r90_arcsec", "redshift")
@@ -57,9 +57,10 @@ def candidate_features(
     share = estimate_share(probability[scored], training_share)
     is_compared = scored & (logit < threshold)
     compared = rows.filter(pa.array(is_compared))
-    values = {name: _read(compared, name) for name in OF_CANDIDATES if name in compared.column_names}
-    if SEEING in values:
-        values[SEEING] = _once_a_visit(compared["batch"].to_pylist(), values[SEEING])
+    columns = {name: _read(compared, name) for name in OF_CANDIDATES if name in compared.column_names}
+    if SEEING in columns:
+        columns[SEEING] = _once_a_visit(compared["batch"].to_pylist(), columns[SEEING])
+    values = {f"log10_{name}" if name in LOGARITHMIC else name: column for name, column in columns.items()}
     return NightFeatures(
         night=night,
         strata=_detectors(compared),

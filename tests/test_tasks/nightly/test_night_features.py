@@ -38,9 +38,9 @@ def test_detections_that_the_champion_calls_bogus_are_compared_and_all_visits_co
     scores = pa.table({"id": list(logits), "logit": list(logits.values()), "probability": list(probability.values())})
     night = candidate_features("n", rows, scores, 0.0, 0.5)
     assert night.strata.tolist() == ["c0"]
-    assert night.values["snr"].tolist() == [2.0], "the logarithm"
+    assert night.values["log10_snr"].tolist() == [2.0]
     assert night.values["logit"].tolist() == [-3.0]
-    assert set(night.values) == {*OF_CANDIDATES, "logit"}
+    assert {name.removeprefix("log10_") for name in night.values} == {*OF_CANDIDATES, "logit"}
     assert dict(night.visits) == {"c0": 2, "c1": 1, "c2": 1}, "a failed visit observed nothing"
     assert 0.9 < night.weights[0] <= 1
 
@@ -52,14 +52,14 @@ def test_seeing_is_compared_once_a_visit() -> None:
     )
     scores = pa.table({"id": ["a", "b", "c", "d"], "logit": [-1.0] * 4, "probability": [0.2] * 4})
     night = candidate_features("n", rows, scores, 0.0, 0.5)
-    np.testing.assert_array_equal(night.values["seeing_fwhm_arcsec"], [1.0, np.nan, 2.0, np.nan])
+    np.testing.assert_array_equal(night.values["log10_seeing_fwhm_arcsec"], [1.0, np.nan, 2.0, np.nan])
 
 
 def test_what_is_not_positive_has_no_logarithm_and_a_detector_may_be_unknown() -> None:
     rows = rows_of(id=["a", "b"], std=[0.0, 10.0], mag=[18.5, None], detector=["c0", None])
     scores = pa.table({"id": ["a", "b"], "logit": [-1.0, -1.0], "probability": [0.2, 0.2]})
     night = candidate_features("n", rows, scores, 0.0, 0.5)
-    np.testing.assert_array_equal(night.values["std"], [np.nan, 1.0])
+    np.testing.assert_array_equal(night.values["log10_std"], [np.nan, 1.0])
     np.testing.assert_array_equal(night.values["mag"], [18.5, np.nan])
     assert night.strata.tolist() == ["c0", "unknown"]
 
