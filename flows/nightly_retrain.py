@@ -12,8 +12,8 @@ from flows.cli import parameter_types
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
 from tasks.candidates.harvest import NoVisitError
+from tasks.inbox.nights import TIMEZONE
 from tasks.nightly import nights
-from tasks.nightly.calendar import TIMEZONE
 from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.night_record import NightRecord, one_night, open_record
 from tasks.nightly.night_work import NightWork

@@ -17,7 +17,7 @@ from tasks.decisions.gate import GateSettings
 from tasks.decisions.gate_figures import FalsePositives
 from tasks.decisions.kept_scores import Contender
 from tasks.decisions.labelling_queue import Verdict
-from tasks.decisions.model_rows import REVIEWED_KINDS, KnownRows
+from tasks.decisions.model_rows import REVIEWED_KINDS, KnownRows, apply_verdicts
 from tasks.learning.operating_points import logit_of
 from tasks.learning.scoring import STAMP_BATCH
 from tasks.learning.split_parts import UNLABELLED, part_rows
@@ -123,18 +123,13 @@ def _judged_rows(
     kind = str(dataset.manifest["label_kind"])
     labels = np.where(injected | (kinds == KNOWN_TRANSIENT), 1, rows.labels).astype(np.int32)
     counts = injected | (kinds == KNOWN_TRANSIENT) | ((kind in REVIEWED_KINDS) & (labels != UNLABELLED))
-    weights = np.ones(len(rows))
     reasons = np.where(counts, "", np.where(labels == UNLABELLED, "unlabelled", f"{kind}_label")).astype(object)
-    for row, name in enumerate(rows.ids):
-        verdict = verdicts.get(name)
-        if verdict is None or injected[row]:
-            continue
-        if not counts[row]:
-            if verdict.probability is None:
-                reasons[row] = "verdict_without_probability"
-                continue
-            weights[row] = 1 / verdict.probability
-        labels[row], reasons[row] = (BOGUS, REAL).index(verdict.label), ""
+    of_detections = {
+        name: verdicts[name]
+        for name, is_injected in zip(rows.ids, injected, strict=True)
+        if name in verdicts and not is_injected
+    }
+    weights = apply_verdicts(rows.ids, of_detections, (BOGUS, REAL), labels, reasons)
     if detector is not None:
         reasons[to_text(samples["detector"]) != detector] = "other_detector"
     usable = np.flatnonzero(reasons == "")

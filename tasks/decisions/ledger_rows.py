@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.decisions.decision import Decision, Kind, Verdict
+from tasks.inbox.nights import is_night
 
 SCHEMA = pa.schema(
     [
@@ -34,8 +34,6 @@ SCHEMA = pa.schema(
     ]
 )
 """``figures`` and ``digests`` are canonical JSON; ``previous_sha256`` is null in the first row."""
-
-_NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 class LedgerError(ValueError):
@@ -98,11 +96,8 @@ def night_date(night: str) -> date:
     LedgerError
         It is no date of the form YYYY-MM-DD.
     """
-    try:
-        if _NIGHT.fullmatch(night):
-            return date.fromisoformat(night)
-    except ValueError:
-        pass
+    if is_night(night):
+        return date.fromisoformat(night)
     raise LedgerError(f"night={night!r} is no date: give that of the local evening as YYYY-MM-DD")
 
 

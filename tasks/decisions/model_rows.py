@@ -63,6 +63,43 @@ class KnownRows:
         }
 
 
+def apply_verdicts(
+    ids: Sequence[str],
+    verdicts: Mapping[str, Verdict],
+    classes: Sequence[str],
+    labels: NDArray[np.int32],
+    reasons: NDArray[np.object_],
+) -> NDArray[np.float64]:
+    """Enter people's verdicts into `labels` and `reasons`, and return the weights of the rows, (n,).
+
+    A verdict whose inclusion probability is unknown was asked for by one model's score: it corrects a label that
+    counts, and makes no row count.
+
+    Parameters
+    ----------
+    ids : (n,)
+    verdicts : mapping
+        By id.
+    classes : sequence of str
+    labels : (n,) int
+        Positions of classes; changed in place.
+    reasons : (n,) str
+        Why a row does not count, empty where it does; changed in place.
+    """
+    weights = np.ones(len(ids))
+    for row, name in enumerate(ids):
+        verdict = verdicts.get(name)
+        if verdict is None:
+            continue
+        if reasons[row]:
+            if verdict.probability is None:
+                reasons[row] = "verdict_without_probability"
+                continue
+            weights[row] = 1 / verdict.probability
+        labels[row], reasons[row] = classes.index(verdict.label), ""
+    return weights
+
+
 class ComparedProblem(Protocol):
     """What a comparison of two models needs to know of a problem."""
 

@@ -12,7 +12,7 @@ from tasks.decisions.gate import GateSettings
 from tasks.decisions.gate_figures import Errors
 from tasks.decisions.kept_scores import Contender
 from tasks.decisions.labelling_queue import Verdict
-from tasks.decisions.model_rows import REVIEWED_KINDS, KnownRows
+from tasks.decisions.model_rows import REVIEWED_KINDS, KnownRows, apply_verdicts
 from tasks.galaxies.relabelling.truth import true_labels
 from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.split_parts import UNLABELLED, part_rows
@@ -58,16 +58,7 @@ class GalaxyComparison:
             is_labelled = labels != UNLABELLED
             reasons = np.where(is_labelled, "" if kind in REVIEWED_KINDS else f"{kind}_label", "unlabelled")
             reasons = reasons.astype(object)
-            for row, name in enumerate(rows.ids):
-                verdict = verdicts.get(name)
-                if verdict is None:
-                    continue
-                if reasons[row]:
-                    if verdict.probability is None:
-                        reasons[row] = "verdict_without_probability"
-                        continue
-                    weights[row] = 1 / verdict.probability
-                labels[row], reasons[row] = classes.index(verdict.label), ""
+            weights = apply_verdicts(rows.ids, verdicts, classes, labels, reasons)
         usable = np.flatnonzero(reasons == "")
         part_known = replace(rows, labels=labels).take(usable)
         return KnownRows(

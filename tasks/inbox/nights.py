@@ -12,7 +12,7 @@ from tasks.runtime.workspace import Workspace
 ENVIRONMENT_NAME = "STARLOOM_INBOX"
 TIMEZONE = "Asia/Tokyo"
 _NOON = timedelta(hours=12)
-_NIGHT = re.compile(r"\d{4}-\d{2}-\d{2}")
+_NIGHT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _UNFINISHED = (".part", ".tmp", ".partial")
 
 

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from astropy.time import Time
 
-TIMEZONE = "Asia/Tokyo"
+from tasks.inbox.nights import TIMEZONE, is_night
+
 NIGHT_OVER_HOUR = 8
 """Local hour from which the night that began the evening before is over."""
 
@@ -45,10 +46,9 @@ def parse_night(text: str, newest: date) -> date:
     NightDateError
         It is no date YYYY-MM-DD, or the night is not over.
     """
-    try:
-        night = date.fromisoformat(text)
-    except ValueError as error:
-        raise NightDateError(f"night={text} is no date YYYY-MM-DD of a local evening") from error
+    if not is_night(text):
+        raise NightDateError(f"night={text} is no date YYYY-MM-DD of a local evening")
+    night = date.fromisoformat(text)
     if night > newest:
         raise NightDateError(f"night={text} is not over or in the future: the newest night that is over is {newest}")
     return night

@@ -19,7 +19,7 @@ from tasks.candidates.staged_rows import FAULTY_VISIT
 from tasks.decisions.labelling_queue import Decided, QueueSettings, build_queue, write_queue
 from tasks.learning.scoring import image_blocks
 from tasks.learning.split_parts import UNLABELLED
-from tasks.night.models import REGISTERED, NightModel, open_model
+from tasks.night.models import REGISTERED, NightModel, describe_model, open_model
 from tasks.night.pipeline import score_night
 from tasks.night.request import NightRequest
 from tasks.night.sources import BLOCK_ROWS, DatasetNight
@@ -140,7 +140,7 @@ class CandidateNight(NightWork):
         self, record: NightRecord, rows: ScoredRows | None, quiet: Sequence[NightRecord]
     ) -> dict[str, Any]:
         """Return the efficiency of injections into copies of the frames, and the drift of the night's candidates."""
-        card, folder = self._champion.card, record.folder
+        card, folder = self._described.card, record.folder
         threshold, night = card["operating_points"][TPR]["threshold"], self.request.night_set(self.night)
         ledger = Dataset.open(self.workspace, night).samples(list(CANDIDATE_COLUMNS))
         scores = pq.read_table(self.workspace.scores / f"{night}.parquet", columns=["id", "logit", "probability"])
@@ -153,29 +153,17 @@ class CandidateNight(NightWork):
         efficiency = night_efficiency(self.night, added, logits, threshold)
         return {"efficiency": chart_efficiency(efficiency, quiet), "drift": drift}
 
-    def first_training(self) -> dict[str, Any]:
-        """Return a training of the requested network, by default the flow's."""
-        request = self.request
-        network = {} if request.network is None else {"network": request.network}
-        return {"dataset": request.training_set, **network, "epochs": request.epochs, "seed": request.seed}
-
-    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
-        """Return a relabelling with the champion's network."""
-        card = self._champion.card
-        names = ("network", "size", "profile")
-        more = {
-            "epochs": self.request.epochs,
-            "labels": labels,
-            "seed": self.request.seed,
-            "device": self.request.device,
-        }
-        return {"dataset": self.request.training_set, **{name: card[name] for name in names}, **more}
+    def champion_settings(self) -> dict[str, Any]:
+        """Return network, size and profile of the champion."""
+        card = self._described.card
+        return {name: card[name] for name in ("network", "size", "profile")}
 
     def write_queue(self, record: NightRecord, challenger: str) -> None:
         """Write the labelling queue of the night's own candidates, as they are without injections."""
-        night = DatasetNight(Dataset.open(self.workspace, self.request.night_set(self.night)), self._champion.stamp_px)
+        champion = self._champion
+        night = DatasetNight(Dataset.open(self.workspace, self.request.night_set(self.night)), champion.stamp_px)
         rows, ledger = night.ledger["row"].to_numpy(), night.ledger
-        models = (self._champion, open_model(self.workspace, challenger, REGISTERED, "auto"))
+        models = (champion, open_model(self.workspace, challenger, REGISTERED, "auto"))
         logits = [
             [model.logits(block) for model in models] for block in image_blocks(night.dataset.pixels, rows, BLOCK_ROWS)
         ]
@@ -204,22 +192,6 @@ class CandidateNight(NightWork):
         batches = dict(zip(ledger["id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
         return replaced_ids(record, {pair.identity for pair in read_pairs(delivery.path)}, batches)
 
-    def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
-        """Return a training of the champion's network, from its weights or from random ones."""
-        request, card = self.request, self._champion.card
-        network = request.network or card["network"]
-        is_same = network == card["network"]
-        return {
-            "dataset": request.training_set,
-            "network": network,
-            **({name: card[name] for name in ("size", "profile")} if is_same else {}),
-            "weights": champion if request.start == "warm" and is_same else "none",
-            "epochs": request.epochs,
-            "labels": labels,
-            "seed": request.seed,
-            "device": request.device,
-        }
-
     @property
     def _survey(self) -> dict[str, Any]:
         request = self.request
@@ -229,6 +201,11 @@ class CandidateNight(NightWork):
     @property
     def _champion(self) -> NightModel:
         return open_model(self.workspace, "champion", REGISTERED, "auto")
+
+    @property
+    def _described(self) -> NightModel:
+        """The champion by its card; it cannot be run."""
+        return describe_model(self.workspace, "champion", REGISTERED)
 
     def _truth_rates(self, night: Dataset) -> dict[str, int] | None:
         """Return counts against the hidden truth: reals and bogus, and how many of each were selected."""

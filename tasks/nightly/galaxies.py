@@ -80,7 +80,7 @@ class GalaxyNight(NightWork):
         known = np.where(positions_of(labels, classes) < 0, UNLABELLED, positions_of(labels, classes))
         self._write_scores(names, probabilities, classes, ref)
         return ScoredRows(
-            names, samples["group"].to_pylist(), known, probabilities, decided, self._error_rates(classes)
+            names, samples["group"].to_pylist(), known, probabilities, decided, self._error_rates(model, classes)
         )
 
     def night_figures(
@@ -95,19 +95,10 @@ class GalaxyNight(NightWork):
         features = galaxy_features(self.night, ledger, predictions)
         return {"efficiency": None, "drift": find_drift(record.folder, features, quiet)}
 
-    def first_training(self) -> dict[str, Any]:
-        """Return a training of the requested network, by default the flow's."""
-        request = self.request
-        network = {} if request.network is None else {"network": request.network}
-        more = {"scheme": self.scheme, "epochs": request.epochs, "seed": request.seed, "device": request.device}
-        return {"dataset": request.training_set, **network, **more}
-
-    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
-        """Return a relabelling with the champion's network."""
+    def champion_settings(self) -> dict[str, Any]:
+        """Return network and preset of the champion."""
         card = saved_models.checked_card(self._ref.folder)
-        names = {"network": card["network"], "preset": card["preset"], "scheme": self.scheme, "labels": labels}
-        more = {"epochs": self.request.epochs, "seed": self.request.seed, "device": self.request.device}
-        return {"dataset": self.request.training_set, **names, **more}
+        return {"network": card["network"], "preset": card["preset"]}
 
     def write_queue(self, record: NightRecord, challenger: str) -> None:
         """Write the labelling queue of the night's new galaxies."""
@@ -131,23 +122,6 @@ class GalaxyNight(NightWork):
         ids, dataset = added_ids(record, record.revision), self.training_set()
         return (f"{dataset.name}@{dataset.version}", ids) if ids else None
 
-    def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
-        """Return a training of the champion's network, from its weights or from random ones."""
-        request, card = self.request, saved_models.checked_card(self._ref.folder)
-        network = request.network or card["network"]
-        is_same = network == card["network"]
-        return {
-            "dataset": request.training_set,
-            "scheme": self.scheme,
-            "network": network,
-            **({"preset": card["preset"]} if is_same else {}),
-            "weights": champion if request.start == "warm" and is_same else "none",
-            "epochs": request.epochs,
-            "labels": labels,
-            "seed": request.seed,
-            "device": request.device,
-        }
-
     def _build(self, limit: int) -> dict[str, Any]:
         request = self.request
         build: dict[str, Any] = {"dataset": request.training_set, "source": request.source, "scheme": request.scheme}
@@ -155,6 +129,10 @@ class GalaxyNight(NightWork):
         if request.source == "simulated":
             return build | {"limit": limit}
         return build | {"catalog": request.path, "images": request.images}
+
+    def _fit_parameters(self, labels: str | None) -> dict[str, Any]:
+        """Return the parameters that all trainings of a night have: the scheme among them."""
+        return {**super()._fit_parameters(labels), "scheme": self.scheme}
 
     @property
     def _ref(self) -> ModelRef:
@@ -166,11 +144,11 @@ class GalaxyNight(NightWork):
         ref = self._ref
         return ref, saved_models.load_model(ref.folder)[0]
 
-    def _error_rates(self, classes: Sequence[str]) -> NDArray[np.float64]:
+    def _error_rates(self, model: Any, classes: Sequence[str]) -> NDArray[np.float64]:
         """Return the share of each class that the champion gets wrong on the validation part; of all if it has none."""
         dataset = self.training_set()
         part = part_rows(dataset, self.scheme, "validation")
-        wrong = score(self._champion[1], dataset.pixels, part.rows, IMAGE_BATCH).argmax(axis=1) != part.labels
+        wrong = score(model, dataset.pixels, part.rows, IMAGE_BATCH).argmax(axis=1) != part.labels
         rates = [
             wrong[part.labels == position].mean() if (part.labels == position).any() else wrong.mean()
             for position in range(len(classes))

@@ -108,16 +108,8 @@ class NightWork(ABC):
         """Return `efficiency` and `drift` of the summary; the night's tables go to the record's folder."""
 
     @abstractmethod
-    def first_training(self) -> dict[str, Any]:
-        """Return the parameters of the training of the first champion."""
-
-    @abstractmethod
-    def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
-        """Return the parameters of a challenger's training."""
-
-    @abstractmethod
-    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
-        """Return the parameters of a relabelling, whose second training is the challenger."""
+    def champion_settings(self) -> dict[str, Any]:
+        """Return network and variant of the champion, as parameters of a training."""
 
     @abstractmethod
     def write_queue(self, record: NightRecord, challenger: str) -> None:
@@ -126,6 +118,32 @@ class NightWork(ABC):
     @abstractmethod
     def newest(self, record: NightRecord) -> tuple[str, list[str]] | None:
         """Return the dataset and the ids of the night's rows, for a comparison that is shown; None: there are none."""
+
+    def first_training(self) -> dict[str, Any]:
+        """Return the parameters of the training of the first champion: the requested network, or the flow's own."""
+        network = self.request.network
+        return {**({} if network is None else {"network": network}), **self._fit_parameters(None)}
+
+    def train_parameters(self, champion: str, labels: str | None) -> dict[str, Any]:
+        """Return the parameters of a challenger's training: of the champion's network from its weights, if asked."""
+        settings, request = self.champion_settings(), self.request
+        is_same = request.network in (None, settings["network"])
+        weights = champion if request.start == "warm" and is_same else "none"
+        return {
+            **(settings if is_same else {"network": request.network}),
+            "weights": weights,
+            **self._fit_parameters(labels),
+        }
+
+    def relabel_parameters(self, labels: str | None) -> dict[str, Any]:
+        """Return the parameters of a relabelling with the champion's network; its second training is the challenger."""
+        return {**self.champion_settings(), **self._fit_parameters(labels)}
+
+    def _fit_parameters(self, labels: str | None) -> dict[str, Any]:
+        """Return the parameters that all trainings of a night have."""
+        request = self.request
+        chosen = {"epochs": request.epochs, "labels": labels, "seed": request.seed, "device": request.device}
+        return {"dataset": request.training_set, **chosen}
 
     def replaced_ids(self, record: NightRecord, delivery: NightDelivery) -> list[str]:
         """Return the ids that an earlier delivery of the night added, and that this one has no longer."""

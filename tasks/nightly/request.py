@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from realbogus.simulation.night_conditions import NightConditions
-from tasks.nightly.calendar import TIMEZONE
+from tasks.inbox.nights import TIMEZONE
 from tasks.store.schema import GALAXY, REALBOGUS, Problem, check_name
 
 NightSource = Literal["simulated", "frames", "alerts", "triplets", "sdss", "archive"]

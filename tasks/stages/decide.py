@@ -13,13 +13,11 @@ from tasks.decisions.by_hand import accept_night, promote_by_hand, roll_back
 from tasks.decisions.decisions_page import COLUMNS, table_rows, write_decisions_page
 from tasks.decisions.ledger import read_ledger
 from tasks.decisions.ledger_rows import LedgerRow
+from tasks.inbox.nights import TIMEZONE
 from tasks.runtime.run_artifacts import put_table
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.model_registry import registered_names, require_name
-
-OBSERVATORY = ZoneInfo("Asia/Tokyo")
-"""Whose date a night bears."""
 
 
 @task(name="promote", description="Make a registered model the champion", cache_policy=NO_CACHE)
@@ -37,7 +35,7 @@ def roll_back_model(workspace: Workspace, name: str, model: str | None, reason: 
 @task(name="accept", description="Accept a night that was set aside", cache_policy=NO_CACHE)
 def accept(workspace: Workspace, name: str, night: str, reason: str, by: str | None) -> dict[str, Any]:
     """Accept a night and return the summary."""
-    today = datetime.now(OBSERVATORY).date()
+    today = datetime.now(ZoneInfo(TIMEZONE)).date()
     row = accept_night(workspace, name, night, reason, by, datetime.now(UTC), today)
     if not any(other.night == night and other.kind != "accept" for other in read_ledger(workspace, name).decisions):
         run_logger().warning(

@@ -38,7 +38,7 @@ def test_bad_nights_are_refused_by_name() -> None:
     assert parse_night("2026-11-28", newest) == newest
     with pytest.raises(NightDateError, match=r"night=2026-11-29 is not over or in the future: .* is 2026-11-28"):
         parse_night("2026-11-29", newest)
-    for text in ("2026-13-01", "yesterday", "", "28.11.2026"):
+    for text in ("2026-13-01", "yesterday", "", "28.11.2026", "20261128"):
         with pytest.raises(NightDateError, match="is no date YYYY-MM-DD"):
             parse_night(text, newest)
 
