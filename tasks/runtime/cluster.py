@@ -20,11 +20,13 @@ from tasks.runtime.provenance import code_version
 ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
 ITEMS_WORTH_A_CLUSTER = 200
 # Two allocator arenas, because each of a worker's many threads would keep its own. High thresholds, because with Dask's
-# own settings the memory of every image is returned to the system and mapped again (a fifth of a visit's time).
-WORKER_MEMORY = {
+# own settings the memory of every image is returned to the system and mapped again (a fifth of a visit's time). No
+# profiler: up to Python 3.11.8 a sample taken while a thread starts can block the process for ever (cpython 106883).
+WORKER_SETTINGS = {
     "distributed.nanny.pre-spawn-environ.MALLOC_ARENA_MAX": 2,
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 16 << 20,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 16 << 20,
+    "distributed.worker.profile.enabled": False,
 }
 
 MOST_SECONDS_TO_END = 30.0
@@ -244,7 +246,7 @@ def cluster(items: int) -> Iterator[Executor]:
             yield OnDask(client)
         return
     with (
-        dask.config.set(WORKER_MEMORY),
+        dask.config.set(WORKER_SETTINGS),
         LocalCluster(
             n_workers=max(2, os.cpu_count() or 1),
             threads_per_worker=1,

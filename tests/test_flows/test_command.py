@@ -103,7 +103,7 @@ def test_help_is_there_at_once() -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["run", "paus"], "unknown flow 'paus'; there are: backfill-class-scheme, build-galaxy-dataset"),
+        (["run", "paus"], "unknown flow 'paus'; there are: accept, backfill-class-scheme, build-galaxy-dataset"),
         (["run", "pause", "-p", "txt=a"], "unknown parameter 'txt'; there are: text, number, seconds, failure"),
         (["run", "pause", "-p", "text"], "expected name=value"),
         (["run"], "run which flow?"),

@@ -2,6 +2,7 @@
 
 import os
 
+import dask
 import psutil
 import pytest
 
@@ -10,6 +11,10 @@ from tasks.runtime.cluster import ADDRESS_ENVIRONMENT_NAME, ITEMS_WORTH_A_CLUSTE
 
 def pid_of(_: int) -> int:
     return os.getpid()
+
+
+def is_profiled(_: int) -> bool:
+    return bool(dask.config.get("distributed.worker.profile.enabled"))
 
 
 def test_a_resting_executor_has_no_worker_and_wakes_for_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,6 +27,7 @@ def test_a_resting_executor_has_no_worker_and_wakes_for_a_job(monkeypatch: pytes
         again = set(executor.map(pid_of, range(8)))
         assert again.isdisjoint(workers | {os.getpid()})
         assert len(again) <= executor.workers
+        assert not any(executor.map(is_profiled, range(8)))
 
 
 def test_little_work_stays_in_this_process() -> None:
