@@ -31,6 +31,7 @@ from tasks.server.slots import device_slots
 MORE_FLOWS = Path(__file__).with_name("more_flows")
 STARLOOM = f"import flows; flows.__path__.append({str(MORE_FLOWS)!r}); from flows.cli.command import main; main()"
 PATIENCE_S = 240
+EVERY_TEN_S = "* * * * * */10"
 
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -248,7 +249,9 @@ def project(tmp_path: Path) -> Path:
     (folder / "prefect.yaml").write_text(
         "name: one\ndeployments:\n"
         "  - name: pause\n    entrypoint: pause:pause\n    work_pool: {name: local}\n"
-        "    schedules: [{slug: daily, cron: '0 16 * * *', timezone: Asia/Tokyo, parameters: {text: a night}}]\n"
+        "    schedules:\n"
+        "      - {slug: daily, cron: '0 16 * * *', timezone: Asia/Tokyo, parameters: {text: a night}}\n"
+        f"      - {{slug: soon, cron: '{EVERY_TEN_S}', timezone: Asia/Tokyo, parameters: {{text: soon}}}}\n"
     )
     return folder
 
@@ -262,22 +265,34 @@ def clean_environment(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> 
     stop_services(workspace)
 
 
-def require_schedule_and_limit(url: str) -> None:
-    """The API shows an active schedule, runs at its next times with its parameters, and the processor's one slot."""
+def require_schedules_and_limit(url: str) -> None:
+    """The API shows the active schedules, their next runs with their parameters, and the processor's one slot."""
     with httpx.Client(base_url=f"{url}/api", timeout=60) as client:
         (deployment,) = client.post("/deployments/filter", json={}).json()
-        (schedule,) = deployment["schedules"]
-        assert (schedule["active"], schedule["slug"]) == (True, "daily")
+        schedules = {(schedule["slug"], schedule["active"]) for schedule in deployment["schedules"]}
+        assert schedules == {("daily", True), ("soon", True)}
         waiting = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}}}
         runs = client.post("/flow_runs/filter", json=waiting).json()
-        assert runs
-        assert {run["parameters"]["text"] for run in runs} == {"a night"}
-        assert {datetime.fromisoformat(run["expected_start_time"]).astimezone(UTC).hour for run in runs} == {7}
+        daily = [run["expected_start_time"] for run in runs if run["parameters"]["text"] == "a night"]
+        assert {datetime.fromisoformat(time).astimezone(UTC).hour for time in daily} == {7}
         limit = client.get(f"/v2/concurrency_limits/{device_slots('cpu', 1)[0]}").json()
         assert (limit["limit"], limit["active_slots"]) == (1, 0)
 
 
-def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
+def wait_for_a_scheduled_run(url: str) -> dict[str, Any]:
+    """Return a finished run that nobody but a schedule asked for."""
+    finished = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    deadline = time.monotonic() + PATIENCE_S
+    with httpx.Client(base_url=f"{url}/api", timeout=60) as client:
+        while time.monotonic() < deadline:
+            for run in client.post("/flow_runs/filter", json=finished).json():
+                if run["auto_scheduled"]:
+                    return dict(run)
+            time.sleep(0.5)
+    raise TimeoutError("no scheduled run has finished")
+
+
+def test_up_runs_a_deployment_by_its_bare_name_and_on_a_schedule_and_down_ends_it(
     project: Path, workspace: Workspace, clean_environment: None, monkeypatch: pytest.MonkeyPatch, start: Start
 ) -> None:
     monkeypatch.chdir(project)
@@ -289,7 +304,8 @@ def test_up_runs_a_deployment_by_its_bare_name_and_down_ends_it(
     prefect = [sys.executable, "-m", "prefect", "deployment", "run", "--watch", "pause"]
     ran = subprocess.run(prefect, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    require_schedule_and_limit(addresses["prefect"])
+    assert wait_for_a_scheduled_run(addresses["prefect"])["parameters"]["text"] == "soon"
+    require_schedules_and_limit(addresses["prefect"])
     children = psutil.Process(command.pid).children(recursive=True)
     assert stop_services(workspace)[0] == command.pid
     code, _, errors = finish(command)
