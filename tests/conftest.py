@@ -1,5 +1,6 @@
 """Fixtures that the whole suite shares: a temporary workspace, one Prefect server, the shared real data."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,23 @@ os.environ["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
 settings.register_profile("starloom", deadline=None)  # a busy machine is no failure
 settings.load_profile("starloom")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+FLOWS = "flows"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep what `make test` runs in one process together: all that needs the Prefect server, otherwise a file."""
+    for item in items:
+        on_server = "prefect_api" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group(FLOWS if on_server else item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """Leave what was imported out of later collections of garbage, each of which would go through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -49,12 +49,22 @@ def end_night(work: NightWork, record: NightRecord, summary: Mapping[str, Any], 
     """
     state: State = summary.get("state") or ("redelivered" if record.revision > 1 else "done")
     ended = {"night": work.night, **NOTHING, **summary, "state": state, "revision": record.revision}
+    ended["message"] += drift_told(ended["drift"])
     ended["seconds"] = round(time.monotonic() - started, 1)
     level = run_logger().warning if state in ("failed", "set_aside", "waiting") else run_logger().info
     level("night %s: %s. %s", work.night, state, ended["message"])
     _log_run(work, ended)
     record.finish(ended)
     return ended
+
+
+def drift_told(drift: Mapping[str, Any] | None) -> str:
+    """Return the largest drift of a night's summary as the end of a message; empty without one."""
+    reasons = (drift or {}).get("reasons", [])
+    if not reasons:
+        return ""
+    more = f" and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"; drift: {reasons[0]}{more}"
 
 
 def fail_night(work: NightWork, error: Exception, started: float) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What tests of flows share: a small archive of images with a table of labels, and one server for all runs."""
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tasks.runtime.workspace import Workspace
+from tasks.tracking.database import prepare
 
 CLASSES = ("elliptical", "edge_on", "clockwise")
 
@@ -42,9 +44,19 @@ def archive(tmp_path: Path) -> Callable[..., tuple[Path, Path]]:
     return make
 
 
+@pytest.fixture(scope="session")
+def mlflow_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database of MLflow as a workspace begins with: laying one out takes seconds, and a copy is corrected."""
+    workspace = Workspace(tmp_path_factory.mktemp("mlflow") / "workspace")
+    prepare(workspace)
+    return workspace.root / "mlflow.db"
+
+
 @pytest.fixture
-def flows_here(prefect_api: str, workspace: Workspace) -> Workspace:
-    """A temporary workspace whose flow runs go to the suite's one Prefect server."""
+def flows_here(prefect_api: str, workspace: Workspace, mlflow_database: Path) -> Workspace:
+    """A temporary workspace with MLflow's database, whose flow runs go to the suite's one Prefect server."""
+    workspace.root.mkdir()
+    shutil.copy(mlflow_database, workspace.root)
     return workspace
 
 
