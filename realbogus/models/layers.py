@@ -15,6 +15,8 @@ PACKAGE = "realbogus"
 VIEWS = 8
 EPSILON = 1e-6
 _ASINH_SCALE = 4.0
+_NORM_SCALE = 10.0
+"""Pixels of a plane of its norm are of order 1 / side; this brings both kinds of planes to the same order."""
 _CLIP_SIGMA = 2.5
 _BORDER_PX = 3
 _LARGEST = 1e18
@@ -55,9 +57,10 @@ class Normalise(keras.layers.Layer):
     ``asinh-min-max``         asinh(x / 2), then min-max
     ``standard-asinh``        six channels: (x - mean) / std, and asinh(x / 2)
     ``l2``                    divided by the norm of the plane, as in braai
+    ``sky-asinh-l2``          six channels: ``sky-asinh``, and ten times ``l2``
     ========================  ========================================================================================
 
-    A constant plane becomes 0 (with ``l2`` constant), never NaN.
+    A constant plane becomes 0 (with the norm constant), never NaN.
     """
 
     def __init__(self, how: Normalisation, **settings: Any) -> None:
@@ -68,8 +71,7 @@ class Normalise(keras.layers.Layer):
         """Return normalised stamps, (n, h, w, c) or (n, h, w, 2 c)."""
         stamps = ops.cast(stamps, self.compute_dtype)
         if self.how in ("sky-asinh", "sky-mean"):
-            level, noise = measure_sky(stamps, clips=2 if self.how == "sky-asinh" else 0)
-            return arcsinh((stamps - level) / noise) / _ASINH_SCALE
+            return scale_by_sky(stamps, clips=2 if self.how == "sky-asinh" else 0)
         if self.how == "min-max":
             return scale_min_max(stamps)
         if self.how == "asinh-min-max":
@@ -78,16 +80,34 @@ class Normalise(keras.layers.Layer):
             mean = ops.mean(stamps, axis=(1, 2), keepdims=True)
             variance = ops.mean(ops.square(stamps - mean), axis=(1, 2), keepdims=True)
             return ops.concatenate([(stamps - mean) / ops.sqrt(variance + EPSILON), arcsinh(stamps / 2)], axis=-1)
-        norm = ops.sqrt(ops.sum(ops.square(stamps), axis=(1, 2), keepdims=True))
-        return stamps / ops.maximum(norm, EPSILON)
+        if self.how == "sky-asinh-l2":
+            return ops.concatenate([scale_by_sky(stamps, clips=2), _NORM_SCALE * scale_by_norm(stamps)], axis=-1)
+        return scale_by_norm(stamps)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         """Return the shape after normalising."""
-        return (*shape[:3], 2 * shape[3]) if self.how == "standard-asinh" else shape
+        return (*shape[:3], shape[3] * channels_per_plane(self.how))
 
     def get_config(self) -> dict[str, Any]:
         """Return what a saved model keeps."""
         return {**super().get_config(), "how": self.how}
+
+
+def channels_per_plane(how: Normalisation) -> int:
+    """Return how many channels a normalisation makes of a plane."""
+    return 2 if how in ("standard-asinh", "sky-asinh-l2") else 1
+
+
+def scale_by_sky(stamps: Any, clips: int) -> Any:
+    """Return asinh((x - level) / noise) / 4 of stamps (n, h, w, c), with `measure_sky` of each plane."""
+    level, noise = measure_sky(stamps, clips)
+    return arcsinh((stamps - level) / noise) / _ASINH_SCALE
+
+
+def scale_by_norm(stamps: Any) -> Any:
+    """Return stamps (n, h, w, c), each plane divided by its norm."""
+    norm = ops.sqrt(ops.sum(ops.square(stamps), axis=(1, 2), keepdims=True))
+    return stamps / ops.maximum(norm, EPSILON)
 
 
 def measure_sky(stamps: Any, clips: int) -> tuple[Any, Any]:

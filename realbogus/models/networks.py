@@ -21,6 +21,7 @@ from realbogus.models.layers import (
     SqueezeExcitation,
     SymmetryMean,
     SymmetryViews,
+    channels_per_plane,
 )
 from realbogus.models.network_settings import CandidateNetworkSettings
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
@@ -50,7 +51,7 @@ class StampTooSmallError(ValueError):
 def prepare_views(stamps: Any, settings: CandidateNetworkSettings) -> Any:
     """Return the network's input for stored triplets (n, y, x, 3): filled, and normalised unless the network does so.
 
-    The shape is (n, y, x, 3), or (n, y, x, 6) for the normalisation ``standard-asinh``.
+    The shape is (n, y, x, 3), or (n, y, x, 6) where the normalisation makes two channels of each plane.
     """
     # Few batches have missing pixels, and filling takes as long as the rest.
     fill = FillMissing()
@@ -77,7 +78,7 @@ def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precisio
         raise StampTooSmallError(
             f"stamps of {stamp_px} px are too small for a network: build them with {_FIRST_PX} or more"
         )
-    channels = PLANES * (2 if settings.normalisation == "standard-asinh" and not settings.inside else 1)
+    channels = PLANES if settings.inside else PLANES * channels_per_plane(settings.normalisation)
     views = keras.Input((stamp_px, stamp_px, channels), name="views")
     maps = Normalise(settings.normalisation, name="normalised")(views) if settings.inside else views
     body = {"simple": _simple, "complex": _complex, "compact": _compact, "first": _first}[settings.network]

@@ -1,5 +1,8 @@
 """The weights that a training of candidates starts from: a random start, or a registered model of the same network."""
 
+import json
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.learning.models.saved_models import SavedModelError, checked_card, load_model
+from tasks.learning.models.saved_models import MODEL_FILE, SavedModelError, checked_card, load_model
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import REALBOGUS
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     import keras
 
 NONE = "none"
-_SAME = ("network", "size", "profile")
+_SAME = ("network", "size", "profile", "normalisation")
 
 
 class WeightsError(ValueError):
@@ -84,14 +87,15 @@ def find_weights(workspace: Workspace, weights: str, settings: dict[str, Any], s
     weights : str
         ``none``, or a registered model: ``models:/NAME/VERSION``, ``NAME@ALIAS`` or an alias of the name realbogus.
     settings : dict
-        Network, size and profile of the training.
+        Network, size, profile and normalisation of the training.
     stamp_px : int
         Width of its stamps.
 
     Raises
     ------
     WeightsError
-        The model is of another problem, network, size, profile or width of stamps, or its files are damaged.
+        The model is of another problem, network, size, profile, normalisation or width of stamps, or its files are
+        damaged.
     UnknownModelError
         The registry has no such model.
     """
@@ -103,8 +107,25 @@ def find_weights(workspace: Workspace, weights: str, settings: dict[str, Any], s
     except SavedModelError as error:
         raise WeightsError(f"weights={weights}: {error}") from error
     wanted = {"problem": REALBOGUS, **{name: settings[name] for name in _SAME}, "stamp_px": stamp_px}
-    found = {**card, "stamp_px": card["input_shape"][0]}
+    found = {**card, "stamp_px": card["input_shape"][0], "normalisation": read_normalisation(ref.folder)}
     for name, value in wanted.items():
         if found.get(name) != value:
             raise WeightsError(f"weights={ref.uri} has {name}={found.get(name)}; this training has {name}={value}")
     return InitialWeights(ref.uri, ref.folder, card["sha256"])
+
+
+def read_normalisation(folder: Path) -> str | None:
+    """Return the normalisation of a saved real/bogus model, from its file; None if no layer of it normalises."""
+    with zipfile.ZipFile(folder / MODEL_FILE) as model:
+        return next(_normalisations(json.loads(model.read("config.json"))), None)
+
+
+def _normalisations(config: Any) -> Iterator[str]:
+    """Yield the normalisation of every layer that has one, of Keras's description of a model."""
+    if isinstance(config, dict):
+        if config.get("class_name") == "Normalise":
+            yield config["config"]["how"]
+        config = list(config.values())
+    if isinstance(config, list):
+        for part in config:
+            yield from _normalisations(part)

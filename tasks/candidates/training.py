@@ -272,9 +272,9 @@ def open_candidate_training(
         changes["normalisation"] = request.normalisation
     if request.keep:
         changes["training"] = preset.training.model_copy(update={"keep": request.keep})
-    settings = {"network": request.network, "size": request.size, "profile": request.profile}
-    initial = find_weights(workspace, request.weights, settings, int(dataset.pixels.shape[1]))
-    return CandidateTraining(request, workspace, dataset, scheme, preset.model_copy(update=changes), initial)
+    preset = preset.model_copy(update=changes)
+    initial = find_weights(workspace, request.weights, preset.model_dump(), int(dataset.pixels.shape[1]))
+    return CandidateTraining(request, workspace, dataset, scheme, preset, initial)
 
 
 def detectors_of(training: CandidateTraining) -> list[str]:

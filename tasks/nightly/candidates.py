@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from realbogus.records import BOGUS, REAL
 from realbogus.simulation.survey import FIRST_MJD
 from realbogus.sources.frame_pairs import read_pairs
+from tasks.candidates.initial_weights import read_normalisation
 from tasks.candidates.plan import COMMON
 from tasks.candidates.staged_rows import FAULTY_VISIT
 from tasks.decisions.labelling_queue import Decided, QueueSettings, build_queue, write_queue
@@ -34,6 +35,7 @@ from tasks.nightly.quiet_nights import chart_efficiency, find_drift
 from tasks.store.columns import align_rows, positions_of, to_bool
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
+from tasks.tracking.model_registry import resolve_model
 
 FIRST_NIGHTS_VISITS = 10
 """Visits of the simulated survey that begins a training set."""
@@ -154,9 +156,10 @@ class CandidateNight(NightWork):
         return {"efficiency": chart_efficiency(efficiency, quiet), "drift": drift}
 
     def champion_settings(self) -> dict[str, Any]:
-        """Return network, size and profile of the champion."""
-        card = self._described.card
-        return {name: card[name] for name in ("network", "size", "profile")}
+        """Return network, size, profile and normalisation of the champion."""
+        card, folder = self._described.card, resolve_model(self.workspace, "champion", REGISTERED).folder
+        settings = {name: card[name] for name in ("network", "size", "profile")}
+        return {**settings, "normalisation": read_normalisation(folder)}
 
     def write_queue(self, record: NightRecord, challenger: str) -> None:
         """Write the labelling queue of the night's own candidates, as they are without injections."""

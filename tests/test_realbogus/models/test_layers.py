@@ -76,7 +76,11 @@ def test_other_normalisations_are_their_formulas() -> None:
     assert six.shape == (3, 15, 15, 6)
     np.testing.assert_allclose(six[1, ..., 2], (plane - plane.mean()) / plane.std(), atol=1e-4)
     np.testing.assert_allclose(six[1, ..., 5], stretched, atol=1e-5)
-    assert Normalise("standard-asinh").compute_output_shape((None, 15, 15, 3)) == (None, 15, 15, 6)
+    both = np.asarray(Normalise("sky-asinh-l2")(stamps))
+    np.testing.assert_allclose(both[..., :3], np.asarray(Normalise("sky-asinh")(stamps)), atol=1e-6)
+    np.testing.assert_allclose(both[..., 3:], 10 * np.asarray(Normalise("l2")(stamps)), atol=1e-6)
+    for how in ("standard-asinh", "sky-asinh-l2"):
+        assert Normalise(how).compute_output_shape((None, 15, 15, 3)) == (None, 15, 15, 6)  # type: ignore[arg-type]
     assert Normalise("l2").compute_output_shape((None, 15, 15, 3)) == (None, 15, 15, 3)
 
 

@@ -33,7 +33,9 @@ def test_missing_pixels_take_the_mean_of_their_plane() -> None:
     np.testing.assert_array_equal(filled[kept], stamps[kept])
 
 
-@pytest.mark.parametrize("how", ["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2"])
+@pytest.mark.parametrize(
+    "how", ["sky-asinh", "sky-mean", "min-max", "asinh-min-max", "standard-asinh", "l2", "sky-asinh-l2"]
+)
 def test_no_stamp_breaks_a_normalisation(how: str) -> None:
     rng = np.random.default_rng(0)
     stamps = rng.normal(300, 20, (3, 29, 29, 3)).astype(np.float32)

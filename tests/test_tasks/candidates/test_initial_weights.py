@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.candidates.initial_weights import RANDOM_START, InitialWeights, WeightsError, find_weights
+from tasks.candidates.presets import load_preset
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.training_overlap import TRAINING_SAMPLES_FILE
 from tasks.runtime.workspace import Workspace
@@ -15,7 +16,9 @@ from tasks.tracking.model_registry import UnknownModelError
 from tasks.training.train import train_model
 from tests.small_candidates import SIDE, publish_candidates
 
-SETTINGS = {"network": "simple", "size": "small", "profile": "fixed"}
+NETWORK = {"network": "simple", "size": "small", "profile": "fixed"}
+NORMALISATION = load_preset("simple", "small", "fixed").normalisation
+SETTINGS = {**NETWORK, "normalisation": NORMALISATION}
 COUNT = 60
 
 
@@ -32,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def request(**changes: Any) -> CandidateTrainRequest:
-    return CandidateTrainRequest(dataset="made", epochs=1, **{**SETTINGS, **changes})
+    return CandidateTrainRequest(dataset="made", epochs=1, **{**NETWORK, **changes})
 
 
 def test_the_network_starts_as_the_registered_model_left_it(trained: Workspace) -> None:
@@ -60,6 +63,7 @@ def test_what_the_first_model_saw_is_seen_by_the_second(trained: Workspace) -> N
     [
         ({"network": "complex"}, SIDE, "weights=models:/realbogus/1 has network=simple; this training has network=com"),
         ({"size": "full"}, SIDE, "has size=small; this training has size=full"),
+        ({"normalisation": "l2"}, SIDE, f"has normalisation={NORMALISATION}; this training has normalisation=l2"),
         ({}, 29, f"has stamp_px={SIDE}; this training has stamp_px=29"),
     ],
 )
@@ -87,7 +91,6 @@ def test_a_damaged_model_is_refused(trained: Workspace, tmp_path: Path) -> None:
 
 def test_a_random_start_changes_no_weight(trained: Workspace) -> None:
     from realbogus.models.networks import build_network
-    from tasks.candidates.presets import load_preset
 
     network = build_network(load_preset("simple", "small", "fixed"), SIDE, precision="float32")
     before = [weight.copy() for weight in network.get_weights()]
