@@ -19,7 +19,7 @@ from tasks.studies.rows import StudyRequest, StudyRow
 from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 NAME = "label-noise-bench"
-PRESENT: list[BenchHandling] = ["none", "remove", "unlabel", "confident"]
+DEFAULT_HANDLINGS: list[BenchHandling] = ["none", "remove", "unlabel", "confident"]
 
 
 @flow(name=NAME, description="Add label noise and compare methods against wrong labels")
@@ -48,7 +48,7 @@ def label_noise_bench(
             "Methods against wrong labels to compare; unlabel trains on suspects by the VAT loss, anchored-... never "
             "suspects injections"
         ),
-    ] = PRESENT,
+    ] = DEFAULT_HANDLINGS,
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
     epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,

@@ -19,7 +19,6 @@ from tasks.candidates.choices import Handling
 from tasks.candidates.suspects import class_probabilities, never_suspect_injections, score_labels, suggest
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning import measures
-from tasks.learning.intervals import format_ends
 from tasks.learning.labels.suspects import SuspectError, SuspectRule, estimated_errors, quantile_strata
 from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.runtime.cluster import Executor
@@ -120,7 +119,7 @@ class CandidateRelabelTask(RelabelTask):
         if max(share.value, np.nan_to_num(share.high)) >= request.most_wrong:
             raise SuspectError(
                 f"an estimated {share.value:.1%} of {len(labels)} labels are wrong "
-                f"({format_ends(share.low, share.high, '.1%')}), and {request.most_wrong:.0%} or more may be: "
+                f"({share.ends('.1%')}), and {request.most_wrong:.0%} or more may be: "
                 f"rule={request.rule} with handling={request.handling} was not shown to help there; review labels "
                 "(survey-label-errors), train on them as they are, or raise most_wrong"
             )
