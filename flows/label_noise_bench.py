@@ -1,28 +1,28 @@
-"""Measure the robustness to label noise, score-matched or uniform, under four treatments of suspect labels."""
+"""Measure the robustness to label noise of several kinds under methods against wrong labels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from prefect import flow
 
 from flows.cli import parameter_types
+from realbogus.models.label_noise import NoiseKind
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.run_study import run_rows
 from tasks.stages.show import show_summary
 from tasks.studies.choices import BenchHandling
+from tasks.studies.handlings import HANDLINGS
+from tasks.studies.label_noise_report import noise_blocks, noise_finder
 from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import StudyRequest, StudyRow
 from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 NAME = "label-noise-bench"
-LOSSES: dict[BenchHandling, dict[str, Any]] = {"none": {}, "remove": {}, "unlabel": {"loss_lds": 1.0}, "confident": {}}
-HANDLINGS = list(LOSSES)
+DEFAULT_HANDLINGS: list[BenchHandling] = ["none", "remove", "unlabel", "confident"]
 
 
-@flow(
-    name=NAME, description="Add label noise; compare keeping, removing and unlabelling suspects, and confident learning"
-)
+@flow(name=NAME, description="Add label noise and compare methods against wrong labels")
 def label_noise_bench(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
@@ -31,10 +31,24 @@ def label_noise_bench(
         list[float], parameter_types.param("Fractions of labels to flip, chosen to match the scores of another network")
     ] = [0.0, 0.1, 0.3],  # noqa: B006
     uniform: Annotated[list[float], parameter_types.param("Fractions of labels to flip, chosen at random")] = [0.05],  # noqa: B006
+    bounded: Annotated[
+        list[float],
+        parameter_types.param("Fractions of labels to flip like matched, at most 0.45 of a bin of the score"),
+    ] = [],  # noqa: B006
+    one_sided: Annotated[
+        list[float],
+        parameter_types.param(
+            "Fractions of the bogus labels that are detections of true transients and no injections; nothing is "
+            "flipped. The dataset needs many scene_transients"
+        ),
+    ] = [],  # noqa: B006
     handlings: Annotated[
         list[BenchHandling],
-        parameter_types.param("Treatments of suspect labels to compare; unlabel trains on them by the VAT loss"),
-    ] = HANDLINGS,
+        parameter_types.param(
+            "Methods against wrong labels to compare; unlabel trains on suspects by the VAT loss, anchored-... never "
+            "suspects injections"
+        ),
+    ] = DEFAULT_HANDLINGS,
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
     epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,
@@ -45,31 +59,41 @@ def label_noise_bench(
     request = StudyRequest(
         dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds
     )
-    steps = list_steps(matched, uniform, handlings)
+    shares: dict[NoiseKind, list[float]] = {
+        "score-matched": matched,
+        "uniform": uniform,
+        "score-matched-bounded": bounded,
+        "one-sided": one_sided,
+    }
+    steps = list_steps(shares, handlings)
     rows = [StudyRow(name=name, seed=seed, network=network, **step) for seed in seeds for name, step in steps.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
     plain = {name: f"{name.rpartition(', ')[0]}, none" for name in steps} if "none" in handlings else None
     compared = compare_rows(workspace, NAME, request, results, list(steps), plain)
-    remark = "Uniform and score-matched noise on simulated triplets, in addition to their natural label errors."
-    summary = publish_study(workspace, NAME, request, results, compared, remark)
+    remark = (
+        "Label noise on simulated triplets: flipped labels in addition to the natural errors, or hidden transients "
+        "among the bogus in their place."
+    )
+    summary = publish_study(workspace, NAME, request, results, compared, remark, noise_blocks(results))
+    summary["noise_finder"] = noise_finder(results)
     summary["rows"] = [{**row, "kind": row["noise_kind"]} for row in summary["rows"]]
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary
 
 
 def list_steps(
-    matched: Sequence[float], uniform: Sequence[float], handlings: Sequence[BenchHandling]
+    shares: Mapping[NoiseKind, Sequence[float]], handlings: Sequence[BenchHandling]
 ) -> dict[str, dict[str, Any]]:
     """Return the name of each row of the grid, such as ``uniform 5%, remove``, with its settings."""
-    noises = [("score-matched", share) for share in matched] + [("uniform", share) for share in uniform]
     return {
         f"{kind} {share:.0%}, {handling}": {
             "noise_kind": kind,
             "noise": share,
             "handling": handling,
-            **LOSSES[handling],
+            **({"loss_lds": 1.0} if HANDLINGS[handling].handling == "unlabel" else {}),
         }
-        for kind, share in noises
+        for kind, of_kind in shares.items()
+        for share in of_kind
         for handling in handlings
     }

@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.cli import parameter_types
 from tasks.candidates.choices import Handling
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabel import MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
 from tasks.learning.labels.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -23,15 +23,26 @@ def relabel_and_retrain(
     profile: parameter_types.Profile = "fixed",
     folds: parameter_types.Folds = 5,
     rule: parameter_types.SuspectRule = "threshold",
-    suspect_threshold: parameter_types.SuspectThreshold = SUSPECT_THRESHOLD,
+    suspect_threshold: Annotated[
+        float,
+        parameter_types.param("For rule=threshold and two-views: minimum probability of the other class"),
+    ] = SUSPECT_THRESHOLD,
     handling: Annotated[
         Handling, parameter_types.param("What is done with suspect labels before the second training")
     ] = "unlabel",
+    suspect_injections: Annotated[bool, parameter_types.param("Whether labels of injections can be suspect")] = True,
     rounds: parameter_types.RelabelRounds = 1,
     most_of_stratum: Annotated[
         float,
         parameter_types.param("Fail if a larger fraction of any magnitude bin, kind or detector is suspect"),
     ] = MOST_OF_STRATUM,
+    most_wrong: Annotated[
+        float,
+        parameter_types.param(
+            "Fail if a larger fraction of the labels may be wrong by the scores' estimate and rule and handling were "
+            "not shown to help there"
+        ),
+    ] = MOST_WRONG,
     stage: parameter_types.RelabelStage = "retrain",
     loss_ce: parameter_types.CrossEntropyWeight = None,
     loss_ech: parameter_types.AucWeight = None,
@@ -54,8 +65,10 @@ def relabel_and_retrain(
         rule=rule,
         suspect_threshold=suspect_threshold,
         handling=handling,
+        suspect_injections=suspect_injections,
         rounds=rounds,
         most_of_stratum=most_of_stratum,
+        most_wrong=most_wrong,
         stage=stage,
         loss_ce=loss_ce,
         loss_ech=loss_ech,

@@ -29,7 +29,7 @@ def relabel_and_retrain_galaxy(
     weights: parameter_types.Weights = "none",
     methods: parameter_types.Methods = None,
     folds: parameter_types.Folds = 5,
-    rule: parameter_types.SuspectRule = "confident",
+    rule: parameter_types.FoldRule = "confident",
     suspect_threshold: parameter_types.SuspectThreshold = SUSPECT_THRESHOLD,
     handling: Annotated[
         Handling,

@@ -19,6 +19,7 @@ from tasks.galaxies import choices as galaxies
 from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fits.fit_settings import DeviceName
 from tasks.learning.fits.fit_settings import Optimizer as OptimizerName
+from tasks.learning.labels.suspects import FoldRule as FoldRuleName
 from tasks.learning.labels.suspects import SuspectRule as RuleName
 from tasks.learning.models.inference import Engine as EngineName
 from tasks.training.choices import RelabelStage as StageName
@@ -227,11 +228,19 @@ Normalisation = Annotated[
 CandidateOptimizer = Annotated[OptimizerName | None, param("Optimiser; null: the preset's")]
 Relabelling = Annotated[str | None, param("Name of a relabelling of the training part; null: the original labels")]
 Folds = Annotated[int, param("Number of cross-validation folds of the training part", ge=2)]
+FoldRule = Annotated[
+    FoldRuleName,
+    param(
+        "Suspect labels: misclassified (other class more probable), threshold (its probability exceeds "
+        "suspect_threshold), or confident (confident learning)"
+    ),
+]
 SuspectRule = Annotated[
     RuleName,
     param(
         "Suspect labels: misclassified (other class more probable), threshold (its probability exceeds "
-        "suspect_threshold), or confident (confident learning)"
+        "suspect_threshold), confident (confident learning), two-views (network and a forest on scalars both object), "
+        "or dynamics (area under the margin of one fit to all, no folds)"
     ),
 ]
 SuspectThreshold = Annotated[float, param("For rule=threshold: minimum probability of the other class")]

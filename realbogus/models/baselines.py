@@ -33,7 +33,9 @@ _BORDER_PX = 6
 _CORE_PX, _WIDE_PX = 2, 5
 
 
-def predict_by_forest(train: NDArray, train_real: NDArray, table: NDArray, seed: int) -> NDArray[np.float64]:
+def predict_by_forest(
+    train: NDArray, train_real: NDArray, table: NDArray, seed: int, least_leaf: int = 3
+) -> NDArray[np.float64]:
     """Fit a random forest and return its probabilities of being real.
 
     Parameters
@@ -43,12 +45,14 @@ def predict_by_forest(train: NDArray, train_real: NDArray, table: NDArray, seed:
     table : (n, columns)
         The rows to predict.
     seed : int
+    least_leaf : int
+        Fewest samples of a leaf.
 
     Returns
     -------
     (n,)
     """
-    forest = RandomForestClassifier(200, min_samples_leaf=3, random_state=seed)
+    forest = RandomForestClassifier(200, min_samples_leaf=least_leaf, random_state=seed)
     forest.fit(_fill(train), train_real)
     return np.asarray(forest.predict_proba(_fill(table))[:, 1])
 

@@ -1,4 +1,4 @@
-"""The three losses of Takahashi et al. 2022, and the Keras model that fits a network with them.
+"""The losses of Takahashi et al. 2022, and the Keras model that fits a network with them or with robust ones.
 
 Logits z = (z0, z1) are (n, 2), bogus and real; the score is s = z1 - z0. Targets are (n, 2): one-hot or smoothed; a row
 of zeros is an unlabelled candidate, which contributes to the local smoothness only.
@@ -10,6 +10,9 @@ import keras
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, Field
 
+from realbogus.models import robust_losses
+
+SupervisedLoss = Literal["ce", "gce", "ce-eps-mae", "nnpu"]
 _LEAST_NORM, _LEAST_STEP = 1e-6, 1e-30
 _UNCAPPED = 50.0  # exp of it is still finite, also summed over all pairs of a batch
 
@@ -38,6 +41,19 @@ class LossSettings(BaseModel):
     """Number of power iterations for the direction."""
     weights: Literal["written", "executed"] = "written"
     """``executed`` permutes the weights as the public code does; see `effective_weights`."""
+    supervised: SupervisedLoss = "ce"
+    """What has the weight of the cross-entropy: itself, or a loss of `realbogus.models.robust_losses`. ``nnpu`` takes
+    the number of hidden reals that a real stands for from its target."""
+    gce_q: float = Field(default=0.7, gt=0, le=1)
+    """q of the generalised cross-entropy."""
+    eps_m: float = Field(default=100.0, ge=0)
+    """m of the epsilon-softmax; published: 1e2 for asymmetric to 1e5 for symmetric errors."""
+    eps_mae: float = Field(default=1.0, ge=0)
+    """Weight of the absolute error beside the cross-entropy of the epsilon-softmax."""
+    elr: float = Field(default=0.0, ge=0)
+    """Weight of early-learning regularisation."""
+    elr_decay: float = Field(default=0.7, ge=0, lt=1)
+    """Decay per epoch of the running means of the predictions for early-learning regularisation."""
 
 
 def effective_weights(settings: LossSettings) -> tuple[float, float, float]:
@@ -62,7 +78,26 @@ def cross_entropy(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | No
     weights : (2,), optional
         Factors of the classes; the sum is divided by the number of labelled candidates whatever the weights.
     """
-    losses = -tf.reduce_sum(targets * tf.nn.log_softmax(logits), axis=1)
+    return _labelled_mean(robust_losses.entropies(logits, targets), targets, weights)
+
+
+def supervised_loss(
+    logits: tf.Tensor, targets: tf.Tensor, settings: LossSettings, weights: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Return the loss that `settings.supervised` names, a scalar; arguments as of `cross_entropy`."""
+    if settings.supervised == "nnpu":
+        return robust_losses.non_negative_risk(logits, targets, weights)
+    if settings.supervised == "gce":
+        losses = robust_losses.generalised_entropies(logits, targets, settings.gce_q)
+    elif settings.supervised == "ce-eps-mae":
+        losses = robust_losses.epsilon_entropies(logits, targets, settings.eps_m, settings.eps_mae)
+    else:
+        return cross_entropy(logits, targets, weights)
+    return _labelled_mean(losses, targets, weights)
+
+
+def _labelled_mean(losses: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None) -> tf.Tensor:
+    """Return the mean of the losses (n,) over the labelled candidates, 0 without any; weights as of `cross_entropy`."""
     if weights is not None:
         losses *= tf.reduce_sum(targets * weights, axis=1)
     labelled = tf.reduce_sum(targets)
@@ -180,12 +215,17 @@ class CandidateTrainer(keras.Model):
         """Return the network's logits (n, 2) for views (n, h, w, c)."""
         return self.network(views, training=training)
 
-    def train_step(self, data: tuple[tf.Tensor, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Make one optimisation step on views (n, h, w, c) and targets (n, 2); return the metrics so far."""
-        views, targets, *_ = data
+    def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        """Make one optimisation step on views (n, h, w, c) and targets (n, 2); return the metrics so far.
+
+        Early-learning regularisation takes the running means (n, 2) of the predictions as a third entry.
+        """
+        views, targets, *means = data
         with tf.GradientTape() as tape:
             logits = self.network(views, training=True)
             loss, parts = self._labelled_loss(logits, targets)
+            if self.settings.elr:
+                loss += self.settings.elr * tf.reduce_mean(robust_losses.early_learning_penalties(logits, means[0]))
             if self._lds:
                 with tape.stop_recording():
                     clean = tf.stop_gradient(logits)
@@ -206,7 +246,7 @@ class CandidateTrainer(keras.Model):
     def _labelled_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Return the weighted sum of the supervised losses, and each loss by name."""
         weights = None if self.class_weights is None else tf.constant(self.class_weights, logits.dtype)
-        parts = {"ce": cross_entropy(logits, targets, weights), "ech": tf.zeros((), logits.dtype)}
+        parts = {"ce": supervised_loss(logits, targets, self.settings, weights), "ech": tf.zeros((), logits.dtype)}
         if self._ech:
             parts["ech"] = cross_hinge(logits, targets, self.settings.margin, self.settings.cap)
         return self._ce * parts["ce"] + self._ech * parts["ech"], parts | {"lds": tf.zeros((), logits.dtype)}

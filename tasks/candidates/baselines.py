@@ -154,6 +154,37 @@ def out_of_fold_forests(
     return scores
 
 
+VIEW_LEAST_LEAF = 20
+"""Fewest samples of a leaf of the forest of `out_of_fold_forest`, so that it does not learn single labels by heart."""
+
+
+def candidate_scalars(dataset: Dataset, part: SplitPart) -> NDArray[np.float64]:
+    """Return the ten catalogue scalars and three numbers of the stamp of each candidate, (n, 13), NaN if absent."""
+    table = align_rows(dataset.samples(), part.ids)
+    catalogue = _numbers(table, baselines.SCALARS)
+    return np.concatenate([catalogue, _stamp_scalars(dataset, part, baselines.measure_centres)], axis=1)
+
+
+def out_of_fold_forest(
+    table: NDArray[np.float64], real: NDArray[np.bool_], folds: NDArray[np.int32]
+) -> NDArray[np.float64]:
+    """Return a forest's probability of being real of every row (n,), each fitted on the other folds' rows.
+
+    Parameters
+    ----------
+    table : (n, columns)
+    real : (n,) bool
+    folds : (n,)
+    """
+    scores = np.empty(len(real))
+    for fold in np.unique(folds):
+        held_out = folds == fold
+        scores[held_out] = baselines.predict_by_forest(
+            table[~held_out], real[~held_out], table[held_out], 0, VIEW_LEAST_LEAF
+        )
+    return scores
+
+
 def _numbers(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
     return np.stack([to_float(table[name]) for name in names], axis=1)
 

@@ -15,3 +15,5 @@ Treatment = Literal["each", "mix", "all"]
 """Train on one detector, on a random subset of all detectors of that size, or on all samples."""
 Handling = Literal["keep", "remove", "unlabel", "flip"]
 """What is done with suspect labels before the second training."""
+RobustLoss = Literal["gce", "ce-eps-mae", "nnpu", "elr"]
+"""A loss made for labels of which some are wrong; `tasks.candidates.presets.ROBUST_LOSSES` has their settings."""

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from realbogus.models.augmentation import StampAugmentation
 from realbogus.models.losses import LossSettings
 from realbogus.models.network_settings import CandidateNetworkSettings, Network, Profile, Size
+from tasks.candidates.choices import RobustLoss
 from tasks.learning.fits.fit_settings import FitSettings, Optimizer, UnknownPresetError
 
 
@@ -20,6 +21,15 @@ class CandidatePreset(CandidateNetworkSettings):
     training: FitSettings
 
 
+ROBUST_LOSSES: dict[RobustLoss, dict[str, Any]] = {
+    "gce": {"supervised": "gce"},
+    "ce-eps-mae": {"supervised": "ce-eps-mae"},
+    "nnpu": {"supervised": "nnpu"},
+    "elr": {"elr": 3.0},
+}
+"""Changes of `LossSettings` by name of the loss."""
+_AVERAGED: frozenset[RobustLoss] = frozenset({"elr"})
+_WEIGHT_AVERAGE = 0.99
 PUBLISHED_LOSSES = LossSettings(xi=1.0, epsilon=0.1, cap=6.0, weights="executed")
 _RATES: dict[Optimizer, float] = {"adam": 2e-3, "sgd": 5e-2, "adadelta": 1.0}
 _SHAPES: dict[tuple[Network, Size], tuple[tuple[int, ...], int]] = {
@@ -59,6 +69,14 @@ def load_preset(network: Network, size: Size, profile: Profile) -> CandidatePres
     return CandidatePreset.model_validate(
         shape | (_fixed(network) if profile == "fixed" else _published(network, profile))
     )
+
+
+def with_robust_loss(preset: CandidatePreset, loss: RobustLoss) -> CandidatePreset:
+    """Return the preset with a robust loss; early-learning regularisation averages the weights too, for its targets."""
+    changes: dict[str, Any] = {"losses": preset.losses.model_copy(update=ROBUST_LOSSES[loss])}
+    if loss in _AVERAGED:
+        changes["training"] = preset.training.model_copy(update={"weight_average": _WEIGHT_AVERAGE})
+    return preset.model_copy(update=changes)
 
 
 def _published(network: Network, profile: Profile) -> dict[str, Any]:

@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import model_validator
-from scipy.special import expit
+from pydantic import Field, model_validator
 
 from realbogus.records import BOGUS, REAL
 from tasks.candidates.choices import Handling
-from tasks.candidates.folds import out_of_fold
+from tasks.candidates.suspects import class_probabilities, never_suspect_injections, score_labels, suggest
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
-from tasks.learning.labels.suspects import quantile_strata
+from tasks.learning import measures
+from tasks.learning.labels.suspects import SuspectError, SuspectRule, estimated_errors, quantile_strata
 from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.runtime.cluster import Executor
 from tasks.store.columns import Ids, align_column, align_rows, to_float, to_text
@@ -29,6 +29,10 @@ from tasks.training.training_task import TrainingTask, TrainRequest
 
 KEPT: Literal["last"] = "last"
 """The epoch of the second training whose weights are kept."""
+MOST_WRONG = 0.33
+SHOWN_TO_HELP: frozenset[tuple[SuspectRule, Handling]] = frozenset()
+"""Rules and handlings that beat labels left alone where a third of them were wrong, in `label-noise-bench`."""
+_REPEATS = 300
 
 
 class CandidateRelabelRequest(RelabelOptions, CandidateTrainRequest):
@@ -37,6 +41,11 @@ class CandidateRelabelRequest(RelabelOptions, CandidateTrainRequest):
     trains: ClassVar[type[TrainRequest]] = CandidateTrainRequest
 
     handling: Handling = "unlabel"
+    suspect_injections: bool = True
+    """Whether labels of injections can be suspect."""
+    most_wrong: float = Field(default=MOST_WRONG, gt=0, le=1)
+    """Largest share of labels that may be wrong, as the scores estimate it, for a rule and handling that was not shown
+    to help beyond it."""
 
     @model_validator(mode="after")
     def _loss_and_handling(self) -> "CandidateRelabelRequest":
@@ -66,9 +75,54 @@ class CandidateRelabelTask(RelabelTask):
         return {"keep": KEPT} | ({"loss_lds": 0.0} if self.request.handling == "remove" else {})
 
     def out_of_fold(self, training: TrainingTask, part: SplitPart, folder: Path, executor: Executor) -> pa.Table:
-        """Return ``id, logit, fold`` of a part's candidates."""
+        """Return the scores of a part's candidates; see `tasks.candidates.suspects`."""
         assert isinstance(training, CandidateTraining)
-        return out_of_fold(training, part, self.request.folds, folder, executor)
+        request = self.request
+        return score_labels(
+            training,
+            part,
+            request.rule,
+            request.folds,
+            folder,
+            executor,
+            suspect_injections=request.suspect_injections,
+        )
+
+    def suggest(self, scores: pa.Table) -> NDArray[np.int32]:
+        """Return the class (n,) that the rule holds for right; it differs from suspect labels."""
+        request, labels = self.request, scores["label"].to_numpy()
+        suggested = suggest(scores, labels, request.rule, request.suspect_threshold)
+        if request.suspect_injections:
+            return suggested
+        return never_suspect_injections(suggested, labels, Dataset.open(self.workspace, self.dataset), scores["id"])
+
+    def check_scores(self, training: TrainingTask, scores: pa.Table) -> None:
+        """Refuse labels of which the scores estimate a third or more to be wrong.
+
+        The estimate is the upper end of the interval of `estimated_errors`, sky cells resampled.
+
+        Raises
+        ------
+        SuspectError
+            The rule and handling were not shown to help there; the message has the figures.
+        """
+        request, split = self.request, training.dataset.split()
+        if request.handling == "keep" or (request.rule, request.handling) in SHOWN_TO_HELP or split is None:
+            return
+        probabilities, labels = self.probabilities(scores), scores["label"].to_numpy()
+        share = measures.group_bootstrap(
+            align_column(split, "group", scores["id"]).to_pylist(),
+            lambda rows: estimated_errors(probabilities[rows], labels[rows]),
+            np.random.default_rng(0),
+            _REPEATS,
+        )
+        if max(share.value, np.nan_to_num(share.high)) >= request.most_wrong:
+            raise SuspectError(
+                f"an estimated {share.value:.1%} of {len(labels)} labels are wrong "
+                f"({share.ends('.1%')}), and {request.most_wrong:.0%} or more may be: "
+                f"rule={request.rule} with handling={request.handling} was not shown to help there; review labels "
+                "(survey-label-errors), train on them as they are, or raise most_wrong"
+            )
 
     def probabilities(self, scores: pa.Table) -> NDArray:
         """Return the probabilities (n, 2) of the column ``logit``."""
@@ -86,12 +140,6 @@ class CandidateRelabelTask(RelabelTask):
         """Return `true_labels`, or None without a truth."""
         truth = dataset.truth()
         return None if truth is None else true_labels(truth, ids)
-
-
-def class_probabilities(logits: NDArray) -> NDArray[np.float64]:
-    """Return the probabilities (n, 2) of bogus and real, from logits (n,) of being real."""
-    real = expit(np.asarray(logits, float))
-    return np.stack([1 - real, real], axis=1)
 
 
 def suspect_strata(samples: pa.Table, ids: Ids) -> dict[str, NDArray]:

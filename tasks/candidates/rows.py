@@ -17,7 +17,7 @@ from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import operating_points
 from tasks.learning.split_parts import UNLABELLED, SplitPart, part_rows
 from tasks.learning.training_overlap import COLUMNS, seen_before
-from tasks.store.columns import align_rows, positions_of, to_float, to_text
+from tasks.store.columns import Ids, align_column, align_rows, positions_of, to_float, to_text
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationError
 
@@ -92,7 +92,7 @@ def evaluation_rows(
         rows = rows.take(np.flatnonzero(positions_of(rows.ids, ids) >= 0))
     samples = align_rows(dataset.samples(), rows.ids)
     kinds = to_text(samples["kind"])
-    injected = np.isin(kinds, INJECTIONS)
+    injected = are_injections(samples, rows.ids)
     labels, origins, reasons = _ground_truth(dataset, rows, kinds, injected)
     if detector is not None:
         reasons[to_text(samples["detector"]) != detector] = "other_detector"
@@ -109,6 +109,11 @@ def evaluation_rows(
         ),
         simulated=dataset.truth() is not None,
     )
+
+
+def are_injections(samples: pa.Table, ids: Ids) -> NDArray[np.bool_]:
+    """Return which of n ids are recovered injections, (n,); `samples` has columns id and kind."""
+    return np.isin(to_text(align_column(samples, "kind", ids)), INJECTIONS)
 
 
 def _ground_truth(

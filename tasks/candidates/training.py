@@ -13,7 +13,7 @@ from scipy.special import softmax
 
 from realbogus.models.network_settings import Network, Profile, Size
 from realbogus.models.preprocessing import PREPROCESSING_VERSION, Normalisation
-from tasks.candidates.choices import Treatment
+from tasks.candidates.choices import RobustLoss, Treatment
 from tasks.candidates.cross_validation import pooled_figures
 from tasks.candidates.evaluation import evaluate_candidates
 from tasks.candidates.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from tasks.candidates.presets import CandidatePreset
     from tasks.learning.fits.devices import Device
     from tasks.learning.fits.fit_spec import FitSpec
+    from tasks.learning.fits.fitting import OnOutputs
 
 REAL = 1
 """Index of the class real."""
@@ -63,6 +64,8 @@ class CandidateTrainRequest(TrainRequest):
     """None: the preset's."""
     normalisation: Normalisation | None = None
     """None: the preset's."""
+    robust_loss: RobustLoss | None = None
+    """In place of the cross-entropy or, elr, beside it; None: the preset's losses."""
     keep: KeptEpoch | None = None
     """The epoch whose weights are kept; None: the preset's."""
     weights: str = NONE
@@ -86,6 +89,7 @@ class CandidateTraining(TrainingTask):
         """Named by network, size, profile, treatment, detector, losses and relabelling."""
         request, losses = self.request, self.preset.losses
         weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
+        weights += f" {request.robust_loss}" if request.robust_loss else ""
         detector = [request.detector] if request.detector else []
         options = [request.normalisation] if request.normalisation else []
         options += [f"labels {request.labels}"] if request.labels else []
@@ -246,6 +250,7 @@ def candidate_fit_spec(
         None if in_raw_units else prepare,
         lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
         even_classes=True,
+        mean_decay=preset.losses.elr_decay if preset.losses.elr else None,
     )
 
 
@@ -261,9 +266,11 @@ def open_candidate_training(
     """
     dataset, scheme = open_labelled(workspace, request.dataset, REALBOGUS, request.scheme, every_part=every_part)
     quiet_tensorflow()
-    from tasks.candidates.presets import load_preset
+    from tasks.candidates.presets import load_preset, with_robust_loss
 
     preset = load_preset(request.network, request.size, request.profile)
+    if request.robust_loss:
+        preset = with_robust_loss(preset, request.robust_loss)
     requested = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
     weights = {name: value for name, value in requested.items() if value is not None}
     losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **weights})
@@ -306,6 +313,11 @@ def fit_model(
     validation: SplitPart,
     folder: Path,
     device: "Device",
+    on_outputs: "OnOutputs | None" = None,
 ) -> Any:
-    """Fit to given samples and return the model from stored triplets to logits; `folder` keeps the fit's state."""
-    return training.model(fit_parts(training, (train_part, validation), device, folder).weights)
+    """Fit to given samples and return the model from stored triplets to logits.
+
+    `folder` keeps the fit's state; `on_outputs` as in `tasks.learning.fits.fitting.fit`.
+    """
+    fitted = fit_parts(training, (train_part, validation), device, folder, on_outputs=on_outputs)
+    return training.model(fitted.weights)

@@ -2,9 +2,24 @@
 
 from typing import Literal
 
-BenchHandling = Literal["none", "remove", "unlabel", "confident"]
-"""What `label-noise-bench` does with suspect labels; the rules are in `tasks.studies.row_training.HANDLINGS`."""
-StudyHandling = Literal["none", "remove", "unlabel", "flip", "confident"]
-"""The rules and handlings of suspects in any study."""
+BenchHandling = Literal[
+    "none",
+    "remove",
+    "unlabel",
+    "confident",
+    "two-views",
+    "dynamics",
+    "anchored-unlabel",
+    "anchored-confident",
+    "anchored-two-views",
+    "anchored-dynamics",
+    "gce",
+    "ce-eps-mae",
+    "nnpu",
+    "elr",
+]
+"""What `label-noise-bench` does about wrong labels; the methods are in `tasks.studies.handlings`."""
+StudyHandling = Literal[BenchHandling, "flip"]
+"""The same in any study."""
 InjectionFlaw = Literal["none", "quantisation", "noise_free", "one_psf", "phase", "centring", "pasted"]
 """A property given to injections on purpose, which `check-giveaways` must find."""

@@ -112,6 +112,7 @@ def publish_study(
     results: Sequence[Mapping[str, Any]],
     compared: Mapping[str, Any],
     remark: str,
+    more: Sequence[Block] = (),
 ) -> dict[str, Any]:
     """Write a study's page, record it in MLflow, and return the summary.
 
@@ -126,6 +127,8 @@ def publish_study(
         As `compare_rows` returns it.
     remark : str
         The first sentence of the page.
+    more : sequence of Block
+        The study's own blocks, before the results of every row.
     """
     setup = StudySetup(workspace, request, study_folder(workspace, name, request), InProcess())
     dataset = Dataset.open(workspace, request.dataset)
@@ -139,6 +142,7 @@ def publish_study(
         ),
         figure,
         rates_table(compared, request.seeds),
+        *more,
         Heading("Every row"),
         results_table(results),
     ]

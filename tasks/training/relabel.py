@@ -25,9 +25,9 @@ from tasks.learning.labels.suspects import (
     SUSPECT_THRESHOLD,
     SuspectRule,
     check_suspect_shares,
+    check_whole_classes,
     handle_suspects,
     score_suspects,
-    suggest_labels,
 )
 from tasks.learning.split_parts import SplitPart
 from tasks.runtime.cluster import Executor
@@ -127,6 +127,10 @@ class RelabelTask(ABC):
     def true_labels(self, dataset: Dataset, ids: Sequence[str]) -> NDArray | None:
         """Return the position (n,) of the true class, -1 where it has none; None without a hidden truth."""
 
+    def check_scores(self, training: TrainingTask, scores: pa.Table) -> None:
+        """Raise `SuspectError` if no rule and handling helps labels with such scores."""
+        return
+
     @property
     def fold_changes(self) -> dict[str, Any]:
         """Changes of the request for the trainings of the folds."""
@@ -154,10 +158,9 @@ class RelabelTask(ABC):
         """Name of the dataset without a version."""
         return str(self.request.dataset.partition("@")[0])
 
+    @abstractmethod
     def suggest(self, scores: pa.Table) -> NDArray[np.int32]:
         """Return the class (n,) that the rule holds for right; it differs from suspect labels."""
-        labels = scores["label"].to_numpy()
-        return suggest_labels(self.probabilities(scores), labels, self.request.rule, self.request.suspect_threshold)
 
 
 def score_folds(relabel: RelabelTask, labels: str | None, executor: Executor) -> pa.Table:
@@ -203,11 +206,13 @@ def select_suspects(
     Raises
     ------
     SuspectError
-        The rule selects a whole class, or too much of a stratum.
+        The rule selects a whole class or too much of a stratum, or too many labels may be wrong.
     """
     training, labels = relabel.open(dataset=relabel.dataset, labels=source), scores["label"].to_numpy()
     suggested = relabel.suggest(scores)
     suspect = np.asarray(suggested != labels)
+    check_whole_classes(suspect, labels, training.classes)
+    relabel.check_scores(training, scores)
     strata = relabel.strata(training, scores)
     check_suspect_shares(suspect, labels, strata, training.classes, relabel.request.most_of_stratum)
     changes = label_changes(relabel, training, scores, suggested, number)

@@ -29,7 +29,7 @@ from tasks.training.training_task import TrainingTask, model_card
 if TYPE_CHECKING:
     from tasks.learning.fits.checkpoints import EpochRecord
     from tasks.learning.fits.devices import Device
-    from tasks.learning.fits.fitting import Fitted
+    from tasks.learning.fits.fitting import Fitted, OnOutputs
 
 
 def train_model(training: TrainingTask) -> dict[str, Any]:
@@ -69,6 +69,7 @@ def fit_parts(
     folder: Path,
     on_epoch: "Callable[[EpochRecord, int], None] | None" = None,
     pixels: zarr.Array | None = None,
+    on_outputs: "OnOutputs | None" = None,
 ) -> "Fitted":
     """Fit the training's network to given samples, once no other flow of the workspace fits on the device.
 
@@ -84,6 +85,8 @@ def fit_parts(
         Called with every finished epoch and the maximum number of epochs.
     pixels : zarr.Array, (sample, y, x, channel), optional
         What the rows of the parts refer to; None: the dataset's array.
+    on_outputs : callable, optional
+        As in `tasks.learning.fits.fitting.fit`.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def fit_parts(
         folder,
     )
     with hold_slots(training.workspace, device_slots(device.kind, len(device.names))):
-        return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None)
+        return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None, on_outputs)
 
 
 def _register(

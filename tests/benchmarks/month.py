@@ -1,9 +1,9 @@
 """`python -m tests.benchmarks.month FOLDER`: a simulated month of `nightly-retrain`, with planted events; resumable.
 
-Each night is a command of its own in the workspace FOLDER. Planted are a hot detector, a seeing change, a night of
-clouds, a mislabelled batch, a process that is killed after it had added its night to the training set, a night that is
-delivered twice, and an alias that is moved by hand. A night that the workspace has is not worked on again. The last
-line is a JSON object; the figure is on the page ``reports/nights-nightly.html``.
+Each night is a command of its own in the workspace FOLDER. Planted are a hot detector, a seeing change, clouds that let
+bright stars through and clouds that do not, a mislabelled batch, a process that is killed after it had added its night
+to the training set, a night that is delivered twice, and an alias that is moved by hand. A night that the workspace has
+is not worked on again. The last line is a JSON object; the figure is on the page ``reports/nights-nightly.html``.
 """
 
 import argparse
@@ -31,6 +31,7 @@ CONDITIONS: dict[int, dict[str, Any]] = {
     15: {"seeing_factor": 1.8},
     18: {"wrong_labels": 0.5},
     20: {"extinction_mag": 4.0},
+    26: {"extinction_mag": 9.0},
 }
 """Number of the night, from 1, and its conditions."""
 KILLED, TWICE, MOVED = 12, 22, 25

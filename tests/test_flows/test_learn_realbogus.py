@@ -165,7 +165,13 @@ def test_holdout_labels_decide_nothing(shared: Workspace, tmp_path: Path) -> Non
         assert at in ([], tested)
         at = tested
         request = CandidateRelabelRequest(
-            dataset=name, folds=2, most_of_stratum=1.0, loss_ech=0.1, loss_lds=0.5, **QUICK | {"epochs": 4}
+            dataset=name,
+            folds=2,
+            most_of_stratum=1.0,
+            most_wrong=1.0,
+            loss_ech=0.1,
+            loss_lds=0.5,
+            **QUICK | {"epochs": 4},
         )
         summary = relabel_rounds(CandidateRelabelTask(shared, request), InProcess())
         model, _ = load_model(resolve_model(shared, summary["model_uri"], "realbogus-first").folder)
@@ -175,7 +181,10 @@ def test_holdout_labels_decide_nothing(shared: Workspace, tmp_path: Path) -> Non
 
 
 def test_stages_go_on_where_they_stopped_and_originals_stay(shared: Workspace) -> None:
-    asked = {"dataset": "made", "folds": 3, "most_of_stratum": 1.0, "epochs": 4, "network": "first", "batch_size": 32}
+    asked = {
+        **{"dataset": "made", "folds": 3, "most_of_stratum": 1.0, "most_wrong": 1.0},
+        **{"epochs": 4, "network": "first", "batch_size": 32},
+    }
     earlier = set((shared.root / "training").glob("*/fold-*.parquet"))
 
     def run(request: CandidateRelabelRequest) -> dict[str, Any]:
@@ -279,6 +288,8 @@ def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace)
     for row in summary["rows"]:
         assert {"noise", "kind", "handling", "network", "seed", "auc", "fpr_at_tpr90"} <= set(row)
         assert row["noise_reached"] == pytest.approx(0.1, abs=0.01)
+        assert (row["largest_bin_rate"], len(row["memorised_share"])) == (None, 1)
+    assert list(summary["noise_finder"]) == ["uniform 10%, unlabel"]
     assert Path(summary["report"]).is_file()
     request = StudyRequest(dataset="made", test_dataset="made", seeds=[0, 1], epochs=1, limit=150, folds=2)
     own = [{name: row[name] for name in StudyRow.model_fields} for row in summary["rows"]]

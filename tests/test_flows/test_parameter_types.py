@@ -17,7 +17,7 @@ from tasks.galaxies.choices import OptimizerName, SourceName
 from tasks.learning.fits.fit_settings import Optimizer
 from tasks.store.schema import GALAXY, REALBOGUS, Problem
 from tasks.studies.choices import BenchHandling, InjectionFlaw
-from tasks.studies.row_training import HANDLINGS
+from tasks.studies.handlings import HANDLINGS
 from tasks.tracking.database import EXPERIMENTS
 
 

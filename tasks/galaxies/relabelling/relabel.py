@@ -22,7 +22,7 @@ from tasks.galaxies.soft_labels import vote_shares
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
 from tasks.learning import measures
 from tasks.learning.labels.relabelling import TARGET, WEIGHT
-from tasks.learning.labels.suspects import SuspectRule, own_probabilities, quantile_strata
+from tasks.learning.labels.suspects import FoldRule, own_probabilities, quantile_strata, suggest_labels
 from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.split_parts import SplitPart
 from tasks.runtime.cluster import Executor
@@ -49,7 +49,7 @@ class GalaxyRelabelRequest(RelabelOptions, GalaxyTrainRequest):
 
     trains: ClassVar[type[TrainRequest]] = GalaxyTrainRequest
 
-    rule: SuspectRule = "confident"
+    rule: FoldRule = "confident"
     handling: Handling = "remove"
     suspect_weight: float | None = Field(default=None, ge=0, lt=1)
     """For handling=weight: weight of a suspect in the loss; None: the out-of-fold probability of its label."""
@@ -93,6 +93,11 @@ class GalaxyRelabelTask(RelabelTask):
             rows = temperatures == temperature
             calibrated[rows] = measures.apply_temperature(outputs[rows], float(temperature))
         return calibrated
+
+    def suggest(self, scores: pa.Table) -> NDArray[np.int32]:
+        """Return the class (n,) that the rule holds for right; it differs from suspect labels."""
+        labels, request = scores["label"].to_numpy(), self.request
+        return suggest_labels(self.probabilities(scores), labels, request.rule, request.suspect_threshold)
 
     def scores_of_labels(self, scores: pa.Table) -> NDArray:
         """Return the out-of-fold probability of each label, (n,)."""

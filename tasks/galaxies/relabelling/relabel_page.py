@@ -14,7 +14,7 @@ from tasks.galaxies.atlas.covariate_bins import covariate_bins, covariate_table
 from tasks.galaxies.relabelling.paired_accuracy import PairedAccuracy
 from tasks.learning import measures
 from tasks.learning.intervals import Interval
-from tasks.learning.labels.suspects import confident_joint, estimated_joint
+from tasks.learning.labels.suspects import confident_joint, estimated_errors
 from tasks.learning.predictions import SEED
 from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.reports import figures as draw
@@ -97,8 +97,7 @@ class RelabelResults:
         labels, probabilities = self.part.labels, self.probabilities
 
         def errors(rows: NDArray[np.int64]) -> float:
-            joint = confident_joint(probabilities[rows], labels[rows])
-            return 1 - float(np.trace(estimated_joint(joint, labels[rows])))
+            return estimated_errors(probabilities[rows], labels[rows])
 
         return measures.group_bootstrap(self.part.groups, errors, np.random.default_rng(SEED), REPEATS)
 

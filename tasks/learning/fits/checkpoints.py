@@ -53,6 +53,8 @@ class FitState:
         Epochs since the validation loss improved or the rate was lowered.
     variables, best_weights : list of ndarray
         The network's and the optimiser's variables; the network's weights at `best_epoch`.
+    means : ndarray, (n, classes), optional
+        Running means of the training samples' predicted probabilities, where the fit has them.
     """
 
     history: list[EpochRecord] = field(default_factory=list)
@@ -61,6 +63,7 @@ class FitState:
     plateau: int = 0
     variables: list[NDArray] = field(default_factory=list)
     best_weights: list[NDArray] = field(default_factory=list)
+    means: NDArray | None = None
 
     @property
     def epoch(self) -> int:
@@ -78,6 +81,7 @@ def save_state(folder: Path, state: FitState) -> None:
     target = folder / _epoch_name(state.epoch)
     arrays = {f"variable_{number:04d}": array for number, array in enumerate(state.variables)}
     arrays |= {f"weight_{number:04d}": array for number, array in enumerate(state.best_weights)}
+    arrays |= {} if state.means is None else {"means": state.means}
     numbers: dict[str, Any] = {
         "history": [asdict(record) for record in state.history],
         "best_epoch": state.best_epoch,
@@ -101,8 +105,9 @@ def load_state(folder: Path) -> FitState:
         names = sorted(arrays.files)
         variables = [arrays[name] for name in names if name.startswith("variable_")]
         best_weights = [arrays[name] for name in names if name.startswith("weight_")]
+        means = arrays["means"] if "means" in names else None
     history = [EpochRecord(**record) for record in numbers.pop("history")]
-    return FitState(history=history, variables=variables, best_weights=best_weights, **numbers)
+    return FitState(history=history, variables=variables, best_weights=best_weights, means=means, **numbers)
 
 
 def _epoch_name(epoch: int) -> str:

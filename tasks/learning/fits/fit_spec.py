@@ -41,6 +41,9 @@ class FitSpec:
     depths : callable, optional
         Network to the depth below its head, in blocks, of each of its layers by name: 0 of the head. Settings with
         ``layer_decay`` or ``head_epochs`` need it.
+    mean_decay : float, optional
+        Decay per epoch of the running means of each training sample's predicted probabilities, which the trainer's
+        ``train_step`` gets after views and targets, (n, classes); None: there are none. It needs a trainer of its own.
     """
 
     build: Callable[[str], keras.Model]
@@ -52,6 +55,7 @@ class FitSpec:
     even_classes: bool = False
     view_targets: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None
+    mean_decay: float | None = None
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from tasks.learning.fits.devices import Device
 from tasks.learning.fits.fit_settings import FitSettings, Optimizer
 from tasks.learning.fits.fit_spec import FitData, FitSpec
 from tasks.learning.fits.optimizers import Steps, build_head_optimizer, build_optimizer
+from tasks.learning.fits.running_means import update_means
 from tasks.learning.fits.seeding import seeded
 from tasks.learning.fits.view_batches import Feed
 from tasks.learning.fits.weight_average import WeightAverage
@@ -101,7 +102,13 @@ class Fit:
         return min(self.settings.head_epochs, self.most_epochs // 2)
 
 
-def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fitted:
+OnOutputs = Callable[[int, NDArray], None]
+"""Takes the number of an epoch, from 1, and the network's outputs (n, classes) for the plain training views."""
+
+
+def fit(
+    plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None, on_outputs: OnOutputs | None = None
+) -> Fitted:
     """Fit a network, continuing after the last epoch saved in `plan.folder`.
 
     Parameters
@@ -109,6 +116,8 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
     plan : Fit
     on_epoch : callable, optional
         Called with the record of every epoch before its state is saved; a process killed in between repeats the epoch.
+    on_outputs : callable, optional
+        Called likewise with what the network predicts of the training part after the epoch; it costs another pass.
 
     Raises
     ------
@@ -118,6 +127,8 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
         Pixels cannot be read.
     """
     state = load_state(plan.folder)
+    if plan.spec.mean_decay is not None and state.means is None:
+        state.means = np.zeros((len(plan.data.train), plan.spec.classes), np.float32)
     with seeded(plan.seed):
         fitted = _InTraining(plan, state)
     with naming_damage(plan.data.pixels), progress("training", plan.most_epochs * plan.steps) as advance:
@@ -126,10 +137,13 @@ def fit(plan: Fit, on_epoch: Callable[[EpochRecord], None] | None = None) -> Fit
         counter = _StepCounter(advance)
         while not _finished(plan, state):
             fitted.prepare(state.epoch + 1)
-            record = _run_epoch(feed, fitted, state.epoch + 1, counter)
+            record = _run_epoch(feed, fitted, state, counter)
             with fitted.averaged():
                 _require_finite(plan, fitted.network, record)
                 _take_in(plan, fitted.network, fitted.optimizer, state, record)
+                if on_outputs or state.means is not None:
+                    outputs = fitted.network.predict(feed.training_views(), verbose=0)
+                    _follow_outputs(plan, state, outputs, on_outputs)
             state.variables = fitted.variables()
             if on_epoch:
                 on_epoch(record)
@@ -219,12 +233,13 @@ def _depths(plan: Fit, network: keras.Model) -> Mapping[str, int]:
     return plan.spec.depths(network)
 
 
-def _run_epoch(feed: Feed, fitted: _InTraining, epoch: int, counter: keras.callbacks.Callback) -> EpochRecord:
-    """Fit one epoch and measure the validation part."""
+def _run_epoch(feed: Feed, fitted: _InTraining, state: FitState, counter: keras.callbacks.Callback) -> EpochRecord:
+    """Fit the epoch after those of the state and measure the validation part."""
+    epoch = state.epoch + 1
     trainer, callbacks = fitted.trainer, [counter] if fitted.average is None else [counter, fitted.average]
     rate = float(keras.ops.convert_to_numpy(fitted.optimizer.learning_rate))
     started = time.monotonic()
-    logs = trainer.fit(feed.train(epoch), shuffle=False, verbose=0, callbacks=callbacks).history
+    logs = trainer.fit(feed.train(epoch, state.means), shuffle=False, verbose=0, callbacks=callbacks).history
     seconds = time.monotonic() - started
     with fitted.averaged():
         validation = trainer.evaluate(feed.validation, return_dict=True, verbose=0)
@@ -265,6 +280,14 @@ def _take_in(
     if plan.settings.schedule == "plateau" and state.plateau >= plan.settings.plateau_after:
         optimizer.learning_rate = record.learning_rate * plan.settings.plateau_factor
         state.plateau = 0
+
+
+def _follow_outputs(plan: Fit, state: FitState, outputs: NDArray, on_outputs: OnOutputs | None) -> None:
+    """Take in the outputs (n, classes) of the training part after the state's last epoch."""
+    if state.means is not None and plan.spec.mean_decay is not None:
+        state.means = update_means(state.means, outputs, plan.spec.mean_decay)
+    if on_outputs:
+        on_outputs(state.epoch, outputs)
 
 
 def _restore(variables: Sequence[Any], values: Sequence[NDArray]) -> None:

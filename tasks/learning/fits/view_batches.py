@@ -67,24 +67,34 @@ class Feed:
             self._labels = {name: tf.constant(part.labels, tf.int32) for name, part in self._parts.items()}
         self._held = {name: self._hold(part) for name, part in self._parts.items()} if fits else {}
         batch = [tf.TensorSpec(prepared.shape, prepared.dtype), tf.TensorSpec((None,), tf.int32)]
-        number = tf.TensorSpec((), tf.int64)
-        self._random = tf.function(self._random_view, input_signature=[number, *batch], autograph=False)
-        plain = tf.function(self._plain_view, input_signature=batch, autograph=False)
-        in_order = _in_order(data.validation, 2 * settings.batch_size)
-        self.validation = self._batches("validation", in_order).map(plain)
+        number, means = tf.TensorSpec((), tf.int64), tf.TensorSpec((None, spec.classes), tf.float32)
+        arguments = [number, *batch] if spec.mean_decay is None else [number, *batch, means]
+        self._random = tf.function(self._random_view, input_signature=arguments, autograph=False)
+        self._plain = tf.function(spec.plain_view, input_signature=batch[:1], autograph=False)
+        labelled = tf.function(self._validation_view, input_signature=batch, autograph=False)
+        self.validation = self._in_order("validation").map(labelled)
 
     @property
     def held_images(self) -> int:
         """Number of images kept in memory."""
         return sum(len(held) for held in self._held.values())
 
-    def train(self, epoch: int) -> tf.data.Dataset:
-        """Return the batches of an epoch: views, smoothed targets (n, classes), and weights (n,) where they differ."""
+    def training_views(self) -> tf.data.Dataset:
+        """Return batches of the training part's plain views (b, ...), in its order."""
+        return self._in_order("train").map(lambda images, positions: self._plain(images))
+
+    def train(self, epoch: int, means: NDArray[np.float32] | None = None) -> tf.data.Dataset:
+        """Return the batches of an epoch: views, smoothed targets (n, classes), and weights (n,) where they differ.
+
+        Where the spec has running means, those of the samples (n, classes) are last; `means` has a row for each sample
+        of the training part.
+        """
         batches = self._batches("train", self._training_reading(epoch))
         numbered = batches.enumerate(start=epoch * len(batches))
         # Views of preprocessed images in memory cost less than handing them between threads.
         threads = None if self._held and self._spec.prepare else tf.data.AUTOTUNE
-        views = numbered.map(lambda step, batch: self._random(step, *batch), num_parallel_calls=threads)
+        more = [] if means is None else [tf.constant(means)]
+        views = numbered.map(lambda step, batch: self._random(step, *batch, *more), num_parallel_calls=threads)
         return views.prefetch(PREFETCHED)
 
     def _training_reading(self, epoch: int) -> Reading:
@@ -95,6 +105,9 @@ class Feed:
             positions = draw_evenly(part.labels, np.random.default_rng([self._seed, epoch, _DRAWING]))
         strata = part.labels[positions] if sampled or self._spec.even_classes else None
         return Reading(part.rows[positions], positions, self._settings.batch_size, self._seed, epoch, strata)
+
+    def _in_order(self, name: str) -> tf.data.Dataset:
+        return self._batches(name, _in_order(self._parts[name], 2 * self._settings.batch_size))
 
     def _batches(self, name: str, reading: Reading) -> tf.data.Dataset:
         """Return batches of preprocessed images and their positions in the part."""
@@ -117,7 +130,9 @@ class Feed:
             raise ValueError("balance=weights needs the plain cross-entropy; use balance=sampling")
         return None if own else sample_weights(self._parts["train"].shares(self._spec.classes), balanced=balanced)
 
-    def _random_view(self, step: tf.Tensor, images: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    def _random_view(
+        self, step: tf.Tensor, images: tf.Tensor, positions: tf.Tensor, *means: tf.Tensor
+    ) -> tuple[tf.Tensor, ...]:
         seed = tf.stack([tf.cast(step, tf.int32), self._seed])
         targets = self._training_targets(positions)
         if self._spec.view_targets is not None:
@@ -125,14 +140,15 @@ class Feed:
         spread = self._settings.label_smoothing / self._spec.classes * tf.reduce_sum(targets, 1, True)
         smoothed = targets * (1 - self._settings.label_smoothing) + spread
         views = self._spec.random_view(images, seed)
-        return (views, smoothed) if self._weights is None else (views, smoothed, tf.gather(self._weights, positions))
+        of_samples = [*([] if self._weights is None else [self._weights]), *means]
+        return views, smoothed, *(tf.gather(values, positions) for values in of_samples)
 
     def _training_targets(self, positions: tf.Tensor) -> tf.Tensor:
         if self._targets is not None:
             return tf.gather(self._targets, positions)
         return tf.one_hot(tf.gather(self._labels["train"], positions), self._spec.classes)
 
-    def _plain_view(self, images: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _validation_view(self, images: tf.Tensor, positions: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         labels = tf.gather(self._labels["validation"], positions)
         return self._spec.plain_view(images), tf.one_hot(labels, self._spec.classes)
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from tasks.learning.split_parts import UNLABELLED
 
-SuspectRule = Literal["misclassified", "threshold", "confident"]
+FoldRule = Literal["misclassified", "threshold", "confident"]
+SuspectRule = Literal[FoldRule, "two-views", "dynamics"]
+"""The rules of `suggest_labels`, of `tasks.learning.labels.two_views` and of `tasks.learning.labels.dynamics`."""
 Handling = Literal["keep", "remove", "unlabel", "flip", "relabel", "weight", "soft"]
 MOST_OF_STRATUM = 0.2
 SUSPECT_THRESHOLD = 0.65
@@ -28,7 +30,7 @@ class SuspectError(ValueError):
 
 
 def suggest_labels(
-    probabilities: NDArray, labels: NDArray, rule: SuspectRule, threshold: float = SUSPECT_THRESHOLD
+    probabilities: NDArray, labels: NDArray, rule: FoldRule, threshold: float = SUSPECT_THRESHOLD
 ) -> NDArray[np.int32]:
     """Return the class that a rule holds for right, (n,) int32: another one than the label where the label is suspect.
 
@@ -111,6 +113,24 @@ def normalised_margins(probabilities: NDArray, labels: NDArray) -> NDArray[np.fl
     return own_probabilities(probabilities, labels) - _other_probabilities(probabilities, labels).max(axis=1)
 
 
+def estimated_errors(probabilities: NDArray, labels: NDArray) -> float:
+    """Return the share of wrong labels as confident learning estimates it; too high where the networks often err."""
+    return 1 - float(np.trace(estimated_joint(confident_joint(probabilities, labels), labels)))
+
+
+def check_whole_classes(suspect: NDArray[np.bool_], labels: NDArray, classes: Sequence[str]) -> None:
+    """Raise `SuspectError` if all labels of a class are suspect; arguments as of `check_suspect_shares`."""
+    for label, name in enumerate(classes):
+        of_class = labels == label
+        if of_class.any() and suspect[of_class].all():
+            counts = [(word, int((labels == other).sum())) for other, word in enumerate(classes) if other != label]
+            others = ", ".join(f"{count} are {word}" for word, count in counts)
+            raise SuspectError(
+                f"all {int(of_class.sum())} {name} labels are suspect ({others}): the networks have learnt nothing, or "
+                "the labels are swapped"
+            )
+
+
 def check_suspect_shares(
     suspect: NDArray[np.bool_],
     labels: NDArray,
@@ -135,15 +155,7 @@ def check_suspect_shares(
     ------
     SuspectError
     """
-    for label, name in enumerate(classes):
-        of_class = labels == label
-        if of_class.any() and suspect[of_class].all():
-            counts = [(word, int((labels == other).sum())) for other, word in enumerate(classes) if other != label]
-            others = ", ".join(f"{count} are {word}" for word, count in counts)
-            raise SuspectError(
-                f"all {int(of_class.sum())} {name} labels are suspect ({others}): the networks have learnt nothing, or "
-                "the labels are swapped"
-            )
+    check_whole_classes(suspect, labels, classes)
     is_labelled = labels != UNLABELLED
     for name, strata_of_rows in strata.items():
         for stratum in np.unique(strata_of_rows[is_labelled]):

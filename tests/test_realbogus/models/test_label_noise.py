@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from realbogus.models.label_noise import add_noise, apportion
+from realbogus.models.label_noise import MOST_OF_BIN, add_noise, apportion, hide_reals
 
 
 @given(share=st.floats(0, 0.4), kind=st.sampled_from(["uniform", "score-matched"]), seed=st.integers(0, 5))
@@ -87,3 +87,51 @@ def test_scores_beyond_eight_share_the_outermost_bins() -> None:
     labels = np.array([1, 0, 1, 0, 1, 0])
     noisy = add_noise(labels, "score-matched", 4 / 6, np.random.default_rng(0), logits)
     assert noisy.flipped.tolist() == [True, False, True, True, False, True]
+
+
+@given(share=st.floats(0, 0.9), seed=st.integers(0, 5))
+def test_at_most_the_bound_of_a_bin_is_flipped_and_the_largest_rate_is_reported(share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(-1, 2, 400)
+    logits = np.where(labels == 1, 2.0, -2.0) + rng.normal(0, 2, 400)
+    rates = {}
+    for kind in ("score-matched", "score-matched-bounded"):
+        noisy = add_noise(labels, kind, share, np.random.default_rng(seed), logits)  # type: ignore[arg-type]
+        of_bins = [
+            noisy.flipped[(np.clip(np.floor(logits), -8, 7) == number) & (labels != -1)]
+            for number in np.unique(np.clip(np.floor(logits[labels != -1]), -8, 7))
+        ]
+        rates[kind] = noisy.largest_bin_rate
+        if noisy.flipped.any():
+            assert noisy.largest_bin_rate == max(flipped.mean() for flipped in of_bins)
+    if noisy.flipped.any():
+        assert rates["score-matched-bounded"] <= MOST_OF_BIN
+        assert rates["score-matched-bounded"] <= rates["score-matched"]
+
+
+def test_uniform_noise_has_no_bins() -> None:
+    assert np.isnan(add_noise(np.array([0, 1] * 9), "uniform", 0.5, np.random.default_rng(0)).largest_bin_rate)
+
+
+@given(shares=st.lists(st.floats(0, 0.5), min_size=2, max_size=2).map(sorted), seed=st.integers(0, 5))
+def test_hidden_reals_are_a_fraction_of_the_bogus_and_nothing_else_changes(shares: list[float], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels, is_hidden = rng.integers(-1, 2, 400), rng.random(400) < 0.6
+    few, many = (hide_reals(labels, is_hidden, share, np.random.default_rng(seed)) for share in shares)
+    bogus = ((labels == 0) & ~is_hidden).sum()
+    for noisy, share in ((few, shares[0]), (many, shares[1])):
+        hidden = noisy.kept & is_hidden & (labels != -1)
+        assert hidden.sum() == round(share / (1 - share) * bogus)
+        assert noisy.reached == pytest.approx(hidden.sum() / (noisy.kept & (noisy.labels == 0)).sum())
+        assert noisy.reached == pytest.approx(share, abs=1 / bogus)
+        assert (noisy.labels[hidden] == 0).all()
+        others = ~(is_hidden & (labels != -1))
+        assert noisy.kept[others].all()
+        assert (noisy.labels[others] == labels[others]).all()
+    assert not (few.kept & ~many.kept).any(), "a larger fraction holds the smaller"
+
+
+def test_too_few_hidden_reals_are_refused_with_both_numbers() -> None:
+    labels = np.array([0] * 9 + [1])
+    with pytest.raises(ValueError, match="takes 8 hidden reals, and there are 1: build the dataset with more scene"):
+        hide_reals(labels, np.arange(10) == 0, 0.5, np.random.default_rng(0))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.candidates.presets import CandidatePreset, load_preset
+from tasks.candidates.presets import ROBUST_LOSSES, CandidatePreset, load_preset, with_robust_loss
 from tasks.learning.fits.fit_settings import UnknownPresetError
 
 
@@ -32,3 +32,14 @@ def test_every_network_has_a_fixed_profile(network: str, size: str) -> None:
 def test_our_own_networks_have_no_profile_of_the_paper(network: str) -> None:
     with pytest.raises(UnknownPresetError, match=f"network={network} size=small profile=published"):
         load_preset(network, "small", "published")  # type: ignore[arg-type]
+
+
+def test_a_robust_loss_changes_the_losses_alone_but_elr_averages_the_weights_too() -> None:
+    preset = load_preset("simple", "small", "fixed")
+    for name in ROBUST_LOSSES:
+        changed = with_robust_loss(preset, name)
+        assert changed.losses != preset.losses
+        assert changed.model_copy(update={"losses": preset.losses, "training": preset.training}) == preset
+        assert (changed.training.weight_average > 0) == (changed.losses.elr > 0) == (name == "elr")
+        assert changed.losses.supervised == ("ce" if name == "elr" else name)
+        type(changed.losses).model_validate(changed.losses.model_dump())

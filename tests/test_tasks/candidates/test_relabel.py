@@ -7,8 +7,11 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from tasks.candidates.relabel import CandidateRelabelRequest, class_probabilities, suspect_strata, true_labels
+from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask, suspect_strata, true_labels
+from tasks.learning.labels.suspects import SuspectError
 from tasks.learning.split_parts import UNLABELLED
+from tasks.runtime.workspace import Workspace
+from tests.small_candidates import publish_candidates
 
 
 def request(**changes: Any) -> CandidateRelabelRequest:
@@ -53,5 +56,32 @@ def test_true_classes_are_in_the_order_of_the_ids_and_unknown_where_the_truth_is
     assert true_labels(None, ["a", "b"]).tolist() == [UNLABELLED, UNLABELLED]
 
 
-def test_the_probabilities_of_a_logit_are_complements() -> None:
-    np.testing.assert_allclose(class_probabilities(np.array([0.0, np.log(3)])), [[0.5, 0.5], [0.25, 0.75]])
+COUNT = 80
+
+
+def contradicted(wrong: int) -> pa.Table:
+    """Scores that are sure of all labels but of the first `wrong`, which they are sure against."""
+    labels = np.arange(COUNT) % 2
+    logits = np.where((labels == 1) ^ (np.arange(COUNT) < wrong), 3.0, -3.0)
+    ids = [f"c{row:04d}" for row in range(COUNT)]
+    return pa.table({"id": ids, "logit": logits, "label": pa.array(labels, pa.int32())})
+
+
+def task(workspace: Workspace, **changes: Any) -> CandidateRelabelTask:
+    return CandidateRelabelTask(workspace, request(**changes))
+
+
+def test_labels_of_which_a_third_may_be_wrong_are_refused_with_the_figures(workspace: Workspace) -> None:
+    """The scores contradict 10, 25 and 35 % of the labels, and the interval of 25 % reaches a third."""
+    cells = [f"cell {row:03d}" for row in range(COUNT)]
+    publish_candidates(workspace, "made", ["bogus", "real"] * (COUNT // 2), cells, ["train"] * COUNT)
+    relabel = task(workspace)
+    training = relabel.open()
+    relabel.check_scores(training, contradicted(8))
+    for wrong, share in ((20, "25.0%"), (28, "35.0%")):
+        with pytest.raises(
+            SuspectError, match=rf"estimated {share} of 80 labels are wrong \(.* to .*rule=threshold with"
+        ):
+            relabel.check_scores(training, contradicted(wrong))
+    for changes in ({"handling": "keep"}, {"most_wrong": 0.6}):
+        task(workspace, **changes).check_scores(training, contradicted(28))

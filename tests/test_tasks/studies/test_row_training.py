@@ -1,9 +1,19 @@
 """The rows of a study: what a handling of suspects implies, its rule, and the network that places noise."""
 
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
 import pytest
 
-from tasks.studies.row_training import HANDLINGS, MATCHING_NETWORK, second_request
-from tasks.studies.rows import StudyRow
+from realbogus.records import RANDOM_INJECTION
+from tasks.runtime.cluster import InProcess
+from tasks.runtime.workspace import Workspace
+from tasks.studies.choices import StudyHandling
+from tasks.studies.handlings import HANDLINGS
+from tasks.studies.row_training import MATCHING_NETWORK, run_rows, second_request, train_row, with_hidden_positives
+from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
+from tests.small_candidates import publish_candidates
 
 
 @pytest.mark.parametrize(
@@ -14,6 +24,7 @@ from tasks.studies.rows import StudyRow
         ("unlabel", {"keep": "last"}),
         ("remove", {"keep": "last", "loss_lds": 0.0}),
         ("confident", {"keep": "last", "loss_lds": 0.0}),
+        ("elr", {"keep": "last", "robust_loss": "elr"}),
     ],
 )
 def test_treated_suspects_keep_the_last_epoch_and_removed_ones_take_part_in_no_loss(
@@ -24,11 +35,71 @@ def test_treated_suspects_keep_the_last_epoch_and_removed_ones_take_part_in_no_l
 
 
 def test_every_handling_has_a_rule_and_noise_is_placed_by_another_network() -> None:
-    assert {handling: rule for handling, (rule, _) in HANDLINGS.items()} == {
-        "none": "misclassified",
-        "remove": "threshold",
-        "unlabel": "threshold",
-        "flip": "threshold",
-        "confident": "confident",
-    }
+    assert set(HANDLINGS) == set(get_args(StudyHandling))
+    for name, method in HANDLINGS.items():
+        if name.startswith("anchored-"):
+            plain = HANDLINGS[name.removeprefix("anchored-")]  # type: ignore[index]
+            assert method == replace(plain, suspect_injections=False)
+        assert (method.handling == "keep") == (name == "none" or method.robust_loss == name)
     assert all(network != other for network, other in MATCHING_NETWORK.items())
+
+
+COUNT = 320
+
+
+@pytest.fixture
+def survey(workspace: Workspace) -> StudySetup:
+    """Surveys whose even rows are real and labelled real, every second of them an injection."""
+    real = [row % 2 == 0 for row in range(COUNT)]
+    labels = ["real" if flag else "bogus" for flag in real]
+    parts = [("validation", "test", *8 * ["train"])[row // 4 % 10] for row in range(COUNT)]
+    cells = [f"cell {row // 4:03d}" for row in range(COUNT)]
+    kinds = [RANDOM_INJECTION if row % 4 == 0 else "detection" for row in range(COUNT)]
+    for name in ("survey", "testsurvey"):
+        publish_candidates(workspace, name, labels, cells, parts, real=real, columns={"kind": kinds})
+    request = StudyRequest(dataset="survey", test_dataset="testsurvey", epochs=3, folds=2)
+    return StudySetup(workspace, request, study_folder(workspace, "x", request), InProcess())
+
+
+@pytest.mark.parametrize("handling", ["elr", "nnpu", "anchored-dynamics", "anchored-two-views"])
+def test_a_row_is_trained_by_its_method_and_reports_what_it_memorises(
+    survey: StudySetup, handling: StudyHandling
+) -> None:
+    """Of one-sided noise a fifth of the bogus is hidden; injections are never suspect, so only bogus can be found."""
+    survey.folder.mkdir(parents=True)
+    row = StudyRow(name="a", seed=0, network="first", handling=handling, noise_kind="one-sided", noise=0.2)
+    result = train_row(survey, row)
+    bogus, injections = COUNT // 2 * 8 // 10, COUNT // 4 * 8 // 10
+    assert result["noise_reached"] == pytest.approx(0.2, abs=0.01)
+    assert len(result["memorised_share"]) == 3
+    assert all(0 <= share <= 1 for share in result["memorised_share"])
+    if handling.startswith("anchored"):
+        assert result["suspects"] <= bogus + result["wrong"]
+        assert result["trained_on"] == bogus + injections + result["wrong"] - result["suspects"]
+    else:
+        assert result["trained_on"] == bogus + injections + result["wrong_trained_on"]
+        assert result.keys() >= ({"hidden_share"} if handling == "nnpu" else set())
+    assert 0 <= result["fpr_at_tpr90"] <= 1
+
+
+def test_hidden_positives_are_counted_in_targets_and_in_the_account(survey: StudySetup) -> None:
+    training = survey.training(StudyRow(name="a", seed=0, network="first"))
+    clean = survey.part(training, "train")
+    hidden = (clean.labels == 1) & (np.arange(len(clean)) % 8 == 0)
+    part = replace(clean, labels=np.where(hidden, 0, clean.labels).astype(np.int32))
+    sure = np.where((clean.labels == 1)[:, None], [0.01, 0.99], [0.99, 0.01])
+    sure[part.labels == 1] = [0.1, 0.9]
+    weighted, account = with_hidden_positives(training.dataset, part, sure)
+    assert account["hidden_share"] == pytest.approx(hidden.sum() / (part.labels == 0).sum())
+    assert weighted.targets is not None
+    assert weighted.targets[:, 1].sum() == pytest.approx((clean.labels == 1).sum(), rel=1e-5)
+    assert (weighted.targets[part.labels == 0] == [1, 0]).all()
+
+
+def test_too_few_hidden_reals_are_refused_before_the_first_row(survey: StudySetup) -> None:
+    rows = [
+        StudyRow(name=str(share), seed=0, network="first", noise_kind="one-sided", noise=share) for share in (0.1, 0.5)
+    ]
+    with pytest.raises(ValueError, match="one-sided noise of 50% beside 144 true bogus takes 144 hidden reals"):
+        run_rows(survey.workspace, "x", survey.request, rows, InProcess())
+    assert not list(survey.folder.glob("row-*.json"))

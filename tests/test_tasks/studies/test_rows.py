@@ -149,13 +149,37 @@ def test_noise_falls_on_training_and_validation_alike_whatever_is_done_about_it(
         row = StudyRow(name=handling, seed=0, network="first", handling=handling, noise_kind="uniform", noise=0.25)
         training = one.training(row)
         clean = [one.part(training, name) for name in ("train", "validation")]
-        *noisy, reached = with_noise(one, row, *clean)
+        *noisy, account = with_noise(one, row, *clean)
         assert [part.ids for part in noisy] == [part.ids for part in clean]
         flipped[handling] = [before.labels != after.labels for before, after in zip(clean, noisy, strict=True)]
-        assert sum(map(np.sum, flipped[handling])) == 0.25 * sum(map(len, clean)) == reached * sum(map(len, clean))
+        assert sum(map(np.sum, flipped[handling])) == 0.25 * sum(map(len, clean))
+        assert account == {"noise_reached": 0.25, "largest_bin_rate": None}
     for side in (0, 1):
         assert 0.15 < flipped["none"][side].mean() < 0.35
         np.testing.assert_array_equal(flipped["none"][side], flipped["unlabel"][side])
+
+
+def test_one_sided_noise_hides_real_detections_and_no_injection(workspace: Workspace) -> None:
+    """Even rows are real; of those every second is an injection, the others are hidden in both noisy parts."""
+    survey(workspace, "survey", kind=[RANDOM_INJECTION if row % 4 == 0 else "detection" for row in range(COUNT)])
+    survey(workspace, "testsurvey")
+    one, hidden_at = bench(workspace), {}
+    for share in (0.0, 0.1, 0.2):
+        row = StudyRow(name="a", seed=0, network="first", noise_kind="one-sided", noise=share)
+        training = one.training(row)
+        clean = [one.part(training, name) for name in ("train", "validation")]
+        *noisy, account = with_noise(one, row, *clean)
+        labels = {int(name[1:]): label for part in noisy for name, label in zip(part.ids, part.labels, strict=True)}
+        hidden_at[share] = {number for number in labels if number % 4 == 2}
+        bogus = [number for number, label in labels.items() if label == 0]
+        assert {number % 4 for number, label in labels.items() if label == 1} == {0}, "injections alone are real"
+        assert set(bogus) - hidden_at[share] == {
+            int(name[1:]) for part in clean for name in part.ids if int(name[1:]) % 2
+        }
+        assert account["noise_reached"] == pytest.approx(len(hidden_at[share]) / len(bogus))
+        assert account["noise_reached"] == pytest.approx(share, abs=0.01)
+    assert hidden_at[0.0] == set()
+    assert hidden_at[0.1] < hidden_at[0.2]
 
 
 def test_the_test_survey_counts_all_its_parts_but_no_injection(workspace: Workspace) -> None:

@@ -134,6 +134,68 @@ def test_a_fit_that_is_stopped_goes_on_as_if_it_had_not_been(
         np.testing.assert_allclose(one, two, atol=1e-5)
 
 
+def test_the_outputs_of_an_epoch_are_those_of_the_validated_weights_in_the_part_s_order(
+    bright_or_dark: zarr.Array, tmp_path: Path
+) -> None:
+    outputs: dict[int, np.ndarray] = {}
+    recipe = SmallFit(epochs=2, keep="last", weight_average=0.9)
+    fitted = fit(plan(bright_or_dark, tmp_path, recipe), on_outputs=outputs.__setitem__)
+    last = network("float32")
+    last.set_weights(fitted.weights)
+    assert list(outputs) == [1, 2]
+    np.testing.assert_allclose(outputs[2], last.predict(np.asarray(bright_or_dark[:TRAIN]), verbose=0), atol=1e-5)
+
+
+class Recording(keras.Model):
+    """Trains nothing, and keeps what its steps are given."""
+
+    def __init__(self, network: keras.Model, given: list[tuple[np.ndarray, ...]]) -> None:
+        super().__init__()
+        self.network, self.keep = network, given.append
+
+    def compile(self, optimizer: keras.optimizers.Optimizer, *_: Any, **__: Any) -> None:
+        super().compile(optimizer=optimizer, run_eagerly=True)
+
+    def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        self.keep(tuple(entry.numpy() for entry in data))
+        return {"loss": tf.constant(1.0), "accuracy": tf.constant(0.5)}
+
+    def test_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
+        assert len(data) == 2
+        return {"loss": tf.constant(1.0), "accuracy": tf.constant(0.5)}
+
+
+def test_a_trainer_gets_the_running_means_of_its_samples_also_after_a_stop(
+    bright_or_dark: zarr.Array, tmp_path: Path
+) -> None:
+    """The network is not trained, so after epoch t its means are (1 - 0.5^t) of its probabilities."""
+    given: list[tuple[np.ndarray, ...]] = []
+    spec = replace(
+        LEARNER,
+        random_view=lambda images, seed: images,
+        trainer=lambda inner, seed: Recording(inner, given),
+        mean_decay=0.5,
+    )
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == 2:
+            raise KeyboardInterrupt
+
+    stopped = plan(bright_or_dark, tmp_path, SmallFit(epochs=3, keep="last"), spec=spec)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, stop)
+    given.clear()
+    fitted = fit(stopped)
+    last = network("float32")
+    last.set_weights(fitted.weights)
+    steps = TRAIN // 32
+    assert len(given) == 2 * steps
+    for number, (views, targets, means) in enumerate(given):
+        expected = tf.nn.softmax(last.predict(views, verbose=0)).numpy() * (1 - 0.5 ** (1 + number // steps))
+        assert targets.shape == means.shape
+        np.testing.assert_allclose(means, expected, atol=1e-5)
+
+
 STRETCHES = {"head_epochs": 2, "layer_decay": 0.5, "weight_average": 0.9, "balance": "sampling"}
 
 
