@@ -47,7 +47,7 @@ def noise_blocks(results: Sequence[Mapping[str, Any]]) -> list[Block]:
     lines: list[list[Cell]] = []
     for name in dict.fromkeys(row["name"] for row in results):
         of_name = [row for row in results if row["name"] == name]
-        rates = [row["largest_bin_rate"] for row in of_name if row["largest_bin_rate"] is not None]
+        rates = [row["largest_bin_rate"] for row in of_name if row.get("largest_bin_rate") is not None]
         recalls = finder.get(name, {}).get("per_seed", [])
         lines.append(
             [

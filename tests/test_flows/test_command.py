@@ -17,6 +17,7 @@ import httpx
 import psutil
 import pytest
 from prefect import get_client
+from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import ValidationError
 
 import flows
@@ -147,7 +148,11 @@ def test_a_killed_run_leaves_no_child_and_is_marked_crashed_by_the_next(served: 
     assert {"printed by a stage", "printed by a child"} <= set(errors)
     assert gone(child)
     with get_client(sync_client=True) as client:
-        states = [run.state_name for run in client.read_flow_runs() if run.parameters.get("seconds") == 600]
+        states = [
+            run.state_name
+            for run in client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
+            if run.parameters.get("seconds") == 600
+        ]
     assert states == ["Crashed"]
 
 

@@ -11,6 +11,7 @@ import pytest
 from prefect import flow, get_client
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import FlowRunFilter
 from prefect.states import Scheduled
 
 from tasks.server.schedules import cancel_missed_runs, send_deployments
@@ -47,7 +48,8 @@ def test_of_missed_runs_a_deployment_s_newest_of_the_last_day_stays() -> None:
         cancelled = cancel_missed_runs(client)
         assert sorted(cancelled) == sorted(missed)
         assert cancel_missed_runs(client) == []
-        states = {run.name: run.state_name for run in client.read_flow_runs()}
+        named = FlowRunFilter.model_validate({"name": {"any_": [*kept, by_hand, *missed]}})
+        states = {run.name: run.state_name for run in client.read_flow_runs(flow_run_filter=named)}
     assert [states[name] for name in (*kept, by_hand)] == ["Scheduled", "Scheduled"]
     assert {states[name] for name in missed} == {"Cancelled"}
 
