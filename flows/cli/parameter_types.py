@@ -223,7 +223,7 @@ SmoothnessWeight = Annotated[
 ]
 Normalisation = Annotated[
     NormalisationName | None,
-    param("Normalisation of the stamps; null: the preset's. l2 suits small samples of another survey"),
+    param("Normalisation of the stamps; null: the preset's. l2 and sky-asinh-l2 keep the level of the sky"),
 ]
 CandidateOptimizer = Annotated[OptimizerName | None, param("Optimiser; null: the preset's")]
 Relabelling = Annotated[str | None, param("Name of a relabelling of the training part; null: the original labels")]
