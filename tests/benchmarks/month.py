@@ -3,7 +3,8 @@
 Each night is a command of its own in the workspace FOLDER. Planted are a hot detector, a seeing change, clouds that let
 bright stars through and clouds that do not, a mislabelled batch, a process that is killed after it had added its night
 to the training set, a night that is delivered twice, and an alias that is moved by hand. A night that the workspace has
-is not worked on again. The last line is a JSON object; the figure is on the page ``reports/nights-nightly.html``.
+is not worked on again. The figure is ``reports/month.png``; the last line is a JSON object. Both have the drift that
+the code of today finds in the features that the nights kept.
 """
 
 import argparse
@@ -13,11 +14,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.nightly.night_record import open_record, read_records
+from tasks.learning.drift import check_drift
+from tasks.learning.night_features import read_features
+from tasks.nightly.night_record import NightRecord, open_record, read_records
+from tasks.nightly.quiet_nights import FEATURES, is_quiet
+from tasks.nightly.report import nights_figure
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import import_mlflow, prepare
 from tests.benchmarks.scene import COMMAND
@@ -59,7 +66,9 @@ def main() -> int:
             assert again["seconds"] == summary["seconds"], "the second delivery of the same night did work again"
         told = (night, summary["state"], summary["decision"], summary["seconds"], summary["message"])
         print(*told, sep="  ", file=sys.stderr, flush=True)
-    print(json.dumps(_result(workspace)))
+    summaries = _judge_drift(read_records(workspace, DATASET))
+    (workspace.reports / "month.png").write_bytes(nights_figure(summaries))
+    print(json.dumps(_result(summaries)))
     return 0
 
 
@@ -94,13 +103,27 @@ def _move_alias(workspace: Workspace) -> None:
     client.set_registered_model_alias("realbogus", "champion", "1")
 
 
-def _result(workspace: Workspace) -> dict[str, Any]:
-    summaries = [record.summary for record in read_records(workspace, DATASET) if record.summary is not None]
+def _judge_drift(records: Sequence[NightRecord]) -> list[dict[str, Any]]:
+    """Return the summaries of finished nights with their drift found anew, each beside the quiet nights before it."""
+    judged: list[NightRecord] = []
+    for record in records:
+        if record.summary is None:
+            continue
+        summary = dict(record.summary)
+        if summary["drift"] is not None:
+            quiet = [read_features(other.folder / FEATURES) for other in judged if is_quiet(other, record.night)]
+            summary["drift"] = check_drift(read_features(record.folder / FEATURES), quiet).to_summary()
+        judged.append(replace(record, summary=summary))
+    return [dict(record.summary or {}) for record in judged]
+
+
+def _result(summaries: Sequence[dict[str, Any]]) -> dict[str, Any]:
     worked = sorted(s["seconds"] for s in summaries if s["state"] == "done")
     return {
         "nights": len(summaries),
         "states": {s["night"]: s["state"] for s in summaries if s["state"] != "done"},
-        "drifted": [s["night"] for s in summaries if (s["drift"] or {}).get("drifted")],
+        "judged_for_drift": sum((s["drift"] or {}).get("verdict") in ("quiet", "drifted") for s in summaries),
+        "drifted": {s["night"]: s["drift"]["drifted"][0] for s in summaries if (s["drift"] or {}).get("drifted")},
         "decisions": {
             verdict: sum(s["decision"] == verdict for s in summaries) for verdict in ("PROMOTE", "HOLD", "REJECT")
         },
