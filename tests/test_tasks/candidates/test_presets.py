@@ -24,7 +24,7 @@ def test_every_network_has_a_fixed_profile(network: str, size: str) -> None:
     assert (preset.network, preset.size, preset.profile, preset.optimizer) == (network, size, "fixed", "adam")
     assert preset.training.learning_rate == {"adam": 2e-3, "sgd": 5e-2, "adadelta": 1.0}
     assert preset.training.momentum == 0.9
-    assert preset.normalisation == ("sky-mean" if network == "first" else "sky-asinh")
+    assert preset.normalisation == ("sky-mean" if network == "first" else "sky-asinh-l2")
     assert CandidatePreset.model_validate(preset.model_dump()) == preset
 
 
