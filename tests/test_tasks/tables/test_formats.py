@@ -78,6 +78,7 @@ def test_binary_formats_are_named(tmp_path, kind: str) -> None:
         (b"%PDF-1.7\n", "PDF"),
         (bytes(range(250)) * 3, "binary data of an unknown format"),
     ],
+    ids=lambda value: "content" if isinstance(value, bytes) else value,  # an archive's bytes have the time in them
 )
 def test_other_files_are_named_with_a_remedy(tmp_path, content: bytes, what: str) -> None:
     path = tmp_path / "t.csv"
