@@ -31,6 +31,8 @@ CENTRE_SCALARS = ("S/N in the middle", "deepest pixel", "concentration")
 FOREST_ROWS = 8000
 _BORDER_PX = 6
 _CORE_PX, _WIDE_PX = 2, 5
+_SIGMA_OF_MAD = 1.4826
+"""Standard deviation over median absolute deviation, of a normal distribution."""
 
 
 def predict_by_forest(
@@ -82,6 +84,20 @@ def measure_borders(triplets: NDArray) -> NDArray[np.float64]:
     pixels = np.where(np.isfinite(triplets), triplets, 0.0)[:, is_border]
     statistics = (pixels.mean(axis=1), pixels.std(axis=1), pixels.min(axis=1), pixels.max(axis=1))
     return np.concatenate(statistics, axis=1).astype(float)
+
+
+def measure_skies(triplets: NDArray) -> NDArray[np.float64]:
+    """Return level and noise of the sky of each plane, (n, 6), of triplets (n, y, x, 3).
+
+    They are the median of the border of 6 px and 1.4826 times the median deviation from it, over the pixels that are
+    not missing; 0 where all are.
+    """
+    pixels = triplets[:, _border_of(triplets.shape[1:3])].astype(float)
+    pixels = np.where(np.isfinite(pixels), pixels, np.nan)
+    pixels[np.isnan(pixels).all(axis=1, keepdims=True).repeat(pixels.shape[1], axis=1)] = 0.0
+    levels = np.nanmedian(pixels, axis=1)
+    noises = _SIGMA_OF_MAD * np.nanmedian(np.abs(pixels - levels[:, None]), axis=1)
+    return np.concatenate([levels, noises], axis=1)
 
 
 def measure_centres(triplets: NDArray) -> NDArray[np.float64]:

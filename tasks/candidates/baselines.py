@@ -130,6 +130,7 @@ def scalar_tables(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.flo
         if columns is not None:
             tables[name] = columns
     tables["three numbers of the stamp"] = _stamp_scalars(dataset, part, baselines.measure_centres)
+    tables["level and noise of the sky"] = _stamp_scalars(dataset, part, baselines.measure_skies)
     tables["frame border alone"] = _stamp_scalars(dataset, part, baselines.measure_borders)
     return tables
 

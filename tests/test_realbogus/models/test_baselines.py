@@ -7,6 +7,7 @@ from realbogus.models.baselines import (
     CENTRE_SCALARS,
     measure_borders,
     measure_centres,
+    measure_skies,
     predict_by_forest,
     read_packet_fields,
 )
@@ -67,3 +68,16 @@ def test_empty_stamps_have_finite_scalars() -> None:
     stamps = np.full((2, SIDE, SIDE, 3), np.nan)
     assert np.isfinite(measure_centres(stamps)).all()
     assert np.isfinite(measure_borders(stamps)).all()
+
+
+def test_the_sky_is_measured_beside_sources_and_missing_pixels() -> None:
+    rng = np.random.default_rng(3)
+    levels, noises = np.array([300.0, 120.0, 0.0]), np.array([9.0, 4.0, 12.0])
+    stamps = rng.normal(levels, noises, (2, 63, 63, 3)).astype(np.float32)
+    stamps[0, :3, :9] = 6e4
+    stamps[0, 50:, :4] = np.nan
+    stamps[1, ..., 2] = np.nan
+    found = measure_skies(stamps)
+    np.testing.assert_allclose(found[0, :3], levels, atol=1.5)
+    np.testing.assert_allclose(found[0, 3:], noises, rtol=0.1)
+    assert found[1, 2] == found[1, 5] == 0
