@@ -94,7 +94,7 @@ def measure_skies(triplets: NDArray) -> NDArray[np.float64]:
     """
     pixels = triplets[:, _border_of(triplets.shape[1:3])].astype(float)
     pixels = np.where(np.isfinite(pixels), pixels, np.nan)
-    pixels[np.isnan(pixels).all(axis=1, keepdims=True).repeat(pixels.shape[1], axis=1)] = 0.0
+    pixels = np.where(np.isnan(pixels).all(axis=1, keepdims=True), 0.0, pixels)
     levels = np.nanmedian(pixels, axis=1)
     noises = _SIGMA_OF_MAD * np.nanmedian(np.abs(pixels - levels[:, None]), axis=1)
     return np.concatenate([levels, noises], axis=1)

@@ -146,17 +146,7 @@ def out_of_fold_forests(
     real : (n,) bool
     folds : (n,)
     """
-    scores = {}
-    for name, table in tables.items():
-        scores[name] = np.empty(len(real))
-        for fold in np.unique(folds):
-            held_out = folds == fold
-            scores[name][held_out] = baselines.predict_by_forest(table[~held_out], real[~held_out], table[held_out], 0)
-    return scores
-
-
-VIEW_LEAST_LEAF = 20
-"""Fewest samples of a leaf of the forest of `out_of_fold_forest`, so that it does not learn single labels by heart."""
+    return {name: out_of_fold_forest(table, real, folds) for name, table in tables.items()}
 
 
 def candidate_scalars(dataset: Dataset, part: SplitPart) -> NDArray[np.float64]:
@@ -167,7 +157,7 @@ def candidate_scalars(dataset: Dataset, part: SplitPart) -> NDArray[np.float64]:
 
 
 def out_of_fold_forest(
-    table: NDArray[np.float64], real: NDArray[np.bool_], folds: NDArray[np.int32]
+    table: NDArray[np.float64], real: NDArray[np.bool_], folds: NDArray[np.int32], least_leaf: int = 3
 ) -> NDArray[np.float64]:
     """Return a forest's probability of being real of every row (n,), each fitted on the other folds' rows.
 
@@ -176,12 +166,14 @@ def out_of_fold_forest(
     table : (n, columns)
     real : (n,) bool
     folds : (n,)
+    least_leaf : int
+        Fewest samples of a leaf.
     """
     scores = np.empty(len(real))
     for fold in np.unique(folds):
         held_out = folds == fold
         scores[held_out] = baselines.predict_by_forest(
-            table[~held_out], real[~held_out], table[held_out], 0, VIEW_LEAST_LEAF
+            table[~held_out], real[~held_out], table[held_out], 0, least_leaf
         )
     return scores
 

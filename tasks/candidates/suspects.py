@@ -33,6 +33,8 @@ from tasks.store.columns import Ids, align_rows, positions_of, to_float
 from tasks.store.dataset import Dataset
 from tasks.training.dynamics import training_outputs
 
+VIEW_LEAST_LEAF = 20
+"""Fewest samples of a leaf of the forest of the rule two-views, so that it does not learn single labels by heart."""
 _INDICATORS = 5
 """Key of the random stream of the labels that are changed on purpose."""
 
@@ -80,7 +82,7 @@ def score_labels(
     if rule == "two-views":
         aligned = part.take(positions_of(scores["id"], part.ids))
         scalars = candidate_scalars(training.dataset, aligned)
-        forest = out_of_fold_forest(scalars, aligned.labels == REAL, scores["fold"].to_numpy())
+        forest = out_of_fold_forest(scalars, aligned.labels == REAL, scores["fold"].to_numpy(), VIEW_LEAST_LEAF)
         scores = scores.append_column("forest", pa.array(forest))
     return scores
 

@@ -27,7 +27,7 @@ from tasks.candidates.suspects import (
 )
 from tasks.candidates.training import REAL, CandidateTraining, fit_model
 from tasks.learning import measures, operating_points
-from tasks.learning.labels.dynamics import memorised_share
+from tasks.learning.labels.dynamics import are_wrong, memorised_share
 from tasks.learning.labels.hidden_positives import hidden_shares, pool_strata, positive_targets
 from tasks.learning.labels.suspects import (
     check_whole_classes,
@@ -173,9 +173,8 @@ class Memorised:
         """Return ``memorised_share`` by epoch and ``wrong_trained_on``; nothing where no epoch was watched."""
         if not self.by_epoch:
             return {}
-        is_wrong = (self.part.labels != UNLABELLED) & (self.truth != UNLABELLED) & (self.part.labels != self.truth)
         shares = [None if np.isnan(share) else share for share in self.by_epoch]
-        return {"memorised_share": shares, "wrong_trained_on": int(is_wrong.sum())}
+        return {"memorised_share": shares, "wrong_trained_on": int(are_wrong(self.part.labels, self.truth).sum())}
 
 
 def second_request(row: StudyRow) -> dict[str, Any]:

@@ -15,6 +15,11 @@ INDICATOR_SHARE = 0.05
 INDICATOR_PERCENTILE = 99.0
 
 
+def are_wrong(labels: NDArray, truth: NDArray) -> NDArray[np.bool_]:
+    """Return which labels (n,) differ from the truth (n,); none where either is missing."""
+    return np.asarray((labels != UNLABELLED) & (truth != UNLABELLED) & (labels != truth))
+
+
 def memorised_share(outputs: NDArray, labels: NDArray, truth: NDArray) -> float:
     """Return P(prediction = label | the label is wrong), the fraction of the wrong labels that a network repeats.
 
@@ -29,7 +34,7 @@ def memorised_share(outputs: NDArray, labels: NDArray, truth: NDArray) -> float:
     float
         NaN without wrong labels.
     """
-    is_wrong = (labels != UNLABELLED) & (truth != UNLABELLED) & (labels != truth)
+    is_wrong = are_wrong(labels, truth)
     if not is_wrong.any():
         return float("nan")
     return float((outputs.argmax(axis=1) == labels)[is_wrong].mean())
@@ -81,10 +86,15 @@ def areas_under_margin(means: NDArray, labels: NDArray) -> NDArray[np.float64]:
     means : (n, classes)
     labels : (n,) int
     """
-    rows, own = np.arange(len(labels)), np.maximum(labels, 0)
+    own = means[np.arange(len(labels)), np.maximum(labels, 0)]
+    return np.where(labels == UNLABELLED, np.nan, own - _others(means, labels).max(axis=1))
+
+
+def _others(means: NDArray, labels: NDArray) -> NDArray[np.float64]:
+    """Return the mean logits (n, classes) with minus infinity for the label's class."""
     others = np.array(means, float)
-    others[rows, own] = -np.inf
-    return np.where(labels == UNLABELLED, np.nan, means[rows, own] - others.max(axis=1))
+    others[np.arange(len(labels)), np.maximum(labels, 0)] = -np.inf
+    return others
 
 
 def draw_indicators(
@@ -142,7 +152,5 @@ def suggest_by_margin(means: NDArray, labels: NDArray, limits: NDArray) -> NDArr
     limits : (n,)
     """
     labels = np.asarray(labels, np.int32)
-    others = np.array(means, float)
-    others[np.arange(len(labels)), np.maximum(labels, 0)] = -np.inf
     suspect = (labels != UNLABELLED) & (areas_under_margin(means, labels) < limits)
-    return np.where(suspect, others.argmax(axis=1), labels).astype(np.int32)
+    return np.where(suspect, _others(means, labels).argmax(axis=1), labels).astype(np.int32)
