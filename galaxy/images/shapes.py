@@ -26,6 +26,7 @@ from dataclasses import dataclass
 
 import contourpy
 import numpy as np
+from astropy.stats import mad_std
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -60,8 +61,6 @@ RECIPE: Mapping[str, float | str] = {
     "aspect_ratio": "axes of the ellipse with the outline's second moments",
 }
 """What the measures depend on, for the record of an evaluation."""
-
-_MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,7 @@ def _measure(light: NDArray[np.float64]) -> tuple[float, float, str]:
     smooth = ndimage.gaussian_filter(light, max(LEAST_SMOOTHING_PX, SMOOTHING_OF_SIDE * side), mode="nearest")
     border = smooth[_is_border(*light.shape)]
     smooth = smooth - np.median(border)
-    noise = _MAD_TO_SIGMA * float(np.median(np.abs(border - np.median(border))))
+    noise = float(mad_std(border))
     is_central = _distance(*light.shape) <= max(CENTRE_OF_SIDE * side, 1.0)
     peak = float(smooth[is_central].max())
     threshold = max(LEAST_SIGMA * noise, SHARE_OF_PEAK * peak, 1.0)

@@ -1,6 +1,7 @@
 """Triplets as images for visual inspection: new, reference and difference next to each other."""
 
 import numpy as np
+from astropy.stats import mad_std
 
 _GAP_PX = 1
 _PAPER = 16
@@ -38,7 +39,7 @@ def _draw_plane(plane: np.ndarray) -> np.ndarray:
         return picture
     values = plane[finite].astype(float)
     middle = np.median(values)
-    scatter = 1.4826 * np.median(np.abs(values - middle)) or 1.0
+    scatter = mad_std(values) or 1.0
     brightest = max(_BRIGHTEST, float((values.max() - middle) / scatter))
     low, high = np.arcsinh(_FAINTEST / _SOFTENING), np.arcsinh(brightest / _SOFTENING)
     height = (np.arcsinh((values - middle) / scatter / _SOFTENING) - low) / (high - low)

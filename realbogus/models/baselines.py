@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+from astropy.stats import mad_std
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
@@ -31,8 +32,6 @@ CENTRE_SCALARS = ("S/N in the middle", "deepest pixel", "concentration")
 FOREST_ROWS = 8000
 _BORDER_PX = 6
 _CORE_PX, _WIDE_PX = 2, 5
-_SIGMA_OF_MAD = 1.4826
-"""Standard deviation over median absolute deviation, of a normal distribution."""
 
 
 def predict_by_forest(
@@ -89,14 +88,14 @@ def measure_borders(triplets: NDArray) -> NDArray[np.float64]:
 def measure_skies(triplets: NDArray) -> NDArray[np.float64]:
     """Return level and noise of the sky of each plane, (n, 6), of triplets (n, y, x, 3).
 
-    They are the median of the border of 6 px and 1.4826 times the median deviation from it, over the pixels that are
-    not missing; 0 where all are.
+    They are the median of the border of 6 px, and the standard deviation from the median deviation, over the pixels
+    that are not missing; 0 where all are.
     """
     pixels = triplets[:, _border_of(triplets.shape[1:3])].astype(float)
     pixels = np.where(np.isfinite(pixels), pixels, np.nan)
     pixels = np.where(np.isnan(pixels).all(axis=1, keepdims=True), 0.0, pixels)
     levels = np.nanmedian(pixels, axis=1)
-    noises = _SIGMA_OF_MAD * np.nanmedian(np.abs(pixels - levels[:, None]), axis=1)
+    noises = mad_std(pixels, axis=1, ignore_nan=True)
     return np.concatenate([levels, noises], axis=1)
 
 

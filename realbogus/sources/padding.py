@@ -8,6 +8,7 @@ padding by how often its value occurs elsewhere: a value that does not belong to
 import math
 
 import numpy as np
+from astropy.stats import mad_std
 from scipy import ndimage
 
 LEAST_AREA_PX = 200
@@ -135,8 +136,7 @@ def _measure_sky(values: np.ndarray) -> tuple[float, float]:
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return np.inf, 0.0
-    sky = float(np.median(values))
-    return sky, 1.4826 * float(np.median(np.abs(values - sky)))
+    return float(np.median(values)), float(mad_std(values))
 
 
 def _open(flags: np.ndarray, side: int) -> np.ndarray:

@@ -8,6 +8,7 @@ equations are a sum over stars of small blocks.
 from dataclasses import dataclass
 
 import numpy as np
+from astropy.stats import mad_std
 from scipy import fft
 
 from realbogus.psf.kernels import VaryingKernel, polynomial_powers, polynomial_terms
@@ -195,7 +196,7 @@ def choose_held_out(count: int) -> np.ndarray:
 def clip_stars(misfit: np.ndarray, held_out: np.ndarray, clip_sigma: float) -> np.ndarray:
     """Return which stars stay in the fit, (n,) bool, by their chi squared, (n,): those not far above the median."""
     typical = np.median(misfit[~held_out])
-    scatter = 1.4826 * np.median(np.abs(misfit[~held_out] - typical))
+    scatter = mad_std(misfit[~held_out])
     return ~held_out & (misfit < typical + clip_sigma * max(scatter, 0.1 * typical))
 
 
