@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from realbogus.models.baselines import read_packet_fields
 from tasks.candidates import baselines
 from tasks.learning import measures, operating_points
 from tasks.learning.split_parts import SplitPart
@@ -14,6 +15,9 @@ from tasks.reports.page import Block, Cell, Table
 from tasks.store.columns import align_column, to_text
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import none_for_nan
+
+KNOWN_ARCSEC = 2.0
+"""Largest distance of a candidate from a known solar-system object that it is taken for."""
 
 
 def pooled_figures(
@@ -50,7 +54,52 @@ def pooled_figures(
     metrics["rivals"] = {
         name: row | {"nights": dict(zip(large, row["nights"], strict=True))} for name, row in rows.items()
     }
-    return metrics, [_table(rows, large, nights, real, str(dataset.manifest["label_kind"]))]
+    tables: list[Block] = [_table(rows, large, nights, real, str(dataset.manifest["label_kind"]))]
+    cuts = packet_cuts(dataset, part, nights)
+    if cuts:
+        metrics["cuts"] = {name: cut_metrics(scores, real, rows) for name, rows in cuts.items()}
+        tables.append(_cuts_table(metrics["cuts"]))
+    return metrics, tables
+
+
+def packet_cuts(dataset: Dataset, part: SplitPart, nights: NDArray[np.str_]) -> dict[str, NDArray[np.bool_]]:
+    """Return the rows (n,) of each filter, of each filter in a large night, and of known objects against all bogus.
+
+    A cut has at least `baselines.LEAST_OF_A_CLASS` rows of both classes. What a packet does not tell has no cut: the
+    filter is its ``fid``; a known solar-system object lies within `KNOWN_ARCSEC` of it (``ssdistnr``).
+
+    Parameters
+    ----------
+    dataset : Dataset
+    part : SplitPart
+        Label 1 is real.
+    nights : (n,)
+    """
+    real = part.labels == 1
+    packets = align_column(dataset.samples(["id", "parameters"]), "parameters", part.ids).to_pylist()
+    fields = read_packet_fields(packets, ("fid", "ssdistnr"))
+    if fields is None:
+        return {}
+    filters, distance = fields[:, 0], fields[:, 1]
+    cuts = {f"filter {fid:.0f}": filters == fid for fid in np.unique(filters[np.isfinite(filters)])}
+    for night in baselines.large_nights(nights, real):
+        cuts |= {
+            f"night {night}, {name}": (nights == night) & rows for name, rows in cuts.items() if "night" not in name
+        }
+    is_known = (distance >= 0) & (distance <= KNOWN_ARCSEC)
+    cuts |= {"known solar-system objects": real & is_known | ~real, "other reals": real & ~is_known | ~real}
+    return {
+        name: rows
+        for name, rows in cuts.items()
+        if min((real & rows).sum(), (~real & rows).sum()) >= baselines.LEAST_OF_A_CLASS
+    }
+
+
+def cut_metrics(scores: NDArray, real: NDArray[np.bool_], rows: NDArray[np.bool_]) -> dict[str, Any]:
+    """Return the counts, AUC and bogus that pass at TPR 0.9 of the rows of a cut; all arguments are (n,)."""
+    counts = {"real": int(real[rows].sum()), "bogus": int((~real)[rows].sum())}
+    metrics = score_metrics(scores[rows], real[rows], [])
+    return counts | {name: metrics[name] for name in ("auc", "bogus_passed")}
 
 
 def auc_intervals(
@@ -83,6 +132,13 @@ def score_metrics(scores: NDArray, real: NDArray[np.bool_], nights: Sequence[NDA
         "bogus_passed": int((scores[~real] >= threshold).sum()),
         "nights": [measures.auc(scores[night], real[night]) for night in nights],
     }
+
+
+def _cuts_table(cuts: Mapping[str, Mapping[str, Any]]) -> Table:
+    lines: list[Sequence[Cell]] = [
+        [name, cut["real"], cut["bogus"], f"{cut['auc']:.4f}", cut["bogus_passed"]] for name, cut in cuts.items()
+    ]
+    return Table("Cuts", ["rows", "real", "bogus", "AUC", "bogus passed at TPR 0.9"], lines)
 
 
 def _table(

@@ -1,9 +1,11 @@
 """Metrics of out-of-fold scores: by score, by night, and their intervals."""
 
+import json
+
 import numpy as np
 import pytest
 
-from tasks.candidates.cross_validation import auc_intervals, pooled_figures, score_metrics
+from tasks.candidates.cross_validation import auc_intervals, cut_metrics, packet_cuts, pooled_figures, score_metrics
 from tasks.learning.split_parts import part_rows
 from tasks.runtime.workspace import Workspace
 from tests.small_candidates import SCHEME, publish_candidates
@@ -46,3 +48,34 @@ def test_baselines_stand_beside_the_network_on_the_same_rows(workspace: Workspac
     areas = [row[1] for row in table.rows]
     assert areas == sorted(areas, reverse=True)
     assert table.columns[2] == "bogus passed of 20 at TPR 0.9"
+
+
+def test_cuts_are_filters_within_nights_and_known_objects_against_all_bogus(workspace: Workspace) -> None:
+    # Rows 0 to 39 are of night 1, 40 to 59 of night 2; every second is real, every fourth of filter 1.
+    labels = ["real" if row % 2 == 0 else "bogus" for row in range(60)]
+    filters = [1 if row % 4 < 2 else 2 for row in range(60)]
+    distances = [1.5 if row < 24 and row % 2 == 0 else -999.0 for row in range(60)]
+    packets = [json.dumps({"fid": fid, "ssdistnr": far}) for fid, far in zip(filters, distances, strict=True)]
+    cells = [f"cell {row}" for row in range(60)]
+    dataset = publish_candidates(workspace, "made", labels, cells, ["test"] * 60, columns={"parameters": packets})
+    part = part_rows(dataset, SCHEME, "all")
+    real = part.labels == 1
+    cuts = packet_cuts(dataset, part, np.where(np.arange(60) < 40, "1", "2"))
+    counted = {name: (int(real[rows].sum()), int((~real)[rows].sum())) for name, rows in cuts.items()}
+    # Night 2 has ten of each class, and five in a filter.
+    assert counted == {
+        "filter 1": (15, 15),
+        "filter 2": (15, 15),
+        "night 1, filter 1": (10, 10),
+        "night 1, filter 2": (10, 10),
+        "known solar-system objects": (12, 30),
+        "other reals": (18, 30),
+    }
+    metrics, tables = pooled_figures(dataset, part, np.where(real, 1.0, -1.0), (np.arange(60) % 4).astype(np.int32))
+    assert metrics["cuts"]["known solar-system objects"] == {"real": 12, "bogus": 30, "auc": 1.0, "bogus_passed": 0}
+    assert len(tables) == 2
+
+
+def test_a_cuts_metrics_are_those_of_its_rows() -> None:
+    rows = np.arange(30) < 12  # all reals, and the bogus 2.5 and 5.5: seven pairs of 20 are in the wrong order
+    assert cut_metrics(LOGITS, REAL, rows) == {"real": 10, "bogus": 2, "auc": pytest.approx(13 / 20), "bogus_passed": 2}
