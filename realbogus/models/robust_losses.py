@@ -69,14 +69,15 @@ def early_learning_penalties(logits: tf.Tensor, means: tf.Tensor) -> tf.Tensor:
 def non_negative_risk(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
     """Return the non-negative risk of learning from positive and unlabelled candidates.
 
-    Kiryo et al. 2017 (1703.00593), with the sigmoid loss l(s) = 1 / (1 + e^s) of the score s = z1 - z0:
+    Kiryo et al. 2017 (1703.00593), with the logistic loss l(s) = log(1 + e^-s) of the score s = z1 - z0 in place of
+    their sigmoid loss, under which a network that calls all candidates bogus has no gradient and stays so:
     R = pi E_P l(s) + max(0, E_X l(-s) - pi E_P l(-s)). P are the candidates labelled real, and X is the whole batch of
     N candidates, the bogus labels B among it holding hidden reals: pi N = n_P + sum of their numbers. A real stands for
     itself and for v hidden ones, so that
 
     N R = sum_P (1 + v) l(s) + max(0, sum_B l(-s) - sum_P v l(-s)).
 
-    With v = 0 it is the mean sigmoid loss of the labels as they are. Where the difference is negative, the gradient is
+    With v = 0 it is the cross-entropy of the labels as they are. Where the difference is negative, the gradient is
     that of its negative alone, as in their algorithm 1 with beta = 0, gamma = 1.
 
     Parameters
@@ -93,7 +94,7 @@ def non_negative_risk(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor 
         0 without labels.
     """
     score = logits[:, 1] - logits[:, 0]
-    as_real, as_bogus = tf.sigmoid(-score), tf.sigmoid(score)
+    as_real, as_bogus = tf.nn.softplus(-score), tf.nn.softplus(score)
     is_real = tf.cast(targets[:, 1] > targets[:, 0], logits.dtype)
     hidden = tf.maximum(targets[:, 1] - 1, 0) * is_real
     positive = tf.reduce_sum(targets[:, 1] * is_real * as_real)

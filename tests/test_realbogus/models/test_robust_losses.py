@@ -21,8 +21,8 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
     return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
 
 
-def sigmoid_loss(margins: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(margins))
+def logistic_loss(margins: np.ndarray) -> np.ndarray:
+    return np.log1p(np.exp(-margins))
 
 
 @pytest.mark.parametrize("q", [0.3, 0.7, 1.0])
@@ -107,13 +107,15 @@ def test_without_weight_or_means_early_learning_regularisation_is_the_cross_entr
     assert not np.allclose(plain[0], moved[0], atol=1e-4)
 
 
-def test_the_risk_without_hidden_reals_is_the_mean_sigmoid_loss_of_the_labels() -> None:
+def test_the_risk_without_hidden_reals_is_the_cross_entropy_of_the_labels() -> None:
     logits, targets = batch(5)
     score = logits[:, 1] - logits[:, 0]
     labelled = targets.any(axis=1)
     margins = np.where(targets[:, 1] > 0, score, -score)[labelled]
     found = robust_losses.non_negative_risk(tf.constant(logits), tf.constant(targets))
-    assert float(found) == pytest.approx(sigmoid_loss(margins).mean(), rel=1e-12)
+    assert float(found) == pytest.approx(logistic_loss(margins).mean(), rel=1e-12)
+    entropies = robust_losses.entropies(tf.constant(logits), tf.constant(targets)).numpy()[labelled]
+    assert float(found) == pytest.approx(entropies.mean(), rel=1e-12)
     assert float(robust_losses.non_negative_risk(tf.constant(logits), tf.zeros_like(targets))) == 0
 
 
@@ -123,11 +125,11 @@ def test_the_risk_of_positive_and_unlabelled_ones_is_that_of_the_true_labels() -
     score = np.concatenate([reals, reals, bogus])
     logits = np.stack([np.zeros(len(score)), score], axis=1)
     targets = np.array([[0, 1 + 4 / 4]] * 4 + [[1, 0]] * 12, float)
-    true = np.concatenate([sigmoid_loss(reals), sigmoid_loss(reals), sigmoid_loss(-bogus)])
+    true = np.concatenate([logistic_loss(reals), logistic_loss(reals), logistic_loss(-bogus)])
     found = robust_losses.non_negative_risk(tf.constant(logits), tf.constant(targets))
     assert float(found) == pytest.approx(true.mean(), rel=1e-12)
     weights = tf.constant([0.5, 2.0], tf.float64)
-    weighted = (2 * 2 * sigmoid_loss(reals).sum() + 0.5 * sigmoid_loss(-bogus).sum()) / 16
+    weighted = (2 * 2 * logistic_loss(reals).sum() + 0.5 * logistic_loss(-bogus).sum()) / 16
     found = robust_losses.non_negative_risk(tf.constant(logits), tf.constant(targets), weights)
     assert float(found) == pytest.approx(weighted, rel=1e-12)
 
@@ -138,7 +140,7 @@ def test_a_negative_difference_counts_as_zero_and_its_step_makes_it_larger() -> 
     targets = tf.constant([[0.0, 1.5], [0.0, 1.5], [1.0, 0.0], [1.0, 0.0]])
     with tf.GradientTape() as tape:
         risk = robust_losses.non_negative_risk(tf.stack([tf.zeros(4), score], axis=1), targets)
-    assert float(risk) == pytest.approx(1.5 * 2 * float(sigmoid_loss(np.array(3.0))) / 4)
+    assert float(risk) == pytest.approx(1.5 * 2 * float(logistic_loss(np.array(3.0))) / 4)
     slope = np.asarray(tape.gradient(risk, score))
-    of_difference = np.array([-0.5, -0.5, 1, 1]) * (sigmoid_loss(-score.numpy()) * sigmoid_loss(score.numpy()))
+    of_difference = np.array([-0.5, -0.5, 1, 1]) / (1 + np.exp(-score.numpy()))
     np.testing.assert_allclose(slope, -of_difference / 4, rtol=1e-4)
