@@ -53,7 +53,6 @@ from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
-from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
@@ -158,7 +157,7 @@ def test_the_defaults_of_a_flow_are_a_valid_request(flow: Flow[..., Any], reques
     defaults = {name: parameter.default for name, parameter in parameters_of(flow.fn).items()}
     request = request_model(**defaults)
     if "methods" in defaults:
-        defaults["methods"] = TrainingMethods()  # null: none
+        defaults["methods"] = request_model.model_fields["methods"].default  # null: none
     assert {name: getattr(request, name) for name in defaults} == defaults
 
 
