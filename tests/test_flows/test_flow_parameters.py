@@ -23,6 +23,7 @@ from flows.compare_profiles import compare_profiles
 from flows.compare_schemes import compare_schemes
 from flows.compare_trainings import compare_trainings
 from flows.compare_treatments import compare_treatments
+from flows.compare_volumes import compare_volumes
 from flows.cross_validate import cross_validate
 from flows.diff_models import diff_models
 from flows.evaluate_holdout import evaluate_holdout
@@ -77,6 +78,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         compare_schemes,
         compare_trainings,
         compare_treatments,
+        compare_volumes,
         cross_validate,
         diff_models,
         evaluate_holdout,
