@@ -1,4 +1,4 @@
-"""Compare a sequence of changes, from the conventional network on one detector to two-stage training."""
+"""Compare a sequence of changes, from the conventional network on one detector to two stages and more."""
 
 from typing import Any
 
@@ -27,9 +27,19 @@ STEPS: dict[str, dict[str, Any]] = {
         "handling": "unlabel",
     },
 }
+LONGER = 3
+"""Factor on the epochs of the further steps."""
+FURTHER: dict[str, dict[str, Any]] = {
+    f"+ averaged weights, {LONGER} times the epochs": {"weight_average": 0.998},
+    "+ shift and noise": {"shift_px": 0.5, "noise": 0.2},
+    "+ mean over the symmetries": {"average_views": True},
+    "+ scalars of the stamp": {"stamp_scalars": True},
+    "+ partial AUC": {"partial_auc": 0.1},
+}
+"""Training methods that are added one after the other to the last of the steps."""
 
 
-@flow(name=NAME, description="Compare one detector, all detectors, a deeper network, the AUC loss and two stages")
+@flow(name=NAME, description="Compare one detector, all detectors, a deeper network, two stages, training methods")
 def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
@@ -43,10 +53,21 @@ def compare_ladder(
         StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds),
         Workspace.current(),
     )
-    rows = [StudyRow(name=name, seed=seed, **step) for seed in seeds for name, step in STEPS.items()]
+    steps = list_steps(epochs)
+    rows = [StudyRow(name=name, seed=seed, **step) for seed in seeds for name, step in steps.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)
-    compared = compare_rows(workspace, NAME, request, results, list(STEPS))
+    compared = compare_rows(workspace, NAME, request, results, list(steps))
     summary = publish_study(workspace, NAME, request, results, compared, "Each step changes one thing.")
     show_summary({name: value for name, value in summary.items() if name != "rows"})
     return summary
+
+
+def list_steps(epochs: int) -> dict[str, dict[str, Any]]:
+    """Return the settings of all steps by name; those after `STEPS` are fitted `LONGER` times the epochs."""
+    steps, methods = dict(STEPS), dict[str, Any]()
+    last = list(STEPS.values())[-1]
+    for name, change in FURTHER.items():
+        methods = methods | change
+        steps[name] = {**last, "epochs": LONGER * epochs, "methods": methods}
+    return steps

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
-from tasks.galaxies.methods import TrainingMethods
 from tasks.runtime.workspace import Workspace
 from tasks.stages.cross_validate import cross_validate_folds, is_absent
 from tasks.stages.training_registry import open_training
@@ -23,7 +22,8 @@ def cross_validate(
         str | None, parameter_types.param("For galaxies: initial weights, as of train-galaxy; null: none")
     ] = None,
     methods: Annotated[
-        TrainingMethods | None, parameter_types.param("For galaxies: changes of the preset, as of train-galaxy")
+        dict[str, Any] | None,
+        parameter_types.param("Changes of the preset by name, as of train-galaxy or train-realbogus; null: none"),
     ] = None,
     size: Annotated[str | None, parameter_types.param("For candidates: small or full; null: small")] = None,
     profile: Annotated[

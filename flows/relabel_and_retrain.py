@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.cli import parameter_types
 from tasks.candidates.choices import Handling
+from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.relabel import MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
 from tasks.learning.labels.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
@@ -49,6 +50,7 @@ def relabel_and_retrain(
     loss_lds: parameter_types.SmoothnessWeight = 1.0,
     optimizer: parameter_types.CandidateOptimizer = None,
     normalisation: parameter_types.Normalisation = None,
+    methods: parameter_types.CandidateMethods = None,
     epochs: parameter_types.Epochs = None,
     batch_size: parameter_types.BatchSize = None,
     seed: parameter_types.Seed = 0,
@@ -75,6 +77,7 @@ def relabel_and_retrain(
         loss_lds=loss_lds,
         optimizer=optimizer,
         normalisation=normalisation,
+        methods=methods or CandidateMethods(),
         epochs=epochs,
         batch_size=batch_size,
         seed=seed,

@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.train import train_candidates
@@ -28,6 +29,7 @@ def train_realbogus(
     seed: parameter_types.Seed = 0,
     labels: parameter_types.Relabelling = None,
     weights: parameter_types.CandidateWeights = "none",
+    methods: parameter_types.CandidateMethods = None,
     device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Train a real/bogus classifier and return its metrics; treatment=each without a detector returns ``rows``."""
@@ -48,6 +50,7 @@ def train_realbogus(
         seed=seed,
         labels=labels,
         weights=weights,
+        methods=methods or CandidateMethods(),
         device=device,
     )
     return train_candidates(Workspace.current(), request)

@@ -15,6 +15,7 @@ from realbogus.models.preprocessing import Normalisation as NormalisationName
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.subtraction.engine_names import SubtractionEngine
 from tasks.candidates import choices as candidates
+from tasks.candidates.methods import CandidateMethods as CandidateMethodFields
 from tasks.galaxies import choices as galaxies
 from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fits.fit_settings import DeviceName
@@ -201,6 +202,13 @@ CandidateNetwork = Annotated[
 CandidateWeights = Annotated[
     str,
     param("Initial weights: none (random), or a registered model of the same network, such as realbogus@champion"),
+]
+CandidateMethods = Annotated[
+    CandidateMethodFields | None,
+    param(
+        'Changes of the preset by name, such as {"weight_average": 0.998, "shift_px": 0.5}; null: none. The guide on '
+        "transients lists them"
+    ),
 ]
 CandidateSize = Annotated[Size, param("Width and depth of the network; full is the published size and needs a GPU")]
 Profile = Annotated[

@@ -14,7 +14,8 @@ PACKAGE = "realbogus"
 """Keras knows the layers by this package and their class names: saved models load only under both."""
 VIEWS = 8
 EPSILON = 1e-6
-_ASINH_SCALE = 4.0
+ASINH_SCALE = 4.0
+"""The arcsinh of the S/N is divided by this."""
 _NORM_SCALE = 10.0
 """Pixels of a plane of its norm are of order 1 / side; this brings both kinds of planes to the same order."""
 _CLIP_SIGMA = 2.5
@@ -101,7 +102,7 @@ def channels_per_plane(how: Normalisation) -> int:
 def scale_by_sky(stamps: Any, clips: int) -> Any:
     """Return asinh((x - level) / noise) / 4 of stamps (n, h, w, c), with `measure_sky` of each plane."""
     level, noise = measure_sky(stamps, clips)
-    return arcsinh((stamps - level) / noise) / _ASINH_SCALE
+    return arcsinh((stamps - level) / noise) / ASINH_SCALE
 
 
 def scale_by_norm(stamps: Any) -> Any:

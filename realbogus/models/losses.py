@@ -1,4 +1,4 @@
-"""The losses of Takahashi et al. 2022, and the Keras model that fits a network with them or with robust ones.
+"""The losses of Takahashi et al. 2022, a partial AUC, and the Keras model that fits a network with them or robust ones.
 
 Logits z = (z0, z1) are (n, 2), bogus and real; the score is s = z1 - z0. Targets are (n, 2): one-hot or smoothed; a row
 of zeros is an unlabelled candidate, which contributes to the local smoothness only.
@@ -7,13 +7,20 @@ of zeros is an unlabelled candidate, which contributes to the local smoothness o
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.models import robust_losses
 
+PARTS = ("ce", "ech", "partial_auc", "lds")
+"""The losses that are added up with their weights."""
 SupervisedLoss = Literal["ce", "gce", "ce-eps-mae", "nnpu"]
 _LEAST_NORM, _LEAST_STEP = 1e-6, 1e-30
+PARTIAL_AUC_END = 0.05
+"""The largest false-positive rate of the partial AUC loss."""
+PARTIAL_AUC_MARGIN = 1.0
+"""Required difference between the scores of a real and a bogus of the partial AUC loss, in logits."""
 _UNCAPPED = 50.0  # exp of it is still finite, also summed over all pairs of a batch
 
 
@@ -28,6 +35,10 @@ class LossSettings(BaseModel):
     """Weight of the exponential cross-hinge."""
     lds: float = Field(default=0.0, ge=0)
     """Weight of local distributional smoothness (virtual adversarial training)."""
+    partial_auc: float = Field(default=0.0, ge=0)
+    """Weight of the partial AUC loss."""
+    partial_auc_trim: float = Field(default=0.01, ge=0, lt=0.05)
+    """Share of the bogus, those of the highest scores, that the partial AUC loss leaves out as hidden transients."""
     margin: float = 0.25
     """Required difference between the scores of a real and a bogus, in logits."""
     cap: float | None = 6.0
@@ -123,13 +134,52 @@ def cross_hinge(logits: tf.Tensor, targets: tf.Tensor, margin: float, cap: float
     scalar
         0 without a pair.
     """
-    score = logits[:, 1] - logits[:, 0]
-    real = tf.cast(targets[:, 0] < targets[:, 1], logits.dtype)
-    bogus = tf.cast(targets[:, 1] < targets[:, 0], logits.dtype)
+    score, real, bogus = _score_and_classes(logits, targets)
     hinge = tf.maximum(margin - (score[:, None] - score[None, :]), 0.0)
     hinge = tf.minimum(hinge, _UNCAPPED if cap is None else cap)
     pairs = real[:, None] * bogus[None, :]
     return tf.math.divide_no_nan(tf.reduce_sum(pairs * tf.math.expm1(hinge)), tf.reduce_sum(pairs))
+
+
+def partial_auc_loss(logits: tf.Tensor, targets: tf.Tensor, margin: float, first: float, last: float) -> tf.Tensor:
+    """Return the squared hinge of one minus the one-way partial AUC between two false-positive rates.
+
+    With n bogus in the order of falling scores, s_(1) >= ... >= s_(n), it is
+
+    sum_i sum_k w_k max(0, margin - (s_i - s_(k)))^2 / sum_i sum_k w_k, i over the reals,
+
+    where w_k is the part of [(k - 1) / n, k / n] that lies in [first, last]. The weights are those of the empirical
+    partial AUC of Narasimhan & Agarwal 2017 (1605.04337), with the squared hinge in place of the step. It is one-way,
+    as every real is compared; a bogus outside of the window, such as a hidden transient at the top, is in no pair.
+
+    Parameters
+    ----------
+    logits, targets : (n, 2) float
+        The class of a candidate is that of the larger target; unlabelled candidates are in no pair.
+    margin : float
+    first, last : float
+        Shares of the bogus, 0 <= first < last <= 1.
+
+    Returns
+    -------
+    scalar
+        0 without a pair.
+    """
+    score, real, bogus = _score_and_classes(logits, targets)
+    falling = tf.argsort(tf.where(bogus > 0, score, -np.inf), direction="DESCENDING", stable=True)
+    place = tf.cast(tf.argsort(falling), logits.dtype)
+    count = tf.reduce_sum(bogus)
+    overlap = tf.minimum(place + 1, last * count) - tf.maximum(place, first * count)
+    pairs = real[:, None] * (bogus * tf.maximum(overlap, 0.0))[None, :]
+    hinge = tf.square(tf.maximum(margin - (score[:, None] - score[None, :]), 0.0))
+    return tf.math.divide_no_nan(tf.reduce_sum(pairs * hinge), tf.reduce_sum(pairs))
+
+
+def _score_and_classes(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return the scores, and 1 for the reals and for the bogus, each (n,)."""
+    real = tf.cast(targets[:, 0] < targets[:, 1], logits.dtype)
+    bogus = tf.cast(targets[:, 1] < targets[:, 0], logits.dtype)
+    return logits[:, 1] - logits[:, 0], real, bogus
 
 
 def divergence(logits: tf.Tensor, other_logits: tf.Tensor) -> tf.Tensor:
@@ -200,7 +250,7 @@ class CandidateTrainer(keras.Model):
         super().__init__(name="trainer")
         self.network, self.settings, self.class_weights, self.seed = network, losses, class_weights, seed
         self._ce, self._ech, self._lds = effective_weights(losses)
-        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "accuracy", "ce", "ech", "lds")}
+        self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "accuracy", *PARTS)}
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *_: Any, **__: Any) -> None:
         """Set the optimiser; other arguments are ignored, as losses and metrics are this model's own."""
@@ -246,10 +296,15 @@ class CandidateTrainer(keras.Model):
     def _labelled_loss(self, logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
         """Return the weighted sum of the supervised losses, and each loss by name."""
         weights = None if self.class_weights is None else tf.constant(self.class_weights, logits.dtype)
-        parts = {"ce": supervised_loss(logits, targets, self.settings, weights), "ech": tf.zeros((), logits.dtype)}
+        parts = dict.fromkeys(PARTS, tf.zeros((), logits.dtype))
+        parts["ce"] = supervised_loss(logits, targets, self.settings, weights)
         if self._ech:
             parts["ech"] = cross_hinge(logits, targets, self.settings.margin, self.settings.cap)
-        return self._ce * parts["ce"] + self._ech * parts["ech"], parts | {"lds": tf.zeros((), logits.dtype)}
+        if self.settings.partial_auc:
+            first = self.settings.partial_auc_trim
+            parts["partial_auc"] = partial_auc_loss(logits, targets, PARTIAL_AUC_MARGIN, first, PARTIAL_AUC_END)
+        total = self._ce * parts["ce"] + self._ech * parts["ech"] + self.settings.partial_auc * parts["partial_auc"]
+        return total, parts
 
     def _step_seed(self) -> tf.Tensor:
         """Return the seed of this step's adversarial directions, (2,) int32."""

@@ -33,5 +33,7 @@ class CandidateNetworkSettings(BaseModel):
     """The normalisation is part of the fitted network, so that an adversarial step is in raw units."""
     average_views: bool = False
     """The saved model averages over the eight symmetries of the square."""
+    stamp_scalars: bool = False
+    """Scalars measured of the stamp join the features; see `realbogus.models.stamp_scalars`."""
     dropout: float = 0.0
     """Fraction of features dropped during fitting."""

@@ -25,6 +25,7 @@ from realbogus.models.layers import (
 )
 from realbogus.models.network_settings import CandidateNetworkSettings
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
+from realbogus.models.stamp_scalars import StampScalars
 
 __all__ = [
     "CLASSES",
@@ -42,6 +43,8 @@ NETWORK = "network"
 """Name of the fitted network inside the saved model."""
 PLANES = 3
 _FIRST_PX = 21
+_JOINED = 64
+"""Units of the dense layer behind the features and the scalars of the stamp."""
 
 
 class StampTooSmallError(ValueError):
@@ -83,6 +86,10 @@ def build_network(settings: CandidateNetworkSettings, stamp_px: int, *, precisio
     maps = Normalise(settings.normalisation, name="normalised")(views) if settings.inside else views
     body = {"simple": _simple, "complex": _complex, "compact": _compact, "first": _first}[settings.network]
     features = body(maps, settings, precision)
+    if settings.stamp_scalars:
+        scalars = StampScalars(dtype="float32", name="scalars")(maps)
+        joined = layers.Concatenate(dtype=precision, name="joined")([features, scalars])
+        features = layers.Dense(_JOINED, activation="relu", dtype=precision, name="dense_joined")(joined)
     logits = layers.Dense(CLASSES, dtype="float32", name="logits")(features)
     return keras.Model(views, logits, name=NETWORK)
 

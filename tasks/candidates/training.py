@@ -17,6 +17,7 @@ from tasks.candidates.choices import RobustLoss, Treatment
 from tasks.candidates.cross_validation import pooled_figures
 from tasks.candidates.evaluation import evaluate_candidates
 from tasks.candidates.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
+from tasks.candidates.methods import CandidateMethods, apply_methods
 from tasks.learning import measures, operating_points
 from tasks.learning.fits.fit_settings import KeptEpoch, Optimizer
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
@@ -70,6 +71,7 @@ class CandidateTrainRequest(TrainRequest):
     """The epoch whose weights are kept; None: the preset's."""
     weights: str = NONE
     """What the fit starts from; see `tasks.candidates.initial_weights`."""
+    methods: CandidateMethods = CandidateMethods()
 
     @model_validator(mode="after")
     def _goes_together(self) -> "CandidateTrainRequest":
@@ -86,7 +88,7 @@ class CandidateTraining(TrainingTask):
 
     @property
     def description(self) -> TrainingDescription:
-        """Named by network, size, profile, treatment, detector, losses and relabelling."""
+        """Named by network, size, profile, treatment, detector, losses, relabelling, initial weights and methods."""
         request, losses = self.request, self.preset.losses
         weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
         weights += f" {request.robust_loss}" if request.robust_loss else ""
@@ -94,6 +96,7 @@ class CandidateTraining(TrainingTask):
         options = [request.normalisation] if request.normalisation else []
         options += [f"labels {request.labels}"] if request.labels else []
         options += [f"from {self.initial.source}"] if request.weights != NONE else []
+        options += [request.methods.label] if request.methods.label else []
         settings = {name: getattr(request, name) for name in ("network", "size", "profile", "treatment", "detector")}
         return TrainingDescription(
             words=[request.network, request.size, request.profile, request.treatment, *detector, weights, *options],
@@ -105,12 +108,13 @@ class CandidateTraining(TrainingTask):
                 "labels": request.labels,
                 "losses": losses.model_dump(mode="json"),
                 "weights": self.initial.record,
+                "methods": request.methods.given,
             },
             tags={
                 **{name: str(value) for name, value in settings.items() if value is not None},
                 "weights": self.initial.source,
             },
-            summary={"weights": self.initial.source},
+            summary={"weights": self.initial.source, "methods": request.methods.given},
             test_figures=TEST_FIGURES,
             speed="samples_per_second",
         )
@@ -279,7 +283,7 @@ def open_candidate_training(
         changes["normalisation"] = request.normalisation
     if request.keep:
         changes["training"] = preset.training.model_copy(update={"keep": request.keep})
-    preset = preset.model_copy(update=changes)
+    preset = apply_methods(preset.model_copy(update=changes), request.methods)
     initial = find_weights(workspace, request.weights, preset.model_dump(), int(dataset.pixels.shape[1]))
     return CandidateTraining(request, workspace, dataset, scheme, preset, initial)
 

@@ -1,12 +1,11 @@
-"""Training methods: named changes of a galaxy preset, each of which an ablation can switch on or off alone."""
+"""Training methods of galaxies: named changes of a preset."""
 
-import hashlib
-import json
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from tasks.learning.fits.fit_settings import Balance, MixedPrecision, Schedule
+from tasks.training.methods import MethodError, PresetMethods, replace_entries
 
 if TYPE_CHECKING:
     from tasks.galaxies.presets import GalaxyPreset
@@ -26,18 +25,9 @@ OF_AUGMENTATION = ("rotation_deg", "shift", "zoom", "mirror")
 OF_PRESET = ("soft_labels", "average_views")
 """Where a preset has each method; ``normalisation`` is its backbone's."""
 
-MOST_LABEL = 60
-"""Characters of the methods in names of runs and reports."""
 
-
-class MethodError(ValueError):
-    """A training method does not suit the network, its weights, or the dataset."""
-
-
-class TrainingMethods(BaseModel):
-    """Changes of a preset; a field that is null keeps what the preset has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+class TrainingMethods(PresetMethods):
+    """Changes of a galaxy preset; a field that is null keeps what the preset has."""
 
     balance: Balance | None = None
     """weights: the loss of a class is weighted by the inverse of its frequency (mean weight 1); sampling: every class
@@ -69,35 +59,6 @@ class TrainingMethods(BaseModel):
     mirror: bool | None = None
     """Augmentation: half of the images are mirrored."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _names_are_known(cls, given: Any) -> Any:
-        unknown = sorted(set(given) - set(cls.model_fields)) if isinstance(given, dict) else []
-        if unknown:
-            raise ValueError(f"unknown method {unknown[0]!r}; there are: {', '.join(cls.model_fields)}")
-        return given
-
-    @property
-    def given(self) -> dict[str, Any]:
-        """The methods that are not null, by name."""
-        return self.model_dump(exclude_none=True)
-
-    @property
-    def label(self) -> str:
-        """The methods in a form that suits the name of a file; empty where there are none."""
-        words = [_worded(name.replace("_", "-"), value) for name, value in self.given.items()]
-        label = "+".join(words)
-        if len(label) <= MOST_LABEL:
-            return label
-        digest = hashlib.sha256(json.dumps(self.given, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{len(words)}-methods-{digest}"
-
-
-def _worded(name: str, value: Any) -> str:
-    if isinstance(value, bool):
-        return name if value else f"no-{name}"
-    return f"{name}-{value:g}" if isinstance(value, float) else f"{name}-{value}"
-
 
 def apply_methods(preset: "GalaxyPreset", methods: TrainingMethods) -> "GalaxyPreset":
     """Return the preset with the methods that are given.
@@ -107,14 +68,8 @@ def apply_methods(preset: "GalaxyPreset", methods: TrainingMethods) -> "GalaxyPr
     MethodError
         ``normalisation`` is given and the network has no batch normalisation of loaded weights.
     """
-    given = methods.given
-    changes: dict[str, Any] = {name: given[name] for name in OF_PRESET if name in given}
-    changes["training"] = preset.training.model_copy(
-        update={name: given[name] for name in OF_TRAINING if name in given}
-    )
-    changes["augmentation"] = preset.augmentation.model_copy(
-        update={name: given[name] for name in OF_AUGMENTATION if name in given}
-    )
+    places = {"": OF_PRESET, "training": OF_TRAINING, "augmentation": OF_AUGMENTATION}
+    preset = replace_entries(preset, methods.given, places)
     if methods.normalisation is not None:
         if preset.backbone is None or preset.backbone.kind == "vit":
             kind = "ViT" if preset.backbone else "network=cnn"
@@ -123,8 +78,8 @@ def apply_methods(preset: "GalaxyPreset", methods: TrainingMethods) -> "GalaxyPr
                 "published weights; leave it out"
             )
         frozen = methods.normalisation == "frozen"
-        changes["backbone"] = preset.backbone.model_copy(update={"frozen_normalisation": frozen})
-    return preset.model_copy(update=changes)
+        return replace_entries(preset, {"frozen_normalisation": frozen}, {"backbone": ("frozen_normalisation",)})
+    return preset
 
 
 def require_random_start(methods: TrainingMethods) -> None:

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy.labels.soft_labels import FRACTION
-from tasks.galaxies.methods import MethodError
 from tasks.learning.split_parts import SplitPart
 from tasks.store.columns import align_rows, to_float
 from tasks.store.dataset import Dataset
+from tasks.training.methods import MethodError
 
 
 def has_vote_shares(dataset: Dataset, scheme: str) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pydantic import field_validator
 
 from galaxy.models.preprocessing import PREPROCESSING_VERSION
 from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
@@ -46,12 +45,6 @@ class GalaxyTrainRequest(TrainRequest):
     weights: str = NONE
     """What the fit starts from; see `tasks.galaxies.initial_weights`."""
     methods: TrainingMethods = TrainingMethods()
-    """Changes of the preset; null: none."""
-
-    @field_validator("methods", mode="before")
-    @classmethod
-    def _null_is_no_method(cls, given: Any) -> Any:
-        return {} if given is None else given
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,10 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,7 +33,54 @@ RATIOS = {
     "first": "times fewer than the first line",
 }
 """Column of a study's table, by the name that a line is compared with."""
-_LEAST_RATE = 1e-5  # added to both rates of a ratio, so that it is finite if no bogus passes
+LEAST_RATE = 1e-5
+"""Added to both rates of a ratio, so that it is finite if no bogus passes."""
+
+
+@dataclass(frozen=True)
+class StudyScores:
+    """The logits of a study's rows on the m test rows.
+
+    Attributes
+    ----------
+    logits : mapping of str to (seeds, m) float64
+        By name of the rows.
+    real : (m,) bool
+    groups : sequence of str
+        Sky cells of the test rows, which intervals resample.
+    """
+
+    logits: Mapping[str, NDArray[np.float64]]
+    real: NDArray[np.bool_]
+    groups: Sequence[str]
+
+    @classmethod
+    def load(
+        cls, workspace: Workspace, name: str, request: StudyRequest, results: Sequence[Mapping[str, Any]]
+    ) -> "StudyScores":
+        """Return the scores of a study's results, as `tasks.studies.row_training.run_rows` returns them."""
+        setup = StudySetup(workspace, request, study_folder(workspace, name, request), InProcess())
+        rows = [StudyRow(**{field: result[field] for field in StudyRow.model_fields}) for result in results]
+        files: dict[str, list[Path]] = {}
+        for row in rows:
+            files.setdefault(row.name, []).append(setup.folder / f"scores-{row_name(row.model_dump())}.npy")
+        logits = {
+            which: np.stack([np.load(path, allow_pickle=False) for path in paths]) for which, paths in files.items()
+        }
+        return cls(logits, setup.test.real, setup.test.part.groups)
+
+    def rate(self, which: str, rows: NDArray[np.int64]) -> float:
+        """Return the false-positive rate of a name on some test rows, mean over its seeds."""
+        real = self.real[rows]
+        return float(np.mean([operating_points.fpr_at_tpr(seed[rows], real, TPR) for seed in self.logits[which]]))
+
+    def ratio(self, other: str, which: str) -> Interval:
+        """Return how many times fewer bogus pass than with `other`."""
+        return self.resample(lambda rows: (self.rate(other, rows) + LEAST_RATE) / (self.rate(which, rows) + LEAST_RATE))
+
+    def resample(self, measure: Callable[[NDArray[np.int64]], float]) -> Interval:
+        """Return a measure of the test rows with its interval over resampled sky cells."""
+        return measures.group_bootstrap(self.groups, measure, np.random.default_rng(0), REPEATS)
 
 
 def compare_rows(
@@ -64,45 +115,19 @@ def compare_rows(
         ``ratio_to_previous`` or ``ratio_to_plain``, ``ratio_to_first``: [value, low, high], how many times fewer
         bogus pass.
     """
-    setup = StudySetup(workspace, request, study_folder(workspace, name, request), InProcess())
-    scores = {which: _scores_of(setup, results, which) for which in names}
-    real, groups = setup.test.real, setup.test.part.groups
-
-    def rate(which: str, rows: NDArray[np.int64]) -> float:
-        return float(np.mean([operating_points.fpr_at_tpr(seed[rows], real[rows], TPR) for seed in scores[which]]))
-
+    scores = StudyScores.load(workspace, name, request, results)
     compared: dict[str, Any] = {}
     for position, which in enumerate(names):
-        interval = _bootstrap(groups, lambda rows, which=which: rate(which, rows))  # type: ignore[misc]
         compared[which] = {
-            **interval.to_summary("fpr_at_tpr90"),
-            "per_seed": [operating_points.fpr_at_tpr(seed, real, TPR) for seed in scores[which]],
-            "auc": float(np.mean([measures.auc(seed, real) for seed in scores[which]])),
+            **scores.resample(partial(scores.rate, which)).to_summary("fpr_at_tpr90"),
+            "per_seed": [operating_points.fpr_at_tpr(seed, scores.real, TPR) for seed in scores.logits[which]],
+            "auc": float(np.mean([measures.auc(seed, scores.real) for seed in scores.logits[which]])),
         }
         before = ("previous", names[max(position - 1, 0)]) if plain is None else ("plain", plain[which])
         for word, other in (before, ("first", names[0])):
             if other != which:
-                compared[which][f"ratio_to_{word}"] = _ratio(groups, rate, other, which)
+                compared[which][f"ratio_to_{word}"] = list(scores.ratio(other, which).to_summary("ratio").values())
     return compared
-
-
-def _scores_of(setup: StudySetup, results: Sequence[Mapping[str, Any]], name: str) -> NDArray[np.float64]:
-    """Return the logits of a name's rows, (seeds, test rows)."""
-    rows = [StudyRow(**{field: result[field] for field in StudyRow.model_fields}) for result in results]
-    files = [f"scores-{row_name(row.model_dump())}.npy" for row in rows if row.name == name]
-    return np.stack([np.load(setup.folder / file, allow_pickle=False) for file in files])
-
-
-def _ratio(
-    groups: Sequence[str], rate: Callable[[str, NDArray[np.int64]], float], other: str, which: str
-) -> list[float | None]:
-    """Return how many times fewer bogus pass than with `other`: value, low, high (None without an interval)."""
-    ratio = _bootstrap(groups, lambda rows: (rate(other, rows) + _LEAST_RATE) / (rate(which, rows) + _LEAST_RATE))
-    return list(ratio.to_summary("ratio").values())
-
-
-def _bootstrap(groups: Sequence[str], measure: Callable[[NDArray[np.int64]], float]) -> Interval:
-    return measures.group_bootstrap(groups, measure, np.random.default_rng(0), REPEATS)
 
 
 def publish_study(
@@ -113,6 +138,7 @@ def publish_study(
     compared: Mapping[str, Any],
     remark: str,
     more: Sequence[Block] = (),
+    more_metrics: Mapping[str, float | None] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write a study's page, record it in MLflow, and return the summary.
 
@@ -129,6 +155,8 @@ def publish_study(
         The first sentence of the page.
     more : sequence of Block
         The study's own blocks, before the results of every row.
+    more_metrics : mapping
+        The study's own metrics for MLflow.
     """
     setup = StudySetup(workspace, request, study_folder(workspace, name, request), InProcess())
     dataset = Dataset.open(workspace, request.dataset)
@@ -153,9 +181,13 @@ def publish_study(
     with open_run(
         workspace, problem=REALBOGUS, run_name=name, params=request.model_dump(), tags=tags, dataset=dataset
     ) as run:
-        run.log_metrics({f"{metric_name(which)} fpr_at_tpr90": of["fpr_at_tpr90"] for which, of in compared.items()})
+        rates = {f"{metric_name(which)} fpr_at_tpr90": of["fpr_at_tpr90"] for which, of in compared.items()}
+        run.log_metrics({**rates, **more_metrics})
         run.log_table({column: [row.get(column) for row in results] for column in results[0]}, "rows")
         run.log_figure(figure.png, "rates")
+        for block in more:
+            if isinstance(block, Figure):
+                run.log_figure(block.png, block.alt.replace(" ", "-"))
         run.log_file(report, "report")
     return {
         "rows": list(results),

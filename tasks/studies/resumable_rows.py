@@ -76,4 +76,4 @@ def _read(path: Path) -> dict[str, Any]:
 
 def describe_row(settings: Settings) -> str:
     """Return a row's settings in words, without empty ones."""
-    return ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, "", False))
+    return ", ".join(f"{name} {value}" for name, value in settings.items() if value not in (None, "", False, {}))

@@ -64,6 +64,7 @@ def run_rows(
     quiet_tensorflow()
     setup = StudySetup(workspace, request, study_folder(workspace, name, request), executor)
     check_hidden_reals(setup, rows)
+    check_numbers(setup, rows)
     return run_study(
         setup.folder,
         [row.model_dump() for row in rows],
@@ -130,7 +131,7 @@ def fit_row(
     from tasks.learning.fits.devices import choose_device
 
     training = setup.training(row, **second_request(row), **(changes or {"treatment": row.treatment}))
-    part, validation = setup.part(training, "train"), setup.part(training, "validation")
+    part, validation = setup.train_part(training, row), setup.part(training, "validation")
     part, validation, noise = with_noise(setup, row, part, validation)
     part, suspects = treat_suspects(setup, row, training, part, validation)
     if not training.preset.losses.lds:
@@ -239,6 +240,13 @@ def check_hidden_reals(setup: StudySetup, rows: Sequence[StudyRow]) -> None:
         with_noise(setup, row, setup.part(training, "train"), setup.part(training, "validation"))
 
 
+def check_numbers(setup: StudySetup, rows: Sequence[StudyRow]) -> None:
+    """Raise `PartError` if the training part has fewer reals or bogus than any row takes."""
+    if any(row.reals or row.bogus for row in rows):
+        for row in (max(rows, key=lambda one: one.reals or 0), max(rows, key=lambda one: one.bogus or 0)):
+            setup.train_part(setup.training(row), row)
+
+
 def hidden_reals(setup: StudySetup, part: SplitPart) -> NDArray[np.bool_]:
     """Return which detections of a part are truly real and no injection, (n,); none without a hidden truth."""
     dataset = Dataset.open(setup.workspace, setup.request.dataset)
@@ -262,7 +270,7 @@ def treat_suspects(
     method = HANDLINGS[row.handling]
     if method.handling == "keep" and method.robust_loss != "nnpu":
         return part, {}
-    first = setup.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0)
+    first = setup.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0, epochs=setup.request.epochs, methods=None)
     folder = fits_folder(setup, row, part, "folds")
     scores = score_labels(
         first,

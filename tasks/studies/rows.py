@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from realbogus.models.label_noise import NoiseKind
 from realbogus.models.network_settings import Network, Profile, Size
 from tasks.candidates.choices import Treatment
+from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.rows import EvaluationRows, evaluation_rows
-from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
+from tasks.candidates.training import REAL, CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning.fits.fit_settings import Optimizer
 from tasks.learning.split_parts import PartError, SplitPart
 from tasks.runtime.cluster import Executor
@@ -37,7 +38,8 @@ class StudyRequest(BaseModel):
     dataset: str
     test_dataset: str
     seeds: list[int] = [0, 1, 2]
-    epochs: int = Field(ge=1)
+    epochs: int | None = Field(ge=1)
+    """None: the preset's, of which few triplets get more."""
     limit: int | None = Field(default=None, ge=100)
     """Number of training triplets, selected by a hash of their ids; None: all."""
     folds: int = Field(default=5, ge=2)
@@ -62,6 +64,17 @@ class StudyRow(BaseModel):
     handling: StudyHandling = "none"
     noise_kind: NoiseKind = "none"
     noise: float = 0.0
+    epochs: int | None = Field(default=None, ge=1)
+    """None: the study's."""
+    methods: CandidateMethods = CandidateMethods()
+    """Changes of the preset for the fit that is evaluated; suspects are found without them."""
+    reals: int | None = Field(default=None, ge=1)
+    bogus: int | None = Field(default=None, ge=1)
+    """Numbers of training triplets of either label, selected by a hash of their ids; None: all."""
+
+    @field_serializer("methods")
+    def _given_methods(self, methods: CandidateMethods) -> dict[str, Any]:
+        return methods.given
 
 
 @dataclass(frozen=True)
@@ -105,9 +118,10 @@ class StudySetup:
 
     def training(self, row: StudyRow, **changes: Any) -> CandidateTraining:
         """Open a row's training, with some fields of its request changed."""
-        fields = ("network", "size", "profile", "seed", "optimizer", "loss_ce", "loss_ech", "loss_lds")
+        fields = ("network", "size", "profile", "seed", "optimizer", "loss_ce", "loss_ech", "loss_lds", "methods")
         settings = {name: getattr(row, name) for name in fields}
-        request = {"dataset": self.request.dataset, "epochs": self.request.epochs, **settings, **changes}
+        epochs = row.epochs or self.request.epochs
+        request = {"dataset": self.request.dataset, "epochs": epochs, **settings, **changes}
         return open_candidate_training(self.workspace, CandidateTrainRequest(**request))
 
     def part(self, training: CandidateTraining, name: str) -> SplitPart:
@@ -117,6 +131,30 @@ class StudySetup:
         if name != "train" or limit is None or limit >= len(part):
             return part
         return part.take(np.sort(hash_order(part.ids, 0)[:limit]))
+
+    def train_part(self, training: CandidateTraining, row: StudyRow) -> SplitPart:
+        """Return a row's training part, as `part`, with the row's numbers of reals and bogus.
+
+        A larger number of one class holds the smaller, whatever the number of the other.
+
+        Raises
+        ------
+        PartError
+            The part has fewer.
+        """
+        part = self.part(training, "train")
+        order, kept = hash_order(part.ids, 0), np.ones(len(part), bool)
+        for name, label, count in (("real", REAL, row.reals), ("bogus", 1 - REAL, row.bogus)):
+            of_label = order[part.labels[order] == label]
+            if count is None:
+                continue
+            if count > len(of_label):
+                raise PartError(
+                    f"{count} training triplets labelled {name}: part 'train' of dataset {training.dataset.name!r} has "
+                    f"{len(of_label)}"
+                )
+            kept[of_label[count:]] = False
+        return part.take(np.flatnonzero(kept))
 
 
 def study_folder(workspace: Workspace, name: str, request: StudyRequest) -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from expectations.split_shares import PARTS
 from tasks.learning.fits.fit_settings import DeviceName, Optimizer
@@ -26,6 +26,7 @@ from tasks.server.slots import GPU_POOL, is_of_gpu_pool
 from tasks.store.columns import drop_ids
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import EvaluationRequest
+from tasks.training.methods import PresetMethods
 
 if TYPE_CHECKING:
     from tasks.learning.fits.devices import Device
@@ -48,6 +49,13 @@ class TrainRequest(BaseModel):
     device: DeviceName = "auto"
     labels: str | None = None
     """Name of a relabelling, used for the training part alone; None: the original labels."""
+    methods: PresetMethods = PresetMethods()
+    """Changes of the preset, of the problem's own type; null: none."""
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _null_is_no_method(cls, given: Any) -> Any:
+        return {} if given is None else given
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from flows.compare_profiles import compare_profiles
 from flows.compare_schemes import compare_schemes
 from flows.compare_trainings import compare_trainings
 from flows.compare_treatments import compare_treatments
+from flows.compare_volumes import compare_volumes
 from flows.cross_validate import cross_validate
 from flows.diff_models import diff_models
 from flows.evaluate_holdout import evaluate_holdout
@@ -53,7 +54,6 @@ from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
-from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest
 from tasks.galaxies.training import GalaxyTrainRequest
 from tasks.night.request import NightRequest
@@ -78,6 +78,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         compare_schemes,
         compare_trainings,
         compare_treatments,
+        compare_volumes,
         cross_validate,
         diff_models,
         evaluate_holdout,
@@ -158,7 +159,7 @@ def test_the_defaults_of_a_flow_are_a_valid_request(flow: Flow[..., Any], reques
     defaults = {name: parameter.default for name, parameter in parameters_of(flow.fn).items()}
     request = request_model(**defaults)
     if "methods" in defaults:
-        defaults["methods"] = TrainingMethods()  # null: none
+        defaults["methods"] = request_model.model_fields["methods"].default  # null: none
     assert {name: getattr(request, name) for name in defaults} == defaults
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 from flows.build_realbogus_dataset import build_realbogus_dataset
+from flows.compare_volumes import compare_volumes
 from flows.cross_validate import cross_validate
 from flows.evaluate_holdout import evaluate_holdout
 from flows.label_noise_bench import label_noise_bench
@@ -24,6 +25,7 @@ from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
 from flows.train_realbogus import train_realbogus
 from tasks.candidates.folds import out_of_fold
+from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.models.saved_models import SavedModelError, load_model
@@ -298,6 +300,37 @@ def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace)
     assert again[0] == {name: value for name, value in summary["rows"][0].items() if name != "kind"}
     assert again[1]["seed"] == 1
     assert {name: (folder / name).stat().st_mtime_ns for name in before} == before
+
+
+def test_a_learning_curve_has_its_exponents_and_continues(shared: Workspace) -> None:
+    asked: dict[str, Any] = {"dataset": "made", "test_dataset": "made", "network": "first", "epochs": 1, "seeds": [0]}
+    summary = compare_volumes(**asked, reals=[20, 60], bogus=[30, 80])
+    assert [(row["reals"], row["bogus"], row["trained_on"]) for row in summary["rows"]] == [
+        (20, 30, 50),
+        (60, 30, 90),
+        (20, 80, 100),
+        (60, 80, 140),
+    ]
+    assert set(summary["exponents"]) == {"reals", "bogus", "both"}
+    assert all(np.isfinite(of["exponent"]) for of in summary["exponents"].values())
+    assert "rates against volume" in Path(summary["report"]).read_text(encoding="utf-8")
+    folder = next((shared.root / "studies").glob("compare-volumes-*"))
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("row-*.json")}
+    compare_volumes(**asked, reals=[20, 60], bogus=[30, 80])
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("row-*.json")} == before
+
+
+def test_a_training_has_its_methods_in_card_and_summary(shared: Workspace) -> None:
+    """Scalars of the stamp and the mean over symmetries are in the saved model, which has one input."""
+    methods = CandidateMethods(stamp_scalars=True, average_views=True, partial_auc=0.1)
+    summary = train_realbogus(dataset="made", methods=methods, **QUICK)
+    assert summary["methods"] == methods.given
+    model, card = load_model(resolve_model(shared, summary["model_uri"], "realbogus-first").folder)
+    assert card["methods"] == methods.given
+    stamps = np.random.default_rng(0).normal(100, 5, (2, 29, 29, 3)).astype(np.float32)
+    turned = np.rot90(stamps, axes=(1, 2)).copy()
+    np.testing.assert_allclose(model.predict_on_batch(stamps), model.predict_on_batch(turned), atol=1e-4)
+    assert len(model.inputs) == 1
 
 
 def test_a_study_needs_a_survey_with_truth(shared: Workspace, tmp_path: Path) -> None:

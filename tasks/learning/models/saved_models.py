@@ -19,7 +19,7 @@ MODEL_FILE = "model.keras"
 CARD_FILE = "model.json"
 
 # Where each problem registers its layers with Keras; a card cannot name a module.
-PROBLEM_LAYERS = {"galaxy": "galaxy.models.layers", "realbogus": "realbogus.models.layers"}
+PROBLEM_LAYERS = {"galaxy": "galaxy.models.layers", "realbogus": "realbogus.models.networks"}
 
 CARD_KEYS = (
     "problem",

@@ -257,7 +257,7 @@ def test_losses_without_a_weight_are_zero_in_the_metrics() -> None:
     metrics = trainer_of().train_step((tf.constant(views), tf.constant(targets)))
     assert float(metrics["ech"]) == float(metrics["lds"]) == 0
     assert float(metrics["loss"]) == float(metrics["ce"]) > 0
-    assert list(metrics) == ["loss", "accuracy", "ce", "ech", "lds"]
+    assert list(metrics) == ["loss", "accuracy", "ce", "ech", "partial_auc", "lds"]
 
 
 def test_smoothness_teaches_from_unlabelled_candidates() -> None:
@@ -302,7 +302,7 @@ def test_metrics_are_averaged_over_batches_and_weighted_by_labels() -> None:
     correct = logits.numpy().argmax(axis=1) == targets.argmax(axis=1)
     assert once == pytest.approx(correct[:2].mean())
     assert float(both["accuracy"]) == pytest.approx(correct[targets.any(axis=1)].mean())
-    assert {metric.name for metric in trainer.metrics} == {"loss", "accuracy", "ce", "ech", "lds"}
+    assert {metric.name for metric in trainer.metrics} == {"loss", "accuracy", "ce", "ech", "partial_auc", "lds"}
 
 
 def test_the_trainer_adds_no_variables_and_dropout_is_active_in_training_only() -> None:

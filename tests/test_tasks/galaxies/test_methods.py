@@ -6,16 +6,15 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.galaxies.methods import (
-    MOST_LABEL,
     OF_AUGMENTATION,
     OF_PRESET,
     OF_TRAINING,
-    MethodError,
     TrainingMethods,
     apply_methods,
     require_random_start,
 )
 from tasks.galaxies.presets import GalaxyPreset, load_preset
+from tasks.training.methods import MOST_LABEL, MethodError
 
 LITE = load_preset("efficientnet-lite0", "tuned")
 VALUES = {

@@ -8,12 +8,12 @@ import pyarrow.csv as pa_csv
 import pytest
 
 from galaxy.labels.votes import QUESTIONS
-from tasks.galaxies.methods import MethodError
 from tasks.galaxies.soft_labels import with_soft_labels
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.split_parts import part_rows
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
+from tasks.training.methods import MethodError
 from tests.small_backfills import DATASET, archive_request, backfill, build, write_archive, write_scheme
 
 COUNT = 60

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from realbogus.records import RANDOM_INJECTION
+from tasks.candidates.methods import CandidateMethods
+from tasks.learning.split_parts import PartError
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.studies.choices import StudyHandling
@@ -80,6 +82,29 @@ def test_a_row_is_trained_by_its_method_and_reports_what_it_memorises(
         assert result["trained_on"] == bogus + injections + result["wrong_trained_on"]
         assert result.keys() >= ({"hidden_share"} if handling == "nnpu" else set())
     assert 0 <= result["fpr_at_tpr90"] <= 1
+
+
+def test_suspects_are_found_without_the_methods_of_the_second_fit(survey: StudySetup) -> None:
+    """Rows that differ in methods alone share the folds of the first fits, so that a step changes one thing."""
+    survey.folder.mkdir(parents=True)
+    plain = StudyRow(name="a", seed=0, network="first", handling="remove", noise_kind="uniform", noise=0.1)
+    changed = plain.model_copy(update={"epochs": 2, "methods": CandidateMethods(stamp_scalars=True, partial_auc=0.1)})
+    first = train_row(survey, plain)
+    folds = {path: path.stat().st_mtime_ns for path in survey.folder.glob("folds-*/*.parquet")}
+    second = train_row(survey, changed)
+    assert {path: path.stat().st_mtime_ns for path in survey.folder.glob("folds-*/*.parquet")} == folds
+    assert len(folds) == 2
+    assert [second[name] for name in ("suspects", "wrong", "precision")] == [
+        first[name] for name in ("suspects", "wrong", "precision")
+    ]
+    assert (len(first["memorised_share"]), len(second["memorised_share"])) == (3, 2)
+
+
+def test_too_few_triplets_are_refused_before_the_first_row(survey: StudySetup) -> None:
+    rows = [StudyRow(name=str(count), seed=0, network="first", reals=10, bogus=count) for count in (20, 500)]
+    with pytest.raises(PartError, match="500 training triplets labelled bogus"):
+        run_rows(survey.workspace, "x", survey.request, rows, InProcess())
+    assert not list(survey.folder.glob("row-*.json"))
 
 
 def test_hidden_positives_are_counted_in_targets_and_in_the_account(survey: StudySetup) -> None:

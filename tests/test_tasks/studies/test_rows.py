@@ -140,6 +140,56 @@ def test_a_larger_limit_holds_the_smaller_and_limits_training_alone(workspace: W
     assert {len(one["validation"]) for one in parts.values()} == {COUNT * 3 // 10}
 
 
+def test_numbers_of_a_class_are_taken_apart_and_more_hold_fewer(workspace: Workspace) -> None:
+    survey(workspace, "survey")
+    survey(workspace, "testsurvey")
+    one = bench(workspace)
+    training = one.training(StudyRow(name="a", seed=0, network="first"))
+
+    def taken(**numbers: int) -> dict[int, set[str]]:
+        part = one.train_part(training, StudyRow(name="a", seed=0, network="first", **numbers))
+        assert (np.diff(part.rows) > 0).all()
+        return {
+            label: {name for name, of in zip(part.ids, part.labels, strict=True) if of == label} for label in (0, 1)
+        }
+
+    every = taken()
+    assert {label: len(names) for label, names in every.items()} == {0: 120, 1: 120}
+    few, more = taken(reals=30, bogus=50), taken(reals=60)
+    assert {label: len(names) for label, names in few.items()} == {0: 50, 1: 30}
+    assert few[1] < more[1] < every[1]
+    assert more[0] == every[0]
+    assert taken(bogus=50)[0] == few[0]
+    with pytest.raises(
+        PartError, match="121 training triplets labelled bogus: part 'train' of dataset 'survey' has 120"
+    ):
+        taken(bogus=121)
+
+
+def test_a_row_comes_back_from_its_file_and_methods_are_part_of_its_name() -> None:
+    rows = [
+        StudyRow.model_validate({"name": "a", "seed": 0, "methods": methods, "epochs": epochs})
+        for methods, epochs in (({}, None), ({"shift_px": 0.5}, None), ({"shift_px": 0.5}, 9))
+    ]
+    written = [json.loads(json.dumps(row.model_dump())) for row in rows]
+    assert [StudyRow(**fields) for fields in written] == rows
+    assert written[1]["methods"] == {"shift_px": 0.5}
+    assert len({row_name(fields) for fields in written}) == 3
+
+
+def test_methods_and_epochs_of_a_row_change_its_training(workspace: Workspace) -> None:
+    survey(workspace, "survey")
+    survey(workspace, "testsurvey")
+    one = bench(workspace)
+    row = StudyRow.model_validate(
+        {"name": "a", "seed": 0, "methods": {"noise": 0.2, "weight_average": 0.9}, "epochs": 7}
+    )
+    training = one.training(row)
+    assert (training.request.epochs, training.preset.augmentation.noise) == (7, 0.2)
+    assert training.preset.training.weight_average == 0.9
+    assert one.training(row.model_copy(update={"epochs": None})).request.epochs == 1
+
+
 def test_noise_falls_on_training_and_validation_alike_whatever_is_done_about_it(workspace: Workspace) -> None:
     survey(workspace, "survey")
     survey(workspace, "testsurvey")

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 
-from tasks.galaxies.methods import MethodError, TrainingMethods
+from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training import GalaxyTraining, GalaxyTrainRequest, open_galaxy_training
 from tasks.learning.fits.devices import Device
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError
+from tasks.training.methods import MethodError
 from tasks.training.registered_models import registered_name
 from tasks.training.training_run import fit_details, flatten_request, flatten_settings
 from tasks.training.training_task import model_card, open_labelled, run_tags

@@ -29,9 +29,19 @@ def model_of(network: str, **changes: object) -> keras.Model:
     return build_model(preset, 29, network.get_weights())
 
 
-@pytest.mark.parametrize("network", ["simple", "complex", "compact", "first"])
-def test_what_is_exported_answers_as_keras_does(network: str, tmp_path: Path) -> None:
-    model = model_of(network)
+@pytest.mark.parametrize(
+    ("network", "changes"),
+    [
+        ("simple", {}),
+        ("complex", {}),
+        ("compact", {}),
+        ("first", {}),
+        ("simple", {"stamp_scalars": True}),
+        ("complex", {"stamp_scalars": True, "average_views": True}),
+    ],
+)
+def test_what_is_exported_answers_as_keras_does(network: str, changes: dict[str, object], tmp_path: Path) -> None:
+    model = model_of(network, **changes)
     assert export_verified(model, tmp_path / "m.onnx") < 0.1
     samples = trial_samples((29, 29, 3), seed=5)
     ours, theirs = onnx_outputs(tmp_path / "m.onnx")(samples), np.asarray(model.predict_on_batch(samples))

@@ -1,0 +1,58 @@
+"""Training methods of candidates: named changes of a preset."""
+
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from tasks.learning.fits.fit_settings import Schedule
+from tasks.training.methods import MethodError, PresetMethods, replace_entries
+
+if TYPE_CHECKING:
+    from tasks.candidates.presets import CandidatePreset
+
+OF_TRAINING = ("schedule", "weight_average")
+OF_AUGMENTATION = ("shift_px", "noise")
+OF_LOSSES = ("partial_auc", "partial_auc_trim")
+OF_PRESET = ("average_views", "stamp_scalars")
+"""Where a preset has each method."""
+
+
+class CandidateMethods(PresetMethods):
+    """Changes of a candidate preset; a field that is null keeps what the preset has."""
+
+    schedule: Schedule | None = None
+    """plateau: the rate is lowered when the validation loss stalls; cosine: at every step."""
+    weight_average: float | None = Field(default=None, ge=0, lt=1)
+    """Decay of the exponential moving average of the weights, which is validated and saved; 0: none."""
+    shift_px: float | None = Field(default=None, ge=0, lt=1)
+    """Augmentation: largest shift along each axis, pixels."""
+    noise: float | None = Field(default=None, ge=0)
+    """Augmentation: standard deviation of the noise added to each plane, in units of the plane's own noise."""
+    average_views: bool | None = None
+    """The saved model averages over the eight symmetries of the square; scoring takes eight times as long."""
+    stamp_scalars: bool | None = None
+    """The network measures S/N, widths, the dipole moment and the reference's brightness, beside its convolutions."""
+    partial_auc: float | None = Field(default=None, ge=0)
+    """Weight of the loss that compares the reals with the bogus of the highest scores, up to a rate of 5 %."""
+    partial_auc_trim: float | None = Field(default=None, ge=0, lt=0.05)
+    """Share of the bogus, those of the highest scores, which that loss leaves out as hidden transients."""
+
+
+def apply_methods(preset: "CandidatePreset", methods: CandidateMethods) -> "CandidatePreset":
+    """Return the preset with the methods that are given.
+
+    Raises
+    ------
+    MethodError
+        ``stamp_scalars`` is given and the views do not have the S/N of the pixels.
+    """
+    from realbogus.models.stamp_scalars import KEEPING_SNR
+
+    places = {"": OF_PRESET, "training": OF_TRAINING, "augmentation": OF_AUGMENTATION, "losses": OF_LOSSES}
+    changed = replace_entries(preset, methods.given, places)
+    if changed.stamp_scalars and changed.normalisation not in KEEPING_SNR:
+        raise MethodError(
+            f"methods: stamp_scalars: normalisation={changed.normalisation} does not keep the S/N of the pixels; "
+            f"choose {', '.join(sorted(KEEPING_SNR))}, or leave it out"
+        )
+    return changed
