@@ -41,6 +41,19 @@ def untrained_scores(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.
     return {name: with_better_sign(values, real) for name, values in scores.items()}
 
 
+def stamp_scores(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.float64]]:
+    """Return scores (n,) by name that follow from the stamps alone, as they are: no sign is chosen by any label."""
+    measured = {
+        baselines.CENTRE_SCALARS: baselines.measure_centres,
+        baselines.SHAPE_SCALARS: baselines.measure_shapes,
+    }
+    return {
+        f"the stamp's {name}": column
+        for names, measure in measured.items()
+        for name, column in zip(names, _stamp_scalars(dataset, part, measure).T, strict=True)
+    }
+
+
 def with_better_sign(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the scores (n,), negated if their AUC is below 0.5."""
     return -scores if measures.auc(scores, real) < 1 / 2 else scores
