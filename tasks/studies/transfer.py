@@ -1,6 +1,7 @@
 """From one survey to another: a model's scores on a survey that it was not trained on, with few or no labels of it.
 
-The model's logit and scores of the stamp that need no training are stacked by a logistic regression. It is fitted to
+Candidates that are fainter in the new frame than in the reference are scored with the two exchanged. The model's logit
+and scores of the stamp that need no training are stacked by a logistic regression. It is fitted to
 the validation part of the dataset that the model was trained on, and refitted to N labels of the target survey. Labels
 are drawn from other groups than those that are judged, and for the figures of one night from other nights.
 """
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
+from realbogus.stamps import exchange_fainter
 from tasks.candidates import baselines
 from tasks.candidates.rows import EvaluationRows, evaluation_rows, unseen_rows
 from tasks.learning import measures
@@ -29,7 +31,8 @@ from tasks.training.evaluation_record import EvaluationError, require_card_fits
 from tasks.training.registered_models import RegisteredModel, open_registered
 
 ALL_NIGHTS = "all nights"
-NETWORK, STAMP, STACK = "the network alone", "scores of the stamp, stacked", "network and scores of the stamp, stacked"
+AS_STORED, NETWORK = "the network, stamps as stored", "the network"
+STAMP, STACK = "scores of the stamp, stacked", "network and scores of the stamp, stacked"
 REPEATS = 500
 """Number of resamplings of an interval, over all draws together."""
 PENALTY = 4.0
@@ -140,6 +143,7 @@ def measure_transfer(workspace: Workspace, request: TransferRequest) -> Transfer
     rows = evaluation_rows(target, str(card["scheme"]), "all")
     rows = rows.take(np.flatnonzero(rows.headline & (rows.words("night") != (request.leave_out_night or ""))))
     rows, _ = unseen_rows(rows, read_training_samples(source), "all")
+    as_stored = logit_of(score(model.model, target.pixels, rows.part.rows, STAMP_BATCH))
     on_target = _score_rows(model.model, target, rows)
     fitted_on, tested_on = (
         _score_rows(model.model, source, evaluation_rows(source, str(card["scheme"]), part))
@@ -159,6 +163,7 @@ def measure_transfer(workspace: Workspace, request: TransferRequest) -> Transfer
     results = []
     for scope, positions in scopes.items():
         candidates = {
+            (AS_STORED, 0): [Draw(as_stored, positions)],
             (NETWORK, 0): [Draw(on_target.logits, positions)],
             (STAMP, 0): [Draw(stamp_stack.log_odds(on_target.stamp_columns), positions)],
         } | {(STACK, count): draw_stacks(stack, on_target, positions, count, request) for count in request.labels}
@@ -283,13 +288,16 @@ def _ends(name: str, values: NDArray) -> dict[str, float | None]:
 
 
 def _score_rows(model: Scorer, dataset: Dataset, rows: EvaluationRows) -> ScoredRows:
-    logits = logit_of(score(model, dataset.pixels, rows.part.rows, STAMP_BATCH))
-    return ScoredRows(rows, logits, baselines.stamp_scores(dataset, rows.part))
+    logits = logit_of(score(model, dataset.pixels, rows.part.rows, STAMP_BATCH, exchange_fainter))
+    return ScoredRows(rows, logits, baselines.exchanged_stamp_scores(dataset, rows.part))
 
 
 def _signed(scored: ScoredRows) -> dict[str, NDArray[np.float64]]:
     """Return the stamp's scores with the better sign on these rows, which favours them as a baseline."""
-    return {name: baselines.with_better_sign(values, scored.rows.real) for name, values in scored.stamp.items()}
+    return {
+        f"{name}, fainter exchanged": baselines.with_better_sign(values, scored.rows.real)
+        for name, values in scored.stamp.items()
+    }
 
 
 def result_of(results: Sequence[dict[str, Any]], scope: str, score_name: str, labels: int) -> dict[str, Any]:

@@ -85,7 +85,7 @@ def blocks_of(transfer: Transfer, request: TransferRequest, figure: Figure) -> l
         Text(
             f"{transfer.model.label} was trained on {source.name} ({source.manifest['pixels']} pixels). The stack is "
             f"fitted to the validation part of {source.name}, and refitted where labels of {target.name} are given: "
-            f"{request.draws} draws, from other groups than those that are judged, for a single night from other nights. "
+            f"{request.draws} draws, from other groups than those that are judged, for one night from other nights. "
             "The best score without training is chosen, with its sign, on the judged rows themselves, which favours it."
         ),
         figure,
