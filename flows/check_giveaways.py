@@ -20,6 +20,7 @@ def check_giveaways(
     visits: parameter_types.Visits = 10,
     scene_transients: parameter_types.SceneTransients = 110,
     injections_per_visit: parameter_types.InjectionsPerVisit = 110,
+    variable_fraction: parameter_types.VariableFraction = 0.0,
     height_px: Annotated[
         int, parameter_types.param("Height of a detector in pixels; below 640 there are too few stars")
     ] = 1128,
@@ -39,6 +40,7 @@ def check_giveaways(
         visits=visits,
         scene_transients=scene_transients,
         injections_per_visit=injections_per_visit,
+        variable_fraction=variable_fraction,
         height_px=height_px,
         width_px=width_px,
         spoil=spoil,

@@ -20,6 +20,9 @@ from realbogus.stamps import finite_fraction, stamp_reasons
 
 REAL, BOGUS = "real", "bogus"
 GALAXY_INJECTION, RANDOM_INJECTION, DETECTION = "galaxy_injection", "random_injection", "detection"
+VARIABLE_INJECTION = "variable_injection"
+"""An injection that brightens a star or the nucleus of a galaxy."""
+INJECTIONS = (GALAXY_INJECTION, RANDOM_INJECTION, VARIABLE_INJECTION)
 MATCH_RADIUS_PX = 2.0
 """A detection within this distance of an injection is the injection, recovered."""
 CORRUPT = "corrupt"

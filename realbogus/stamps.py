@@ -73,6 +73,22 @@ def cut_plane(plane: np.ndarray, x: np.ndarray, y: np.ndarray, stamp_px: int) ->
     return _only_finite(stamps)
 
 
+def exchange_fainter(triplets: np.ndarray) -> np.ndarray:
+    """Return triplets (n, y, x, 3) in which every source is brighter in the first plane than in the second.
+
+    Where the light of the central 5 x 5 pixels of the difference is negative, new and reference are exchanged and the
+    difference is negated: a source that faded is one that brightened in the other order of time. A survey whose
+    candidates are brighter sources alone says nothing of the others otherwise.
+    """
+    middle = centre_pixel(triplets.shape[1])
+    half = CENTRAL_PX // 2
+    core = triplets[:, middle - half : middle + half + 1, middle - half : middle + half + 1, 2]
+    fainter = np.nansum(core, axis=(1, 2)) < 0
+    exchanged = triplets.copy()
+    exchanged[fainter] = triplets[fainter][..., [1, 0, 2]] * np.array([1, 1, -1], triplets.dtype)
+    return exchanged
+
+
 def outside_frame(shape: tuple[int, ...], x: np.ndarray, y: np.ndarray, stamp_px: int) -> np.ndarray:
     """Return which pixels of the stamps lie beyond a frame of this shape, (n, stamp_px, stamp_px) bool."""
     return _stamp_indices(shape, x, y, stamp_px)[2]

@@ -62,7 +62,7 @@ def galaxy_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[
 
 def candidate_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tuple[str, str]]:
     """Return the rows (name, text) of the transients' table."""
-    injected, detected = summary["injected"], summary["found"]
+    injected, detected = {kind: count for kind, count in summary["injected"].items() if count}, summary["found"]
     magnitude = summary["completeness_50_mag"]
     return [
         ("dataset", f"{summary['dataset']}, version {summary['version']}: {summary['path']}"),
@@ -72,7 +72,10 @@ def candidate_rows(summary: Mapping[str, Any], workspace: Workspace) -> list[tup
         ),
         ("labels", _counts(summary["labels"])),
         ("split", f"{_counts(summary['split'])}, by {summary['cells']} sky cells"),
-        ("detected", ", ".join(f"{detected[kind]} of {injected[kind]} {kind} injections" for kind in injected)),
+        (
+            "detected",
+            ", ".join(f"{detected[kind]} of {injected[kind]} {kind} injections" for kind in injected),
+        ),
         (
             "completeness",
             "50 % lies outside the injected magnitudes" if magnitude is None else f"50 % at magnitude {magnitude}",

@@ -167,10 +167,17 @@ CandidateColumns = Annotated[
         '"known_objects.ra" always means the latter'
     ),
 ]
-GalaxyFraction = Annotated[float, param("Fraction of the injections placed near galaxies")]
+GalaxyFraction = Annotated[float, param("Fraction of the injections, those on variable sources apart, near galaxies")]
 Balance = Annotated[
     candidates.Balance,
     param("What galaxy_fraction refers to: asked (requested injections) or stored (enforced among stored samples)"),
+]
+VariableFraction = Annotated[
+    float,
+    param(
+        "Fraction, 0 to 0.4, of the injections that brighten a star or a galaxy's nucleus, and of variables among the "
+        "simulated scene's changing sources; 0: no injection, and few variables"
+    ),
 ]
 InjectionsPerVisit = Annotated[int, param("Number of injected transients per detector and visit")]
 Chips = Annotated[int, param("Number of detectors of the simulated survey to use, at most 84")]
@@ -181,6 +188,13 @@ SceneTransients = Annotated[
 ]
 Diversity = Annotated[float, param("Scale of the differences between simulated detectors; 0: all are equal")]
 Seeing = Annotated[float, param("Median FWHM of the simulated seeing in arcsec, before optics and pixel response")]
+Randomisation = Annotated[
+    float,
+    param(
+        "Spread, 0 to 1, of what differs from survey to survey, drawn anew for each simulated visit: seeing, "
+        "registration, correlated noise, missing borders, bad pixels; 0: those of one survey"
+    ),
+]
 Conditions = Annotated[
     NightConditions | None,
     param(

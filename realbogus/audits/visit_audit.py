@@ -52,6 +52,8 @@ def audit_visit(
 ) -> VisitAudit:
     """Inject sources into a visit whose scene has transients of its own, and gather the detections.
 
+    Where injections are on variable sources, the scene's sources that became brighter since the reference count too.
+
     Parameters
     ----------
     simulated : SimulatedVisit
@@ -77,7 +79,10 @@ def audit_visit(
     if flawed_only:
         settings = settings.model_copy(update={"injection": settings.injection.model_copy(update={"per_visit": 0})})
     worked = work_visit(replace(simulated.pair, new=frame), hosts, settings, rng)
-    transients = [source for source in simulated.truth if source.kind is SourceKind.TRANSIENT]
+    kinds = {SourceKind.TRANSIENT}
+    if settings.injection.variable_fraction > 0:
+        kinds.add(SourceKind.VARIABLE)
+    transients = [source for source in simulated.truth if source.kind in kinds and source.flux_counts > 0]
     scene_xy = np.array([[source.x, source.y] for source in transients], float).reshape(-1, 2)
     injected_xy, is_random = read_injected_positions(worked)
     if flawed_only:

@@ -115,7 +115,7 @@ def work_visit(
     pair = align(pair)
     stars = find_stars(pair.new)
     psf = measure_psf(pair.new, stars) if products.psf_new is None else products.psf_new
-    injections = plan_injections(pair.new, psf, hosts, settings.injection, rng)
+    injections = plan_injections(pair.new, psf, hosts, settings.injection, rng, stars)
     new, injected = inject(pair.new, psf, injections, rng)
     precomputed = None if products.difference is None else products.difference + injected
     difference = subtract(replace(pair, new=new), settings.subtraction, None, psf, products.psf_reference, precomputed)

@@ -1,7 +1,8 @@
 """Injection of artificial transients into a survey frame: positions, fluxes, and drawing them into its pixels.
 
 Some are injected into catalogued galaxies, drawn in proportion to the galaxies' flux and placed by their light profile;
-the others are uniform over the pixels that have data. Each is drawn with one realisation of the frame's measured PSF,
+the others are uniform over the pixels that have data. A share of all can be moved onto stars and nuclei, which they
+brighten. Each is drawn with one realisation of the frame's measured PSF,
 with the photon noise of its own light, clipped at saturation and digitised again, so that neither its values nor its
 noise differ from those of a source that was on the sky. Fluxes do not depend on whether an injection is detectable.
 """
@@ -13,8 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from realbogus.frames import Frame, Mask
-from realbogus.psf.measure import PsfModel
-from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
+from realbogus.injection.variability import draw_variable_sources, find_variable_sources
+from realbogus.psf.measure import PsfModel, Stars
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, VARIABLE_INJECTION
 
 
 class InjectionError(ValueError):
@@ -32,7 +34,9 @@ class InjectionSettings(BaseModel):
     per_visit: int = Field(default=20, ge=0, le=10_000)
     """Number of injections per chip and visit."""
     galaxy_fraction: float = Field(default=0.5, ge=0, le=1)
-    """Fraction of the injections that are placed in a catalogued galaxy."""
+    """Fraction of the injections off variable sources that are placed in a catalogued galaxy."""
+    variable_fraction: float = Field(default=0.0, ge=0, le=1)
+    """Fraction of the injections that brighten a star or the nucleus of a catalogued galaxy."""
     brightest_host_mag: float = 16.0
     """Brighter galaxies are drawn as often as one of this magnitude, else they would host one in every visit."""
     brightest_snr: float = Field(default=300.0, gt=0)
@@ -93,11 +97,12 @@ class Injections:
     x, y : ndarray, pixels
     flux_counts : ndarray
     kind : ndarray of str
-        ``galaxy_injection`` or ``random_injection``.
+        ``galaxy_injection``, ``random_injection`` or ``variable_injection``.
     host : ndarray of int
-        Number of the host among the hosts inside the frame, -1 for none.
+        Number of the host among the hosts inside the frame, -1 for none and for a variable source.
     host_separation_arcsec, host_separation_re, host_mag : ndarray
-        NaN without a host.
+        NaN without a host. The host of a variable source is the source itself: separation 0, in effective radii NaN on
+        a star; the magnitude is that of a point source, instrumental where the frame has no zero point.
     realisation : ndarray of int
         Row of the PSF's jackknife realisations that it is drawn with.
     """
@@ -117,11 +122,18 @@ class Injections:
 
 
 def plan_injections(
-    frame: Frame, psf: PsfModel, hosts: Hosts, settings: InjectionSettings, rng: np.random.Generator
+    frame: Frame,
+    psf: PsfModel,
+    hosts: Hosts,
+    settings: InjectionSettings,
+    rng: np.random.Generator,
+    stars: Stars | None = None,
 ) -> Injections:
     """Draw positions, fluxes, hosts and PSF realisations.
 
-    Without a galaxy in the frame `galaxy_fraction` cannot be met: all injections are then random, by `kind`.
+    Without a galaxy in the frame `galaxy_fraction` cannot be met: all injections are then random, by `kind`. Likewise
+    an injection stays where it is if no source could brighten by its flux. `stars` are the frame's detected sources;
+    None: no injection is on a variable source.
     """
     inside = hosts.inside(frame)
     count = settings.per_visit
@@ -143,7 +155,40 @@ def plan_injections(
     kind = np.where(on_galaxy, GALAXY_INJECTION, RANDOM_INJECTION)
     flux = _fluxes(frame, psf, count, settings, rng)
     realisation = rng.integers(0, max(1, len(psf.jackknife)), count)
-    return Injections(x, y, flux, kind, host, separation, in_radii, host_mag, realisation)
+    planned = Injections(x, y, flux, kind, host, separation, in_radii, host_mag, realisation)
+    if settings.variable_fraction == 0 or stars is None:
+        return planned
+    return _on_variable_sources(planned, frame, psf, inside, settings.variable_fraction, rng, stars)
+
+
+def _on_variable_sources(
+    planned: Injections,
+    frame: Frame,
+    psf: PsfModel,
+    inside: Hosts,
+    fraction: float,
+    rng: np.random.Generator,
+    stars: Stars,
+) -> Injections:
+    """Return the injections with a fraction of them moved onto stars and nuclei; their fluxes remain."""
+    sources = find_variable_sources(frame, psf, stars, (inside.x, inside.y))
+    moved = np.flatnonzero(rng.random(len(planned)) < fraction)
+    source = draw_variable_sources(sources, planned.flux_counts[moved], rng)
+    moved, source = moved[source >= 0], source[source >= 0]
+    columns = {name: getattr(planned, name).copy() for name in Injections.__dataclass_fields__}
+    columns["kind"] = columns["kind"].astype(object)
+    zero_point = 0.0 if frame.zero_point_mag is None else frame.zero_point_mag
+    for name, values in {
+        "x": sources.x[source],
+        "y": sources.y[source],
+        "kind": VARIABLE_INJECTION,
+        "host": -1,
+        "host_separation_arcsec": 0.0,
+        "host_separation_re": np.where(sources.is_nucleus[source], 0.0, np.nan),
+        "host_mag": zero_point - 2.5 * np.log10(sources.flux_counts[source]),
+    }.items():
+        columns[name][moved] = values
+    return Injections(**columns)
 
 
 def inject(frame: Frame, psf: PsfModel, injections: Injections, rng: np.random.Generator) -> tuple[Frame, np.ndarray]:

@@ -226,8 +226,30 @@ def add_holes(image: np.ndarray, rng: np.random.Generator, depth_counts: float, 
             image[window] -= (depth_counts * rng.lognormal(0, 0.5) * inside).astype(np.float32)
 
 
+def add_clusters(image: np.ndarray, rng: np.random.Generator, noise: float, rate: float) -> None:
+    """Add clusters of bad pixels of any shape, two to eight pixels that touch, brighter or darker than the sky.
+
+    Parameters
+    ----------
+    image : float32, counts, of shape (y, x)
+        Changed in place.
+    rng : numpy.random.Generator
+    noise : float
+        Standard deviation of an empty pixel, counts; a pixel departs by some ten of them.
+    rate : float
+        Mean number of clusters per chip.
+    """
+    height, width = image.shape
+    for _ in range(rng.poisson(rate)):
+        steps = rng.integers(-1, 2, (2, rng.integers(2, 9)))
+        y, x = rng.integers(0, (height, width))[:, None] + np.cumsum(steps, axis=1)
+        depth = noise * rng.lognormal(np.log(10), 0.8) * rng.choice([1, 1, 1, -1])
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        image[y[inside], x[inside]] += (depth * rng.gamma(4, 0.25, inside.sum())).astype(np.float32)
+
+
 def draw_blank_strips(rng: np.random.Generator, shape: tuple[int, int], chance: float) -> np.ndarray:
-    """Draw the pixels without exposures in a reference, bool of the given shape (y, x).
+    """Draw the pixels of a stack without exposures, bool of the given shape (y, x).
 
     They are uneven strips along the four borders and, with probability `chance`, a lost block of rows that ends at the
     right border.

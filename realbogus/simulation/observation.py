@@ -22,6 +22,7 @@ from realbogus.simulation.exposure import (
 )
 from realbogus.simulation.light_by_origin import pack_light
 from realbogus.simulation.optics import PsfField
+from realbogus.simulation.randomisation import VisitVariety, correlate_noise
 from realbogus.simulation.rendering import FrameSources, GalaxyShapes, draw_galaxies, draw_stars
 from realbogus.simulation.scene import Galaxies, SourceKind
 from realbogus.simulation.sky import FieldScene, shift_wcs
@@ -100,6 +101,7 @@ def observe_new(
     detector: Detector,
     sky: FieldScene,
     conditions: Conditions,
+    variety: VisitVariety,
     rng: np.random.Generator,
     fault: DetectorFault | None = None,
 ) -> Observation:
@@ -117,18 +119,26 @@ def observe_new(
     )
     if fault is not None:
         add_fault_light(light["detector"], fault, path.stack, conditions.temperature_k)
+    artefacts.add_clusters(light["detector"], rng, path.noise, variety.clusters * settings.area_share)
     total += light["detector"]
     single, clipped = _draw_single(path, total, light, rng)
     pixels, saturated = expose_stack(total, single, detector, path.stack, conditions.temperature_k, rng)
     clip_light(total, light["star"], path.stack)
     mask = np.where(detector.defect_map, Mask.DEFECT, 0).astype(np.uint8)
     mask[saturated | clipped] |= np.uint8(Mask.SATURATED)
+    if variety.blank_chance > 0:
+        _blank(pixels, mask, rng, variety.blank_chance)
     frame = _make_frame(path, pixels, mask, 1.0, shift_wcs(sky.wcs, conditions.shift_px))
     return Observation(frame, _pack(light), sources, _measure_fwhm(path))
 
 
 def observe_reference(
-    settings: SurveySettings, detector: Detector, sky: FieldScene, conditions: Conditions, rng: np.random.Generator
+    settings: SurveySettings,
+    detector: Detector,
+    sky: FieldScene,
+    conditions: Conditions,
+    variety: VisitVariety,
+    rng: np.random.Generator,
 ) -> Observation:
     """Observe a reference: the mean of many dithered exposures, with residual artefacts."""
     path = _prepare(settings, detector, conditions, settings.reference_frames)
@@ -149,15 +159,23 @@ def observe_reference(
     light["particle"] = particles
     pixels, saturated = expose_stack(total, particles, detector, path.stack, conditions.temperature_k, rng)
     clip_light(total, light["star"], path.stack)
+    if variety.resampling_px > 0:
+        light_counts = total + particles
+        pixels = light_counts + correlate_noise(pixels - light_counts, variety.resampling_px)
     exposures = np.float32(path.stack.exposures)
     pixels /= exposures
     for image in light.values():
         image /= exposures
     mask = np.where(saturated, Mask.SATURATED, 0).astype(np.uint8)
-    blank = artefacts.draw_blank_strips(rng, detector.shape, _LOST_BLOCK_CHANCE)
-    mask[blank], pixels[blank] = Mask.NO_DATA, np.nan
+    _blank(pixels, mask, rng, _LOST_BLOCK_CHANCE + variety.blank_chance)
     frame = _make_frame(path, pixels, mask, float(exposures), sky.wcs)
     return Observation(frame, _pack(light), [], _measure_fwhm(path))
+
+
+def _blank(pixels: np.ndarray, mask: np.ndarray, rng: np.random.Generator, chance: float) -> None:
+    """Remove the pixels without exposures from pixels and mask, both (y, x), in place; see `draw_blank_strips`."""
+    blank = artefacts.draw_blank_strips(rng, mask.shape, chance)
+    mask[blank], pixels[blank] = Mask.NO_DATA, np.nan
 
 
 def _project_sources(path: _LightPath, sky: FieldScene) -> list[DrawnSource]:

@@ -19,6 +19,8 @@ class Stream(IntEnum):
     CATALOGUE = 9
     LISTING = 10
     FAULT = 11
+    VARIETY = 12
+    REFERENCE_VARIETY = 13
 
 
 def open_stream(seed: int, stream: Stream, *keys: int) -> np.random.Generator:

@@ -88,7 +88,7 @@ def draw_scene(
     rng = open_stream(settings.seed, Stream.FIELD, *cell)
     stars = scene.draw_stars_of_field(rng, extent, settings.stars * settings.area_share)
     galaxies = scene.draw_galaxies_of_field(rng, extent, settings.galaxies * settings.area_share)
-    variables = scene.draw_variables(rng, extent, galaxies, settings.variables)
+    variables = scene.draw_variables(rng, extent, galaxies, settings.variables_on_chip)
     leftovers = scene.draw_asteroids(rng, extent, settings.reference_asteroids * settings.area_share, night)
     passing = open_stream(settings.seed, Stream.EVENTS, *cell, night, visit)
     name = f"{cell[0]}-{cell[1]}"

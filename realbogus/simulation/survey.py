@@ -13,6 +13,7 @@ from realbogus.simulation.light_by_origin import LightByOrigin
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.observation import observe_new, observe_reference
 from realbogus.simulation.random_streams import Stream, open_stream
+from realbogus.simulation.randomisation import draw_variety, vary_settings
 from realbogus.simulation.sky import FieldScene, draw_scene, make_field_wcs
 from realbogus.simulation.survey_settings import SurveySettings
 from realbogus.simulation.truth_tables import (
@@ -104,18 +105,21 @@ class Survey:
         detector = self._detector(chip)
         sky = self._draw_sky(numbers)
         keys = (numbers.field, chip, night, visit)
+        variety = draw_variety(settings, open_stream(settings.seed, Stream.VARIETY, *keys))
         drawn = draw_conditions(
-            settings,
+            vary_settings(settings, variety),
             open_stream(settings.seed, Stream.NIGHT, night),
             open_stream(settings.seed, Stream.VISIT, chip, night, visit, numbers.field),
         )
         conditions = self.special.impose_on(drawn)
+        of_reference = draw_variety(
+            settings, open_stream(settings.seed, Stream.REFERENCE_VARIETY, numbers.field, chip), of_reference=True
+        )
         reference_rng = open_stream(settings.seed, Stream.REFERENCE, numbers.field, chip)
         noise_rng = open_stream(settings.seed, Stream.NOISE, *keys)
-        new = observe_new(settings, detector, sky, conditions, noise_rng, self._fault(chip))
-        reference = observe_reference(
-            settings, detector, sky, draw_reference_conditions(settings, reference_rng), reference_rng
-        )
+        new = observe_new(settings, detector, sky, conditions, variety, noise_rng, self._fault(chip))
+        reference_conditions = draw_reference_conditions(vary_settings(settings, of_reference), reference_rng)
+        reference = observe_reference(settings, detector, sky, reference_conditions, of_reference, reference_rng)
         return SimulatedVisit(
             pair=Pair(
                 new=new.frame,

@@ -3,6 +3,7 @@
 from pydantic import BaseModel, ConfigDict, Field
 
 FULL_CHIP_PX = 2000 * 1128
+_VARIABLES_AN_EVENT = 3.2  # drawn for one detected, over the same of events: half are fainter than in the reference
 
 
 class SurveySettings(BaseModel):
@@ -48,6 +49,8 @@ class SurveySettings(BaseModel):
     """Mean number of the scene's transients on a chip, whatever its size."""
     variables: float = Field(default=0.15, ge=0)
     """Mean number of variable sources on a chip, whatever its size."""
+    variable_share: float = Field(default=0.0, ge=0, le=0.4)
+    """Least share of variable sources among the detected changing ones, on average."""
     asteroids: float = Field(default=0.1, ge=0)
     """Mean number of asteroids on a chip-visit, whatever the chip's size."""
     flares: float = Field(default=0.02, ge=0)
@@ -62,11 +65,20 @@ class SurveySettings(BaseModel):
     """Mean number of moving objects left in the reference of a full chip; proportional to the chip's area."""
     diversity: float = Field(default=1.0, ge=0)
     """Scatter of the detectors' optics, defects, temperature and vignetting in units of the realistic one."""
+    randomisation: float = Field(default=0.0, ge=0, le=1)
+    """Spread, over visits, of what differs from survey to survey (`realbogus.simulation.randomisation`)."""
 
     @property
     def shape(self) -> tuple[int, int]:
         """Height and width of a chip, pixels."""
         return self.height_px, self.width_px
+
+    @property
+    def variables_on_chip(self) -> float:
+        """Mean number of variable sources on a chip with which `variable_share` is reached."""
+        events = self.transients_per_visit + self.asteroids + self.flares
+        wanted = self.variable_share / (1 - self.variable_share) * events * _VARIABLES_AN_EVENT
+        return max(self.variables, wanted)
 
     @property
     def area_share(self) -> float:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from realbogus.models import baselines
+from realbogus.stamps import exchange_fainter
 from tasks.learning import measures, operating_points
 from tasks.learning.scoring import image_blocks
 from tasks.learning.split_parts import SplitPart, part_rows
@@ -39,6 +40,22 @@ def untrained_scores(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.
     names = baselines.CENTRE_SCALARS
     scores |= {f"the stamp's {name}": scalars[:, position] for position, name in enumerate(names)}
     return {name: with_better_sign(values, real) for name, values in scores.items()}
+
+
+def exchanged_stamp_scores(dataset: Dataset, part: SplitPart) -> dict[str, NDArray[np.float64]]:
+    """Return scores (n,) by name that follow from the stamps alone, of fainter sources with the frames exchanged.
+
+    They are as they are: no sign is chosen by any label.
+    """
+    measured = {
+        baselines.CENTRE_SCALARS: baselines.measure_centres,
+        baselines.SHAPE_SCALARS: baselines.measure_shapes,
+    }
+    return {
+        f"the stamp's {name}": column
+        for names, measure in measured.items()
+        for name, column in zip(names, _stamp_scalars(dataset, part, measure, exchange_fainter).T, strict=True)
+    }
 
 
 def with_better_sign(scores: NDArray[np.float64], real: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -182,11 +199,16 @@ def _numbers(table: pa.Table, names: Sequence[str]) -> NDArray[np.float64]:
     return np.stack([to_float(table[name]) for name in names], axis=1)
 
 
-def _stamp_scalars(dataset: Dataset, part: SplitPart, scalars: Callable[[NDArray], NDArray]) -> NDArray[np.float64]:
-    """Return a function of the stamps (b, s, s, 3) -> (b, k) of a part, (n, k) in its order."""
+def _stamp_scalars(
+    dataset: Dataset,
+    part: SplitPart,
+    scalars: Callable[[NDArray], NDArray],
+    alter: Callable[[NDArray], NDArray] = lambda images: images,
+) -> NDArray[np.float64]:
+    """Return a function of the stamps (b, s, s, 3) -> (b, k) of a part, altered first, (n, k) in its order."""
     order = np.argsort(part.rows, kind="stable")
     blocks = image_blocks(dataset.pixels, part.rows[order], BLOCK_ROWS)
-    sorted_scalars = np.concatenate([scalars(images) for images in blocks])
+    sorted_scalars = np.concatenate([scalars(alter(images)) for images in blocks])
     in_order = np.empty_like(sorted_scalars)
     in_order[order] = sorted_scalars
     return in_order

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from realbogus.audits.pictures import draw_triplet
 from realbogus.injection.efficiency import EfficiencyBin, efficiencies
-from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, VARIABLE_INJECTION
 from tasks.candidates.metrics import NIGHT_PRIOR, CandidateEvaluation, CandidateScores
 from tasks.learning import measures, operating_points
 from tasks.learning.intervals import Interval
@@ -90,7 +90,8 @@ def efficiency_curves(
     evaluated = positions >= 0
     kept = np.where(evaluated, scores.logits[positions] >= threshold, False)
     found, chance = to_bool(ledger["found"]) & evaluated, to_bool(ledger["chance_match"])
-    hosted = to_text(ledger["kind"]) == GALAXY_INJECTION
+    kinds = to_text(ledger["kind"])
+    of_kind = {"hosted": GALAXY_INJECTION, "hostless": RANDOM_INJECTION, "on a variable source": VARIABLE_INJECTION}
     figures = {}
     for column in QUANTITIES:
         values = to_float(ledger[column])
@@ -98,7 +99,8 @@ def efficiency_curves(
         if finite.sum() < LEAST_INJECTIONS or np.ptp(values[finite]) == 0:
             continue
         curves: dict[str, Sequence[tuple[float, Interval]]] = {}
-        for name, chosen in (("hosted", finite & hosted), ("hostless", finite & ~hosted)):
+        for name, kind in of_kind.items():
+            chosen = finite & (kinds == kind)
             if chosen.sum() < LEAST_INJECTIONS:
                 continue
             edges = np.unique(np.quantile(values[chosen], np.linspace(0, 1, BINS + 1)))
@@ -149,6 +151,7 @@ def _histograms(evaluation: CandidateEvaluation, threshold: float) -> Figure:
         "real, not injected": logits[rows.real & ~rows.injected],
         "injected near galaxies": logits[rows.real & (kinds == GALAXY_INJECTION)],
         "injected at random": logits[rows.real & (kinds == RANDOM_INJECTION)],
+        "injected on variable sources": logits[rows.real & (kinds == VARIABLE_INJECTION)],
     }
     return Figure(
         f"Logits by class and kind; {evaluation.context.origin}.",

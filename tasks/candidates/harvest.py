@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from expectations.split_shares import PARTS
 from realbogus.injection.completeness import fit_completeness
 from realbogus.readings import Reading, merge_readings
-from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, find_places
+from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, VARIABLE_INJECTION, find_places
 from tasks.building.harvest import Harvest, part_counts
 from tasks.building.validate import validate_candidates
 from tasks.candidates.collect import ReadyTriplets, read_reading
@@ -44,7 +44,7 @@ ACCOUNTED = (
 """Columns that the account reads."""
 OVER_BALANCE = "over_balance"
 """Reason of a recovered injection that is left out to meet the requested share near galaxies."""
-INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION}
+INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION, "variable": VARIABLE_INJECTION}
 
 
 class NoVisitError(StoreError):
@@ -131,7 +131,8 @@ def enough_groups(request: CandidateRequest) -> str:
 def surplus_injections(staged: pa.Table, galaxy_fraction: float, seed: int) -> list[str]:
     """Return the ids of the surplus recovered injections, without which the rest has the requested host share.
 
-    Fewer injections are recovered near galaxies, so the surplus is usually of the others. A hash of the id selects it.
+    Injections on variable sources are not counted. Fewer injections are recovered near galaxies, so the surplus is
+    usually of the others. A hash of the id selects it.
 
     Parameters
     ----------
@@ -142,7 +143,10 @@ def surplus_injections(staged: pa.Table, galaxy_fraction: float, seed: int) -> l
     seed : int
     """
     stored = stored_rows(staged, ["id", "kind"])
-    ids = {kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist() for kind in INJECTED.values()}
+    ids = {
+        kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist()
+        for kind in (GALAXY_INJECTION, RANDOM_INJECTION)
+    }
     hosted, random = len(ids[GALAXY_INJECTION]), len(ids[RANDOM_INJECTION])
     remaining = {GALAXY_INJECTION: hosted, RANDOM_INJECTION: random}
     if 0 < galaxy_fraction < 1:

@@ -43,13 +43,16 @@ KNOWN_OF_SIMULATION = "simulated"
 """Value of known_objects: the objects that other surveys would list of the simulated sky."""
 TABLE_SOURCES = ("triplets", "zenodo")
 """Sources whose rows stand in a table of their own."""
-LATER: dict[str, object] = {"known_without_epoch": "refuse", "columns": None, "conditions": None}
+LATER: dict[str, object] = {
+    **{"known_without_epoch": "refuse", "columns": None, "conditions": None},
+    **{"variable_fraction": 0.0, "randomisation": 0.0},
+}
 """Parameters that requests may lack, with their defaults."""
 # Equal for all samples of a dataset: otherwise a network could learn them instead of the sky.
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
     *("injections_per_visit", "galaxy_fraction", "balance", "revisits", "scene_transients", "diversity"),
-    "seeing_arcsec",
+    *("seeing_arcsec", "variable_fraction", "randomisation"),
 )
 
 
@@ -72,6 +75,8 @@ class CandidateRequest(BaseModel):
     conditions: NightConditions | None = None
     galaxy_fraction: float = Field(ge=0, le=1)
     balance: Balance
+    variable_fraction: float = Field(default=0.0, ge=0, le=0.4)
+    randomisation: float = Field(default=0.0, ge=0, le=1)
     injections_per_visit: int = Field(ge=0, le=10_000)
     chips: int = Field(ge=1)
     visits: int = Field(ge=1, le=VISITS_A_NIGHT)
@@ -144,13 +149,19 @@ class CandidateRequest(BaseModel):
             transients_per_visit=self.scene_transients,
             diversity=self.diversity,
             seeing_fwhm_arcsec=self.seeing_arcsec,
+            variable_share=self.variable_fraction,
+            randomisation=self.randomisation,
         )
 
     @property
     def work(self) -> VisitSettings:
         """The settings of a chip-visit."""
         return VisitSettings(
-            injection=InjectionSettings(per_visit=self.injections_per_visit, galaxy_fraction=self.galaxy_fraction),
+            injection=InjectionSettings(
+                per_visit=self.injections_per_visit,
+                galaxy_fraction=self.galaxy_fraction,
+                variable_fraction=self.variable_fraction,
+            ),
             subtraction=SubtractionSettings(engine=self.engine),
             threshold_sigma=self.threshold_sigma,
             stamp_px=self.stamp_px,
@@ -287,7 +298,7 @@ def require_common(request: CandidateRequest, parent: Dataset | None) -> None:
         return
     requested = request.model_dump()
     for name in COMMON:
-        present = parent.manifest["parameters"][name]
+        present = parent.manifest["parameters"].get(name, LATER.get(name))
         if requested[name] != present:
             raise StoreError(
                 f"dataset {parent.name!r} was built with {name}={present}, not {requested[name]}; use another dataset"

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
+from realbogus.records import BOGUS, INJECTIONS, REAL
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import operating_points
 from tasks.learning.split_parts import UNLABELLED, SplitPart, part_rows
@@ -23,7 +23,6 @@ from tasks.training.evaluation_record import EvaluationError
 
 LEAST_SCENE_REALS = 30
 """With fewer reals that were not injected the headline counts injections too."""
-INJECTIONS = (GALAXY_INJECTION, RANDOM_INJECTION)
 
 
 @dataclass(frozen=True)

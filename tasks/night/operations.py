@@ -18,7 +18,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, REAL
+from realbogus.records import INJECTIONS, REAL
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.learning import measures
 from tasks.learning.intervals import format_ends
@@ -99,7 +99,7 @@ def ground_truth(source: NightSource) -> GroundTruth | None:
         return None
     ledger, truth = source.ledger, source.dataset.truth()
     kinds = ledger["kind"]
-    injected = to_bool(pc.is_in(kinds, value_set=pa.array([GALAXY_INJECTION, RANDOM_INJECTION])))
+    injected = to_bool(pc.is_in(kinds, value_set=pa.array(INJECTIONS)))
     if truth is None:
         transient, origin = to_bool(pc.equal(kinds, KNOWN_TRANSIENT)), "a table of known transients"
     else:

@@ -51,6 +51,7 @@ class GiveawayRequest(BaseModel):
     visits: int = Field(ge=1)
     scene_transients: float = Field(gt=0)
     injections_per_visit: int = Field(ge=1)
+    variable_fraction: float = Field(default=0.0, ge=0, le=0.4)
     height_px: int = Field(ge=96)
     width_px: int = Field(ge=96)
     spoil: InjectionFlaw
@@ -74,8 +75,10 @@ class GiveawayRequest(BaseModel):
             height_px=self.height_px,
             width_px=self.width_px,
             transients_per_visit=self.scene_transients,
+            variable_share=self.variable_fraction,
         )
-        work = VisitSettings(injection=InjectionSettings(per_visit=self.injections_per_visit))
+        injection = InjectionSettings(per_visit=self.injections_per_visit, variable_fraction=self.variable_fraction)
+        work = VisitSettings(injection=injection)
         chips = [chip * _CHIP_STEP % survey.detectors for chip in range(self.chips)]
         return [AuditJob(number, chips[number % self.chips], survey, work, self.flaw) for number in range(self.count)]
 

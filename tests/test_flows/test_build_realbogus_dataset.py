@@ -398,7 +398,7 @@ def test_without_a_galaxy_on_the_frame_the_share_is_none_and_said_so(
     request: dict[str, Any] = {"dataset": "own", "source": "frames", "path": str(only(frames, "a"))}
     summary = build_realbogus_dataset(**request, galaxy_catalog=str(tmp_path / "elsewhere.csv"))
     dataset = check_account(flows_here, summary)
-    assert summary["injected"] == {"galaxy": 0, "random": 20}
+    assert summary["injected"] == {"galaxy": 0, "random": 20, "variable": 0}
     assert "galaxy_injection" not in summary["kinds"]
     results = json.loads((dataset.path / "validation" / "validation.json").read_text())
     (low,) = [result for result in results if result["name"] == "quantity_low"]

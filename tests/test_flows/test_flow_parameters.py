@@ -49,6 +49,7 @@ from flows.stale import stale
 from flows.survey_label_errors import survey_label_errors
 from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
+from flows.transfer_to_survey import transfer_to_survey
 from flows.verify import verify
 from tasks.candidates.plan import CandidateRequest
 from tasks.candidates.relabel import CandidateRelabelRequest
@@ -104,6 +105,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         survey_label_errors,
         train_galaxy,
         train_realbogus,
+        transfer_to_survey,
         verify,
     )
 }

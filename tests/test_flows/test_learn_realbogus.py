@@ -24,6 +24,7 @@ from flows.relabel_and_retrain import relabel_and_retrain
 from flows.score_night import score_night
 from flows.survey_label_errors import survey_label_errors
 from flows.train_realbogus import train_realbogus
+from flows.transfer_to_survey import transfer_to_survey
 from tasks.candidates.folds import out_of_fold
 from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
@@ -253,6 +254,27 @@ def test_a_cross_validation_judges_each_once_beside_what_needs_no_network(shared
     assert summary["rivals"]["this network, out of fold"]["auc"] == pytest.approx(summary["auc"])
     assert {"forest, frame border alone", "the stamp's S/N in the middle"} <= set(summary["rivals"])
     assert summary["rivals"]["forest, frame border alone"]["auc"] < 0.75
+
+
+def test_a_transfer_is_measured_with_few_labels_and_without(
+    shared: Workspace, first_model: dict[str, Any], tmp_path: Path
+) -> None:
+    source = write_triplets(tmp_path / "far", 1 - np.arange(90) % 2, seed=12, prefix="far-")
+    build_realbogus_dataset(dataset="far", source="triplets", path=str(source))
+    summary = transfer_to_survey(model="realbogus-first@champion", dataset="far", labels=[0, 10], draws=3)
+    rows = {(row["score"], row["labels"]): row for row in summary["rows"] if row["scope"] == "all nights"}
+    assert [key[1] for key in rows] == [0, 0, 0, 0, 10]
+    assert [row["draws"] for row in rows.values()] == [1, 1, 1, 1, 3]
+    raw = evaluate_holdout(model="realbogus-first@champion", dataset="far", split="all")
+    assert rows["the network, stamps as stored", 0]["auc"] == pytest.approx(raw["auc"])
+    best = max(areas["all nights"] for areas in summary["untrained"].values())
+    for row in rows.values():
+        assert row["draws"] > 1 or row["lead"] == pytest.approx(row["auc"] - best)
+    assert len(summary["weights"]) == 6
+    assert summary["counts"]["all nights"] == [45, 45]
+    assert summary["source"] == first_model["dataset"]
+    page = Path(summary["report"]).read_text(encoding="utf-8")
+    assert "Lead over the best score without training" in page
 
 
 def test_the_error_survey_reads_verdicts_or_the_truth(shared: Workspace, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from realbogus.stamps import (
     centre_pixel,
     cut,
+    exchange_fainter,
     finite_fraction,
     fit_size,
     outside_frame,
@@ -146,3 +147,21 @@ def test_the_digest_is_of_values_not_of_nan_bits():
     assert pixel_sha256(triplet) != pixel_sha256(triplet.swapaxes(0, 1))
     plain = np.zeros((2, 2, 3), np.float32)
     assert pixel_sha256(plain) == hashlib.sha256(bytes(48)).hexdigest()
+
+
+def test_a_faded_source_is_one_that_brightened_with_the_frames_exchanged() -> None:
+    triplets = np.random.default_rng(0).normal(100, 1, (3, 29, 29, 3)).astype(np.float32)
+    triplets[..., 2] = triplets[..., 0] - triplets[..., 1]
+    triplets[0, 13:16, 13:16, [0]] += 50
+    triplets[1, 13:16, 13:16, [1]] += 50
+    triplets[..., 2] = triplets[..., 0] - triplets[..., 1]
+    triplets[2] = np.nan
+    before = triplets.copy()
+    exchanged = exchange_fainter(triplets)
+    np.testing.assert_array_equal(triplets, before)
+    np.testing.assert_array_equal(exchanged[0], triplets[0])
+    np.testing.assert_array_equal(exchanged[1, ..., 0], triplets[1, ..., 1])
+    np.testing.assert_array_equal(exchanged[1, ..., 1], triplets[1, ..., 0])
+    np.testing.assert_array_equal(exchanged[1, ..., 2], exchanged[1, ..., 0] - exchanged[1, ..., 1])
+    assert np.isnan(exchanged[2]).all()
+    np.testing.assert_array_equal(exchange_fainter(exchanged), exchanged)

@@ -7,6 +7,7 @@ from realbogus.models.baselines import (
     CENTRE_SCALARS,
     measure_borders,
     measure_centres,
+    measure_shapes,
     measure_skies,
     predict_by_forest,
     read_packet_fields,
@@ -64,9 +65,24 @@ def test_centre_scalars_are_signal_depth_and_concentration_of_the_difference() -
     assert concentration == pytest.approx(30 / 40)
 
 
+def test_shape_scalars_tell_a_hot_pixel_from_a_star_and_stray_light_from_noise() -> None:
+    y, x = np.mgrid[:29, :29] - 14
+    stamps = np.zeros((3, 29, 29, 3))
+    stamps[..., 2] = np.random.default_rng(0).normal(0, 1, (3, 29, 29))
+    stamps[0, ..., 2] += 1e4 * np.exp(-(x**2 + y**2) / (2 * 1.0**2))
+    stamps[1, 14, 14, 2] += 1e4
+    stamps[2, 2:5, 2:5, 2] += 200
+    width, stray = measure_shapes(stamps).T
+    assert width[0] == pytest.approx((1 + 2 * np.exp(-0.5)) ** 2, rel=0.01)
+    assert width[1] == pytest.approx(1, abs=0.01)
+    assert stray[1] == pytest.approx(1, abs=0.15)
+    assert stray[2] > 10
+
+
 def test_empty_stamps_have_finite_scalars() -> None:
     stamps = np.full((2, SIDE, SIDE, 3), np.nan)
     assert np.isfinite(measure_centres(stamps)).all()
+    assert np.isfinite(measure_shapes(stamps)).all()
     assert np.isfinite(measure_borders(stamps)).all()
 
 

@@ -9,6 +9,7 @@ from realbogus.frames import Mask
 from realbogus.simulation.camera import build_detector
 from realbogus.simulation.conditions import Warp, draw_conditions, draw_reference_conditions
 from realbogus.simulation.observation import observe_new, observe_reference
+from realbogus.simulation.randomisation import draw_variety
 from realbogus.simulation.scene import Events, Galaxies, SceneStars, SourceKind, Variables
 from realbogus.simulation.sky import EventGroup, FieldScene, make_field_wcs
 from realbogus.simulation.survey_settings import SurveySettings
@@ -18,6 +19,7 @@ SETTINGS = SurveySettings(height_px=SHAPE[0], width_px=SHAPE[1], particle_rate=0
 DETECTOR = build_detector(0, 42, SHAPE, 84, 1.0)
 SHIFT = (2.0, -3.0)
 NOTHING = np.zeros(0)
+ORDINARY = draw_variety(SETTINGS, np.random.default_rng(0))
 
 
 def events(x=70.0, y=60.0, mag=15.0):
@@ -50,12 +52,12 @@ def conditions():
 
 
 def observe(sky, seed=0):
-    return observe_new(SETTINGS, DETECTOR, sky, conditions(), np.random.default_rng(seed))
+    return observe_new(SETTINGS, DETECTOR, sky, conditions(), ORDINARY, np.random.default_rng(seed))
 
 
 def observe_old(sky, seed=0):
     drawn = replace(draw_reference_conditions(SETTINGS, np.random.default_rng(2)), gradient=np.zeros(5))
-    return observe_reference(SETTINGS, DETECTOR, sky, drawn, np.random.default_rng(seed))
+    return observe_reference(SETTINGS, DETECTOR, sky, drawn, ORDINARY, np.random.default_rng(seed))
 
 
 def centroid(image):

@@ -98,10 +98,13 @@ def test_the_settings_of_a_visit_and_of_the_survey_are_the_request_s() -> None:
     )
     work = asked.work
     assert (work.injection.per_visit, work.injection.galaxy_fraction) == (7, 0.25)
+    assert candidate_request(variable_fraction=0.3).work.injection.variable_fraction == 0.3
     assert (work.subtraction.engine, work.threshold_sigma, work.stamp_px) == ("zogy", 4.0, 31)
     survey = candidate_request(scene_transients=2.0, diversity=0.5, seeing_arcsec=2.5, seed=9).survey
     assert (survey.seed, survey.transients_per_visit) == (9, 2.0)
     assert (survey.diversity, survey.seeing_fwhm_arcsec) == (0.5, 2.5)
+    varied = candidate_request(variable_fraction=0.3, randomisation=0.5).survey
+    assert (varied.variable_share, varied.randomisation) == (0.3, 0.5)
 
 
 def visits_of(**changes: Any) -> list[tuple[int, int, int, int, int]]:
@@ -158,7 +161,7 @@ def test_a_published_night_is_not_added_to_under_other_conditions(workspace: Wor
         workspace, "night", ["real"] * 2, ["cell"] * 2, ["train"] * 2, columns={"batch": names}
     )
     manifest = json.loads((dataset.path / "manifest.json").read_text())
-    held: dict[str, Any] = {"parameters": {name: REQUEST[name] for name in COMMON}, "builds": {}}
+    held: dict[str, Any] = {"parameters": {name: REQUEST[name] for name in COMMON if name in REQUEST}, "builds": {}}
     recorded = [{"seed": 3, "night": 0, "conditions": poor}]
     (dataset.path / "manifest.json").write_text(json.dumps(manifest | held | {"conditions": recorded}))
     assert plan_candidates(workspace, candidate_request(conditions=poor)).facts["conditions"] == recorded
@@ -252,7 +255,7 @@ def published(workspace: Workspace, count: int = 6, **parameters: Any) -> Datase
         workspace, "night", ["real"] * count, ["cell"] * count, ["train"] * count, columns={"batch": batches}
     )
     manifest = json.loads((dataset.path / "manifest.json").read_text())
-    held = {name: REQUEST[name] for name in COMMON} | parameters
+    held = {name: REQUEST[name] for name in COMMON if name in REQUEST} | parameters
     (dataset.path / "manifest.json").write_text(json.dumps(manifest | {"parameters": held, "builds": {}}))
     return Dataset.open(workspace, "night")
 
@@ -264,11 +267,12 @@ def test_samples_of_other_settings_are_refused_and_the_first_is_named(workspace:
     changes = {
         **{"stamp_px": 31, "engine": "sfft", "threshold_sigma": 4.0, "injections_per_visit": 5},
         **{"galaxy_fraction": 0.25, "balance": "stored", "revisits": 2, "scene_transients": 1.0},
-        **{"diversity": 0.5, "seeing_arcsec": 2.0},
+        **{"diversity": 0.5, "seeing_arcsec": 2.0, "variable_fraction": 0.1, "randomisation": 0.5},
     }
     assert set(changes) | {"source"} == set(COMMON)
     for name, value in changes.items():
-        with pytest.raises(StoreError, match=f"'night' was built with {name}={REQUEST[name]}, not {value}; use anoth"):
+        before = REQUEST.get(name, LATER.get(name))
+        with pytest.raises(StoreError, match=f"'night' was built with {name}={before}, not {value}; use anoth"):
             require_common(candidate_request(**{name: value}), parent)
     with pytest.raises(StoreError, match="with source=simulated, not triplets"):
         require_common(candidate_request(source="triplets", path="x", stamp_px=31), parent)

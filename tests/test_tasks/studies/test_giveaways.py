@@ -50,6 +50,8 @@ def test_each_visit_has_a_field_of_its_own_and_chips_are_spread_over_the_mosaic(
     assert (survey.seed, survey.height_px, survey.width_px, survey.transients_per_visit) == (4, 640, 500, 110.0)
     assert work.injection.per_visit == 7
     assert AUDITED_VISITS_A_NIGHT == 6
+    (varied, *_) = request(variable_fraction=0.25).jobs()
+    assert (varied.survey.variable_share, varied.work.injection.variable_fraction) == (0.25, 0.25)
 
 
 def test_a_flaw_is_passed_on_to_every_job() -> None:
