@@ -169,7 +169,10 @@ CandidateColumns = Annotated[
 GalaxyFraction = Annotated[float, param("Fraction of the injections placed near galaxies")]
 Balance = Annotated[
     candidates.Balance,
-    param("What galaxy_fraction refers to: asked (requested injections) or stored (enforced among stored samples)"),
+    param(
+        "What galaxy_fraction refers to: asked (requested injections) or stored (further ones are injected into each "
+        "frame until it is met among the stored ones)"
+    ),
 ]
 InjectionsPerVisit = Annotated[int, param("Number of injected transients per detector and visit")]
 Chips = Annotated[int, param("Number of detectors of the simulated survey to use, at most 84")]

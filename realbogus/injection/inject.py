@@ -33,6 +33,9 @@ class InjectionSettings(BaseModel):
     """Number of injections per chip and visit."""
     galaxy_fraction: float = Field(default=0.5, ge=0, le=1)
     """Fraction of the injections that are placed in a catalogued galaxy."""
+    rounds: int = Field(default=1, ge=1, le=100)
+    """How often at most transients are injected into the same frame, until `galaxy_fraction` is met among the stored
+    ones too; 1: it is the fraction of the requested ones."""
     brightest_host_mag: float = 16.0
     """Brighter galaxies are drawn as often as one of this magnitude, else they would host one in every visit."""
     brightest_snr: float = Field(default=300.0, gt=0)
