@@ -170,7 +170,10 @@ CandidateColumns = Annotated[
 GalaxyFraction = Annotated[float, param("Fraction of the injections, those on variable sources apart, near galaxies")]
 Balance = Annotated[
     candidates.Balance,
-    param("What galaxy_fraction refers to: asked (requested injections) or stored (enforced among stored samples)"),
+    param(
+        "What galaxy_fraction refers to: asked (requested injections) or stored (further ones are injected into each "
+        "frame until it is met among the stored ones)"
+    ),
 ]
 VariableFraction = Annotated[
     float,

@@ -4,19 +4,22 @@ Labels use only what a survey's pipeline has: an injection that is recovered is 
 for bogus. The true origin of a detection in a simulated scene comes from `realbogus.audits.origin_labels`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.spatial import cKDTree
 
 from realbogus.frames import Pair
+from realbogus.injection.balance import InjectionCounts, missing_injections
 from realbogus.injection.candidate_table import CANDIDATES, MatchedVisit, tabulate
-from realbogus.injection.inject import Hosts, InjectionSettings, inject, plan_injections
+from realbogus.injection.inject import Hosts, Injections, InjectionSettings, inject, plan_injections
 from realbogus.psf.measure import PsfModel, measure_psf
 from realbogus.psf.stars import find_stars
-from realbogus.records import MATCH_RADIUS_PX
+from realbogus.records import GALAXY_INJECTION, MATCH_RADIUS_PX, RANDOM_INJECTION
 from realbogus.stamps import cut, outside_frame, stamp_reasons
 from realbogus.subtraction.alignment import align
 from realbogus.subtraction.detection import Detections, detect
@@ -58,7 +61,7 @@ class SurveyProducts:
 
 @dataclass(frozen=True)
 class WorkedVisit:
-    """The result of processing a chip-visit.
+    """The result of processing a chip-visit with one round of injections.
 
     Attributes
     ----------
@@ -68,7 +71,7 @@ class WorkedVisit:
         New, aligned reference, difference, of the rows without a reason.
     difference : Difference
     detections : Detections
-        The positive ones.
+        The positive ones; of a further round those of its injections.
     rows : ndarray of int
         Row of the table of each detection.
     injected : ndarray of shape (y, x) float32, counts
@@ -93,7 +96,7 @@ def work_visit(
     rng: np.random.Generator,
     products: SurveyProducts | None = None,
 ) -> WorkedVisit:
-    """Process one chip-visit.
+    """Process one chip-visit with one round of injections.
 
     Parameters
     ----------
@@ -111,30 +114,107 @@ def work_visit(
     AlignmentError, ExtractionError, PsfError, InjectionError, KernelFitError, SubtractionError
         The pair cannot be processed; the message says why.
     """
+    return next(work_rounds(pair, hosts, settings, rng, products))
+
+
+def work_rounds(
+    pair: Pair,
+    hosts: Hosts,
+    settings: VisitSettings,
+    rng: np.random.Generator,
+    products: SurveyProducts | None = None,
+) -> Iterator[WorkedVisit]:
+    """Process one chip-visit, with further rounds of injections while the share near galaxies is not met.
+
+    The first round has `InjectionSettings.per_visit` injections. A further one has as many, of the kind that is stored
+    too seldom, as are missing (`missing_injections`), laid into the frame as it was without injections; its result
+    holds the injections alone, because its other detections are those of the first round again. No round injects more
+    than are missing, so the share is never overshot. The rounds end when nothing is missing, after
+    `InjectionSettings.rounds`, or where galaxies are needed and the frame has none.
+
+    Parameters
+    ----------
+    pair, hosts, settings, products
+        As in `work_visit`.
+    rng : Generator
+        Draws the injections of the first round; each further one has a stream spawned from it.
+
+    Raises
+    ------
+    AlignmentError, ExtractionError, PsfError, InjectionError, KernelFitError, SubtractionError
+        As in `work_visit`.
+    """
     products = products or SurveyProducts()
     pair = align(pair)
     stars = find_stars(pair.new)
     psf = measure_psf(pair.new, stars) if products.psf_new is None else products.psf_new
-    injections = plan_injections(pair.new, psf, hosts, settings.injection, rng, stars)
+    measured = replace(products, psf_new=psf)
+    injection = settings.injection
+    injections = plan_injections(pair.new, psf, hosts, injection, rng, stars)
+    worked = _work_round(pair, hosts, settings, rng, measured, injections)
+    stored = count_stored(worked.table)
+    yield worked
+    for stream in rng.spawn(injection.rounds - 1):
+        kind, count = missing_injections(stored, injection.galaxy_fraction)
+        if count == 0 or (kind == GALAXY_INJECTION and len(hosts.inside(pair.new).x) == 0):
+            return
+        wanted = {"per_visit": count, "galaxy_fraction": float(kind == GALAXY_INJECTION), "variable_fraction": 0.0}
+        injections = plan_injections(pair.new, psf, hosts, injection.model_copy(update=wanted), stream)
+        worked = _work_round(pair, hosts, settings, stream, measured, injections, injections_alone=True)
+        added = count_stored(worked.table)
+        stored = InjectionCounts(stored.hosted + added.hosted, stored.random + added.random)
+        yield worked
+
+
+def _work_round(
+    pair: Pair,
+    hosts: Hosts,
+    settings: VisitSettings,
+    rng: np.random.Generator,
+    products: SurveyProducts,
+    injections: Injections,
+    *,
+    injections_alone: bool = False,
+) -> WorkedVisit:
+    """Inject into an aligned pair, subtract, detect and tabulate.
+
+    Parameters
+    ----------
+    pair : Pair
+    hosts, settings, rng
+        As in `work_visit`.
+    products : SurveyProducts
+        With the new frame's PSF.
+    injections : Injections
+    injections_alone : bool
+        Leave out the detections that are no injection.
+    """
+    psf = products.psf_new
+    assert psf is not None
     new, injected = inject(pair.new, psf, injections, rng)
     precomputed = None if products.difference is None else products.difference + injected
     difference = subtract(replace(pair, new=new), settings.subtraction, None, psf, products.psf_reference, precomputed)
     detections = detect(difference, settings.threshold_sigma)
     detections = detections.take(detections.positive)
+    matched = cross_match(injections.x, injections.y, detections.x, detections.y)
+    by_chance = has_near(injections.x + CHANCE_SHIFT_PX, injections.y, detections.x, detections.y)
+    if injections_alone:
+        is_found = matched >= 0
+        detections, matched[is_found] = detections.take(matched[is_found]), np.arange(is_found.sum())
     planes = (new.pixels, pair.reference.pixels, difference.pixels)
     stamps = cut(planes, detections.x, detections.y, settings.stamp_px)
-    matched = MatchedVisit(
+    visit = MatchedVisit(
         detections=detections,
         injections=injections,
-        matched=cross_match(injections.x, injections.y, detections.x, detections.y),
-        by_chance=has_near(injections.x + CHANCE_SHIFT_PX, injections.y, detections.x, detections.y),
+        matched=matched,
+        by_chance=by_chance,
         reasons=stamp_reasons(stamps, outside_frame(new.shape, detections.x, detections.y, settings.stamp_px)),
         stamps=stamps,
         frame=new,
         psf=psf,
         hosts=hosts,
     )
-    table = tabulate(matched)
+    table = tabulate(visit)
     order = np.lexsort((table["x_px"].to_numpy(), table["y_px"].to_numpy()))
     # shuffled, as a number that grows with y would reveal how many detections a visit has
     order = rng.permutation(order)
@@ -142,6 +222,12 @@ def work_visit(
     table = table.take(pa.array(order)).set_column(0, CANDIDATES.field(0), pa.array(np.arange(len(order)), pa.int32()))
     is_stored = [reason is None for reason in table["reason"].to_pylist()]
     return WorkedVisit(table, stamps[order[is_stored]], difference, detections, rows, injected, psf)
+
+
+def count_stored(table: pa.Table) -> InjectionCounts:
+    """Count the injections of a visit (columns kind, reason) whose triplets can be stored."""
+    kinds = table.filter(pc.is_null(table["reason"]))["kind"].to_pylist()
+    return InjectionCounts(kinds.count(GALAXY_INJECTION), kinds.count(RANDOM_INJECTION))
 
 
 def cross_match(x: np.ndarray, y: np.ndarray, detected_x: np.ndarray, detected_y: np.ndarray) -> np.ndarray:

@@ -37,6 +37,9 @@ class InjectionSettings(BaseModel):
     """Fraction of the injections off variable sources that are placed in a catalogued galaxy."""
     variable_fraction: float = Field(default=0.0, ge=0, le=1)
     """Fraction of the injections that brighten a star or the nucleus of a catalogued galaxy."""
+    rounds: int = Field(default=1, ge=1, le=100)
+    """How often at most transients are injected into the same frame, until `galaxy_fraction` is met among the stored
+    ones too; 1: it is the fraction of the requested ones."""
     brightest_host_mag: float = 16.0
     """Brighter galaxies are drawn as often as one of this magnitude, else they would host one in every visit."""
     brightest_snr: float = Field(default=300.0, gt=0)

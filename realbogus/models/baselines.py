@@ -124,7 +124,7 @@ def measure_shapes(triplets: NDArray) -> NDArray[np.float64]:
     """Return `SHAPE_SCALARS`, (n, 2), of the differences of triplets (n, y, x, 3).
 
     They are the light of the central 3 x 3 pixels in units of the brightest of the central 5 x 5, which is at most 9
-    and small for hot pixels and particle hits; and the scatter of the border over 1.4826 times its median deviation.
+    and small for hot pixels and particle hits; and the scatter of the border over that from its median deviation.
     Missing pixels count as 0.
     """
     difference = np.nan_to_num(triplets[..., 2].astype(float))
@@ -132,8 +132,7 @@ def measure_shapes(triplets: NDArray) -> NDArray[np.float64]:
     core, wide = (difference[:, middle - h : middle + h + 1, middle - h : middle + h + 1] for h in (1, _CORE_PX))
     peak = np.maximum(wide.max(axis=(1, 2)), 1e-6)
     border = difference[:, _border_of(difference.shape[1:])]
-    deviation = np.median(np.abs(border - np.median(border, axis=1, keepdims=True)), axis=1)
-    stray = border.std(axis=1) / np.maximum(_SIGMA_OF_MAD * deviation, 1e-6)
+    stray = border.std(axis=1) / np.maximum(mad_std(border, axis=1), 1e-6)
     return np.stack([np.clip(core.sum(axis=(1, 2)) / peak, -9, 9), np.minimum(stray, 100)], axis=1)
 
 

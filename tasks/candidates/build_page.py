@@ -37,6 +37,8 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
         Table("Stored candidates by kind", ("kind", "candidates"), list(summary["kinds"].items())),
         Table("Stored candidates by label", ("label", "candidates"), list(summary["labels"].items())),
     ]
+    if summary["galaxy_share"]["asked"] is not None:
+        blocks.append(Table("Injections near galaxies", ("injections", "share"), share_rows(summary["galaxy_share"])))
     if any(summary.get(PADDED, {}).values()):
         shares = [(frame, f"{fraction:.1%}") for frame, fraction in summary[PADDED].items()]
         blocks.append(Table("Padding of the frames, which has no data", ("frames", "fraction of the pixels"), shares))
@@ -54,6 +56,12 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
         sheet=Figure(caption, kind_sheet(dataset), "contact sheet by kind"),
         blocks=blocks,
     )
+
+
+def share_rows(share: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    """Return the rows of a table from the summary's ``galaxy_share``."""
+    rows = [(name, "–" if share[name] is None else f"{share[name]:.1%}") for name in ("asked", "stored")]
+    return rows if share["missing"] is None else [*rows, ("missing for the share", str(share["missing"]))]
 
 
 def kind_sheet(dataset: Dataset) -> bytes:

@@ -8,7 +8,7 @@ from typing import Literal
 
 SourceName = Literal["simulated", "frames", "zenodo", "alerts", "triplets"]
 Balance = Literal["asked", "stored"]
-"""Whether the share of injections near galaxies refers to the requested or to the stored injections."""
+"""Whether the share near galaxies is of the requested injections, or is met among the stored by further injections."""
 WithoutEpoch = Literal["refuse", "position_only"]
 """What becomes of a detection without an epoch where known objects are given."""
 Treatment = Literal["each", "mix", "all"]

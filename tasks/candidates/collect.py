@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 
 from realbogus.audits.origin_labels import classify_origins, find_origins
 from realbogus.epochs import TIME_KEYWORDS
-from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, work_visit
+from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, WorkedVisit, work_rounds
 from realbogus.injection.host_galaxies import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.readings import Reading
 from realbogus.records import BatchKey, RecordSource, find_places
+from realbogus.simulation.light_by_origin import LightByOrigin
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import Survey, SurveySettings
 from realbogus.sources.frame_pairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
@@ -30,6 +31,7 @@ from tasks.candidates.staged_rows import (
     StagedBatch,
     VisitFacts,
     complete_rows,
+    join_rounds,
     stage_fault,
     stage_visit,
 )
@@ -96,18 +98,24 @@ class SimulatedVisits:
         rng = np.random.default_rng([self.survey.seed, key.night, key.chip, key.visit, 1])
         facts = VisitFacts(key.name, pair.sky_cell, pair.night, pair.detector, key.visit)
         try:
-            worked = work_visit(pair, hosts_of(simulated.galaxies), self.work, rng)
+            worked = work_rounds(pair, hosts_of(simulated.galaxies), self.work, rng)
+            rounds = [_stage_simulated(facts, number, one, simulated.light) for number, one in enumerate(worked, 1)]
         except tuple(VISIT_FAULTS) as fault:
             return stage_fault(facts, fault, self.work.stamp_px)
-        detections = worked.detections
-        of_detections = find_origins(worked.difference, simulated.light, worked.injected, detections.x, detections.y)
-        origins, truths = (np.full(worked.table.num_rows, None) for _ in range(2))
-        origins[worked.rows], truths[worked.rows] = of_detections, classify_origins(of_detections)
-        batch = stage_visit(facts, worked, truths.tolist(), origins.tolist())
+        batch = join_rounds(facts, rounds, rng)
         if not self.with_known:
             return batch
         known = table_of(Survey(self.survey).known_objects(key.night, key.chip, key.visit, key.field))
         return mark_known_objects(batch, known, np.array([pair.epoch_mjd], np.float64))
+
+
+def _stage_simulated(facts: VisitFacts, number: int, worked: WorkedVisit, light: LightByOrigin) -> StagedBatch:
+    """Return the staged rows of a round of injections, by its number, with the true origin of each detection."""
+    detections = worked.detections
+    of_detections = find_origins(worked.difference, light, worked.injected, detections.x, detections.y)
+    origins, truths = (np.full(worked.table.num_rows, None) for _ in range(2))
+    origins[worked.rows], truths[worked.rows] = of_detections, classify_origins(of_detections)
+    return stage_visit(replace(facts, injection_round=number), worked, truths.tolist(), origins.tolist())
 
 
 @dataclass(frozen=True)
@@ -150,15 +158,18 @@ class PairVisits:
             difference = read_difference(key, pair.new.shape) if is_precomputed else None
             psfs = (read_psf(key, frame, pair.new.shape) for frame in ("new", "reference"))
             rng = np.random.default_rng([self.seed, *name.encode()])
-            worked = work_visit(pair, hosts, self.work, rng, SurveyProducts(difference, *psfs))
+            padded = (pair.new.padded_fraction, pair.reference.padded_fraction)
+            worked_facts = VisitFacts(name, pair.sky_cell, pair.night, pair.detector, pair.visit, padded)
+            rounds = []
+            for number, worked in enumerate(
+                work_rounds(pair, hosts, self.work, rng, SurveyProducts(difference, *psfs)), 1
+            ):
+                unknown: list[str | None] = [None] * worked.table.num_rows
+                rounds.append(stage_visit(replace(worked_facts, injection_round=number), worked, unknown, unknown))
         except tuple(VISIT_FAULTS) as fault:
             failed = stage_fault(facts, fault, self.work.stamp_px, None if key.is_named_in(str(fault)) else key.name)
             return replace(failed, reading=reading)
-        unknown: list[str | None] = [None] * worked.table.num_rows
-        padded = (pair.new.padded_fraction, pair.reference.padded_fraction)
-        facts = VisitFacts(name, pair.sky_cell, pair.night, pair.detector, pair.visit, padded)
-        batch = stage_visit(facts, worked, unknown, unknown)
-        batch = replace(batch, reading=reading, epoch_mjd=pair.epoch_mjd)
+        batch = replace(join_rounds(worked_facts, rounds, rng), reading=reading, epoch_mjd=pair.epoch_mjd)
         if self.known is None:
             return batch
         epoch_mjd = np.array([np.nan if pair.epoch_mjd is None else pair.epoch_mjd])

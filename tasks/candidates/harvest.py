@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations.split_shares import PARTS
+from realbogus.injection.balance import InjectionCounts, missing_injections
 from realbogus.injection.completeness import fit_completeness
 from realbogus.readings import Reading, merge_readings
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, VARIABLE_INJECTION, find_places
@@ -25,7 +26,6 @@ from tasks.runtime.run_log import run_logger
 from tasks.store import merging
 from tasks.store.columns import align_column, to_bool, to_float
 from tasks.store.errors import StoreError
-from tasks.store.sampling import hash_order
 from tasks.store.schema import REALBOGUS, STORED
 from tasks.store.versions import stored_rows, value_counts
 
@@ -42,8 +42,6 @@ ACCOUNTED = (
     *("snr", "detector", "visit", "batch"),
 )
 """Columns that the account reads."""
-OVER_BALANCE = "over_balance"
-"""Reason of a recovered injection that is left out to meet the requested share near galaxies."""
 INJECTED = {"galaxy": GALAXY_INJECTION, "random": RANDOM_INJECTION, "variable": VARIABLE_INJECTION}
 
 
@@ -78,9 +76,6 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     if staged.num_rows == len(faults) and faults and not plan.published_ids:
         reasons = Counter(fault.split(":")[0] for fault in faults)
         raise NoVisitError(f"none of {len(faults)} chip-visits could be worked on; the first: {faults[0]}", reasons)
-    if request.balance == "stored":
-        surplus = surplus_injections(staged, request.galaxy_fraction, request.seed)
-        staged = merging.reject(staged, dict.fromkeys(surplus, OVER_BALANCE))
     ids = pa.concat_arrays([pa.array(plan.published_ids, pa.string()), staged["id"].combine_chunks()])
     truth = staged.select(["id", "truth", "origin"]).filter(pc.is_valid(staged["truth"]))
     return Harvest(
@@ -126,33 +121,6 @@ def enough_groups(request: CandidateRequest) -> str:
     more_visits = request.chips, max(request.visits, (-(-len(PARTS) // request.chips) - 1) * request.revisits + 1)
     chips, visits = min(more_chips, more_visits, key=lambda asked: asked[0] * asked[1])
     return f"chips={chips} visits={visits}"
-
-
-def surplus_injections(staged: pa.Table, galaxy_fraction: float, seed: int) -> list[str]:
-    """Return the ids of the surplus recovered injections, without which the rest has the requested host share.
-
-    Injections on variable sources are not counted. Fewer injections are recovered near galaxies, so the surplus is
-    usually of the others. A hash of the id selects it.
-
-    Parameters
-    ----------
-    staged : Table
-        Columns id, status, kind.
-    galaxy_fraction : float
-        Requested share near galaxies; at 0 or 1 there is no surplus.
-    seed : int
-    """
-    stored = stored_rows(staged, ["id", "kind"])
-    ids = {
-        kind: stored.filter(pc.equal(stored["kind"], kind))["id"].to_pylist()
-        for kind in (GALAXY_INJECTION, RANDOM_INJECTION)
-    }
-    hosted, random = len(ids[GALAXY_INJECTION]), len(ids[RANDOM_INJECTION])
-    remaining = {GALAXY_INJECTION: hosted, RANDOM_INJECTION: random}
-    if 0 < galaxy_fraction < 1:
-        remaining[GALAXY_INJECTION] = min(hosted, round(random * galaxy_fraction / (1 - galaxy_fraction)))
-        remaining[RANDOM_INJECTION] = min(random, round(hosted * (1 - galaxy_fraction) / galaxy_fraction))
-    return [names[position] for kind, names in ids.items() for position in hash_order(names, seed)[remaining[kind] :]]
 
 
 def _manifest(plan: CandidatePlan) -> dict[str, Any]:
@@ -238,6 +206,7 @@ def account_of(
         "labels": {name: counts[name] for name in ("real", "bogus", "unlabelled")},
         "injected": {name: count_injections(ledger, kind) for name, kind in INJECTED.items()},
         "found": {name: count_injections(ledger, kind, found=True) for name, kind in INJECTED.items()},
+        "galaxy_share": galaxy_share(request, ledger),
         "kinds": dict(value_counts(stored["kind"]).most_common()),
         "detectors": pc.count_distinct(stored["detector"]).as_py(),
         "cells": pc.count_distinct(stored["group"]).as_py(),
@@ -275,6 +244,40 @@ def count_injections(ledger: pa.Table, kind: str, *, found: bool = False) -> int
         return int(rows.num_rows)
     detected = pc.if_else(pc.is_valid(rows["found"]), rows["found"], pc.equal(rows["status"], STORED))
     return int(to_bool(detected).sum())
+
+
+def galaxy_share(request: CandidateRequest, ledger: pa.Table) -> dict[str, float | int | None]:
+    """Return the share near galaxies of all injections and of those stored, and how many are missing to meet it.
+
+    Injections on variable sources are not counted.
+
+    Parameters
+    ----------
+    request : CandidateRequest
+    ledger : Table
+        Columns kind, status, batch.
+
+    Returns
+    -------
+    dict
+        ``asked``, ``stored``: shares, None without an injection; ``missing``: injections that the chip-visits lack to
+        have the share among the stored ones, None unless ``balance=stored``.
+    """
+    rows = ledger.filter(pc.is_in(ledger["kind"], pa.array([GALAXY_INJECTION, RANDOM_INJECTION])))
+    stored = stored_rows(rows, ["kind", "batch"])
+    shares = {name: _fraction_hosted(table["kind"]) for name, table in (("asked", rows), ("stored", stored))}
+    if request.balance == "asked":
+        return {**shares, "missing": None}
+    kinds = Counter(zip(stored["batch"].to_pylist(), stored["kind"].to_pylist(), strict=True))
+    counts = (
+        InjectionCounts(kinds[batch, GALAXY_INJECTION], kinds[batch, RANDOM_INJECTION])
+        for batch in stored["batch"].unique().to_pylist()
+    )
+    return {**shares, "missing": sum(missing_injections(count, request.galaxy_fraction)[1] for count in counts)}
+
+
+def _fraction_hosted(kinds: pa.ChunkedArray) -> float | None:
+    return round(pc.sum(pc.equal(kinds, GALAXY_INJECTION)).as_py() / len(kinds), 4) if len(kinds) else None
 
 
 def half_completeness_mag(ledger: pa.Table) -> float | None:

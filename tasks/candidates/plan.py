@@ -41,6 +41,8 @@ CLASSES = ("bogus", "real")
 VISITS_A_NIGHT = 1000
 KNOWN_OF_SIMULATION = "simulated"
 """Value of known_objects: the objects that other surveys would list of the simulated sky."""
+MOST_ROUNDS = 12
+"""How often at most transients are injected into a chip-visit with balance=stored."""
 TABLE_SOURCES = ("triplets", "zenodo")
 """Sources whose rows stand in a table of their own."""
 LATER: dict[str, object] = {
@@ -114,6 +116,8 @@ class CandidateRequest(BaseModel):
                     f"conditions={self.conditions.given} are for source=simulated, not source={self.source}"
                 )
             self.conditions.require_chip(self.chips)
+        if self.balance == "stored" and self.source not in ("simulated", "frames"):
+            raise ValueError(f"balance=stored injects into frames, but source={self.source} has ready triplets")
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         if self.columns and self.source not in TABLE_SOURCES and not self.known_columns:
@@ -161,6 +165,7 @@ class CandidateRequest(BaseModel):
                 per_visit=self.injections_per_visit,
                 galaxy_fraction=self.galaxy_fraction,
                 variable_fraction=self.variable_fraction,
+                rounds=MOST_ROUNDS if self.balance == "stored" else 1,
             ),
             subtraction=SubtractionSettings(engine=self.engine),
             threshold_sigma=self.threshold_sigma,

@@ -27,6 +27,7 @@ from realbogus.subtraction.alignment import AlignmentError
 from realbogus.subtraction.fit_inputs import LevelFitError
 from realbogus.subtraction.kernel_fit import KernelFitError
 from realbogus.subtraction.subtract import SubtractionError
+from tasks.store.merging import with_columns
 from tasks.store.schema import LEDGER, REJECTED, STORED
 
 _OF_CANDIDATES = [item for item in CANDIDATES if item.name not in {"number", "label", *LEDGER.names}]
@@ -66,6 +67,8 @@ PADDED, PADDED_FRAMES = "padded_fraction", ("new", "reference")
 """Key of the fractions of a visit's frames that are padding, in ``parameters`` and in the summary; and their keys."""
 FAULTY_VISIT = "visit"
 """Kind of the one ledger row of a rejected chip-visit."""
+INJECTION_ROUND = "injection_round"
+"""Key in ``parameters`` of the round, from 2, in which a further injection was laid into the same frame."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,8 @@ class VisitFacts:
     visit : int
     padded : tuple of float
         Fractions of the new and the reference frame that are padding.
+    injection_round : int
+        1, or the number of a further round of injections.
     """
 
     name: str
@@ -112,6 +117,7 @@ class VisitFacts:
     detector: str
     visit: int
     padded: tuple[float, float] = (0.0, 0.0)
+    injection_round: int = 1
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -128,19 +134,24 @@ class VisitFacts:
     def parameters(self) -> dict[str, Any]:
         """What every candidate's column ``parameters`` holds."""
         fractions = dict(zip(PADDED_FRAMES, (round(fraction, 4) for fraction in self.padded), strict=True))
-        return {PADDED: fractions} if any(self.padded) else {}
+        padded = {PADDED: fractions} if any(self.padded) else {}
+        return padded if self.injection_round == 1 else {**padded, INJECTION_ROUND: self.injection_round}
+
+    def ids(self, count: int) -> list[str]:
+        """Return the ids of n candidates."""
+        return [f"{self.name}-{number:04d}" for number in range(count)]
 
 
 def stage_visit(
     facts: VisitFacts, worked: WorkedVisit, truths: Sequence[str | None], origins: Sequence[str | None]
 ) -> StagedBatch:
-    """Return the staged rows of a chip-visit.
+    """Return the staged rows of a chip-visit with one round of injections.
 
     Parameters
     ----------
     facts : VisitFacts
     worked : WorkedVisit
-        n candidates.
+        n candidates, in the order of their numbers.
     truths, origins : (n,)
         None where unknown.
     """
@@ -148,13 +159,36 @@ def stage_visit(
     seeing = worked.psf.fwhm_px * worked.difference.pair.new.pixel_arcsec
     values: dict[str, Sequence[Any]] = {
         **{name: [value] * count for name, value in facts.columns.items()},
-        "id": [f"{facts.name}-{number:04d}" for number in table["number"].to_pylist()],
+        "id": facts.ids(count),
         "seeing_fwhm_arcsec": [seeing] * count,
         "parameters": [json.dumps(facts.parameters)] * count,
         "truth": truths,
         "origin": origins,
     }
     return StagedBatch(complete_rows(table, values, worked.pixels), worked.pixels)
+
+
+def join_rounds(facts: VisitFacts, rounds: Sequence[StagedBatch], rng: np.random.Generator) -> StagedBatch:
+    """Join the staged rounds of a chip-visit, at least one.
+
+    Rows of several rounds are shuffled and numbered anew, else a high number would reveal an injection.
+
+    Parameters
+    ----------
+    facts : VisitFacts
+    rounds : sequence of StagedBatch
+    rng : Generator
+        Draws the order.
+    """
+    if len(rounds) == 1:
+        return rounds[0]
+    table = pa.concat_tables([batch.table for batch in rounds])
+    pixels = np.concatenate([batch.pixels for batch in rounds])
+    is_stored = np.array([status == STORED for status in table["status"].to_pylist()])
+    order = rng.permutation(table.num_rows)
+    position = np.cumsum(is_stored) - 1
+    table = with_columns(table.take(pa.array(order)), {"id": facts.ids(table.num_rows)})
+    return StagedBatch(table, pixels[position[order[is_stored[order]]]])
 
 
 def stage_fault(facts: VisitFacts, fault: Exception, stamp_px: int, file: str | None = None) -> StagedBatch:

@@ -244,17 +244,33 @@ def test_a_special_night_is_recorded_and_its_wrong_labels_leave_pixels_and_truth
         build_small(small(), dataset="wrong")
 
 
-def test_the_stored_share_near_galaxies_is_met_where_asked_for(workspace: Workspace) -> None:
-    request = CandidateRequest(**REQUEST | {"galaxy_fraction": 0.3, "balance": "stored", "injections_per_visit": 60})
-    plan = with_small_chips(plan_candidates.fn(workspace, request), small())
-    collect_candidates.fn(plan, InProcess())
-    ledger = gather_candidates(plan).ledger.to_pylist()
-    kept = Counter(row["kind"] for row in ledger if row["status"] == STORED)
-    taken = Counter(row["kind"] for row in ledger if row["reason"] == "over_balance")
-    found = kept["galaxy_injection"] + kept["random_injection"]
-    assert kept["galaxy_injection"] == pytest.approx(0.3 * found, abs=1)
-    assert len(taken) == 1, "of one kind only is there too much"
-    assert found > 10
+def test_transients_are_injected_until_the_stored_share_near_galaxies_is_met(flows_here: Workspace) -> None:
+    changes = {"galaxy_fraction": 0.8, "injections_per_visit": 30}
+    summary = build_small(small(), dataset="met", balance="stored", **changes)
+    dataset = check_account(flows_here, summary)
+    share, kinds = summary["galaxy_share"], summary["kinds"]
+    hosted, found = kinds["galaxy_injection"], kinds["galaxy_injection"] + kinds["random_injection"]
+    assert share == dataset.manifest["builds"][next(iter(dataset.manifest["builds"]))]["galaxy_share"]
+    assert share["missing"] == 0
+    assert abs(hosted - 0.8 * found) <= 0.5
+    assert share["stored"] == round(hosted / found, 4)
+    plain = build_small(small(), dataset="plain", balance="asked", **changes)
+    lacking = plain["kinds"]["galaxy_injection"] + plain["kinds"]["random_injection"]
+    assert abs(plain["kinds"]["galaxy_injection"] - 0.8 * lacking) > 0.5, "else nothing is tested"
+    rows, first = (Dataset.open(flows_here, name).samples().to_pylist() for name in ("met", "plain"))
+    further = [row for row in rows if "injection_round" in json.loads(row["parameters"])]
+    assert len(further) == sum(summary["injected"].values()) - 30 == len(rows) - len(first)
+    assert all(row["kind"] != "detection" for row in further)
+    # The first round is what balance=asked builds; the further rounds add to it.
+    unchanged = {row["pixel_sha256"] for row in rows if row not in further}
+    assert unchanged == {row["pixel_sha256"] for row in first}
+    assert sorted(row["id"] for row in rows) == [f"s3-n0-c0-v0-{number:04d}" for number in range(len(rows))]
+    numbers = [int(row["id"][-4:]) for row in further]
+    assert min(numbers) < len(first), "a number does not reveal that a row is an injection"
+    request = CandidateRequest(**REQUEST | changes | {"balance": "stored"})
+    alone = replace(small(), work=request.work).collect(VisitKey(3, 0, 0, 0, 0)).table
+    of_build = {row["id"]: row["pixel_sha256"] for row in rows}
+    assert dict(zip(alone["id"].to_pylist(), alone["pixel_sha256"].to_pylist(), strict=True)) == of_build
 
 
 def test_a_full_chip_through_the_flow(flows_here: Workspace) -> None:

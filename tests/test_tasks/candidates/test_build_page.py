@@ -17,6 +17,7 @@ from tasks.candidates.build_page import (
     kind_sheet,
     origin_sheet,
     report_build,
+    share_rows,
     spread_evenly,
 )
 from tasks.reports.contact_sheet import CAPTION_PX, GAP_PX
@@ -32,6 +33,7 @@ SUMMARY: dict[str, Any] = {
     "stored": 40,
     "kinds": {"galaxy_injection": 20, "detection": 20},
     "labels": {"real": 20, "bogus": 20},
+    "galaxy_share": {"asked": 0.5, "stored": 0.4512, "missing": 3},
 }
 TILE_HIGH, TILE_WIDE = draw_triplet(np.zeros((SIDE, SIDE, 3), np.float32)).shape[:2]
 
@@ -93,8 +95,13 @@ def test_a_build_shows_its_counts_and_what_can_be_known(
     assert [list(table.rows) for table in tables] == [
         [("galaxy_injection", 20), ("detection", 20)],
         [("real", 20), ("bogus", 20)],
+        [("asked", "50.0%"), ("stored", "45.1%"), ("missing for the share", "3")],
     ]
     assert len([block for block in report.blocks if isinstance(block, Figure)]) == figures
+
+
+def test_shares_near_galaxies_are_shown_as_far_as_they_are_known() -> None:
+    assert share_rows({"asked": 0.25, "stored": None, "missing": None}) == [("asked", "25.0%"), ("stored", "–")]
 
 
 @given(st.integers(0, 60), st.integers(1, 20))

@@ -1,4 +1,4 @@
-"""The harvest of a real/bogus build: which injections are surplus, how its candidates are accounted for."""
+"""The harvest of a real/bogus build: how its candidates are accounted for, and its injections near galaxies."""
 
 import logging
 from dataclasses import replace
@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.readings import Reading
@@ -22,17 +21,16 @@ from tasks.candidates.collect import ReadyTriplets, SimulatedVisits, VisitKey
 from tasks.candidates.harvest import (
     ACCOUNTED,
     MAX_FAULTS_LOGGED,
-    OVER_BALANCE,
     VALIDATED,
     account_of,
     count_injections,
     detections_per_visit,
+    galaxy_share,
     gather_candidates,
     half_completeness_mag,
     label_kind,
     log_faults,
     pixels_of,
-    surplus_injections,
 )
 from tasks.candidates.plan import CandidateBatch, CandidatePlan
 from tasks.candidates.staged_rows import (
@@ -45,67 +43,8 @@ from tasks.candidates.staged_rows import (
 from tasks.records.kept_readings import keep_reading
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError
-from tasks.store.sampling import hash_share
 from tasks.store.staging import Staging
 from tests.small_candidates import candidate_request
-
-
-def recovered(hosted: int, alone: int, missed: int = 3) -> pa.Table:
-    """Injections near galaxies and alone, with some of each that were not recovered, and detections."""
-    kinds = [GALAXY_INJECTION] * (hosted + missed) + [RANDOM_INJECTION] * (alone + missed) + ["detection"] * 5
-    status = ["stored"] * hosted + ["rejected"] * missed + ["stored"] * alone + ["rejected"] * missed + ["stored"] * 5
-    ids = [f"c{number:03d}" for number in range(len(kinds))]
-    return pa.table({"id": ids, "status": status, "kind": kinds})
-
-
-@pytest.mark.parametrize(
-    ("hosted", "alone", "share", "dropped_hosted", "dropped_alone"),
-    [
-        (10, 30, 0.5, 0, 20),
-        (30, 10, 0.5, 20, 0),
-        (10, 10, 0.5, 0, 0),
-        (10, 30, 0.25, 0, 0),
-        (10, 30, 0.2, 2, 0),  # 30 alone go with 7.5 hosted, rounded to even
-        (10, 31, 0.25, 0, 1),
-        (0, 5, 0.5, 0, 5),
-        (10, 30, 0.0, 0, 0),
-        (10, 30, 1.0, 0, 0),
-    ],
-)
-def test_the_surplus_of_the_kind_recovered_too_often_is_dropped(
-    hosted: int, alone: int, share: float, dropped_hosted: int, dropped_alone: int
-) -> None:
-    staged = recovered(hosted, alone)
-    kind_of = dict(zip(staged["id"].to_pylist(), staged["kind"].to_pylist(), strict=True))
-    kinds = [kind_of[name] for name in surplus_injections(staged, share, 0)]
-    assert (kinds.count(GALAXY_INJECTION), kinds.count(RANDOM_INJECTION)) == (dropped_hosted, dropped_alone)
-    assert len(kinds) == dropped_hosted + dropped_alone, "nothing else is dropped"
-
-
-@given(st.integers(1, 40), st.integers(1, 40), st.floats(0.05, 0.95))
-def test_after_the_surplus_the_share_is_within_half_an_injection(hosted: int, alone: int, share: float) -> None:
-    staged = recovered(hosted, alone)
-    surplus = set(surplus_injections(staged, share, 0))
-    rest = [
-        kind
-        for name, kind in zip(staged["id"].to_pylist(), staged["kind"].to_pylist(), strict=True)
-        if name not in surplus
-    ]
-    kept = [rest.count(kind) - 3 for kind in (GALAXY_INJECTION, RANDOM_INJECTION)]
-    assert kept[0] in (hosted, round(alone * share / (1 - share)))
-    assert kept[1] in (alone, round(hosted * (1 - share) / share))
-    ratios = [kept[0] - kept[1] * share / (1 - share), kept[1] - kept[0] * (1 - share) / share]
-    assert min(map(abs, ratios)) <= 0.5 + 1e-9
-
-
-def test_a_hash_of_the_id_decides_which_injections_are_surplus() -> None:
-    staged = recovered(10, 30)
-    names = [f"c{number:03d}" for number in range(13, 43)]
-    for seed in (0, 1):
-        surplus = surplus_injections(staged, 0.5, seed)
-        assert surplus == sorted(names, key=lambda name: hash_share(name, seed))[10:]
-    reordered = staged.take(list(range(staged.num_rows))[::-1])
-    assert set(surplus_injections(reordered, 0.5, 0)) == set(surplus_injections(staged, 0.5, 0))
 
 
 def ledger() -> pa.Table:
@@ -137,6 +76,7 @@ def test_the_account_balances_and_counts_by_reason_label_kind_and_part() -> None
         "labels": {"real": 2, "bogus": 1, "unlabelled": 2},
         "injected": {"galaxy": 2, "random": 2, "variable": 0},
         "found": {"galaxy": 1, "random": 2, "variable": 0},
+        "galaxy_share": {"asked": 0.5, "stored": 0.5, "missing": None},
         "kinds": {"detection": 3, GALAXY_INJECTION: 1, RANDOM_INJECTION: 1},
         "detectors": 2,
         "cells": 3,
@@ -279,14 +219,15 @@ def test_a_harvest_has_the_rows_of_all_batches_and_the_truth_that_is_known(works
     assert set(VALIDATED) <= set(STAGED_COLUMNS.names)
 
 
-def test_a_balance_of_the_stored_rejects_the_surplus_one_of_the_requested_nothing(workspace: Workspace) -> None:
-    staged = [visit_rows(0, 2, 6)]
-    balanced = gather_candidates(staged_plan(workspace, staged, balance="stored")).ledger
-    reasons = balanced["reason"].to_pylist()
-    assert reasons.count(OVER_BALANCE) == 4
-    assert reasons.count(None) == 4
-    untouched = gather_candidates(staged_plan(workspace, staged, balance="asked")).ledger
-    assert untouched["reason"].null_count == 8
+def test_the_share_near_galaxies_is_of_all_and_of_the_stored_and_what_a_visit_lacks_is_counted() -> None:
+    """Two of four asked are hosted, one of two stored; each visit lacks the kind that it has none of."""
+    asked, stored = candidate_request(), candidate_request(balance="stored")
+    assert galaxy_share(asked, ledger()) == {"asked": 0.5, "stored": 0.5, "missing": None}
+    assert galaxy_share(stored, ledger()) == {"asked": 0.5, "stored": 0.5, "missing": 2}
+    uneven = pa.concat_tables([visit_rows(0, 2, 6)[0], visit_rows(1, 5, 5)[0]]).select(ACCOUNTED)
+    assert galaxy_share(stored, uneven) == {"asked": 0.3889, "stored": 0.3889, "missing": 4}
+    nothing = ledger().filter(pc.equal(ledger()["kind"], "detection"))
+    assert galaxy_share(stored, nothing) == {"asked": None, "stored": None, "missing": 0}
 
 
 def test_a_build_of_which_every_visit_was_rejected_names_the_first_fault(workspace: Workspace) -> None:

@@ -18,6 +18,7 @@ from tasks.candidates.plan import (
     CLASSES,
     COMMON,
     LATER,
+    MOST_ROUNDS,
     SCHEME,
     VISITS_A_NIGHT,
     CandidateBatch,
@@ -276,6 +277,13 @@ def test_samples_of_other_settings_are_refused_and_the_first_is_named(workspace:
             require_common(candidate_request(**{name: value}), parent)
     with pytest.raises(StoreError, match="with source=simulated, not triplets"):
         require_common(candidate_request(source="triplets", path="x", stamp_px=31), parent)
+
+
+def test_a_share_among_the_stored_is_met_by_further_rounds_into_frames_alone() -> None:
+    assert candidate_request(balance="asked").work.injection.rounds == 1
+    assert candidate_request(balance="stored").work.injection.rounds == MOST_ROUNDS
+    with pytest.raises(ValidationError, match="balance=stored injects into frames, but source=triplets has ready"):
+        candidate_request(balance="stored", source="triplets", path="x")
 
 
 def batch(number: int, name: str) -> CandidateBatch:

@@ -1,6 +1,7 @@
 """Rows of candidates in staging: which columns they have, what a rejected chip-visit leaves."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,8 +17,10 @@ from tasks.candidates.staged_rows import (
     LEDGER_COLUMNS,
     STAGED_COLUMNS,
     VISIT_FAULTS,
+    StagedBatch,
     VisitFacts,
     complete_rows,
+    join_rounds,
     stage_fault,
     visit_faults,
 )
@@ -88,3 +91,26 @@ def test_the_truth_is_staged_but_no_column_of_the_ledger() -> None:
     assert set(STAGED_COLUMNS.names) - set(LEDGER_COLUMNS.names) == {"label", "truth", "origin"}
     assert "number" not in LEDGER_COLUMNS.names
     assert len(set(LEDGER_COLUMNS.names)) == len(LEDGER_COLUMNS.names)
+
+
+def staged(reasons: list[str | None], seed: int) -> StagedBatch:
+    pixels = np.random.default_rng(seed).normal(size=(reasons.count(None), 11, 11, 3)).astype(np.float32)
+    table = pa.table({"reason": pa.array(reasons, pa.string()), "snr": np.arange(len(reasons)) + 100.0 * seed})
+    return StagedBatch(complete_rows(table, {"id": FACTS.ids(len(reasons))}, pixels), pixels)
+
+
+def test_rounds_are_joined_in_another_order_with_each_row_s_own_pixels_and_numbers_without_a_gap() -> None:
+    rounds = [staged([None, "edge", None, None, None], 1), staged(["not_detected", None, None], 2)]
+    joined = join_rounds(FACTS, rounds, np.random.default_rng(0))
+    assert joined.table["id"].to_pylist() == FACTS.ids(8)
+    stored = joined.table.filter(pa.array([reason is None for reason in joined.table["reason"].to_pylist()]))
+    assert stored["pixel_sha256"].to_pylist() == pixel_digests(joined.pixels)
+    snr = joined.table["snr"].to_pylist()
+    assert sorted(snr) == [*(100.0 + np.arange(5)), *(200.0 + np.arange(3))]
+    assert snr != sorted(snr)
+    assert join_rounds(FACTS, rounds[:1], np.random.default_rng(0)) is rounds[0]
+
+
+def test_a_further_round_is_named_in_the_parameters() -> None:
+    assert FACTS.parameters == {}
+    assert replace(FACTS, injection_round=3).parameters == {"injection_round": 3}
