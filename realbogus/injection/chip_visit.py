@@ -13,7 +13,8 @@ from scipy.spatial import cKDTree
 
 from realbogus.frames import Pair
 from realbogus.injection.candidate_table import CANDIDATES, MatchedVisit, tabulate
-from realbogus.injection.inject import Hosts, InjectionSettings, inject, plan_injections
+from realbogus.injection.inject import Hosts, Injections, InjectionSettings, inject, plan_injections
+from realbogus.injection.twin import detected_without
 from realbogus.psf.measure import PsfModel, measure_psf
 from realbogus.psf.stars import find_stars
 from realbogus.records import MATCH_RADIUS_PX
@@ -127,6 +128,7 @@ def work_visit(
         detections=detections,
         injections=injections,
         matched=cross_match(injections.x, injections.y, detections.x, detections.y),
+        detected_before=_detect_before(pair, difference, injected, injections, settings, psf, products),
         by_chance=has_near(injections.x + CHANCE_SHIFT_PX, injections.y, detections.x, detections.y),
         reasons=stamp_reasons(stamps, outside_frame(new.shape, detections.x, detections.y, settings.stamp_px)),
         stamps=stamps,
@@ -142,6 +144,31 @@ def work_visit(
     table = table.take(pa.array(order)).set_column(0, CANDIDATES.field(0), pa.array(np.arange(len(order)), pa.int32()))
     is_stored = [reason is None for reason in table["reason"].to_pylist()]
     return WorkedVisit(table, stamps[order[is_stored]], difference, detections, rows, injected, psf)
+
+
+def _detect_before(
+    pair: Pair,
+    difference: Difference,
+    injected: np.ndarray,
+    injections: Injections,
+    settings: VisitSettings,
+    psf: PsfModel,
+    products: SurveyProducts,
+) -> np.ndarray:
+    """Return which injections' places, (n,), are detected without them: by the twin, or by a subtraction of its own.
+
+    Parameters
+    ----------
+    pair : Pair
+        Aligned, without injections; other parameters as in `work_visit` and `WorkedVisit`.
+    """
+    place, threshold = (injections.x, injections.y), settings.threshold_sigma
+    if not len(injections):
+        return np.zeros(0, bool)
+    if difference.convolved == "reference" or settings.subtraction.engine == "precomputed":
+        return detected_without(difference, pair, injected, *place, threshold)
+    twin = detect(subtract(pair, settings.subtraction, None, psf, products.psf_reference), threshold)
+    return has_near(*place, twin.x[twin.positive], twin.y[twin.positive])
 
 
 def cross_match(x: np.ndarray, y: np.ndarray, detected_x: np.ndarray, detected_y: np.ndarray) -> np.ndarray:
