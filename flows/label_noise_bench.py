@@ -45,8 +45,8 @@ def label_noise_bench(
     handlings: Annotated[
         list[BenchHandling],
         parameter_types.param(
-            "Methods against wrong labels to compare; unlabel trains on suspects by the VAT loss, anchored-... never "
-            "suspects injections"
+            "Methods against wrong labels to compare; unlabel trains on suspects by the VAT loss, anchored-... and "
+            "recurrence-... never suspect injections"
         ),
     ] = DEFAULT_HANDLINGS,
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it

@@ -7,7 +7,7 @@ from prefect import flow
 from flows.cli import parameter_types
 from tasks.candidates.choices import Handling
 from tasks.candidates.methods import CandidateMethods
-from tasks.candidates.relabel import MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabel import KEPT, MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
 from tasks.learning.labels.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -31,7 +31,19 @@ def relabel_and_retrain(
     handling: Annotated[
         Handling, parameter_types.param("What is done with suspect labels before the second training")
     ] = "unlabel",
-    suspect_injections: Annotated[bool, parameter_types.param("Whether labels of injections can be suspect")] = True,
+    suspect_injections: Annotated[
+        bool,
+        parameter_types.param(
+            "Whether labels of injections can be suspect; if not, only those whose place is detected without them"
+        ),
+    ] = True,
+    recurrence: Annotated[
+        bool,
+        parameter_types.param(
+            "Whether recurrence over visits has a say: bogus labels of what recurs at one pixel of a chip are never "
+            "suspect, those of what recurs at one place of the sky are so more readily"
+        ),
+    ] = False,
     rounds: parameter_types.RelabelRounds = 1,
     most_of_stratum: Annotated[
         float,
@@ -48,7 +60,9 @@ def relabel_and_retrain(
     loss_ce: parameter_types.CrossEntropyWeight = None,
     loss_ech: parameter_types.AucWeight = None,
     loss_lds: parameter_types.SmoothnessWeight = 1.0,
+    smoothness: parameter_types.Smoothness = "vat",
     optimizer: parameter_types.CandidateOptimizer = None,
+    keep: parameter_types.KeptEpoch = KEPT,
     normalisation: parameter_types.Normalisation = None,
     methods: parameter_types.CandidateMethods = None,
     epochs: parameter_types.Epochs = None,
@@ -68,6 +82,7 @@ def relabel_and_retrain(
         suspect_threshold=suspect_threshold,
         handling=handling,
         suspect_injections=suspect_injections,
+        recurrence=recurrence,
         rounds=rounds,
         most_of_stratum=most_of_stratum,
         most_wrong=most_wrong,
@@ -75,7 +90,9 @@ def relabel_and_retrain(
         loss_ce=loss_ce,
         loss_ech=loss_ech,
         loss_lds=loss_lds,
+        smoothness=smoothness,
         optimizer=optimizer,
+        keep=keep,
         normalisation=normalisation,
         methods=methods or CandidateMethods(),
         epochs=epochs,

@@ -11,6 +11,7 @@ from galaxy.images.cutouts import Field as FrameField
 from realbogus.models.network_settings import Network as CandidateNetworkName
 from realbogus.models.network_settings import Profile as ProfileName
 from realbogus.models.network_settings import Size
+from realbogus.models.network_settings import Smoothness as SmoothnessName
 from realbogus.models.preprocessing import Normalisation as NormalisationName
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.subtraction.engine_names import SubtractionEngine
@@ -19,6 +20,7 @@ from tasks.candidates.methods import CandidateMethods as CandidateMethodFields
 from tasks.galaxies import choices as galaxies
 from tasks.galaxies.methods import TrainingMethods
 from tasks.learning.fits.fit_settings import DeviceName
+from tasks.learning.fits.fit_settings import KeptEpoch as KeptEpochName
 from tasks.learning.fits.fit_settings import Optimizer as OptimizerName
 from tasks.learning.labels.suspects import FoldRule as FoldRuleName
 from tasks.learning.labels.suspects import SuspectRule as RuleName
@@ -244,13 +246,28 @@ AucWeight = Annotated[
     float | None, param("Weight of the exponential cross-hinge loss, which maximises the AUC; null: the preset's")
 ]
 SmoothnessWeight = Annotated[
-    float | None, param("Weight of the virtual adversarial training loss (VAT); null: the preset's")
+    float | None,
+    param("Weight of the smoothness loss, for which suspects stay in the training without a label; null: the preset's"),
+]
+Smoothness = Annotated[
+    SmoothnessName,
+    param(
+        "Smoothness loss: vat (virtual adversarial training of all candidates) or consistency (strongly altered views "
+        "of unlabelled candidates must agree with confident predictions of the plain ones)"
+    ),
 ]
 Normalisation = Annotated[
     NormalisationName | None,
     param("Normalisation of the stamps; null: the preset's. l2 and sky-asinh-l2 keep the level of the sky"),
 ]
 CandidateOptimizer = Annotated[OptimizerName | None, param("Optimiser; null: the preset's")]
+KeptEpoch = Annotated[
+    KeptEpochName | None,
+    param(
+        "Epoch whose weights are kept: best (lowest validation loss), last, or label-wave (the predictions of the "
+        "training part change least for the first time; needs no right labels); null: the preset's"
+    ),
+]
 Relabelling = Annotated[str | None, param("Name of a relabelling of the training part; null: the original labels")]
 Folds = Annotated[int, param("Number of cross-validation folds of the training part", ge=2)]
 FoldRule = Annotated[

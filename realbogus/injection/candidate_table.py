@@ -46,13 +46,15 @@ CANDIDATES = pa.schema(
         pa.field("psf_realisation", pa.int32()),
         pa.field("found", pa.bool_()),
         pa.field("chance_match", pa.bool_()),
+        pa.field("detected_before", pa.bool_()),
         pa.field("finite_fraction", pa.float64()),
         pa.field("mean", pa.float64()),
         pa.field("std", pa.float64()),
     ]
 )
 """A candidate is a detection, or an injection that was not detected. ``injected_*``, ``host_*`` and ``found`` are null
-except for injections; ``chance_match`` of an injection is whether its position, shifted by 20 px, has a detection."""
+except for injections; ``chance_match`` of an injection is whether its position, shifted by 20 px, has a detection, and
+``detected_before`` whether its position would have one without the injections."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class MatchedVisit:
     injections : Injections
     matched : ndarray of int, shape (n,)
         Index of each injection's detection, -1 for none.
+    detected_before : ndarray of bool, shape (n,)
+        The position of the injection would have a detection without it.
     by_chance : ndarray of bool, shape (n,)
         The shifted position of the injection has a detection.
     reasons : list of str or None, m long
@@ -82,6 +86,7 @@ class MatchedVisit:
     detections: Detections
     injections: Injections
     matched: np.ndarray
+    detected_before: np.ndarray
     by_chance: np.ndarray
     reasons: list[str | None]
     stamps: np.ndarray
@@ -172,6 +177,7 @@ def _injection_columns(visit: MatchedVisit, injection: np.ndarray) -> dict[str, 
         "host_mag": spread(injections.host_mag),
         "psf_realisation": _or_null(spread(injections.realisation.astype(float))),
         "chance_match": _or_null(spread(visit.by_chance.astype(float))),
+        "detected_before": _or_null(spread(visit.detected_before.astype(float))),
     }
 
 

@@ -17,6 +17,7 @@ from realbogus.frames import Pair
 from realbogus.injection.balance import InjectionCounts, missing_injections
 from realbogus.injection.candidate_table import CANDIDATES, MatchedVisit, tabulate
 from realbogus.injection.inject import Hosts, Injections, InjectionSettings, inject, plan_injections
+from realbogus.injection.twin import detected_without
 from realbogus.psf.measure import PsfModel, measure_psf
 from realbogus.psf.stars import find_stars
 from realbogus.records import GALAXY_INJECTION, MATCH_RADIUS_PX, RANDOM_INJECTION
@@ -207,6 +208,7 @@ def _work_round(
         detections=detections,
         injections=injections,
         matched=matched,
+        detected_before=_detect_before(pair, difference, injected, injections, settings, psf, products),
         by_chance=by_chance,
         reasons=stamp_reasons(stamps, outside_frame(new.shape, detections.x, detections.y, settings.stamp_px)),
         stamps=stamps,
@@ -228,6 +230,31 @@ def count_stored(table: pa.Table) -> InjectionCounts:
     """Count the injections of a visit (columns kind, reason) whose triplets can be stored."""
     kinds = table.filter(pc.is_null(table["reason"]))["kind"].to_pylist()
     return InjectionCounts(kinds.count(GALAXY_INJECTION), kinds.count(RANDOM_INJECTION))
+
+
+def _detect_before(
+    pair: Pair,
+    difference: Difference,
+    injected: np.ndarray,
+    injections: Injections,
+    settings: VisitSettings,
+    psf: PsfModel,
+    products: SurveyProducts,
+) -> np.ndarray:
+    """Return which injections' places, (n,), are detected without them: by the twin, or by a subtraction of its own.
+
+    Parameters
+    ----------
+    pair : Pair
+        Aligned, without injections; other parameters as in `work_visit` and `WorkedVisit`.
+    """
+    place, threshold = (injections.x, injections.y), settings.threshold_sigma
+    if not len(injections):
+        return np.zeros(0, bool)
+    if difference.convolved == "reference" or settings.subtraction.engine == "precomputed":
+        return detected_without(difference, pair, injected, *place, threshold)
+    twin = detect(subtract(pair, settings.subtraction, None, psf, products.psf_reference), threshold)
+    return has_near(*place, twin.x[twin.positive], twin.y[twin.positive])
 
 
 def cross_match(x: np.ndarray, y: np.ndarray, detected_x: np.ndarray, detected_y: np.ndarray) -> np.ndarray:

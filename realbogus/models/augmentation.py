@@ -22,11 +22,17 @@ class StampAugmentation(BaseModel):
     """Largest shift along each axis, pixels below 1; bilinear, with repeated border pixels."""
     noise: float = 0.0
     """Standard deviation of white noise added to each plane, in units of the plane's own noise."""
+    offset: float = 0.0
+    """Largest constant added to each plane, of either sign, in units of the plane's own noise."""
 
     @property
     def alters_pixels(self) -> bool:
         """Whether pixel values change and not only their positions, so that the views depend on the units."""
-        return bool(self.shift_px or self.noise)
+        return bool(self.shift_px or self.noise or self.offset)
+
+
+STRONG = StampAugmentation(symmetries=True, shift_px=0.5, noise=0.3, offset=0.3)
+"""The strong views of the consistency loss."""
 
 
 def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: StampAugmentation) -> tf.Tensor:
@@ -51,9 +57,12 @@ def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: StampAugmentation)
         stamps = _apply_random_symmetries(stamps, seed)
     if settings.shift_px:
         stamps = _shift_randomly(stamps, tf.add(seed, (1, 0)), settings.shift_px)
-    if settings.noise:
+    if settings.noise or settings.offset:
         _, sigma = measure_sky(stamps, clips=1)
-        stamps += settings.noise * sigma * tf.random.stateless_normal(tf.shape(stamps), tf.add(seed, (2, 0)))
+        noise = settings.noise * tf.random.stateless_normal(tf.shape(stamps), tf.add(seed, (2, 0)))
+        of_planes = (tf.shape(stamps)[0], 1, 1, tf.shape(stamps)[3])
+        offset = settings.offset * tf.random.stateless_uniform(of_planes, tf.add(seed, (3, 0)), -1, 1)
+        stamps += sigma * (noise + offset)
     return stamps
 
 

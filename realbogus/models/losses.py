@@ -1,7 +1,7 @@
 """The losses of Takahashi et al. 2022, a partial AUC, and the Keras model that fits a network with them or robust ones.
 
 Logits z = (z0, z1) are (n, 2), bogus and real; the score is s = z1 - z0. Targets are (n, 2): one-hot or smoothed; a row
-of zeros is an unlabelled candidate, which contributes to the local smoothness only.
+of zeros is an unlabelled candidate, which contributes to the smoothness only.
 """
 
 from typing import Any, Literal
@@ -12,10 +12,13 @@ import tensorflow as tf
 from pydantic import BaseModel, ConfigDict, Field
 
 from realbogus.models import robust_losses
+from realbogus.models.network_settings import Smoothness
 
 PARTS = ("ce", "ech", "partial_auc", "lds")
 """The losses that are added up with their weights."""
 SupervisedLoss = Literal["ce", "gce", "ce-eps-mae", "nnpu"]
+CONFIDENCE = 0.95
+"""Least probability of a predicted class that a strong view must agree with (Sohn et al. 2020)."""
 _LEAST_NORM, _LEAST_STEP = 1e-6, 1e-30
 PARTIAL_AUC_END = 0.05
 """The largest false-positive rate of the partial AUC loss."""
@@ -34,7 +37,10 @@ class LossSettings(BaseModel):
     ech: float = Field(default=0.0, ge=0)
     """Weight of the exponential cross-hinge."""
     lds: float = Field(default=0.0, ge=0)
-    """Weight of local distributional smoothness (virtual adversarial training)."""
+    """Weight of the smoothness."""
+    smoothness: Smoothness = "vat"
+    """``vat``: local distributional smoothness of all candidates (virtual adversarial training). ``consistency``: a
+    strongly altered view of an unlabelled one must agree with what the averaged weights say of the plain view."""
     partial_auc: float = Field(default=0.0, ge=0)
     """Weight of the partial AUC loss."""
     partial_auc_trim: float = Field(default=0.01, ge=0, lt=0.05)
@@ -65,6 +71,18 @@ class LossSettings(BaseModel):
     """Weight of early-learning regularisation."""
     elr_decay: float = Field(default=0.7, ge=0, lt=1)
     """Decay per epoch of the running means of the predictions for early-learning regularisation."""
+
+    @property
+    def needs_strong_views(self) -> bool:
+        """Whether the loss has the consistency with strong views."""
+        return self.lds > 0 and self.smoothness == "consistency"
+
+    @property
+    def mean_decay(self) -> float | None:
+        """Decay per epoch of the running means that the losses need; None: they need none."""
+        if self.elr:
+            return self.elr_decay
+        return 0.0 if self.needs_strong_views else None
 
 
 def effective_weights(settings: LossSettings) -> tuple[float, float, float]:
@@ -191,6 +209,32 @@ def divergence(logits: tf.Tensor, other_logits: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.reduce_sum(tf.exp(logs) * (logs - tf.nn.log_softmax(other_logits)), axis=1))
 
 
+def consistency_loss(logits: tf.Tensor, means: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Return the cross-entropy of unlabelled candidates' strong views with the classes of their plain views.
+
+    The unlabelled loss of FixMatch (Sohn et al. 2020, 2001.07685, equation 4): a candidate counts where the class is
+    predicted with a probability of at least `CONFIDENCE`; the sum is divided by the number of all unlabelled ones.
+
+    Parameters
+    ----------
+    logits : (n, 2) float
+        Of the strong views.
+    means : (n, 2) float
+        Predicted probabilities of the plain views, without a gradient; zeros where there is no prediction yet.
+    targets : (n, 2) float
+
+    Returns
+    -------
+    scalar
+        0 without unlabelled candidates.
+    """
+    unlabelled = tf.cast(tf.reduce_sum(targets, axis=1) == 0, logits.dtype)
+    confident = tf.cast(tf.reduce_max(means, axis=1) >= CONFIDENCE, logits.dtype)
+    classes = tf.one_hot(tf.argmax(means, axis=1), logits.shape[1], dtype=logits.dtype)
+    losses = unlabelled * confident * robust_losses.entropies(logits, classes)
+    return tf.math.divide_no_nan(tf.reduce_sum(losses), tf.reduce_sum(unlabelled))
+
+
 def adversarial_step(
     network: keras.Model, views: tf.Tensor, logits: tf.Tensor, settings: LossSettings, seed: tf.Tensor
 ) -> tf.Tensor:
@@ -251,6 +295,7 @@ class CandidateTrainer(keras.Model):
         self.network, self.settings, self.class_weights, self.seed = network, losses, class_weights, seed
         self._ce, self._ech, self._lds = effective_weights(losses)
         self._means = {name: keras.metrics.Mean(name=name) for name in ("loss", "accuracy", *PARTS)}
+        self._is_consistent = losses.needs_strong_views
 
     def compile(self, optimizer: keras.optimizers.Optimizer, *_: Any, **__: Any) -> None:
         """Set the optimiser; other arguments are ignored, as losses and metrics are this model's own."""
@@ -268,15 +313,22 @@ class CandidateTrainer(keras.Model):
     def train_step(self, data: tuple[tf.Tensor, ...]) -> dict[str, tf.Tensor]:
         """Make one optimisation step on views (n, h, w, c) and targets (n, 2); return the metrics so far.
 
-        Early-learning regularisation takes the running means (n, 2) of the predictions as a third entry.
+        Early-learning regularisation and consistency take the running means (n, 2) of the predictions as a third entry;
+        for consistency the channels of strong views follow those of the views, (n, h, w, 2 c).
         """
         views, targets, *means = data
+        strong = views
+        if self._is_consistent:
+            views, strong = tf.split(views, 2, axis=-1)
         with tf.GradientTape() as tape:
             logits = self.network(views, training=True)
             loss, parts = self._labelled_loss(logits, targets)
             if self.settings.elr:
                 loss += self.settings.elr * tf.reduce_mean(robust_losses.early_learning_penalties(logits, means[0]))
-            if self._lds:
+            if self._is_consistent:
+                parts["lds"] = consistency_loss(self.network(strong, training=True), means[0], targets)
+                loss += self._lds * parts["lds"]
+            elif self._lds:
                 with tape.stop_recording():
                     clean = tf.stop_gradient(logits)
                     step = adversarial_step(self.network, views, clean, self.settings, self._step_seed())

@@ -13,6 +13,8 @@ from realbogus.models.preprocessing import Normalisation
 Network = Literal["simple", "complex", "compact", "first"]
 Size = Literal["small", "full"]
 Profile = Literal["published", "as-written", "fixed"]
+Smoothness = Literal["vat", "consistency"]
+"""What a training asks of unlabelled candidates; see `realbogus.models.losses.LossSettings`."""
 
 
 class CandidateNetworkSettings(BaseModel):

@@ -12,8 +12,8 @@ from realbogus.psf.model import Psf
 
 _FILTER_FWHM = 2.5  # radius of the matched filter
 _KERNEL_MARGIN_PX = 5  # by which the filter convolved with the kernel is wider
-_SMOOTHING_PX = 5
-_LEAST_POWER = 0.5  # of the filter, within usable pixels, where the pixel itself is not usable
+SMOOTHING_PX = 5
+LEAST_POWER = 0.5  # of the filter, within usable pixels, where the pixel itself is not usable
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def estimate_variance(frame: Frame, signal: np.ndarray, unusable: np.ndarray) ->
     The sources' photon noise is computed from the image smoothed over 5 pixels: from single pixels it would be
     correlated with the noise itself, which overestimates the noise of empty sky and lowers its positive peaks.
     """
-    light = np.maximum(ndimage.uniform_filter(signal, _SMOOTHING_PX), 0)
+    light = np.maximum(ndimage.uniform_filter(signal, SMOOTHING_PX), 0)
     variance = np.square(frame.background_rms) + light / np.float32(frame.gain_e_per_count)
     return np.where(unusable, np.float32(0), variance)
 
@@ -85,7 +85,7 @@ def measure_significance(
     power = tiles.assemble(tiles.transform(usable) * tiles.transform_kernels(squares))
     lowest = np.maximum(_lowest_variance(sources) * power, np.finfo(np.float32).tiny)
     noise = np.sqrt(np.maximum(tiles.assemble(through), lowest))
-    least = _LEAST_POWER * float(squares.sum(axis=(1, 2)).mean())
+    least = LEAST_POWER * float(squares.sum(axis=(1, 2)).mean())
     is_measured = usable | (power > least)
     return np.where(is_measured, filtered / noise, np.float32(np.nan)), noise / np.maximum(power, 1e-3 * least)
 

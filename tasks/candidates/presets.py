@@ -28,7 +28,6 @@ ROBUST_LOSSES: dict[RobustLoss, dict[str, Any]] = {
     "elr": {"elr": 3.0},
 }
 """Changes of `LossSettings` by name of the loss."""
-_AVERAGED: frozenset[RobustLoss] = frozenset({"elr"})
 _WEIGHT_AVERAGE = 0.99
 PUBLISHED_LOSSES = LossSettings(xi=1.0, epsilon=0.1, cap=6.0, weights="executed")
 _RATES: dict[Optimizer, float] = {"adam": 2e-3, "sgd": 5e-2, "adadelta": 1.0}
@@ -72,11 +71,17 @@ def load_preset(network: Network, size: Size, profile: Profile) -> CandidatePres
 
 
 def with_robust_loss(preset: CandidatePreset, loss: RobustLoss) -> CandidatePreset:
-    """Return the preset with a robust loss; early-learning regularisation averages the weights too, for its targets."""
-    changes: dict[str, Any] = {"losses": preset.losses.model_copy(update=ROBUST_LOSSES[loss])}
-    if loss in _AVERAGED:
-        changes["training"] = preset.training.model_copy(update={"weight_average": _WEIGHT_AVERAGE})
-    return preset.model_copy(update=changes)
+    """Return the preset with a robust loss."""
+    return preset.model_copy(update={"losses": preset.losses.model_copy(update=ROBUST_LOSSES[loss])})
+
+
+def with_averaged_targets(preset: CandidatePreset) -> CandidatePreset:
+    """Return the preset with an average of weights where its losses take their targets from one."""
+    if preset.losses.mean_decay is None or preset.training.weight_average:
+        return preset
+    return preset.model_copy(
+        update={"training": preset.training.model_copy(update={"weight_average": _WEIGHT_AVERAGE})}
+    )
 
 
 def _published(network: Network, profile: Profile) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 The validation part keeps its labels, and therefore cannot choose the epoch of the second training: the more confident a
 network fitted to cleaner labels is, the larger its loss on wrong ones. The last epoch is kept, at the end of the
-learning rate's schedule.
+learning rate's schedule, or that at which the predictions settle.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +19,7 @@ from tasks.candidates.choices import Handling
 from tasks.candidates.suspects import class_probabilities, never_suspect_injections, score_labels, suggest
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning import measures
+from tasks.learning.fits.fit_settings import KeptEpoch
 from tasks.learning.labels.suspects import SuspectError, SuspectRule, estimated_errors, quantile_strata
 from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.runtime.cluster import Executor
@@ -27,8 +28,8 @@ from tasks.store.dataset import Dataset
 from tasks.training.relabel import RelabelOptions, RelabelTask
 from tasks.training.training_task import TrainingTask, TrainRequest
 
-KEPT: Literal["last"] = "last"
-"""The epoch of the second training whose weights are kept."""
+KEPT: KeptEpoch = "last"
+"""The epoch of the second training whose weights are kept, unless the request names another."""
 MOST_WRONG = 0.33
 SHOWN_TO_HELP: frozenset[tuple[SuspectRule, Handling]] = frozenset()
 """Rules and handlings that beat labels left alone where a third of them were wrong, in `label-noise-bench`."""
@@ -41,8 +42,12 @@ class CandidateRelabelRequest(RelabelOptions, CandidateTrainRequest):
     trains: ClassVar[type[TrainRequest]] = CandidateTrainRequest
 
     handling: Handling = "unlabel"
+    keep: KeptEpoch | None = KEPT
+    """The epoch of the second training whose weights are kept; None: the preset's."""
     suspect_injections: bool = True
     """Whether labels of injections can be suspect."""
+    recurrence: bool = False
+    """Whether recurrence over visits has a say in what is suspect; see `tasks.candidates.recurrence`."""
     most_wrong: float = Field(default=MOST_WRONG, gt=0, le=1)
     """Largest share of labels that may be wrong, as the scores estimate it, for a rule and handling that was not shown
     to help beyond it."""
@@ -66,13 +71,13 @@ class CandidateRelabelTask(RelabelTask):
 
     @property
     def fold_changes(self) -> dict[str, Any]:
-        """The folds are fitted by cross-entropy alone."""
-        return {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0}
+        """The folds are fitted by cross-entropy alone, and keep the preset's epoch."""
+        return {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0, "keep": None}
 
     @property
     def second_changes(self) -> dict[str, Any]:
-        """The last epoch is kept, and removed candidates take part in no loss."""
-        return {"keep": KEPT} | ({"loss_lds": 0.0} if self.request.handling == "remove" else {})
+        """Removed candidates take part in no loss."""
+        return {"loss_lds": 0.0} if self.request.handling == "remove" else {}
 
     def out_of_fold(self, training: TrainingTask, part: SplitPart, folder: Path, executor: Executor) -> pa.Table:
         """Return the scores of a part's candidates; see `tasks.candidates.suspects`."""
@@ -86,6 +91,7 @@ class CandidateRelabelTask(RelabelTask):
             folder,
             executor,
             suspect_injections=request.suspect_injections,
+            recurrence=request.recurrence,
         )
 
     def suggest(self, scores: pa.Table) -> NDArray[np.int32]:

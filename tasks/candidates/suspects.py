@@ -2,7 +2,8 @@
 
 Scores are a table with ``id, logit, fold`` of the n candidates of a part, sorted by id. ``two-views`` adds ``forest``,
 the probability of being real by a forest on scalars; ``dynamics`` adds ``limit``, and its logit is the mean over the
-early epochs of one fit to all candidates, fold 0.
+early epochs of one fit to all candidates, fold 0. With recurrence there are ``fault`` and ``hidden`` too, see
+`tasks.candidates.recurrence`: a bogus label of a fault is never suspect, and what may be hidden is so more readily.
 """
 
 from dataclasses import replace
@@ -16,6 +17,7 @@ from scipy.special import expit, logit
 from realbogus.audits.difficulty import NEAR_RADII
 from tasks.candidates.baselines import candidate_scalars, out_of_fold_forest
 from tasks.candidates.folds import out_of_fold
+from tasks.candidates.recurrence import COLUMNS, Recurring, find_recurring
 from tasks.candidates.rows import are_injections
 from tasks.candidates.training import REAL, CandidateTraining
 from tasks.learning.labels.dynamics import (
@@ -29,12 +31,16 @@ from tasks.learning.labels.suspects import SUSPECT_THRESHOLD, SuspectRule, quant
 from tasks.learning.labels.two_views import combine_views, suggest_by_two_views
 from tasks.learning.split_parts import SplitPart
 from tasks.runtime.cluster import Executor
-from tasks.store.columns import Ids, align_rows, positions_of, to_float
+from tasks.store.columns import Ids, align_column, align_rows, positions_of, to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.training.dynamics import training_outputs
 
 VIEW_LEAST_LEAF = 20
 """Fewest samples of a leaf of the forest of the rule two-views, so that it does not learn single labels by heart."""
+HIDDEN_LOG_ODDS = 2.0
+"""Added to the logit of what recurs like a hidden transient."""
+DETECTED_BEFORE = "detected_before"
+"""Column of the ledger: the place of an injection is detected without it."""
 _INDICATORS = 5
 """Key of the random stream of the labels that are changed on purpose."""
 
@@ -48,6 +54,7 @@ def score_labels(
     executor: Executor,
     *,
     suspect_injections: bool = True,
+    recurrence: bool = False,
     validation: SplitPart | None = None,
 ) -> pa.Table:
     """Return the scores by which a rule finds suspects; finished fits are not repeated.
@@ -64,6 +71,8 @@ def score_labels(
     executor : Executor
     suspect_injections : bool
         Whether injections can be suspect; if not, dynamics mislabels injections alone on purpose.
+    recurrence : bool
+        Whether the scores have the columns of recurrence.
     validation : SplitPart, optional
         For dynamics: the validation part of the fit; None: the training's.
 
@@ -72,19 +81,30 @@ def score_labels(
     PartError
         A fit lacks a class.
     """
+    recurring = find_recurring(training.dataset.samples(list(COLUMNS)), sorted(part.ids)) if recurrence else None
     if rule == "dynamics":
         eligible, name = np.ones(len(part), bool), "dynamics"
         if not suspect_injections:
-            eligible, name = are_injections(training.dataset.samples(["id", "kind"]), part.ids), "dynamics-anchored"
+            eligible, name = sure_reals(training.dataset, part.ids), "dynamics-anchored"
         validation = training.part("validation") if validation is None else validation
-        return _score_dynamics(training, (part, validation), folder / name, eligible)
+        return _with_recurrence(_score_dynamics(training, (part, validation), folder / name, eligible), recurring)
     scores = out_of_fold(training, part, folds, folder, executor)
     if rule == "two-views":
         aligned = part.take(positions_of(scores["id"], part.ids))
         scalars = candidate_scalars(training.dataset, aligned)
+        if recurring is not None:
+            scalars = np.concatenate([scalars, recurring.at_pixel[:, None]], axis=1)
         forest = out_of_fold_forest(scalars, aligned.labels == REAL, scores["fold"].to_numpy(), VIEW_LEAST_LEAF)
         scores = scores.append_column("forest", pa.array(forest))
-    return scores
+    return _with_recurrence(scores, recurring)
+
+
+def _with_recurrence(scores: pa.Table, recurring: Recurring | None) -> pa.Table:
+    """Return the scores with the columns of recurrence, which is in their order."""
+    if recurring is None:
+        return scores
+    scores = scores.append_column("fault", pa.array(recurring.is_fault))
+    return scores.append_column("hidden", pa.array(recurring.may_be_hidden))
 
 
 def _score_dynamics(
@@ -120,28 +140,47 @@ def suggest(
     threshold : float
         For the rules ``threshold`` and ``two-views``.
     """
+    labels = np.asarray(labels, np.int32)
+    logits = _prior_logits(scores)
     if rule == "dynamics":
-        return suggest_by_margin(_two_logits(scores), labels, scores["limit"].to_numpy())
-    if rule == "two-views":
-        views = (class_probabilities(scores["logit"].to_numpy()), _of_forest(scores))
-        return suggest_by_two_views(*views, labels, threshold)
-    return suggest_labels(class_probabilities(scores["logit"].to_numpy()), labels, rule, threshold)
+        suggested = suggest_by_margin(_two_logits(logits), labels, scores["limit"].to_numpy())
+    elif rule == "two-views":
+        suggested = suggest_by_two_views(class_probabilities(logits), _of_forest(scores), labels, threshold)
+    else:
+        suggested = suggest_labels(class_probabilities(logits), labels, rule, threshold)
+    return np.where(_sure_bogus(scores, labels), labels, suggested).astype(np.int32)
 
 
 def doubts(scores: pa.Table, labels: NDArray, rule: SuspectRule) -> NDArray[np.float64]:
-    """Return how much the scores doubt each label, (n,): the log odds of the other class, of both views together."""
+    """Return how much the scores doubt each label, (n,): the log odds of the other class, of both views together.
+
+    A bogus label of a fault is doubted least.
+    """
+    logits = _prior_logits(scores)
     if rule == "dynamics":
-        return -areas_under_margin(_two_logits(scores), labels)
-    logits = scores["logit"].to_numpy()
-    if rule == "two-views":
-        logits = logit(combine_views(class_probabilities(logits), _of_forest(scores))[:, REAL])
-    return np.where(np.asarray(labels) == REAL, -1.0, 1.0) * logits
+        doubt = -areas_under_margin(_two_logits(logits), labels)
+    else:
+        if rule == "two-views":
+            logits = logit(combine_views(class_probabilities(logits), _of_forest(scores))[:, REAL])
+        doubt = np.where(np.asarray(labels) == REAL, -1.0, 1.0) * logits
+    return np.where(_sure_bogus(scores, labels), doubt.min() - 1, doubt)
 
 
 def never_suspect_injections(suggested: NDArray, labels: NDArray, dataset: Dataset, ids: Ids) -> NDArray[np.int32]:
-    """Return the suggested classes (n,) with those of injections replaced by their labels (n,)."""
-    injected = are_injections(dataset.samples(["id", "kind"]), ids)
-    return np.where(injected, labels, suggested).astype(np.int32)
+    """Return the suggested classes (n,) with those of `sure_reals` replaced by their labels (n,)."""
+    return np.where(sure_reals(dataset, ids), labels, suggested).astype(np.int32)
+
+
+def sure_reals(dataset: Dataset, ids: Ids) -> NDArray[np.bool_]:
+    """Return which of n ids are injections whose place is not detected without them, (n,).
+
+    A ledger that was written without the column ``detected_before`` excepts none.
+    """
+    samples = dataset.samples()
+    injected = are_injections(samples, ids)
+    if DETECTED_BEFORE not in samples.column_names:
+        return injected
+    return injected & ~to_bool(align_column(samples, DETECTED_BEFORE, ids))
 
 
 def class_probabilities(logits: NDArray) -> NDArray[np.float64]:
@@ -163,8 +202,19 @@ def brightness_strata(samples: pa.Table, ids: Ids) -> NDArray[np.str_]:
     )
 
 
-def _two_logits(scores: pa.Table) -> NDArray[np.float64]:
+def _prior_logits(scores: pa.Table) -> NDArray[np.float64]:
+    """Return the logits (n,) with the log odds of what may be hidden."""
     logits = scores["logit"].to_numpy()
+    return logits + HIDDEN_LOG_ODDS * scores["hidden"].to_numpy() if "hidden" in scores.column_names else logits
+
+
+def _sure_bogus(scores: pa.Table, labels: NDArray) -> NDArray[np.bool_]:
+    """Return which bogus labels are of a fault, (n,)."""
+    is_bogus = np.asarray(labels) == 1 - REAL
+    return is_bogus & scores["fault"].to_numpy() if "fault" in scores.column_names else np.zeros(len(is_bogus), bool)
+
+
+def _two_logits(logits: NDArray) -> NDArray[np.float64]:
     return np.stack([np.zeros(len(logits)), logits], axis=1)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from scipy.special import softmax
 
-from realbogus.models.network_settings import Network, Profile, Size
+from realbogus.models.network_settings import Network, Profile, Size, Smoothness
 from realbogus.models.preprocessing import PREPROCESSING_VERSION, Normalisation
 from tasks.candidates.choices import RobustLoss, Treatment
 from tasks.candidates.cross_validation import pooled_figures
@@ -45,6 +45,8 @@ TEST_FIGURES = (
 )
 FIRST = "first"
 """The cheap network of the first model of a night; its models are registered under a name of their own."""
+_STRONG_VIEWS = (0, 1)
+"""Added to the seed of the views of a step for that of their strong views."""
 
 
 class CandidateTrainRequest(TrainRequest):
@@ -60,7 +62,9 @@ class CandidateTrainRequest(TrainRequest):
     loss_ce: float | None = Field(default=None, ge=0)
     loss_ech: float | None = Field(default=None, ge=0)
     loss_lds: float | None = Field(default=None, ge=0)
-    """Weights of cross-entropy, exponential cross-hinge and local distributional smoothness; None: the preset's."""
+    """Weights of cross-entropy, exponential cross-hinge and smoothness; None: the preset's."""
+    smoothness: Smoothness = "vat"
+    """What has the weight loss_lds; see `realbogus.models.losses.LossSettings`."""
     optimizer: Optimizer | None = None
     """None: the preset's."""
     normalisation: Normalisation | None = None
@@ -92,6 +96,7 @@ class CandidateTraining(TrainingTask):
         request, losses = self.request, self.preset.losses
         weights = "+".join(name for name in ("ce", "ech", "lds") if getattr(losses, name))
         weights += f" {request.robust_loss}" if request.robust_loss else ""
+        weights += " consistency" if losses.needs_strong_views else ""
         detector = [request.detector] if request.detector else []
         options = [request.normalisation] if request.normalisation else []
         options += [f"labels {request.labels}"] if request.labels else []
@@ -217,7 +222,8 @@ def candidate_fit_spec(
     """Return a preset's network, its random views, and the model that holds its losses.
 
     Rotations and flips are applied to normalised stamps, which are computed once; an augmentation that alters pixels
-    in raw units is applied before normalisation.
+    in raw units is applied before normalisation. Where the losses need strong views, their channels follow those of
+    the training views.
 
     Parameters
     ----------
@@ -229,7 +235,9 @@ def candidate_fit_spec(
     initial : InitialWeights
         What the network starts from.
     """
-    from realbogus.models.augmentation import random_view
+    import tensorflow as tf
+
+    from realbogus.models.augmentation import STRONG, random_view
     from realbogus.models.losses import CandidateTrainer
     from realbogus.models.networks import CLASSES, build_network, prepare_views
     from tasks.learning.fits.fit_spec import FitSpec
@@ -240,21 +248,27 @@ def candidate_fit_spec(
     def augment(stamps: Any, seed: Any) -> Any:
         return random_view(stamps, seed, preset.augmentation)
 
+    def view(stamps: Any, seed: Any) -> Any:
+        views = prepare(augment(stamps, seed))
+        if not preset.losses.needs_strong_views:
+            return views
+        return tf.concat([views, prepare(random_view(stamps, tf.add(seed, _STRONG_VIEWS), STRONG))], axis=-1)
+
     def build(precision: str) -> Any:
         network = build_network(preset, stamp_px, precision=precision)
         initial.load_into(network)
         return network
 
-    in_raw_units = preset.augmentation.alters_pixels
+    in_raw_units = preset.augmentation.alters_pixels or preset.losses.needs_strong_views
     return FitSpec(
         build,
-        (lambda stamps, seed: prepare(augment(stamps, seed))) if in_raw_units else augment,
+        view if in_raw_units else augment,
         prepare if in_raw_units else (lambda views: views),
         CLASSES,
         None if in_raw_units else prepare,
         lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
         even_classes=True,
-        mean_decay=preset.losses.elr_decay if preset.losses.elr else None,
+        mean_decay=preset.losses.mean_decay,
     )
 
 
@@ -270,15 +284,17 @@ def open_candidate_training(
     """
     dataset, scheme = open_labelled(workspace, request.dataset, REALBOGUS, request.scheme, every_part=every_part)
     quiet_tensorflow()
-    from tasks.candidates.presets import load_preset, with_robust_loss
+    from tasks.candidates.presets import load_preset, with_averaged_targets, with_robust_loss
 
     preset = load_preset(request.network, request.size, request.profile)
     if request.robust_loss:
         preset = with_robust_loss(preset, request.robust_loss)
     requested = {"ce": request.loss_ce, "ech": request.loss_ech, "lds": request.loss_lds}
     weights = {name: value for name, value in requested.items() if value is not None}
-    losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **weights})
-    changes: dict[str, Any] = {"losses": losses}
+    requested_losses = {**weights, "smoothness": request.smoothness}
+    losses = type(preset.losses).model_validate({**preset.losses.model_dump(), **requested_losses})
+    preset = with_averaged_targets(preset.model_copy(update={"losses": losses}))
+    changes: dict[str, Any] = {}
     if request.normalisation:
         changes["normalisation"] = request.normalisation
     if request.keep:

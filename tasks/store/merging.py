@@ -70,7 +70,7 @@ def merge(old: pa.Table | None, new: pa.Table, staging: Staging) -> pa.Table:
     Parameters
     ----------
     old : Table or None
-        The parent's ledger.
+        The parent's ledger; columns that it lacks are null in its rows.
     new : Table
         Rows with the columns of `PLACE`.
     staging : Staging
@@ -88,9 +88,24 @@ def merge(old: pa.Table | None, new: pa.Table, staging: Staging) -> pa.Table:
         if len(stored):
             raise ValueError(f"{len(stored)} stored rows would be replaced, such as {stored[0]}")
         keep = np.concatenate([~replaced.to_numpy(), keep])
-        new = pa.concat_tables([without_place(old).cast(new.schema), new])
+        new = pa.concat_tables([_with_fields(without_place(old), new.schema), new])
     order = pc.sort_indices(new["id"]).to_numpy()
     return _mapped(staging.folder / "merged.arrow", new.schema, _taken(new, order[keep[order]]))
+
+
+def _with_fields(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a table in a schema, null in the columns that it lacks.
+
+    Raises
+    ------
+    ValueError
+        The table has a column that the schema lacks.
+    """
+    for field in schema:
+        if field.name not in table.column_names:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
+    more = [name for name in table.column_names if name not in schema.names]
+    return table.select([*schema.names, *more]).cast(schema)
 
 
 def next_free_row(old: pa.Table | None) -> int:

@@ -24,6 +24,7 @@ from tasks.candidates.suspects import (
     never_suspect_injections,
     score_labels,
     suggest,
+    sure_reals,
 )
 from tasks.candidates.training import REAL, CandidateTraining, fit_model
 from tasks.learning import measures, operating_points
@@ -181,15 +182,17 @@ class Memorised:
 def second_request(row: StudyRow) -> dict[str, Any]:
     """Return the changes of the training request that a row's method implies.
 
-    As in `tasks.candidates.relabel`: treated suspects keep the last epoch, and removed ones take part in no loss. With
-    a robust loss the noisy validation part chooses no epoch either.
+    As in `tasks.candidates.relabel`: with treated suspects the last epoch is kept unless the method names another, and
+    removed ones take part in no loss. With a robust loss the noisy validation part chooses no epoch either.
     """
     method = HANDLINGS[row.handling]
     changes: dict[str, Any] = {}
-    if method.handling != "keep" or method.robust_loss:
-        changes["keep"] = KEPT
+    if method.keep or method.handling != "keep" or method.robust_loss:
+        changes["keep"] = method.keep or KEPT
     if method.handling == "remove":
         changes["loss_lds"] = 0.0
+    if method.handling == "unlabel":
+        changes["smoothness"] = method.smoothness
     return changes | ({"robust_loss": method.robust_loss} if method.robust_loss else {})
 
 
@@ -280,6 +283,7 @@ def treat_suspects(
         folder,
         setup.executor,
         suspect_injections=method.suspect_injections,
+        recurrence=method.recurrence,
         validation=validation,
     )
     scores = align_rows(scores, part.ids)
@@ -288,8 +292,7 @@ def treat_suspects(
     suggested, doubt = suggest(scores, part.labels, method.rule), doubts(scores, part.labels, method.rule)
     if not method.suspect_injections:
         suggested = never_suspect_injections(suggested, part.labels, training.dataset, part.ids)
-        injected = are_injections(training.dataset.samples(["id", "kind"]), part.ids)
-        doubt = np.where(injected, doubt.min() - 1, doubt)
+        doubt = np.where(sure_reals(training.dataset, part.ids), doubt.min() - 1, doubt)
     suspect = suggested != part.labels
     check_whole_classes(suspect, part.labels, training.classes)
     truth = true_labels(training.dataset.truth(), part.ids)

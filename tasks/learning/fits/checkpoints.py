@@ -55,6 +55,12 @@ class FitState:
         The network's and the optimiser's variables; the network's weights at `best_epoch`.
     means : ndarray, (n, classes), optional
         Running means of the training samples' predicted probabilities, where the fit has them.
+    predicted : ndarray, (n,), optional
+        The training samples' predicted classes after the last epoch, where the fit keeps that at which they settle.
+    changes : list of int
+        How many of them changed from each epoch to the next.
+    settled_weights : list of ndarray
+        The network's weights at the epoch at which they settle, as far as is known.
     """
 
     history: list[EpochRecord] = field(default_factory=list)
@@ -64,6 +70,9 @@ class FitState:
     variables: list[NDArray] = field(default_factory=list)
     best_weights: list[NDArray] = field(default_factory=list)
     means: NDArray | None = None
+    predicted: NDArray | None = None
+    changes: list[int] = field(default_factory=list)
+    settled_weights: list[NDArray] = field(default_factory=list)
 
     @property
     def epoch(self) -> int:
@@ -79,14 +88,17 @@ class FitState:
 def save_state(folder: Path, state: FitState) -> None:
     """Write `state` as the newest epoch of `folder` and remove the older ones."""
     target = folder / _epoch_name(state.epoch)
-    arrays = {f"variable_{number:04d}": array for number, array in enumerate(state.variables)}
-    arrays |= {f"weight_{number:04d}": array for number, array in enumerate(state.best_weights)}
-    arrays |= {} if state.means is None else {"means": state.means}
+    arrays: dict[str, NDArray] = {}
+    for prefix, weights in _weight_lists(state).items():
+        arrays |= {f"{prefix}_{number:04d}": array for number, array in enumerate(weights)}
+    of_samples = {"means": state.means, "predicted": state.predicted}
+    arrays |= {name: array for name, array in of_samples.items() if array is not None}
     numbers: dict[str, Any] = {
         "history": [asdict(record) for record in state.history],
         "best_epoch": state.best_epoch,
         "stalled": state.stalled,
         "plateau": state.plateau,
+        "changes": state.changes,
     }
     with whole_folder(target) as path:
         np.savez(path / "arrays.npz", allow_pickle=False, **arrays)
@@ -103,11 +115,26 @@ def load_state(folder: Path) -> FitState:
     numbers = json.loads((epochs[-1] / "state.json").read_text(encoding="utf-8"))
     with np.load(epochs[-1] / "arrays.npz", allow_pickle=False) as arrays:
         names = sorted(arrays.files)
-        variables = [arrays[name] for name in names if name.startswith("variable_")]
-        best_weights = [arrays[name] for name in names if name.startswith("weight_")]
-        means = arrays["means"] if "means" in names else None
+        lists = {
+            prefix: [arrays[name] for name in names if name.startswith(f"{prefix}_")]
+            for prefix in _weight_lists(FitState())
+        }
+        of_samples = {name: arrays[name] for name in ("means", "predicted") if name in names}
     history = [EpochRecord(**record) for record in numbers.pop("history")]
-    return FitState(history=history, variables=variables, best_weights=best_weights, means=means, **numbers)
+    return FitState(
+        history=history,
+        variables=lists["variable"],
+        best_weights=lists["weight"],
+        settled_weights=lists["settled"],
+        means=of_samples.get("means"),
+        predicted=of_samples.get("predicted"),
+        **numbers,
+    )
+
+
+def _weight_lists(state: FitState) -> dict[str, list[NDArray]]:
+    """Return the state's lists of arrays by the prefix of their names on disk."""
+    return {"variable": state.variables, "weight": state.best_weights, "settled": state.settled_weights}
 
 
 def _epoch_name(epoch: int) -> str:

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 Optimizer = Literal["sgd", "adam", "adadelta"]
-KeptEpoch = Literal["best", "last"]
+KeptEpoch = Literal["best", "last", "label-wave"]
 Balance = Literal["none", "weights", "sampling"]
 Schedule = Literal["plateau", "cosine"]
 MixedPrecision = Literal["none", "gpu", "any"]
@@ -58,7 +58,8 @@ class FitSettings(BaseModel):
     mixed_precision: MixedPrecision = "any"
     """Devices that fit in bfloat16 if they multiply it in hardware: ``any``, ``gpu`` alone, or ``none``."""
     keep: KeptEpoch = "best"
-    """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch."""
+    """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch, and at
+    ``label-wave`` the predictions of the training part settle, by `tasks.learning.labels.dynamics.settled_epoch`."""
 
     def with_overrides(self, epochs: int | None, batch_size: int | None) -> Self:
         """Return the settings with exactly `epochs` passes and `batch_size` samples a step; None changes nothing."""

@@ -28,6 +28,7 @@ from tasks.learning.fits.running_means import update_means
 from tasks.learning.fits.seeding import seeded
 from tasks.learning.fits.view_batches import Feed
 from tasks.learning.fits.weight_average import WeightAverage
+from tasks.learning.labels.dynamics import settled_epoch
 from tasks.runtime.progress import progress
 
 
@@ -141,9 +142,9 @@ def fit(
             with fitted.averaged():
                 _require_finite(plan, fitted.network, record)
                 _take_in(plan, fitted.network, fitted.optimizer, state, record)
-                if on_outputs or state.means is not None:
+                if on_outputs or state.means is not None or plan.settings.keep == "label-wave":
                     outputs = fitted.network.predict(feed.training_views(), verbose=0)
-                    _follow_outputs(plan, state, outputs, on_outputs)
+                    _follow_outputs(plan, fitted.network, state, outputs, on_outputs)
             state.variables = fitted.variables()
             if on_epoch:
                 on_epoch(record)
@@ -282,10 +283,19 @@ def _take_in(
         state.plateau = 0
 
 
-def _follow_outputs(plan: Fit, state: FitState, outputs: NDArray, on_outputs: OnOutputs | None) -> None:
-    """Take in the outputs (n, classes) of the training part after the state's last epoch."""
+def _follow_outputs(
+    plan: Fit, network: keras.Model, state: FitState, outputs: NDArray, on_outputs: OnOutputs | None
+) -> None:
+    """Take in the network's outputs (n, classes) for the training part after the state's last epoch."""
     if state.means is not None and plan.spec.mean_decay is not None:
         state.means = update_means(state.means, outputs, plan.spec.mean_decay)
+    if plan.settings.keep == "label-wave":
+        predicted = outputs.argmax(axis=1)
+        if state.predicted is not None:
+            state.changes.append(int((predicted != state.predicted).sum()))
+        state.predicted = predicted
+        if settled_epoch(state.changes) == state.epoch:
+            state.settled_weights = network.get_weights()
     if on_outputs:
         on_outputs(state.epoch, outputs)
 
@@ -301,12 +311,16 @@ def _finished(plan: Fit, state: FitState) -> bool:
 
 
 def _result(plan: Fit, network: keras.Model, state: FitState) -> Fitted:
-    best = plan.settings.keep == "best"
+    weights, epoch = {
+        "best": (state.best_weights, state.best_epoch),
+        "last": (network.get_weights(), state.epoch),
+        "label-wave": (state.settled_weights, settled_epoch(state.changes)),
+    }[plan.settings.keep]
     seconds = sum(record.seconds for record in state.history)
     return Fitted(
-        weights=state.best_weights if best else network.get_weights(),
+        weights=weights,
         history=state.history,
-        best_epoch=state.best_epoch if best else state.epoch,
+        best_epoch=epoch,
         images_per_second=len(plan.data.train) * state.epoch / seconds if seconds else 0.0,
     )
 

@@ -4,6 +4,8 @@ Outputs are logits (epochs, n, classes) or (n, classes); labels are positions in
 (`UNLABELLED`) where there is none.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,7 +48,7 @@ def prediction_changes(outputs: NDArray) -> NDArray[np.int64]:
     return np.asarray((predicted[1:] != predicted[:-1]).sum(axis=1))
 
 
-def settled_epoch(changes: NDArray, window: int = SETTLED_WINDOW) -> int:
+def settled_epoch(changes: NDArray | Sequence[int], window: int = SETTLED_WINDOW) -> int:
     """Return the epoch, from 1, at which the predictions of the training samples change least for the first time.
 
     The first local minimum of the moving average of `prediction_changes` (Label Wave, Yuan et al. 2025, 2502.07551):
@@ -61,7 +63,8 @@ def settled_epoch(changes: NDArray, window: int = SETTLED_WINDOW) -> int:
     Returns
     -------
     int
-        The last epoch if the average does not rise, or is of fewer epochs than the window.
+        The last epoch if the average does not rise, or is of fewer epochs than the window. More changes alter the
+        result only where it is the last epoch.
     """
     if len(changes) < window:
         return len(changes) + 1

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from realbogus.models.augmentation import StampAugmentation, random_view
+from realbogus.models.augmentation import STRONG, StampAugmentation, random_view
 from realbogus.models.network_settings import Profile
 from realbogus.models.networks import prepare_views
 from realbogus.simulation.redrawing import (
@@ -70,6 +70,16 @@ def test_noise_is_a_share_of_the_plane_s_own() -> None:
     np.testing.assert_allclose(added.std(axis=(0, 1, 2)), 0.5 * np.array([3.0, 1.0, 5.0]), rtol=0.05)
 
 
+def test_an_offset_is_one_constant_a_plane_of_at_most_a_share_of_its_noise() -> None:
+    stamps = np.random.default_rng(2).normal(100, [[[[3.0, 1.0, 5.0]]]], (300, 29, 29, 3)).astype(np.float32)
+    added = view(stamps, offset=0.5) - stamps
+    np.testing.assert_allclose(np.ptp(added, axis=(1, 2)), 0, atol=1e-4)
+    in_sigma = added[:, 0, 0] / np.array([3.0, 1.0, 5.0])
+    assert np.abs(in_sigma).max() < 0.56, "the noise of a plane is measured to a few per cent"
+    np.testing.assert_allclose(in_sigma.std(axis=0), 0.5 / np.sqrt(3), rtol=0.15)
+    assert np.abs(np.corrcoef(in_sigma.T) - np.eye(3)).max() < 0.3, "planes are moved apart"
+
+
 def test_missing_pixels_are_filled_before_they_move() -> None:
     stamps = spots(2)
     stamps[0, 3, 4, 1] = np.nan
@@ -93,6 +103,25 @@ def test_views_are_those_of_raw_stamps_however_early_they_are_prepared(
     expected = prepare_views(random_view(images, seed, preset.augmentation), preset)
     np.testing.assert_allclose(seen, expected, rtol=1e-5, atol=1e-4)
     assert (np.abs(np.asarray(seen) - prepare_views(stamps, preset)) > 0.1).any()
+
+
+def test_strong_views_follow_the_training_views_and_validation_has_none() -> None:
+    stamps = np.random.default_rng(9).normal(200, 7, (40, 29, 29, 3)).astype(np.float32) + spots(40)
+    stamps[::5, 3, 4:9, 1] = np.nan
+    preset = load_preset("simple", "small", "fixed")
+    losses = preset.losses.model_copy(update={"lds": 1.0, "smoothness": "consistency"})
+    learner = candidate_fit_spec(preset.model_copy(update={"losses": losses}), 29, None)
+    images, seed = tf.constant(stamps), tf.constant([4, 7])
+    seen = learner.random_view(images, seed)
+    views, strong = tf.split(seen, 2, axis=-1)
+    np.testing.assert_allclose(
+        views, prepare_views(random_view(images, seed, preset.augmentation), preset), rtol=1e-5, atol=1e-4
+    )
+    expected = prepare_views(random_view(images, tf.constant([4, 8]), STRONG), preset)
+    np.testing.assert_allclose(strong, expected, rtol=1e-5, atol=1e-4)
+    assert np.isfinite(strong).all()
+    np.testing.assert_allclose(learner.plain_view(images), prepare_views(images, preset), rtol=1e-5, atol=1e-4)
+    assert (learner.prepare, learner.mean_decay) == (None, 0.0)
 
 
 def test_a_redrawn_candidate_is_turned_as_it_was_asked() -> None:

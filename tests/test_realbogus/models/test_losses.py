@@ -11,6 +11,7 @@ from realbogus.models.losses import (
     LossSettings,
     _unit,
     adversarial_step,
+    consistency_loss,
     cross_entropy,
     cross_hinge,
     divergence,
@@ -266,6 +267,45 @@ def test_smoothness_teaches_from_unlabelled_candidates() -> None:
     before = [weight.copy() for weight in trainer.network.get_weights()]
     trainer.train_step((tf.constant(views), tf.zeros((5, 2))))
     assert (trainer.network.get_weights()[0] != before[0]).any()
+
+
+def test_consistency_is_the_cross_entropy_of_confident_unlabelled_candidates_over_all_unlabelled_ones() -> None:
+    logits = np.array([[2.0, 0.0], [0.5, 1.0], [-1.0, 3.0], [4.0, 0.0], [0.0, 0.0]])
+    means = np.array([[0.97, 0.03], [0.05, 0.95], [0.06, 0.94], [0.99, 0.01], [0.0, 0.0]])
+    targets = np.array([[0, 0], [0, 0], [0, 0], [1, 0], [0, 0]], float)
+    expected = (np.log(1 + np.exp(-2.0)) + np.log(1 + np.exp(-0.5))) / 4
+    assert float(consistency_loss(*map(tf.constant, (logits, means, targets)))) == pytest.approx(expected, rel=1e-12)
+    labelled = np.eye(2)[[0, 1, 1, 0, 1]]
+    assert float(consistency_loss(*map(tf.constant, (logits, means, labelled)))) == 0
+
+
+def test_a_step_of_consistency_learns_the_labels_of_views_and_the_predictions_of_strong_views() -> None:
+    """The gradient is that of the cross-entropy of labelled views and of the unlabelled candidate's strong view."""
+    views, targets = labelled_batch()
+    strong = views[::-1].copy()
+    means = np.full((5, 2), 0.5, np.float32)
+    means[3] = [0.02, 0.98]
+    trainer = trainer_of(lds=2.0, smoothness="consistency")
+    before = [weight.copy() for weight in trainer.network.get_weights()]
+    with tf.GradientTape() as tape:
+        of_labels = cross_entropy(trainer.network(views), tf.constant(targets))
+        of_strong = -tf.nn.log_softmax(trainer.network(strong[3:4]))[0, 1]
+        loss = of_labels + 2.0 * of_strong
+    gradients = tape.gradient(loss, trainer.network.trainable_variables)
+    stacked = tf.constant(np.concatenate([views, strong], axis=-1))
+    metrics = trainer.train_step((stacked, tf.constant(targets), tf.constant(means)))
+    assert float(metrics["lds"]) == pytest.approx(float(of_strong), rel=1e-5)
+    for old, new, gradient in zip(before, trainer.network.get_weights(), gradients, strict=True):
+        np.testing.assert_allclose(new, old - 0.5 * gradient.numpy(), atol=1e-6)
+    evaluated = trainer.test_step((tf.constant(views), tf.constant(targets)))
+    assert np.isfinite(float(evaluated["loss"])), "an evaluation has no strong views"
+
+
+def test_only_the_losses_that_follow_predictions_need_their_means() -> None:
+    assert LossSettings(lds=1.0).mean_decay is None
+    assert LossSettings(smoothness="consistency").mean_decay is None, "a loss without a weight needs nothing"
+    assert LossSettings(lds=1.0, smoothness="consistency").mean_decay == 0.0
+    assert LossSettings(elr=1.0, elr_decay=0.6, lds=1.0, smoothness="consistency").mean_decay == 0.6
 
 
 def test_an_evaluation_has_the_supervised_losses_and_changes_nothing() -> None:

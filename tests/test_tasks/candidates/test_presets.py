@@ -2,7 +2,13 @@
 
 import pytest
 
-from tasks.candidates.presets import ROBUST_LOSSES, CandidatePreset, load_preset, with_robust_loss
+from tasks.candidates.presets import (
+    ROBUST_LOSSES,
+    CandidatePreset,
+    load_preset,
+    with_averaged_targets,
+    with_robust_loss,
+)
 from tasks.learning.fits.fit_settings import UnknownPresetError
 
 
@@ -34,12 +40,27 @@ def test_our_own_networks_have_no_profile_of_the_paper(network: str) -> None:
         load_preset(network, "small", "published")  # type: ignore[arg-type]
 
 
-def test_a_robust_loss_changes_the_losses_alone_but_elr_averages_the_weights_too() -> None:
+def test_a_robust_loss_changes_the_losses_alone() -> None:
     preset = load_preset("simple", "small", "fixed")
     for name in ROBUST_LOSSES:
         changed = with_robust_loss(preset, name)
         assert changed.losses != preset.losses
-        assert changed.model_copy(update={"losses": preset.losses, "training": preset.training}) == preset
-        assert (changed.training.weight_average > 0) == (changed.losses.elr > 0) == (name == "elr")
+        assert changed.model_copy(update={"losses": preset.losses}) == preset
+        assert (changed.losses.elr > 0) == (name == "elr")
         assert changed.losses.supervised == ("ce" if name == "elr" else name)
         type(changed.losses).model_validate(changed.losses.model_dump())
+
+
+def test_weights_are_averaged_where_the_losses_take_targets_from_them() -> None:
+    preset = load_preset("simple", "small", "fixed")
+    assert with_averaged_targets(preset) == preset
+    consistent = preset.model_copy(
+        update={"losses": preset.losses.model_copy(update={"lds": 1.0, "smoothness": "consistency"})}
+    )
+    for needs_targets in (consistent, with_robust_loss(preset, "elr")):
+        averaged = with_averaged_targets(needs_targets)
+        assert averaged.training.weight_average == 0.99
+        assert averaged.model_copy(update={"training": preset.training}) == needs_targets
+    own = preset.training.model_copy(update={"weight_average": 0.5})
+    kept = with_averaged_targets(consistent.model_copy(update={"training": own}))
+    assert kept.training.weight_average == 0.5, "an average that is there already serves"

@@ -10,12 +10,14 @@ import pytest
 
 from realbogus.records import RANDOM_INJECTION
 from tasks.candidates.suspects import (
+    HIDDEN_LOG_ODDS,
     brightness_strata,
     class_probabilities,
     doubts,
     never_suspect_injections,
     score_labels,
     suggest,
+    sure_reals,
 )
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.labels.dynamics import INDICATOR_SHARE
@@ -61,6 +63,37 @@ def test_a_doubt_is_the_log_odds_of_the_other_class() -> None:
     np.testing.assert_allclose(doubts(scores, labels, "threshold"), [2.0, -2.0])
     np.testing.assert_allclose(doubts(scores, labels, "dynamics"), [2.0, -2.0])
     np.testing.assert_allclose(doubts(scores, labels, "two-views"), [2 + np.log(3), -(2 - np.log(3))])
+
+
+@pytest.mark.parametrize("rule", ["threshold", "misclassified", "two-views", "dynamics"])
+def test_recurrence_clears_bogus_labels_of_faults_and_raises_the_odds_of_what_may_be_hidden(rule: Any) -> None:
+    labels = np.array([0, 0, 0, 1])
+    columns = {"forest": [0.9] * 4, "limit": [0.5] * 4}
+    logits = [3.0, -1.0, -1.0, 3.0]
+    plain = table(logits, **columns)
+    assert suggest(plain, labels, rule).tolist() == [1, 0, 0, 1]
+    told = table(logits, fault=[True, False, False, True], hidden=[False, True, False, False], **columns)
+    assert suggest(told, labels, rule).tolist()[:2] == [0, 1], "a fault is bogus, and the second may be hidden"
+    assert suggest(told, labels, rule).tolist()[3] == 1, "a real label is no business of a fault"
+    doubted, before = doubts(told, labels, rule), doubts(plain, labels, rule)
+    np.testing.assert_allclose(doubted - before, [doubted[0] - before[0], HIDDEN_LOG_ODDS, 0, 0], atol=1e-9)
+    assert doubted[0] < doubted[1:].min()
+
+
+def test_an_injection_whose_place_is_detected_without_it_is_no_sure_real(workspace: Workspace) -> None:
+    kinds, before = [RANDOM_INJECTION, RANDOM_INJECTION, "detection"], [True, False, None]
+    made = publish_candidates(
+        workspace,
+        "twins",
+        ["real", "real", "bogus"],
+        list("abc"),
+        ["train"] * 3,
+        columns={"kind": kinds, "detected_before": before},
+    )
+    ids = ["c0002", "c0001", "c0000"]
+    assert sure_reals(made, ids).tolist() == [False, True, False]
+    labels, suggested = np.array([0, 1, 1]), np.array([1, 0, 0])
+    assert never_suspect_injections(suggested, labels, made, ids).tolist() == [1, 1, 0]
 
 
 def test_injections_keep_their_label(workspace: Workspace) -> None:
@@ -116,6 +149,8 @@ def test_two_views_score_every_candidate_by_a_forest_of_the_other_folds(workspac
     scores = score_labels(training, part, "two-views", 2, tmp_path, InProcess())
     plain = score_labels(training, part, "threshold", 2, tmp_path, InProcess())
     assert scores.drop_columns(["forest"]).equals(plain), "the folds are shared"
+    told = score_labels(training, part, "two-views", 2, tmp_path, InProcess(), recurrence=True)
+    assert told.column_names == [*scores.column_names, "fault", "hidden"]
     forest = scores["forest"].to_numpy()
     assert ((forest >= 0) & (forest <= 1)).all()
     assert len(np.unique(forest)) > 1

@@ -102,6 +102,11 @@ def test_losses_normalisation_and_kept_epoch_replace_the_preset_s(survey: Worksp
     rest = {"losses", "normalisation", "training"}
     assert changed.model_dump(exclude=rest) == preset.model_dump(exclude=rest)
     assert opened(survey, keep=None).preset == preset
+    consistent = opened(survey, loss_lds=1.0, smoothness="consistency")
+    assert consistent.preset.losses.needs_strong_views
+    assert consistent.preset.training.weight_average > 0
+    assert "ce+lds consistency" in consistent.description.words
+    assert opened(survey, smoothness="consistency").preset.training == preset.training, "without a weight it is nothing"
 
 
 def test_a_training_is_named_by_what_distinguishes_it(survey: Workspace) -> None:

@@ -41,6 +41,19 @@ def test_a_stored_row_is_never_replaced(tmp_path: Path) -> None:
         merging.merge(merging.give_rows(small_ledger(["a"]), 0), new, Staging(tmp_path))
 
 
+def test_a_ledger_that_lacks_a_column_has_nulls_there_and_one_with_another_is_refused(tmp_path: Path) -> None:
+    old = merging.give_rows(small_ledger(["b"]), 0)
+    new = merging.without_place(small_ledger(["a"]))
+    position = new.schema.get_field_index("attempts")
+    wider = new.add_column(position, pa.field("found", pa.bool_()), pa.array([True]))
+    merged = merging.merge(old, wider, Staging(tmp_path))
+    assert merged.schema.equals(wider.schema)
+    assert merged.select(["id", "found"]).to_pylist() == [{"id": "a", "found": True}, {"id": "b", "found": None}]
+    assert merged["attempts"].to_pylist() == [*new["attempts"].to_pylist(), *old["attempts"].to_pylist()]
+    with pytest.raises(ValueError, match="found"):
+        merging.merge(old.append_column("found", pa.array([True])), new, Staging(tmp_path))
+
+
 def test_gathered_rows_say_where_their_pixels_are_and_merge_in_order_of_id(tmp_path: Path) -> None:
     staging = Staging(tmp_path)
     batches = {0: ["e", "a", "c"], 1: ["d", "b"]}

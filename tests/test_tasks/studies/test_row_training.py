@@ -22,8 +22,11 @@ from tests.small_candidates import publish_candidates
     ("handling", "changes"),
     [
         ("none", {}),
+        ("none-last", {"keep": "last"}),
+        ("label-wave", {"keep": "label-wave"}),
         ("flip", {"keep": "last"}),
-        ("unlabel", {"keep": "last"}),
+        ("unlabel", {"keep": "last", "smoothness": "vat"}),
+        ("consistency", {"keep": "last", "smoothness": "consistency"}),
         ("remove", {"keep": "last", "loss_lds": 0.0}),
         ("confident", {"keep": "last", "loss_lds": 0.0}),
         ("elr", {"keep": "last", "robust_loss": "elr"}),
@@ -42,7 +45,11 @@ def test_every_handling_has_a_rule_and_noise_is_placed_by_another_network() -> N
         if name.startswith("anchored-"):
             plain = HANDLINGS[name.removeprefix("anchored-")]  # type: ignore[index]
             assert method == replace(plain, suspect_injections=False)
-        assert (method.handling == "keep") == (name == "none" or method.robust_loss == name)
+        if name.startswith("recurrence-"):
+            anchored = HANDLINGS["anchored-" + name.removeprefix("recurrence-")]  # type: ignore[index]
+            assert method == replace(anchored, recurrence=True)
+        left_alone = name in ("none", "none-last", "label-wave") or method.robust_loss == name
+        assert (method.handling == "keep") == left_alone
     assert all(network != other for network, other in MATCHING_NETWORK.items())
 
 
@@ -63,7 +70,7 @@ def survey(workspace: Workspace) -> StudySetup:
     return StudySetup(workspace, request, study_folder(workspace, "x", request), InProcess())
 
 
-@pytest.mark.parametrize("handling", ["elr", "nnpu", "anchored-dynamics", "anchored-two-views"])
+@pytest.mark.parametrize("handling", ["elr", "nnpu", "label-wave", "anchored-dynamics", "anchored-two-views"])
 def test_a_row_is_trained_by_its_method_and_reports_what_it_memorises(
     survey: StudySetup, handling: StudyHandling
 ) -> None:

@@ -138,6 +138,10 @@ def test_the_second_training_has_the_new_labels_and_keeps_the_last_epoch(workspa
     assert (summary["model_uri"], summary["labels"], summary["noise_found"]) == ("models:/x/1", "round-1", None)
     asked = scripted.trained[0].request
     assert (asked.labels, asked.keep, asked.loss_ech, asked.loss_lds) == ("round-1", "last", 0.1, 0.5)
+    settled = Scripted(flags(0))
+    run(workspace, settled, keep="label-wave")
+    assert settled.trained[0].request.keep == "label-wave"
+    assert CandidateRelabelTask(workspace, request(keep="label-wave")).fold_changes["keep"] is None
     removed = Scripted(flags(0))
     run(workspace, removed, handling="remove")
     assert removed.trained[0].request.loss_lds == 0.0

@@ -16,7 +16,14 @@ def record(epoch: int, loss: float) -> EpochRecord:
 def state(epochs: int) -> FitState:
     variables = [np.arange(3, dtype=np.float32), np.full((2, 2), 7, np.int64)]
     history = [record(epoch, 1 / epoch) for epoch in range(1, epochs + 1)]
-    return FitState(history, 1, 2, 3, variables, [np.array([1.5])])
+    followed = {"means": np.full((2, 2), 0.5, np.float32), "predicted": np.array([1, 0]), "changes": [5, 3]}
+    return FitState(history, 1, 2, 3, variables, [np.array([1.5])], settled_weights=[np.array([2.5])], **followed)
+
+
+def arrays_of(state: FitState) -> list[list[np.ndarray]]:
+    assert state.means is not None
+    assert state.predicted is not None
+    return [state.variables, state.best_weights, state.settled_weights, [state.means, state.predicted]]
 
 
 def test_a_fresh_state_has_no_epoch_and_no_best_loss(tmp_path: Path) -> None:
@@ -37,8 +44,8 @@ def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path) -> None:
     save_state(tmp_path, state(2))
     loaded = load_state(tmp_path)
     assert loaded.history == state(2).history
-    assert (loaded.best_epoch, loaded.stalled, loaded.plateau) == (1, 2, 3)
-    for arrays, expected in ((loaded.variables, state(2).variables), (loaded.best_weights, state(2).best_weights)):
+    assert (loaded.best_epoch, loaded.stalled, loaded.plateau, loaded.changes) == (1, 2, 3, [5, 3])
+    for arrays, expected in zip(arrays_of(loaded), arrays_of(state(2)), strict=True):
         assert [array.dtype for array in arrays] == [array.dtype for array in expected]
         assert all(np.array_equal(one, other) for one, other in zip(arrays, expected, strict=True))
 

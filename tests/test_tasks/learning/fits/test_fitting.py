@@ -17,12 +17,13 @@ from pydantic import Field
 from tasks.learning.fits import fitting
 from tasks.learning.fits.checkpoints import EpochRecord, FitState, load_state, save_state
 from tasks.learning.fits.devices import Device, DeviceError, choose_device
-from tasks.learning.fits.fit_settings import FitSettings, Optimizer
+from tasks.learning.fits.fit_settings import FitSettings, KeptEpoch, Optimizer
 from tasks.learning.fits.fit_spec import FitData, FitSpec
 from tasks.learning.fits.fitting import Fit, NotFiniteError, fit
 from tasks.learning.fits.seeding import seeded
 from tasks.learning.fits.targets import scaled_targets
 from tasks.learning.fits.view_batches import Feed
+from tasks.learning.labels.dynamics import prediction_changes, settled_epoch
 from tasks.learning.split_parts import SplitPart
 from tasks.store import pixels
 
@@ -41,7 +42,7 @@ class SmallFit(FitSettings):
     plateau_after: int = 3
     plateau_factor: float = 0.5
     momentum: float = 0.9
-    keep: Literal["best", "last"] = "best"
+    keep: KeptEpoch = "best"
 
 
 def network(precision: str) -> keras.Model:
@@ -421,6 +422,42 @@ def test_the_best_epoch_is_kept_and_a_stalled_fit_stops(bright_or_dark: zarr.Arr
     assert rates[fitted.best_epoch + 1] == pytest.approx(0.03)
     assert rates[-1] == pytest.approx(0.03 * recipe.plateau_factor)
     assert all((one == two).all() for one, two in zip(fitted.weights, load_state(tmp_path).best_weights, strict=True))
+
+
+@pytest.mark.parametrize("average", [0.0, 0.5])
+def test_label_wave_keeps_the_epoch_at_which_the_predictions_settle_also_of_a_fit_that_was_stopped(
+    bright_or_dark: zarr.Array, tmp_path: Path, average: float
+) -> None:
+    """The labels of a third of the samples are wrong: they are learned by heart after the predictions have settled."""
+    rng = np.random.default_rng(3)
+    train = part(0, TRAIN)
+    train = replace(train, labels=np.where(rng.random(TRAIN) < 1 / 3, 1 - train.labels, train.labels))
+    data = FitData(bright_or_dark, train, part(TRAIN, VALIDATION))
+    recipe = SmallFit(epochs=14, keep="label-wave", weight_average=average, learning_rate={"adam": 0.03})
+    outputs: list[np.ndarray] = []
+
+    def watch(epoch: int, logits: np.ndarray) -> None:
+        outputs.append(logits)
+
+    fitted = fit(plan(bright_or_dark, tmp_path / "whole", recipe, data=data), on_outputs=watch)
+    settled = settled_epoch(prediction_changes(np.stack(outputs)))
+    assert settled < len(outputs), "the rule finds a minimum in this fit"
+    assert (fitted.best_epoch, len(fitted.history)) == (settled, 14)
+    kept = network("float32")
+    kept.set_weights(fitted.weights)
+    np.testing.assert_allclose(kept.predict(bright_or_dark[:TRAIN], verbose=0), outputs[settled - 1], atol=1e-5)
+
+    def stop(record: EpochRecord) -> None:
+        if record.epoch == settled + 1:
+            raise KeyboardInterrupt
+
+    stopped = plan(bright_or_dark, tmp_path / "stopped", recipe, data=data)
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, stop)
+    resumed = fit(stopped)
+    assert resumed.best_epoch == settled
+    for one, two in zip(fitted.weights, resumed.weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
 
 
 def test_the_cosine_rises_then_falls_to_nearly_nothing(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
