@@ -23,13 +23,19 @@ def rethreshold(
     tpr: Annotated[
         float | None, parameter_types.param("With a night: true-positive rate of the operating point")
     ] = None,
+    detector: Annotated[
+        str | None,
+        parameter_types.param("With a night: detector whose own operating point sets the threshold"),
+    ] = None,
     max_candidates: Annotated[
         int | None, parameter_types.param("With a night: number of candidates to select, highest scores first")
     ] = None,
     model: parameter_types.Model = "champion",
 ) -> dict[str, Any]:
     """Decide anew; scores that are replaced are kept."""
-    request = RethresholdRequest(night=night, threshold=threshold, tpr=tpr, max_candidates=max_candidates, model=model)
+    request = RethresholdRequest(
+        night=night, threshold=threshold, tpr=tpr, detector=detector, max_candidates=max_candidates, model=model
+    )
     summary = rethreshold_nights(Workspace.current(), request)
     show_summary(summary)
     return summary

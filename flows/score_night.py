@@ -29,6 +29,10 @@ def score_night(
     tpr: Annotated[
         float | None, parameter_types.param("True-positive rate of the operating point: 0.9, 0.95 or 0.99; null: 0.9")
     ] = None,
+    detector: Annotated[
+        str | None,
+        parameter_types.param("Detector whose own operating point sets the threshold; null: that of all detectors"),
+    ] = None,
     max_candidates: Annotated[
         int | None, parameter_types.param("Number of candidates to select, highest scores first")
     ] = None,
@@ -49,6 +53,7 @@ def score_night(
         first=first,
         threshold=threshold,
         tpr=tpr,
+        detector=detector,
         max_candidates=max_candidates,
         night_prior=night_prior,
         night=night,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tasks.candidates import baselines
 from tasks.candidates.rows import EvaluationRows
 from tasks.learning import measures, operating_points
+from tasks.learning.calibration import Calibration
 from tasks.training.evaluation_record import EvaluationContext, none_for_nan
 
 NIGHT_CANDIDATES = 1e6
@@ -47,14 +48,9 @@ class CandidateScores:
     against: str | None = None
 
     @property
-    def temperature(self) -> float:
-        """Divisor of the logits that calibrates them."""
-        return float(self.card["temperature"] or 1)
-
-    @property
-    def training_share(self) -> float:
-        """Share of reals among the labelled training samples."""
-        return float(self.card["training_real_share"])
+    def calibration(self) -> Calibration:
+        """Of the card; its share is that of reals among the labelled training samples."""
+        return Calibration.of_card(self.card)
 
     @property
     def headline(self) -> NDArray[np.int64]:
@@ -88,7 +84,7 @@ def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, 
     logits, real, groups = scores.logits[headline], rows.real[headline], _groups(scores, headline)
     area = measures.auc_interval(logits, real, groups, np.random.default_rng(0), operating_points.REPEATS)
     points = {tpr: operating_points.point_at_tpr(logits, real, groups, tpr) for tpr in operating_points.TPR_LEVELS}
-    calibrated = _two(operating_points.probability(logits, scores.temperature, 0.5, 0.5))
+    calibrated = _two(scores.calibration.probability(logits))
     perfect = measures.perfect_ece(calibrated, np.random.default_rng(0))
     numbers: dict[str, Any] = {
         "count": len(headline),
@@ -108,7 +104,7 @@ def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, 
         "ece": measures.ece(calibrated, real.astype(int)),
         "ece_of_perfect": perfect.value,
         "ece_of_perfect_high": perfect.high,
-        "temperature": scores.temperature,
+        "temperature": scores.calibration.temperature,
         "tpr_at_night_candidates": {
             str(bogus): operating_points.tpr_at_count(logits, real, bogus, NIGHT_CANDIDATES) for bogus in WANTED_A_NIGHT
         },

@@ -298,9 +298,9 @@ def equalised_text(scores: CandidateScores, snr: NDArray[np.float64]) -> str:
 
 
 def _calibration(scores: CandidateScores, origin: str) -> list[Block]:
-    headline, share = scores.headline, scores.training_share
+    headline, share = scores.headline, scores.calibration.share
     logits, real = scores.logits[headline], scores.rows.real[headline]
-    at_mix = operating_points.probability(logits, scores.temperature, share, share)
+    at_mix = scores.calibration.probability(logits)
     curves = {"at the training mix": measures.reliability(np.stack([1 - at_mix, at_mix], axis=1), real.astype(int))}
     return [
         Figure(
@@ -315,12 +315,12 @@ def _calibration(scores: CandidateScores, origin: str) -> list[Block]:
 
 def probability_table(scores: CandidateScores) -> Table:
     """Return what a probability at the training mix is at a night's prior, and the share of reals above it."""
-    headline, share, temperature = scores.headline, scores.training_share, scores.temperature
+    headline, calibration = scores.headline, scores.calibration
     logits, real = scores.logits[headline], scores.rows.real[headline]
     lines: list[list[Cell]] = []
     for value in PROBABILITIES:
-        logit = temperature * np.log(value / (1 - value))
-        night = operating_points.probability(np.array([logit]), temperature, share, NIGHT_PRIOR)[0]
+        logit = calibration.logit_of(value)
+        night = calibration.probability(np.array([logit]), NIGHT_PRIOR)[0]
         above = logits >= logit
         lines.append(
             [f"{value:g}", f"{night:.3g}", int(above.sum()), f"{real[above].mean():.4f}" if above.any() else None]

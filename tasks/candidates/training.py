@@ -19,6 +19,8 @@ from tasks.candidates.evaluation import evaluate_candidates
 from tasks.candidates.initial_weights import NONE, RANDOM_START, InitialWeights, find_weights
 from tasks.candidates.methods import CandidateMethods, apply_methods
 from tasks.learning import measures, operating_points
+from tasks.learning.calibration import Calibration
+from tasks.learning.detector_points import detector_points
 from tasks.learning.fits.fit_settings import KeptEpoch, Optimizer
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
 from tasks.reports.page import Block
@@ -164,17 +166,16 @@ class CandidateTraining(TrainingTask):
     def calibrate(
         self, outputs: NDArray, validation: SplitPart, train: SplitPart
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Fit temperature and thresholds to logits (n, 2); the metrics are AUC and the FPR at TPR 0.9."""
+        """Fit temperature, offset and thresholds to logits (n, 2); the metrics are AUC and the FPR at TPR 0.9."""
         require_every_class(validation, self.classes, "the validation part")
         real = validation.labels == REAL
         logits = operating_points.logit_of(outputs)
         points = operating_points.operating_points(logits, real)
         labelled = train.labels[train.labels != UNLABELLED]
-        calibration = {
-            "temperature": measures.fit_temperature(self.probabilities(outputs), validation.labels),
-            "operating_points": points,
-            "training_real_share": float(np.mean(labelled == REAL)),
-        }
+        fitted = Calibration.fit(logits, real, float(np.mean(labelled == REAL)))
+        detectors = self.detectors_of(validation)
+        of_detectors = detector_points(logits, real, detectors) if (detectors != "").all() else {}
+        calibration = {**fitted.to_card(), "operating_points": points, "detector_points": of_detectors}
         figures = {"count": len(validation), "auc": measures.auc(logits, real), "fpr_at_tpr90": points["tpr90"]["fpr"]}
         return calibration, figures
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 from scipy.stats import beta
 
 from tasks.learning import measures
@@ -223,16 +222,6 @@ def logit_of(outputs: NDArray) -> NDArray[np.float64]:
     """Return the logit of being positive, (n,), from a model's (n, 2) outputs."""
     outputs = np.asarray(outputs, float)
     return np.asarray(outputs[:, 1] - outputs[:, 0])
-
-
-def probability(logit: NDArray, temperature: float, training_share: float, share: float) -> NDArray[np.float64]:
-    """Return the calibrated probability of being positive, (n,), where the fraction `share` of all is positive.
-
-    The calibrated logit, ``logit / temperature``, holds for `training_share`; another prior adds the difference of the
-    log odds.
-    """
-    odds = math.log(share / (1 - share)) - math.log(training_share / (1 - training_share))
-    return np.asarray(expit(np.asarray(logit, float) / temperature + odds))
 
 
 def fpr_ratio(

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
+from tasks.learning.calibration import Calibration
 from tasks.learning.models import saved_models
 from tasks.learning.models.inference import Engine, Outputs, open_outputs
 from tasks.learning.operating_points import logit_of
@@ -109,8 +110,9 @@ class ScoringRule:
         if self.first is not None:
             words.append(repr(float(self.discard_below)))
         for model in self.models:
-            calibration = [float(model.card["temperature"] or 1), float(model.card["training_real_share"])]
-            words += [model.sha256, *map(repr, calibration)]
+            calibration = Calibration.of_card(model.card)
+            offset = [calibration.offset] if calibration.offset else []  # a card without one keeps its version
+            words += [model.sha256, *map(repr, [calibration.temperature, calibration.share, *offset])]
         return f"{self.threshold_rule} {hashlib.sha256(' '.join(words).encode()).hexdigest()[:8]}"
 
     def identity(self, source: NightSource) -> str:

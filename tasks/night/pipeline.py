@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.night.counted_reals import count_reals
 from tasks.night.default_night import newest_night
 from tasks.night.first_model import FirstModel, choose_first
+from tasks.night.known_truth import known_truth
 from tasks.night.models import REGISTERED, NightError, NightModel, ScoringRule, open_model
 from tasks.night.operations import NightScores, ground_truth, operations
 from tasks.night.overlap import trained_on_any
@@ -207,6 +209,7 @@ def conclude(
         "against": None if other is None else other[0].name,
         "overlap_with_training": None if seen is None else int(seen.sum()),
         "operations": operations(NightScores.read(scored.path), ground_truth(source), other_scores, seen),
+        "probabilities": count_reals(scored.path, known_truth(source), rule.night_prior, seen),
         **scoring.found,
     }
     night = scored.path.stem

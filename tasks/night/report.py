@@ -31,6 +31,7 @@ def write_night_page(
     blocks = [
         *count_blocks(scored, rule, summary),
         *operations_blocks(summary),
+        *probability_blocks(summary["probabilities"]),
         *understood_blocks(summary, "candidates"),
         *best_blocks(stamps, scored.best, rule),
         Heading("All candidates"),
@@ -121,6 +122,32 @@ def operations_blocks(summary: Mapping[str, Any]) -> list[Block]:
         caption = "Candidates selected at equal recovery; a dash: not reached, or no positions"
         blocks.append(Table(caption, columns, rows))
     return blocks
+
+
+def probability_blocks(counts: Mapping[str, Any] | None) -> list[Block]:
+    """Return expected and counted reals by probability (`tasks.night.counted_reals`); none without known truth."""
+    if counts is None:
+        return []
+    columns = ["probability", "candidates", "expected real", "counted real", "95 % limits"]
+    rows: list[Sequence[Cell]] = [
+        [
+            f"{one['low']:g} to {one['high']:g}",
+            one["count"],
+            f"{one['expected']:.1f}",
+            one["counted"],
+            f"{one['least']} to {one['most']}",
+        ]
+        for one in counts["bins"]
+    ]
+    return [
+        Heading("Do the probabilities hold"),
+        Text(
+            f"At the stated prior {counts['prior']:g} the probabilities sum to {counts['expected']:.1f} reals; by "
+            f"{counts['by']} there are {counts['counted']:,}, a share of {counts['share']:.4g}. They can agree only "
+            "where the prior is that share, and the reals and bogus of the night are like those of the validation part."
+        ),
+        Table("Expected and counted reals by probability at the night's prior", columns, rows),
+    ]
 
 
 def best_blocks(stamps: Sequence[NDArray[np.float32]], best: pa.Table, rule: ScoringRule) -> list[Block]:

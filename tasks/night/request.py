@@ -24,6 +24,8 @@ class NightRequest(BaseModel):
     """Least logit of a selected candidate. At most one of threshold, tpr and max_candidates."""
     tpr: float | None = Field(default=None, gt=0, lt=1)
     """True-positive rate of one of the model's operating points; the default is `DEFAULT_TPR`."""
+    detector: str | None = None
+    """Detector of the night, whose own operating point sets the threshold; None: the pooled one."""
     max_candidates: int | None = Field(default=None, ge=1)
     """Number of candidates to select, highest logits first."""
     night_prior: float = Field(default=1e-3, gt=0, lt=1)
@@ -40,6 +42,8 @@ class NightRequest(BaseModel):
         rules = [name for name in ("threshold", "tpr", "max_candidates") if getattr(self, name) is not None]
         if len(rules) > 1:
             raise ValueError(f"{' and '.join(rules)} are given: choose one of threshold, tpr, max_candidates")
+        if self.detector is not None and (self.threshold is not None or self.max_candidates is not None):
+            raise ValueError(f"detector={self.detector} has operating points: give tpr, not {' or '.join(rules)}")
         if self.threshold is not None and not math.isfinite(self.threshold):
             raise ValueError(f"threshold={self.threshold} is no finite logit")
         for name in ("model", "first", "against"):
@@ -57,7 +61,7 @@ def choose_threshold(request: NightRequest, full: NightModel) -> tuple[float | N
     Raises
     ------
     NightError
-        The model has no operating point at the requested true-positive rate.
+        The model has no operating point at the requested true-positive rate, or none of the named detector.
     """
     name = f"{full.name} {full.sha256[:8]}"
     if request.max_candidates is not None:
@@ -71,4 +75,12 @@ def choose_threshold(request: NightRequest, full: NightModel) -> tuple[float | N
         raise NightError(
             f"tpr={tpr:g} is no operating point of {full.name}, which has {available}; or give a threshold"
         )
-    return float(points[point]["threshold"]), None, f"{name} {point}"
+    if request.detector is None:
+        return float(points[point]["threshold"]), None, f"{name} {point}"
+    detectors = (full.card.get("detector_points") or {}).get(point, {}).get("detectors", {})
+    if request.detector not in detectors:
+        raise NightError(
+            f"{full.name} has no operating point of detector={request.detector}; it has those of "
+            f"{', '.join(detectors) or 'none'}: without detector the pooled one is used"
+        )
+    return float(detectors[request.detector]["threshold"]), None, f"{name} {point} detector {request.detector}"

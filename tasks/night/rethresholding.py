@@ -45,7 +45,7 @@ from tasks.store.errors import DiskFullError, StoreError
 from tasks.store.files import sha256_of_file
 
 _ROWS_A_PART = 65_536
-_RULES = ("threshold", "tpr", "max_candidates")
+_RULES = ("threshold", "tpr", "max_candidates", "detector")
 
 
 class RethresholdRequest(BaseModel):
@@ -58,7 +58,9 @@ class RethresholdRequest(BaseModel):
     threshold: float | None = None
     tpr: float | None = None
     max_candidates: int | None = None
-    """At most one of threshold, tpr and max_candidates; without any the night keeps its own rule."""
+    """At most one of threshold, tpr and max_candidates; without any, and no detector, the night keeps its own rule."""
+    detector: str | None = None
+    """Detector whose own operating point sets the threshold."""
     model: str = "champion"
     """Today's model, whose card gives operating points and calibration if it is the one that scored."""
 
@@ -196,7 +198,7 @@ def unbounded_message(record: ScoringRecord, asked: NightRequest, threshold: flo
     """Return why a threshold cannot be applied to what the first model of a record kept, and what to do."""
     assert record.first is not None
     limit, source = float(record.first.discard["full_threshold"]), record.source.dataset or record.source.path
-    rule = next((f" -p {name}={getattr(asked, name)}" for name in _RULES if getattr(asked, name) is not None), "")
+    rule = "".join(f" -p {name}={getattr(asked, name)}" for name in _RULES if getattr(asked, name) is not None)
     return (
         f"a threshold at logit {threshold:.3f} is below {limit:.3f}, down to which the loss of {record.first.name} is "
         f"bounded: what it discarded has to be scored, by `starloom run score-night -p path={source} "

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from realbogus.records import BOGUS, REAL
-from tasks.learning.operating_points import probability
+from tasks.learning.calibration import Calibration
 from tasks.night.models import NightError, NightModel, ScoringRule
 from tasks.night.scoring import BY_FIRST, BY_FULL, NOT_SCORED, RAW
 from tasks.store.columns import to_bool, to_float
@@ -213,9 +213,6 @@ def _probabilities(models: dict[int, NightModel], logit: NDArray, stage: NDArray
     """
     values = np.full(len(logit), np.nan)
     for number, model in models.items():
-        training_share = float(model.card["training_real_share"])
         is_of_model = stage == number
-        temperature = float(model.card["temperature"] or 1)
-        share = training_share if prior is None else prior
-        values[is_of_model] = probability(logit[is_of_model], temperature, training_share, share)
+        values[is_of_model] = Calibration.of_card(model.card).probability(logit[is_of_model], prior)
     return values

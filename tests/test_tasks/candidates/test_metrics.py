@@ -69,9 +69,9 @@ def test_thresholds_of_the_card_are_measured_on_these_rows(rows: EvaluationRows)
 
 
 def test_a_missing_temperature_is_one(rows: EvaluationRows) -> None:
-    assert made_scores(rows, LOGITS, card=CARD | {"temperature": None}).temperature == 1
-    assert made_scores(rows, LOGITS).temperature == 2
-    assert made_scores(rows, LOGITS).training_share == 0.25
+    assert made_scores(rows, LOGITS, card=CARD | {"temperature": None}).calibration.temperature == 1
+    assert made_scores(rows, LOGITS).calibration.temperature == 2
+    assert made_scores(rows, LOGITS).calibration.share == 0.25
 
 
 def test_baselines_are_measured_on_the_same_rows(rows: EvaluationRows) -> None:

@@ -14,6 +14,7 @@ from tasks.candidates.training import (
     detectors_of,
     open_candidate_training,
 )
+from tasks.learning.calibration import Calibration
 from tasks.learning.split_parts import UNLABELLED, PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store.sampling import hash_share
@@ -137,6 +138,11 @@ def test_calibration_sets_temperature_operating_points_and_the_training_mix(surv
     assert card["training_real_share"] == 0.5
     assert card["operating_points"]["tpr90"]["threshold"] == 2.0
     assert metrics == {"count": len(validation), "auc": 1.0, "fpr_at_tpr90": 0.0}
+    assert Calibration.of_card(card).share == 0.5
+    of_detectors = card["detector_points"]["tpr90"]
+    assert set(of_detectors["detectors"]) == {"a", "c"}, "the detectors of the reals"
+    assert {point["threshold"] for point in of_detectors["detectors"].values()} == {2.0}
+    assert not of_detectors["differ"]
     with pytest.raises(PartError, match="the validation part has no sample of bogus"):
         training.calibrate(outputs, validation.take(np.flatnonzero(validation.labels == 1)), train)
 

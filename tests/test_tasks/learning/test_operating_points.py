@@ -13,7 +13,6 @@ from tasks.learning.operating_points import (
     fpr_ratio,
     partial_auc,
     point_at_tpr,
-    probability,
     threshold_for_tpr,
     tpr_at_count,
     upper_limit,
@@ -97,14 +96,6 @@ def test_partial_auc_is_the_mean_true_positive_rate_over_the_lowest_false_ones(
 def test_a_positive_below_every_negative_that_counts_adds_no_area() -> None:
     scores, positive = np.arange(60.0)[::-1], np.isin(np.arange(60), range(1, 41))
     assert partial_auc(scores, positive, 0.05) == 0  # one of 20 negatives is above all positives
-
-
-@given(st.floats(-6, 6), st.floats(0.01, 0.99), st.floats(0.0001, 0.99))
-def test_another_prior_is_bayes_rule(logit: float, trained: float, night: float) -> None:
-    at_mix = probability(np.array([logit]), 1.0, trained, trained)[0]
-    likelihood_ratio = at_mix / (1 - at_mix) * (1 - trained) / trained
-    odds = likelihood_ratio * night / (1 - night)
-    assert probability(np.array([logit]), 1.0, trained, night)[0] == pytest.approx(odds / (1 + odds), rel=1e-6)
 
 
 def test_the_rate_at_a_night_s_candidates_lets_so_many_negatives_pass() -> None:
@@ -201,15 +192,6 @@ def test_the_interval_of_the_rate_covers_the_truth() -> None:
         interval = point_at_tpr(scores, positive, [str(row) for row in range(600)], 0.9).fpr
         covered += interval.low <= true <= interval.high
     assert covered >= 33
-
-
-def test_a_prior_shifts_the_calibrated_logit_by_its_log_odds() -> None:
-    """By Bayes: the odds of a score are multiplied by the new odds over those of the training mix."""
-    at_training = probability(np.array([-1.0, 0.0, 2.0]), 2.0, 0.2, 0.2)
-    assert at_training == pytest.approx(1 / (1 + np.exp([0.5, 0.0, -1.0])))
-    at_night = probability(np.array([-1.0, 0.0, 2.0]), 2.0, 0.2, 0.01)
-    odds = at_training / (1 - at_training) * (0.01 / 0.99) / (0.2 / 0.8)
-    assert at_night == pytest.approx(odds / (1 + odds))
 
 
 def test_a_point_of_few_groups_has_no_interval_in_its_summary() -> None:

@@ -111,6 +111,9 @@ def test_a_night_is_scored_by_both_models_and_compared_with_a_second_one(
     assert operations["detections"]["before"] == COUNT - COUNT // 8
     assert operations["recovered"]["transients"] == COUNT // 2 - COUNT // 8
     assert {"against_detections", "against_objects"} <= set(operations["equal_recovery"][0])
+    reals = summary["probabilities"]
+    assert (reals["counted"], reals["prior"]) == (COUNT // 2 - COUNT // 8, 1e-3)
+    assert sum(one["count"] for one in reals["bins"]) == COUNT - COUNT // 8, "without injections"
     assert Path(summary["report"]) == tracked_workspace.reports / "night-both_nights.html"
     assert Path(summary["report"]).is_file()
     assert 0 < COUNT / summary["stamps_per_second"] <= summary["seconds"] + 0.1

@@ -16,6 +16,7 @@ from tasks.night.report import (
     count_blocks,
     describe_cascade,
     operations_blocks,
+    probability_blocks,
     stamps_of,
     write_night_page,
 )
@@ -53,6 +54,7 @@ def summary(**changes: Any) -> dict[str, Any]:
         "against": None,
         "operations": NO_OBJECTS,
         "cascade": {"first": None, "why": "no first model was requested"},
+        "probabilities": None,
         **changes,
     }
 
@@ -142,6 +144,18 @@ def test_counts_at_equal_recovery_stand_side_by_side_for_both_models() -> None:
     assert alone[-1].rows == [["0.950", 30, 20]]
     without = operations_blocks(summary())
     assert [type(block) for block in without] == [Heading, Text, Text]
+
+
+def test_expected_and_counted_reals_have_a_table_where_the_truth_is_known() -> None:
+    one = {"low": 0.6, "high": 0.8, "count": 30, "expected": 21.04, "counted": 19, "least": 16, "most": 26}
+    counts = {"prior": 0.01, "share": 0.0123, "expected": 21.04, "counted": 19, "by": "the test", "bins": [one]}
+    heading, text, table = probability_blocks(counts)
+    assert isinstance(heading, Heading)
+    assert isinstance(text, Text)
+    assert "prior 0.01 the probabilities sum to 21.0 reals; by the test there are 19, a share of 0.0123" in text.text
+    assert isinstance(table, Table)
+    assert table.rows == [["0.6 to 0.8", 30, "21.0", 19, "16 to 26"]]
+    assert probability_blocks(None) == []
 
 
 def test_the_best_have_a_sheet_and_a_table_with_both_probabilities() -> None:

@@ -71,3 +71,23 @@ def test_every_prior_between_none_and_all_is_accepted_and_a_request_cannot_chang
     request = NightRequest(path="x", night_prior=0.999, tpr=0.001)
     with pytest.raises(ValidationError, match="frozen"):
         request.night_prior = 0.5  # type: ignore[misc]
+
+
+def test_a_named_detector_has_its_own_threshold() -> None:
+    detectors = {"12": {"threshold": 1.5, "own": 2.0, "weight": 0.5, "positives": 60}}
+    card = {
+        "operating_points": {"tpr90": {"threshold": 1.0}, "tpr95": {"threshold": 0.5}},
+        "detector_points": {"tpr90": {"statistic": 9.0, "limit": 4.0, "differ": True, "detectors": detectors}},
+    }
+    full = make_model("a", **card)
+    threshold, count, rule = choose_threshold(NightRequest(detector="12"), full)
+    assert (threshold, count) == (1.5, None)
+    assert rule.endswith(" tpr90 detector 12")
+    assert choose_threshold(NightRequest(), full)[0] == 1.0
+    with pytest.raises(NightError, match="no operating point of detector=13; it has those of 12: without detector"):
+        choose_threshold(NightRequest(detector="13"), full)
+    with pytest.raises(NightError, match="of detector=12; it has those of none"):
+        choose_threshold(NightRequest(detector="12", tpr=0.95), full)
+    for rule_of in ({"threshold": 0.0}, {"max_candidates": 5}):
+        with pytest.raises(ValidationError, match="detector=12 has operating points: give tpr, not"):
+            NightRequest(detector="12", **rule_of)

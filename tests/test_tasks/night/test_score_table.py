@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.learning.operating_points import probability
+from tasks.learning.calibration import Calibration
 from tasks.night.models import NightError
 from tasks.night.score_table import SCORES, complete_scores, decide, threshold_of_best
 from tasks.night.score_table import raw_scores as raw_of
@@ -103,8 +103,8 @@ def test_each_row_of_the_table_follows_from_its_stage(tmp_path: Path) -> None:
     assert columns["score"][:4] == pytest.approx([1 / (1 + np.exp(-value)) for value in (-3.0, 0.5, 1.0, 2.0)])
     assert columns["score"][4] is columns["probability"][4] is columns["probability_night"][4] is None
     for name, prior in (("probability", None), ("probability_night", 0.01)):
-        by_first = probability(np.array([-3.0]), 1.0, 0.5, 0.5 if prior is None else prior)
-        by_full = probability(np.array([0.5, 1.0, 2.0]), 2.0, 0.3, 0.3 if prior is None else prior)
+        by_first = Calibration(1.0, 0.0, 0.5).probability(np.array([-3.0]), prior)
+        by_full = Calibration(2.0, 0.0, 0.3).probability(np.array([0.5, 1.0, 2.0]), prior)
         assert columns[name][:4] == pytest.approx([*by_first, *by_full])
     assert columns["probability"][0] == pytest.approx(1 / (1 + np.exp(3.0))), "at the training mix the logit calibrates"
     odds = 0.01 / 0.99 * (0.5 / 0.5) * np.exp(-3.0)

@@ -14,8 +14,8 @@ import pytest
 
 from realbogus.records import SourceError
 from realbogus.stamps import pixel_digests
+from tasks.learning.calibration import Calibration
 from tasks.learning.models.inference import Outputs
-from tasks.learning.operating_points import probability
 from tasks.night.blocks import CONSTANT_PLANE, CandidateBlock, make_block
 from tasks.night.models import NightError, NightModel, ScoringRule
 from tasks.night.score_table import ScoredNight, decide
@@ -77,7 +77,9 @@ def test_every_candidate_has_a_row_in_its_order_and_a_score_or_a_reason(tmp_path
             assert row["logit"] == pytest.approx(logit, abs=1e-6)
             assert row["decision"] == ("real" if row["logit"] >= 1 else "bogus")
             for name, prior in (("probability", 0.3), ("probability_night", 0.001)):
-                assert row[name] == pytest.approx(probability(np.array([row["logit"]]), 2.0, 0.3, prior)[0])
+                assert row[name] == pytest.approx(
+                    Calibration(2.0, 0.0, 0.3).probability(np.array([row["logit"]]), prior)[0]
+                )
         else:
             assert row["logit"] is row["decision"] is row["probability"] is row["model"] is None
         assert len(row["stamp_sha256"]) == 64
