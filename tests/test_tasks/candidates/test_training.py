@@ -140,7 +140,7 @@ def test_calibration_sets_temperature_operating_points_and_the_training_mix(surv
     assert metrics == {"count": len(validation), "auc": 1.0, "fpr_at_tpr90": 0.0}
     assert Calibration.of_card(card).share == 0.5
     of_detectors = card["detector_points"]["tpr90"]
-    assert set(of_detectors["detectors"]) == {"a", "c"}, "the detectors of the reals"
+    assert set(of_detectors["detectors"]) == {"a", "b"}, "the detectors of the reals"
     assert {point["threshold"] for point in of_detectors["detectors"].values()} == {2.0}
     assert not of_detectors["differ"]
     with pytest.raises(PartError, match="the validation part has no sample of bogus"):
