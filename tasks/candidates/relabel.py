@@ -72,7 +72,8 @@ class CandidateRelabelTask(RelabelTask):
     @property
     def fold_changes(self) -> dict[str, Any]:
         """The folds are fitted by cross-entropy alone, and keep the preset's epoch."""
-        return {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0, "keep": None}
+        methods = self.request.methods.model_copy(update={"partial_auc": None})
+        return {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0, "keep": None, "methods": methods}
 
     @property
     def second_changes(self) -> dict[str, Any]:

@@ -245,8 +245,8 @@ def check_hidden_reals(setup: StudySetup, rows: Sequence[StudyRow]) -> None:
 
 def check_numbers(setup: StudySetup, rows: Sequence[StudyRow]) -> None:
     """Raise `PartError` if the training part has fewer reals or bogus than any row takes."""
-    if any(row.reals or row.bogus for row in rows):
-        for row in (max(rows, key=lambda one: one.reals or 0), max(rows, key=lambda one: one.bogus or 0)):
+    if any(row.train_reals or row.train_bogus for row in rows):
+        for row in (max(rows, key=lambda one: one.train_reals or 0), max(rows, key=lambda one: one.train_bogus or 0)):
             setup.train_part(setup.training(row), row)
 
 

@@ -68,8 +68,8 @@ class StudyRow(BaseModel):
     """None: the study's."""
     methods: CandidateMethods = CandidateMethods()
     """Changes of the preset for the fit that is evaluated; suspects are found without them."""
-    reals: int | None = Field(default=None, ge=1)
-    bogus: int | None = Field(default=None, ge=1)
+    train_reals: int | None = Field(default=None, ge=1)
+    train_bogus: int | None = Field(default=None, ge=1)
     """Numbers of training triplets of either label, selected by a hash of their ids; None: all."""
 
     @field_serializer("methods")
@@ -144,7 +144,7 @@ class StudySetup:
         """
         part = self.part(training, "train")
         order, kept = hash_order(part.ids, 0), np.ones(len(part), bool)
-        for name, label, count in (("real", REAL, row.reals), ("bogus", 1 - REAL, row.bogus)):
+        for name, label, count in (("real", REAL, row.train_reals), ("bogus", 1 - REAL, row.train_bogus)):
             of_label = order[part.labels[order] == label]
             if count is None:
                 continue

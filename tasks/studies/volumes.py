@@ -66,7 +66,7 @@ def volume_rows(
     volumes = {volume for points in curves.values() for volume in points.values()}
     rising = sorted(volumes, key=lambda volume: (volume.reals + volume.bogus, volume.reals))
     rows = [
-        StudyRow(name=volume.name, seed=seed, network=network, reals=volume.reals, bogus=volume.bogus)
+        StudyRow(name=volume.name, seed=seed, network=network, train_reals=volume.reals, train_bogus=volume.bogus)
         for seed in seeds
         for volume in rising
     ]

@@ -327,7 +327,7 @@ def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace)
 def test_a_learning_curve_has_its_exponents_and_continues(shared: Workspace) -> None:
     asked: dict[str, Any] = {"dataset": "made", "test_dataset": "made", "network": "first", "epochs": 1, "seeds": [0]}
     summary = compare_volumes(**asked, reals=[20, 60], bogus=[30, 80])
-    assert [(row["reals"], row["bogus"], row["trained_on"]) for row in summary["rows"]] == [
+    assert [(row["train_reals"], row["train_bogus"], row["trained_on"]) for row in summary["rows"]] == [
         (20, 30, 50),
         (60, 30, 90),
         (20, 80, 100),

@@ -25,6 +25,15 @@ def test_a_removed_candidate_can_take_part_in_no_loss() -> None:
         request(handling="remove", loss_lds=1.0)
 
 
+def test_folds_are_fitted_by_cross_entropy_alone_with_the_other_methods(workspace: Workspace) -> None:
+    publish_candidates(workspace, "made", ["bogus", "real"], ["a", "b"], ["train", "train"])
+    relabel = task(workspace, loss_ech=0.1, loss_lds=1.0, methods={"partial_auc": 0.5, "noise": 0.25})
+    preset = relabel.open(**relabel.fold_changes).preset
+    assert (preset.losses.ce, preset.losses.ech, preset.losses.lds, preset.losses.partial_auc) == (1, 0, 0, 0)
+    assert preset.augmentation.noise == 0.25
+    assert relabel.open().preset.losses.partial_auc == 0.5
+
+
 def test_strata_are_kind_detector_and_quartiles_of_magnitude_and_separation() -> None:
     samples = pa.table(
         {

@@ -108,7 +108,9 @@ def test_suspects_are_found_without_the_methods_of_the_second_fit(survey: StudyS
 
 
 def test_too_few_triplets_are_refused_before_the_first_row(survey: StudySetup) -> None:
-    rows = [StudyRow(name=str(count), seed=0, network="first", reals=10, bogus=count) for count in (20, 500)]
+    rows = [
+        StudyRow(name=str(count), seed=0, network="first", train_reals=10, train_bogus=count) for count in (20, 500)
+    ]
     with pytest.raises(PartError, match="500 training triplets labelled bogus"):
         run_rows(survey.workspace, "x", survey.request, rows, InProcess())
     assert not list(survey.folder.glob("row-*.json"))

@@ -155,15 +155,15 @@ def test_numbers_of_a_class_are_taken_apart_and_more_hold_fewer(workspace: Works
 
     every = taken()
     assert {label: len(names) for label, names in every.items()} == {0: 120, 1: 120}
-    few, more = taken(reals=30, bogus=50), taken(reals=60)
+    few, more = taken(train_reals=30, train_bogus=50), taken(train_reals=60)
     assert {label: len(names) for label, names in few.items()} == {0: 50, 1: 30}
     assert few[1] < more[1] < every[1]
     assert more[0] == every[0]
-    assert taken(bogus=50)[0] == few[0]
+    assert taken(train_bogus=50)[0] == few[0]
     with pytest.raises(
         PartError, match="121 training triplets labelled bogus: part 'train' of dataset 'survey' has 120"
     ):
-        taken(bogus=121)
+        taken(train_bogus=121)
 
 
 def test_a_row_comes_back_from_its_file_and_methods_are_part_of_its_name() -> None:

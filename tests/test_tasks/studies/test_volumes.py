@@ -20,7 +20,7 @@ def test_either_number_varies_beside_all_of_the_other_and_both_together() -> Non
     names, rows = volume_rows(curves, "simple", [0, 1])
     assert names == ["100 reals, 300 bogus", "400 reals, 300 bogus", "100 reals, 900 bogus", "400 reals, 900 bogus"]
     assert [(row.name, row.seed) for row in rows] == [(name, seed) for seed in (0, 1) for name in names]
-    assert all(row.name == f"{row.reals} reals, {row.bogus} bogus" for row in rows)
+    assert all(row.name == f"{row.train_reals} reals, {row.train_bogus} bogus" for row in rows)
 
 
 @pytest.mark.parametrize(
