@@ -68,8 +68,8 @@ class AnswerLog:
         """Return the log of a dataset, by its name without a version."""
         return cls(labelling_folder(workspace, dataset) / "answers.jsonl")
 
-    def rows(self) -> list[LogRow]:
-        """Return all lines, those of other processes too.
+    def rows(self, after: int = 0) -> list[LogRow]:
+        """Return the lines behind a number, those of other processes too.
 
         Raises
         ------
@@ -78,7 +78,12 @@ class AnswerLog:
         """
         with self._threads, self._locked(fcntl.LOCK_SH) as stream:
             self._read_on(stream)
-            return list(self._rows)
+            return self._rows[after:]
+
+    def find(self, id: str) -> LogRow | None:
+        """Return the line of an answer's id; None without one."""
+        self.rows()
+        return self._by_id.get(id)
 
     def append(self, answer: Answer) -> tuple[LogRow, bool]:
         """Append an answer, and return its line once that is on the disk, and whether it was there before.

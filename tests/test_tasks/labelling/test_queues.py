@@ -24,19 +24,10 @@ from tasks.labelling.queues import (
     read_label_queue,
 )
 from tasks.runtime.workspace import Workspace
-from tests.small_candidates import publish_candidates
 from tests.small_galaxies import publish_galaxies
 
 COUNT = 60
 IDS = [f"c{row:04d}" for row in range(COUNT)]
-
-
-@pytest.fixture
-def night(workspace: Workspace) -> Workspace:
-    """A workspace with 60 candidates of which every tenth has the wrong label."""
-    labels = [("real", "bogus")[(row % 2) ^ (row % 10 == 0)] for row in range(COUNT)]
-    publish_candidates(workspace, "night", labels, IDS, ["train"] * COUNT, real=[row % 2 == 0 for row in range(COUNT)])
-    return workspace
 
 
 def write_scores(workspace: Workspace, name: str, **columns: Any) -> str:
@@ -179,5 +170,3 @@ def test_galaxies_have_gold_where_volunteers_agree(workspace: Workspace) -> None
     gold = [row for row in queue.rows.to_pylist() if row["gold"]]
     assert 0 < len(gold) <= 6
     assert all(row["gold"] == row["previous"] for row in gold)
-    assert scores_of(queue.rows) == {}
-    assert queue.facts.scheme != SCHEME
