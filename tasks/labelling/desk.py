@@ -4,7 +4,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.labelling.agreement import agreement_of
 from tasks.labelling.answer_log import AnswerLog
 from tasks.labelling.queues import LabelQueue, queue_names, read_label_queue
 from tasks.labelling.samples import MOST_NEIGHBOURS, NEIGHBOUR_ARCSEC, Samples
@@ -81,6 +80,8 @@ class Place:
 
     def summary(self) -> dict[str, Any]:
         """Return progress and agreement of all labellers."""
+        from tasks.labelling.agreement import agreement_of  # the statistics of SciPy take seconds to import
+
         rows = [row.answer for row in self.session.log.rows() if row.answer.queue == self.queue.facts.name]
         gold = {row["id"]: row["gold"] for row in self.queue.rows.to_pylist() if row["gold"] is not None}
         return agreement_of(rows, gold, self.session.words)

@@ -51,7 +51,8 @@ class QueueRequest(BaseModel):
 
     dataset: str
     queue: str = "random"
-    source: QueueSource = "random"
+    source: QueueSource | None = None
+    """None: random, or that of a queue which exists."""
     table: str | None = None
     """Scores, suspects, the survey's table, or the night, YYYY-MM-DD."""
     against: str | None = None
@@ -87,7 +88,7 @@ def open_queue(workspace: Workspace, request: QueueRequest) -> tuple[LabelQueue,
     name = request.dataset.partition("@")[0]
     if queue_file(workspace, name, request.queue).exists():
         queue = read_label_queue(workspace, name, request.queue)
-        if "source" in request.model_fields_set and queue.facts.source != request.source:
+        if request.source not in (None, queue.facts.source):
             raise LabelQueueError(
                 f"queue {request.queue!r} of {name!r} is of source={queue.facts.source}: name another queue"
             )
@@ -96,12 +97,13 @@ def open_queue(workspace: Workspace, request: QueueRequest) -> tuple[LabelQueue,
     scheme = request.scheme or next(iter(dataset.schemes), None)
     if scheme is None:
         raise LabelQueueError(f"dataset {name!r} has no class scheme: build it with one, such as scheme=deck-3")
-    drawn = _SOURCES[request.source](workspace, dataset, scheme, request)
+    source: QueueSource = request.source or "random"
+    drawn = _SOURCES[source](workspace, dataset, scheme, request)
     rows, absent = samples_among(drawn.rows, stored_rows(dataset.samples(["id", "status"]))["id"])
-    if request.source not in _SAMPLES:
+    if source not in _SAMPLES:
         rows = rows.slice(0, request.count)
     if not rows.num_rows:
-        raise LabelQueueError(f"source={request.source} has no row that is a sample of dataset {name!r}")
+        raise LabelQueueError(f"source={source} has no row that is a sample of dataset {name!r}")
     facts = QueueFacts(
         name=request.queue,
         dataset=dataset.name,
@@ -109,8 +111,8 @@ def open_queue(workspace: Workspace, request: QueueRequest) -> tuple[LabelQueue,
         scheme=scheme,
         classes=tuple(dataset.classes(scheme)),
         labels=request.labels,
-        source=request.source,
-        blind=request.source in _CHANCES if request.blind is None else request.blind,
+        source=source,
+        blind=source in _CHANCES if request.blind is None else request.blind,
         table=None if drawn.table is None else _relative(workspace, drawn.table),
         seed=request.seed,
     )
@@ -153,7 +155,7 @@ def _random(workspace: Workspace, dataset: Dataset, scheme: str, request: QueueR
 
 
 def _entropy(workspace: Workspace, dataset: Dataset, scheme: str, request: QueueRequest) -> _Drawn:
-    path = _table_of(workspace, request.table, f"source={request.source} needs table=SCORES.parquet")
+    path = _table_of(workspace, request.table, "source=entropy needs table=SCORES.parquet")
     table = read_table(path)
     values = entr(class_probabilities(table, tuple(dataset.classes(scheme)), path)).sum(axis=1)
     ranked = rank_by(table["id"].to_pylist(), values, "entropy", None)

@@ -16,7 +16,7 @@ from tasks.store.sky_coordinates import chord, separations_arcsec, unit_vectors
 from tasks.store.versions import stored_rows
 
 NEIGHBOUR_ARCSEC = 60.0
-MOST_NEIGHBOURS = 12
+MOST_NEIGHBOURS = 8
 MOST_OF_HISTORY = 200
 
 

@@ -1,4 +1,4 @@
-// Answers on their way: kept in the browser until the service has them, and sent again under the same id.
+// Answers on their way: kept in the tab until the service has them, and sent again under the same id.
 
 const RETRY_MS = 1500;
 
@@ -9,8 +9,9 @@ export class Outbox {
     this.key = `starloom-outbox:${base}`;
     this.changed = changed;
     this.refused = refused;
-    this.waiting = JSON.parse(localStorage.getItem(this.key) || "[]");
+    this.waiting = JSON.parse(sessionStorage.getItem(this.key) || "[]");
     this.sending = null;
+    addEventListener("beforeunload", (event) => this.waiting.length && event.preventDefault());
   }
 
   add(path, body) {
@@ -20,7 +21,7 @@ export class Outbox {
   }
 
   keep() {
-    localStorage.setItem(this.key, JSON.stringify(this.waiting));
+    sessionStorage.setItem(this.key, JSON.stringify(this.waiting));
     this.changed();
   }
 
