@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from tasks.candidates.label_reviews import read_verdicts, write_verdict_table
-from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.decisions.labelling_queue import Decided, QueueSettings, build_queue, queue_tables, write_queue
 from tasks.decisions.labelling_queue import read_verdicts as read_night_verdicts
 from tasks.labelling.answer_log import AnswerLog
@@ -18,6 +17,7 @@ from tasks.labelling.queue_sources import QueueRequest, open_queue
 from tasks.labelling.queues import LabelQueueError
 from tasks.labelling.session import LabelSession
 from tasks.learning.labels.relabelling import publish_relabelling
+from tasks.learning.split_parts import part_rows
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tests.answer_writers import make_answer
@@ -95,11 +95,12 @@ def test_a_training_takes_the_answers_and_nothing_else(night: Workspace) -> None
     assert (summary["decided"], summary["changed"], summary["version"]) == (len(asked), changed, 2)
     assert (summary["undecided"], summary["absent"]) == (int("c0001" in session.queue.ids), 0)
     assert summary["queues"]["random"]["labellers"]["ann"]["gold_accuracy"] == 1
-    training = open_candidate_training(night, CandidateTrainRequest(dataset="night", network="first", labels="people"))
-    part = training.part("train")
-    assert {name: training.classes[label] for name, label in zip(part.ids, part.labels.tolist(), strict=True)} == {
+    # What a training with labels=people is fitted to.
+    part = part_rows(Dataset.open(night, "night"), SCHEME, "train", "people")
+    assert {name: ("bogus", "real")[label] for name, label in zip(part.ids, part.labels.tolist(), strict=True)} == {
         name: after[name] for name in part.ids
     }
+    assert len(part.ids) == 24
     rows = {row["id"]: row for row in Dataset.open(night, "night").labels(SCHEME, "people").to_pylist()}
     one = rows[sorted(asked)[0]]
     assert (one["by"], one["reason"], one["score"], one["at"]) == ("ann", "people: random", 1, AT)
