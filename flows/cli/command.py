@@ -73,7 +73,7 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
 
     add("demo", demo, "run both pipelines on small simulated data")
     served = add(
-        "up", up, "start Prefect server, worker and MLflow server on loopback and deploy all flows; Ctrl-C ends"
+        "up", up, "start Prefect server, worker, MLflow and labelling page on loopback, deploy all flows; Ctrl-C ends"
     )
     served.add_argument(
         "--train-on", choices=["local", "gpu"], default="local", help="work pool of the deployments that train [local]"
@@ -85,6 +85,13 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     )
     one.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show this help, or that of the flow")
     one.set_defaults(usage=one.format_help)
+    labelled = add(
+        "label", label, "serve a page on loopback on which people label samples; Ctrl-C ends", add_help=False
+    )
+    labelled.add_argument(
+        "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter, see --help"
+    )
+    labelled.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show all parameters")
     checked = add("verify", verify, "compare every byte of a dataset with its digests")
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
     add("down", down, "end the servers and runs of the workspace")
@@ -135,6 +142,23 @@ def run(options: argparse.Namespace) -> ExitStatus:
         return run_flow(options.flow, options.pairs)
 
     return _perform(show_help if options.wants_help else work)
+
+
+def label(options: argparse.Namespace) -> ExitStatus:
+    """Serve the labelling page until interrupted, or show its parameters."""
+
+    def work(output: TextIO) -> None:
+        from flows.cli.flow_catalogue import function_text
+        from flows.cli.label import open_page
+        from flows.cli.parameters import read_parameters
+
+        if options.wants_help:
+            print(function_text("label", open_page), file=output, flush=True)
+            return
+        page = open_page(**read_parameters(open_page, options.pairs))
+        page.serve(lambda found: print(json.dumps(found), file=output, flush=True))
+
+    return _perform(work)
 
 
 def verify(options: argparse.Namespace) -> ExitStatus:

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +45,15 @@ def list_text() -> str:
 
 def parameters_text(name: str) -> str:
     """Return the help of the flow ``name``: what it does, its parameters and their defaults."""
+    return function_text(f"run {name}", load_flow(name).fn)
+
+
+def function_text(command: str, function: Callable[..., Any]) -> str:
+    """Return the help of a command that takes the parameters of a function."""
     from flows.cli.parameters import parameters_of
 
-    flow = load_flow(name)
-    lines = [f"starloom run {name} [-p name=value ...]", "", inspect.getdoc(flow.fn) or "", "", "parameters:"]
-    for parameter in parameters_of(flow.fn).values():
+    lines = [f"starloom {command} [-p name=value ...]", "", inspect.getdoc(function) or "", "", "parameters:"]
+    for parameter in parameters_of(function).values():
         default = "required" if parameter.required else f"default {written_value(parameter.default)}"
         lines.append(f"  {parameter.name}: {parameter.type}; {default}")
         lines += [f"      {parameter.description}"] if parameter.description else []

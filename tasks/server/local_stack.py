@@ -1,4 +1,4 @@
-"""The services of `starloom up`: Prefect server, workers, deployments with their schedules, MLflow server."""
+"""The services of `starloom up`: Prefect server, workers, scheduled deployments, MLflow server, labelling page."""
 
 import contextlib
 import os
@@ -26,6 +26,7 @@ from tasks.server.prefect_server import (
 )
 from tasks.server.prefect_server_main import IN_USE_NAME
 from tasks.server.process_guard import (
+    LABELLING,
     ProcessEntry,
     end_process,
     guard_children,
@@ -41,8 +42,8 @@ from tasks.tracking.database import prepare
 WORK_POOL = "local"
 TRAINING_TAGS = frozenset({"training", "study"})
 """Tags of the deployments that fit networks."""
-MLFLOW_PORT = 5000
-_MLFLOW_PORTS_TRIED = 50
+MLFLOW_PORT, LABELLING_PORT = 5000, 5100
+_PORTS_TRIED = 50
 _READY_S = 300.0
 _WATCH_S = 0.5
 _GPU_NUMBERING = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # CUDA's own order puts the fastest first
@@ -147,6 +148,8 @@ def address_in(project: Path) -> tuple[str, int]:
 def _take_over(workspace: Workspace) -> None:
     """Stop the workspace's idle server and mark the workspace as used; raise `ServiceError` if it is in use."""
     for entry in living_processes(processes_folder(workspace)):
+        if entry["kind"] == LABELLING:
+            continue
         command = " ".join(["starloom", *entry["command"][1:]])
         raise ServiceError(f"process {entry['pid']} ({command}) runs in {workspace.root}: end it first")
     idle = lock_file(workspace.prefect / IN_USE_NAME, wait=False)
@@ -175,6 +178,8 @@ def _start(
     services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
     mlflow_url, mlflow = _start_mlflow(workspace)
     services.append(mlflow)
+    labelling_url, labelling = _start_labelling(workspace, project)
+    services.append(labelling)
     _await(services, url, "/api/health")
     _prepare_prefect(workspace, settings)
     deploying = _prefect(workspace, "deployments", "--no-prompt", "deploy", "--all", cwd=project)
@@ -193,7 +198,8 @@ def _start(
     for pool, name in workers:
         _await_worker(services, pool, name)
     _await(services, mlflow_url, "/health")
-    return {"prefect": url, "mlflow": mlflow_url}
+    _await(services, labelling_url, "/health")
+    return {"prefect": url, "mlflow": mlflow_url, "label": labelling_url}
 
 
 def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
@@ -204,6 +210,12 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
+
+
+def _start_labelling(workspace: Workspace, project: Path) -> tuple[str, Service]:
+    port = _free_port(LABELLING_PORT)
+    command = ["tasks.labelling.serve", "--port", str(port)]
+    return f"http://127.0.0.1:{port}", _launch(workspace, "labelling page", command, {}, project)
 
 
 def _prefect(
@@ -275,10 +287,10 @@ def _until_ready(services: list[Service], what: str) -> Iterator[None]:
 
 def _free_port(first: int) -> int:
     """Return the first free port from ``first`` on."""
-    for port in range(first, first + _MLFLOW_PORTS_TRIED):
+    for port in range(first, first + _PORTS_TRIED):
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
-    raise ServiceError(f"no free port in {first} to {first + _MLFLOW_PORTS_TRIED - 1}")
+    raise ServiceError(f"no free port in {first} to {first + _PORTS_TRIED - 1}")
 
 
 def _end_all(services: list[Service]) -> None:

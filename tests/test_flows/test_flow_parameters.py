@@ -37,6 +37,7 @@ from flows.make_night import make_night
 from flows.nightly_retrain import nightly_retrain
 from flows.predict_galaxies import predict_galaxies
 from flows.promote import promote
+from flows.publish_labels import publish_labels
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
 from flows.rescore import rescore
@@ -93,6 +94,7 @@ FLOWS: dict[str, Flow[..., Any]] = {
         nightly_retrain,
         predict_galaxies,
         promote,
+        publish_labels,
         relabel_and_retrain,
         relabel_and_retrain_galaxy,
         rescore,

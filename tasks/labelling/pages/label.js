@@ -1,0 +1,347 @@
+// The labelling page: what is shown, what the keys do, and what comes next.
+
+import { Outbox } from "./outbox.js";
+import { drawPlane, readPixels } from "./pixels.js";
+
+const setup = JSON.parse(document.getElementById("setup").textContent);
+const base = `/api/${encodeURIComponent(setup.dataset)}/${encodeURIComponent(setup.queue)}`;
+const find = (id) => document.getElementById(id);
+const canvases = [...document.querySelectorAll("#planes canvas")];
+const captions = [...document.querySelectorAll("#planes figcaption")];
+const TAKEN_KEYS = new Set([..."uszcin", "?", " "]);
+const BLINK_MS = 500;
+const AHEAD = 20;
+const FEWEST_AHEAD = 6;
+const MOST_PICTURES = 80;
+
+const state = { labeller: "", item: null, ahead: [], done: new Set(), pictures: new Map(), cursor: -1, blinkOn: false };
+const outbox = new Outbox(base, showWaiting, (entry, detail) => {
+  state.done.delete(entry.body.sample);
+  showTrouble(`Not kept: ${detail}`);
+});
+
+// What comes next
+
+async function ask(path, parameters) {
+  const reply = await fetch(`${base}/${path}?${new URLSearchParams({ labeller: state.labeller, ...parameters })}`);
+  if (!reply.ok) throw new Error((await reply.json()).detail);
+  return reply;
+}
+
+async function fillAhead() {
+  const reason = find("reason")?.value;
+  const query = { after: state.cursor, count: AHEAD, ...(reason ? { reason } : {}) };
+  const { items, progress } = await (await ask("next", query)).json();
+  showProgress(progress);
+  if (items.length) state.cursor = items[items.length - 1].rank;
+  for (const item of items) {
+    if (state.done.has(item.id) || item.id === state.item?.id || state.ahead.some(({ id }) => id === item.id)) continue;
+    state.ahead.push(item);
+    picture(item.id).catch(() => state.pictures.delete(item.id));
+  }
+  return items.length;
+}
+
+/** Return the pixels of a sample, fetched once. */
+function picture(sample) {
+  if (!state.pictures.has(sample)) {
+    state.pictures.set(sample, ask("pixels", { sample }).then(readPixels));
+    if (state.pictures.size > MOST_PICTURES) state.pictures.delete(state.pictures.keys().next().value);
+  }
+  return state.pictures.get(sample);
+}
+
+async function goOn() {
+  try {
+    if (!state.ahead.length && !(await fillAhead()) && state.cursor >= 0) {
+      state.cursor = -1; // what others had reserved, or was skipped over, may be free
+      await fillAhead();
+    }
+    const item = state.ahead.shift();
+    if (item) await show(item.id);
+    else showEnd();
+    if (state.ahead.length < FEWEST_AHEAD) await fillAhead();
+  } catch (error) {
+    showTrouble(`${error.message}. Trying again.`);
+    setTimeout(goOn, 2000);
+  }
+}
+
+async function show(sample) {
+  const [pixels, detail] = await Promise.all([picture(sample), ask("item", { sample }).then((reply) => reply.json())]);
+  state.item = { ...detail, pixels };
+  history.replaceState(null, "", `?${new URLSearchParams({ sample })}`);
+  find("comment").value = detail.answer?.comment ?? "";
+  setEnabled(true);
+  showTrouble("");
+  draw();
+  showDetail(detail);
+}
+
+// Answers
+
+function answer(action, label = null) {
+  if (!state.item) return;
+  const { id: sample } = state.item;
+  const comment = find("comment").value.trim();
+  state.item = null;
+  state.done.add(sample);
+  outbox.add("/answers", { labeller: state.labeller, sample, action, label, comment }).then((kept) => {
+    if (kept) showProgress(kept.progress);
+  });
+  goOn();
+}
+
+async function undo() {
+  await outbox.flush();
+  const undone = await outbox.add("/undo", { labeller: state.labeller });
+  if (!undone) return;
+  showProgress(undone.progress);
+  state.done.delete(undone.sample);
+  if (state.item) state.ahead.unshift({ id: state.item.id, rank: state.item.rank });
+  await show(undone.sample);
+}
+
+// Drawing
+
+function look() {
+  return {
+    stretch: find("stretch").value,
+    black: Number(find("black").value) / 100,
+    white: Number(find("white").value) / 100,
+    zoom: Number(find("zoom").value),
+    invert: find("invert").checked,
+  };
+}
+
+function draw() {
+  if (!state.item) return;
+  const { pixels } = state.item;
+  canvases.forEach((canvas, number) => {
+    const shown = number === 0 && state.blinkOn ? 1 : number;
+    drawPlane(canvas, pixels, pixels.planes[Math.min(shown, pixels.planes.length - 1)], look());
+    captions[number].textContent = setup.planes[shown];
+  });
+}
+
+setInterval(() => {
+  const blinking = find("blink")?.checked;
+  if (!blinking && !state.blinkOn) return;
+  state.blinkOn = blinking && !state.blinkOn;
+  draw();
+}, BLINK_MS);
+
+// Text beside the pixels
+
+function showDetail(detail) {
+  find("name").textContent = detail.id;
+  const reason = detail.reason ? ` Asked because: ${detail.reason}.` : "";
+  const before = detail.answer ? ` You said ${detail.answer.label ?? "skip"}.` : "";
+  find("status").textContent = `Item ${detail.rank + 1} of ${setup.items}.${reason}${before}`;
+  find("known").hidden = !detail.known_object;
+  find("known").textContent = detail.known_object ? `Known object: ${detail.known_object}` : "";
+  const facts = [...detail.facts];
+  if (!setup.blind && detail.label != null) facts.unshift(["Label", detail.label]);
+  if (!setup.blind && detail.score != null) facts.unshift(["Score", detail.score]);
+  find("facts").replaceChildren(
+    ...facts.flatMap(([name, value]) => [element("dt", name), element("dd", format(value))]),
+  );
+  const around = detail.neighbours.map((each) => {
+    const line = element("li");
+    const link = element(each.queued ? "a" : "span", each.id);
+    if (each.queued) link.href = `?${new URLSearchParams({ sample: each.id })}`;
+    const more = [`${each.separation_arcsec} arcsec`, each.known_object, each.label].filter(Boolean).join(", ");
+    line.append(link, ` ${more}`);
+    return line;
+  });
+  find("neighbours").replaceChildren(...(around.length ? around : [element("li", "nothing in this dataset")]));
+  showHistory(detail);
+}
+
+function showHistory(detail) {
+  const points = detail.history.filter((point) => point.mag != null);
+  find("history-section").hidden = points.length < 2;
+  if (points.length < 2) return;
+  const mags = points.map((point) => point.mag);
+  const [bright, faint] = [Math.min(...mags), Math.max(...mags)];
+  const marks = points.map((point, number) => {
+    const mark = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+    mark.setAttribute("cx", 46 + (240 * number) / Math.max(points.length - 1, 1));
+    mark.setAttribute("cy", 14 + (84 * (point.mag - bright)) / Math.max(faint - bright, 0.01));
+    mark.setAttribute("r", point.id === detail.id ? 6 : 4);
+    mark.setAttribute("class", point.id === detail.id ? "here" : "");
+    const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+    title.textContent = `${point.night ?? ""} visit ${point.visit ?? ""}: ${point.mag.toFixed(2)} mag`;
+    mark.append(title);
+    return mark;
+  });
+  const texts = [[0, 18, bright.toFixed(1)], [0, 102, faint.toFixed(1)], [46, 118, points[0].night ?? ""]];
+  const words = texts.map(([x, y, text]) => {
+    const word = document.createElementNS("http://www.w3.org/2000/svg", "text");
+    word.setAttribute("x", x);
+    word.setAttribute("y", y);
+    word.textContent = text;
+    return word;
+  });
+  find("history").replaceChildren(...words, ...marks);
+}
+
+function element(name, text = "") {
+  const made = document.createElement(name);
+  made.textContent = text;
+  return made;
+}
+
+function format(value) {
+  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(7))) : String(value);
+}
+
+function showProgress({ items, finished, mine }) {
+  find("progress").max = items;
+  find("progress").value = finished;
+  find("counts").textContent = `${finished} of ${items}, yours ${mine}`;
+}
+
+function showWaiting() {
+  const count = outbox.waiting.length;
+  document.body.dataset.waiting = count;
+  if (count > 1) showTrouble(`${count} answers wait to be sent`);
+  else if (find("trouble").textContent.endsWith("wait to be sent")) showTrouble("");
+}
+
+function showTrouble(text) {
+  find("trouble").textContent = text;
+  find("trouble").hidden = !text;
+}
+
+function showEnd() {
+  state.item = null;
+  setEnabled(false);
+  find("status").textContent = "Nothing left for you in this queue.";
+  find("name").textContent = "Done";
+  for (const id of ["facts", "neighbours"]) find(id).replaceChildren();
+  find("history-section").hidden = find("known").hidden = true;
+  for (const canvas of canvases) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
+}
+
+function setEnabled(enabled) {
+  for (const button of find("answers").querySelectorAll("button")) button.disabled = !enabled;
+  find("skip").disabled = !enabled;
+}
+
+// Keys
+
+const keys = [];
+
+function addKey(key, text, act) {
+  keys.push({ key, text, act });
+}
+
+function step(id, by) {
+  const input = find(id);
+  input.value = Number(input.value) + by;
+  draw();
+}
+
+function toggle(id) {
+  find(id).checked = !find(id).checked;
+  draw();
+}
+
+setup.words.forEach((word, number) => {
+  const letter = word[0].toLowerCase();
+  const alone = setup.words.filter((other) => other[0].toLowerCase() === letter).length === 1;
+  const own = word === "unsure" || (alone && !TAKEN_KEYS.has(letter)) ? letter : null;
+  const digit = number < 9 ? String(number + 1) : null;
+  const button = element("button", word.replaceAll("_", " "));
+  button.type = "button";
+  button.dataset.label = word;
+  for (const key of [own, digit].filter(Boolean)) {
+    button.append(" ", element("kbd", key.toUpperCase()));
+    addKey(key, `answer ${word}`, () => answer("answer", word));
+  }
+  button.setAttribute("aria-keyshortcuts", [own, digit].filter(Boolean).join(" "));
+  button.addEventListener("click", () => answer("answer", word));
+  find("answers").append(button);
+});
+addKey("s", "skip", () => answer("skip"));
+addKey("z", "undo the last", undo);
+addKey("c", "write a comment; Enter or Escape leaves it", () => find("comment").focus());
+if (find("blink")) addKey(" ", "blink", () => toggle("blink"));
+addKey("i", "invert", () => toggle("invert"));
+addKey("+", "zoom in", () => step("zoom", 0.5));
+addKey("-", "zoom out", () => step("zoom", -0.5));
+addKey("]", "darker: white cut up", () => step("white", 5));
+addKey("[", "brighter: white cut down", () => step("white", -5));
+addKey("}", "black cut up", () => step("black", 5));
+addKey("{", "black cut down", () => step("black", -5));
+addKey("n", "next stretch", () => {
+  find("stretch").selectedIndex = (find("stretch").selectedIndex + 1) % find("stretch").length;
+  draw();
+});
+addKey("?", "these keys", () => find("help-dialog").showModal());
+
+document.addEventListener("keydown", (event) => {
+  const inText = event.target.matches("input:not([type=range]):not([type=checkbox]), select");
+  if (inText && (event.key === "Escape" || (event.key === "Enter" && event.target.id === "comment"))) {
+    event.target.blur();
+    return;
+  }
+  if (inText || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
+  if (event.key === " " && event.target.matches("button, input, a")) return; // the browser's own key
+  const found = keys.find(({ key }) => key === event.key.toLowerCase());
+  if (!found || event.repeat) return;
+  event.preventDefault();
+  found.act();
+});
+
+// Begin
+
+for (const { key, text } of keys) {
+  const row = element("tr");
+  const cell = element("td");
+  cell.append(element("kbd", key === " " ? "Space" : key.toUpperCase()));
+  row.append(cell, element("td", text));
+  find("keys").tBodies[0].append(row);
+}
+for (const id of ["stretch", "black", "white", "zoom", "invert", "blink"]) find(id)?.addEventListener("input", draw);
+find("reason")?.addEventListener("change", restart);
+find("skip").addEventListener("click", () => answer("skip"));
+find("undo").addEventListener("click", undo);
+find("help-button").addEventListener("click", () => find("help-dialog").showModal());
+find("labeller").addEventListener("change", () => begin(find("labeller").value));
+find("who-dialog").addEventListener("close", () => begin(find("who").value));
+find("who-dialog").addEventListener("cancel", (event) => event.preventDefault());
+if (setup.planes.length === 1) find("stretch").value = "linear";
+
+function restart() {
+  Object.assign(state, { item: null, ahead: [], done: new Set(), cursor: -1 });
+  return goOn();
+}
+
+async function begin(name) {
+  state.labeller = name.trim();
+  if (!state.labeller) {
+    find("who-dialog").showModal();
+    return;
+  }
+  localStorage.setItem("starloom-labeller", state.labeller);
+  find("labeller").value = state.labeller;
+  await outbox.flush();
+  const sample = new URLSearchParams(location.search).get("sample");
+  Object.assign(state, { item: null, ahead: [], done: new Set(), cursor: -1 });
+  if (!sample) {
+    await goOn();
+    return;
+  }
+  try {
+    await show(sample);
+    await fillAhead();
+  } catch (error) {
+    showTrouble(error.message);
+    await goOn();
+  }
+}
+
+const given = new URLSearchParams(location.search).get("labeller");
+begin(given ?? localStorage.getItem("starloom-labeller") ?? "");

@@ -1,0 +1,168 @@
+"""The page in a browser: by keyboard alone, with a name for every control, without an error or a foreign host."""
+
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import uvicorn
+
+from tasks.labelling.answer_log import AnswerLog
+from tasks.labelling.app import PAGES, create_app
+from tasks.labelling.queue_sources import QueueRequest, open_queue
+from tasks.runtime.workspace import Workspace
+from tests.browser import CHROMIUM, Browser, headless
+from tests.small_galaxies import publish_galaxies
+
+LEAST_CONTRAST = 4.5
+"""Of text with its background, WCAG 2.2, success criterion 1.4.3."""
+with_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@contextmanager
+def served(workspace: Workspace, port: int = 0) -> Iterator[str]:
+    """Serve the workspace's queues; give the address."""
+    listener = socket.create_server(("127.0.0.1", port))
+    server = uvicorn.Server(uvicorn.Config(create_app(workspace), log_level="warning", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = server.force_exit = True
+        thread.join(20)
+        listener.close()
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with headless(tmp_path / "profile") as page:
+        yield page
+
+
+def begin(browser: Browser, address: str, name: str) -> None:
+    """Open the page and give a name, by keys."""
+    browser.open(address)
+    browser.wait_for("document.getElementById('who-dialog')?.open")
+    browser.press(*name, "Enter")
+    wait_for_item(browser)
+
+
+def wait_for_item(browser: Browser) -> None:
+    browser.wait_for(
+        "document.querySelector('#answers button')?.disabled === false && document.body.dataset.waiting !== '1'"
+    )
+    browser.wait_for("/^Item/.test(document.getElementById('status').textContent)")
+
+
+def answer_with(browser: Browser, key: str) -> str:
+    """Press the key on the present item, wait for another item, and return the first one's id."""
+    sample = browser.read("document.getElementById('name').textContent")
+    browser.press(key)
+    browser.wait_for(f"document.getElementById('name').textContent !== '{sample}'")
+    return str(sample)
+
+
+@with_browser
+def test_an_item_is_labelled_by_keyboard_alone(night: Workspace, browser: Browser) -> None:
+    open_queue(night, QueueRequest(dataset="night", count=20, gold_share=0, overlap=0))
+    with served(night) as address:
+        begin(browser, f"{address}/label/night/random", "ann")
+        one, two, three = (answer_with(browser, key) for key in "r2u")
+        four = answer_with(browser, "s")
+        # The comment's field has its own letters, and gives the keys back.
+        browser.press("c", "r", "s", "Enter", "b")
+        browser.wait_for("document.getElementById('counts').textContent.endsWith('yours 5')")
+        five = AnswerLog.of(night, "night").rows()[-1].answer
+        browser.wait_for("document.getElementById('name').textContent !== " + repr(five.sample))
+        browser.press("z")
+        browser.wait_for(f"document.getElementById('name').textContent === '{five.sample}'")
+        drawn = "[...document.querySelectorAll('canvas')].map((each) => each.toDataURL()).join()"
+        before = browser.read(drawn)
+        for key in ("i", "+", "[", "n"):
+            browser.press(key)
+            assert browser.read(drawn) != before
+            before = browser.read(drawn)
+        browser.press(" ")
+        browser.wait_for("document.querySelector('figcaption').textContent === 'Reference'")
+        browser.wait_for("document.querySelector('figcaption').textContent === 'New'")
+        assert f"sample={five.sample}" in browser.read("location.search")
+        rows = [row.answer for row in AnswerLog.of(night, "night").rows()]
+        assert [(row.sample, row.action, row.label) for row in rows] == [
+            (one, "answer", "real"),
+            (two, "answer", "real"),
+            (three, "answer", "unsure"),
+            (four, "skip", None),
+            (five.sample, "answer", "bogus"),
+            (five.sample, "undo", None),
+        ]
+        assert five.comment == "rs"
+        assert {row.labeller for row in rows} == {"ann"}
+        assert browser.errors == []
+        assert {urlsplit(each).netloc for each in browser.addresses if not each.startswith("data:")} == {
+            urlsplit(address).netloc
+        }
+
+
+@with_browser
+def test_answers_given_while_the_service_is_down_arrive_once(night: Workspace, browser: Browser) -> None:
+    open_queue(night, QueueRequest(dataset="night", count=20, gold_share=0, overlap=0))
+    with served(night) as address:
+        begin(browser, f"{address}/label/night/random", "ann")
+        first = answer_with(browser, "r")
+        browser.wait_for("document.body.dataset.waiting === '0'")
+        second = browser.read("document.getElementById('name').textContent")
+    browser.press("b")
+    browser.wait_for("document.body.dataset.waiting === '1'")
+    time.sleep(2)
+    with served(night, urlsplit(address).port or 0):
+        browser.wait_for("document.body.dataset.waiting === '0'")
+        wait_for_item(browser)
+    rows = [row.answer for row in AnswerLog.of(night, "night").rows()]
+    assert [(row.sample, row.label) for row in rows] == [(first, "real"), (second, "bogus")]
+
+
+@with_browser
+def test_every_control_has_a_name_and_a_deep_link_opens_its_item(night: Workspace, browser: Browser) -> None:
+    publish_galaxies(night, "sky", 40)
+    queue, _ = open_queue(night, QueueRequest(dataset="sky", count=20, gold_share=0, blind=False))
+    sample = queue.ids[13]
+    with served(night) as address:
+        begin(browser, f"{address}/label/sky/random?sample={sample}", "bob")
+        assert browser.read("document.getElementById('name').textContent") == sample
+        assert "Item 14 of 20" in browser.read("document.getElementById('status').textContent")
+        nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
+        named = [
+            (node["role"]["value"], node.get("name", {}).get("value", ""))
+            for node in nodes
+            if not node.get("ignored") and "role" in node
+        ]
+        controls = [
+            pair for pair in named if pair[0] in {"button", "textbox", "slider", "checkbox", "combobox", "image"}
+        ]
+        assert len(controls) >= 12
+        assert [pair for pair in controls if not pair[1].strip()] == []
+        assert browser.errors == []
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of #rrggbb, WCAG 2.2."""
+    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_what_is_behind_it(scheme: str) -> None:
+    roots = re.findall(r":root \{([^}]*)\}", (PAGES / "label.css").read_text(encoding="utf-8"))
+    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", roots[["light", "dark"].index(scheme)]))
+    pairs = [*product(("ink", "quiet", "accent", "trouble"), ("paper", "card")), ("on-accent", "accent")]
+    for text, behind in pairs:
+        lighter, darker = sorted((luminance(colours[text]), luminance(colours[behind])), reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= LEAST_CONTRAST, (text, behind)
