@@ -16,27 +16,31 @@ from tasks.stages.show import show_summary
 from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 
-@flow(name="relabel-and-retrain", description="Find suspect labels out of fold, relabel them, train semi-supervised")
+@flow(name="relabel-and-retrain", description="Find suspect labels out of fold, treat them, and train again")
 def relabel_and_retrain(
     dataset: parameter_types.Dataset = "transients",
     network: parameter_types.CandidateNetwork = "complex",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
     folds: parameter_types.Folds = 5,
-    rule: parameter_types.SuspectRule = "threshold",
+    rule: parameter_types.SuspectRule = "two-views",
     suspect_threshold: Annotated[
         float,
         parameter_types.param("For rule=threshold and two-views: minimum probability of the other class"),
     ] = SUSPECT_THRESHOLD,
     handling: Annotated[
-        Handling, parameter_types.param("What is done with suspect labels before the second training")
-    ] = "unlabel",
+        Handling,
+        parameter_types.param(
+            "What is done with suspect labels before the second training; unlabelled ones stay in it by the smoothness "
+            "loss, of weight 1 unless loss_lds is given"
+        ),
+    ] = "remove",
     suspect_injections: Annotated[
         bool,
         parameter_types.param(
             "Whether labels of injections can be suspect; if not, only those whose place is detected without them"
         ),
-    ] = True,
+    ] = False,
     recurrence: Annotated[
         bool,
         parameter_types.param(
@@ -59,7 +63,7 @@ def relabel_and_retrain(
     stage: parameter_types.RelabelStage = "retrain",
     loss_ce: parameter_types.CrossEntropyWeight = None,
     loss_ech: parameter_types.AucWeight = None,
-    loss_lds: parameter_types.SmoothnessWeight = 1.0,
+    loss_lds: parameter_types.SmoothnessWeight = None,
     smoothness: parameter_types.Smoothness = "vat",
     optimizer: parameter_types.CandidateOptimizer = None,
     keep: parameter_types.KeptEpoch = KEPT,

@@ -31,6 +31,8 @@ from tasks.training.training_task import TrainingTask, TrainRequest
 KEPT: KeptEpoch = "last"
 """The epoch of the second training whose weights are kept, unless the request names another."""
 MOST_WRONG = 0.33
+SMOOTHNESS = 1.0
+"""Weight of the smoothness of unlabelled suspects, unless the request names another."""
 SHOWN_TO_HELP: frozenset[tuple[SuspectRule, Handling]] = frozenset()
 """Rules and handlings that beat labels left alone where a third of them were wrong, in `label-noise-bench`."""
 _REPEATS = 300
@@ -41,10 +43,11 @@ class CandidateRelabelRequest(RelabelOptions, CandidateTrainRequest):
 
     trains: ClassVar[type[TrainRequest]] = CandidateTrainRequest
 
-    handling: Handling = "unlabel"
+    rule: SuspectRule = "two-views"
+    handling: Handling = "remove"
     keep: KeptEpoch | None = KEPT
     """The epoch of the second training whose weights are kept; None: the preset's."""
-    suspect_injections: bool = True
+    suspect_injections: bool = False
     """Whether labels of injections can be suspect."""
     recurrence: bool = False
     """Whether recurrence over visits has a say in what is suspect; see `tasks.candidates.recurrence`."""
@@ -77,8 +80,11 @@ class CandidateRelabelTask(RelabelTask):
 
     @property
     def second_changes(self) -> dict[str, Any]:
-        """Removed candidates take part in no loss."""
-        return {"loss_lds": 0.0} if self.request.handling == "remove" else {}
+        """Removed candidates take part in no loss, unlabelled ones in the smoothness."""
+        if self.request.handling == "remove":
+            return {"loss_lds": 0.0}
+        is_left_open = self.request.handling == "unlabel" and self.request.loss_lds is None
+        return {"loss_lds": SMOOTHNESS} if is_left_open else {}
 
     def out_of_fold(self, training: TrainingTask, part: SplitPart, folder: Path, executor: Executor) -> pa.Table:
         """Return the scores of a part's candidates; see `tasks.candidates.suspects`."""

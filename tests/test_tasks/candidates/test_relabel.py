@@ -15,7 +15,8 @@ from tests.small_candidates import publish_candidates
 
 
 def request(**changes: Any) -> CandidateRelabelRequest:
-    return CandidateRelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **changes})
+    plain = {"rule": "threshold", "handling": "unlabel", "suspect_injections": True}
+    return CandidateRelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **plain, **changes})
 
 
 def test_a_removed_candidate_can_take_part_in_no_loss() -> None:
@@ -23,6 +24,22 @@ def test_a_removed_candidate_can_take_part_in_no_loss() -> None:
     request(handling="unlabel", loss_lds=1.0)
     with pytest.raises(ValidationError, match=r"handling=remove with loss_lds=1.0: a removed candidate"):
         request(handling="remove", loss_lds=1.0)
+
+
+def test_unlabelled_suspects_are_trained_on_by_the_smoothness_and_removed_ones_by_nothing(workspace: Workspace) -> None:
+    publish_candidates(workspace, "made", ["bogus", "real"], ["a", "b"], ["train", "train"])
+    weights = {
+        (handling, loss_lds): relabel.open(**relabel.second_changes).preset.losses.lds
+        for handling, loss_lds in (
+            ("unlabel", None),
+            ("unlabel", 0.3),
+            ("unlabel", 0.0),
+            ("remove", None),
+            ("flip", None),
+        )
+        for relabel in [task(workspace, handling=handling, loss_lds=loss_lds)]
+    }
+    assert list(weights.values()) == [1.0, 0.3, 0.0, 0.0, 0.0]
 
 
 def test_folds_are_fitted_by_cross_entropy_alone_with_the_other_methods(workspace: Workspace) -> None:

@@ -34,7 +34,8 @@ CLASSES = ["bogus", "real"]
 
 
 def request(**changes: Any) -> CandidateRelabelRequest:
-    return CandidateRelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **changes})
+    plain = {"rule": "threshold", "handling": "unlabel", "suspect_injections": True}
+    return CandidateRelabelRequest(**{"dataset": "made", "network": "first", "epochs": 1, **plain, **changes})
 
 
 def scores(count: int = 4) -> pa.Table:

@@ -73,7 +73,9 @@ def scored(workspace: Workspace, wrong: Sequence[int], labels: str | None = None
 
 
 def select(workspace: Workspace, wrong: Sequence[int], source: str | None = None, number: int = 1, **asked: Any) -> str:
-    relabel = CandidateRelabelTask(workspace, CandidateRelabelRequest(dataset="made", network="first", **asked))
+    plain = {"rule": "threshold", "handling": "unlabel", "suspect_injections": True}
+    request = CandidateRelabelRequest(**{"dataset": "made", "network": "first", **plain, **asked})
+    relabel = CandidateRelabelTask(workspace, request)
     name, _ = select_suspects(relabel, scored(workspace, wrong, source), source, number)
     return name
 
