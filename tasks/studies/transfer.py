@@ -141,7 +141,10 @@ def measure_transfer(workspace: Workspace, request: TransferRequest) -> Transfer
     if source.digest != card["dataset_digest"]:
         raise EvaluationError(f"dataset {source.name!r} here is not the one that {model.label} was trained on")
     rows = evaluation_rows(target, str(card["scheme"]), "all")
-    rows = rows.take(np.flatnonzero(rows.headline & (rows.words("night") != (request.leave_out_night or ""))))
+    left_out = np.zeros(len(rows.part), bool)
+    if request.leave_out_night is not None:
+        left_out = rows.words("night") == request.leave_out_night
+    rows = rows.take(np.flatnonzero(rows.headline & ~left_out))
     rows, _ = unseen_rows(rows, read_training_samples(source), "all")
     as_stored = logit_of(score(model.model, target.pixels, rows.part.rows, STAMP_BATCH))
     on_target = _score_rows(model.model, target, rows)
