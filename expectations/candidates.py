@@ -89,13 +89,14 @@ def candidate_quantities(ledger: pa.Table, labels: pa.Table, request: Mapping[st
     labels : Table
         Columns ``id, label``.
     request : mapping
-        The request's parameters, of which ``galaxy_fraction`` is used.
+        The request's parameters, of which ``galaxy_fraction`` and ``balance`` are used: with ``balance=stored`` the
+        fraction is that of the detected injections.
     """
     rows = [("sky cells", float(pc.count_distinct(ledger["group"]).as_py()), float(LEAST_CELLS), np.inf)]
     rows += _label_rows(labels)
     injections = ledger.filter(pc.is_valid(ledger["found"])).to_pandas()
     if len(injections):
-        rows += _injection_rows(injections, float(request["galaxy_fraction"]))
+        rows += _injection_rows(injections, float(request["galaxy_fraction"]), request.get("balance") == "stored")
     return pd.DataFrame(rows, columns=["quantity", "value", "low", "high"])
 
 
@@ -113,14 +114,18 @@ def _label_rows(labels: pa.Table) -> list[tuple[str, float, float, float]]:
     ]
 
 
-def _injection_rows(injections: pd.DataFrame, galaxy_fraction: float) -> list[tuple[str, float, float, float]]:
+def _injection_rows(
+    injections: pd.DataFrame, galaxy_fraction: float, of_detected: bool
+) -> list[tuple[str, float, float, float]]:
     hosted = injections[injections["kind"] == GALAXY_INJECTION]
     alone = injections[injections["kind"] == RANDOM_INJECTION]
-    count, detected = len(injections), injections["found"].astype(bool)
-    rows = [
-        ("fraction of injections near galaxies", len(hosted) / count, *_binomial(galaxy_fraction, count)),
-        ("fraction of missed injections", float((~detected).mean()), LEAST_LOST_SHARE, 1.0),
-    ]
+    detected = injections["found"].astype(bool)
+    placed = pd.concat([hosted, alone])  # injections on variable sources are no part of the fraction
+    placed = placed[detected[placed.index]] if of_detected else placed
+    rows = [("fraction of missed injections", float((~detected).mean()), LEAST_LOST_SHARE, 1.0)]
+    if len(placed):
+        near, limits = float((placed["kind"] == GALAXY_INJECTION).mean()), _binomial(galaxy_fraction, len(placed))
+        rows.append(("fraction of injections near galaxies", near, *limits))
     if len(hosted) > 1 and len(alone) > 1:
         same = stats.ks_2samp(hosted["injected_snr"], alone["injected_snr"]).pvalue
         rows.append(("p-value: equal brightness near galaxies and elsewhere", float(same), LEAST_P_VALUE, 1.0))

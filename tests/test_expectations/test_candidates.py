@@ -14,7 +14,7 @@ from expectations.candidates import (
     candidates,
     quantities,
 )
-from realbogus.records import BOGUS, GALAXY_INJECTION, MATCH_RADIUS_PX, RANDOM_INJECTION, REAL
+from realbogus.records import BOGUS, GALAXY_INJECTION, MATCH_RADIUS_PX, RANDOM_INJECTION, REAL, VARIABLE_INJECTION
 
 REQUEST = {"galaxy_fraction": 0.5}
 
@@ -58,6 +58,18 @@ def test_quantities_of_a_survey_with_injections() -> None:
     assert found["fraction within one effective radius of the host"][0] == 0.5
     p_value, least, most = found["p-value: equal brightness near galaxies and elsewhere"]
     assert (p_value, least, most) == (pytest.approx(1.0), LEAST_P_VALUE, 1.0)
+
+
+def test_the_fraction_near_galaxies_leaves_variable_sources_out_and_can_be_that_of_the_detected() -> None:
+    kinds = [GALAXY_INJECTION] * 50 + [RANDOM_INJECTION] * 30 + [VARIABLE_INJECTION] * 20 + ["detection"]
+    table = ledger(hosted=50, alone=50, missed=0)
+    table = table.set_column(table.column_names.index("kind"), "kind", pa.array(kinds))
+    assert by_quantity(table, labels(30, 60))["fraction of injections near galaxies"][0] == 50 / 80
+    # Of those near galaxies the first 20 are missed: 30 of 60 detected ones are near galaxies.
+    found = pa.array([row >= 20 for row in range(100)] + [None])
+    table = table.set_column(table.column_names.index("found"), "found", found)
+    rows = candidate_quantities(table, labels(30, 60), {**REQUEST, "balance": "stored"}).to_dict("records")
+    assert next(row["value"] for row in rows if row["quantity"] == "fraction of injections near galaxies") == 0.5
 
 
 def test_a_host_at_exactly_one_effective_radius_is_within_it() -> None:
