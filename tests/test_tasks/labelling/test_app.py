@@ -1,5 +1,6 @@
 """The service over HTTP: what a page gets and sends, what is refused, and how soon the next item of many comes."""
 
+import shutil
 import socket
 import threading
 import time
@@ -17,8 +18,10 @@ from tasks.labelling.answer_log import AnswerLog
 from tasks.labelling.app import PAGES, create_app
 from tasks.labelling.queue_sources import QueueRequest, open_queue
 from tasks.labelling.queues import LabelQueue, QueueFacts, read_label_queue, write_label_queue
+from tasks.learning.labels.relabelling import RELABELLING, publish_relabelling
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
+from tests.answer_writers import AT
 from tests.small_galaxies import publish_galaxies
 
 BLIND, OPEN = "/api/night/random", "/api/night/open"
@@ -66,6 +69,14 @@ def test_galaxies_are_sent_as_bytes_of_colour(client: httpx.Client, night: Works
     sample = ask_next(client, "ann", "/api/sky/random")[0]["id"]
     reply = client.get("/api/sky/random/pixels", params={"sample": sample})
     assert (reply.headers["X-Dtype"], reply.headers["X-Shape"], len(reply.content)) == ("uint8", "16,16,3", 768)
+
+
+def test_a_queue_outlives_the_dataset_version_that_it_was_made_of(client: httpx.Client, night: Workspace) -> None:
+    dataset = Dataset.open(night, "night")
+    publish_relabelling(dataset, "real-bogus", "none", RELABELLING.empty_table(), None, AT)
+    shutil.rmtree(dataset.path)
+    sample = ask_next(client, "ann")[0]["id"]
+    assert client.get(f"{BLIND}/pixels", params={"sample": sample}).status_code == 200
 
 
 def test_a_blind_queue_shows_neither_label_nor_score_nor_reason(client: httpx.Client) -> None:
