@@ -29,7 +29,11 @@ _ENVELOPE = ("sequence", "previous_sha256", "row_sha256")
 
 
 class AnswerLogError(ValueError):
-    """The log is damaged, or an id is used for two answers; the message names the file, the line and the remedy."""
+    """The log is damaged; the message names the file, the line and the remedy."""
+
+
+class UsedIdError(ValueError):
+    """An id is that of another answer; the message names the file and the line."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,10 @@ class AnswerLog:
 
         Raises
         ------
+        UsedIdError
+            Another answer has its id.
         AnswerLogError
-            Another answer has its id, or the log is damaged.
+            The log is damaged.
         DiskFullError
             There is no space; nothing is acknowledged.
         """
@@ -100,9 +106,7 @@ class AnswerLog:
             known = self._by_id.get(answer.id)
             if known is not None:
                 if not known.answer.says_the_same(answer):
-                    raise AnswerLogError(
-                        f"{self.path}: id {answer.id!r} is that of line {known.sequence}, which differs"
-                    )
+                    raise UsedIdError(f"{self.path}: id {answer.id!r} is that of line {known.sequence}, which differs")
                 return known, True
             row = _next_row(answer, self._rows[-1] if self._rows else None)
             line = _line_of(row)

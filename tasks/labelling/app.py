@@ -12,13 +12,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from tasks.labelling.answer_log import AnswerLogError, LogRow
+from tasks.labelling.answer_log import AnswerLogError, LogRow, UsedIdError
 from tasks.labelling.answers import Name
 from tasks.labelling.desk import Desk, Place
 from tasks.labelling.queues import LabelQueueError
 from tasks.labelling.session import PREFETCH, RefusedAnswerError
 from tasks.runtime.workspace import Workspace
-from tasks.store.errors import StoreError
+from tasks.store.errors import DatasetNameError, DatasetNotFoundError, DiskFullError, StoreError
 
 HOSTS = ("127.0.0.1", "localhost")
 PAGES = Path(__file__).parent / "pages"
@@ -33,10 +33,15 @@ _HEADERS = {
 }
 _STATUS: dict[type[Exception], int] = {
     RefusedAnswerError: 422,
-    AnswerLogError: 409,
+    UsedIdError: 409,
     LabelQueueError: 404,
-    StoreError: 404,
+    DatasetNotFoundError: 404,
+    DatasetNameError: 404,
+    AnswerLogError: 500,
+    StoreError: 500,
+    DiskFullError: 507,
 }
+"""Status by error; from 500 on the page keeps an answer and sends it again."""
 _Labeller = Annotated[Name, Query()]
 Send = Callable[[Request], Awaitable[Response]]
 
@@ -81,8 +86,9 @@ def create_app(workspace: Workspace) -> FastAPI:
         return {"status": "ok"}
 
     @app.get("/label/{dataset}/{queue}")
-    def show_page(dataset: str, queue: str) -> HTMLResponse:
-        setup = desk.place(dataset, queue).setup()
+    def show_page(dataset: str, queue: str, sample: str | None = None) -> HTMLResponse:
+        place = desk.place(dataset, queue)
+        setup = {**place.setup(), "absent": sample is not None and sample not in place.queue.positions}
         return HTMLResponse(_pages().get_template("label.html").render(setup=setup))
 
     @app.get("/api/{dataset}/{queue}/next")

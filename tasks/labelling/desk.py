@@ -15,7 +15,7 @@ from tasks.store.dataset import Dataset
 
 @dataclass(frozen=True)
 class Place:
-    """A queue at work, and the samples of its dataset version."""
+    """A queue at work, and the samples of its dataset."""
 
     session: LabelSession
     samples: Samples
@@ -104,14 +104,15 @@ class Desk:
         LabelQueueError
             There is no such queue.
         StoreError
-            Its dataset version is gone.
+            The dataset is gone.
         """
         with self._lock:
             if (dataset, queue) not in self._places:
                 read = read_label_queue(self.workspace, dataset, queue)
-                version = Dataset.open(self.workspace, f"{dataset}@{read.facts.version}")
+                # The newest version has every sample of the queue's own, which may have been removed meanwhile.
+                newest = Dataset.open(self.workspace, dataset)
                 log = self._logs.setdefault(dataset, AnswerLog.of(self.workspace, dataset))
-                self._places[dataset, queue] = Place(LabelSession(read, log), Samples(version))
+                self._places[dataset, queue] = Place(LabelSession(read, log), Samples(newest))
             return self._places[dataset, queue]
 
     def listing(self) -> list[dict[str, Any]]:

@@ -58,6 +58,7 @@ class LabelSession:
         self._lock = threading.RLock()
         self._labellers: dict[str, _Labeller] = {}
         self._given = np.zeros(count, np.int32)  # opinions of each row
+        self._most = np.where(self.queue.opinions == EVERYBODY, np.iinfo(np.int32).max, self.queue.opinions)
         self._seen = 0
         self._read_log()
 
@@ -82,8 +83,7 @@ class LabelSession:
             for each in self._labellers.values():
                 if each is not mine:
                     others += (each.reserved_until > now) & ~each.done
-            wanted = np.where(queue.opinions == EVERYBODY, np.iinfo(np.int32).max, queue.opinions)
-            free = ~mine.done & (self._given + others < wanted)
+            free = ~mine.done & (self._given + others < self._most)
             free[: after + 1] = False
             if reason is not None:
                 free &= queue.reasons == reason
@@ -100,7 +100,7 @@ class LabelSession:
         ------
         RefusedAnswerError
             The queue has no such sample, or its scheme no such class.
-        AnswerLogError
+        UsedIdError
             The id is another answer's.
         """
         rank = self.rank_of(sample)

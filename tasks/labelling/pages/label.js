@@ -205,8 +205,8 @@ function showProgress({ items, finished, mine }) {
 function showWaiting() {
   const count = outbox.waiting.length;
   document.body.dataset.waiting = count;
-  if (count > 1) showTrouble(`${count} answers wait to be sent`);
-  else if (find("trouble").textContent.endsWith("wait to be sent")) showTrouble("");
+  if (outbox.failing) showTrouble(`The service does not answer. Answers that wait to be sent: ${count}`);
+  else if (find("trouble").textContent.startsWith("The service does not answer")) showTrouble("");
 }
 
 function showTrouble(text) {
@@ -330,17 +330,14 @@ async function begin(name) {
   await outbox.flush();
   const sample = new URLSearchParams(location.search).get("sample");
   Object.assign(state, { item: null, ahead: [], done: new Set(), cursor: -1 });
-  if (!sample) {
+  if (!sample || setup.absent) {
     await goOn();
+    if (setup.absent) showTrouble(`Sample ${sample} is not in this queue.`);
+    setup.absent = false;
     return;
   }
-  try {
-    await show(sample);
-    await fillAhead();
-  } catch (error) {
-    showTrouble(error.message);
-    await goOn();
-  }
+  await show(sample);
+  await fillAhead();
 }
 
 const given = new URLSearchParams(location.search).get("labeller");

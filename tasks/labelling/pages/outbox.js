@@ -11,6 +11,7 @@ export class Outbox {
     this.refused = refused;
     this.waiting = JSON.parse(sessionStorage.getItem(this.key) || "[]");
     this.sending = null;
+    this.failing = false;
     addEventListener("beforeunload", (event) => this.waiting.length && event.preventDefault());
   }
 
@@ -36,7 +37,9 @@ export class Outbox {
     while (this.waiting.length) {
       const entry = this.waiting[0];
       const reply = await post(this.base + entry.path, entry.body);
-      if (reply === null) {
+      this.failing = reply === null;
+      if (this.failing) {
+        this.changed();
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
         continue;
       }

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.labelling.answer_log import AnswerLog, AnswerLogError
+from tasks.labelling.answer_log import AnswerLog, AnswerLogError, UsedIdError
 from tasks.labelling.answers import Answer, standing_answers
 from tests.answer_writers import AT, make_answer, write_answers
 
@@ -56,7 +56,7 @@ def test_the_same_id_is_one_answer_and_another_answer_with_it_is_refused(log: An
     first, repeated = log.append(make_answer("a"))
     again = make_answer("a", at=AT.replace(year=2027))
     assert (repeated, log.append(again), AnswerLog(log.path).append(again)) == (False, (first, True), (first, True))
-    with pytest.raises(AnswerLogError, match="id 'a' is that of line 1"):
+    with pytest.raises(UsedIdError, match="id 'a' is that of line 1"):
         log.append(make_answer("a", label="bogus"))
     assert ids_of(log) == ["a"]
 

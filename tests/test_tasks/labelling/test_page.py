@@ -58,7 +58,7 @@ def wait_for_item(browser: Browser) -> None:
     browser.wait_for(
         "document.querySelector('#answers button')?.disabled === false && document.body.dataset.waiting !== '1'"
     )
-    browser.wait_for("/^Item/.test(document.getElementById('status').textContent)")
+    browser.wait_for("/^Item/.test(document.getElementById('status')?.textContent)")
 
 
 def answer_with(browser: Browser, key: str) -> str:
@@ -137,6 +137,9 @@ def test_every_control_has_a_name_and_a_deep_link_opens_its_item(night: Workspac
         begin(browser, f"{address}/label/sky/random?sample={sample}", "bob")
         assert browser.read("document.getElementById('name').textContent") == sample
         assert "Item 14 of 20" in browser.read("document.getElementById('status').textContent")
+        browser.open(f"{address}/label/sky/random?sample=elsewhere")
+        browser.wait_for("/elsewhere is not in this queue/.test(document.getElementById('trouble')?.textContent)")
+        wait_for_item(browser)
         nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
         named = [
             (node["role"]["value"], node.get("name", {}).get("value", ""))
