@@ -60,6 +60,7 @@ WANTED = {
     ("command", "help_of_python"): ("<", 10),
     ("command", "command_adds_of_import"): ("<", 3),
     ("command", "command_and_server_add_of_import"): ("<", 8),
+    ("labelling", "next_ms"): ("<", 100),
     ("memory", "build_ratio"): ("<=", 1.2),
     ("memory", "train_ratio"): ("<=", 1.2),
     ("drift", "quiet_low"): ("<=", 0.05),  # the false-discovery rate is inside the interval
