@@ -1,6 +1,8 @@
 """Candidate presets: a network, its augmentation, losses and fit settings under network, size and profile."""
 
-from typing import Any, Literal
+import hashlib
+import json
+from typing import Any, Literal, get_args
 
 from realbogus.models.augmentation import StampAugmentation
 from realbogus.models.losses import LossSettings
@@ -43,6 +45,17 @@ _SHAPES: dict[tuple[Network, Size], tuple[tuple[int, ...], int]] = {
 }
 
 
+def presets_digest() -> str:
+    """Return the sha256 of all presets: what was trained by presets of another digest may be another recipe."""
+    presets = [
+        load_preset(network, size, profile).model_dump(mode="json")
+        for network, size in _SHAPES
+        for profile in get_args(Profile)
+        if _exists(network, size, profile)
+    ]
+    return hashlib.sha256(json.dumps(presets, sort_keys=True).encode()).hexdigest()
+
+
 def load_preset(network: Network, size: Size, profile: Profile) -> CandidatePreset:
     """Return the preset of a network, size and profile.
 
@@ -51,7 +64,7 @@ def load_preset(network: Network, size: Size, profile: Profile) -> CandidatePres
     UnknownPresetError
         There is none: the compact and the first network are ours, so they have the profile ``fixed`` alone.
     """
-    if (network, size) not in _SHAPES or (network in ("compact", "first") and profile != "fixed"):
+    if not _exists(network, size, profile):
         existing = ", ".join(f"network={name} size={of_size}" for name, of_size in _SHAPES)
         raise UnknownPresetError(
             f"no preset network={network} size={size} profile={profile}; there are {existing}, simple and complex with "
@@ -68,6 +81,10 @@ def load_preset(network: Network, size: Size, profile: Profile) -> CandidatePres
     return CandidatePreset.model_validate(
         shape | (_fixed(network) if profile == "fixed" else _published(network, profile))
     )
+
+
+def _exists(network: Network, size: Size, profile: Profile) -> bool:
+    return (network, size) in _SHAPES and (network not in ("compact", "first") or profile == "fixed")
 
 
 def with_robust_loss(preset: CandidatePreset, loss: RobustLoss) -> CandidatePreset:

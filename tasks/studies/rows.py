@@ -18,6 +18,7 @@ from realbogus.models.label_noise import NoiseKind
 from realbogus.models.network_settings import Network, Profile, Size
 from tasks.candidates.choices import Treatment
 from tasks.candidates.methods import CandidateMethods
+from tasks.candidates.presets import presets_digest
 from tasks.candidates.rows import EvaluationRows, evaluation_rows
 from tasks.candidates.training import REAL, CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning.fits.fit_settings import Optimizer
@@ -158,8 +159,11 @@ class StudySetup:
 
 
 def study_folder(workspace: Workspace, name: str, request: StudyRequest) -> Path:
-    """Return the folder of a study's rows. It follows from datasets and sizes, so that a larger grid reuses rows."""
+    """Return the folder of a study's rows.
+
+    It follows from datasets, sizes and presets, so that a larger grid reuses rows, and rows of other presets are none.
+    """
     sizes = request.model_dump(include={"epochs", "limit", "folds"})
     digests = [Dataset.open(workspace, reference).digest for reference in (request.dataset, request.test_dataset)]
-    facts = json.dumps([sizes, digests], sort_keys=True)
+    facts = json.dumps([sizes, digests, presets_digest()], sort_keys=True)
     return workspace.root / "studies" / f"{name}-{hashlib.sha256(facts.encode()).hexdigest()[:12]}"

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realbogus.records import RANDOM_INJECTION
+from tasks.candidates import presets
 from tasks.learning import operating_points
 from tasks.learning.split_parts import PartError, SplitPart
 from tasks.runtime.cluster import InProcess
@@ -121,6 +122,14 @@ def test_rows_are_kept_by_datasets_and_sizes_not_by_what_else_is_asked(workspace
     assert len(same) == 1
     other = {bench(workspace, limit=limit, folds=folds).folder for limit, folds in ((100, 2), (200, 5), (None, 5))}
     assert len(same | other) == 4
+
+
+def test_rows_of_other_presets_are_none(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    survey(workspace, "survey")
+    survey(workspace, "testsurvey", kind=["detection"] * COUNT)
+    earlier = bench(workspace).folder
+    monkeypatch.setitem(presets._SHAPES, ("simple", "small"), ((32, 65), 0))
+    assert bench(workspace).folder != earlier
 
 
 def test_a_larger_limit_holds_the_smaller_and_limits_training_alone(workspace: Workspace) -> None:
