@@ -219,7 +219,7 @@ def test_stages_go_on_where_they_stopped_and_originals_stay(shared: Workspace) -
         assert row["previous"] == original[row["id"]]
     for row in changed:
         assert part_of[row["id"]] == "train"
-        assert (row["label"], row["round"], row["reason"]) == (None, 1, "threshold:unlabel")
+        assert (row["label"], row["round"], row["reason"]) == (None, 1, "two-views:remove")
         assert row["score"] is not None
     found = summary["noise_found"]
     assert found["wrong"] > 0
@@ -275,7 +275,8 @@ def test_a_transfer_is_measured_with_few_labels_and_without(
         assert row["draws"] > 1 or row["lead"] == pytest.approx(row["auc"] - best)
     assert len(summary["weights"]) == 6
     assert summary["counts"]["all nights"] == [45, 45]
-    assert summary["source"] == first_model["dataset"]
+    _, card = load_model(resolve_model(shared, first_model["model_uri"], "realbogus-first").folder)
+    assert summary["source"] == f"{card['dataset']}@{card['dataset_version']}"
     page = Path(summary["report"]).read_text(encoding="utf-8")
     assert "Lead over the best score without training" in page
 

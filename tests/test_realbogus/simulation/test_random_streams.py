@@ -27,5 +27,5 @@ def test_the_seed_is_the_survey_s_and_the_key_begins_with_the_purpose():
 
 def test_the_numbers_of_the_purposes_are_part_of_every_seed():
     names = ["DETECTOR", "POINTING", "FIELD", "EVENTS", "NIGHT", "VISIT", "REFERENCE", "NOISE", "CATALOGUE", "LISTING"]
-    names += ["FAULT"]
+    names += ["FAULT", "VARIETY", "REFERENCE_VARIETY"]
     assert {stream.name: int(stream) for stream in Stream} == {name: i for i, name in enumerate(names, start=1)}
