@@ -4,8 +4,9 @@ Labels use only what a survey's pipeline has: an injection that is recovered is 
 for bogus. The true origin of a detection in a simulated scene comes from `realbogus.audits.origin_labels`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -151,8 +152,15 @@ def work_rounds(
     psf = measure_psf(pair.new, stars) if products.psf_new is None else products.psf_new
     measured = replace(products, psf_new=psf)
     injection = settings.injection
+
+    @cache
+    def twin() -> Detections:
+        """Detect without injections; one subtraction serves all rounds."""
+        difference = subtract(pair, settings.subtraction, None, psf, products.psf_reference)
+        return detect(difference, settings.threshold_sigma)
+
     injections = plan_injections(pair.new, psf, hosts, injection, rng, stars)
-    worked = _work_round(pair, hosts, settings, rng, measured, injections)
+    worked = _work_round(pair, hosts, settings, rng, measured, injections, twin)
     stored = count_stored(worked.table)
     yield worked
     for stream in rng.spawn(injection.rounds - 1):
@@ -161,7 +169,7 @@ def work_rounds(
             return
         wanted = {"per_visit": count, "galaxy_fraction": float(kind == GALAXY_INJECTION), "variable_fraction": 0.0}
         injections = plan_injections(pair.new, psf, hosts, injection.model_copy(update=wanted), stream)
-        worked = _work_round(pair, hosts, settings, stream, measured, injections, injections_alone=True)
+        worked = _work_round(pair, hosts, settings, stream, measured, injections, twin, injections_alone=True)
         added = count_stored(worked.table)
         stored = InjectionCounts(stored.hosted + added.hosted, stored.random + added.random)
         yield worked
@@ -174,6 +182,7 @@ def _work_round(
     rng: np.random.Generator,
     products: SurveyProducts,
     injections: Injections,
+    twin: Callable[[], Detections],
     *,
     injections_alone: bool = False,
 ) -> WorkedVisit:
@@ -187,6 +196,8 @@ def _work_round(
     products : SurveyProducts
         With the new frame's PSF.
     injections : Injections
+    twin : callable
+        Returns the detections of the pair without injections.
     injections_alone : bool
         Leave out the detections that are no injection.
     """
@@ -208,7 +219,7 @@ def _work_round(
         detections=detections,
         injections=injections,
         matched=matched,
-        detected_before=_detect_before(pair, difference, injected, injections, settings, psf, products),
+        detected_before=_detect_before(pair, difference, injected, injections, settings, twin),
         by_chance=by_chance,
         reasons=stamp_reasons(stamps, outside_frame(new.shape, detections.x, detections.y, settings.stamp_px)),
         stamps=stamps,
@@ -238,23 +249,22 @@ def _detect_before(
     injected: np.ndarray,
     injections: Injections,
     settings: VisitSettings,
-    psf: PsfModel,
-    products: SurveyProducts,
+    twin: Callable[[], Detections],
 ) -> np.ndarray:
-    """Return which injections' places, (n,), are detected without them: by the twin, or by a subtraction of its own.
+    """Return which injections' places, (n,), are detected without them; the twin is asked only where it is needed.
 
     Parameters
     ----------
     pair : Pair
-        Aligned, without injections; other parameters as in `work_visit` and `WorkedVisit`.
+        Aligned, without injections; other parameters as in `_work_round` and `WorkedVisit`.
     """
     place, threshold = (injections.x, injections.y), settings.threshold_sigma
     if not len(injections):
         return np.zeros(0, bool)
     if difference.convolved == "reference" or settings.subtraction.engine == "precomputed":
         return detected_without(difference, pair, injected, *place, threshold)
-    twin = detect(subtract(pair, settings.subtraction, None, psf, products.psf_reference), threshold)
-    return has_near(*place, twin.x[twin.positive], twin.y[twin.positive])
+    positive = twin().take(twin().positive)
+    return has_near(*place, positive.x, positive.y)
 
 
 def cross_match(x: np.ndarray, y: np.ndarray, detected_x: np.ndarray, detected_y: np.ndarray) -> np.ndarray:

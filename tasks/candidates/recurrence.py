@@ -63,8 +63,8 @@ def find_recurring(samples: pa.Table, ids: Ids) -> Recurring:
     )
     point_like = are_point_like(to_float(detections["fwhm_px"]), to_float(detections["axis_ratio"]), visits, injected)
     may_be_hidden = ~injected & (counts.at_place > 0) & point_like & ~counts.is_fault
-    told = pa.table(
+    counted = pa.table(
         {"id": detections["id"], "pixel": counts.at_pixel, "fault": counts.is_fault, "hidden": may_be_hidden}
     )
-    aligned = align_rows(told, ids)
+    aligned = align_rows(counted, ids)
     return Recurring(*(aligned[name].to_numpy() for name in ("pixel", "fault", "hidden")))
