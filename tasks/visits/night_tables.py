@@ -19,9 +19,10 @@ from realbogus.records import REAL
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import to_float
 from tasks.store.files import whole_file, write_checked_table
+from tasks.store.sky_coordinates import unit_vectors
 from tasks.visits.detections import VISIT_DETECTIONS
 from tasks.visits.records import NightRecords, VisitRecord, VisitStore
-from tasks.visits.sky_groups import Track, find_tracks, group_detections, to_degrees, to_vectors
+from tasks.visits.sky_groups import Track, find_tracks, group_detections, to_degrees
 
 NIGHT_DETECTIONS = pa.schema(
     [*VISIT_DETECTIONS, pa.field("candidate", pa.string()), pa.field("superseded", pa.bool_())]
@@ -190,7 +191,7 @@ def summarise_candidates(found: tuple[pa.Table, NDArray[np.int64], list[Track]])
     """Return `CANDIDATES` of what `with_candidates` found: in the order of their founders."""
     table, groups, tracks = found
     columns = {name: table[name].to_pylist() for name in ("id", "visit", "candidate", "decision", "unknown_detector")}
-    vectors = to_vectors(to_float(table["ra_deg"]), to_float(table["dec_deg"]))
+    vectors = unit_vectors(to_float(table["ra_deg"]), to_float(table["dec_deg"]))
     logit, epoch = to_float(table["logit"]), to_float(table["epoch_mjd"])
     track_of = {int(groups[track.rows[0]]): track for track in tracks}
     members: dict[int, list[int]] = {}

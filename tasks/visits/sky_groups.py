@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from tasks.store.sky_coordinates import chord, unit_vectors
+
 RADIUS_ARCSEC = 2.0
 MOST_ARCSEC_PER_H = 120.0
 MOST_HOURS = 4.0
@@ -46,12 +48,6 @@ class Track:
     rms_arcsec: float
 
 
-def to_vectors(ra_deg: NDArray, dec_deg: NDArray) -> NDArray[np.float64]:
-    """Return unit vectors, (n, 3)."""
-    ra, dec = np.radians(ra_deg), np.radians(dec_deg)
-    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=-1)
-
-
 def to_degrees(vectors: NDArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return right ascension in [0, 360) and declination, (n,) each, of vectors (n, 3) of any length."""
     x, y, z = np.moveaxis(vectors, -1, 0)
@@ -75,7 +71,7 @@ def group_detections(ra_deg: NDArray, dec_deg: NDArray, radius_arcsec: float = R
     placed = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg))
     if len(placed) < 2:
         return groups
-    near = _close_pairs(to_vectors(ra_deg[placed], dec_deg[placed]), radius_arcsec)
+    near = _close_pairs(unit_vectors(ra_deg[placed], dec_deg[placed]), radius_arcsec)
     neighbours: dict[int, list[tuple[float, int]]] = {}
     for distance, first, second in near:
         neighbours.setdefault(int(placed[second]), []).append((distance, int(placed[first])))
@@ -88,8 +84,7 @@ def group_detections(ra_deg: NDArray, dec_deg: NDArray, radius_arcsec: float = R
 
 def _close_pairs(vectors: NDArray, radius_arcsec: float) -> Iterator[tuple[float, int, int]]:
     """Yield distance (chord) and rows, the earlier one first, of all pairs within a radius."""
-    chord = 2 * np.sin(radius_arcsec * _ARCSEC / 2)
-    pairs = cKDTree(vectors).query_pairs(chord, output_type="ndarray")
+    pairs = cKDTree(vectors).query_pairs(chord(radius_arcsec), output_type="ndarray")
     distances = np.linalg.norm(vectors[pairs[:, 0]] - vectors[pairs[:, 1]], axis=1)
     for distance, (one, other) in zip(distances.tolist(), pairs.tolist(), strict=True):
         yield distance, min(one, other), max(one, other)
@@ -120,7 +115,7 @@ def find_tracks(
     usable = np.flatnonzero(np.isfinite(ra_deg) & np.isfinite(dec_deg) & np.isfinite(epoch_mjd))
     if len(usable) < LEAST_VISITS:
         return []
-    field = _Detections(to_vectors(ra_deg[usable], dec_deg[usable]), 24 * epoch_mjd[usable], visit[usable])
+    field = _Detections(unit_vectors(ra_deg[usable], dec_deg[usable]), 24 * epoch_mjd[usable], visit[usable])
     found = [field.fit(rows) for rows in field.lines(radius_arcsec, most_arcsec_per_h)]
     found.sort(key=lambda track: (-len(track.rows), track.rms_arcsec, track.rows.tolist()))
     used, tracks = np.zeros(len(usable), bool), []

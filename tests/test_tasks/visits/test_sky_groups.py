@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.visits.sky_groups import find_tracks, group_detections, to_degrees, to_vectors
+from tasks.store.sky_coordinates import unit_vectors
+from tasks.visits.sky_groups import find_tracks, group_detections, to_degrees
 
 ARCSEC = 1 / 3600
 
@@ -61,7 +62,7 @@ def test_all_of_a_group_are_within_the_radius_of_its_founder_and_founders_are_ap
 
 @given(st.floats(0, 359.99), st.floats(-89, 89))
 def test_vectors_and_degrees_are_inverse(ra_deg: float, dec_deg: float) -> None:
-    ra, dec = to_degrees(to_vectors(np.array([ra_deg]), np.array([dec_deg])))
+    ra, dec = to_degrees(unit_vectors(np.array([ra_deg]), np.array([dec_deg])))
     assert abs((ra[0] - ra_deg + 180) % 360 - 180) * np.cos(np.radians(dec_deg)) < 1e-9
     assert dec[0] == pytest.approx(dec_deg, abs=1e-9)
 
