@@ -84,7 +84,7 @@ def test_a_source_has_one_logit_in_either_order_of_time() -> None:
     faded = stamps[..., [1, 0, 2]] * np.array([1, 1, -1], np.float32)
     both = np.concatenate([stamps, faded])
     np.testing.assert_array_equal(ExchangeFainter()(np.nan_to_num(both)), exchange_fainter(np.nan_to_num(both)))
-    preset = load_preset("first", "small", "fixed").model_copy(update={"exchange_fainter": True})
+    preset = load_preset("first", "small", "fixed")
     model = build_model(preset, 29, build_network(preset, 29, precision="float32").get_weights())
     logits = model.predict_on_batch(both)
     np.testing.assert_allclose(logits[:4], logits[4:], atol=1e-5)
