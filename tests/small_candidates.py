@@ -80,7 +80,13 @@ def publish_candidates(
         "problem": "realbogus",
         "pixels": "simulated",
         "label_kind": "injection",
-        "schemes": {SCHEME: {"digest": "0", "classes": ["bogus", "real"]}},
+        "schemes": {
+            SCHEME: {
+                "digest": "0",
+                "classes": ["bogus", "real"],
+                "counts": {name: list(labels).count(name) for name in ("bogus", "real")},
+            }
+        },
     }
     return versions.publish(
         folder,

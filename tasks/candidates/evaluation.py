@@ -22,7 +22,7 @@ from tasks.candidates.metrics import CandidateEvaluation, CandidateScores, summa
 from tasks.candidates.report import evaluation_page
 from tasks.candidates.rows import EvaluationRows, evaluation_rows, passed_bogus, unseen_rows
 from tasks.learning import measures
-from tasks.learning.operating_points import logit_of
+from tasks.learning.operating_points import logit_of, threshold_for_tpr
 from tasks.learning.scoring import STAMP_BATCH, Scorer, score
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import (
@@ -37,6 +37,8 @@ from tasks.training.evaluation_record import (
     training_samples_of,
 )
 
+NEAR = 12
+"""Candidates of each class that are shown beside the movable threshold."""
 SHOWN, MOST_REVIEWED = 32, 200
 """Triplets on a sheet of the report; the most that are shown where people review their labels."""
 TRUTH = "truth"
@@ -92,6 +94,7 @@ def evaluate_candidates(
         scores=scores,
         ledger=dataset.samples(),
         worst=_worst(dataset, scores, reviewed=labels != TRUTH),
+        near_threshold=_near_threshold(dataset, scores),
     )
     reviews = None
     if labels != TRUTH:
@@ -168,6 +171,25 @@ def _worst(dataset: Dataset, scores: CandidateScores, *, reviewed: bool) -> dict
         bogus = min(max(SHOWN, len(passed_bogus(rows, scores.logits))), MOST_REVIEWED)
     positions = worst_positions(rows, scores.logits, bogus, SHOWN)
     return {name: (at_class, _triplets(dataset, rows.part.rows[at_class])) for name, at_class in positions.items()}
+
+
+def near_positions(rows: EvaluationRows, logits: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Return positions (m,) of the headline's rows nearest to the threshold of TPR 0.9, `count` of each class.
+
+    `logits` is (n,); the highest logit comes first.
+    """
+    threshold = threshold_for_tpr(logits[rows.headline & rows.real], 0.9)
+    nearest = [
+        of_class[np.argsort(np.abs(logits[of_class] - threshold), kind="stable")][:count]
+        for of_class in (np.flatnonzero(rows.headline & (rows.real == is_real)) for is_real in (True, False))
+    ]
+    positions = np.concatenate(nearest)
+    return positions[np.argsort(-logits[positions], kind="stable")]
+
+
+def _near_threshold(dataset: Dataset, scores: CandidateScores) -> tuple[NDArray, NDArray]:
+    positions = near_positions(scores.rows, scores.logits, NEAR)
+    return positions, _triplets(dataset, scores.rows.part.rows[positions])
 
 
 def _triplets(dataset: Dataset, rows: Sequence[int] | NDArray) -> NDArray:

@@ -70,12 +70,15 @@ class CandidateEvaluation:
         All of the dataset's ledger, for the efficiencies of injections that were not found.
     worst : dict
         Of the highest bogus and the lowest reals, by class name: positions (m,) and triplets (m, s, s, 3).
+    near_threshold : positions (m,), triplets (m, s, s, 3)
+        Of the rows whose logits are nearest to the threshold of TPR 0.9, of both classes.
     """
 
     context: EvaluationContext
     scores: CandidateScores
     ledger: pa.Table
     worst: Mapping[str, tuple[NDArray, NDArray]]
+    near_threshold: tuple[NDArray, NDArray]
 
 
 def summarise(scores: CandidateScores, context: EvaluationContext) -> dict[str, Any]:

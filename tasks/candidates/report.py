@@ -6,17 +6,35 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
+from realbogus.audits.pictures import draw_triplet
+from tasks.candidates.answer import evaluation_answer
 from tasks.candidates.metrics import NIGHT_CANDIDATES, NIGHT_PRIOR, CandidateEvaluation, CandidateScores
 from tasks.candidates.rows import EvaluationRows
 from tasks.learning import measures, operating_points
 from tasks.learning.intervals import format_ends
 from tasks.reports import figures as draw
-from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text, page
+from tasks.reports.contact_sheet import to_jpeg
+from tasks.reports.page import (
+    Block,
+    Cell,
+    Figure,
+    Heading,
+    Headline,
+    Headlines,
+    ScoredStamp,
+    Table,
+    Text,
+    ThresholdSlider,
+    page,
+)
 
 NEAR_RADII = 2.0
 """A bogus within this many effective radii of a galaxy counts as near it."""
 SNR_EDGES = (5.0, 6.0, 7.0, 10.0, 20.0, np.inf)
+SLIDER_STEPS = 200
+"""Points of the curve that a threshold moves along."""
 EQUALISED_BINS, LEAST_EQUALISED = 10, 20
 PROBABILITIES = (0.5, 0.9, 0.99, 0.999)
 EFFICIENCIES = (
@@ -44,11 +62,13 @@ def evaluation_page(
     context, scores = evaluation.context, evaluation.scores
     threshold = summary["points"]["tpr90"]["threshold"]
     blocks: list[Block] = [
+        evaluation_answer(summary, context),
         _headlines(summary, context.origin),
         *(Text(note, quiet=True) for note in context.notes),
         Heading("Operating points"),
         points_table(summary, context.origin),
         _night_table(summary),
+        threshold_slider(scores, threshold, evaluation.near_threshold),
         *(figures[name] for name in ("roc", "precision", "scores")),
         Heading("Baselines"),
         baselines_table(scores, context.origin),
@@ -141,6 +161,59 @@ def _point_row(name: str, point: Mapping[str, Any]) -> list[Cell]:
     tpr = f"{point['tpr']:.3f}"
     logit = f"{point['threshold']:.3f}"
     return [name, logit, tpr, point["positives"], fpr, interval, point["passed"], point["negatives"]]
+
+
+def threshold_slider(
+    scores: CandidateScores, threshold: float, near: tuple[NDArray[np.int64], NDArray[np.float32]]
+) -> ThresholdSlider:
+    """Return the curve of the rates with a threshold to move, and the stamps near it.
+
+    Parameters
+    ----------
+    scores : CandidateScores
+    threshold : float
+    near : (m,) int, (m, y, x, 3) float32
+        Positions of candidates with logits near the threshold, and their triplets.
+    """
+    headline = scores.headline
+    logits, real = scores.logits[headline], scores.rows.real[headline]
+    thresholds = _slider_thresholds(logits[real], threshold)
+    rates = {
+        name: _share_from(of_class, thresholds)
+        for name, of_class in (("false-positive rate", logits[~real]), ("true-positive rate", logits[real]))
+    }
+    positions, triplets = near
+    stamps = [
+        ScoredStamp(
+            float(scores.logits[position]),
+            f"{'real' if scores.rows.real[position] else 'bogus'} {scores.rows.part.ids[position]}",
+            to_jpeg(Image.fromarray(draw_triplet(triplet))),
+        )
+        for position, triplet in zip(positions, triplets, strict=True)
+    ]
+    return ThresholdSlider(
+        "Move the threshold, or point at the curve: the rates on these rows, and the candidates nearest to the "
+        "threshold of TPR 0.9 (new, reference, difference) on the side where they fall.",
+        "logit",
+        thresholds.tolist(),
+        {name: values.tolist() for name, values in rates.items()},
+        {"false-positive rate": int((~real).sum()), "true-positive rate": int(real.sum())},
+        threshold,
+        logarithmic=True,
+        stamps=stamps,
+    )
+
+
+def _slider_thresholds(real_logits: NDArray[np.float64], threshold: float) -> NDArray[np.float64]:
+    """Return thresholds (m,) in descending order: quantiles of the reals' logits, and one that must be among them."""
+    shares = np.linspace(0, 1, SLIDER_STEPS)
+    return np.unique(np.append(np.quantile(real_logits, shares, method="inverted_cdf"), threshold))[::-1]
+
+
+def _share_from(logits: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the share (m,) of logits (n,) at or above each of thresholds (m,); 0 where there are none."""
+    below = np.searchsorted(np.sort(logits), thresholds)
+    return (len(logits) - below) / max(len(logits), 1)
 
 
 def _night_table(summary: Mapping[str, Any]) -> Table:

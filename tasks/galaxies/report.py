@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tasks.galaxies.answer import evaluation_answer
 from tasks.galaxies.atlas.covariate_bins import covariate_bins, covariate_table
 from tasks.galaxies.metrics import GalaxyEvaluation
 from tasks.learning import measures
@@ -19,7 +20,11 @@ RESOLVED_FROM = 10
 def evaluation_page(evaluation: GalaxyEvaluation, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> str:
     """Return the report as HTML; `tables` and `figures` are those of `evaluation_tables` and `evaluation_figures`."""
     context, notes = evaluation.context, evaluation.atlas.notes()
-    blocks: list[Block] = [_headlines(evaluation), *(Text(note, quiet=True) for note in context.notes)]
+    blocks: list[Block] = [
+        evaluation_answer(evaluation),
+        _headlines(evaluation),
+        *(Text(note, quiet=True) for note in context.notes),
+    ]
     for heading, names in (
         ("Models compared", ["models"]),
         ("Classes", ["classes", "confusion"]),

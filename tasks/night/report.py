@@ -15,7 +15,7 @@ from tasks.night.operations import SAME_OBJECT_ARCSEC, describe_operations
 from tasks.night.score_table import ScoredNight
 from tasks.night.sources import NightSource
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
-from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Link, Table, Text, page
+from tasks.reports.page import Answer, Block, Cell, Figure, Heading, Headline, Headlines, Link, Table, Text, page
 from tasks.reports.understanding import understood_blocks
 from tasks.store.files import whole_file
 
@@ -29,6 +29,7 @@ def write_night_page(
     """Write the page of a night; the stamps of the best candidates are read from the source once more."""
     stamps = stamps_of(source, scored.best)
     blocks = [
+        night_answer(scored, summary),
         *count_blocks(scored, rule, summary),
         *operations_blocks(summary),
         *probability_blocks(summary["probabilities"]),
@@ -61,6 +62,18 @@ def stamps_of(source: NightSource, best: pa.Table) -> list[NDArray[np.float32]]:
 def _subtitle(summary: Mapping[str, Any]) -> str:
     pixels = f"; {summary['pixels']} pixels" if summary["pixels"] else ""
     return f"Model {summary['model']}, threshold {summary['threshold_version']}{pixels}"
+
+
+def night_answer(scored: ScoredNight, summary: Mapping[str, Any]) -> Answer:
+    """Return how many candidates a person has to look at, and what the classifier took away and lost."""
+    objects = summary["operations"]["objects"]
+    what = f"{scored.selected:,} of {scored.count:,} detections are candidates"
+    if objects is not None:
+        what += f", {objects['after']:,} objects of {objects['before']:,}"
+    unscored = scored.count - scored.scored
+    missing = f"{unscored:,} could not be scored ({_reasons(scored.not_scored)})" if unscored else "all were scored"
+    said = [f"{sentence}." for sentence in describe_operations(summary["operations"])]
+    return Answer(f"{what}; {missing}.", " ".join(said))
 
 
 def count_blocks(scored: ScoredNight, rule: ScoringRule, summary: Mapping[str, Any]) -> list[Block]:

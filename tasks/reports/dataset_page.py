@@ -1,14 +1,23 @@
 """The page of a dataset version: sample images, the counts of the build that published it, figures of the problem."""
 
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.reports.page import Block, Figure, Heading, Table, Text, page
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.reports.page import Answer, Block, Figure, Heading, Table, Text, page
+from tasks.reports.sufficiency import class_sufficiency, visits_of
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
+
+NAMED = 3
+"""Rejected samples of each reason that the page names."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +56,59 @@ def dataset_page(dataset: Dataset, report: BuildReport) -> str:
     return page(
         f"Dataset {dataset.name}, version {dataset.version}",
         [
+            dataset_answer(manifest),
             Text(f"Pixels are {manifest['pixels']}, labels are {manifest['label_kind']}. Digest {dataset.digest}."),
             *([Text(manifest["split_advice"])] if manifest.get("split_advice") else []),
             report.sheet,
             Heading("Sample counts"),
             Table("From requested to stored samples", ("step", "samples"), report.funnel),
+            *rejected_blocks(dataset.samples(["id", "status", "reason", "ra_deg", "dec_deg"])),
             *report.blocks,
         ],
     )
+
+
+def dataset_answer(manifest: Mapping[str, Any]) -> Answer:
+    """Return what is in a dataset version, and whether its smallest class can be tested."""
+    stored, asked = manifest["stored"], manifest["asked"]
+    said = f"Dataset {manifest['name']} holds {stored:,} of the {asked:,} samples that were asked for"
+    if not manifest["schemes"]:
+        return Answer(f"{said}; they have no labels yet.")
+    scheme, entry = next(iter(manifest["schemes"].items()))
+    counts = {name: entry["counts"].get(name, 0) for name in entry["classes"]}
+    data, advice = class_sufficiency(counts, visits_of(manifest))
+    shares = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    others = [name for name in manifest["schemes"] if name != scheme]
+    also = f" It is also labelled under {', '.join(others)}." if others else ""
+    labelled = sum(counts.values())
+    return Answer(
+        f"{said}, {labelled:,} of them labelled in {len(counts)} classes.",
+        f"Under {scheme}: {shares}.{also}",
+        data,
+        advice,
+    )
+
+
+def rejected_blocks(ledger: pa.Table) -> list[Block]:
+    """Return the table of rejected samples by reason, with the first of each; nothing without any.
+
+    `ledger` has the columns ``id, status, reason, ra_deg, dec_deg``.
+    """
+    rejected = ledger.filter(pc.equal(ledger["status"], "rejected"))
+    counts = Counter(rejected["reason"].to_pylist())
+    rows = []
+    for reason, count in counts.most_common():
+        first = rejected.filter(pc.equal(rejected["reason"], pa.scalar(reason))).slice(0, NAMED).to_pylist()
+        rows.append([reason, count, "; ".join(map(_named, first)) + ("; ..." if count > NAMED else "")])
+    return [Table("Rejected samples", ("reason", "samples", "which (RA, Dec in degrees)"), rows)] if rows else []
+
+
+def _named(sample: Mapping[str, Any]) -> str:
+    """Return the id of a sample, with its position where that is known."""
+    ra, dec = sample["ra_deg"], sample["dec_deg"]
+    if ra is None or dec is None or not (math.isfinite(ra) and math.isfinite(dec)):
+        return str(sample["id"])
+    return f"{sample['id']} ({ra:.5f}, {dec:+.5f})"
 
 
 def write_dataset_page(workspace: Workspace, dataset: Dataset, report: BuildReport) -> None:

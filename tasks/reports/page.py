@@ -1,21 +1,52 @@
-"""Self-contained HTML pages: text, tables and pictures in one file that needs neither network nor scripts.
+"""Self-contained HTML pages: text, tables and pictures in one file that needs no network.
 
-A page may be mailed, printed or opened years later, so it contains its styles and pictures, and a
-Content-Security-Policy forbids everything else. All text is escaped: ids and reasons come from outside.
+A page may be mailed, printed or opened years later, so it contains its styles, its pictures and one script, which sorts
+tables and moves thresholds; without it everything is still there to read. A Content-Security-Policy allows this script
+by its hash and forbids everything else. All text is escaped: ids and reasons come from outside.
 """
 
 import base64
+import hashlib
 import io
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
 Cell = str | int | float | None
+
+
+Sufficiency = Literal["enough", "little", "too few"]
+"""Whether the data answers the question: within narrow limits, within wide ones, or not."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a page is opened for, on its first screen.
+
+    Attributes
+    ----------
+    text : str
+        The answer in one sentence.
+    evidence : str
+        The figures that it rests on.
+    data : Sufficiency, optional
+        Whether there is enough data for it.
+    advice : str
+        How much data there is, and where it is too little, what to ask for.
+    """
+
+    text: str
+    evidence: str = ""
+    data: Sufficiency | None = None
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,12 +110,73 @@ class Link:
     address: str
 
 
-Block = Heading | Text | Table | Figure | Headlines | Link
+@dataclass(frozen=True)
+class ScoredStamp:
+    """A small picture of a sample with its score; ``name`` says which sample it is and what it counts as."""
+
+    score: float
+    name: str
+    picture: bytes
+
+
+@dataclass(frozen=True)
+class ThresholdSlider:
+    """A curve with a threshold to move along it, and stamps that change sides with it.
+
+    Attributes
+    ----------
+    caption : str
+    quantity : str
+        Name of the score that has the threshold.
+    thresholds : sequence of m floats
+        Of the curve's points, in descending order.
+    readings : dict of name to m floats
+        Shown at the threshold; the first is drawn along the horizontal axis, the second along the vertical one. Those
+        with a total of `counts` are shares of it.
+    counts : dict of name to int
+        What the reading of the same name is a share of.
+    start : float
+        The threshold at first.
+    logarithmic : bool
+        Whether the horizontal axis is.
+    stamps : sequence of ScoredStamp
+    """
+
+    caption: str
+    quantity: str
+    thresholds: Sequence[float]
+    readings: Mapping[str, Sequence[float]]
+    counts: Mapping[str, int]
+    start: float
+    logarithmic: bool = False
+    stamps: Sequence[ScoredStamp] = ()
+
+    @property
+    def points(self) -> str:
+        """All that the script needs, as JSON."""
+        return json.dumps(
+            {
+                "quantity": self.quantity,
+                "thresholds": [round(float(value), 4) for value in self.thresholds],
+                "readings": {
+                    name: [float(f"{value:.5g}") for value in values] for name, values in self.readings.items()
+                },
+                "counts": dict(self.counts),
+                "logarithmic": self.logarithmic,
+            }
+        )
+
+
+Block = Answer | Heading | Text | Table | Figure | Headlines | Link | ThresholdSlider
 
 
 def page(title: str, blocks: Sequence[Block], subtitle: str | None = None) -> str:
     """Return a complete HTML document of ``blocks`` in their order."""
-    return _template().render(title=title, subtitle=subtitle, blocks=blocks)
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return _template().render(
+        title=title, subtitle=subtitle, blocks=blocks, script=Markup(script), script_hash=f"sha256-{digest}"
+    )
 
 
 def cell_text(cell: Cell) -> str:
@@ -123,6 +215,11 @@ def css_width(picture: bytes) -> int | None:
             return round(image.width * 96 / per_inch) if per_inch > 96 else None
     except UnidentifiedImageError:
         return None
+
+
+@cache
+def _script() -> str:
+    return (Path(__file__).parent / "page.js").read_text(encoding="utf-8")
 
 
 @cache

@@ -6,7 +6,7 @@ decides nothing.
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,8 @@ from tasks.learning.scoring import IMAGE_BATCH
 from tasks.learning.split_parts import ALL, PartError, SplitPart, draw_folds
 from tasks.learning.training_overlap import COLUMNS, seen_before
 from tasks.reports.figures import confusion_figure
-from tasks.reports.page import Block, Figure, Headline, Headlines, Table, page
+from tasks.reports.page import Answer, Block, Figure, Table, page
+from tasks.reports.sufficiency import share_sufficiency
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
@@ -224,14 +225,30 @@ def summarise_folds(folds: CrossValidation, scores: pa.Table) -> tuple[dict[str,
         ("always the largest class", largest.value, largest.low, largest.high, None),
         ("this network, out of fold", accuracy.value, accuracy.low, accuracy.high, auc),
     ]
-    detail = f"{accuracy.low:.3f} to {accuracy.high:.3f}, {len(labels)} samples"
     return summary, [
-        Headlines([Headline("accuracy", accuracy.value, detail)]),
+        _answer(summary, largest.value),
         Table("Pooled over all folds, Wilson's interval", ("", "accuracy", "low", "high", "AUC"), table),
         *own_blocks,
         Table("Fold by fold", tuple(per_fold[0]), [tuple(row.values()) for row in per_fold]),
         Figure("Confusion, out of fold", confusion_figure(confusion, classes), "confusion matrix"),
     ]
+
+
+def _answer(summary: Mapping[str, Any], largest: float) -> Answer:
+    """Return what a network reaches out of fold beside the share of the largest class."""
+    low, high = summary["accuracy_low"], summary["accuracy_high"]
+    data, advice = share_sufficiency(summary["count"], low, high, "samples")
+    verdict = "is better than" if low > largest else "is not shown to be better than"
+    auc = "" if summary["auc"] is None else f"AUC {summary['auc']:.3f}"
+    if auc and summary.get("auc_low") is not None:
+        auc += f" ({summary['auc_low']:.3f} to {summary['auc_high']:.3f})"
+    return Answer(
+        f"Out of fold this network is right for {summary['accuracy']:.3f} ({low:.3f} to {high:.3f}), which {verdict} "
+        f"always naming the largest class ({largest:.3f}).",
+        f"{auc}, each sample scored once by a network that was not trained on its group." if auc else "",
+        data,
+        advice,
+    )
 
 
 def _fold_metrics(scores: pa.Table, classes: list[str], number: int) -> dict[str, Any]:

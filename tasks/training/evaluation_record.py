@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from tasks.learning.scoring import Scorer
 from tasks.learning.training_overlap import read_training_samples
 from tasks.reports.page import Figure, Table
+from tasks.reports.sufficiency import visits_of
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
@@ -89,6 +90,8 @@ class EvaluationContext:
     history, best_epoch
         As in `EvaluationRequest`.
     notes : list of str
+    visits : int, optional
+        Visits of the simulated survey that the rows come from.
     """
 
     title: str
@@ -99,6 +102,7 @@ class EvaluationContext:
     history: Mapping[str, Sequence[float]] = field(default_factory=dict)
     best_epoch: int | None = None
     notes: Sequence[str] = ()
+    visits: int | None = None
 
     @property
     def provenance(self) -> Table:
@@ -205,6 +209,7 @@ def evaluation_context(
         history=request.history,
         best_epoch=request.best_epoch,
         notes=[*notes, *([UNKNOWN_OVERLAP] if overlap is None else [])],
+        visits=visits_of(dataset.manifest),
     )
 
 

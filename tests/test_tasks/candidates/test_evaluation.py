@@ -8,8 +8,15 @@ import numpy as np
 import pytest
 
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
-from tasks.candidates.evaluation import evaluate_candidates, predictions_table, review_verdicts, worst_positions
+from tasks.candidates.evaluation import (
+    evaluate_candidates,
+    near_positions,
+    predictions_table,
+    review_verdicts,
+    worst_positions,
+)
 from tasks.candidates.label_reviews import VerdictError
+from tasks.learning.operating_points import threshold_for_tpr
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.training.evaluation_record import UNKNOWN_OVERLAP, EvaluationError, EvaluationRequest
@@ -174,6 +181,17 @@ def test_the_worst_are_the_highest_bogus_and_the_lowest_reals() -> None:
     rows = made_rows([True] * 10 + [False] * 4)
     worst = worst_positions(rows, np.array(LOGITS), bogus=2, real=3)
     assert {name: positions.tolist() for name, positions in worst.items()} == {"bogus": [12, 13], "real": [0, 1, 2]}
+
+
+def test_the_nearest_to_the_threshold_are_of_both_classes_and_in_order() -> None:
+    rows, logits = made_rows([True] * 10 + [False] * 4), np.array(LOGITS)
+    threshold = threshold_for_tpr(logits[:10], 0.9)
+    near = near_positions(rows, logits, 3)
+    assert list(logits[near]) == sorted(logits[near], reverse=True)
+    for of_class, others in ((near[near < 10], range(10)), (near[near >= 10], range(10, 14))):
+        farthest = np.abs(logits[of_class] - threshold).max()
+        assert len(of_class) == 3
+        assert all(np.abs(logits[one] - threshold) >= farthest for one in others if one not in of_class)
 
 
 def test_predictions_hold_a_row_per_candidate() -> None:

@@ -18,7 +18,9 @@ from tasks.candidates.report import (
     probability_table,
     review_text,
     snr_table,
+    threshold_slider,
 )
+from tasks.learning.operating_points import threshold_for_tpr
 from tests.small_scores import CARD, made_context, made_rows, made_scores
 
 REAL = [True] * 10 + [False] * 20
@@ -162,12 +164,29 @@ def test_injections_of_other_groups_do_not_count() -> None:
     assert efficiency_curves(elsewhere, made, 0.0) == {}
 
 
+NONE_NEAR = np.empty(0, np.int64), np.empty((0, 21, 21, 3), np.float32)
+
+
+def test_the_slider_s_rates_are_shares_from_each_threshold_on() -> None:
+    made, real = scores(), np.array(REAL)
+    threshold = threshold_for_tpr(np.array(LOGITS)[real], 0.9)
+    slider = threshold_slider(made, threshold, (np.array([11]), np.ones((1, 21, 21, 3), np.float32)))
+    assert list(slider.thresholds) == sorted(slider.thresholds, reverse=True)
+    assert slider.start in slider.thresholds
+    for at, fpr, tpr in zip(slider.thresholds, *slider.readings.values(), strict=True):
+        assert tpr == np.mean(np.array(LOGITS)[real] >= at)
+        assert fpr == np.mean(np.array(LOGITS)[~real] >= at)
+    (stamp,) = slider.stamps
+    assert stamp.score == LOGITS[11]
+    assert stamp.name == f"bogus {made.rows.part.ids[11]}"
+
+
 def test_the_page_shows_what_there_is() -> None:
     columns = {"snr": [6.0] * 30, "detector": ["one", "two"] * 15}
     made = made_scores(made_rows(REAL, columns=columns, origins=["supernova"] * 10 + ["residual"] * 20), LOGITS)
     context = made_context(history={"train_loss": [1.0, 0.5], "validation_loss": [1.0, 0.6]}, notes=["a note"])
     evaluation = CandidateEvaluation(
-        context, made, injections()[0], {"bogus": (np.array([11]), np.ones((1, 21, 21, 3)))}
+        context, made, injections()[0], {"bogus": (np.array([11]), np.ones((1, 21, 21, 3)))}, NONE_NEAR
     )
     summary = summarise(made, context) | {"verdicts": None}
     figures, efficiencies = evaluation_figures(evaluation, summary), efficiency_figures(evaluation, summary)
@@ -181,7 +200,7 @@ def test_the_page_shows_what_there_is() -> None:
 
 def test_without_truth_snr_and_detectors_the_page_has_fewer_tables() -> None:
     made, context = scores(), made_context()
-    evaluation = CandidateEvaluation(context, made, made.rows.samples, {})
+    evaluation = CandidateEvaluation(context, made, made.rows.samples, {}, NONE_NEAR)
     summary = summarise(made, context) | {"verdicts": None}
     html = evaluation_page(evaluation, summary, evaluation_figures(evaluation, summary), {})
     for absent in ("By origin in the simulation", "By S/N,", "By detector,", ">Training</h2>"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from galaxy.images.shapes import NO_LIGHT, Shapes
+from tasks.galaxies.answer import evaluation_answer
 from tasks.galaxies.atlas.error_atlas import ErrorAtlas, HeatMaps
 from tasks.galaxies.baselines import Baseline
 from tasks.galaxies.evaluation import confident_mistakes, predictions_table
@@ -168,3 +169,28 @@ def test_predictions_are_kept_one_row_a_sample() -> None:
     assert table["predicted"].to_pylist()[8:13] == ["a", "b", "b", "b", "b"]
     both = table["probability_a"].to_numpy() + table["probability_b"].to_numpy()
     np.testing.assert_allclose(both, 1)
+
+
+@pytest.mark.parametrize(
+    ("lead", "said"),
+    [
+        (Interval(0.15, 0.02, 0.4), "This model is better than the best baseline, majority class: +0.150"),
+        (Interval(0.15, -0.1, 0.4), "No lead over the best baseline, majority class, is shown"),
+        (Interval(-0.2, -0.4, -0.1), "This model is worse than the best baseline, majority class"),
+    ],
+)
+def test_the_answer_claims_a_lead_where_its_interval_excludes_none(lead: Interval, said: str) -> None:
+    baselines = [
+        Baseline("worse", 20, Interval(0.3, 0.2, 0.4), model_over_this=Interval(0.5, 0.4, 0.6)),
+        Baseline("majority class", 20, Interval(0.6, 0.4, 0.8), model_over_this=lead),
+    ]
+    answer = evaluation_answer(evaluation(predictions(), baselines=baselines))
+    assert said in answer.text
+    assert "right for 0.750 (" in answer.evidence
+    assert answer.data == "little"
+    assert "Fewer than 10 samples have the class b" in answer.advice
+
+
+def test_without_a_baseline_the_answer_is_the_accuracy() -> None:
+    answer = evaluation_answer(evaluation(predictions(), baselines=[]))
+    assert answer.text == "This model is right for 75.0%; there is no baseline to compare it with."

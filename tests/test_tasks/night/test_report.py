@@ -15,6 +15,7 @@ from tasks.night.report import (
     best_blocks,
     count_blocks,
     describe_cascade,
+    night_answer,
     operations_blocks,
     probability_blocks,
     stamps_of,
@@ -57,6 +58,17 @@ def summary(**changes: Any) -> dict[str, Any]:
         "probabilities": None,
         **changes,
     }
+
+
+def test_the_answer_has_the_candidates_the_objects_and_what_was_not_scored() -> None:
+    assert night_answer(scored(), summary()).text == (
+        "3 of 1,200 detections are candidates; 10 could not be scored (edge 7, nan_plane 3)."
+    )
+    objects = NO_OBJECTS | {"objects": {"before": 900, "after": 2}}
+    whole = scored(scored=1200, not_scored={})
+    assert night_answer(whole, summary(operations=objects)).text == (
+        "3 of 1,200 detections are candidates, 2 objects of 900; all were scored."
+    )
 
 
 @dataclass(frozen=True)

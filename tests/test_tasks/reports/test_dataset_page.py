@@ -3,10 +3,18 @@
 import io
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
 
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
-from tasks.reports.dataset_page import BuildReport, count_funnel, dataset_page, page_path, write_dataset_page
+from tasks.reports.dataset_page import (
+    BuildReport,
+    count_funnel,
+    dataset_page,
+    page_path,
+    rejected_blocks,
+    write_dataset_page,
+)
 from tasks.reports.page import Figure, Table
 from tasks.runtime.workspace import Workspace
 from tests.small_candidates import publish_candidates
@@ -33,6 +41,8 @@ def test_a_page_names_version_digest_and_what_its_pixels_and_labels_are(workspac
     dataset = publish_candidates(workspace, "tiny", ["real", "bogus"], ["a", "b"], ["train", "test"])
     html = dataset_page(dataset, report())
     assert "Dataset tiny, version 1" in html
+    assert "holds 2 of the 2 samples that were asked for, 2 of them labelled in 2 classes" in html
+    assert "The smallest class, bogus, has 1 samples" in html
     assert f"Pixels are simulated, labels are injection. Digest {dataset.digest}." in html
     assert "rejected: http_404" in html
     assert "Samples &lt;of&gt; each class" in html
@@ -44,3 +54,23 @@ def test_the_page_is_written_beside_the_other_reports(workspace: Workspace) -> N
     assert page_path(workspace, dataset) == workspace.reports / "tiny-000001.html"
     write_dataset_page(workspace, dataset, report())
     assert page_path(workspace, dataset).read_text(encoding="utf-8") == dataset_page(dataset, report())
+
+
+def test_rejected_samples_are_named_by_reason_the_most_frequent_first() -> None:
+    reasons = ["blank"] * 2 + ["http_404"] * 5 + [None]
+    ledger = pa.table(
+        {
+            "id": [f"g{number}" for number in range(8)],
+            "status": ["rejected"] * 7 + ["stored"],
+            "reason": reasons,
+            "ra_deg": [150.0, None, *[10.25] * 6],
+            "dec_deg": [2.0, None, *[-1.5] * 6],
+        }
+    )
+    (table,) = rejected_blocks(ledger)
+    assert isinstance(table, Table)
+    assert [list(row) for row in table.rows] == [
+        ["http_404", 5, "g2 (10.25000, -1.50000); g3 (10.25000, -1.50000); g4 (10.25000, -1.50000); ..."],
+        ["blank", 2, "g0 (150.00000, +2.00000); g1"],
+    ]
+    assert rejected_blocks(ledger.slice(7)) == []

@@ -1,11 +1,27 @@
 """The page: complete, closed to the network, and safe with hostile text."""
 
 import base64
+import hashlib
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
-from tasks.reports.page import Figure, Heading, Headline, Headlines, Table, Text, cell_text, is_numeric_column, page
+from tasks.reports.page import (
+    Answer,
+    Figure,
+    Heading,
+    Headline,
+    Headlines,
+    ScoredStamp,
+    Table,
+    Text,
+    ThresholdSlider,
+    cell_text,
+    is_numeric_column,
+    page,
+)
+from tests import browser
 
 HOSTILE = '<script src="https://example.org/x.js">alert(1)</script>'
 
@@ -13,7 +29,7 @@ HOSTILE = '<script src="https://example.org/x.js">alert(1)</script>'
 class Elements(HTMLParser):
     """Collects start tags with attributes and checks that they are closed in order."""
 
-    VOID = {"meta", "img"}  # noqa: RUF012 - a constant of the test
+    VOID = {"meta", "img", "input"}  # noqa: RUF012 - a constant of the test
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -55,14 +71,17 @@ def test_every_block_appears_once_and_in_order():
 
 @pytest.mark.parametrize(("picture", "kind"), [(b"\x89PNG rest", "png"), (b"\xff\xd8 rest", "jpeg")])
 def test_nothing_is_fetched_and_the_picture_lies_inside(picture, kind):
-    elements = Elements(page("t", [Figure("c", picture, "a")]))
+    html = page("t", [Figure("c", picture, "a")])
+    elements = Elements(html)
     (image,) = elements.named("img")
     assert base64.b64decode(image["src"].removeprefix(f"data:image/{kind};base64,")) == picture
     assert image["alt"] == "a"
     assert not elements.named("link")
-    assert not elements.named("script")
+    assert elements.named("script") == [{}]
     policy = [meta["content"] for meta in elements.named("meta") if "http-equiv" in meta]
-    assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
+    script = html.partition("<script>")[2].partition("</script>")[0]
+    allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy == [f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{allowed}'"]
 
 
 @pytest.mark.parametrize(
@@ -73,11 +92,13 @@ def test_nothing_is_fetched_and_the_picture_lies_inside(picture, kind):
         Table(HOSTILE, [HOSTILE], [[HOSTILE]]),
         Figure(HOSTILE, b"x", '" onerror="alert(1)'),
         Headlines([Headline(HOSTILE, HOSTILE, HOSTILE)]),
+        Answer(HOSTILE, HOSTILE, "little", HOSTILE),
+        ThresholdSlider(HOSTILE, HOSTILE, [1.0], {HOSTILE: [0.5], "y": [1.0]}, {HOSTILE: 2}, 1.0),
     ],
 )
 def test_hostile_text_stays_text(block):
     elements = Elements(page(HOSTILE, [block], subtitle=HOSTILE))
-    assert not elements.named("script")
+    assert elements.named("script") == [{}]
     assert not any("onerror" in attributes for _, attributes in elements.found)
     assert HOSTILE in elements.text
 
@@ -107,3 +128,36 @@ def test_cells(cell, shown):
 def test_numbers_are_set_flush_right_and_words_are_not():
     table = Table("", ["id", "n", "interval"], [["587722981741363294x", 1, "0.1–0.2"], ["b", None, "≥ 0.3"]])
     assert [is_numeric_column(table, position) for position in range(3)] == [False, True, True]
+
+
+@pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not installed")
+def test_in_a_browser_tables_are_sorted_and_stamps_change_sides(tmp_path: Path) -> None:
+    stamps = [ScoredStamp(score, f"s{score:g}", b"\x89PNG") for score in (3.0, 1.5, 0.5)]
+    slider = ThresholdSlider(
+        "rates",
+        "logit",
+        [3, 2, 1, 0],
+        {"FPR": [0, 0.1, 0.2, 1], "TPR": [0.2, 0.5, 0.9, 1]},
+        {"FPR": 10},
+        2.0,
+        True,
+        stamps,
+    )
+    table = Table("t", ["name", "value"], [["b", 2], ["a", None], ["c", "1\N{NARROW NO-BREAK SPACE}000"], ["d", -3.5]])
+    (tmp_path / "page.html").write_text(page("t", [slider, table]), encoding="utf-8")
+    with browser.headless(tmp_path / "profile") as shown:
+        shown.open((tmp_path / "page.html").as_uri())
+        shown.wait_for("document.querySelectorAll('th button').length === 2")
+        names = "[...document.querySelectorAll('tbody th')].map(cell => cell.textContent.trim()).join('')"
+        click = "document.querySelectorAll('th button')[1].click()"
+        assert shown.read(f"{click}; {names}") == "dbca"
+        assert shown.read(f"{click}; {names}") == "acbd"
+        selected = "[...document.querySelectorAll('[data-selected=true] .stamp')].map(s => s.dataset.score).join()"
+        assert shown.read(selected) == "3.0"
+        assert (
+            shown.read("document.querySelector('output').textContent") == "logit 2.000, FPR 0.100 (1 of 10), TPR 0.500"
+        )
+        shown.read("const s = document.querySelector('input'); s.value = 3; s.dispatchEvent(new Event('input'))")
+        assert shown.read(selected) == "3.0,1.5,0.5"
+        assert shown.errors == []
+        assert [address for address in shown.addresses if not address.startswith(("file:", "data:"))] == []
