@@ -36,7 +36,7 @@ class DiskMeter:
                 self._thread.start()
             if self._measured_at is None and self._thread is not None:
                 self._thread.join(self.patience_s)
-        rows = [FolderSize(name=name, size=size) for name, size in self._sizes.copy().items()]
+        rows = [FolderSize(name=name, size=size) for name, size in self._sizes.copy().items() if size]
         root = self.workspace.root
         return DiskStatus(
             rows=tuple(sorted(rows, key=lambda row: -row.size)),

@@ -3,25 +3,22 @@
 const EVERY_MS = 5000;
 const PATIENCE_MS = 15000;
 const find = (id) => document.getElementById(id);
-const parts = (root) => new Map([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+const partsOf = (root) => new Map([...root.querySelectorAll("[data-part]")].map((part) => [part.dataset.part, part]));
+const textsOf = (parts) => new Map([...parts].map(([name, part]) => [name, part.outerHTML]));
 
-let shown = null;
+/** The sections as they came from the service: on the page a person may have opened what is closed in them. */
+let shown = textsOf(partsOf(document));
 let updatedAt = new Date();
-
-/** Return the sections as they came from the service: a person may have opened what is closed in them. */
-function read(html) {
-  const template = document.createElement("template");
-  template.innerHTML = html;
-  return parts(template.content);
-}
 
 /** Replace what changed; what was open stays open, and the focus stays on its link. */
 function replaceChanged(html) {
-  const fresh = read(html);
-  const texts = new Map([...fresh].map(([name, part]) => [name, part.outerHTML]));
-  for (const [name, old] of parts(document)) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const fresh = partsOf(template.content);
+  const texts = textsOf(fresh);
+  for (const [name, old] of partsOf(document)) {
     const part = fresh.get(name);
-    if (!part || texts.get(name) === shown?.get(name)) continue;
+    if (!part || texts.get(name) === shown.get(name)) continue;
     const open = [...old.querySelectorAll("details[open]")].map(({ id }) => id);
     const focused = old.contains(document.activeElement) ? document.activeElement : null;
     old.replaceWith(part);

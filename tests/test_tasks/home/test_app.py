@@ -103,7 +103,7 @@ def test_the_page_shows_what_the_state_says(client: httpx.Client, status: Worksp
         "PROMOTE realbogus/2",
         "chip01 seeing: 4.1 instead of 3.4",
         f"{NIGHTS - 1} earlier nights",
-        "0.762 0.61 to 0.94",
+        "0.762 (0.61 to 0.94)",
         "realbogus/1 → realbogus/4",
         "Rejected: nan_plane 5, edge 2",
         "Dataset sky, version 3 <&>",
