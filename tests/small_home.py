@@ -1,6 +1,7 @@
 """A workspace with something of every kind that the home page shows, made in seconds and without a server."""
 
 import json
+import shutil
 import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,14 +39,15 @@ COMPARED = {
 def fill_workspace(workspace: Workspace) -> None:
     """Fill a workspace.
 
-    Datasets ``sky``, ``transients`` and models of three names come from the saved workspace of an earlier version.
-    ``night-2026-11-28`` holds one night. Training set ``nightly`` has nine nights, the newest with drift and a
-    promotion from version 1 to 2, which the ledger has too. Queue ``random`` has 20 items, of which ann and bob
-    answered 3.
+    Datasets ``sky``, ``transients`` and models of three names come from the saved workspace of an earlier version;
+    ``nightly`` is a copy of the second. ``night-2026-11-28`` holds one night. Training set ``nightly`` has nine nights,
+    the newest with drift and a promotion from version 1 to 2. The ledger has three decisions. Queue ``random`` has 20
+    items, of which ann and bob answered 3.
     """
     extract_saved(workspace)
     cells = [f"cell {row // 2}" for row in range(60)]
     publish_candidates(workspace, "night-2026-11-28", ["bogus"] * 60, cells, ["test"] * 60, real=[True] * 60)
+    shutil.copytree(workspace.datasets / "transients", workspace.datasets / "nightly", symlinks=True)
     for number in range(NIGHTS):
         end_night(workspace, number)
     for number, verdict in enumerate(("HOLD", "REJECT", "PROMOTE")):

@@ -15,6 +15,8 @@ from tasks.pages.service import new_service, page_templates
 from tasks.reports.page import cell_text
 from tasks.runtime.workspace import Workspace
 
+_MEASURE_S = 0.3
+"""Time that the first page waits for the sizes on the disk."""
 PAGES = Path(__file__).parent / "pages"
 SERVED = {"reports": frozenset({".html", ".csv", ".json"}), "scores": frozenset({".parquet", ".csv"})}
 """Folders of the workspace that are served, and which files in them: reports, and the tables that they link to."""
@@ -27,7 +29,7 @@ _REPORT_POLICY = (
 
 def create_app(workspace: Workspace) -> FastAPI:
     """Return the service of a workspace's home page."""
-    app, reader = new_service(PAGES), StatusReader(workspace)
+    app, reader = new_service(PAGES), StatusReader(workspace, _MEASURE_S)
 
     @app.get("/")
     def show_page() -> HTMLResponse:

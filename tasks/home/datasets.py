@@ -26,19 +26,24 @@ def read_datasets(workspace: Workspace, memory: FileMemory) -> Found[DatasetStat
     return [*others, *nights], faults
 
 
-def _read(workspace: Workspace, folder: Path, memory: FileMemory) -> DatasetStatus:
-    builder, night = builder_of(folder), night_of(folder.name)
+def published_version(workspace: Workspace, name: str, memory: FileMemory) -> DatasetStatus:
+    """Return the published version of a dataset, as its manifest tells it; without a number where there is none."""
+    folder = workspace.datasets / name
     version = current_version(folder)
     if version is None:
-        return DatasetStatus(name=folder.name, version=None, night=night, builder=builder)
-    published = memory.read(folder / VERSIONS / version_folder(version) / MANIFEST, _published)
-    report = f"{folder.name}-{version:06d}.html"
+        return DatasetStatus(name=name, version=None, night=None)
+    return memory.read(folder / VERSIONS / version_folder(version) / MANIFEST, _published)
+
+
+def _read(workspace: Workspace, folder: Path, memory: FileMemory) -> DatasetStatus:
+    published = published_version(workspace, folder.name, memory)
+    report = None if published.version is None else f"{folder.name}-{published.version:06d}.html"
     return published.model_copy(
         update={
             "name": folder.name,
-            "night": night,
-            "builder": builder,
-            "report": report if (workspace.reports / report).is_file() else None,
+            "night": night_of(folder.name),
+            "builder": builder_of(folder),
+            "report": report if report and (workspace.reports / report).is_file() else None,
         }
     )
 

@@ -29,8 +29,8 @@ def gate_figures(figures: Mapping[str, Any]) -> tuple[Figure, ...]:
     compared = figures.get("figure") or {}
     called = compared.get("name", "share decided wrongly")
     names = {
-        "champion": f"{called}, champion",
-        "challenger": f"{called}, challenger",
+        "champion": f"{called}: champion",
+        "challenger": "challenger",
         "ratio": "challenger over champion",
     }
     return known_figures(compared, names)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from tasks.home.datasets import published_version
 from tasks.home.figures import gate_figures, known_figures
 from tasks.home.file_memory import FileMemory, Found, read_each
 from tasks.home.status import NightLine, NightStatus, ScoringStatus
@@ -28,7 +29,7 @@ EFFICIENCY = {
 
 def read_nights(workspace: Workspace, memory: FileMemory) -> Found[NightStatus]:
     """Return the newest night of every training set, the newest first."""
-    folders = [path for path in (workspace.root / NIGHTLY).glob("*") if path.is_dir()]
+    folders = [path for path in (workspace.root / NIGHTLY).glob("*") if path.is_dir() and path.name[0] != "."]
     rows, faults = read_each(
         sorted(folders), lambda path: _night(workspace, path.name, memory), lambda path: f"nights of {path.name}"
     )
@@ -48,6 +49,7 @@ def _night(workspace: Workspace, dataset: str, memory: FileMemory) -> NightStatu
     report = f"nights-{dataset}.html"
     return NightStatus(
         dataset=dataset,
+        pixels=published_version(workspace, dataset, memory).pixels,
         night=newest["night"],
         state=newest["state"],
         words=STATE_WORDS[newest["state"]],

@@ -119,6 +119,8 @@ class NightStatus(_Frozen):
     state: str | None
     words: str | None
     """The state in words."""
+    pixels: str | None = None
+    """Of the training set."""
     message: str = ""
     ingested: int = 0
     rejected: dict[str, int] = Field(default_factory=dict)

@@ -67,14 +67,14 @@ def _section(title: str, section: Section[RowT], block: Callable[[RowT], Block])
         yield f"  {line}"
         yield from (f"      {text}" for text in below)
     if section.absent:
-        yield f"  {section.absent}{f' {section.command}' if section.command else ''}"
+        yield f"  {section.absent}{f' Run: {section.command}' if section.command else ''}"
     yield from (f"  cannot be read: {fault}" for fault in section.faults)
 
 
 def _night(night: NightStatus) -> Block:
     below = [f"at work: {night.unfinished}"] if night.unfinished else []
     if night.night is None:
-        return (night.dataset, "", ""), below
+        return (night.dataset, "", "", ""), below
     rejected = f" ({words.counts_text(night.rejected)} rejected)" if night.rejected else ""
     funnel = " > ".join(f"{cell_text(count)} {step}" for step, count in words.night_funnel(night))
     below += [night.message] if night.message else []
@@ -83,7 +83,7 @@ def _night(night: NightStatus) -> Block:
     below += [f"drift: {words.drift_text(night)}", f"gate: {words.gate_text(night)}"]
     below += [words.figures_text(night.gate)] if night.gate else []
     below += night.reasons
-    return (night.dataset, night.night, night.words or ""), below
+    return (night.dataset, night.night, night.words or "", f"{night.pixels} pixels" if night.pixels else ""), below
 
 
 def _scoring(scoring: ScoringStatus) -> Block:

@@ -90,6 +90,6 @@ def moved_text(decision: DecisionStatus) -> str:
 
 def disk_text(disk: DiskStatus) -> str:
     """Return how much the workspace holds, and what is free."""
-    known = "" if disk.measured_at else "at least "
+    known = "" if disk.measured_at else ", and more that is being measured"
     free = "" if disk.free is None else f"; {size_text(disk.free)} free"
-    return f"{known}{size_text(disk.total)} in the workspace{free}"
+    return f"{size_text(disk.total)} in the workspace{known}{free}"

@@ -55,15 +55,16 @@ def test_what_changes_is_seen_without_reloading_and_what_was_open_stays_open(bro
     with served(create_app(own)) as address:
         browser.open(address)
         wait_until_told(browser)
-        browser.read("document.getElementById('earlier-nightly').open = true")
+        browser.read("document.getElementById('older-reports').open = true")
         browser.read("document.querySelector('#older-reports summary').focus()")
         browser.read("window.isSame = true")
         append(own, decision(3, "REJECT"))
         (own.reports / "night.html").write_text("<title>A night that came meanwhile</title>")
         browser.wait_for("/A night that came meanwhile/.test(document.getElementById('sections').textContent)")
         browser.wait_for("document.querySelector('[data-part=decisions] tbody th').textContent === '4'")
-        assert browser.read("window.isSame && document.getElementById('earlier-nightly').open")
+        assert browser.read("window.isSame && document.getElementById('older-reports').open")
         assert browser.read("document.activeElement.closest('details')?.id") == "older-reports"
         require_own_hosts_and_no_error(browser, address)
+    browser.read("document.dispatchEvent(new Event('visibilitychange'))")  # which asks at once
     browser.wait_for("!document.getElementById('trouble').hidden")
     assert "No answer since" in browser.read("document.getElementById('trouble').textContent")

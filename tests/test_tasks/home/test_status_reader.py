@@ -33,8 +33,8 @@ NIGHT = "night-2026-11-28"
 
 
 def test_datasets_tell_what_their_tables_hold(status: WorkspaceStatus, filled: Workspace) -> None:
-    assert [row.name for row in status.datasets.rows] == ["sky", "transients", NIGHT]
-    assert [row.night for row in status.datasets.rows] == [None, None, "2026-11-28"]
+    assert [row.name for row in status.datasets.rows] == ["nightly", "sky", "transients", NIGHT]
+    assert [row.night for row in status.datasets.rows] == [None, None, None, "2026-11-28"]
     for row in status.datasets.rows:
         dataset = Dataset.open(filled, row.name)
         assert (row.version, row.digest) == (dataset.version, dataset.digest)
@@ -44,7 +44,7 @@ def test_datasets_tell_what_their_tables_hold(status: WorkspaceStatus, filled: W
                 dataset.labels(scheme.name), "label", stored_rows(dataset.samples())["id"]
             ).to_pylist()
             assert scheme.counts == {name: labels.count(name) for name in scheme.counts}
-    sky = status.datasets.rows[0]
+    sky = status.datasets.rows[1]
     assert (sky.pixels, sky.label_kind, sky.report) == ("simulated", "votes", "sky-000003.html")
     assert sum(sky.parts.values()) == sum(sky.schemes[-1].counts.values()) == 22
 
@@ -52,6 +52,7 @@ def test_datasets_tell_what_their_tables_hold(status: WorkspaceStatus, filled: W
 def test_the_newest_night_has_funnel_drift_and_gate(status: WorkspaceStatus) -> None:
     (night,) = status.nights.rows
     assert (night.dataset, night.night, night.words) == ("nightly", night_name(NIGHTS - 1), "worked through")
+    assert night.pixels == "simulated"
     assert (night.ingested, night.rejected, night.scored, night.selected) == (146, {"nan_plane": 5, "edge": 2}, 144, 8)
     assert (night.drift, night.decision, night.champion) == ("drifted", "PROMOTE", "models:/realbogus/2")
     assert [figure.name for figure in night.efficiency] == [
@@ -129,7 +130,7 @@ def test_what_is_damaged_is_named_and_all_else_is_shown(own: Workspace) -> None:
     assert [fault for fault in status.datasets.faults if fault.startswith("dataset sky: ")] == list(
         status.datasets.faults
     )
-    assert [row.name for row in status.datasets.rows] == ["transients", NIGHT]
+    assert [row.name for row in status.datasets.rows] == ["nightly", "transients", NIGHT]
     assert [row.sequence for row in status.decisions.rows] == [2, 1]
     assert [row.name for row in status.queues.rows] == ["2026-11-28.csv"]
     assert status.begin is None
@@ -161,7 +162,7 @@ def test_a_night_and_a_dataset_at_work_are_told(own: Workspace) -> None:
         status = StatusReader(own).read()
     (night,) = status.nights.rows
     assert (night.night, night.unfinished) == (night_name(NIGHTS - 2), f"{night_name(NIGHTS - 1)}: ingest done")
-    new, sky, transients, _ = status.datasets.rows
+    new, _, sky, transients, _ = status.datasets.rows
     assert (new.name, new.version, new.builder, sky.builder) == ("new", None, os.getpid(), os.getpid())
     assert transients.builder is None
 
@@ -191,4 +192,4 @@ def test_a_database_that_is_written_and_a_server_that_hangs_delay_nothing_for_lo
         assert time.monotonic() - began < 10
     assert status.models.faults == ("models: database is locked",)
     assert status.runs.faults[0].startswith(f"the Prefect server {url} gave no answer within 0.2 s")
-    assert len(status.datasets.rows) == 3
+    assert len(status.datasets.rows) == 4

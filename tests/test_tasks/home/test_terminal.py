@@ -43,4 +43,4 @@ def test_every_row_is_there_with_its_figures(status: WorkspaceStatus) -> None:
 def test_an_empty_workspace_says_what_to_run_first(workspace: Workspace) -> None:
     text = status_text(StatusReader(workspace).read())
     assert "Nothing is here yet. Begin with: starloom demo" in text
-    assert "No dataset was built. starloom run build-galaxy-dataset" in text
+    assert "No dataset was built. Run: starloom run build-galaxy-dataset" in text
