@@ -28,6 +28,8 @@ DEMO = (
 )
 
 _TRACEBACK_NAME = "last-failure.txt"
+_MEASURE_S = 1.0
+"""Time that `starloom status` waits for the sizes on the disk; folders that take longer are told to be incomplete."""
 
 
 def main() -> None:
@@ -73,7 +75,9 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
 
     add("demo", demo, "run both pipelines on small simulated data")
     served = add(
-        "up", up, "start Prefect server, worker, MLflow and labelling page on loopback, deploy all flows; Ctrl-C ends"
+        "up",
+        up,
+        "start home page, Prefect server, worker, MLflow and labelling page on loopback, deploy all; Ctrl-C ends",
     )
     served.add_argument(
         "--train-on", choices=["local", "gpu"], default="local", help="work pool of the deployments that train [local]"
@@ -94,6 +98,8 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     labelled.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show all parameters")
     checked = add("verify", verify, "compare every byte of a dataset with its digests")
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
+    told = add("status", status, "say what the workspace has, what runs, what was decided, and what to run first")
+    told.add_argument("--json", action="store_true", help="only JSON")
     add("down", down, "end the servers and runs of the workspace")
     sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
@@ -181,10 +187,14 @@ def up(options: argparse.Namespace) -> ExitStatus:
             print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
             print(json.dumps(addresses), file=output, flush=True)
 
+        def announce_home(address: str) -> None:
+            print(f"home page: {address} (the other services are starting)", file=sys.stderr, flush=True)
+
         settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on)
         workspace = Workspace.current()
         workspace.require_writable()
-        run_stack(workspace, announce, settings=settings, meanwhile=_bell(workspace).look)
+        bell = _bell(workspace)
+        run_stack(workspace, announce, settings=settings, meanwhile=bell.look, announce_home=announce_home)
 
     return _perform(work)
 
@@ -198,6 +208,21 @@ def _bell(workspace: Workspace) -> "ArrivalBell":
 
     inbox, lock = default_inbox(workspace), visit_store(workspace).lock
     return ArrivalBell(inbox.name, lambda: unscored_visits(workspace, inbox), lambda: is_locked(lock))
+
+
+def status(options: argparse.Namespace) -> ExitStatus:
+    """Say what the workspace has: as text, and as JSON where that is asked for or stdout is no terminal."""
+
+    def work(output: TextIO) -> Any:
+        from tasks.home.status_reader import StatusReader
+        from tasks.home.terminal import status_text
+
+        found = StatusReader(Workspace.current(), patience_s=_MEASURE_S).read()
+        if not options.json:
+            print(status_text(found), file=sys.stderr, flush=True)
+        return found.model_dump(mode="json") if options.json or not output.isatty() else None
+
+    return _perform(work)
 
 
 def down(options: argparse.Namespace) -> ExitStatus:

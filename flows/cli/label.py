@@ -27,7 +27,12 @@ class LabelPage:
         workspace = Workspace.current()
         entry = ProcessEntry.announce(processes_folder(workspace), kind=LABELLING)
         try:
-            serve(workspace, self.port, lambda url: announce({"url": f"{url}{self.path}", **self.found}))
+
+            def tell(url: str) -> None:
+                entry.add(url=url)
+                announce({"url": f"{url}{self.path}", **self.found})
+
+            serve(workspace, self.port, tell)
         finally:
             entry.withdraw()
 

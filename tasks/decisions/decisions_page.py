@@ -1,5 +1,6 @@
 """The page of all decisions: the faults of the ledger, the champion of each name, its history and every row."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from tasks.decisions.decision_runs import numbers_of
 from tasks.decisions.ledger import Ledger, ledger_folder, read_ledger
 from tasks.decisions.ledger_rows import LedgerRow
 from tasks.decisions.timeline import champion_timeline, version_of
+from tasks.learning.intervals import intervals_among
 from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text, cell_text, page
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import whole_file
@@ -121,13 +123,9 @@ def _when(row: LedgerRow) -> str:
 
 def _figures_text(figures: Mapping[str, Any]) -> str | None:
     """Return the first numbers, each with its interval where its ends are beside it."""
-    numbers = dict(numbers_of(figures))
     shown = []
-    for name, value in numbers.items():
-        if name.endswith(("_low", "_high")) and name.rpartition("_")[0] in numbers:
-            continue
-        low, high = numbers.get(f"{name}_low"), numbers.get(f"{name}_high")
-        interval = f" ({cell_text(low)} to {cell_text(high)})" if low is not None and high is not None else ""
+    for name, (value, low, high) in intervals_among(dict(numbers_of(figures))).items():
+        interval = "" if math.isnan(low) or math.isnan(high) else f" ({cell_text(low)} to {cell_text(high)})"
         shown.append(f"{name} {cell_text(value)}{interval}")
     rest = len(shown) - _FIGURES_SHOWN
     more = [f"and {rest} more"] if rest > 0 else []

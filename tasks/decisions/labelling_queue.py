@@ -135,9 +135,14 @@ def build_queue(
     return pa.concat_tables(tables)
 
 
+def queue_folder(workspace: Workspace) -> Path:
+    """Return the folder of all nights' queues."""
+    return decisions_folder(workspace) / "queue"
+
+
 def queue_path(workspace: Workspace, night: str) -> Path:
     """Return the path of a night's queue; the table for people is beside it, with the suffix ``.csv``."""
-    return decisions_folder(workspace) / "queue" / f"{file_stem(night)}.parquet"
+    return queue_folder(workspace) / f"{file_stem(night)}.parquet"
 
 
 def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:

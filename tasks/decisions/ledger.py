@@ -144,6 +144,21 @@ def read_ledger(workspace: Workspace, name: str | None = None) -> Ledger:
     return Ledger(chosen, table, damage, [*damage, *_clock_faults(ordered)])
 
 
+def newest_rows(workspace: Workspace, count: int) -> tuple[list[LedgerRow], list[str]]:
+    """Return the newest rows of the ledger, the newest first, and what is wrong with their parts.
+
+    Only these parts are read: `read_ledger` alone notices a row that is missing, or one that was replaced.
+    """
+    numbered = [(int(found["sequence"]), path) for path in _parts(workspace) if (found := _PART.fullmatch(path.name))]
+    rows, damage = [], []
+    for _, path in sorted(numbered, reverse=True)[:count]:
+        try:
+            rows.append(_read_part(path))
+        except _PartFaultError as error:
+            damage.append(str(error))
+    return rows, damage
+
+
 def _part_bytes(row: LedgerRow) -> bytes:
     stream = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist([columns_of(row)], SCHEMA), stream)

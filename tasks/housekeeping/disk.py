@@ -10,10 +10,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tasks.housekeeping.request import GB
 from tasks.store.files import sync
 
 TRASH = ".trash"
 """Folder of removed things in each folder at the top of a workspace, on the disk of that folder."""
+_NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
 def measure(paths: Iterable[Path]) -> tuple[int, float]:
@@ -43,6 +45,14 @@ def _states(path: Path) -> Iterator[os.stat_result]:
                 yield place.lstat()
         except FileNotFoundError:  # removed meanwhile by what works in the workspace
             continue
+
+
+def size_text(size: int) -> str:
+    """Return a size with its unit, three significant digits."""
+    for unit, factor in (("TB", 1000 * GB), ("GB", GB), ("MB", 1_000_000), ("kB", 1_000)):
+        if size >= factor:
+            return f"{size / factor:.3g}{_NARROW}{unit}"
+    return f"{size}{_NARROW}B"
 
 
 def throw_away(root: Path, path: Path) -> bool:

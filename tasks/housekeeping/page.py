@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from tasks.housekeeping.dataset_items import RAW, SHARD, STAGING, VERSION
+from tasks.housekeeping.disk import size_text
 from tasks.housekeeping.file_items import NIGHT, PAGE, SCORES, UNFINISHED
 from tasks.housekeeping.model_items import CACHE, MODEL, RUN
 from tasks.housekeeping.references import Item, Plan
@@ -24,7 +25,6 @@ MOST_ROWS = 200
 MOST_KEPT = 30
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{12,}\b")
-_NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 WHY = {
     VERSION: "not published, not among the newest, named by no model, holdout, page or decision",
@@ -104,14 +104,6 @@ def housekeeping_page(account: Account) -> str:
     settings = [(name, str(value)) for name, value in request.model_dump().items()]
     blocks += [Heading("Settings"), Table("Parameters", ("parameter", "value"), settings)]
     return page("Housekeeping", blocks, "plan" if request.plan_only else None)
-
-
-def size_text(size: int) -> str:
-    """Return a size with its unit, three significant digits."""
-    for unit, factor in (("GB", GB), ("MB", 1_000_000), ("kB", 1_000)):
-        if size >= factor:
-            return f"{size / factor:.3g}{_NARROW}{unit}"
-    return f"{size}{_NARROW}B"
 
 
 def sizes_figure(removed: Mapping[str, int], kept: Mapping[str, int], verb: str) -> bytes:

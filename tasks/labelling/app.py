@@ -1,36 +1,25 @@
-"""The labelling page's HTTP service. Everything that a page loads comes from here; only its own pages may post."""
+"""The labelling page's HTTP service."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
-from fastapi.staticfiles import StaticFiles
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from tasks.labelling.answer_log import AnswerLogError, LogRow, UsedIdError
 from tasks.labelling.answers import Name
 from tasks.labelling.desk import Desk, Place
 from tasks.labelling.queues import LabelQueueError
 from tasks.labelling.session import PREFETCH, RefusedAnswerError
+from tasks.pages.service import new_service, page_templates
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import DatasetNameError, DatasetNotFoundError, DiskFullError, StoreError
 
-HOSTS = ("127.0.0.1", "localhost")
 PAGES = Path(__file__).parent / "pages"
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
 _STATUS: dict[type[Exception], int] = {
     RefusedAnswerError: 422,
     UsedIdError: 409,
@@ -43,7 +32,6 @@ _STATUS: dict[type[Exception], int] = {
 }
 """Status by error; from 500 on the page keeps an answer and sends it again."""
 _Labeller = Annotated[Name, Query()]
-Send = Callable[[Request], Awaitable[Response]]
 
 
 class NewAnswer(BaseModel):
@@ -70,20 +58,13 @@ class NewUndo(BaseModel):
 
 def create_app(workspace: Workspace) -> FastAPI:
     """Return the service of all queues of a workspace."""
-    app, desk = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), Desk(workspace)
-    app.mount("/static", StaticFiles(directory=PAGES), name="static")
+    app, desk = new_service(PAGES), Desk(workspace)
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _answer_with(status))
-    app.middleware("http")(_guard)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(HOSTS))
 
     @app.get("/")
     def show_queues() -> HTMLResponse:
         return HTMLResponse(_pages().get_template("queues.html").render(queues=desk.listing()))
-
-    @app.get("/health")
-    def health() -> dict[str, str]:
-        return {"status": "ok"}
 
     @app.get("/label/{dataset}/{queue}")
     def show_page(dataset: str, queue: str, sample: str | None = None) -> HTMLResponse:
@@ -155,17 +136,6 @@ def _answer_with(status: int) -> Callable[[Request, Exception], Response]:
     return answer
 
 
-async def _guard(request: Request, send: Send) -> Response:
-    """Refuse what another site's page sends, and let pages load nothing from other hosts."""
-    origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
-    own = f"{request.url.scheme}://{request.headers.get('host')}"
-    if request.method not in ("GET", "HEAD") and (origin not in (None, own) or site not in ("none", "same-origin")):
-        return JSONResponse({"detail": f"origin {origin} may not post here"}, 403)
-    response = await send(request)
-    response.headers.update(_HEADERS)
-    return response
-
-
 @cache
 def _pages() -> Environment:
-    return Environment(loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return page_templates(PAGES)

@@ -205,11 +205,22 @@ def read_label_queue(workspace: Workspace, dataset: str, name: str) -> LabelQueu
         names = ", ".join(queue_names(workspace, dataset)) or "none"
         raise LabelQueueError(f"dataset {dataset!r} has no queue {name!r}; there are: {names}")
     table = read_table(path)
-    metadata = table.schema.metadata or {}
-    if _FACTS not in metadata or table.schema.names != QUEUE.names:
-        raise LabelQueueError(f"{path} is no queue of the labelling page: move it away")
-    facts = QueueFacts(**json.loads(metadata[_FACTS]))
+    facts = facts_in(path, table.schema)
     return LabelQueue(facts, table.replace_schema_metadata(None).combine_chunks())
+
+
+def facts_in(path: Path, schema: pa.Schema) -> QueueFacts:
+    """Return what the schema of a queue's file tells of the queue.
+
+    Raises
+    ------
+    LabelQueueError
+        The file is no queue.
+    """
+    metadata = schema.metadata or {}
+    if _FACTS not in metadata or schema.names != QUEUE.names:
+        raise LabelQueueError(f"{path} is no queue of the labelling page: move it away")
+    return QueueFacts(**json.loads(metadata[_FACTS]))
 
 
 def queue_names(workspace: Workspace, dataset: str) -> list[str]:

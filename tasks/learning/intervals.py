@@ -38,3 +38,16 @@ def format_ends(low: float | None, high: float | None, spec: str, between: str =
     if low is None or high is None or math.isnan(low) or math.isnan(high):
         return NO_INTERVAL
     return f"{low:{spec}}{between}{high:{spec}}"
+
+
+def intervals_among(numbers: Mapping[str, float]) -> dict[str, Interval]:
+    """Return named numbers, each with the ends of its interval where ``NAME_low`` and ``NAME_high`` are beside it.
+
+    Those two are no numbers of their own then.
+    """
+    ends = {name for name in numbers if name.endswith(("_low", "_high")) and name.rpartition("_")[0] in numbers}
+    return {
+        name: Interval(value, numbers.get(f"{name}_low", math.nan), numbers.get(f"{name}_high", math.nan))
+        for name, value in numbers.items()
+        if name not in ends
+    }

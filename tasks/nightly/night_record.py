@@ -26,6 +26,16 @@ State = Literal["done", "redelivered", "set_aside", "clouds", "no_data", "waitin
 """done: worked through. redelivered: so, again, because the delivery changed. set_aside: its labels look wrong, so that
 no training uses them until `accept`. clouds: nothing could be detected. no_data: nothing was delivered. waiting: a
 visit's files are incomplete. failed: an error, which the message names; the next run tries again."""
+STATE_WORDS: dict[State, str] = {
+    "done": "worked through",
+    "redelivered": "delivered again",
+    "set_aside": "labels set aside",
+    "clouds": "clouds",
+    "no_data": "no data",
+    "waiting": "incomplete",
+    "failed": "failed",
+}
+"""What a state is called on pages."""
 OPEN: tuple[State, ...] = ("no_data", "waiting", "failed")
 """States that a later run takes up again."""
 
@@ -101,13 +111,27 @@ def nights_folder(workspace: Workspace, dataset: str) -> Path:
 
 def open_record(workspace: Workspace, dataset: str, night: str) -> NightRecord:
     """Return a night's record; an empty one if there is none."""
-    return _read(nights_folder(workspace, dataset) / night, night)
+    return read_record(nights_folder(workspace, dataset) / night)
 
 
 def read_records(workspace: Workspace, dataset: str) -> list[NightRecord]:
     """Return the records of all nights, oldest first."""
-    folders = sorted(path.parent for path in nights_folder(workspace, dataset).glob(f"*/{RECORD}"))
-    return [_read(folder, folder.name) for folder in folders]
+    return [read_record(folder) for folder in night_folders(workspace, dataset)]
+
+
+def night_folders(workspace: Workspace, dataset: str) -> list[Path]:
+    """Return the folders of all nights with a record, oldest first."""
+    return sorted(path.parent for path in nights_folder(workspace, dataset).glob(f"*/{RECORD}"))
+
+
+def read_record(folder: Path) -> NightRecord:
+    """Return the record in a night's folder; an empty one if there is none."""
+    path = folder / RECORD
+    if not path.is_file():
+        return NightRecord(folder, folder.name)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content.pop("format_version")
+    return NightRecord(folder, **content)
 
 
 def recorded_nights(records: list[NightRecord]) -> list[date]:
@@ -137,12 +161,3 @@ def one_night(workspace: Workspace, dataset: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _read(folder: Path, night: str) -> NightRecord:
-    path = folder / RECORD
-    if not path.is_file():
-        return NightRecord(folder, night)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content.pop("format_version")
-    return NightRecord(folder, **content)

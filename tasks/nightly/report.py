@@ -9,23 +9,23 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from tasks.learning.measures import rate
-from tasks.nightly.night_record import NightRecord, read_records
+from tasks.nightly.night_record import STATE_WORDS, NightRecord, read_records
 from tasks.nightly.request import NightlyRequest
 from tasks.reports.canvas import BLUE, GREEN, GREY, ORANGE, VERMILION, canvas
 from tasks.reports.page import Block, Figure, Heading, Headline, Headlines, Link, Table, Text, page
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import whole_file
 
-STATES = {
-    "done": (GREEN, "worked through"),
-    "redelivered": (BLUE, "delivered again"),
-    "set_aside": (ORANGE, "labels set aside"),
-    "clouds": (GREY, "clouds"),
-    "no_data": (GREY, "no data"),
-    "waiting": (ORANGE, "incomplete"),
-    "failed": (VERMILION, "failed"),
+COLOURS = {
+    "done": GREEN,
+    "redelivered": BLUE,
+    "set_aside": ORANGE,
+    "clouds": GREY,
+    "no_data": GREY,
+    "waiting": ORANGE,
+    "failed": VERMILION,
 }
-"""Colour of a night's state, and its words."""
+"""Colour of a night's state."""
 VERDICTS = {"PROMOTE": (GREEN, "^"), "HOLD": (GREY, "o"), "REJECT": (VERMILION, "v")}
 """Colour and marker of a verdict."""
 
@@ -52,7 +52,7 @@ def night_blocks(nights: Sequence[NightRecord], folder: Path) -> list[Block]:
     blocks: list[Block] = [
         Headlines(
             [
-                Headline(f"Night {newest['night']}", STATES[newest["state"]][1], newest["message"]),
+                Headline(f"Night {newest['night']}", STATE_WORDS[newest["state"]], newest["message"]),
                 Headline("Champion", (newest["champion"] or "none").removeprefix("models:/"), "of the newest night"),
                 Headline("Promotions", verdicts.count("PROMOTE"), f"of {len(verdicts)} challengers"),
                 Headline("Drift", sum(_has_drifted(summary) for summary in summaries), "nights"),
@@ -89,7 +89,7 @@ def nights_figure(summaries: Sequence[Mapping[str, Any]]) -> bytes:
             axes.set_ylabel(label)
             for place, summary in enumerate(summaries):
                 if summary["state"] != "done":
-                    axes.axvspan(place - 0.5, place + 0.5, color=STATES[summary["state"]][0], alpha=0.15, linewidth=0)
+                    axes.axvspan(place - 0.5, place + 0.5, color=COLOURS[summary["state"]], alpha=0.15, linewidth=0)
         axes.set_xticks(range(len(names)), [name[5:] for name in names], rotation=90 if len(names) > 8 else 0)
         axes.set_xlim(-0.6, len(names) - 0.4)
         return finish()
@@ -154,7 +154,7 @@ def _table(summaries: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         [
             summary["night"],
-            STATES[summary["state"]][1],
+            STATE_WORDS[summary["state"]],
             summary["ingested"],
             sum(summary["rejected"].values()),
             summary["scored"],

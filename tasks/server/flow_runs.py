@@ -15,7 +15,7 @@ from uuid import UUID
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import processes_folder
-from tasks.server.process_guard import ProcessEntry, living_processes, locked_file
+from tasks.server.process_guard import UP, ProcessEntry, living_processes, locked_file
 from tasks.store.files import write_json
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID
 
     entries = living_processes(processes_folder(workspace))
     working_on = {entry.get("flow_run") for entry in entries}
-    worker_lives = any(entry["kind"] == "up" and entry["pid"] != os.getpid() for entry in entries)
+    worker_lives = any(entry["kind"] == UP and entry["pid"] != os.getpid() for entry in entries)
     unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
     crashed = []
     for flow_run in client.read_flow_runs(flow_run_filter=unfinished, limit=_UNFINISHED_AT_MOST):

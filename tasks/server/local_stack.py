@@ -1,4 +1,4 @@
-"""The services of `starloom up`: Prefect server, workers, scheduled deployments, MLflow server, labelling page."""
+"""The services of `starloom up`: home page, Prefect server, workers, scheduled deployments, MLflow, labelling page."""
 
 import contextlib
 import os
@@ -27,6 +27,7 @@ from tasks.server.prefect_server import (
 from tasks.server.prefect_server_main import IN_USE_NAME
 from tasks.server.process_guard import (
     LABELLING,
+    UP,
     ProcessEntry,
     end_process,
     guard_children,
@@ -42,7 +43,7 @@ from tasks.tracking.database import prepare
 WORK_POOL = "local"
 TRAINING_TAGS = frozenset({"training", "study"})
 """Tags of the deployments that fit networks."""
-MLFLOW_PORT, LABELLING_PORT = 5000, 5100
+MLFLOW_PORT, LABELLING_PORT, HOME_PORT = 5000, 5100, 5200
 _PORTS_TRIED = 50
 _READY_S = 300.0
 _WATCH_S = 0.5
@@ -100,10 +101,12 @@ def run_stack(
     project: Path | None = None,
     settings: StackSettings | None = None,
     meanwhile: Callable[[], None] = lambda: None,
+    announce_home: Callable[[str], None] = lambda url: None,
 ) -> None:
     """Start all services, tell ``announce`` their addresses and the schedules, and watch them until interrupted.
 
-    ``meanwhile`` is called twice a second from then on.
+    ``announce_home`` is told the home page's address as soon as that answers: it shows how the others start.
+    ``meanwhile`` is called twice a second once all are ready.
     """
     project, settings = project or project_folder(), settings or StackSettings()
     host, port = address_in(project)
@@ -112,11 +115,21 @@ def run_stack(
         services: list[Service] = []
         with locked_file(workspace.prefect / "starting.lock"):
             _take_over(workspace)
-            own_entry = ProcessEntry.announce(processes_folder(workspace), kind="up")
+            own_entry = ProcessEntry.announce(processes_folder(workspace), kind=UP)
             stack.callback(own_entry.withdraw)
             stack.callback(end_use, workspace)
             stack.callback(_end_all, services)
-            addresses = _start(workspace, project, _listen(host, port), services, settings)
+            listener = _listen(host, port)
+            home_url, home = _start_page(workspace, project, "home page", "tasks.home.serve", HOME_PORT)
+            services.append(home)
+
+            def tell_home() -> None:
+                _await(services, home_url, "/health")
+                own_entry.add(addresses={"home": home_url})
+                announce_home(home_url)
+
+            addresses = {"home": home_url} | _start(workspace, project, listener, services, settings, tell_home)
+            own_entry.add(addresses=addresses)
         announce(addresses, read_schedules())
         while True:
             for service in services:
@@ -170,16 +183,27 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _start(
-    workspace: Workspace, project: Path, listener: socket.socket, services: list[Service], settings: StackSettings
+    workspace: Workspace,
+    project: Path,
+    listener: socket.socket,
+    services: list[Service],
+    settings: StackSettings,
+    tell_home: Callable[[], None],
 ) -> dict[str, str]:
-    """Start all services, append them to ``services``, and return their addresses when all are ready."""
+    """Start all services but the home page, append them to ``services``, and return their addresses when all are ready.
+
+    ``tell_home``, which waits for the home page, is called while the first of them start.
+    """
     url, process = launch_server(workspace, listener, kind="up", idle_s=None)
     use_server(workspace, url)
     services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
     mlflow_url, mlflow = _start_mlflow(workspace)
     services.append(mlflow)
-    labelling_url, labelling = _start_labelling(workspace, project)
+    labelling_url, labelling = _start_page(
+        workspace, project, "labelling page", "tasks.labelling.serve", LABELLING_PORT
+    )
     services.append(labelling)
+    tell_home()
     _await(services, url, "/api/health")
     _prepare_prefect(workspace, settings)
     deploying = _prefect(workspace, "deployments", "--no-prompt", "deploy", "--all", cwd=project)
@@ -212,10 +236,10 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
     return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
 
 
-def _start_labelling(workspace: Workspace, project: Path) -> tuple[str, Service]:
-    port = _free_port(LABELLING_PORT)
-    command = ["tasks.labelling.serve", "--port", str(port)]
-    return f"http://127.0.0.1:{port}", _launch(workspace, "labelling page", command, {}, project)
+def _start_page(workspace: Workspace, project: Path, name: str, module: str, first_port: int) -> tuple[str, Service]:
+    """Start a service of pages, a module that takes ``--port``; return its address and process."""
+    port = _free_port(first_port)
+    return f"http://127.0.0.1:{port}", _launch(workspace, name, [module, "--port", str(port)], {}, project)
 
 
 def _prefect(

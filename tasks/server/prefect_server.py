@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import psutil
+
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server_main import ALIVE_NAME, IN_USE_NAME, RECORD_NAME
 from tasks.server.process_guard import (
@@ -133,6 +135,18 @@ def running_server(workspace: Workspace) -> dict[str, Any] | None:
             raise ServiceError(f"the Prefect server of {workspace.root} hangs: end it with `starloom down`")
         time.sleep(_POLL_S)
     return None
+
+
+def known_server(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the record of the workspace's server if its process is there, or None; no lock is tried, nothing waits.
+
+    After ``kill -9`` the process may be a younger one with the same number, and its address gives no answer.
+    """
+    try:
+        record: dict[str, Any] = json.loads((workspace.prefect / RECORD_NAME).read_text())
+        return record if psutil.pid_exists(record["pid"]) else None
+    except FileNotFoundError:
+        return None
 
 
 def environment(workspace: Workspace, url: str) -> dict[str, str]:

@@ -22,8 +22,8 @@ from typing import Any
 import psutil
 
 MARK = "STARLOOM_STARTED_BY"
-LABELLING = "label"
-"""Kind of a process that serves the labelling page, which uses no Prefect server."""
+UP, LABELLING = "up", "label"
+"""Kinds of processes: `starloom up`; one that serves the labelling page, which uses no Prefect server."""
 ORDERLY_S = 8.0
 _WATCH_S = 0.5
 _POLL_S = 0.05

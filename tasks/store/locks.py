@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 from tasks.store.errors import DatasetBusyError
+
+_CLOCK_S = 1.0
+"""The clock by which Linux tells when a process began is coarse."""
 
 
 @contextmanager
@@ -31,6 +35,20 @@ def one_builder(folder: Path) -> Iterator[None]:
     finally:
         holder.unlink(missing_ok=True)
         lock.release()
+
+
+def builder_of(folder: Path) -> int | None:
+    """Return the process that builds the dataset at `folder`, or None; the lock is not touched.
+
+    Whoever tries a lock, if only for a moment, may turn a builder away. A builder that was killed leaves its number,
+    which by now may be that of a younger process.
+    """
+    holder = folder / ".builder"
+    try:
+        number, since = int(holder.read_text(encoding="ascii")), holder.stat().st_mtime
+        return number if psutil.Process(number).create_time() <= since + _CLOCK_S else None
+    except (FileNotFoundError, ValueError, psutil.Error):
+        return None
 
 
 @contextmanager

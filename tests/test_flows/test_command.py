@@ -25,6 +25,7 @@ from flows.cli.command import execute
 from flows.cli.demo_report import classifier_rows, galaxy_rows
 from flows.cli.exit_status import describe_error
 from tasks.candidates.relabel import CandidateRelabelRequest
+from tasks.home.status import WorkspaceStatus
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import stop_services
 from tasks.server.slots import device_slots
@@ -284,6 +285,17 @@ def require_schedules_and_limit(url: str) -> None:
         assert (limit["limit"], limit["active_slots"]) == (1, 0)
 
 
+def require_home_page(addresses: dict[str, str]) -> None:
+    """The home page names the services, the runs that ended and those that come."""
+    status = WorkspaceStatus(**httpx.get(f"{addresses['home']}/status.json", timeout=60).json())
+    assert {row.name: row.address for row in status.services.rows} == addresses
+    assert status.runs.faults == ()
+    groups = {row.group for row in status.runs.rows if row.flow == "pause"}
+    assert {"scheduled", "ended"} <= groups
+    assert all(row.address and row.address.startswith(addresses["prefect"]) for row in status.runs.rows)
+    assert "Flow runs" in httpx.get(addresses["home"], timeout=60).text
+
+
 def wait_for_a_scheduled_run(url: str) -> dict[str, Any]:
     """Return a finished run that nobody but a schedule asked for."""
     finished = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
@@ -306,15 +318,18 @@ def test_up_runs_a_deployment_by_its_bare_name_and_on_a_schedule_and_down_ends_i
     addresses = json.loads(command.stdout.readline() or "{}")
     assert addresses, finish(command)
     assert addresses["prefect"] in (project / "pyproject.toml").read_text()
+    assert next(iter(addresses)) == "home"
     prefect = [sys.executable, "-m", "prefect", "deployment", "run", "--watch", "pause"]
     ran = subprocess.run(prefect, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert wait_for_a_scheduled_run(addresses["prefect"])["parameters"]["text"] == "soon"
     require_schedules_and_limit(addresses["prefect"])
+    require_home_page(addresses)
     children = psutil.Process(command.pid).children(recursive=True)
     assert stop_services(workspace)[0] == command.pid
     code, _, errors = finish(command)
     assert code == 130
+    assert errors[0] == f"home page: {addresses['home']} (the other services are starting)"
     assert "  0 16 * * * (Asia/Tokyo): pause" in errors
     assert all(gone(child) for child in children)
     assert not (workspace.prefect / "server.json").exists()

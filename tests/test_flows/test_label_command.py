@@ -18,6 +18,8 @@ from tasks.labelling.answer_log import AnswerLog
 from tasks.labelling.label_versions import LabelQueueError
 from tasks.labelling.queues import read_label_queue
 from tasks.runtime.workspace import Workspace
+from tasks.server.prefect_server import processes_folder
+from tasks.server.process_guard import living_processes
 from tasks.store.dataset import Dataset
 from tests.answer_writers import make_answer
 from tests.small_candidates import SCHEME, publish_candidates
@@ -68,6 +70,8 @@ def test_ten_people_label_through_a_kill_and_the_flow_publishes_what_they_said(n
             url = urlsplit(found["url"])
             assert (url.hostname, url.path) == ("127.0.0.1", "/label/night/random")
             address = f"http://{url.netloc}"
+            (served,) = living_processes(processes_folder(night))
+            assert served["url"] == address
             work = [pool.submit(label_all, address, f"person {number}") for number in range(LABELLERS)]
             log = AnswerLog.of(night, "night")
             while len(log.rows()) < COUNT // 2:

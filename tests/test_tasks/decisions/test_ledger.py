@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.decisions.decision import Decision, Kind, Verdict
-from tasks.decisions.ledger import Ledger, append, decisions_folder, ledger_folder, read_ledger
+from tasks.decisions.ledger import Ledger, append, decisions_folder, ledger_folder, newest_rows, read_ledger
 from tasks.decisions.ledger_rows import SCHEMA, LedgerError, LedgerRow
 from tasks.runtime.workspace import Workspace
 
@@ -389,3 +389,14 @@ def test_a_row_is_a_decision_with_its_place_in_the_chain(tmp_path: Path) -> None
     assert isinstance(row, Decision)
     own = {"sequence": 1, "previous_sha256": None, "row_sha256": row.row_sha256}
     assert asdict(row) == asdict(decided(3)) | own
+
+
+def test_the_newest_rows_are_the_ends_of_the_whole_ledger_and_name_a_torn_one(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    assert newest_rows(workspace, 3) == ([], [])
+    rows = filled(workspace, 12)
+    assert newest_rows(workspace, 3) == (rows[:-4:-1], [])
+    parts(workspace)[-2].write_bytes(b"")
+    newest, (damage,) = newest_rows(workspace, 3)
+    assert newest == [rows[-1], rows[-3]]
+    assert "part-000011" in damage

@@ -1,43 +1,29 @@
 """The page in a browser: by keyboard alone, with a name for every control, without an error or a foreign host."""
 
-import re
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-import uvicorn
 
 from tasks.labelling.answer_log import AnswerLog
-from tasks.labelling.app import PAGES, create_app
+from tasks.labelling.app import create_app
 from tasks.labelling.queue_sources import QueueRequest, open_queue
 from tasks.runtime.workspace import Workspace
 from tests.browser import CHROMIUM, Browser, headless
+from tests.served_pages import served as served_app
 from tests.small_galaxies import publish_galaxies
 
-LEAST_CONTRAST = 4.5
-"""Of text with its background, WCAG 2.2, success criterion 1.4.3."""
 with_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
 
 @contextmanager
 def served(workspace: Workspace, port: int = 0) -> Iterator[str]:
     """Serve the workspace's queues; give the address."""
-    listener = socket.create_server(("127.0.0.1", port))
-    server = uvicorn.Server(uvicorn.Config(create_app(workspace), log_level="warning", lifespan="off"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = server.force_exit = True
-        thread.join(20)
-        listener.close()
+    with served_app(create_app(workspace), port) as address:
+        yield address
 
 
 @pytest.fixture
@@ -152,20 +138,3 @@ def test_every_control_has_a_name_and_a_deep_link_opens_its_item(night: Workspac
         assert len(controls) >= 12
         assert [pair for pair in controls if not pair[1].strip()] == []
         assert browser.errors == []
-
-
-def luminance(colour: str) -> float:
-    """Return the relative luminance of #rrggbb, WCAG 2.2."""
-    channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-    linear = [each / 12.92 if each <= 0.04045 else ((each + 0.055) / 1.055) ** 2.4 for each in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_what_is_behind_it(scheme: str) -> None:
-    roots = re.findall(r":root \{([^}]*)\}", (PAGES / "label.css").read_text(encoding="utf-8"))
-    colours = dict(re.findall(r"--([\w-]+): (#\w{6});", roots[["light", "dark"].index(scheme)]))
-    pairs = [*product(("ink", "quiet", "accent", "trouble"), ("paper", "card")), ("on-accent", "accent")]
-    for text, behind in pairs:
-        lighter, darker = sorted((luminance(colours[text]), luminance(colours[behind])), reverse=True)
-        assert (lighter + 0.05) / (darker + 0.05) >= LEAST_CONTRAST, (text, behind)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tasks.learning.intervals import LEAST_GROUPS_FOR_INTERVAL, NO_INTERVAL, Interval, format_ends
+from tasks.learning.intervals import LEAST_GROUPS_FOR_INTERVAL, NO_INTERVAL, Interval, format_ends, intervals_among
 
 NONE = Interval(0.7853, math.nan, math.nan)
 
@@ -30,3 +30,13 @@ def test_a_summary_holds_null_where_there_is_no_interval():
     assert again.value == 0.7853
     assert math.isnan(again.low)
     assert math.isnan(again.high)
+
+
+def test_ends_are_those_of_the_number_that_they_are_beside():
+    numbers = {"auc": 0.9, "auc_low": 0.8, "auc_high": 0.95, "ece": 0.1, "ece_low": 0.0, "row_low": 3.0}
+    found = intervals_among(numbers)
+    assert list(found) == ["auc", "ece", "row_low"]
+    assert found["auc"] == (0.9, 0.8, 0.95)
+    assert found["ece"][:2] == (0.1, 0.0)
+    assert math.isnan(found["ece"].high)
+    assert found["row_low"].value == 3.0

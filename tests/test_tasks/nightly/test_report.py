@@ -4,9 +4,9 @@ from typing import Any, get_args
 
 import pytest
 
-from tasks.nightly.night_record import State, open_record
+from tasks.nightly.night_record import STATE_WORDS, State, open_record
 from tasks.nightly.outcome import NOTHING
-from tasks.nightly.report import STATES, nights_figure, write_nights_page
+from tasks.nightly.report import COLOURS, nights_figure, write_nights_page
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.workspace import Workspace
 
@@ -16,7 +16,7 @@ def summary_of(night: str, state: State, **more: Any) -> dict[str, Any]:
 
 
 def test_every_state_has_a_colour_and_words() -> None:
-    assert set(STATES) == set(get_args(State))
+    assert set(COLOURS) == set(STATE_WORDS) == set(get_args(State))
 
 
 @pytest.mark.parametrize("state", get_args(State))

@@ -9,7 +9,7 @@ import pytest
 from tasks.store.errors import (
     DatasetBusyError,
 )
-from tasks.store.locks import no_builder, one_builder
+from tasks.store.locks import builder_of, no_builder, one_builder
 
 
 def test_a_second_builder_is_refused_and_told_who_builds(tmp_path: Path) -> None:
@@ -34,6 +34,16 @@ def test_the_refusal_names_the_process_that_holds_the_lock(tmp_path: Path) -> No
         with pytest.raises(DatasetBusyError, match="process unknown"), one_builder(folder):
             pass
     assert not (folder / ".builder").exists()
+
+
+def test_who_builds_is_told_without_the_lock_and_not_after_a_kill(tmp_path: Path) -> None:
+    assert builder_of(tmp_path / "none") is None
+    with one_builder(tmp_path / "d"):
+        assert builder_of(tmp_path / "d") == os.getpid()
+        holder = tmp_path / "d" / ".builder"
+        os.utime(holder, (0, 0))  # as one that was killed before this process began left it
+        assert builder_of(tmp_path / "d") is None
+    assert builder_of(tmp_path / "d") is None
 
 
 def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:

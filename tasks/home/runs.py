@@ -1,0 +1,101 @@
+"""Flow runs: what runs, what comes next, and how the last ones ended, from Prefect's server and the processes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import httpx
+
+from tasks.home.file_memory import Found
+from tasks.home.status import RunGroup, RunStatus
+from tasks.runtime.workspace import Workspace
+from tasks.server.prefect_server import known_server
+
+ANSWER_S = 2.0
+"""Time within which the server has to answer."""
+
+
+@dataclass(frozen=True)
+class _Question:
+    """Which runs of a group are asked for, at most how many, in which order, and the time that is told of them."""
+
+    group: RunGroup
+    states: tuple[str, ...]
+    most: int
+    order: str
+    time: str
+
+
+QUESTIONS = (
+    _Question("running", ("RUNNING", "PENDING", "CANCELLING", "PAUSED"), 20, "START_TIME_DESC", "start_time"),
+    _Question("scheduled", ("SCHEDULED",), 4, "NEXT_SCHEDULED_START_TIME_ASC", "expected_start_time"),
+    _Question("ended", ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), 6, "END_TIME_DESC", "end_time"),
+)
+
+
+def read_runs(workspace: Workspace, processes: Sequence[Mapping[str, Any]]) -> Found[RunStatus]:
+    """Return the flow runs that were started by a person or a schedule, not their parts.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    processes : sequence of mapping
+        What `living_processes` tells.
+    """
+    local = {entry["flow_run"]: entry for entry in processes if "flow_run" in entry}
+    server, rows, faults = known_server(workspace), [], []
+    if server is not None:
+        try:
+            rows = _ask(server["url"], local)
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            why = str(error) or type(error).__name__
+            faults.append(f"the Prefect server {server['url']} gave no answer within {ANSWER_S:g} s: {why}")
+    told = {row.address.rpartition("/")[2] for row in rows if row.address}
+    rows = [*(_from_process(entry) for name, entry in local.items() if name not in told), *rows]
+    return rows, faults
+
+
+def _ask(url: str, local: Mapping[str, Mapping[str, Any]]) -> list[RunStatus]:
+    with httpx.Client(base_url=f"{url}/api", timeout=ANSWER_S) as client:
+        found = []
+        for question in QUESTIONS:
+            conditions = {"state": {"type": {"any_": question.states}}, "parent_task_run_id": {"is_null_": True}}
+            body = {"flow_runs": conditions, "sort": question.order, "limit": question.most}
+            found += [(question, run) for run in _post(client, "/flow_runs/filter", body)]
+        flows = {"flows": {"id": {"any_": sorted({run["flow_id"] for _, run in found})}}}
+        names = {flow["id"]: flow["name"] for flow in _post(client, "/flows/filter", flows)} if found else {}
+    return [
+        RunStatus(
+            flow=names.get(run["flow_id"], "unknown"),
+            name=run["name"],
+            group=question.group,
+            state=run["state_name"],
+            at=_time(run[question.time] or run["expected_start_time"]),
+            process=local.get(run["id"], {}).get("pid"),
+            address=f"{url}/runs/flow-run/{run['id']}",
+        )
+        for question, run in found
+    ]
+
+
+def _post(client: httpx.Client, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = client.post(path, json=body).raise_for_status().json()
+    return rows
+
+
+def _from_process(entry: Mapping[str, Any]) -> RunStatus:
+    """Return the run of a process that the server does not tell of."""
+    return RunStatus(
+        flow=entry["flow"],
+        name=entry["flow_run"][:8],
+        group="running",
+        state="Running",
+        at=None,
+        process=entry["pid"],
+        address=None,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

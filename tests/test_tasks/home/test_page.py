@@ -1,0 +1,70 @@
+"""The page in a browser: no error, no foreign host, and what changes on the disk is seen without reloading."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tasks.decisions.ledger import append
+from tasks.home.app import create_app
+from tasks.runtime.workspace import Workspace
+from tests.browser import CHROMIUM, Browser, headless
+from tests.served_pages import served
+from tests.small_home import decision
+
+WIDTHS = (1280, 1440)
+with_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    with headless(tmp_path / "profile") as page:
+        yield page
+
+
+def require_own_hosts_and_no_error(browser: Browser, *addresses: str) -> None:
+    asked = {urlsplit(each).netloc for each in browser.addresses if not each.startswith("data:")}
+    assert asked == {urlsplit(address).netloc for address in addresses}
+    assert browser.errors == []
+
+
+def wait_until_told(browser: Browser) -> None:
+    browser.wait_for("document.getElementById('told')?.textContent.startsWith('updated')")
+
+
+@with_browser
+def test_empty_and_filled_it_fits_has_no_error_and_asks_no_foreign_host(
+    browser: Browser, filled: Workspace, workspace: Workspace
+) -> None:
+    with served(create_app(filled)) as one, served(create_app(workspace)) as other:
+        for address, heading in ((one, "Last night"), (other, "Nothing is here yet")):
+            for width in WIDTHS:
+                browser.call(
+                    "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False
+                )
+                browser.open(address)
+                browser.wait_for(f"document.querySelector('h2')?.textContent === '{heading}'")
+                wait_until_told(browser)
+                assert browser.read("document.documentElement.scrollWidth") <= width
+        require_own_hosts_and_no_error(browser, one, other)
+
+
+@with_browser
+def test_what_changes_is_seen_without_reloading_and_what_was_open_stays_open(browser: Browser, own: Workspace) -> None:
+    with served(create_app(own)) as address:
+        browser.open(address)
+        wait_until_told(browser)
+        browser.read("document.getElementById('older-reports').open = true")
+        browser.read("document.querySelector('#older-reports summary').focus()")
+        browser.read("window.isSame = true")
+        append(own, decision(3, "REJECT"))
+        (own.reports / "night.html").write_text("<title>A night that came meanwhile</title>")
+        browser.wait_for("/A night that came meanwhile/.test(document.getElementById('sections').textContent)")
+        browser.wait_for("document.querySelector('[data-part=decisions] tbody th').textContent === '4'")
+        assert browser.read("window.isSame && document.getElementById('older-reports').open")
+        assert browser.read("document.activeElement.closest('details')?.id") == "older-reports"
+        require_own_hosts_and_no_error(browser, address)
+    browser.read("document.dispatchEvent(new Event('visibilitychange'))")  # which asks at once
+    browser.wait_for("!document.getElementById('trouble').hidden")
+    assert "No answer since" in browser.read("document.getElementById('trouble').textContent")
