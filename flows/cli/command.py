@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from flows.cli.exit_status import INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from flows.cli.exit_status import FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     checked = add("verify", verify, "compare every byte of a dataset with its digests")
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
     add("down", down, "end the servers and runs of the workspace")
+    examined = add("doctor", doctor, "check installation, machine, workspace and services; say what would run where")
+    examined.add_argument("--json", action="store_true", dest="as_json", help="one line of JSON instead of text")
     sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
         import_module("tasks.skyserver.app").add_arguments(sky)
@@ -205,6 +207,23 @@ def down(options: argparse.Namespace) -> ExitStatus:
     from tasks.server.prefect_server import stop_services
 
     return _perform(lambda output: {"ended": stop_services(Workspace.current())})
+
+
+def doctor(options: argparse.Namespace) -> ExitStatus:
+    """Check what flows need; exit code 1 if a problem would stop one."""
+    problems = 0
+
+    def work(output: TextIO) -> None:
+        nonlocal problems
+        from tasks.doctor.examine import examine
+
+        report = examine(Workspace.current(), os.environ)
+        problems = report.problems
+        text = json.dumps(report.to_summary()) if options.as_json else "\n".join(report.to_lines())
+        print(text, file=output, flush=True)
+
+    status = _perform(work)
+    return ExitStatus(FAILED, f"{problems} of the checks found a problem") if problems else status
 
 
 def serve_sky(options: argparse.Namespace) -> ExitStatus:

@@ -135,6 +135,14 @@ def running_server(workspace: Workspace) -> dict[str, Any] | None:
     return None
 
 
+def read_record(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the record that the workspace's server wrote when it was ready, or None; it may be a dead server's."""
+    try:
+        return json.loads((workspace.prefect / RECORD_NAME).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
 def environment(workspace: Workspace, url: str) -> dict[str, str]:
     """Return the environment variables that make Prefect use the workspace's server, here and in child processes."""
     return {
