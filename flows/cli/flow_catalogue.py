@@ -9,6 +9,7 @@ from typing import Any
 
 import flows
 from flows.cli.exit_status import UsageError
+from flows.cli.nearest import suggestion
 
 
 class UnknownFlowError(UsageError):
@@ -69,7 +70,8 @@ def _files() -> dict[str, Path]:
 def _file(name: str) -> Path:
     files = _files()
     if name not in files:
-        raise UnknownFlowError(f"unknown flow {name!r}; there are: {', '.join(sorted(files))}")
+        known = sorted(files)
+        raise UnknownFlowError(f"unknown flow {name!r}; there are: {', '.join(known)}{suggestion(name, known)}")
     return files[name]
 
 

@@ -106,6 +106,8 @@ def test_help_is_there_at_once() -> None:
     ("words", "message"),
     [
         (["run", "paus"], "unknown flow 'paus'; there are: accept, backfill-class-scheme, build-galaxy-dataset"),
+        (["run", "paus"], "verify. Did you mean pause?"),
+        (["run", "pause", "-p", "txt=a"], "seconds, failure. Did you mean text?"),
         (["run", "pause", "-p", "txt=a"], "unknown parameter 'txt'; there are: text, number, seconds, failure"),
         (["run", "pause", "-p", "text"], "expected name=value"),
         (["run"], "run which flow?"),
