@@ -56,6 +56,11 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help=f"folder of all data and results [{ENVIRONMENT_NAME}, else ./workspace]",
     )
+    shown = argparse.ArgumentParser(add_help=False)
+    amount = shown.add_mutually_exclusive_group()
+    amount.add_argument("--quiet", action="store_true", help="write warnings and errors only to stderr")
+    amount.add_argument("--verbose", action="store_true", help="write every stage's log lines to stderr")
+    shown.add_argument("--json", action="store_true", dest="as_json", help="no table of the summary: its JSON alone")
     parser = argparse.ArgumentParser(
         prog="starloom",
         parents=[everywhere],
@@ -65,20 +70,24 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(
-        name: str, action: Callable[[argparse.Namespace], ExitStatus], text: str, **settings: Any
+        name: str,
+        action: Callable[[argparse.Namespace], ExitStatus],
+        text: str,
+        more: Sequence[argparse.ArgumentParser] = (),
+        **settings: Any,
     ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[everywhere], help=text, description=text, **settings)
+        command = commands.add_parser(name, parents=[everywhere, *more], help=text, description=text, **settings)
         command.set_defaults(action=action)
         return command
 
-    add("demo", demo, "run both pipelines on small simulated data")
+    add("demo", demo, "run both pipelines on small simulated data", [shown])
     served = add(
         "up", up, "start Prefect server, worker, MLflow and labelling page on loopback, deploy all flows; Ctrl-C ends"
     )
     served.add_argument(
         "--train-on", choices=["local", "gpu"], default="local", help="work pool of the deployments that train [local]"
     )
-    one = add("run", run, "run a flow in this process", add_help=False)
+    one = add("run", run, "run a flow in this process", [shown], add_help=False)
     one.add_argument("flow", metavar="FLOW", nargs="?", help="name of the flow")
     one.add_argument(
         "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter of the flow"
@@ -92,7 +101,7 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter, see --help"
     )
     labelled.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show all parameters")
-    checked = add("verify", verify, "compare every byte of a dataset with its digests")
+    checked = add("verify", verify, "compare every byte of a dataset with its digests", [shown])
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
     add("down", down, "end the servers and runs of the workspace")
     examined = add("doctor", doctor, "check installation, machine, workspace and services; say what would run where")
@@ -116,15 +125,18 @@ class _Version(argparse.Action):
 def demo(options: argparse.Namespace) -> ExitStatus:
     """Run both pipelines on small simulated data, then print a report."""
 
+    amount = _verbosity(options)
+
     def work(output: TextIO) -> dict[str, Any]:
         from tasks.server.process_guard import guard_children
 
         with guard_children():
-            galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
+            galaxies, *candidates = (run_flow(name, parameters, amount) for name, *parameters in DEMO)
             build, first, train, night = candidates
-            scores = run_flow("score-night", [f"path={night['path']}"])
+            scores = run_flow("score-night", [f"path={night['path']}"], amount)
         realbogus = {"build": build, "first": first, "train": train, "night": night, "score": scores}
-        import_module("flows.cli.demo_report").show(galaxies, realbogus, Workspace.current())
+        if _shows_table(options):
+            import_module("flows.cli.demo_report").show(galaxies, realbogus, Workspace.current())
         return {**galaxies, "realbogus": realbogus}
 
     return _perform(work)
@@ -141,7 +153,7 @@ def run(options: argparse.Namespace) -> ExitStatus:
     def work(output: TextIO) -> Any:
         if options.flow is None:
             raise UsageError(f"run which flow?\n{list_text()}")
-        return run_flow(options.flow, options.pairs)
+        return _run_and_show(options.flow, options.pairs, options)
 
     return _perform(show_help if options.wants_help else work)
 
@@ -165,7 +177,7 @@ def label(options: argparse.Namespace) -> ExitStatus:
 
 def verify(options: argparse.Namespace) -> ExitStatus:
     """Compare every byte of a dataset with its digests."""
-    return _perform(lambda output: run_flow("verify", [f"dataset={options.dataset}"]))
+    return _perform(lambda output: _run_and_show("verify", [f"dataset={options.dataset}"], options))
 
 
 def up(options: argparse.Namespace) -> ExitStatus:
@@ -234,7 +246,24 @@ def serve_sky(options: argparse.Namespace) -> ExitStatus:
         return ExitStatus(INTERRUPTED)
 
 
-def run_flow(name: str, pairs: Sequence[str]) -> Any:
+def _run_and_show(name: str, pairs: Sequence[str], options: argparse.Namespace) -> Any:
+    """Run a flow, write its summary as a table to stderr, and return it."""
+    summary = run_flow(name, pairs, _verbosity(options))
+    if _shows_table(options):
+        import_module("flows.cli.summary_table").show(name, summary)
+    return summary
+
+
+def _shows_table(options: argparse.Namespace) -> bool:
+    return not (options.quiet or options.as_json)
+
+
+def _verbosity(options: argparse.Namespace) -> int:
+    """Return the value of `tasks.runtime.logs.Verbosity` that the options ask for."""
+    return 0 if options.quiet else 2 if options.verbose else 1
+
+
+def run_flow(name: str, pairs: Sequence[str], verbosity: int = 1) -> Any:
     """Run the flow ``name`` with the parameters ``pairs`` and return its summary.
 
     Unknown names are refused from the flow's source before anything is started or imported; then the server starts
@@ -242,7 +271,7 @@ def run_flow(name: str, pairs: Sequence[str]) -> Any:
     """
     from flows.cli.flow_catalogue import argument_names, load_flow
     from flows.cli.parameters import read_parameters, require_known, split_pair
-    from tasks.runtime.logs import show_on_terminal
+    from tasks.runtime.logs import Verbosity, show_on_terminal
     from tasks.server.prefect_server import begin_server
     from tasks.server.process_guard import guard_children
 
@@ -252,7 +281,7 @@ def run_flow(name: str, pairs: Sequence[str]) -> Any:
     workspace.require_writable()
     server = begin_server(workspace)
     with guard_children():
-        show_on_terminal()
+        show_on_terminal(Verbosity(verbosity))
         flow = load_flow(name)
         parameters = read_parameters(flow.fn, pairs)
         server.wait()

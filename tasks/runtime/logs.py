@@ -1,21 +1,39 @@
 """Log lines of flows and stages on stderr: time, stage and message.
 
+By default they are warnings, progress, and the address of the run's page; all lines go to that page in any case.
+
 An error that ends a run is told once, as the command's last line: what Prefect's engine logs of it, for every stage and
 flow that it passes, goes to the run's page; here they only say that they failed.
 """
 
 import logging
 import sys
+from enum import IntEnum
 from typing import Any
 
+from tasks.runtime.progress import PROGRESS, show_progress
 
-def show_on_terminal() -> None:
+
+class Verbosity(IntEnum):
+    """Which lines are written to stderr.
+
+    QUIET: warnings and errors; USUAL: progress and the run's address too; VERBOSE: every stage's lines.
+    """
+
+    QUIET = 0
+    USUAL = 1
+    VERBOSE = 2
+
+
+def show_on_terminal(verbosity: Verbosity = Verbosity.USUAL) -> None:
     """Write log lines to stderr. Call it before Prefect is imported, which otherwise installs its own handler."""
     root = logging.getLogger()
+    show_progress(verbosity > Verbosity.QUIET)
     if any(isinstance(handler, TerminalHandler) for handler in root.handlers):
         return
     handler = TerminalHandler()
     handler.addFilter(is_shown)
+    handler.addFilter(lambda record: is_wanted(record, verbosity))
     handler.setFormatter(TerminalFormatter(datefmt="%H:%M:%S"))
     root.addHandler(handler)
 
@@ -23,11 +41,20 @@ def show_on_terminal() -> None:
 ENGINES = ("prefect.flow_runs", "prefect.task_runs")
 ERROR_OF_A_RUN = ("Task run failed with ", "Encountered exception during execution")
 FAILED = "Finished in state Failed"
+PAGE = "View at "
 
 
 def is_shown(record: logging.LogRecord) -> bool:
     """Return whether a log record is written to stderr: not what an engine says of an error that the command tells."""
     return record.name not in ENGINES or not record.getMessage().startswith(ERROR_OF_A_RUN)
+
+
+def is_wanted(record: logging.LogRecord, verbosity: Verbosity) -> bool:
+    """Return whether a log record is of those that a verbosity shows."""
+    if verbosity == Verbosity.VERBOSE or record.levelno >= logging.WARNING:
+        return True
+    is_page = record.name in ENGINES and record.getMessage().startswith(PAGE)
+    return verbosity == Verbosity.USUAL and (is_page or getattr(record, PROGRESS, False))
 
 
 class TerminalHandler(logging.StreamHandler):
