@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from flows.cli.exit_status import FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from flows.cli.exit_status import DONE, FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 if TYPE_CHECKING:
@@ -106,6 +106,11 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     add("down", down, "end the servers and runs of the workspace")
     examined = add("doctor", doctor, "check installation, machine, workspace and services; say what would run where")
     examined.add_argument("--json", action="store_true", dest="as_json", help="one line of JSON instead of text")
+    script = add("completion", completion, "print a shell's script that completes flows, parameters and choices")
+    script.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completed = commands.add_parser("complete", add_help=False)  # for those scripts; without help it is not listed
+    completed.add_argument("words", nargs="*")
+    completed.set_defaults(action=lambda options: complete(options, commands.choices))
     sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
         import_module("tasks.skyserver.app").add_arguments(sky)
@@ -236,6 +241,25 @@ def doctor(options: argparse.Namespace) -> ExitStatus:
 
     status = _perform(work)
     return ExitStatus(FAILED, f"{problems} of the checks found a problem") if problems else status
+
+
+def completion(options: argparse.Namespace) -> ExitStatus:
+    """Print the script of a shell."""
+    from flows.cli.completion import SCRIPTS
+
+    print(SCRIPTS[options.shell], end="", flush=True)
+    return ExitStatus(DONE)
+
+
+def complete(options: argparse.Namespace, commands: dict[str, argparse.ArgumentParser]) -> ExitStatus:
+    """Print what the last word may become, one candidate a line."""
+    from flows.cli.completion import COMPLETE, candidates
+    from flows.cli.completion_table import read_table
+
+    listed = {name: parser for name, parser in commands.items() if name != COMPLETE}
+    for word in candidates(options.words, listed, read_table(), Workspace.current().root):
+        print(word)
+    return ExitStatus(DONE)
 
 
 def serve_sky(options: argparse.Namespace) -> ExitStatus:

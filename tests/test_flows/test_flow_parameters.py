@@ -13,6 +13,7 @@ from flows.backfill_class_scheme import backfill_class_scheme
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.check_giveaways import check_giveaways
+from flows.cli import completion_table
 from flows.cli.flow_catalogue import argument_names, flow_names, load_flow
 from flows.cli.flow_reference import PAGE, flow_section, parameter_row, reference_page
 from flows.cli.parameters import Parameter, parameters_of, read_parameters
@@ -193,3 +194,10 @@ def test_a_bar_in_a_description_does_not_end_its_cell() -> None:
 
 def test_the_committed_reference_is_the_generated_one() -> None:
     assert (PROJECT / PAGE).read_text(encoding="utf-8") == reference_page(PROJECT)
+
+
+def test_the_committed_table_of_completion_is_that_of_the_flows() -> None:
+    table = completion_table.make_table()
+    assert sorted(table) == sorted([*FLOWS, completion_table.LABEL])
+    assert completion_table.PATH.read_text(encoding="utf-8") == completion_table.written_table(table)
+    assert completion_table.read_table() == table

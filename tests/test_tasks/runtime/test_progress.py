@@ -13,6 +13,7 @@ from rich.console import Console
 from tasks.runtime import progress as module
 from tasks.runtime.logs import Verbosity, is_wanted
 from tasks.runtime.progress import (
+    BAR_WIDTH,
     FIRST_LINE_S,
     LogLines,
     StageProgress,
@@ -92,7 +93,9 @@ def test_a_terminal_has_one_line_that_ends_with_the_last_counts() -> None:
         stage.say("a note that is longer than a terminal of this width has room for")
         bar.update(stage)
     bar.end(stage)
-    assert "4 of 4, in 0 s" in written.getvalue().split("\r")[-1]
+    last = written.getvalue().split("\r")[-1]
+    assert "4 of 4, in 0 s" in last
+    assert last.count("━") == BAR_WIDTH
     assert written.getvalue().count("\n") == 1
 
 
