@@ -19,7 +19,7 @@ IMPORTED_LATE = {"prefect", "pydantic", "numpy", "pyarrow", "mlflow", "tensorflo
 def with_dataset(workspace: Workspace) -> Workspace:
     """A workspace with one published dataset and one that is not finished."""
     for name in ("sky", "unfinished"):
-        (workspace.datasets / name).mkdir(parents=True)
+        (workspace.datasets / name / "staging").mkdir(parents=True)
     (workspace.datasets / "sky" / "CURRENT").write_text("1")
     return workspace
 
