@@ -27,6 +27,9 @@ DEMO = (
     ("make-night", "dataset=demo-transients", "count=20000"),
 )
 
+COMPLETE = ["complete", "--"]
+"""What the scripts of `flows.cli.completion` begin with; it is no subcommand that people type."""
+
 _TRACEBACK_NAME = "last-failure.txt"
 
 
@@ -37,8 +40,10 @@ def main() -> None:
     outcomes.append(execute(sys.argv[1:]))
 
 
-def execute(words: Sequence[str]) -> ExitStatus:
+def execute(words: list[str]) -> ExitStatus:
     """Run the command ``words``. ``--help`` and unknown options exit as argparse does."""
+    if words[:2] == COMPLETE:
+        return complete(words[2:])
     options = build_parser(with_sky="serve-sky" in words).parse_args(words)
     if "workspace" in options:
         os.environ[ENVIRONMENT_NAME] = str(options.workspace)
@@ -108,12 +113,10 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     examined.add_argument("--json", action="store_true", dest="as_json", help="one line of JSON instead of text")
     script = add("completion", completion, "print a shell's script that completes flows, parameters and choices")
     script.add_argument("shell", choices=["bash", "zsh", "fish"])
-    completed = commands.add_parser("complete", add_help=False)  # for those scripts; without help it is not listed
-    completed.add_argument("words", nargs="*")
-    completed.set_defaults(action=lambda options: complete(options, commands.choices))
     sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
         import_module("tasks.skyserver.app").add_arguments(sky)
+    parser.set_defaults(commands=commands.choices)
     return parser
 
 
@@ -251,13 +254,13 @@ def completion(options: argparse.Namespace) -> ExitStatus:
     return ExitStatus(DONE)
 
 
-def complete(options: argparse.Namespace, commands: dict[str, argparse.ArgumentParser]) -> ExitStatus:
-    """Print what the last word may become, one candidate a line."""
-    from flows.cli.completion import COMPLETE, candidates
+def complete(words: Sequence[str]) -> ExitStatus:
+    """Print what the last word may become, one candidate a line; a shell's script asks for it."""
+    from flows.cli.completion import candidates
     from flows.cli.completion_table import read_table
 
-    listed = {name: parser for name, parser in commands.items() if name != COMPLETE}
-    for word in candidates(options.words, listed, read_table(), Workspace.current().root):
+    commands = build_parser(with_sky="serve-sky" in words).get_default("commands")
+    for word in candidates(words, commands, read_table(), Workspace.current().root):
         print(word)
     return ExitStatus(DONE)
 

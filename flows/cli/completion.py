@@ -1,6 +1,6 @@
 """Completion of the command's words in bash, zsh and fish: subcommands, options, flows, parameters, choices, datasets.
 
-The shell's script gives the words before the cursor to the hidden subcommand `complete`, which answers from a file.
+The shell's script gives the words before the cursor to `starloom complete --`, which answers from a file.
 """
 
 import argparse
@@ -10,9 +10,6 @@ from pathlib import Path
 
 import galaxy
 from flows.cli.completion_table import LABEL, Table
-
-COMPLETE = "complete"
-"""The hidden subcommand that the scripts call."""
 
 _BASH = """\
 _starloom() {

@@ -5,6 +5,7 @@ Nothing is written unless the command shows such lines (`tasks.runtime.logs`).
 """
 
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from rich.progress import BarColumn, Progress, TextColumn
 PROGRESS = "progress"
 """Attribute of the log records that are lines of progress."""
 WINDOW_S = 30.0
+APART_S = 0.1
+"""Least seconds between two samples of the rate, and between two calls that are shown: a call may be a step of 1 ms."""
 BAR_WIDTH = 16
 FIRST_LINE_S, LINES_APART, MOST_S_APART = 10.0, 1.5, 600.0
 """In a file: seconds to the first line; each next one at this multiple of the time, but no later than this."""
@@ -56,6 +59,7 @@ class StageProgress:
         self.started = self.clock()
         # Beginning with the first call: an earlier run's items come with it, and so does what is done only once.
         self._recent: deque[tuple[float, int]] = deque()
+        self._shown_at = -math.inf
 
     def __call__(self, count: int, rejected: int | None = None) -> None:
         """Advance by `count` items, of which `rejected` were rejected."""
@@ -65,8 +69,12 @@ class StageProgress:
         now = self.clock()
         while len(self._recent) > 1 and self._recent[0][0] < now - WINDOW_S:
             self._recent.popleft()
+        if len(self._recent) > 1 and now < self._recent[-2][0] + APART_S:
+            self._recent.pop()
         self._recent.append((now, self.done))
-        self._show()
+        if now >= self._shown_at + APART_S:
+            self._shown_at = now
+            self._show()
 
     def say(self, note: str) -> None:
         """Show a note behind the counts."""

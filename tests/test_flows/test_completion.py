@@ -52,15 +52,12 @@ def test_a_word_becomes_what_the_command_takes_there(
     assert capsys.readouterr().out.split() == expected
 
 
-def test_every_flow_and_subcommand_is_offered_but_the_hidden_one(
-    workspace: Workspace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_flow_and_subcommand_is_offered(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
     execute(["complete", "--", "run", ""])
     assert capsys.readouterr().out.split() == flow_names()
     execute(["complete", "--", ""])
     offered = capsys.readouterr().out.split()
     assert {"run", "doctor", "verify", "--workspace"} <= set(offered)
-    assert "complete" not in offered
 
 
 def test_datasets_are_those_of_the_named_workspace(
@@ -103,7 +100,7 @@ def test_bash_completes_with_the_printed_script_and_imports_nothing_heavy(worksp
     assert not imported & IMPORTED_LATE
 
 
-def test_every_script_calls_the_hidden_subcommand_for_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_script_asks_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     for shell, script in SCRIPTS.items():
         assert execute(["completion", shell]).code == 0
         assert capsys.readouterr().out == script

@@ -63,6 +63,24 @@ def test_what_an_earlier_run_did_is_not_in_the_rate() -> None:
     assert stage.counts() == "905 of 1000, 30/min, 3 min 10 s left"
 
 
+def test_many_small_steps_have_the_same_rate_and_are_shown_now_and_then() -> None:
+    class Counter:
+        updates = 0
+
+        def update(self, stage: StageProgress) -> None:
+            self.updates += 1
+
+        def end(self, stage: StageProgress) -> None: ...
+
+    clock, counter = Clock(), Counter()
+    stage = StageProgress("training", 10_000, clock, views=[counter])
+    for _ in range(5000):
+        clock.now += 0.001
+        stage(1)
+    assert stage.rate_per_s == pytest.approx(1000)
+    assert 40 <= counter.updates <= 51
+
+
 def test_a_change_of_speed_is_followed_within_the_window() -> None:
     clock = Clock()
     stage = steady(clock, None, 100, 1.0)
