@@ -39,8 +39,10 @@ compdef _starloom starloom
 """
 _FISH = """\
 function __starloom_complete
-    set -l words (commandline -opc) (commandline -ct)
-    starloom complete -- $words[2..-1] 2>/dev/null
+    set -l words (commandline -opc)
+    set -e words[1]
+    set -l word (commandline -ct)
+    starloom complete -- $words "$word" 2>/dev/null
 end
 complete -c starloom -f -a '(__starloom_complete)'
 complete -c starloom -l workspace -r -F

@@ -17,7 +17,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 PROGRESS = "progress"
-"""Attribute of the log records that are lines of progress."""
+"""Attribute of the log records that are shown by default: lines of progress, and why a run waits."""
+SHOWN = {PROGRESS: True}
+"""``extra`` of such a record."""
 WINDOW_S = 30.0
 APART_S = 0.1
 """Least seconds between two samples of the rate, and between two calls that are shown: a call may be a step of 1 ms."""
@@ -210,7 +212,7 @@ class LogLines:
         self._write(stage, ended=True)
 
     def _write(self, stage: StageProgress, ended: bool) -> None:
-        _LOG.info("%s: %s", stage.label, stage.text(ended), extra={PROGRESS: True})
+        _LOG.info("%s: %s", stage.label, stage.text(ended), extra=SHOWN)
 
 
 def format_rate(rate_per_s: float) -> str:
