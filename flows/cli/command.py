@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.cli.exit_status import DONE, FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from tasks.runtime.verbosity import Verbosity
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 if TYPE_CHECKING:
@@ -132,7 +133,6 @@ class _Version(argparse.Action):
 
 def demo(options: argparse.Namespace) -> ExitStatus:
     """Run both pipelines on small simulated data, then print a report."""
-
     amount = _verbosity(options)
 
     def work(output: TextIO) -> dict[str, Any]:
@@ -285,12 +285,11 @@ def _shows_table(options: argparse.Namespace) -> bool:
     return not (options.quiet or options.as_json)
 
 
-def _verbosity(options: argparse.Namespace) -> int:
-    """Return the value of `tasks.runtime.logs.Verbosity` that the options ask for."""
-    return 0 if options.quiet else 2 if options.verbose else 1
+def _verbosity(options: argparse.Namespace) -> Verbosity:
+    return Verbosity.QUIET if options.quiet else Verbosity.VERBOSE if options.verbose else Verbosity.USUAL
 
 
-def run_flow(name: str, pairs: Sequence[str], verbosity: int = 1) -> Any:
+def run_flow(name: str, pairs: Sequence[str], verbosity: Verbosity = Verbosity.USUAL) -> Any:
     """Run the flow ``name`` with the parameters ``pairs`` and return its summary.
 
     Unknown names are refused from the flow's source before anything is started or imported; then the server starts
@@ -298,7 +297,7 @@ def run_flow(name: str, pairs: Sequence[str], verbosity: int = 1) -> Any:
     """
     from flows.cli.flow_catalogue import argument_names, load_flow
     from flows.cli.parameters import read_parameters, require_known, split_pair
-    from tasks.runtime.logs import Verbosity, show_on_terminal
+    from tasks.runtime.logs import show_on_terminal
     from tasks.server.prefect_server import begin_server
     from tasks.server.process_guard import guard_children
 
@@ -308,7 +307,7 @@ def run_flow(name: str, pairs: Sequence[str], verbosity: int = 1) -> Any:
     workspace.require_writable()
     server = begin_server(workspace)
     with guard_children():
-        show_on_terminal(Verbosity(verbosity))
+        show_on_terminal(verbosity)
         flow = load_flow(name)
         parameters = read_parameters(flow.fn, pairs)
         server.wait()

@@ -8,21 +8,10 @@ flow that it passes, goes to the run's page; here they only say that they failed
 
 import logging
 import sys
-from enum import IntEnum
 from typing import Any
 
 from tasks.runtime.progress import PROGRESS, show_progress
-
-
-class Verbosity(IntEnum):
-    """Which lines are written to stderr.
-
-    QUIET: warnings and errors; USUAL: progress and the run's address too; VERBOSE: every stage's lines.
-    """
-
-    QUIET = 0
-    USUAL = 1
-    VERBOSE = 2
+from tasks.runtime.verbosity import Verbosity
 
 
 def show_on_terminal(verbosity: Verbosity = Verbosity.USUAL) -> None:
@@ -42,10 +31,17 @@ ENGINES = ("prefect.flow_runs", "prefect.task_runs")
 ERROR_OF_A_RUN = ("Task run failed with ", "Encountered exception during execution")
 FAILED = "Finished in state Failed"
 PAGE = "View at "
+SENDERS = ("EventsWorker", "APILogWorker")
+UNSENT = "Still processing items"
 
 
 def is_shown(record: logging.LogRecord) -> bool:
-    """Return whether a log record is written to stderr: not what an engine says of an error that the command tells."""
+    """Return whether a log record is written to stderr at all.
+
+    Not what an engine says of an error that the command tells, nor that Prefect's senders need a moment at the end.
+    """
+    if record.name in SENDERS:
+        return not record.getMessage().startswith(UNSENT)
     return record.name not in ENGINES or not record.getMessage().startswith(ERROR_OF_A_RUN)
 
 

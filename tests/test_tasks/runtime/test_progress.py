@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from tasks.runtime import progress as module
-from tasks.runtime.logs import Verbosity, is_wanted
+from tasks.runtime.logs import is_wanted
 from tasks.runtime.progress import (
     BAR_WIDTH,
     FIRST_LINE_S,
@@ -23,6 +23,7 @@ from tasks.runtime.progress import (
     progress,
     show_progress,
 )
+from tasks.runtime.verbosity import Verbosity
 
 
 class Clock:
