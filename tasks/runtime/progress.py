@@ -170,15 +170,23 @@ def _view_on_stderr(stage: StageProgress) -> View | None:
     return TerminalBar(stage, console) if console.is_terminal else LogLines()
 
 
+_drawn: list[Progress] = []
+"""What is drawn of the outermost stage and of those within it."""
+
+
 class TerminalBar:
-    """One line of a terminal, cut at its width."""
+    """One line of a terminal, cut at its width; that of a stage within a stage is below it, and goes with its end."""
 
     def __init__(self, stage: StageProgress, console: Console) -> None:
-        text = TextColumn("{task.fields[text]}", markup=False)
-        self._bars = Progress(TextColumn("{task.description:>12}"), BarColumn(BAR_WIDTH), text, console=console)
+        self._is_outermost = not _drawn
+        if self._is_outermost:
+            text = TextColumn("{task.fields[text]}", markup=False)
+            bars = Progress(TextColumn("{task.description:>12}"), BarColumn(BAR_WIDTH), text, console=console)
+            _drawn.append(bars)
+            bars.start()
+        self._bars = _drawn[0]
         self._room = max(0, console.width - max(12, len(stage.label)) - BAR_WIDTH - 3)
         self._bar = self._bars.add_task(stage.label, total=stage.total, text="")
-        self._bars.start()
         self.update(stage)
 
     def update(self, stage: StageProgress) -> None:
@@ -186,9 +194,13 @@ class TerminalBar:
         self._draw(stage, ended=False)
 
     def end(self, stage: StageProgress) -> None:
-        """Draw the last state and leave it there."""
+        """Draw the last state and leave it there, or remove the line of a stage within a stage."""
+        if not self._is_outermost:
+            self._bars.remove_task(self._bar)
+            return
         self._draw(stage, ended=True)
         self._bars.stop()
+        _drawn.clear()
 
     def _draw(self, stage: StageProgress, ended: bool) -> None:
         self._bars.update(self._bar, completed=stage.done, text=stage.text(ended)[: self._room])

@@ -118,6 +118,26 @@ def test_a_terminal_has_one_line_that_ends_with_the_last_counts() -> None:
     assert written.getvalue().count("\n") == 1
 
 
+def test_the_line_of_a_stage_within_a_stage_goes_with_its_end() -> None:
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=True, width=70)
+    folds, training = StageProgress("folds", 2), StageProgress("training", 5)
+    outer = TerminalBar(folds, console)
+    inner = TerminalBar(training, console)
+    training(5)
+    inner.update(training)
+    inner.end(training)
+    folds(2)
+    outer.end(folds)
+    last = written.getvalue().split("\r")[-1]
+    assert "folds" in last
+    assert "2 of 2, in 0 s" in last
+    assert "training" not in last
+    again = TerminalBar(StageProgress("packing", 1), console)
+    again.end(StageProgress("packing", 1))
+    assert "folds" not in written.getvalue().split("\r")[-1]
+
+
 @pytest.fixture
 def shown(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """Progress is shown; give what is logged."""
