@@ -67,22 +67,29 @@ def candidates(
         The workspace, whose datasets are offered, unless the words name another.
     """
     *before, word = join_at_equals(words) or [""]
-    command = next((name for name in before if name in commands), None)
-    if command is None:
-        return begun_by(word, [*commands, *_options(None)])
-    if before[-1] == "--workspace":
+    if before[-1:] == ["--workspace"]:
         return []
     if "--workspace" in before:
         root = Path(before[before.index("--workspace") + 1])
-    argument = _argument(before[before.index(command) + 1 :])
-    if before[-1] == "-p":
-        function = LABEL if command == LABEL else argument or ""
-        return begun_by(word, _pairs(table.get(function, {}), word, root))
-    if word.startswith("-"):
-        return begun_by(word, _options(commands[command]))
-    if argument is not None or command == LABEL:
-        return begun_by(word, ["-p"] if command in ("run", LABEL) else [])
-    return begun_by(word, _arguments(command, table, root))
+    command = next((name for name in before if name in commands), None)
+    if command is None:
+        valid = [*commands, *_options(None)]
+    elif word.startswith("-"):
+        valid = _options(commands[command])
+    else:
+        valid = _values(command, before[before.index(command) + 1 :], word, table, root)
+    return [one for one in valid if one.startswith(word)]
+
+
+def _values(command: str, before: Sequence[str], word: str, table: Table, root: Path) -> list[str]:
+    """Return the arguments, or the parameters after ``-p``, that a subcommand takes after the words `before`."""
+    argument = LABEL if command == LABEL else _argument(before)
+    if before[-1:] == ["-p"]:
+        return _pairs(table.get(argument or "", {}), word, root)
+    if argument is not None:
+        return ["-p"] if command in ("run", LABEL) else []
+    first = {"run": [name for name in table if name != LABEL], "verify": _datasets(root), "completion": list(SCRIPTS)}
+    return first.get(command, [])
 
 
 def _argument(words: Sequence[str]) -> str | None:
@@ -104,11 +111,6 @@ def join_at_equals(words: Sequence[str]) -> list[str]:
     return joined
 
 
-def begun_by(word: str, valid: Sequence[str]) -> list[str]:
-    """Return the valid words that begin with the word."""
-    return [one for one in valid if one.startswith(word)]
-
-
 def _pairs(parameters: dict[str, list[str]], word: str, root: Path) -> list[str]:
     """Return ``name=`` of every parameter, or ``name=value`` of every choice once the name is written."""
     name, equals, _ = word.partition("=")
@@ -117,13 +119,6 @@ def _pairs(parameters: dict[str, list[str]], word: str, root: Path) -> list[str]
     named = {"scheme": _schemes, "test_dataset": lambda: _datasets(root), "dataset": lambda: _datasets(root)}
     values = named[name]() if name in named else parameters.get(name, [])
     return [f"{name}={value}" for value in values]
-
-
-def _arguments(command: str, table: Table, root: Path) -> list[str]:
-    """Return what the first word after a subcommand may be."""
-    if command == "run":
-        return [name for name in table if name != LABEL]
-    return {"verify": _datasets(root), "completion": list(SCRIPTS)}.get(command, [])
 
 
 def _datasets(root: Path) -> list[str]:

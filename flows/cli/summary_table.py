@@ -51,16 +51,18 @@ def summary_rows(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _rows(values: Mapping[str, Any], part: str) -> Iterator[tuple[str, str | None]]:
     """Yield name and text of every entry; None for what a table has no room for. Empty values have no row."""
     for name, value in values.items():
-        is_empty = value is None or (value in ({}, [], "") and name not in SHOWN_EMPTY)
-        if is_empty or (name.endswith(_ENDS) and _main_name(name) in values):
+        if _has_no_row(name, value, values):
             continue
-        if isinstance(value, Mapping) and not part and not _is_counts(value):
-            if _is_part(value):
-                yield from _rows(value, f"{name}: ")
-            else:
-                yield name, None
-            continue
-        yield f"{part}{name}", _text(value, [values.get(f"{name}{end}") for end in _ENDS])
+        if isinstance(value, Mapping) and not part and _is_part(value):
+            yield from _rows(value, f"{name}: ")
+        else:
+            yield f"{part}{name}", _text(value, [values.get(f"{name}{end}") for end in _ENDS])
+
+
+def _has_no_row(name: str, value: Any, values: Mapping[str, Any]) -> bool:
+    """Return whether an entry is empty, or an end of another entry's interval."""
+    is_empty = value is None or (value in ({}, [], "") and name not in SHOWN_EMPTY)
+    return is_empty or (name.endswith(_ENDS) and _main_name(name) in values)
 
 
 def _main_name(name: str) -> str:
@@ -68,7 +70,7 @@ def _main_name(name: str) -> str:
 
 
 def _is_part(value: Mapping[str, Any]) -> bool:
-    """Return whether a mapping is a part of the summary, such as the metrics of the test part, or only counts."""
+    """Return whether a mapping is a part of the summary, such as the metrics of the test part, and no long counts."""
     numbers = [entry for entry in value.values() if isinstance(entry, int | float) and not isinstance(entry, bool)]
     return bool(numbers) and not all(isinstance(entry, int) for entry in value.values())
 

@@ -91,13 +91,13 @@ def check_server_port(workspace: Workspace, project: Path | None) -> Finding:
 
 
 def check_page_ports() -> Finding:
-    """Tell which ports the pages of `starloom up` would take."""
-    taken = {name: first_free_port(first) for name, first in FIRST_PORTS.items()}
-    none = [name for name, port in taken.items() if port is None]
+    """Find the ports that the pages of `starloom up` would take."""
+    free = {name: first_free_port(first) for name, first in FIRST_PORTS.items()}
+    none = [name for name, port in free.items() if port is None]
     if none:
         tried = ", ".join(f"{FIRST_PORTS[name]} to {FIRST_PORTS[name] + PORTS_TRIED - 1}" for name in none)
         return Finding("ports of pages", "warning", f"none is free in {tried}", "end what holds them")
-    return ok("ports of pages", ", ".join(f"{name} {port}" for name, port in taken.items()))
+    return ok("ports of pages", f"free: {', '.join(f'{name} {port}' for name, port in free.items())}")
 
 
 def first_free_port(first: int) -> int | None:

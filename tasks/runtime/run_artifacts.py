@@ -81,7 +81,7 @@ class LiveProgress:
         """Create the artifact, or update it; nothing more once the server is lost: a run goes on without its page."""
         if self._lost:
             return
-        shown: dict[str, Any] = {"data": 100 * stage.fraction, "description": f"{stage.label}: {text}"}
+        shown: dict[str, Any] = {"data": round(100 * stage.fraction, 1), "description": f"{stage.label}: {text}"}
         try:
             with get_client(sync_client=True) as client:
                 if self._artifact is None:

@@ -43,6 +43,7 @@ def with_dataset(workspace: Workspace) -> Workspace:
         (["up", "--train-"], ["--train-on"]),
         (["completion", "z"], ["zsh"]),
         (["run", "verify", "--workspace", ""], []),
+        (["--workspace", ""], []),
     ],
 )
 def test_a_word_becomes_what_the_command_takes_there(

@@ -10,8 +10,10 @@ import pytest
 
 from tasks.doctor.placement import describe_placement
 from tasks.doctor.service_checks import (
+    FIRST_PORTS,
     check_loopback,
     check_mlflow,
+    check_page_ports,
     check_prefect_settings,
     check_proxy,
     check_server,
@@ -66,6 +68,14 @@ def test_the_port_of_up_is_free_or_held_or_this_workspaces_own(workspace: Worksp
         assert first_free_port(port) != port
     assert check_server_port(workspace, project).value.endswith("is free")
     assert check_server_port(workspace, None).state == "warning"
+
+
+def test_the_ports_of_pages_are_the_first_free_ones() -> None:
+    first = first_free_port(FIRST_PORTS["MLflow"])
+    assert first is not None
+    with socket.create_server(("127.0.0.1", first)):
+        assert f"MLflow {first}," not in check_page_ports().value
+    assert f"MLflow {first}," in check_page_ports().value
 
 
 def test_a_server_that_lives_and_does_not_answer_is_a_problem_and_a_dead_one_none(workspace: Workspace) -> None:
