@@ -24,7 +24,7 @@ demo: install
 	@$(BIN)/starloom demo
 
 test: install
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
 
 check: install
 	$(BIN)/ruff format --check .

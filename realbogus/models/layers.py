@@ -9,10 +9,13 @@ import keras
 from keras import ops
 
 from realbogus.models.preprocessing import Normalisation
+from realbogus.stamps import CENTRAL_PX, centre_pixel
 
 PACKAGE = "realbogus"
 """Keras knows the layers by this package and their class names: saved models load only under both."""
 VIEWS = 8
+DIFFERENCE = 2
+"""Channel of the difference."""
 EPSILON = 1e-6
 ASINH_SCALE = 4.0
 """The arcsinh of the S/N is divided by this."""
@@ -40,6 +43,27 @@ class FillMissing(keras.layers.Layer):
         weights = ops.cast(missing, self.compute_dtype)
         count = ops.sum(1.0 - weights, axis=(1, 2), keepdims=True)
         return zero_filled + weights * ops.sum(zero_filled, axis=(1, 2), keepdims=True) / ops.maximum(count, 1.0)
+
+    def compute_output_shape(self, shape: tuple) -> tuple:
+        """Return the shape, which stays."""
+        return shape
+
+
+@keras.saving.register_keras_serializable(PACKAGE)
+class ExchangeFainter(keras.layers.Layer):
+    """Exchange new and reference, and negate the difference, of sources that are fainter in the new image.
+
+    As `realbogus.stamps.exchange_fainter`, whose rule it has, for stamps (n, h, w, 3) without NaN.
+    """
+
+    def call(self, stamps: Any) -> Any:
+        """Return stamps (n, h, w, 3) whose central 5 x 5 pixels of the difference have no negative sum."""
+        stamps = ops.cast(stamps, self.compute_dtype)
+        first = centre_pixel(int(stamps.shape[1])) - CENTRAL_PX // 2
+        core = stamps[:, first : first + CENTRAL_PX, first : first + CENTRAL_PX, DIFFERENCE]
+        fainter = ops.sum(core, axis=(1, 2)) < 0
+        exchanged = ops.stack([stamps[..., 1], stamps[..., 0], -stamps[..., DIFFERENCE]], axis=-1)
+        return ops.where(fainter[:, None, None, None], exchanged, stamps)
 
     def compute_output_shape(self, shape: tuple) -> tuple:
         """Return the shape, which stays."""

@@ -33,6 +33,8 @@ class CandidateNetworkSettings(BaseModel):
     normalisation: Normalisation
     inside: bool = False
     """The normalisation is part of the fitted network, so that an adversarial step is in raw units."""
+    exchange_fainter: bool = False
+    """Sources that are fainter in the new image are seen as brighter ones, with new and reference exchanged."""
     average_views: bool = False
     """The saved model averages over the eight symmetries of the square."""
     stamp_scalars: bool = False

@@ -15,6 +15,7 @@ from realbogus.models.layers import (
     PACKAGE,
     CentreCut,
     CentrePool,
+    ExchangeFainter,
     FillMissing,
     FilterResponse,
     Normalise,
@@ -52,13 +53,16 @@ class StampTooSmallError(ValueError):
 
 
 def prepare_views(stamps: Any, settings: CandidateNetworkSettings) -> Any:
-    """Return the network's input for stored triplets (n, y, x, 3): filled, and normalised unless the network does so.
+    """Return the network's input for stored triplets (n, y, x, 3): filled, fainter sources exchanged if the settings
+    say so, and normalised unless the network does so.
 
     The shape is (n, y, x, 3), or (n, y, x, 6) where the normalisation makes two channels of each plane.
     """
     # Few batches have missing pixels, and filling takes as long as the rest.
     fill = FillMissing()
     filled = ops.cond(ops.any(ops.isnan(stamps)), lambda: fill(stamps), lambda: ops.cast(stamps, fill.compute_dtype))
+    if settings.exchange_fainter:
+        filled = ExchangeFainter()(filled)
     return filled if settings.inside else Normalise(settings.normalisation)(filled)
 
 
@@ -103,6 +107,8 @@ def build_model(settings: CandidateNetworkSettings, stamp_px: int, weights: list
     network.set_weights(weights)
     stamps = keras.Input((stamp_px, stamp_px, PLANES), dtype="float32", name="stamps")
     views = FillMissing(name="filled")(stamps)
+    if settings.exchange_fainter:
+        views = ExchangeFainter(name="exchanged")(views)
     if not settings.inside:
         views = Normalise(settings.normalisation, name="normalised")(views)
     if settings.average_views:

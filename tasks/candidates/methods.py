@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 OF_TRAINING = ("schedule", "weight_average")
 OF_AUGMENTATION = ("shift_px", "noise")
 OF_LOSSES = ("partial_auc", "partial_auc_trim")
-OF_PRESET = ("average_views", "stamp_scalars")
+OF_PRESET = ("exchange_fainter", "average_views", "stamp_scalars")
 """Where a preset has each method."""
 
 
@@ -28,6 +28,8 @@ class CandidateMethods(PresetMethods):
     """Augmentation: largest shift along each axis, pixels."""
     noise: float | None = Field(default=None, ge=0)
     """Augmentation: standard deviation of the noise added to each plane, in units of the plane's own noise."""
+    exchange_fainter: bool | None = None
+    """Sources that are fainter in the new image are seen as brighter ones, with new and reference exchanged."""
     average_views: bool | None = None
     """The saved model averages over the eight symmetries of the square; scoring takes eight times as long."""
     stamp_scalars: bool | None = None

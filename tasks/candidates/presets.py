@@ -125,9 +125,12 @@ def _published(network: Network, profile: Profile) -> dict[str, Any]:
 
 
 def _fixed(network: Network) -> dict[str, Any]:
-    """Return our recipe: planes that keep the S/N and planes that keep the level, symmetries, Adam along a cosine."""
+    """Return our recipe: planes that keep the S/N and planes that keep the level, sources that fade seen as ones that
+    brighten, symmetries, Adam along a cosine.
+    """
     return {
         "normalisation": "sky-mean" if network == "first" else "sky-asinh-l2",
+        "exchange_fainter": True,
         "dropout": 0.3 if network == "simple" else 0.1,
         "class_weights": "auto",
         "augmentation": StampAugmentation(symmetries=True),

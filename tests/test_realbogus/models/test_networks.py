@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from realbogus.models.layers import FillMissing, FilterResponse, Normalise, arcsinh
+from realbogus.models.layers import ExchangeFainter, FillMissing, FilterResponse, Normalise, arcsinh
 from realbogus.models.networks import build_model, build_network, prepare_views
+from realbogus.stamps import exchange_fainter
 from tasks.candidates.presets import load_preset
 from tasks.learning.fits.fit_settings import UnknownPresetError
 
@@ -73,6 +74,24 @@ def test_filter_response_divides_by_the_mean_or_the_sum_of_squares() -> None:
     total = (maps**2).sum(axis=(1, 2), keepdims=True)
     summed = np.maximum(maps / np.sqrt(total + 1e-6 + np.log(2)), 0)
     np.testing.assert_allclose(FilterResponse(summed=True)(maps), summed, atol=1e-5)
+
+
+def test_a_source_has_one_logit_in_either_order_of_time() -> None:
+    stamps = np.random.default_rng(5).normal(100, 3, (4, 29, 29, 3)).astype(np.float32)
+    stamps[:, 13:16, 13:16, 0] += 40
+    stamps[..., 2] = stamps[..., 0] - stamps[..., 1]
+    stamps[0, 2:4, 5] = np.nan
+    faded = stamps[..., [1, 0, 2]] * np.array([1, 1, -1], np.float32)
+    both = np.concatenate([stamps, faded])
+    np.testing.assert_array_equal(ExchangeFainter()(np.nan_to_num(both)), exchange_fainter(np.nan_to_num(both)))
+    preset = load_preset("first", "small", "fixed")
+    model = build_model(preset, 29, build_network(preset, 29, precision="float32").get_weights())
+    logits = model.predict_on_batch(both)
+    np.testing.assert_allclose(logits[:4], logits[4:], atol=1e-5)
+    views = np.asarray(prepare_views(both, preset))
+    np.testing.assert_allclose(views[:4], views[4:], atol=1e-5)
+    plain = np.asarray(prepare_views(both, preset.model_copy(update={"exchange_fainter": False})))
+    assert (np.abs(plain[:4] - plain[4:]).max(axis=(1, 2, 3)) > 1).all()
 
 
 def test_averaged_views_do_not_depend_on_the_angle() -> None:

@@ -36,7 +36,7 @@ def model_of(network: str, **changes: object) -> keras.Model:
         ("complex", {}),
         ("compact", {}),
         ("first", {}),
-        ("simple", {"stamp_scalars": True}),
+        ("simple", {"stamp_scalars": True, "exchange_fainter": False}),
         ("complex", {"stamp_scalars": True, "average_views": True}),
     ],
 )
