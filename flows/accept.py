@@ -5,12 +5,19 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.decide import accept as accept_one
 from tasks.stages.show import show_summary
 
 
-@flow(name="accept", description="Accept a night that the nightly retraining set aside, with a reason")
+@flow(
+    name="accept",
+    description="Accept a night that the nightly retraining set aside, with a reason",
+    **run_page("name", "night"),
+)
+@by_subject
 def accept(
     night: Annotated[str, parameter_types.param("Night, the date of its local evening, YYYY-MM-DD")] = "",
     name: parameter_types.RegisteredName = "realbogus",

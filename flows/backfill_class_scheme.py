@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.building.builder_turn import builder_turn
 from tasks.galaxies.building.backfill import BackfillRequest, summarise_plan, truth_of_sky
 from tasks.galaxies.building.harvest import gather_harvest
@@ -18,7 +20,12 @@ from tasks.stages.publish import publish_build
 from tasks.store.dataset import Dataset
 
 
-@flow(name="backfill-class-scheme", description="Label an existing dataset for another scheme")
+@flow(
+    name="backfill-class-scheme",
+    description="Label an existing dataset for another scheme",
+    **run_page("dataset", "scheme"),
+)
+@by_subject
 def backfill_class_scheme(
     dataset: Annotated[str, parameter_types.param("Name of the dataset; it gets a new version")] = "sky",
     scheme: Annotated[str, parameter_types.param("Class scheme: name of a shipped scheme, or a TOML file")] = "deck-7",

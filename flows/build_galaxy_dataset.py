@@ -6,6 +6,8 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.building.builder_turn import builder_turn
 from tasks.building.publish import finished_summary
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
@@ -18,22 +20,27 @@ from tasks.stages.publish import publish_build
 from tasks.stages.verify import verify_published
 
 
-@flow(name="build-galaxy-dataset", description="Build a validated, split image dataset from a catalogue")
+@flow(
+    name="build-galaxy-dataset",
+    description="Build a validated, split image dataset from a catalogue",
+    **run_page("dataset", "scheme", "source"),
+)
+@by_subject
 def build_galaxy_dataset(
     dataset: parameter_types.NewDataset = "sky",
     catalog: parameter_types.Catalog = None,
     metadata: parameter_types.Metadata = None,
     columns: parameter_types.Columns = None,
     source: parameter_types.Source = "simulated",
+    scheme: parameter_types.BuildScheme = "deck-3",
+    limit: parameter_types.Limit = None,
     images: parameter_types.Images = None,
     mapping: parameter_types.Mapping = None,
-    scheme: parameter_types.BuildScheme = "deck-3",
     size_px: parameter_types.SizePx = 128,
     request_px: parameter_types.RequestPx = 424,
     crop_fraction: parameter_types.CropFraction = 1.0,
     field: parameter_types.FieldRule = "petrosian",
     scale_arcsec_per_px: parameter_types.Scale = None,
-    limit: parameter_types.Limit = None,
     service_url: parameter_types.ServiceUrl = None,
     release: parameter_types.Release = None,
     max_rate_per_s: parameter_types.MaxRate = 5.0,

@@ -6,6 +6,8 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.building.builder_turn import builder_turn
 from tasks.building.publish import finished_summary
 from tasks.candidates.harvest import gather_candidates
@@ -17,23 +19,25 @@ from tasks.stages.publish import publish_build
 from tasks.stages.verify import verify_published
 
 
-@flow(name="build-realbogus-dataset", description="Build a validated, split dataset of triplets from survey frames")
+@flow(
+    name="build-realbogus-dataset",
+    description="Build a validated, split dataset of triplets from survey frames",
+    **run_page("dataset", "source", "night"),
+)
+@by_subject
 def build_realbogus_dataset(
     dataset: parameter_types.NewDataset = "transients",
     source: parameter_types.CandidateSource = "simulated",
     path: parameter_types.CandidatePath = None,
     night: parameter_types.Night = 0,
-    stamp_px: parameter_types.StampPx = 29,
     label_column: parameter_types.LabelColumn = None,
     group_column: parameter_types.GroupColumn = None,
     galaxy_catalog: parameter_types.GalaxyCatalog = None,
     known_objects: parameter_types.KnownObjects = None,
     known_without_epoch: parameter_types.KnownWithoutEpoch = "refuse",
     columns: parameter_types.CandidateColumns = None,
-    galaxy_fraction: parameter_types.GalaxyFraction = 0.5,
-    balance: parameter_types.Balance = "asked",
-    variable_fraction: parameter_types.VariableFraction = 0.0,
-    injections_per_visit: parameter_types.InjectionsPerVisit = 20,
+    limit: parameter_types.CandidateLimit = None,
+    stamp_px: parameter_types.StampPx = 29,
     chips: parameter_types.Chips = 8,
     visits: parameter_types.Visits = 3,
     revisits: parameter_types.Revisits = 1,
@@ -42,9 +46,12 @@ def build_realbogus_dataset(
     seeing_arcsec: parameter_types.Seeing = 3.4,
     randomisation: parameter_types.Randomisation = 0.0,
     conditions: parameter_types.Conditions = None,
+    galaxy_fraction: parameter_types.GalaxyFraction = 0.5,
+    balance: parameter_types.Balance = "asked",
+    variable_fraction: parameter_types.VariableFraction = 0.0,
+    injections_per_visit: parameter_types.InjectionsPerVisit = 20,
     engine: parameter_types.Engine = "alard-lupton",
     threshold_sigma: parameter_types.ThresholdSigma = 5.0,
-    limit: parameter_types.CandidateLimit = None,
     verify_existing: parameter_types.VerifyExisting = False,
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:

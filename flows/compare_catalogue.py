@@ -5,13 +5,20 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.predictions.catalogue_comparison import ComparisonRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.compare_catalogue import compare_catalogue as compare
 from tasks.stages.show import show_summary
 
 
-@flow(name="compare-catalogue", description="Agreement of predictions with a published catalogue, by id or position")
+@flow(
+    name="compare-catalogue",
+    description="Agreement of predictions with a published catalogue, by id or position",
+    **run_page("name", "catalog", "predictions"),
+)
+@by_subject
 def compare_catalogue(
     catalog: Annotated[
         str | None,

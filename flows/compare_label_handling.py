@@ -5,6 +5,8 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.run_study import run_rows
@@ -24,16 +26,19 @@ HANDLED = {"all": "none", "removed": "remove", "unlabeled": "unlabel"}
 
 
 @flow(
-    name=NAME, description="Compare keeping, removing and unlabelling suspect labels under three combinations of losses"
+    name=NAME,
+    description="Compare keeping, removing and unlabelling suspect labels under three combinations of losses",
+    **run_page("dataset", "network"),
 )
+@by_subject
 def compare_label_handling(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
-    network: parameter_types.CandidateNetwork = "complex",
-    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 4000,
+    network: parameter_types.CandidateNetwork = "complex",
+    epochs: parameter_types.StudyEpochs = 8,
     folds: parameter_types.Folds = 5,
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
 ) -> dict[str, Any]:
     """Train and evaluate every combination."""
     workspace = Workspace.current()

@@ -5,6 +5,8 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.run_study import run_rows
@@ -39,14 +41,19 @@ FURTHER: dict[str, dict[str, Any]] = {
 """Training methods that are added one after the other to the last of the steps."""
 
 
-@flow(name=NAME, description="Compare one detector, all detectors, a deeper network, two stages, training methods")
+@flow(
+    name=NAME,
+    description="Compare one detector, all detectors, a deeper network, two stages, training methods",
+    **run_page("dataset", "test_dataset"),
+)
+@by_subject
 def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
-    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 8000,
+    epochs: parameter_types.StudyEpochs = 8,
     folds: parameter_types.Folds = 5,
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
 ) -> dict[str, Any]:
     """Train and evaluate every step; return rows, ratios and the report."""
     request, workspace = (

@@ -5,6 +5,8 @@ from typing import Any, get_args
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from realbogus.models.network_settings import Profile
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -19,15 +21,20 @@ LOSSES: dict[str, Any] = {"loss_ce": 0.1, "loss_ech": 1.0, "loss_lds": 0.1}
 """The public code's default weights, which ``published`` mixes up."""
 
 
-@flow(name=NAME, description="Compare the public code as executed, as described, and corrected")
+@flow(
+    name=NAME,
+    description="Compare the public code as executed, as described, and corrected",
+    **run_page("dataset", "network"),
+)
+@by_subject
 def compare_profiles(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
+    limit: parameter_types.StudyLimit = 4000,
     network: parameter_types.CandidateNetwork = "complex",
     optimizer: parameter_types.CandidateOptimizer = "adam",
-    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
     epochs: parameter_types.StudyEpochs = 8,
-    limit: parameter_types.StudyLimit = 4000,
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
 ) -> dict[str, Any]:
     """Train and evaluate the three profiles with one optimiser and the public code's loss weights."""
     workspace = Workspace.current()

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.galaxies.choices import NetworkName, PresetName
 from tasks.runtime.workspace import Workspace
 from tasks.stages.compare_schemes import publish_schemes, train_schemes
@@ -13,7 +15,12 @@ from tasks.studies.galaxies.arms import choose_arms
 from tasks.studies.galaxies.scheme_study import SchemeStudyRequest
 
 
-@flow(name="compare-schemes", description="Compare galaxy networks under several class schemes of one dataset")
+@flow(
+    name="compare-schemes",
+    description="Compare galaxy networks under several class schemes of one dataset",
+    **run_page("dataset", "networks"),
+)
+@by_subject
 def compare_schemes(
     dataset: parameter_types.Dataset = "sky",
     test_dataset: Annotated[
@@ -40,12 +47,12 @@ def compare_schemes(
         bool,
         parameter_types.param("Also answer for every scheme by sums of the finest scheme's model; trains nothing more"),
     ] = True,
+    epochs: parameter_types.Epochs = None,
+    device: parameter_types.Device = "auto",
     seeds: Annotated[
         list[int] | None, parameter_types.param("Seeds; every training is repeated with each of them; null: seed")
     ] = None,
     seed: parameter_types.Seed = 0,
-    epochs: parameter_types.Epochs = None,
-    device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Train and test each network under each scheme, one row after another, and return the table."""
     workspace = Workspace.current()

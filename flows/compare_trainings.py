@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.compare_trainings import publish_trainings, run_fits
 from tasks.stages.show import show_summary
@@ -13,10 +15,19 @@ from tasks.studies.galaxies.arms import choose_arms, parse_arms
 from tasks.studies.galaxies.training_study import ScoredFolds, TrainingStudyRequest
 
 
-@flow(name="compare-trainings", description="Compare ways to train, at several numbers of training images")
+@flow(
+    name="compare-trainings",
+    description="Compare ways to train, at several numbers of training images",
+    **run_page("dataset", "scheme"),
+)
+@by_subject
 def compare_trainings(
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
+    sizes: Annotated[
+        list[int | Literal["all"] | None],
+        parameter_types.param("Numbers of training images; all: as many as there are"),
+    ] = [100, 300, "all"],  # noqa: B006  # Prefect's form shows it; nothing writes to it
     arms: parameter_types.Arms = None,
     ablation: Annotated[
         str | dict[str, Any] | None,
@@ -25,18 +36,14 @@ def compare_trainings(
             "compared alone"
         ),
     ] = None,
-    sizes: Annotated[
-        list[int | Literal["all"] | None],
-        parameter_types.param("Numbers of training images; all: as many as there are"),
-    ] = [100, 300, "all"],  # noqa: B006  # Prefect's form shows it; nothing writes to it
     folds: Annotated[int, parameter_types.param("Number of folds", ge=2)] = 5,
-    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006
     scored_folds: Annotated[
         ScoredFolds,
         parameter_types.param("all: every fold of each seed; one: seed i scores fold i, other galaxies for each seed"),
     ] = "one",
     epochs: parameter_types.Epochs = None,
     device: parameter_types.Device = "auto",
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006
 ) -> dict[str, Any]:
     """Run the fits that are not finished, and return the rates of every arm at every size, and their differences."""
     workspace, started = Workspace.current(), time.monotonic()

@@ -5,6 +5,8 @@ from typing import Any, get_args
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.candidates.choices import Treatment
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -17,14 +19,19 @@ NAME = "compare-treatments"
 TREATMENTS = get_args(Treatment)
 
 
-@flow(name=NAME, description="Compare one model per detector, a mixed sample of one detector's size, and all samples")
+@flow(
+    name=NAME,
+    description="Compare one model per detector, a mixed sample of one detector's size, and all samples",
+    **run_page("dataset", "network"),
+)
+@by_subject
 def compare_treatments(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
-    network: parameter_types.CandidateNetwork = "simple",
-    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: parameter_types.StudyEpochs = 8,
     limit: parameter_types.StudyLimit = 8000,
+    network: parameter_types.CandidateNetwork = "simple",
+    epochs: parameter_types.StudyEpochs = 8,
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
 ) -> dict[str, Any]:
     """Train and evaluate the treatments; on a dataset built with diversity=0, each and mix should be equal."""
     workspace = Workspace.current()

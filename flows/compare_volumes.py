@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.run_study import run_rows
@@ -18,17 +20,22 @@ REALS = [300, 600, 1200, 2400]
 BOGUS = [600, 1200, 2400, 4800]
 
 
-@flow(name=NAME, description="Train on more and more reals and bogus, and fit the power law of the false-positive rate")
+@flow(
+    name=NAME,
+    description="Train on more and more reals and bogus, and fit the power law of the false-positive rate",
+    **run_page("dataset", "network"),
+)
+@by_subject
 def compare_volumes(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
-    network: parameter_types.CandidateNetwork = "simple",
     reals: Annotated[
         list[int], parameter_types.param("Numbers of training triplets labelled real, as many numbers as of bogus")
     ] = REALS,
     bogus: Annotated[list[int], parameter_types.param("Numbers of training triplets labelled bogus")] = BOGUS,
-    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
+    network: parameter_types.CandidateNetwork = "simple",
     epochs: parameter_types.Epochs = None,
+    seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
 ) -> dict[str, Any]:
     """Train and evaluate every volume; return rows, exponents and the report."""
     workspace, curves = Workspace.current(), volume_curves(reals, bogus)

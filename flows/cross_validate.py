@@ -5,15 +5,23 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.cross_validate import cross_validate_folds, is_absent
 from tasks.stages.training_registry import open_training
 
 
-@flow(name="cross-validate", description="Score every labelled sample out of fold, with whole groups in one fold")
+@flow(
+    name="cross-validate",
+    description="Score every labelled sample out of fold, with whole groups in one fold",
+    **run_page("dataset", "scheme", "network"),
+)
+@by_subject
 def cross_validate(
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
+    grey: Annotated[bool | None, parameter_types.param("For galaxies: convert images to luminance")] = None,
     network: Annotated[
         str | None, parameter_types.param("Network architecture; null: cnn for galaxies, complex for candidates")
     ] = None,
@@ -29,16 +37,15 @@ def cross_validate(
     profile: Annotated[
         str | None, parameter_types.param("For candidates: published, as-written or fixed; null: fixed")
     ] = None,
+    normalisation: parameter_types.Normalisation = None,
     optimizer: Annotated[
         str | None, parameter_types.param("Optimiser: adam, sgd or, for candidates, adadelta; null: the preset's")
     ] = None,
-    normalisation: parameter_types.Normalisation = None,
     folds: Annotated[int, parameter_types.param("Number of folds", ge=2)] = 5,
     epochs: parameter_types.Epochs = None,
     batch_size: parameter_types.BatchSize = None,
-    seed: parameter_types.Seed = 0,
     device: parameter_types.Device = "auto",
-    grey: Annotated[bool | None, parameter_types.param("For galaxies: convert images to luminance")] = None,
+    seed: parameter_types.Seed = 0,
     skip_absent: Annotated[
         bool, parameter_types.param("Without the dataset end with a message, as a schedule does, and no error")
     ] = False,

@@ -5,13 +5,20 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.night.model_difference import DifferenceRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.diff_models import compare_decisions
 from tasks.stages.show import show_summary
 
 
-@flow(name="diff-models", description="Show what two models decide differently on a past night, with the stamps")
+@flow(
+    name="diff-models",
+    description="Show what two models decide differently on a past night, with the stamps",
+    **run_page("night", "model", "against"),
+)
+@by_subject
 def diff_models(
     night: Annotated[
         str | None, parameter_types.param("Name of a night with scores; null: the one that was scored last")

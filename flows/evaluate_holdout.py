@@ -6,6 +6,8 @@ from prefect import flow
 
 from expectations.split_shares import PartName
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.evaluate import evaluate
 from tasks.stages.show import show_summary
@@ -15,15 +17,17 @@ from tasks.training.holdout import HoldoutRequest
 @flow(
     name="evaluate-holdout",
     description="Evaluate a registered model on samples outside its training data, with a report",
+    **run_page("dataset", "model"),
 )
+@by_subject
 def evaluate_holdout(
-    model: parameter_types.Model = "champion",
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
     split: Annotated[
         PartName,
         parameter_types.param("Part of the split to evaluate on; samples in the model's training data are excluded"),
     ] = "test",
+    model: parameter_types.Model = "champion",
     against: Annotated[
         str | None, parameter_types.param("For candidates: a second model, compared on the same samples")
     ] = None,

@@ -6,12 +6,19 @@ from prefect import flow
 
 from expectations.split_shares import PartName
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.export import export_candidates
 from tasks.stages.show import show_summary
 
 
-@flow(name="export-dataset", description="Export a part of a dataset with checksums, data card and ledger")
+@flow(
+    name="export-dataset",
+    description="Export a part of a dataset with checksums, data card and ledger",
+    **run_page("dataset", "part"),
+)
+@by_subject
 def export_dataset(
     dataset: parameter_types.Dataset = "transients",
     part: Annotated[PartName, parameter_types.param("Part of the split to export")] = "all",

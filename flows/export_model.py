@@ -5,18 +5,25 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.export_model import export_model as write_onnx
 from tasks.stages.show import show_summary
 
 
-@flow(name="export-model", description="Export a registered model as ONNX and compare its outputs with Keras")
+@flow(
+    name="export-model",
+    description="Export a registered model as ONNX and compare its outputs with Keras",
+    **run_page("model", "dataset"),
+)
+@by_subject
 def export_model(
-    model: parameter_types.Model = "champion",
     dataset: parameter_types.Dataset = "transients",
     path: Annotated[
         str | None, parameter_types.param("Output file; null: exports/NAME-VERSION in the workspace")
     ] = None,
+    model: parameter_types.Model = "champion",
 ) -> dict[str, Any]:
     """Export a model and return its largest deviation from Keras on samples of the validation part."""
     summary = write_onnx(Workspace.current(), model, dataset, path)

@@ -5,13 +5,20 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.housekeeping.request import HousekeepingRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.housekeeping import keep_house
 from tasks.stages.show import show_summary
 
 
-@flow(name="housekeeping", description="Remove what nothing names, the oldest first, until within a budget")
+@flow(
+    name="housekeeping",
+    description="Remove what nothing names, the oldest first, until within a budget",
+    **run_page("budget_gb"),
+)
+@by_subject
 def housekeeping(
     budget_gb: Annotated[
         float | None,

@@ -5,12 +5,19 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.galaxies.building.sources import sky_tables
 from tasks.runtime.workspace import Workspace
 from tasks.stages.ingest import ingest_tables, show_ingest
 
 
-@flow(name="ingest-catalog", description="Combine published tables into one catalogue, counting every rejected row")
+@flow(
+    name="ingest-catalog",
+    description="Combine published tables into one catalogue, counting every rejected row",
+    **run_page("name", "tables"),
+)
+@by_subject
 def ingest_catalog(
     name: Annotated[str, parameter_types.param("Name of the catalogue; an existing catalogue is replaced")] = "sky",
     tables: Annotated[

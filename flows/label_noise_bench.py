@@ -6,6 +6,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from realbogus.models.label_noise import NoiseKind
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -22,11 +24,17 @@ NAME = "label-noise-bench"
 DEFAULT_HANDLINGS: list[BenchHandling] = ["none", "remove", "unlabel", "confident"]
 
 
-@flow(name=NAME, description="Add label noise and compare methods against wrong labels")
+@flow(
+    name=NAME, description="Add label noise and compare methods against wrong labels", **run_page("dataset", "network")
+)
+@by_subject
 def label_noise_bench(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
+    limit: parameter_types.StudyLimit = 4000,
     network: parameter_types.CandidateNetwork = "complex",
+    epochs: parameter_types.StudyEpochs = 8,
+    folds: parameter_types.Folds = 5,
     matched: Annotated[
         list[float], parameter_types.param("Fractions of labels to flip, chosen to match the scores of another network")
     ] = [0.0, 0.1, 0.3],  # noqa: B006
@@ -50,9 +58,6 @@ def label_noise_bench(
         ),
     ] = DEFAULT_HANDLINGS,
     seeds: parameter_types.Seeds = [0, 1, 2],  # noqa: B006  # Prefect's form shows it; nothing writes to it
-    epochs: parameter_types.StudyEpochs = 8,
-    limit: parameter_types.StudyLimit = 4000,
-    folds: parameter_types.Folds = 5,
 ) -> dict[str, Any]:
     """Train and evaluate the grid; each row has error rates, and how many of its suspects are wrong labels."""
     workspace = Workspace.current()

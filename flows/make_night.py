@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.night.simulated import NightToMake
 from tasks.runtime.workspace import Workspace
 from tasks.stages.make_night import make_night as draw_night
@@ -14,7 +16,9 @@ from tasks.stages.show import show_summary
 @flow(
     name="make-night",
     description="Create a simulated night from a survey's triplets, rotated, shifted and with added noise",
+    **run_page("dataset", "count"),
 )
+@by_subject
 def make_night(
     dataset: parameter_types.Dataset = "transients",
     count: Annotated[int, parameter_types.param("Number of candidates")] = 20_000,

@@ -9,6 +9,8 @@ from prefect import flow
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
 from tasks.candidates.harvest import NoVisitError
@@ -40,7 +42,12 @@ RELABEL: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
-@flow(name="nightly-retrain", description="Score a night, train a challenger, and let the gate decide")
+@flow(
+    name="nightly-retrain",
+    description="Score a night, train a challenger, and let the gate decide",
+    **run_page("problem", "dataset", "night", "network"),
+)
+@by_subject
 def nightly_retrain(
     problem: Annotated[Problem, parameter_types.param("realbogus: frames or alerts; galaxy: a growing catalogue")] = (
         "realbogus"
@@ -56,24 +63,25 @@ def nightly_retrain(
             "Inbox with one folder a night, null: the workspace's inbox; for galaxies the catalogue that grows"
         ),
     ] = None,
-    images: parameter_types.Images = None,
     dataset: Annotated[
         str | None,
         parameter_types.param("Training set that grows; null: nightly, or nightly-galaxies"),
     ] = None,
     scheme: parameter_types.BuildScheme = "deck-3",
+    galaxy_catalog: parameter_types.GalaxyCatalog = None,
+    objects: Annotated[int, parameter_types.param("Galaxies by which a simulated catalogue grows every night")] = 100,
+    images: parameter_types.Images = None,
+    chips: parameter_types.Chips = 4,
+    visits: parameter_types.Visits = 3,
+    scene_transients: parameter_types.SceneTransients = 1.0,
+    conditions: parameter_types.Conditions = None,
+    injections_per_visit: parameter_types.InjectionsPerVisit = 20,
     network: Annotated[str | None, parameter_types.param("Network of the challenger; null: the champion's")] = None,
     start: Annotated[
         Start, parameter_types.param("What a challenger is fitted from: warm (the champion's weights) or fresh")
     ] = "warm",
     epochs: parameter_types.Epochs = None,
-    injections_per_visit: parameter_types.InjectionsPerVisit = 20,
-    galaxy_catalog: parameter_types.GalaxyCatalog = None,
-    chips: parameter_types.Chips = 4,
-    visits: parameter_types.Visits = 3,
-    scene_transients: parameter_types.SceneTransients = 1.0,
-    conditions: parameter_types.Conditions = None,
-    objects: Annotated[int, parameter_types.param("Galaxies by which a simulated catalogue grows every night")] = 100,
+    device: parameter_types.Device = "auto",
     retrain_every: Annotated[int, parameter_types.param("Nights between two challengers; 0: none is trained")] = 1,
     relabel_every: Annotated[int, parameter_types.param("Nights between two relabellings; 0: none")] = 0,
     margin: Annotated[
@@ -87,7 +95,6 @@ def nightly_retrain(
     max_catch_up: Annotated[int, parameter_types.param("Missed nights that are caught up at most")] = 14,
     timezone: Annotated[str, parameter_types.param("Time zone of the observatory")] = TIMEZONE,
     seed: parameter_types.Seed = 0,
-    device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Work on the nights that are due, oldest first; return the newest night's summary."""
     request = NightlyRequest(

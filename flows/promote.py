@@ -5,15 +5,22 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.decide import promote_model
 from tasks.stages.show import show_summary
 
 
-@flow(name="promote", description="Make a registered model the champion, by hand and with a reason")
+@flow(
+    name="promote",
+    description="Make a registered model the champion, by hand and with a reason",
+    **run_page("name", "model"),
+)
+@by_subject
 def promote(
-    model: parameter_types.ModelOfName = "challenger",
     name: parameter_types.RegisteredName = "realbogus",
+    model: parameter_types.ModelOfName = "challenger",
     reason: parameter_types.Reason = "",
     by: parameter_types.DecidedBy = None,
 ) -> dict[str, Any]:

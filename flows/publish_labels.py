@@ -5,13 +5,20 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.labelling.label_versions import LabelVersionRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.publish_labels import publish_answers
 from tasks.stages.show import show_summary
 
 
-@flow(name="publish-labels", description="Publish people's answers as a named label version of a dataset")
+@flow(
+    name="publish-labels",
+    description="Publish people's answers as a named label version of a dataset",
+    **run_page("dataset", "queue", "name"),
+)
+@by_subject
 def publish_labels(
     dataset: Annotated[str, parameter_types.param("Dataset; its current version gets a successor")] = "sky",
     queue: Annotated[str | None, parameter_types.param("Queue whose answers count; null: all of the scheme")] = None,

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.candidates.choices import Handling
 from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.relabel import KEPT, MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
@@ -16,13 +18,30 @@ from tasks.stages.show import show_summary
 from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 
-@flow(name="relabel-and-retrain", description="Find suspect labels out of fold, treat them, and train again")
+@flow(
+    name="relabel-and-retrain",
+    description="Find suspect labels out of fold, treat them, and train again",
+    **run_page("dataset", "network"),
+)
+@by_subject
 def relabel_and_retrain(
     dataset: parameter_types.Dataset = "transients",
+    labels: parameter_types.Relabelling = None,
     network: parameter_types.CandidateNetwork = "complex",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
+    normalisation: parameter_types.Normalisation = None,
+    methods: parameter_types.CandidateMethods = None,
     folds: parameter_types.Folds = 5,
+    loss_ce: parameter_types.CrossEntropyWeight = None,
+    loss_ech: parameter_types.AucWeight = None,
+    loss_lds: parameter_types.SmoothnessWeight = None,
+    smoothness: parameter_types.Smoothness = "vat",
+    optimizer: parameter_types.CandidateOptimizer = None,
+    keep: parameter_types.KeptEpoch = KEPT,
+    epochs: parameter_types.Epochs = None,
+    batch_size: parameter_types.BatchSize = None,
+    device: parameter_types.Device = "auto",
     rule: parameter_types.SuspectRule = "two-views",
     suspect_threshold: Annotated[
         float,
@@ -61,19 +80,7 @@ def relabel_and_retrain(
         ),
     ] = MOST_WRONG,
     stage: parameter_types.RelabelStage = "retrain",
-    loss_ce: parameter_types.CrossEntropyWeight = None,
-    loss_ech: parameter_types.AucWeight = None,
-    loss_lds: parameter_types.SmoothnessWeight = None,
-    smoothness: parameter_types.Smoothness = "vat",
-    optimizer: parameter_types.CandidateOptimizer = None,
-    keep: parameter_types.KeptEpoch = KEPT,
-    normalisation: parameter_types.Normalisation = None,
-    methods: parameter_types.CandidateMethods = None,
-    epochs: parameter_types.Epochs = None,
-    batch_size: parameter_types.BatchSize = None,
     seed: parameter_types.Seed = 0,
-    labels: parameter_types.Relabelling = None,
-    device: parameter_types.Device = "auto",
 ) -> dict[str, Any]:
     """Relabel and train again; return the metrics, the number of suspects and how many labels are wrong."""
     request = CandidateRelabelRequest(

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.galaxies.choices import Handling
 from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.relabelling.relabel import MOST_OF_STRATUM, GalaxyRelabelRequest, GalaxyRelabelTask
@@ -19,16 +21,23 @@ from tasks.training.out_of_fold import ITEMS_A_FOLD
 @flow(
     name="relabel-and-retrain-galaxy",
     description="Rank suspect labels out of fold, remove, weight or relabel them, train again and compare",
+    **run_page("dataset", "scheme", "network"),
 )
+@by_subject
 def relabel_and_retrain_galaxy(
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
+    labels: parameter_types.Relabelling = None,
+    grey: parameter_types.Grey = False,
     network: parameter_types.Network = "cnn",
-    optimizer: parameter_types.Optimizer = None,
     preset: parameter_types.Preset = "tuned",
     weights: parameter_types.Weights = "none",
     methods: parameter_types.Methods = None,
+    optimizer: parameter_types.Optimizer = None,
     folds: parameter_types.Folds = 5,
+    epochs: parameter_types.Epochs = None,
+    batch_size: parameter_types.BatchSize = None,
+    device: parameter_types.Device = "auto",
     rule: parameter_types.FoldRule = "confident",
     suspect_threshold: parameter_types.SuspectThreshold = SUSPECT_THRESHOLD,
     handling: Annotated[
@@ -53,12 +62,7 @@ def relabel_and_retrain_galaxy(
         ),
     ] = MOST_OF_STRATUM,
     stage: parameter_types.RelabelStage = "retrain",
-    epochs: parameter_types.Epochs = None,
-    batch_size: parameter_types.BatchSize = None,
     seed: parameter_types.Seed = 0,
-    labels: parameter_types.Relabelling = None,
-    device: parameter_types.Device = "auto",
-    grey: parameter_types.Grey = False,
 ) -> dict[str, Any]:
     """Relabel and train again; return the queue, the number of suspects, and both trainings' metrics."""
     request = GalaxyRelabelRequest(

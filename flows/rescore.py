@@ -5,21 +5,28 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.night.rescoring import RescoreRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.rescore import rescore_nights
 from tasks.stages.show import show_summary
 
 
-@flow(name="rescore", description="Score nights again whose scores are stale, each by its own rule")
+@flow(
+    name="rescore",
+    description="Score nights again whose scores are stale, each by its own rule",
+    **run_page("night", "model"),
+)
+@by_subject
 def rescore(
     night: Annotated[str | None, parameter_types.param("Name of a night with scores; null: all nights")] = None,
+    model: parameter_types.Model = "champion",
+    engine: parameter_types.ScoringEngine = "auto",
     only_stale: Annotated[
         bool, parameter_types.param("Leave nights alone that a rescoring would not change; false: score all again")
     ] = True,
     plan_only: Annotated[bool, parameter_types.param("State what would be done, and do nothing")] = False,
-    model: parameter_types.Model = "champion",
-    engine: parameter_types.ScoringEngine = "auto",
 ) -> dict[str, Any]:
     """Score the nights again; scores that are replaced are kept."""
     request = RescoreRequest(night=night, only_stale=only_stale, plan_only=plan_only, model=model, engine=engine)

@@ -5,21 +5,28 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.decide import roll_back_model
 from tasks.stages.show import show_summary
 
 
-@flow(name="rollback", description="Make the champion before the present one champion again, with a reason")
+@flow(
+    name="rollback",
+    description="Make the champion before the present one champion again, with a reason",
+    **run_page("name", "model"),
+)
+@by_subject
 def rollback(
     name: parameter_types.RegisteredName = "realbogus",
-    reason: parameter_types.Reason = "",
     model: Annotated[
         str | None,
         parameter_types.param(
             "Model to go back to, with an address as of promote; null: the champion before, by the ledger"
         ),
     ] = None,
+    reason: parameter_types.Reason = "",
     by: parameter_types.DecidedBy = None,
 ) -> dict[str, Any]:
     """Move the alias champion back, append the decision to the ledger and return its row."""

@@ -5,13 +5,20 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.night.request import NightRequest
 from tasks.runtime.workspace import Workspace
 from tasks.stages.score_night import score_night as score_candidates
 from tasks.stages.show import show_summary
 
 
-@flow(name="score-night", description="Score candidates with the champion model and show the best")
+@flow(
+    name="score-night",
+    description="Score candidates with the champion model and show the best",
+    **run_page("night", "path", "model"),
+)
+@by_subject
 def score_night(
     path: Annotated[
         str | None,
@@ -20,18 +27,23 @@ def score_night(
             "newest night that was made or ingested"
         ),
     ] = None,
+    night: Annotated[str | None, parameter_types.param("Name of the scores file; null: that of the source")] = None,
     model: parameter_types.Model = "champion",
     first: Annotated[
         str | None,
         parameter_types.param("Fast first model (network=first) that discards bogus, if one is registered; null: none"),
     ] = "champion",
-    threshold: Annotated[float | None, parameter_types.param("Minimum logit of a selected candidate")] = None,
-    tpr: Annotated[
-        float | None, parameter_types.param("True-positive rate of the operating point: 0.9, 0.95 or 0.99; null: 0.9")
-    ] = None,
     detector: Annotated[
         str | None,
         parameter_types.param("Detector whose own operating point sets the threshold; null: that of all detectors"),
+    ] = None,
+    against: Annotated[
+        str | None,
+        parameter_types.param("Second model that scores the night; candidate counts are compared at equal recovery"),
+    ] = None,
+    threshold: Annotated[float | None, parameter_types.param("Minimum logit of a selected candidate")] = None,
+    tpr: Annotated[
+        float | None, parameter_types.param("True-positive rate of the operating point: 0.9, 0.95 or 0.99; null: 0.9")
     ] = None,
     max_candidates: Annotated[
         int | None, parameter_types.param("Number of candidates to select, highest scores first")
@@ -39,11 +51,6 @@ def score_night(
     night_prior: Annotated[
         float, parameter_types.param("Assumed fraction of reals, prior of the column probability_night")
     ] = 1e-3,
-    night: Annotated[str | None, parameter_types.param("Name of the scores file; null: that of the source")] = None,
-    against: Annotated[
-        str | None,
-        parameter_types.param("Second model that scores the night; candidate counts are compared at equal recovery"),
-    ] = None,
     engine: parameter_types.ScoringEngine = "auto",
 ) -> dict[str, Any]:
     """Score a night and return its counts."""

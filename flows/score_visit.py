@@ -5,13 +5,20 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
 from tasks.stages.score_visit import score_visits
 from tasks.stages.show import show_summary
 from tasks.visits.request import VisitRequest
 
 
-@flow(name="score-visit", description="Score the visits that have arrived in the inbox, and group their detections")
+@flow(
+    name="score-visit",
+    description="Score the visits that have arrived in the inbox, and group their detections",
+    **run_page("night", "path", "model"),
+)
+@by_subject
 def score_visit(
     path: Annotated[
         str | None,
@@ -21,11 +28,11 @@ def score_visit(
         ),
     ] = None,
     night: Annotated[str | None, parameter_types.param("Night, YYYY-MM-DD of the local evening; null: all")] = None,
+    limit: Annotated[int | None, parameter_types.param("Maximum number of visits of this run; null: all")] = None,
     model: parameter_types.Model = "champion",
     tpr: Annotated[
         float | None, parameter_types.param("True-positive rate of the operating point: 0.9, 0.95 or 0.99; null: 0.9")
     ] = None,
-    limit: Annotated[int | None, parameter_types.param("Maximum number of visits of this run; null: all")] = None,
     quiet_s: Annotated[
         float, parameter_types.param("Seconds without a change after which a visit counts as complete")
     ] = 5.0,

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.candidates.relabel import CandidateRelabelRequest
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
@@ -16,7 +18,9 @@ from tasks.training.out_of_fold import ITEMS_A_FOLD
 @flow(
     name="survey-label-errors",
     description="Draw a sample stratified by score, or estimate error rates from its inspection",
+    **run_page("dataset", "network"),
 )
+@by_subject
 def survey_label_errors(
     dataset: parameter_types.Dataset = "transients",
     network: parameter_types.CandidateNetwork = "complex",

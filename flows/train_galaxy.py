@@ -5,27 +5,34 @@ from typing import Any
 from prefect import flow
 
 from flows.cli import parameter_types
+from flows.cli.parameter_subjects import by_subject
+from flows.cli.run_page import run_page
 from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.runtime.workspace import Workspace
 from tasks.stages.train import train
 
 
-@flow(name="train-galaxy", description="Train a network, evaluate it on the test part, register it")
+@flow(
+    name="train-galaxy",
+    description="Train a network, evaluate it on the test part, register it",
+    **run_page("dataset", "scheme", "network"),
+)
+@by_subject
 def train_galaxy(
     dataset: parameter_types.Dataset = "sky",
     scheme: parameter_types.Scheme = None,
+    labels: parameter_types.Relabelling = None,
+    grey: parameter_types.Grey = False,
     network: parameter_types.Network = "cnn",
-    optimizer: parameter_types.Optimizer = None,
     preset: parameter_types.Preset = "tuned",
     weights: parameter_types.Weights = "none",
     methods: parameter_types.Methods = None,
+    optimizer: parameter_types.Optimizer = None,
     epochs: parameter_types.Epochs = None,
     batch_size: parameter_types.BatchSize = None,
-    seed: parameter_types.Seed = 0,
-    labels: parameter_types.Relabelling = None,
     device: parameter_types.Device = "auto",
-    grey: parameter_types.Grey = False,
+    seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Train a galaxy classifier and return its metrics."""
     request = GalaxyTrainRequest(

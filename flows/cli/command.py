@@ -13,7 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from flows.cli.exit_status import INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from flows.cli.exit_status import DONE, FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from tasks.runtime.verbosity import Verbosity
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ DEMO = (
     ("make-night", "dataset=demo-transients", "count=20000"),
 )
 
+COMPLETE = ["complete", "--"]
+"""What the scripts of `flows.cli.completion` begin with; it is no subcommand that people type."""
+
 _TRACEBACK_NAME = "last-failure.txt"
 _MEASURE_S = 1.0
 """Time that `starloom status` waits for the sizes on the disk; folders that take longer are told to be incomplete."""
@@ -39,8 +43,10 @@ def main() -> None:
     outcomes.append(execute(sys.argv[1:]))
 
 
-def execute(words: Sequence[str]) -> ExitStatus:
+def execute(words: list[str]) -> ExitStatus:
     """Run the command ``words``. ``--help`` and unknown options exit as argparse does."""
+    if words[:2] == COMPLETE:
+        return complete(words[2:])
     options = build_parser(with_sky="serve-sky" in words).parse_args(words)
     if "workspace" in options:
         os.environ[ENVIRONMENT_NAME] = str(options.workspace)
@@ -58,6 +64,11 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         default=argparse.SUPPRESS,
         help=f"folder of all data and results [{ENVIRONMENT_NAME}, else ./workspace]",
     )
+    shown = argparse.ArgumentParser(add_help=False)
+    amount = shown.add_mutually_exclusive_group()
+    amount.add_argument("--quiet", action="store_true", help="write warnings and errors only to stderr")
+    amount.add_argument("--verbose", action="store_true", help="write every stage's log lines to stderr")
+    shown.add_argument("--json", action="store_true", dest="as_json", help="no table of the summary: its JSON alone")
     parser = argparse.ArgumentParser(
         prog="starloom",
         parents=[everywhere],
@@ -67,13 +78,17 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(
-        name: str, action: Callable[[argparse.Namespace], ExitStatus], text: str, **settings: Any
+        name: str,
+        action: Callable[[argparse.Namespace], ExitStatus],
+        text: str,
+        more: Sequence[argparse.ArgumentParser] = (),
+        **settings: Any,
     ) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, parents=[everywhere], help=text, description=text, **settings)
+        command = commands.add_parser(name, parents=[everywhere, *more], help=text, description=text, **settings)
         command.set_defaults(action=action)
         return command
 
-    add("demo", demo, "run both pipelines on small simulated data")
+    add("demo", demo, "run both pipelines on small simulated data", [shown])
     served = add(
         "up",
         up,
@@ -82,7 +97,7 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     served.add_argument(
         "--train-on", choices=["local", "gpu"], default="local", help="work pool of the deployments that train [local]"
     )
-    one = add("run", run, "run a flow in this process", add_help=False)
+    one = add("run", run, "run a flow in this process", [shown], add_help=False)
     one.add_argument("flow", metavar="FLOW", nargs="?", help="name of the flow")
     one.add_argument(
         "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter of the flow"
@@ -96,14 +111,19 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter, see --help"
     )
     labelled.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show all parameters")
-    checked = add("verify", verify, "compare every byte of a dataset with its digests")
+    checked = add("verify", verify, "compare every byte of a dataset with its digests", [shown])
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
     told = add("status", status, "say what the workspace has, what runs, what was decided, and what to run first")
     told.add_argument("--json", action="store_true", help="only JSON")
     add("down", down, "end the servers and runs of the workspace")
+    examined = add("doctor", doctor, "check installation, machine, workspace and services; say what would run where")
+    examined.add_argument("--json", action="store_true", dest="as_json", help="one line of JSON instead of text")
+    script = add("completion", completion, "print a shell's script that completes flows, parameters and choices")
+    script.add_argument("shell", choices=["bash", "zsh", "fish"])
     sky = add("serve-sky", serve_sky, "run the simulated cutout service")
     if with_sky:
         import_module("tasks.skyserver.app").add_arguments(sky)
+    parser.set_defaults(commands=commands.choices)
     return parser
 
 
@@ -119,16 +139,18 @@ class _Version(argparse.Action):
 
 def demo(options: argparse.Namespace) -> ExitStatus:
     """Run both pipelines on small simulated data, then print a report."""
+    amount = _verbosity(options)
 
     def work(output: TextIO) -> dict[str, Any]:
         from tasks.server.process_guard import guard_children
 
         with guard_children():
-            galaxies, *candidates = (run_flow(name, parameters) for name, *parameters in DEMO)
+            galaxies, *candidates = (run_flow(name, parameters, amount) for name, *parameters in DEMO)
             build, first, train, night = candidates
-            scores = run_flow("score-night", [f"path={night['path']}"])
+            scores = run_flow("score-night", [f"path={night['path']}"], amount)
         realbogus = {"build": build, "first": first, "train": train, "night": night, "score": scores}
-        import_module("flows.cli.demo_report").show(galaxies, realbogus, Workspace.current())
+        if _shows_table(options):
+            import_module("flows.cli.demo_report").show(galaxies, realbogus, Workspace.current())
         return {**galaxies, "realbogus": realbogus}
 
     return _perform(work)
@@ -145,7 +167,7 @@ def run(options: argparse.Namespace) -> ExitStatus:
     def work(output: TextIO) -> Any:
         if options.flow is None:
             raise UsageError(f"run which flow?\n{list_text()}")
-        return run_flow(options.flow, options.pairs)
+        return _run_and_show(options.flow, options.pairs, options)
 
     return _perform(show_help if options.wants_help else work)
 
@@ -169,7 +191,7 @@ def label(options: argparse.Namespace) -> ExitStatus:
 
 def verify(options: argparse.Namespace) -> ExitStatus:
     """Compare every byte of a dataset with its digests."""
-    return _perform(lambda output: run_flow("verify", [f"dataset={options.dataset}"]))
+    return _perform(lambda output: _run_and_show("verify", [f"dataset={options.dataset}"], options))
 
 
 def up(options: argparse.Namespace) -> ExitStatus:
@@ -232,6 +254,42 @@ def down(options: argparse.Namespace) -> ExitStatus:
     return _perform(lambda output: {"ended": stop_services(Workspace.current())})
 
 
+def doctor(options: argparse.Namespace) -> ExitStatus:
+    """Check what flows need; exit code 1 if a problem would stop one."""
+    problems = 0
+
+    def work(output: TextIO) -> None:
+        nonlocal problems
+        from tasks.doctor.examine import examine
+
+        report = examine(Workspace.current(), os.environ)
+        problems = report.problems
+        text = json.dumps(report.to_summary()) if options.as_json else "\n".join(report.to_lines())
+        print(text, file=output, flush=True)
+
+    status = _perform(work)
+    return ExitStatus(FAILED, f"{problems} of the checks found a problem") if problems else status
+
+
+def completion(options: argparse.Namespace) -> ExitStatus:
+    """Print the script of a shell."""
+    from flows.cli.completion import SCRIPTS
+
+    print(SCRIPTS[options.shell], end="", flush=True)
+    return ExitStatus(DONE)
+
+
+def complete(words: Sequence[str]) -> ExitStatus:
+    """Print what the last word may become, one candidate a line; a shell's script asks for it."""
+    from flows.cli.completion import candidates
+    from flows.cli.completion_table import read_table
+
+    commands = build_parser(with_sky="serve-sky" in words).get_default("commands")
+    for word in candidates(words, commands, read_table(), Workspace.current().root):
+        print(word)
+    return ExitStatus(DONE)
+
+
 def serve_sky(options: argparse.Namespace) -> ExitStatus:
     """Run the simulated cutout service until interrupted."""
     try:
@@ -240,7 +298,23 @@ def serve_sky(options: argparse.Namespace) -> ExitStatus:
         return ExitStatus(INTERRUPTED)
 
 
-def run_flow(name: str, pairs: Sequence[str]) -> Any:
+def _run_and_show(name: str, pairs: Sequence[str], options: argparse.Namespace) -> Any:
+    """Run a flow, write its summary as a table to stderr, and return it."""
+    summary = run_flow(name, pairs, _verbosity(options))
+    if _shows_table(options):
+        import_module("flows.cli.summary_table").show(name, summary)
+    return summary
+
+
+def _shows_table(options: argparse.Namespace) -> bool:
+    return not (options.quiet or options.as_json)
+
+
+def _verbosity(options: argparse.Namespace) -> Verbosity:
+    return Verbosity.QUIET if options.quiet else Verbosity.VERBOSE if options.verbose else Verbosity.USUAL
+
+
+def run_flow(name: str, pairs: Sequence[str], verbosity: Verbosity = Verbosity.USUAL) -> Any:
     """Run the flow ``name`` with the parameters ``pairs`` and return its summary.
 
     Unknown names are refused from the flow's source before anything is started or imported; then the server starts
@@ -258,7 +332,7 @@ def run_flow(name: str, pairs: Sequence[str]) -> Any:
     workspace.require_writable()
     server = begin_server(workspace)
     with guard_children():
-        show_on_terminal()
+        show_on_terminal(verbosity)
         flow = load_flow(name)
         parameters = read_parameters(flow.fn, pairs)
         server.wait()

@@ -9,6 +9,7 @@ from typing import Any
 
 import flows
 from flows.cli.exit_status import UsageError
+from flows.cli.nearest import suggestion
 
 
 class UnknownFlowError(UsageError):
@@ -45,15 +46,23 @@ def list_text() -> str:
 
 def parameters_text(name: str) -> str:
     """Return the help of the flow ``name``: what it does, its parameters and their defaults."""
-    return function_text(f"run {name}", load_flow(name).fn)
+    from flows.cli.parameter_subjects import subject_of
+
+    return function_text(f"run {name}", load_flow(name).fn, subject_of)
 
 
-def function_text(command: str, function: Callable[..., Any]) -> str:
-    """Return the help of a command that takes the parameters of a function."""
+def function_text(
+    command: str, function: Callable[..., Any], heading: Callable[[str], str] = lambda name: "parameters"
+) -> str:
+    """Return the help of a command that takes the parameters of a function, under their headings."""
     from flows.cli.parameters import parameters_of
 
-    lines = [f"starloom {command} [-p name=value ...]", "", inspect.getdoc(function) or "", "", "parameters:"]
+    lines = [f"starloom {command} [-p name=value ...]", "", inspect.getdoc(function) or ""]
+    last = ""
     for parameter in parameters_of(function).values():
+        if heading(parameter.name) != last:
+            last = heading(parameter.name)
+            lines += ["", f"{last}:"]
         default = "required" if parameter.required else f"default {written_value(parameter.default)}"
         lines.append(f"  {parameter.name}: {parameter.type}; {default}")
         lines += [f"      {parameter.description}"] if parameter.description else []
@@ -69,7 +78,8 @@ def _files() -> dict[str, Path]:
 def _file(name: str) -> Path:
     files = _files()
     if name not in files:
-        raise UnknownFlowError(f"unknown flow {name!r}; there are: {', '.join(sorted(files))}")
+        known = sorted(files)
+        raise UnknownFlowError(f"unknown flow {name!r}; there are: {', '.join(known)}{suggestion(name, known)}")
     return files[name]
 
 

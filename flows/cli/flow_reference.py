@@ -1,6 +1,7 @@
 """The reference of the flows' parameters, ``docs/reference/flows.md``, generated from their signatures.
 
-Run ``python -m flows.cli.flow_reference`` in the project's root after a change of a flow or a parameter type.
+Run ``python -m flows.cli.flow_reference`` in the project's root after a change of a flow or a parameter type. It writes
+the table of the shell's completion too.
 """
 
 import inspect
@@ -9,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from flows.cli import completion_table
 from flows.cli.flow_catalogue import load_flow, written_value
 from flows.cli.parameters import Parameter, parameters_of
 
@@ -69,3 +71,4 @@ def parameter_row(parameter: Parameter) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(reference_page(Path()), encoding="utf-8")
+    completion_table.PATH.write_text(completion_table.written_table(completion_table.make_table()), encoding="utf-8")

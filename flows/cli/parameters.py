@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from flows.cli.exit_status import UsageError
+from flows.cli.nearest import suggestion
 
 
 class ParameterError(UsageError):
@@ -74,7 +75,8 @@ def require_known(names: Iterable[str], parameters: Mapping[str, Any] | Iterable
     valid_names = list(parameters)
     for name in names:
         if name not in valid_names:
-            raise ParameterError(f"unknown parameter {name!r}; there are: {', '.join(valid_names)}")
+            near = suggestion(name, valid_names)
+            raise ParameterError(f"unknown parameter {name!r}; there are: {', '.join(valid_names)}{near}")
 
 
 def describe_type(annotation: Any) -> str:
@@ -116,7 +118,23 @@ def _read(parameter: Parameter, text: str) -> Any:
             is_field = _has_model(parameter.annotation)
             reasons |= {_reason(detail): None for detail in error.errors() if is_field or _is_about_value(detail)}
     because = f" ({'; '.join(reasons)})" if reasons else ""
-    raise ParameterError(f"parameter {parameter.name!r}: expected {parameter.type}, got {text!r}{because}")
+    near = suggestion(text, choices_of(parameter.annotation))
+    raise ParameterError(f"parameter {parameter.name!r}: expected {parameter.type}, got {text!r}{because}{near}")
+
+
+def choices_of(annotation: Any) -> list[str]:
+    """Return the words that a value of ``annotation`` is one of, as ``-p`` takes them; empty if it takes others too."""
+    annotation = _bare(annotation)
+    if annotation is bool:
+        return ["true", "false"]
+    if annotation is type(None):
+        return ["null"]
+    if get_origin(annotation) is Literal:
+        return [value if isinstance(value, str) else json.dumps(value) for value in get_args(annotation)]
+    if _is_union(annotation):
+        parts = [choices_of(option) for option in get_args(annotation)]
+        return [word for part in parts for word in part] if all(parts) else []
+    return []
 
 
 def _candidates(annotation: Any, text: str) -> list[Any]:

@@ -239,8 +239,13 @@ class CollectJob:
     published: Mapping[str, str | None] = field(default_factory=dict)
 
 
-def collect_batch(job: CollectJob) -> None:
-    """Collect a batch's candidates and write them to staging.
+def collect_batch(job: CollectJob) -> dict[str, int]:
+    """Collect a batch's candidates, write them to staging, and return the counts.
+
+    Returns
+    -------
+    dict
+        ``stored`` and ``rejected`` candidates.
 
     Raises
     ------
@@ -252,6 +257,8 @@ def collect_batch(job: CollectJob) -> None:
     batch = without_ids(collected, frozenset(job.published))
     table = with_columns(batch.table, {"source": [job.source_name] * batch.table.num_rows})
     job.staging.write(job.number, keep_reading(table, batch.reading), batch.pixels)
+    stored = int(to_bool(pc.equal(table["status"], STORED)).sum())
+    return {"stored": stored, "rejected": table.num_rows - stored}
 
 
 def _refuse_other_pixels(job: CollectJob, table: pa.Table) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from tasks.nightly.efficiency import STEPS
 from tasks.nightly.night_record import NightRecord, State, open_record
 from tasks.nightly.night_work import NightWork
+from tasks.runtime.progress import SHOWN
 from tasks.runtime.provenance import code_version
 from tasks.runtime.run_log import run_logger
 from tasks.tracking.mlflow_runs import open_run
@@ -52,7 +53,7 @@ def end_night(work: NightWork, record: NightRecord, summary: Mapping[str, Any], 
     ended["message"] += drift_told(ended["drift"])
     ended["seconds"] = round(time.monotonic() - started, 1)
     level = run_logger().warning if state in ("failed", "set_aside", "waiting") else run_logger().info
-    level("night %s: %s. %s", work.night, state, ended["message"])
+    level("night %s: %s. %s", work.night, state, ended["message"], extra=SHOWN)
     _log_run(work, ended)
     record.finish(ended)
     return ended

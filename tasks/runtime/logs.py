@@ -1,5 +1,7 @@
 """Log lines of flows and stages on stderr: time, stage and message.
 
+By default they are warnings, progress, and the address of the run's page; all lines go to that page in any case.
+
 An error that ends a run is told once, as the command's last line: what Prefect's engine logs of it, for every stage and
 flow that it passes, goes to the run's page; here they only say that they failed.
 """
@@ -8,14 +10,19 @@ import logging
 import sys
 from typing import Any
 
+from tasks.runtime.progress import PROGRESS, show_progress
+from tasks.runtime.verbosity import Verbosity
 
-def show_on_terminal() -> None:
+
+def show_on_terminal(verbosity: Verbosity = Verbosity.USUAL) -> None:
     """Write log lines to stderr. Call it before Prefect is imported, which otherwise installs its own handler."""
     root = logging.getLogger()
+    show_progress(verbosity > Verbosity.QUIET)
     if any(isinstance(handler, TerminalHandler) for handler in root.handlers):
         return
     handler = TerminalHandler()
     handler.addFilter(is_shown)
+    handler.addFilter(lambda record: is_wanted(record, verbosity))
     handler.setFormatter(TerminalFormatter(datefmt="%H:%M:%S"))
     root.addHandler(handler)
 
@@ -23,11 +30,27 @@ def show_on_terminal() -> None:
 ENGINES = ("prefect.flow_runs", "prefect.task_runs")
 ERROR_OF_A_RUN = ("Task run failed with ", "Encountered exception during execution")
 FAILED = "Finished in state Failed"
+PAGE = "View at "
+SENDERS = ("EventsWorker", "APILogWorker")
+UNSENT = "Still processing items"
 
 
 def is_shown(record: logging.LogRecord) -> bool:
-    """Return whether a log record is written to stderr: not what an engine says of an error that the command tells."""
+    """Return whether a log record is written to stderr at all.
+
+    Not what an engine says of an error that the command tells, nor that Prefect's senders need a moment at the end.
+    """
+    if record.name in SENDERS:
+        return not record.getMessage().startswith(UNSENT)
     return record.name not in ENGINES or not record.getMessage().startswith(ERROR_OF_A_RUN)
+
+
+def is_wanted(record: logging.LogRecord, verbosity: Verbosity) -> bool:
+    """Return whether a log record is of those that a verbosity shows."""
+    if verbosity == Verbosity.VERBOSE or record.levelno >= logging.WARNING:
+        return True
+    is_page = record.name in ENGINES and record.getMessage().startswith(PAGE)
+    return verbosity == Verbosity.USUAL and (is_page or getattr(record, PROGRESS, False))
 
 
 class TerminalHandler(logging.StreamHandler):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun
 
+DIED = "Its process died. The same command, given again, goes on from its last finished step."
 _UNFINISHED_AT_MOST = 200
 
 
@@ -89,7 +90,7 @@ def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID
         root = _root(client, flow_run)
         if str(root.id) in working_on or (root.deployment_id and worker_lives):
             continue
-        client.set_flow_run_state(flow_run.id, Crashed(message="Its process died."), force=True)
+        client.set_flow_run_state(flow_run.id, Crashed(message=DIED), force=True)
         crashed.append(flow_run.id)
     return crashed
 

@@ -141,12 +141,26 @@ def known_server(workspace: Workspace) -> dict[str, Any] | None:
     """Return the record of the workspace's server if its process is there, or None; no lock is tried, nothing waits.
 
     After ``kill -9`` the process may be a younger one with the same number, and its address gives no answer.
+
+    Raises
+    ------
+    ValueError
+        The record is damaged.
     """
+    path = workspace.prefect / RECORD_NAME
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record if psutil.pid_exists(record["pid"]) else None
+
+
+def read_record(workspace: Workspace) -> dict[str, Any] | None:
+    """Return the record that the workspace's server wrote when it was ready, or None; it may be a dead server's."""
     try:
         record: dict[str, Any] = json.loads((workspace.prefect / RECORD_NAME).read_text())
-        return record if psutil.pid_exists(record["pid"]) else None
-    except FileNotFoundError:
+    except (OSError, json.JSONDecodeError):
         return None
+    return record
 
 
 def environment(workspace: Workspace, url: str) -> dict[str, str]:

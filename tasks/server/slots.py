@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tasks.runtime.progress import SHOWN
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import is_locked, lock_file
@@ -130,7 +131,7 @@ def _queue(workspace: Workspace, names: Sequence[str]) -> Iterator[None]:
         yield  # the limit is that of a killed run; the lock alone decides
         return
     for name in taken:
-        run_logger().info("waiting for %s, which another run holds", name)
+        run_logger().info("waiting for %s, which another run holds", name, extra=SHOWN)
     with concurrency(list(names), strict=True, lease_duration=LEASE_S, raise_on_lease_renewal_failure=False):
         yield
 

@@ -32,8 +32,11 @@ def collect_candidates(plan: CandidatePlan, executor: Executor) -> None:
     unfinished = [batch for batch in plan.batches if not staging.is_finished(batch.number)]
     jobs = (CollectJob(batch.number, batch.key, collector, source, staging, batch.published) for batch in unfinished)
     with progress("collecting", len(unfinished)) as advance:
-        for _ in executor.map(collect_batch, jobs):
+        totals = {"stored": 0, "rejected": 0}
+        for counts in executor.map(collect_batch, jobs):
+            totals = {name: totals[name] + counts[name] for name in totals}
             advance(1)
+            advance.say(f"candidates: {totals['stored']} stored, {totals['rejected']} rejected")
 
 
 @task(

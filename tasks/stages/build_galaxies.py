@@ -47,7 +47,7 @@ def collect_cutouts(plan: GalaxyPlan, source: Source, executor: Executor, max_co
     with progress("collecting", sum(stop - start for _, start, stop in plan.unfinished_spans())) as advance:
         for counts in executor.map(collect_batch, batches, None if workers == executor.workers else workers):
             totals = {name: totals[name] + counts[name] for name in totals}
-            advance(counts["objects"])
+            advance(counts["objects"], rejected=counts["objects"] - counts["stored"])
     return totals
 
 

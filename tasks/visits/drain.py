@@ -19,6 +19,7 @@ from tasks.inbox.nights import NightFolder, default_inbox, evening, list_nights
 from tasks.night.models import REGISTERED, ScoringRule, open_model
 from tasks.night.request import NightRequest, choose_threshold
 from tasks.runtime.cluster import cluster
+from tasks.runtime.progress import SHOWN
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.visits.arrivals import visit_store
@@ -90,7 +91,7 @@ def drain(workspace: Workspace, request: VisitRequest) -> dict[str, Any]:
         with visit_store(workspace).one_scorer():
             _Drain(workspace, request, run).work()
     except VisitsBusyError as busy:
-        run_logger().info("%s: it takes what has arrived", busy)
+        run_logger().info("%s: it takes what has arrived", busy, extra=SHOWN)
         return summarise(run, time.monotonic() - started) | {"busy": True}
     summary = summarise(run, time.monotonic() - started) | {"busy": False}
     for night in sorted({*run.tables, *(visit.night for visit in run.waiting)}):
@@ -289,7 +290,7 @@ def _tell(record: VisitRecord, found: FoundDetections | None) -> None:
         return
     for fault in () if found is None else found.faults[:3]:
         log.warning("visit %s: %s", name, fault)
-    log.info("visit %s: %d detections, %d selected", name, record.detections, record.selected)
+    log.info("visit %s: %d detections, %d selected", name, record.detections, record.selected, extra=SHOWN)
 
 
 def summarise(run: Drained, seconds: float) -> dict[str, Any]:

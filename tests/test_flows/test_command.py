@@ -107,6 +107,8 @@ def test_help_is_there_at_once() -> None:
     ("words", "message"),
     [
         (["run", "paus"], "unknown flow 'paus'; there are: accept, backfill-class-scheme, build-galaxy-dataset"),
+        (["run", "paus"], "verify. Did you mean pause?"),
+        (["run", "pause", "-p", "txt=a"], "seconds, failure. Did you mean text?"),
         (["run", "pause", "-p", "txt=a"], "unknown parameter 'txt'; there are: text, number, seconds, failure"),
         (["run", "pause", "-p", "text"], "expected name=value"),
         (["run"], "run which flow?"),
@@ -146,20 +148,22 @@ def test_a_killed_run_leaves_no_child_and_is_marked_crashed_by_the_next(served: 
     code, output, errors = finish(start("run", "pause", "-p", "text=007", "-p", "number=4"))
     assert (code, json.loads(output)) == (0, {"text": "007", "number": 5})
     assert output.count("\n") == 1
-    assert {"printed by a stage", "printed by a child"} <= set(errors)
+    assert {"printed by a stage", "printed by a child", "pause:", "number  5"} <= set(errors)
+    assert len([line for line in errors if "View at" in line]) == 1
     assert gone(child)
     with get_client(sync_client=True) as client:
         states = [
-            run.state_name
+            (run.name, run.state_name)
             for run in client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC)
             if run.parameters.get("seconds") == 600
         ]
-    assert states == ["Crashed"]
+    assert states == [("0", "Crashed")]
 
 
 def test_a_failed_run_says_why_in_its_last_line(served: Workspace, start: Start) -> None:
-    code, output, errors = finish(start("run", "pause", "-p", "failure=no sky tonight"))
+    code, output, errors = finish(start("run", "pause", "--quiet", "-p", "failure=no sky tonight"))
     assert (code, output) == (1, "")
+    assert not any("View at" in line for line in errors)
     assert errors[-1] == "error: no sky tonight"
     assert not any(line.startswith("Traceback") for line in errors)
     assert "no sky tonight" in (served.prefect / "last-failure.txt").read_text()

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from prefect import Flow
+from prefect.utilities.callables import parameter_schema
 from pydantic import BaseModel
 
 from flows.accept import accept
@@ -13,9 +14,12 @@ from flows.backfill_class_scheme import backfill_class_scheme
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.check_giveaways import check_giveaways
+from flows.cli import completion_table
 from flows.cli.flow_catalogue import argument_names, flow_names, load_flow
 from flows.cli.flow_reference import PAGE, flow_section, parameter_row, reference_page
+from flows.cli.parameter_subjects import SUBJECTS, are_in_order, subject_of
 from flows.cli.parameters import Parameter, parameters_of, read_parameters
+from flows.cli.run_page import run_name
 from flows.compare_catalogue import compare_catalogue
 from flows.compare_label_handling import compare_label_handling
 from flows.compare_ladder import compare_ladder
@@ -138,6 +142,30 @@ def test_a_flow_runs_without_parameters_and_describes_those_that_it_has(name: st
 
 
 @every_flow
+def test_the_form_of_a_flow_is_grouped_by_subject(name: str) -> None:
+    schema = parameter_schema(FLOWS[name].fn).properties
+    assert {key: entry["title"] for key, entry in schema.items()} == {
+        key: f"{subject_of(key)}: {key}" for key in schema
+    }
+    assert are_in_order(sorted(schema, key=lambda key: schema[key]["position"]))
+
+
+def test_every_subject_holds_parameters_that_some_flow_has_and_none_twice() -> None:
+    listed = [name for names in SUBJECTS.values() for name in names]
+    assert sorted(listed) == sorted({key for flow in FLOWS.values() for key in parameters_of(flow.fn)})
+
+
+@every_flow
+def test_a_run_is_named_by_what_it_works_on(name: str) -> None:
+    made: Any = FLOWS[name].flow_run_name
+    [named] = made.args
+    parameters = {key: parameter.default for key, parameter in parameters_of(FLOWS[name].fn).items()}
+    assert set(named) & {"dataset", "name", "night", "model", "budget_gb"}
+    assert {"dataset", "network", "model"} & set(parameters) <= set(named)
+    assert run_name(name, named, parameters | {named[0]: "chosen"}).split()[0] == "chosen"
+
+
+@every_flow
 def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
     assert FLOWS[name].description
     assert FLOWS[name].fn.__doc__
@@ -193,3 +221,10 @@ def test_a_bar_in_a_description_does_not_end_its_cell() -> None:
 
 def test_the_committed_reference_is_the_generated_one() -> None:
     assert (PROJECT / PAGE).read_text(encoding="utf-8") == reference_page(PROJECT)
+
+
+def test_the_committed_table_of_completion_is_that_of_the_flows() -> None:
+    table = completion_table.make_table()
+    assert sorted(table) == sorted([*FLOWS, completion_table.LABEL])
+    assert completion_table.PATH.read_text(encoding="utf-8") == completion_table.written_table(table)
+    assert completion_table.read_table() == table

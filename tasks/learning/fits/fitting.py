@@ -146,6 +146,7 @@ def fit(
                     outputs = fitted.network.predict(feed.training_views(), verbose=0)
                     _follow_outputs(plan, fitted.network, state, outputs, on_outputs)
             state.variables = fitted.variables()
+            advance.say(f"epoch {record.epoch}: validation loss {record.validation_loss:.3f}")
             if on_epoch:
                 on_epoch(record)
             save_state(plan.folder, state)

@@ -8,6 +8,7 @@ from prefect import flow, task
 from pydantic import Field
 
 from flows.cli.parameter_types import param
+from flows.cli.run_page import run_page
 
 
 @task
@@ -17,7 +18,7 @@ def count_up(number: int) -> int:
     return number + 1
 
 
-@flow(name="pause")
+@flow(name="pause", **run_page("text", "number"))
 def pause(
     text: Annotated[str, param("Any words")] = "",
     number: Annotated[int, Field(ge=0)] = 0,

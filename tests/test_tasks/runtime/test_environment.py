@@ -62,6 +62,8 @@ def test_a_log_line_has_time_level_stage_and_message(level: int, stage: str | No
         ("prefect.task_runs", "Finished in state Failed('Task run encountered: x')", "Finished in state Failed"),
         ("prefect.flow_runs", "Finished in state Completed()", "Finished in state Completed()"),
         ("prefect.task_runs", "a stage's own error", "a stage's own error"),
+        ("EventsWorker", "Still processing items: 2 items remaining...", None),
+        ("EventsWorker", "Service 'EventsWorker' failed", "Service 'EventsWorker' failed"),
         ("tasks.stages", "Task run failed with thunder", "Task run failed with thunder"),
     ],
 )

@@ -1,0 +1,65 @@
+"""The workspace's file system, space and inbox, tried on real folders."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.doctor.workspace_checks import (
+    check_file_system,
+    check_inbox,
+    check_workspace,
+    check_writable,
+    file_system,
+    nearest_folder,
+    space_finding,
+)
+from tasks.runtime.workspace import Workspace
+
+
+def test_a_workspace_that_does_not_exist_is_checked_where_it_would_be_made_and_stays_absent(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "new" / "one")
+    found = {finding.subject: finding for finding in check_workspace(workspace, {})}
+    assert {subject: finding.state for subject, finding in found.items()} == {
+        "workspace": "ok",
+        "file system": "ok",
+        "disk": "ok",
+        "inbox": "ok",
+    }
+    assert found["workspace"].value == f"{workspace.root}, made by the first command"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_the_workspace_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    root = tmp_path / "file" / "workspace"
+    assert nearest_folder(root) == tmp_path / "file"
+    found = check_writable(root, nearest_folder(root))
+    assert found.state == "problem"
+    assert f"{root} cannot be written" in found.value
+    assert "--workspace DIR" in found.remedy
+
+
+def test_a_network_file_system_is_a_warning(tmp_path: Path) -> None:
+    assert check_file_system(tmp_path, "nfs4").state == "warning"
+    assert check_file_system(tmp_path, "ext4").state == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no procfs here")
+def test_the_type_is_that_of_the_innermost_mount() -> None:
+    assert file_system(Path("/proc/self")) == "proc"
+
+
+def test_the_less_space_is_left_the_worse() -> None:
+    assert [space_finding(free, 100.0).state for free in (50.0, 5.0, 0.5)] == ["ok", "warning", "problem"]
+
+
+def test_an_inbox_that_is_named_has_to_be_there(tmp_path: Path) -> None:
+    workspace, named = Workspace(tmp_path / "workspace"), tmp_path / "inbox"
+    assert check_inbox(workspace, {}).state == "ok"
+    missing = check_inbox(workspace, {"STARLOOM_INBOX": str(named)})
+    assert (missing.state, "STARLOOM_INBOX" in missing.value) == ("problem", True)
+    for name in ("2026-11-29", "2026-11-30", "notes"):
+        (named / name).mkdir(parents=True)
+    assert check_inbox(workspace, {"STARLOOM_INBOX": str(named)}).value.endswith("nights: 2")
+    assert list(tmp_path.iterdir()) == [named]
