@@ -14,10 +14,11 @@ PATIENCE_S = 60
 
 @dataclass(frozen=True)
 class OutsideCluster:
-    """The address of a scheduler, and its process."""
+    """The address of a scheduler, its process, and those of its workers."""
 
     address: str
     scheduler: subprocess.Popen[bytes]
+    workers: list[subprocess.Popen[bytes]]
 
 
 @contextlib.contextmanager
@@ -35,9 +36,8 @@ def outside_cluster(folder: Path, workers: int, hidden: str = "no_module") -> It
 
         scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
         address = _address(file)
-        for _ in range(workers):
-            start("worker", address, "--nthreads", "1", "--no-nanny")
-        yield OutsideCluster(address, scheduler)
+        started = [start("worker", address, "--nthreads", "1", "--no-nanny") for _ in range(workers)]
+        yield OutsideCluster(address, scheduler, started)
 
 
 def _address(file: Path) -> str:

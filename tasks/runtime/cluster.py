@@ -27,6 +27,7 @@ WORKER_SETTINGS = {
     "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 16 << 20,
     "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 16 << 20,
     "distributed.worker.profile.enabled": False,
+    "distributed.deploy.lost-worker-timeout": "1s",  # after it a local cluster may start another in its place
 }
 
 MOST_SECONDS_TO_END = 30.0
@@ -37,6 +38,11 @@ GRACE_S = 0.5
 
 # Dask logs every joining and leaving worker, and a closed connection as an error with its traceback.
 TALKATIVE = ("distributed", "distributed.client", "tornado.application")
+
+WATCH_S = 1.0
+"""Time between two looks at the workers of running jobs."""
+MOST_SECONDS_WITHOUT_WORKERS = 60.0
+"""Of a cluster given by its address, whose workers are started elsewhere."""
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -93,7 +99,7 @@ class OnDask:
         Raises
         ------
         ClusterError
-            The connection to the scheduler is lost.
+            The connection to the scheduler is lost, or all workers of a cluster given by its address.
         """
         if self.client.cluster is not None:
             self.client.cluster.scale(self.workers)  # after `rest` there are none
@@ -102,17 +108,19 @@ class OnDask:
         for job in islice(waiting, min(at_once or 2 * self.workers, 2 * self.workers)):
             running.add(self._submit(function, job))
         try:
-            for future, result in running:
-                if isinstance(result, CancelledError):  # nobody cancels a job, but a lost scheduler cancels all
-                    raise ClusterError(
-                        f"the Dask scheduler at {self.address} is lost; with one that runs, the same command again "
-                        f"goes on from what is finished ({ADDRESS_ENVIRONMENT_NAME} names it, unset it to use this "
-                        "machine's cores)"
-                    )
-                future.release()
-                yield result
-                for job in islice(waiting, 1):
-                    running.add(self._submit(function, job))
+            with WorkerWatch(self.client, self.workers, running) as watch:
+                for future, result in running:
+                    if isinstance(result, CancelledError):  # by the watch, or because the scheduler is lost
+                        what = "has had no worker for a minute" if watch.gave_up else "is lost"
+                        raise ClusterError(
+                            f"the Dask scheduler at {self.address} {what}; with one that runs and has workers, the "
+                            f"same command again goes on from what is finished ({ADDRESS_ENVIRONMENT_NAME} names it, "
+                            "unset it to use this machine's cores)"
+                        )
+                    future.release()
+                    yield result
+                    for job in islice(waiting, 1):
+                        running.add(self._submit(function, job))
         finally:
             running.clear()
 
@@ -128,6 +136,51 @@ class OnDask:
 
     def _submit(self, function: Callable[[Job], Result], job: Job) -> Any:
         return self.client.submit(function, job, pure=False)
+
+
+class WorkerWatch:
+    """Sees to it, in a thread, that running jobs have workers.
+
+    Dask starts a worker that was killed again, but none that was asked to end (SIGTERM), and jobs without any worker
+    wait for ever. Workers of a local cluster are replaced. The jobs of a cluster given by its address are cancelled
+    once it has had no worker for `MOST_SECONDS_WITHOUT_WORKERS`.
+
+    Attributes
+    ----------
+    gave_up : bool
+        Whether the jobs were cancelled.
+    """
+
+    def __init__(self, client: Client, workers: int, running: Any) -> None:
+        self.client, self.workers, self.running = client, workers, running
+        self.gave_up = False
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
+
+    def __enter__(self) -> "WorkerWatch":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        there = time.monotonic()
+        while not self._ended.wait(WATCH_S):
+            try:
+                count = len(self.client.scheduler_info(n_workers=-1)["workers"])
+            except OSError:  # the scheduler is lost, for which the client cancels the jobs
+                return
+            if count:
+                there = time.monotonic()
+            if self.client.cluster is not None:
+                if count < self.workers:
+                    self.client.cluster.scale(self.workers)
+            elif time.monotonic() - there > MOST_SECONDS_WITHOUT_WORKERS:
+                self.gave_up = True
+                self.client.cancel(list(self.running.futures))
+                return
 
 
 class EndWithParent(WorkerPlugin):

@@ -84,6 +84,21 @@ def test_a_scheduler_without_workers_and_one_that_dies_are_said(
         assert time.monotonic() - begun < MOST_SECONDS
 
 
+def test_jobs_without_any_worker_are_given_up_after_a_while(
+    impatient: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(cluster_module, "MOST_SECONDS_WITHOUT_WORKERS", 0.5)
+    with outside_cluster(tmp_path, workers=1) as outside:
+        monkeypatch.setenv(ADDRESS_ENVIRONMENT_NAME, outside.address)
+        with cluster(ITEMS_WORTH_A_CLUSTER) as executor:
+            results = executor.map(nap, range(500))
+            next(results)
+            for worker in outside.workers:
+                worker.terminate()
+            with pytest.raises(ClusterError, match=f"scheduler at {outside.address} has had no worker for a minute"):
+                list(results)
+
+
 def test_workers_without_the_program_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with outside_cluster(tmp_path, workers=1, hidden="tasks") as outside:
         assert "cannot import this program" in refusal(monkeypatch, outside.address)
