@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from realbogus.injection.efficiency import Rate, rate_of
-from tasks.learning.control_chart import ChartSettings, ControlChart, NightCount, control_chart
+from tasks.learning.drift.control_chart import ChartSettings, ControlChart, NightCount, control_chart
 from tasks.store.columns import align_column, to_bool, to_float
 
 EFFICIENCY_COLUMNS = ("id", "found", "injected_mag")

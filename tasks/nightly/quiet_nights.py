@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tasks.learning.drift import check_drift
-from tasks.learning.night_features import NightFeatures, read_features, write_features
+from tasks.learning.drift.check import check_drift
+from tasks.learning.drift.night_features import NightFeatures, read_features, write_features
 from tasks.nightly.efficiency import ALL_MAGNITUDES, NightEfficiency, Step, efficiency_charts
 from tasks.nightly.night_record import NightRecord
 from tasks.store.files import write_table

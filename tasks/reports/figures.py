@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from tasks.learning.control_chart import ControlChart
+from tasks.learning.drift.control_chart import ControlChart
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import ReliabilityBin
 from tasks.reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, canvas

@@ -22,8 +22,8 @@ from realbogus.records import REAL
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import SurveySettings
 from tasks.candidates.collect import SimulatedVisits, VisitKey
-from tasks.learning.drift import DriftCheck, check_drift
-from tasks.learning.night_features import NightFeatures
+from tasks.learning.drift.check import DriftCheck, check_drift
+from tasks.learning.drift.night_features import NightFeatures
 from tasks.learning.operating_points import threshold_for_tpr
 from tasks.nightly.night_features import candidate_features
 from tasks.store.schema import STORED

@@ -20,8 +20,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from tasks.learning.drift import check_drift
-from tasks.learning.night_features import read_features
+from tasks.learning.drift.check import check_drift
+from tasks.learning.drift.night_features import read_features
 from tasks.nightly.night_record import NightRecord, open_record, read_records
 from tasks.nightly.quiet_nights import FEATURES, is_quiet
 from tasks.nightly.report import nights_figure

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from tasks.learning.drift import ALL, RATE, DriftCheck, DriftSettings, Finding, check_drift
-from tasks.learning.label_shift import estimate_share, move_share
-from tasks.learning.night_features import NightFeatures, read_features, write_features
+from tasks.learning.drift.check import ALL, RATE, DriftCheck, DriftSettings, Finding, check_drift
+from tasks.learning.drift.label_shift import estimate_share, move_share
+from tasks.learning.drift.night_features import NightFeatures, read_features, write_features
 
 DETECTORS = ("a", "b", "c", "d")
 FEATURES = ("fwhm", "snr")

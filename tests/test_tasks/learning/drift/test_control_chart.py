@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from tasks.learning.control_chart import ChartSettings, NightCount, control_chart, estimate_correlation
+from tasks.learning.drift.control_chart import ChartSettings, NightCount, control_chart, estimate_correlation
 
 QUIET = [f"q{number}" for number in range(20)]
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from tasks.learning.label_shift import estimate_share, move_share
+from tasks.learning.drift.label_shift import estimate_share, move_share
 
 SHARES = st.floats(0.01, 0.99)
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tasks.learning.quiet_scatter import estimate_prior_degrees, measure_deviations, reject
+from tasks.learning.drift.quiet_scatter import estimate_prior_degrees, measure_deviations, reject
 
 NIGHTS = 12
 
