@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict
 from realbogus.models.layers import FillMissing, measure_sky
 from realbogus.simulation.redrawing import SYMMETRIES, apply_symmetries
 
+SHIFT_STREAM, NOISE_STREAM, OFFSET_STREAM, STRONG_STREAM = ((0, number << 20) for number in range(1, 5))
+"""Added to the seed of a step, (step, seed of the fit), for each kind of draw but that of the symmetries."""
+
 
 class StampAugmentation(BaseModel):
     """Strengths of the random alterations of a stamp."""
@@ -56,12 +59,12 @@ def random_view(stamps: tf.Tensor, seed: tf.Tensor, settings: StampAugmentation)
     if settings.symmetries:
         stamps = _apply_random_symmetries(stamps, seed)
     if settings.shift_px:
-        stamps = _shift_randomly(stamps, tf.add(seed, (1, 0)), settings.shift_px)
+        stamps = _shift_randomly(stamps, tf.add(seed, SHIFT_STREAM), settings.shift_px)
     if settings.noise or settings.offset:
         _, sigma = measure_sky(stamps, clips=1)
-        noise = settings.noise * tf.random.stateless_normal(tf.shape(stamps), tf.add(seed, (2, 0)))
+        noise = settings.noise * tf.random.stateless_normal(tf.shape(stamps), tf.add(seed, NOISE_STREAM))
         of_planes = (tf.shape(stamps)[0], 1, 1, tf.shape(stamps)[3])
-        offset = settings.offset * tf.random.stateless_uniform(of_planes, tf.add(seed, (3, 0)), -1, 1)
+        offset = settings.offset * tf.random.stateless_uniform(of_planes, tf.add(seed, OFFSET_STREAM), -1, 1)
         stamps += sigma * (noise + offset)
     return stamps
 

@@ -47,8 +47,6 @@ TEST_FIGURES = (
 )
 FIRST = "first"
 """The cheap network of the first model of a night; its models are registered under a name of their own."""
-_STRONG_VIEWS = (0, 1)
-"""Added to the seed of the views of a step for that of their strong views."""
 
 
 class CandidateTrainRequest(TrainRequest):
@@ -238,7 +236,7 @@ def candidate_fit_spec(
     """
     import tensorflow as tf
 
-    from realbogus.models.augmentation import STRONG, random_view
+    from realbogus.models.augmentation import STRONG, STRONG_STREAM, random_view
     from realbogus.models.losses import CandidateTrainer
     from realbogus.models.networks import CLASSES, build_network, prepare_views
     from tasks.learning.fits.fit_spec import FitSpec
@@ -253,7 +251,7 @@ def candidate_fit_spec(
         views = prepare(augment(stamps, seed))
         if not preset.losses.needs_strong_views:
             return views
-        return tf.concat([views, prepare(random_view(stamps, tf.add(seed, _STRONG_VIEWS), STRONG))], axis=-1)
+        return tf.concat([views, prepare(random_view(stamps, tf.add(seed, STRONG_STREAM), STRONG))], axis=-1)
 
     def build(precision: str) -> Any:
         network = build_network(preset, stamp_px, precision=precision)

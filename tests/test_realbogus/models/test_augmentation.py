@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from realbogus.models.augmentation import STRONG, StampAugmentation, random_view
+from realbogus.models.augmentation import (
+    NOISE_STREAM,
+    OFFSET_STREAM,
+    SHIFT_STREAM,
+    STRONG,
+    STRONG_STREAM,
+    StampAugmentation,
+    random_view,
+)
 from realbogus.models.network_settings import Profile
 from realbogus.models.networks import prepare_views
 from realbogus.simulation.redrawing import (
@@ -105,6 +113,13 @@ def test_views_are_those_of_raw_stamps_however_early_they_are_prepared(
     assert (np.abs(np.asarray(seen) - prepare_views(stamps, preset)) > 0.1).any()
 
 
+def test_no_draw_of_a_step_is_one_of_another_step_or_fit() -> None:
+    plain = [(0, 0), SHIFT_STREAM, NOISE_STREAM, OFFSET_STREAM]
+    streams = [*plain, *((one + STRONG_STREAM[0], two + STRONG_STREAM[1]) for one, two in plain)]
+    seeds = [(step + one, fit + two) for step in range(5) for fit in range(5) for one, two in streams]
+    assert len(set(seeds)) == len(seeds) == 200
+
+
 def test_strong_views_follow_the_training_views_and_validation_has_none() -> None:
     stamps = np.random.default_rng(9).normal(200, 7, (40, 29, 29, 3)).astype(np.float32) + spots(40)
     stamps[::5, 3, 4:9, 1] = np.nan
@@ -117,7 +132,7 @@ def test_strong_views_follow_the_training_views_and_validation_has_none() -> Non
     np.testing.assert_allclose(
         views, prepare_views(random_view(images, seed, preset.augmentation), preset), rtol=1e-5, atol=1e-4
     )
-    expected = prepare_views(random_view(images, tf.constant([4, 8]), STRONG), preset)
+    expected = prepare_views(random_view(images, tf.add(seed, STRONG_STREAM), STRONG), preset)
     np.testing.assert_allclose(strong, expected, rtol=1e-5, atol=1e-4)
     assert np.isfinite(strong).all()
     np.testing.assert_allclose(learner.plain_view(images), prepare_views(images, preset), rtol=1e-5, atol=1e-4)
