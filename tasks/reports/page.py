@@ -199,7 +199,7 @@ def is_numeric_column(table: Table, position: int) -> bool:
 def _reads_as_number(cell: Cell) -> bool:
     if not isinstance(cell, str):
         return True
-    return cell[:1] in set("+-−<>≤≥.0123456789") and not any(letter.isalpha() for letter in cell)
+    return cell[:1] in set("+-−<>≤≥.0123456789") and not any(letter.isalpha() or letter == ";" for letter in cell)
 
 
 def _data_address(picture: bytes) -> str:
