@@ -289,6 +289,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (inText || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === " " && event.target.matches("button, input, a")) return; // the browser's own key
+  if (!find("keys-act").checked) return;
   const found = keys.find(({ key }) => key === event.key.toLowerCase());
   if (!found || event.repeat) return;
   event.preventDefault();
@@ -309,6 +310,8 @@ find("reason")?.addEventListener("change", restart);
 find("skip").addEventListener("click", () => answer("skip"));
 find("undo").addEventListener("click", undo);
 find("help-button").addEventListener("click", () => find("help-dialog").showModal());
+find("keys-act").checked = localStorage.getItem("starloom-keys") !== "off"; // speech input types letters
+find("keys-act").addEventListener("change", ({ target }) => localStorage.setItem("starloom-keys", target.checked ? "on" : "off"));
 find("labeller").addEventListener("change", () => begin(find("labeller").value));
 find("who-dialog").addEventListener("close", () => begin(find("who").value));
 find("who-dialog").addEventListener("cancel", (event) => event.preventDefault());
