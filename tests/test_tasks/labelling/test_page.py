@@ -118,6 +118,36 @@ def test_answers_given_while_the_service_is_down_arrive_once(night: Workspace, b
 
 
 @with_browser
+def test_items_are_chosen_by_keyboard_and_the_address_keeps_the_choice(night: Workspace, browser: Browser) -> None:
+    queue, _ = open_queue(night, QueueRequest(dataset="night", count=20, gold_share=0, overlap=0, blind=False))
+    labels = dict(zip(queue.ids, queue.rows["previous"].to_pylist(), strict=True))
+    with served(night) as address:
+        begin(browser, f"{address}/label/night/random?label=real", "ann")
+        left = f"document.getElementById('left').textContent === '{list(labels.values()).count('real')} left for you'"
+        browser.wait_for(left)
+        skipped = [answer_with(browser, "s") for _ in range(2)]
+        assert [labels[name] for name in skipped] == ["real", "real"]
+        browser.press("/", "i", "Escape")  # the first choice that begins so: items I skipped
+        browser.wait_for("document.getElementById('left').textContent === '2 left for you'")
+        wait_for_item(browser)
+        assert browser.read("document.getElementById('name').textContent") == skipped[0]
+        assert browser.read("location.search") == f"?sample={skipped[0]}&mine=skipped&label=real"
+        require_accessible(browser)
+        answer_with(browser, "b")
+        browser.press("r")
+        browser.wait_for("/^Nothing like that left/.test(document.getElementById('status').textContent)")
+        browser.read("document.querySelector('#filters button').click()")
+        wait_for_item(browser)
+        browser.wait_for("!/mine|label/.test(location.search)")
+        browser.open(f"{address}/label/night/random?label=star")
+        browser.wait_for("/no filter label=star/.test(document.getElementById('trouble')?.textContent)")
+        wait_for_item(browser)
+        browser.require_quiet(address)
+    rows = [row.answer for row in AnswerLog.of(night, "night").rows()]
+    assert [(row.sample, row.label) for row in rows[2:]] == list(zip(skipped, ("bogus", "real"), strict=True))
+
+
+@with_browser
 def test_every_control_has_a_name_and_a_deep_link_opens_its_item(night: Workspace, browser: Browser) -> None:
     publish_galaxies(night, "sky", 40)
     queue, _ = open_queue(night, QueueRequest(dataset="sky", count=20, gold_share=0, blind=False))
