@@ -37,7 +37,7 @@ async function fillAhead() {
   const { items, progress, left } = await (await ask("next", query)).json();
   if (round !== state.round) return 0;
   showProgress(progress);
-  find("left").textContent = isFiltered() ? `${left} left for you` : "";
+  find("left").textContent = isFiltered() ? `${left} left` : "";
   if (items.length) state.cursor = items[items.length - 1].rank;
   const fresh = items.filter(
     ({ id }) => !state.done.has(id) && id !== state.item?.id && !state.ahead.some((other) => other.id === id),

@@ -123,12 +123,12 @@ def test_items_are_chosen_by_keyboard_and_the_address_keeps_the_choice(night: Wo
     labels = dict(zip(queue.ids, queue.rows["previous"].to_pylist(), strict=True))
     with served(night) as address:
         begin(browser, f"{address}/label/night/random?label=real", "ann")
-        left = f"document.getElementById('left').textContent === '{list(labels.values()).count('real')} left for you'"
+        left = f"document.getElementById('left').textContent === '{list(labels.values()).count('real')} left'"
         browser.wait_for(left)
         skipped = [answer_with(browser, "s") for _ in range(2)]
         assert [labels[name] for name in skipped] == ["real", "real"]
         browser.press("/", "i", "Escape")  # the first choice that begins so: items I skipped
-        browser.wait_for("document.getElementById('left').textContent === '2 left for you'")
+        browser.wait_for("document.getElementById('left').textContent === '2 left'")
         wait_for_item(browser)
         assert browser.read("document.getElementById('name').textContent") == skipped[0]
         assert browser.read("location.search") == f"?sample={skipped[0]}&mine=skipped&label=real"
