@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 from websockets.sync.client import ClientConnection, connect
@@ -42,8 +43,8 @@ class Browser:
         self.call("Page.navigate", url=address)
 
     def read(self, script: str) -> Any:
-        """Return the value of an expression on the page."""
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """Return the value of an expression on the page; of a promise, what it is kept with."""
+        result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
@@ -55,6 +56,10 @@ class Browser:
                 raise TimeoutError(f"{script} is not so; the console has {self.errors}")
             time.sleep(0.03)
 
+    def prefer(self, colours: Literal["light", "dark"]) -> None:
+        """Show pages as to a reader who prefers light or dark colours."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": colours}])
+
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
         codes = {"Enter": 13, "Tab": 9, "Escape": 27, " ": 32}
@@ -63,6 +68,13 @@ class Browser:
             code = codes.get(key, ord(key.upper()) if len(key) == 1 else 0)
             self.call("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
             self.call("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
+
+    def require_quiet(self, *addresses: str) -> None:
+        """Require that the console has no error, and that nothing was asked of other hosts than these addresses'."""
+        assert not self.errors, self.errors
+        asked = {urlsplit(each).netloc for each in self.addresses if not each.startswith("data:")}
+        foreign = asked - {urlsplit(each).netloc for each in addresses}
+        assert not foreign, foreign
 
     def _note(self, message: dict[str, Any]) -> None:
         method, parameters = message["method"], message["params"]

@@ -87,7 +87,7 @@ def end_night(workspace: Workspace, number: int) -> None:
     summary = NOTHING | {
         "night": night_name(number),
         "state": "done",
-        "message": "138 detections, 8 selected",
+        "message": f"{138 + number} detections, 8 selected",
         "ingested": 138 + number,
         "rejected": {"nan_plane": 5, "edge": 2},
         "scored": 136 + number,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from tasks.labelling.answer_log import AnswerLogError, LogRow, UsedIdError
 from tasks.labelling.answers import Name
 from tasks.labelling.desk import Desk, Place
+from tasks.labelling.filters import ItemFilter, RefusedFilterError
 from tasks.labelling.queues import LabelQueueError
 from tasks.labelling.session import PREFETCH, RefusedAnswerError
 from tasks.pages.service import new_service, page_templates
@@ -22,6 +23,7 @@ from tasks.store.errors import DatasetNameError, DatasetNotFoundError, DiskFullE
 PAGES = Path(__file__).parent / "pages"
 _STATUS: dict[type[Exception], int] = {
     RefusedAnswerError: 422,
+    RefusedFilterError: 422,
     UsedIdError: 409,
     LabelQueueError: 404,
     DatasetNotFoundError: 404,
@@ -32,6 +34,14 @@ _STATUS: dict[type[Exception], int] = {
 }
 """Status by error; from 500 on the page keeps an answer and sends it again."""
 _Labeller = Annotated[Name, Query()]
+
+
+class NextItems(ItemFilter):
+    """Whom items are for, the rank behind which to look, and how many at most; a name that is unknown is refused."""
+
+    labeller: Name
+    after: int = -1
+    count: int = Field(default=PREFETCH, ge=1, le=100)
 
 
 class NewAnswer(BaseModel):
@@ -73,17 +83,8 @@ def create_app(workspace: Workspace) -> FastAPI:
         return HTMLResponse(_pages().get_template("label.html").render(setup=setup))
 
     @app.get("/api/{dataset}/{queue}/next")
-    def next_items(
-        dataset: str,
-        queue: str,
-        labeller: _Labeller,
-        after: int = -1,
-        count: Annotated[int, Query(ge=1, le=100)] = PREFETCH,
-        reason: str | None = None,
-    ) -> dict[str, Any]:
-        place = desk.place(dataset, queue)
-        ranks = place.session.next_ranks(labeller, after, count, reason)
-        return {"items": place.items(ranks), "progress": place.session.progress(labeller)}
+    def next_items(dataset: str, queue: str, asked: Annotated[NextItems, Query()]) -> dict[str, Any]:
+        return desk.place(dataset, queue).next(asked.labeller, asked.after, asked.count, asked)
 
     @app.get("/api/{dataset}/{queue}/item")
     def show_item(dataset: str, queue: str, labeller: _Labeller, sample: str) -> dict[str, Any]:

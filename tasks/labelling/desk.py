@@ -2,12 +2,17 @@
 
 import threading
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.labelling.answer_log import AnswerLog
+from tasks.labelling.filters import NO_FILTER, ItemFilter
 from tasks.labelling.queues import LabelQueue, queue_names, read_label_queue
 from tasks.labelling.samples import MOST_NEIGHBOURS, NEIGHBOUR_ARCSEC, Samples
-from tasks.labelling.session import LabelSession
+from tasks.labelling.session import PREFETCH, LabelSession
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column
 from tasks.store.dataset import Dataset
@@ -28,7 +33,6 @@ class Place:
     def setup(self) -> dict[str, Any]:
         """Return what the page needs of the queue as a whole."""
         facts = self.queue.facts
-        reasons = [] if facts.blind else sorted(set(self.queue.reasons.tolist()))
         return {
             "dataset": facts.dataset,
             "queue": facts.name,
@@ -37,9 +41,25 @@ class Place:
             "blind": facts.blind,
             "items": len(self.queue),
             "planes": list(self.samples.problem.PLANES),
-            "reasons": reasons,
+            "filters": self._filters(),
             "pixels": self.samples.dataset.manifest["pixels"],
         }
+
+    def next(
+        self, labeller: str, after: int = -1, count: int = PREFETCH, wanted: ItemFilter = NO_FILTER
+    ) -> dict[str, Any]:
+        """Return the next items for a labeller, the progress, and how many are `left` for them.
+
+        Raises
+        ------
+        RefusedFilterError
+            The queue takes no such filter.
+        """
+        wanted.require_fit(self.queue)
+        among = wanted.rows(self.queue, self._detectors)
+        items = self.items(self.session.next_ranks(labeller, after, count, among, wanted.mine))
+        left = self.session.count_free(labeller, among, wanted.mine)
+        return {"items": items, "progress": self.session.progress(labeller), "left": left}
 
     def items(self, ranks: list[int]) -> list[dict[str, Any]]:
         """Return the items of some ranks; blind ones have neither reason nor score."""
@@ -78,6 +98,24 @@ class Place:
             found["label"] = self.queue.row(rank)["previous"]
         return found
 
+    def _filters(self) -> dict[str, Any]:
+        """Return what items may be filtered by: reasons, labels, ends of the scores, detectors; nothing if blind."""
+        queue = self.queue
+        if queue.facts.blind:
+            return {"reasons": [], "labels": [], "scores": None, "detectors": []}
+        known = queue.scores[np.isfinite(queue.scores)]
+        return {
+            "reasons": _choices(queue.reasons),
+            "labels": _choices(queue.previous),
+            "scores": [float(known.min()), float(known.max())] if len(known) else None,
+            "detectors": _choices(self._detectors),
+        }
+
+    @cached_property
+    def _detectors(self) -> NDArray[np.str_]:
+        """Detector of each row of the queue, (n,)."""
+        return self.samples.detectors(self.queue.ids)
+
     def summary(self) -> dict[str, Any]:
         """Return progress and agreement of all labellers."""
         from tasks.labelling.agreement import agreement_of  # the statistics of SciPy take seconds to import
@@ -85,6 +123,12 @@ class Place:
         rows = [row.answer for row in self.session.log.rows() if row.answer.queue == self.queue.facts.name]
         gold = {row["id"]: row["gold"] for row in self.queue.rows.to_pylist() if row["gold"] is not None}
         return agreement_of(rows, gold, self.session.words)
+
+
+def _choices(values: NDArray[np.str_]) -> list[str]:
+    """Return the different values, (n,), if there are several."""
+    found = [str(value) for value in np.unique(values) if value]
+    return found if len(found) > 1 else []
 
 
 @dataclass

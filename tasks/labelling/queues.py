@@ -119,6 +119,16 @@ class LabelQueue:
         return to_text(self.rows["reason"])
 
     @cached_property
+    def previous(self) -> NDArray[np.str_]:
+        """Label of each row in the label version, (n,); empty without one."""
+        return to_text(self.rows["previous"])
+
+    @cached_property
+    def scores(self) -> NDArray[np.float64]:
+        """Score of each row, (n,); NaN without one."""
+        return to_float(self.rows["score"])
+
+    @cached_property
     def opinions(self) -> NDArray[np.int32]:
         """Labellers that each row is asked of, (n,)."""
         return np.asarray(self.rows["opinions"].to_numpy(), np.int32)

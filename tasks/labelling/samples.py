@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from tasks.labelling.problems import LabellingProblem, problem_of
-from tasks.store.columns import to_float
+from tasks.store.columns import align_column, to_float, to_text
 from tasks.store.dataset import Dataset
 from tasks.store.sky_coordinates import chord, separations_arcsec, unit_vectors
 from tasks.store.versions import stored_rows
@@ -55,6 +55,12 @@ class Samples:
         """Return the name and the value of what the ledger knows of a sample."""
         row = self.row(sample)
         return [(text, row[name]) for name, text in self.problem.FACTS.items() if row.get(name) is not None]
+
+    def detectors(self, ids: list[str]) -> NDArray[np.str_]:
+        """Return the detector of each of some samples, (n,); empty where none is known."""
+        if "detector" not in self.problem.FACTS:
+            return np.full(len(ids), "")
+        return to_text(align_column(self.table, "detector", ids))
 
     def known_object(self, sample: str) -> str | None:
         """Return the known object that a sample was matched with."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from tasks.decisions.labelling_queue import UNSURE
 from tasks.labelling.answer_log import AnswerLog, LogRow
 from tasks.labelling.answers import Action, Answer
+from tasks.labelling.filters import OpenWork
 from tasks.labelling.queues import EVERYBODY, LabelQueue, LabelQueueError
 
 RESERVED_S = 600.0
@@ -28,11 +30,23 @@ class RefusedAnswerError(ValueError):
     """An answer does not fit the queue; the message says why."""
 
 
+class _Said(IntEnum):
+    """What a labeller's answer to an item says, where one stands."""
+
+    NOTHING = 0
+    CLASS = 1
+    UNSURE = 2
+    SKIP = 3
+
+
+_OPEN: dict[OpenWork, _Said] = {"skipped": _Said.SKIP, "unsure": _Said.UNSURE}
+
+
 @dataclass
 class _Labeller:
-    """One labeller's work: rows that are done, until when each is reserved, (n,), and what stands, the newest last."""
+    """One labeller's work: `_Said` and end of the reservation of each row, (n,), and what stands, the newest last."""
 
-    done: NDArray[np.bool_]
+    said: NDArray[np.int8]
     reserved_until: NDArray[np.float64]
     standing: dict[str, Answer] = field(default_factory=dict)
 
@@ -62,7 +76,14 @@ class LabelSession:
         self._seen = 0
         self._read_log()
 
-    def next_ranks(self, labeller: str, after: int = -1, count: int = PREFETCH, reason: str | None = None) -> list[int]:
+    def next_ranks(
+        self,
+        labeller: str,
+        after: int = -1,
+        count: int = PREFETCH,
+        among: NDArray[np.bool_] | None = None,
+        mine: OpenWork | None = None,
+    ) -> list[int]:
         """Return the ranks of the next items for a labeller, in order, and reserve them.
 
         Parameters
@@ -72,24 +93,22 @@ class LabelSession:
             Rank behind which to look; -1: from the first.
         count : int
             Items at most.
-        reason : str, optional
-            Only items with this reason.
+        among : (n,) bool, optional
+            Rows that are wanted.
+        mine : {"skipped", "unsure"}, optional
+            Only what the labeller skipped or was unsure of; default: what the labeller has not done.
         """
         with self._lock:
-            self._read_log()
-            now, queue = self.clock(), self.queue
-            mine = self._labeller(labeller)
-            others = np.zeros(len(queue), np.int32)
-            for each in self._labellers.values():
-                if each is not mine:
-                    others += (each.reserved_until > now) & ~each.done
-            free = ~mine.done & (self._given + others < self._most)
+            free = self._free(labeller, among, mine)
             free[: after + 1] = False
-            if reason is not None:
-                free &= queue.reasons == reason
             ranks = np.flatnonzero(free)[:count]
-            mine.reserved_until[ranks] = now + RESERVED_S
+            self._labeller(labeller).reserved_until[ranks] = self.clock() + RESERVED_S
             return [int(rank) for rank in ranks]
+
+    def count_free(self, labeller: str, among: NDArray[np.bool_] | None = None, mine: OpenWork | None = None) -> int:
+        """Return how many items `next_ranks` has for a labeller, from the first on."""
+        with self._lock:
+            return int(self._free(labeller, among, mine).sum())
 
     def answer(
         self, id: str, labeller: str, sample: str, action: Action, label: str | None, comment: str = ""
@@ -141,7 +160,7 @@ class LabelSession:
             return {
                 "items": len(self.queue),
                 "finished": int((self._given >= wanted).sum()),
-                "mine": int(self._labeller(labeller).done.sum()),
+                "mine": int(np.count_nonzero(self._labeller(labeller).said)),
             }
 
     def standing(self, labeller: str, sample: str) -> Answer | None:
@@ -149,9 +168,20 @@ class LabelSession:
         with self._lock:
             return self._labeller(labeller).standing.get(sample)
 
+    def _free(self, labeller: str, among: NDArray[np.bool_] | None, mine: OpenWork | None) -> NDArray[np.bool_]:
+        """Return the rows that may be offered to a labeller, (n,): wanted, and short of an opinion but for theirs."""
+        self._read_log()
+        now, me = self.clock(), self._labeller(labeller)
+        opinions = self._given - _is_opinion(me.said)
+        for each in self._labellers.values():
+            if each is not me:
+                opinions += (each.reserved_until > now) & (each.said == _Said.NOTHING)
+        free = (me.said == (_Said.NOTHING if mine is None else _OPEN[mine])) & (opinions < self._most)
+        return free if among is None else free & among
+
     def _labeller(self, name: str) -> _Labeller:
         count = len(self.queue)
-        return self._labellers.setdefault(name, _Labeller(np.zeros(count, bool), np.full(count, -np.inf)))
+        return self._labellers.setdefault(name, _Labeller(np.zeros(count, np.int8), np.full(count, -np.inf)))
 
     def _append(self, rank: int, **given: Any) -> tuple[LogRow, bool]:
         row, facts = self.queue.row(rank), self.queue.facts
@@ -195,4 +225,16 @@ class LabelSession:
         if answer.action != "undo":
             labeller.standing[answer.sample] = answer
         self._given[rank] += (answer.action == "answer") - (earlier is not None and earlier.action == "answer")
-        labeller.done[rank] = answer.action != "undo"
+        labeller.said[rank] = _said(answer)
+
+
+def _said(answer: Answer) -> _Said:
+    if answer.action == "undo":
+        return _Said.NOTHING
+    if answer.action == "skip":
+        return _Said.SKIP
+    return _Said.CLASS if answer.is_class else _Said.UNSURE
+
+
+def _is_opinion(said: NDArray[np.int8]) -> NDArray[np.bool_]:
+    return (said == _Said.CLASS) | (said == _Said.UNSURE)

@@ -72,7 +72,7 @@ def night_answer(scored: ScoredNight, summary: Mapping[str, Any]) -> Answer:
         what += f", {objects['after']:,} objects of {objects['before']:,}"
     unscored = scored.count - scored.scored
     missing = f"{unscored:,} could not be scored ({_reasons(scored.not_scored)})" if unscored else "all were scored"
-    said = [f"{sentence}." for sentence in describe_operations(summary["operations"])]
+    said = [f"{sentence}." for sentence in describe_operations(summary["operations"])] + _overlap_sentences(summary)
     return Answer(f"{what}; {missing}.", " ".join(said))
 
 
@@ -116,10 +116,7 @@ def operations_blocks(summary: Mapping[str, Any]) -> list[Block]:
         *(Text(f"{sentence}.") for sentence in describe_operations(figure)),
         Text("These counts measure the classifier alone: a survey applies further cuts and human vetting.", quiet=True),
     ]
-    if summary.get("overlap_with_training"):
-        blocks.append(
-            Text(f"{summary['overlap_with_training']:,} candidates that a model was trained on are left out of them.")
-        )
+    blocks += [Text(sentence) for sentence in _overlap_sentences(summary)]
     if figure["equal_recovery"]:
         against = summary["against"]
         names = [("", "this model"), *([("against_", against)] if against else [])]
@@ -135,6 +132,12 @@ def operations_blocks(summary: Mapping[str, Any]) -> list[Block]:
         caption = "Candidates selected at equal recovery; a dash: not reached, or no positions"
         blocks.append(Table(caption, columns, rows))
     return blocks
+
+
+def _overlap_sentences(summary: Mapping[str, Any]) -> list[str]:
+    """Return what the counts before and after the classifier leave out; nothing if they have every candidate."""
+    overlap = summary.get("overlap_with_training")
+    return [f"{overlap:,} candidates that a model was trained on are left out of these counts."] if overlap else []
 
 
 def probability_blocks(counts: Mapping[str, Any] | None) -> list[Block]:

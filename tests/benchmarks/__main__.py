@@ -61,6 +61,7 @@ WANTED = {
     ("command", "command_adds_of_import"): ("<", 3),
     ("command", "command_and_server_add_of_import"): ("<", 8),
     ("labelling", "next_ms"): ("<", 100),
+    ("labelling", "filtered_ms"): ("<", 100),
     ("memory", "build_ratio"): ("<=", 1.2),
     ("memory", "train_ratio"): ("<=", 1.2),
     ("drift", "quiet_low"): ("<=", 0.05),  # the false-discovery rate is inside the interval

@@ -14,7 +14,10 @@ const AHEAD = 20;
 const FEWEST_AHEAD = 6;
 const MOST_PICTURES = 80;
 
-const state = { labeller: "", item: null, ahead: [], done: new Set(), pictures: new Map(), cursor: -1, blinkOn: false };
+const state = {
+  ...{ labeller: "", item: null, ahead: [], done: new Set(), pictures: new Map(), cursor: -1 },
+  ...{ blinkOn: false, round: 0, notice: "" },
+};
 const outbox = new Outbox(base, showWaiting, (entry, detail) => {
   state.done.delete(entry.body.sample);
   showTrouble(`Not kept: ${detail}`);
@@ -29,17 +32,46 @@ async function ask(path, parameters) {
 }
 
 async function fillAhead() {
-  const reason = find("reason")?.value;
-  const query = { after: state.cursor, count: AHEAD, ...(reason ? { reason } : {}) };
-  const { items, progress } = await (await ask("next", query)).json();
+  const query = { after: state.cursor, count: AHEAD, ...filters() };
+  const { round } = state;
+  const { items, progress, left } = await (await ask("next", query)).json();
+  if (round !== state.round) return 0;
   showProgress(progress);
+  find("left").textContent = isFiltered() ? `${left} left` : "";
   if (items.length) state.cursor = items[items.length - 1].rank;
-  for (const item of items) {
-    if (state.done.has(item.id) || item.id === state.item?.id || state.ahead.some(({ id }) => id === item.id)) continue;
+  const fresh = items.filter(
+    ({ id }) => !state.done.has(id) && id !== state.item?.id && !state.ahead.some((other) => other.id === id),
+  );
+  for (const item of fresh) {
     state.ahead.push(item);
     picture(item.id).catch(() => state.pictures.delete(item.id));
   }
-  return items.length;
+  return items.length && !fresh.length ? fillAhead() : items.length;
+}
+
+// Filters
+
+/** Return the filters of the form that are set, by the names that the service and the address have for them. */
+function filters() {
+  return Object.fromEntries([...new FormData(find("filters"))].filter(([, value]) => value));
+}
+
+function isFiltered() {
+  return Object.keys(filters()).length > 0;
+}
+
+/** Set the form to the filters in the address; what the queue does not take is named. */
+function readFilters() {
+  for (const [name, value] of new URLSearchParams(location.search)) {
+    if (["sample", "labeller"].includes(name)) continue;
+    const control = find("filters").elements[name];
+    if (control) control.value = value;
+    if (control?.value !== value) state.notice = `This queue has no filter ${name}=${value}.`;
+  }
+}
+
+function addressOf(sample) {
+  return `?${new URLSearchParams({ ...(sample ? { sample } : {}), ...filters() })}`;
 }
 
 /** Return the pixels of a sample, fetched once. */
@@ -52,16 +84,19 @@ function picture(sample) {
 }
 
 async function goOn() {
+  const { round } = state;
   try {
-    if (!state.ahead.length && !(await fillAhead()) && state.cursor >= 0) {
+    if (!state.ahead.length && !(await fillAhead()) && round === state.round && state.cursor >= 0) {
       state.cursor = -1; // what others had reserved, or was skipped over, may be free
       await fillAhead();
     }
+    if (round !== state.round) return; // the filters have changed meanwhile
     const item = state.ahead.shift();
     if (item) await show(item.id);
     else showEnd();
     if (state.ahead.length < FEWEST_AHEAD) await fillAhead();
   } catch (error) {
+    if (round !== state.round) return;
     showTrouble(`${error.message}. Trying again.`);
     setTimeout(goOn, 2000);
   }
@@ -70,7 +105,7 @@ async function goOn() {
 async function show(sample) {
   const [pixels, detail] = await Promise.all([picture(sample), ask("item", { sample }).then((reply) => reply.json())]);
   state.item = { ...detail, pixels };
-  history.replaceState(null, "", `?${new URLSearchParams({ sample })}`);
+  history.replaceState(null, "", addressOf(sample));
   find("comment").value = detail.answer?.comment ?? "";
   setEnabled(true);
   showTrouble("");
@@ -149,7 +184,7 @@ function showDetail(detail) {
   const around = detail.neighbours.map((each) => {
     const line = element("li");
     const link = element(each.queued ? "a" : "span", each.id);
-    if (each.queued) link.href = `?${new URLSearchParams({ sample: each.id })}`;
+    if (each.queued) link.href = addressOf(each.id);
     const more = [`${each.separation_arcsec} arcsec`, each.known_object, each.label].filter(Boolean).join(", ");
     line.append(link, ` ${more}`);
     return line;
@@ -217,7 +252,8 @@ function showTrouble(text) {
 function showEnd() {
   state.item = null;
   setEnabled(false);
-  find("status").textContent = "Nothing left for you in this queue.";
+  history.replaceState(null, "", addressOf(null));
+  find("status").textContent = `Nothing ${isFiltered() ? "like that " : ""}left for you in this queue.`;
   find("name").textContent = "Done";
   for (const id of ["facts", "neighbours"]) find(id).replaceChildren();
   find("history-section").hidden = find("known").hidden = true;
@@ -279,6 +315,7 @@ addKey("n", "next stretch", () => {
   find("stretch").selectedIndex = (find("stretch").selectedIndex + 1) % find("stretch").length;
   draw();
 });
+addKey("/", "choose items; Escape leaves the field", () => find("filters").elements.mine.focus());
 addKey("?", "these keys", () => find("help-dialog").showModal());
 
 document.addEventListener("keydown", (event) => {
@@ -289,6 +326,7 @@ document.addEventListener("keydown", (event) => {
   }
   if (inText || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === " " && event.target.matches("button, input, a")) return; // the browser's own key
+  if (!find("keys-act").checked) return;
   const found = keys.find(({ key }) => key === event.key.toLowerCase());
   if (!found || event.repeat) return;
   event.preventDefault();
@@ -305,17 +343,28 @@ for (const { key, text } of keys) {
   find("keys").tBodies[0].append(row);
 }
 for (const id of ["stretch", "black", "white", "zoom", "invert", "blink"]) find(id)?.addEventListener("input", draw);
-find("reason")?.addEventListener("change", restart);
+find("filters").addEventListener("change", restart);
+find("filters").addEventListener("reset", () => setTimeout(restart)); // the form is empty after the event
+find("filters").addEventListener("submit", (event) => event.preventDefault());
 find("skip").addEventListener("click", () => answer("skip"));
 find("undo").addEventListener("click", undo);
 find("help-button").addEventListener("click", () => find("help-dialog").showModal());
+find("keys-act").checked = localStorage.getItem("starloom-keys") !== "off"; // speech input types letters
+find("keys-act").addEventListener("change", ({ target }) => localStorage.setItem("starloom-keys", target.checked ? "on" : "off"));
 find("labeller").addEventListener("change", () => begin(find("labeller").value));
 find("who-dialog").addEventListener("close", () => begin(find("who").value));
 find("who-dialog").addEventListener("cancel", (event) => event.preventDefault());
 if (setup.planes.length === 1) find("stretch").value = "linear";
 
-function restart() {
-  Object.assign(state, { item: null, ahead: [], done: new Set(), cursor: -1 });
+function forget() {
+  Object.assign(state, { item: null, ahead: [], done: new Set(), cursor: -1, round: state.round + 1 });
+}
+
+/** Go on with what the filters say, once the service has the answers on which they may rest. */
+async function restart() {
+  forget();
+  setEnabled(false);
+  await outbox.flush();
   return goOn();
 }
 
@@ -329,16 +378,19 @@ async function begin(name) {
   find("labeller").value = state.labeller;
   await outbox.flush();
   const sample = new URLSearchParams(location.search).get("sample");
-  Object.assign(state, { item: null, ahead: [], done: new Set(), cursor: -1 });
+  forget();
   if (!sample || setup.absent) {
     await goOn();
-    if (setup.absent) showTrouble(`Sample ${sample} is not in this queue.`);
+    if (setup.absent) state.notice = `Sample ${sample} is not in this queue.`;
     setup.absent = false;
-    return;
+  } else {
+    await show(sample);
+    await fillAhead();
   }
-  await show(sample);
-  await fillAhead();
+  if (state.notice) showTrouble(state.notice);
+  state.notice = "";
 }
 
+readFilters();
 const given = new URLSearchParams(location.search).get("labeller");
 begin(given ?? localStorage.getItem("starloom-labeller") ?? "");

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tasks.decisions.ledger import append
 from tasks.home.app import create_app
 from tasks.runtime.workspace import Workspace
+from tests.accessibility import require_accessible
 from tests.browser import CHROMIUM, Browser, headless
 from tests.served_pages import served
 from tests.small_home import decision
@@ -23,18 +23,12 @@ def browser(tmp_path: Path) -> Iterator[Browser]:
         yield page
 
 
-def require_own_hosts_and_no_error(browser: Browser, *addresses: str) -> None:
-    asked = {urlsplit(each).netloc for each in browser.addresses if not each.startswith("data:")}
-    assert asked == {urlsplit(address).netloc for address in addresses}
-    assert browser.errors == []
-
-
 def wait_until_told(browser: Browser) -> None:
     browser.wait_for("document.getElementById('told')?.textContent.startsWith('updated')")
 
 
 @with_browser
-def test_empty_and_filled_it_fits_has_no_error_and_asks_no_foreign_host(
+def test_empty_and_filled_it_fits_is_accessible_and_asks_no_foreign_host(
     browser: Browser, filled: Workspace, workspace: Workspace
 ) -> None:
     with served(create_app(filled)) as one, served(create_app(workspace)) as other:
@@ -47,7 +41,9 @@ def test_empty_and_filled_it_fits_has_no_error_and_asks_no_foreign_host(
                 browser.wait_for(f"document.querySelector('h2')?.textContent === '{heading}'")
                 wait_until_told(browser)
                 assert browser.read("document.documentElement.scrollWidth") <= width
-        require_own_hosts_and_no_error(browser, one, other)
+            browser.read("for (const details of document.querySelectorAll('details')) details.open = true")
+            require_accessible(browser)
+        browser.require_quiet(one, other)
 
 
 @with_browser
@@ -64,7 +60,7 @@ def test_what_changes_is_seen_without_reloading_and_what_was_open_stays_open(bro
         browser.wait_for("document.querySelector('[data-part=decisions] tbody th').textContent === '4'")
         assert browser.read("window.isSame && document.getElementById('older-reports').open")
         assert browser.read("document.activeElement.closest('details')?.id") == "older-reports"
-        require_own_hosts_and_no_error(browser, address)
+        browser.require_quiet(address)
     browser.read("document.dispatchEvent(new Event('visibilitychange'))")  # which asks at once
     browser.wait_for("!document.getElementById('trouble').hidden")
     assert "No answer since" in browser.read("document.getElementById('trouble').textContent")

@@ -43,7 +43,7 @@ def client(night: Workspace) -> Iterator[httpx.Client]:
     listener.close()
 
 
-def ask_next(client: httpx.Client, labeller: str, base: str = BLIND, **more: int | str) -> list[dict]:
+def ask_next(client: httpx.Client, labeller: str, base: str = BLIND, **more: float | str) -> list[dict]:
     return client.get(f"{base}/next", params={"labeller": labeller, **more}).raise_for_status().json()["items"]
 
 
@@ -88,6 +88,52 @@ def test_a_blind_queue_shows_neither_label_nor_score_nor_reason(client: httpx.Cl
         assert not {"gold", "previous"} & set(detail)
         assert dict(detail["facts"]).keys() >= {"RA (deg)", "Magnitude", "Detector"}
         assert "injection" not in str(detail)
+
+
+def test_filters_keep_what_they_name(client: httpx.Client, night: Workspace) -> None:
+    queue = read_label_queue(night, "night", "open")
+    scores = [None if rank % 4 == 3 else rank / 10 for rank in range(len(queue))]
+    position = queue.rows.column_names.index("score")
+    scored = queue.rows.set_column(position, "score", pa.array(scores, pa.float64()))
+    facts = QueueFacts(**queue.facts.model_dump() | {"name": "scored"})
+    write_label_queue(night, LabelQueue(facts, scored))
+    base = "/api/night/scored"
+    labels, chips = queue.rows["previous"].to_pylist(), [f"chip {int(name[1:]) % 3}" for name in queue.ids]
+
+    def ranks(**filters: str | float) -> list[int]:
+        return [item["rank"] for item in ask_next(client, "ann", base, count=100, **filters)]
+
+    every = ranks()
+    assert ranks(label="real") == [rank for rank in every if labels[rank] == "real"]
+    assert ranks(detector="chip 1") == [rank for rank in every if chips[rank] == "chip 1"]
+    assert ranks(score_from=0.5, score_to=1) == [5, 6, 8, 9, 10]
+    assert ranks(score_from=0.5, score_to=1, label="bogus") == [r for r in (5, 6, 8, 9, 10) if labels[r] == "bogus"]
+    assert (ranks(reason="random"), ranks(reason="suspect")) == (every, [])
+    for number, rank in enumerate(ranks(label="real")[:3]):
+        send(client, f"s{number}", queue.ids[rank], base, action="skip", label=None).raise_for_status()
+    skipped = client.get(f"{base}/next", params={"labeller": "ann", "mine": "skipped", "count": 1}).json()
+    assert (len(skipped["items"]), skipped["left"]) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("base", "filters", "word"),
+    [
+        (BLIND, {"label": "real"}, "queue 'random' is blind and takes no filter by label,"),
+        (BLIND, {"score_from": 1, "reason": "x", "mine": "unsure"}, "no filter by reason, score_from,"),
+        (BLIND, {"detector": "chip 1"}, "the sample that rates are estimated from"),
+        (OPEN, {"label": "star"}, "none of bogus, real"),
+        (OPEN, {"score_to": "nan"}, "score_to"),
+        (OPEN, {"mine": "all"}, "mine"),
+        (OPEN, {"labels": "real"}, "labels"),
+    ],
+)
+def test_filters_that_tell_or_that_nobody_knows_are_refused(
+    client: httpx.Client, base: str, filters: dict[str, str | int], word: str
+) -> None:
+    reply = client.get(f"{base}/next", params={"labeller": "ann", **filters})
+    assert reply.status_code == 422
+    assert word in reply.text
+    assert ask_next(client, "ann", BLIND, mine="unsure") == []
 
 
 def test_detections_at_one_place_are_a_light_history_and_others_neighbours(client: httpx.Client) -> None:

@@ -52,14 +52,32 @@ def test_what_one_holds_another_does_not_get_until_the_time_is_over(session: Lab
     assert session.next_ranks("eve", count=21) == one
 
 
-def test_paging_goes_on_behind_the_cursor_and_a_filter_keeps_its_reason(session: LabelSession) -> None:
+def test_paging_goes_on_behind_the_cursor_and_keeps_to_the_rows_that_are_wanted(session: LabelSession) -> None:
     pages, after = [], -1
     while ranks := session.next_ranks("ann", after=after, count=4):
         pages += ranks
         after = ranks[-1]
     assert pages == list(range(21))
-    assert session.next_ranks("ann", reason="random", count=30) == pages
-    assert session.next_ranks("ann", reason="suspect") == []
+    odd = np.arange(21) % 2 == 1
+    assert session.next_ranks("ann", among=odd, after=2, count=3) == [3, 5, 7]
+    assert session.count_free("ann", odd) == 10
+
+
+def test_what_a_labeller_left_open_comes_again_until_it_is_answered(session: LabelSession) -> None:
+    moment = 0.0
+    session.clock = lambda: moment
+    ids, (one, two, three) = session.queue.ids, np.flatnonzero(session.queue.opinions == 1)[:3].tolist()
+    for rank, action, label in ((one, "skip", None), (two, "answer", "unsure"), (three, "answer", "real")):
+        session.answer(f"a{rank}", "ann", ids[rank], action, label)
+    assert (session.next_ranks("ann", mine="skipped"), session.next_ranks("ann", mine="unsure")) == ([one], [two])
+    assert session.next_ranks("ann", among=np.arange(21) != one, mine="skipped") == []
+    assert session.next_ranks("bob", mine="skipped") == []
+    session.answer("b", "bob", ids[one], "answer", "real")  # the one opinion that is wanted
+    assert (session.next_ranks("ann", mine="skipped"), session.count_free("ann", mine="skipped")) == ([], 0)
+    session.answer("c", "ann", ids[two], "answer", "bogus")
+    assert session.next_ranks("ann", mine="unsure") == []
+    session.undo("d", "ann")
+    assert two in session.next_ranks("ann", count=21)
 
 
 def test_undo_gives_back_the_last_and_another_process_sees_it(session: LabelSession) -> None:

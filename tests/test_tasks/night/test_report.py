@@ -69,6 +69,9 @@ def test_the_answer_has_the_candidates_the_objects_and_what_was_not_scored() -> 
     assert night_answer(whole, summary(operations=objects)).text == (
         "3 of 1,200 detections are candidates, 2 objects of 900; all were scored."
     )
+    assert night_answer(whole, summary(overlap_with_training=900)).evidence == (
+        "3 of 1,200 detections are selected. 900 candidates that a model was trained on are left out of these counts."
+    )
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,18 @@
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tasks.candidates.build_page import report_build
+from tasks.candidates.figures import evaluation_figures
+from tasks.candidates.metrics import CandidateEvaluation, summarise
+from tasks.candidates.report import evaluation_page
+from tasks.reports.dataset_page import dataset_page
 from tasks.reports.page import (
     Answer,
     Figure,
@@ -21,7 +28,11 @@ from tasks.reports.page import (
     is_numeric_column,
     page,
 )
-from tests import browser
+from tasks.runtime.workspace import Workspace
+from tests.accessibility import require_accessible
+from tests.browser import CHROMIUM, Browser, headless
+from tests.small_candidates import publish_candidates
+from tests.small_scores import made_context, made_rows, made_scores
 
 HOSTILE = '<script src="https://example.org/x.js">alert(1)</script>'
 
@@ -130,8 +141,25 @@ def test_numbers_are_set_flush_right_and_words_are_not():
     assert [is_numeric_column(table, position) for position in range(3)] == [False, True, True]
 
 
-@pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not installed")
-def test_in_a_browser_tables_are_sorted_and_stamps_change_sides(tmp_path: Path) -> None:
+with_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with headless(tmp_path_factory.mktemp("browser") / "profile") as shown:
+        yield shown
+
+
+def open_page(browser: Browser, html: str, folder: Path) -> None:
+    """Open a page that lies in a file, and require that it logs no error and asks no host."""
+    (folder / "page.html").write_text(html, encoding="utf-8")
+    browser.open((folder / "page.html").as_uri())
+    browser.wait_for("document.readyState === 'complete' && document.documentElement.classList.contains('scripted')")
+    browser.require_quiet((folder / "page.html").as_uri())
+
+
+@with_browser
+def test_in_a_browser_tables_are_sorted_and_stamps_change_sides(browser: Browser, tmp_path: Path) -> None:
     stamps = [ScoredStamp(score, f"s{score:g}", b"\x89PNG") for score in (3.0, 1.5, 0.5)]
     slider = ThresholdSlider(
         "rates",
@@ -144,20 +172,38 @@ def test_in_a_browser_tables_are_sorted_and_stamps_change_sides(tmp_path: Path) 
         stamps,
     )
     table = Table("t", ["name", "value"], [["b", 2], ["a", None], ["c", "1\N{NARROW NO-BREAK SPACE}000"], ["d", -3.5]])
-    (tmp_path / "page.html").write_text(page("t", [slider, table]), encoding="utf-8")
-    with browser.headless(tmp_path / "profile") as shown:
-        shown.open((tmp_path / "page.html").as_uri())
-        shown.wait_for("document.querySelectorAll('th button').length === 2")
-        names = "[...document.querySelectorAll('tbody th')].map(cell => cell.textContent.trim()).join('')"
-        click = "document.querySelectorAll('th button')[1].click()"
-        assert shown.read(f"{click}; {names}") == "dbca"
-        assert shown.read(f"{click}; {names}") == "acbd"
-        selected = "[...document.querySelectorAll('[data-selected=true] .stamp')].map(s => s.dataset.score).join()"
-        assert shown.read(selected) == "3.0"
-        assert (
-            shown.read("document.querySelector('output').textContent") == "logit 2.000, FPR 0.100 (1 of 10), TPR 0.500"
-        )
-        shown.read("const s = document.querySelector('input'); s.value = 3; s.dispatchEvent(new Event('input'))")
-        assert shown.read(selected) == "3.0,1.5,0.5"
-        assert shown.errors == []
-        assert [address for address in shown.addresses if not address.startswith(("file:", "data:"))] == []
+    open_page(browser, page("t", [slider, table]), tmp_path)
+    names = "[...document.querySelectorAll('tbody th')].map(cell => cell.textContent.trim()).join('')"
+    click = "document.querySelectorAll('th button')[1].click()"
+    assert browser.read(f"{click}; {names}") == "dbca"
+    assert browser.read(f"{click}; {names}") == "acbd"
+    selected = "[...document.querySelectorAll('[data-selected=true] .stamp')].map(s => s.dataset.score).join()"
+    assert browser.read(selected) == "3.0"
+    assert browser.read("document.querySelector('output').textContent") == "logit 2.000, FPR 0.100 (1 of 10), TPR 0.500"
+    browser.read("{const s = document.querySelector('input'); s.value = 3; s.dispatchEvent(new Event('input'))}")
+    assert browser.read(selected) == "3.0,1.5,0.5"
+
+
+@with_browser
+def test_pages_of_an_evaluation_and_of_a_dataset_are_accessible(
+    browser: Browser, workspace: Workspace, tmp_path: Path
+) -> None:
+    cells = [f"cell {row}" for row in range(30)]
+    labels = ["real"] * 10 + ["bogus"] * 20
+    dataset = publish_candidates(workspace, "tiny", labels, cells, ["train"] * 30, real=[True] * 10 + [False] * 20)
+    counts = {"rejected": {"edge": 5}, "kinds": {"detection": 30}, "labels": {"real": 10, "bogus": 20}}
+    summary = {"asked": 35, "stored": 30, "pixels": "simulated", "galaxy_share": {"asked": None}} | counts
+    for html in (made_evaluation_page(), dataset_page(dataset, report_build(dataset, summary))):
+        open_page(browser, html, tmp_path)
+        require_accessible(browser)
+
+
+def made_evaluation_page() -> str:
+    """Return the page of 30 made scores, with tables, figures and a slider."""
+    rows = made_rows([True] * 10 + [False] * 20, columns={"snr": [6.0] * 30, "detector": ["one", "two"] * 15})
+    scores = made_scores(rows, [*range(1, 11), 2.5, 5.5, *(-0.5 - step for step in range(18))])
+    context = made_context(history={"train_loss": [1.0, 0.5], "validation_loss": [1.0, 0.6]}, notes=["a note"])
+    near = np.array([9, 11]), np.random.default_rng(0).normal(100, 4, (2, 21, 21, 3)).astype(np.float32)
+    evaluation = CandidateEvaluation(context, scores, rows.samples, {"bogus": near}, near)
+    summary = summarise(scores, context) | {"verdicts": None}
+    return evaluation_page(evaluation, summary, evaluation_figures(evaluation, summary), {})
