@@ -50,8 +50,10 @@ def images_of(labels, rng, size=SIZE):
     return np.clip(20 + disc * level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
 
 
-def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLASSES, size=SIZE, wrong=None):
-    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number.
+def publish_galaxies(
+    workspace, name, count=200, seed=0, changed=None, truth=CLASSES, size=SIZE, wrong=None, scheme=SCHEME, facts=None
+):
+    """Publish a dataset; ``changed`` holds columns to replace by value, by sample number, ``facts`` more of a manifest.
 
     With ``wrong``, numbers of samples with the other class's label, it also holds the hidden truth.
     """
@@ -90,10 +92,11 @@ def publish_galaxies(workspace, name, count=200, seed=0, changed=None, truth=CLA
         "problem": "galaxy",
         "pixels": "simulated",
         "label_kind": "votes",
-        "schemes": {SCHEME: {"classes": list(truth), "digest": "scheme digest"}},
+        "schemes": {scheme: {"classes": list(truth), "digest": "scheme digest"}},
+        **(facts or {}),
     }
     known = None if wrong is None else hidden
-    return versions.publish(folder, versions.NewVersion(table, {SCHEME: labelled}, split, manifest, known), None)
+    return versions.publish(folder, versions.NewVersion(table, {scheme: labelled}, split, manifest, known), None)
 
 
 class Threshold:

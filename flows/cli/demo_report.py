@@ -10,6 +10,7 @@ from rich.table import Table
 
 from tasks.learning.intervals import NO_INTERVAL, format_ends
 from tasks.runtime.workspace import Workspace
+from tasks.tracking.database import SERVER_SETTINGS
 
 
 def show(galaxies: Mapping[str, Any], candidates: Mapping[str, Any], workspace: Workspace) -> None:
@@ -122,5 +123,5 @@ def _counts(counts: Mapping[str, int]) -> str:
 def mlflow_command(workspace: Workspace) -> str:
     """Return the command that shows the workspace's runs in a browser."""
     program = Path(sys.executable).with_name("mlflow")
-    settings = "DO_NOT_TRACK=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false"
+    settings = " ".join(f"{name}={value}" for name, value in SERVER_SETTINGS.items())
     return f"{settings} {program} server --workers 1 --backend-store-uri {workspace.mlflow_uri}"

@@ -1,13 +1,12 @@
 """A row of the ledger in MLflow: a run of its own, and tags of the model that it is about."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tasks.decisions.ledger_rows import LedgerRow
 from tasks.runtime.workspace import Workspace
-from tasks.tracking.mlflow_runs import has_finished_run, open_run
+from tasks.tracking.mlflow_runs import has_finished_run, mlflow_name, open_run
 from tasks.tracking.model_registry import UnknownModelError, resolve_model, tag_model
 from tasks.training.registered_models import problem_of
 
@@ -21,7 +20,7 @@ def record_run(workspace: Workspace, row: LedgerRow) -> None:
     if not has_finished_run(workspace, problem, {"row_sha256": row.row_sha256}):
         run_name = f"decision {row.sequence}: {row.verdict} {row.name}"
         with open_run(workspace, problem=problem, run_name=run_name, params={}, tags=_tags(row), dataset=None) as run:
-            run.log_metrics({_metric_name(name): value for name, value in numbers_of(row.figures)})
+            run.log_metrics({mlflow_name(name): value for name, value in numbers_of(row.figures)})
             run.log_text("".join(f"{reason}\n" for reason in row.reasons), "reasons.txt")
             run.log_text(json.dumps(row.figures, indent=2, ensure_ascii=False), "figures.json")
     _tag_model(workspace, row)
@@ -52,14 +51,9 @@ def _tags(row: LedgerRow) -> dict[str, str]:
         "reasons": "; ".join(row.reasons),
         "sequence": str(row.sequence),
         "row_sha256": row.row_sha256,
-        **{f"digest.{_metric_name(name)}": value for name, value in row.digests.items()},
+        **{f"digest.{mlflow_name(name)}": value for name, value in row.digests.items()},
     }
     return {name: value[:_LONGEST_TAG] for name, value in given.items() if value}
-
-
-def _metric_name(name: str) -> str:
-    """Replace what MLflow refuses in a metric's name."""
-    return re.sub(r"[^\w./ -]", "_", name)
 
 
 def _tag_model(workspace: Workspace, row: LedgerRow) -> None:

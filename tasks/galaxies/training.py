@@ -86,7 +86,11 @@ class GalaxyTraining(TrainingTask):
                 "methods": request.methods.given,
             },
             # A preset that methods changed is not found as the preset itself, by which the deck's network is looked up.
-            tags={"preset": "+".join(filter(None, (request.preset, methods))), **initial.tags},
+            tags={
+                "network": request.network,
+                "preset": "+".join(filter(None, (request.preset, methods))),
+                **initial.tags,
+            },
             summary={"weights": initial.source, "methods": request.methods.given},
             test_figures=TEST_FIGURES,
             speed="images_per_second",

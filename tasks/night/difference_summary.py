@@ -91,5 +91,5 @@ def _record(
         dataset=source.dataset if isinstance(source, DatasetNight) else None,
     ) as run:
         run.log_metrics(metrics)
-        run.log_file(report, "report")
+        run.log_report(report)
         return run.id

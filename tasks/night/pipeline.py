@@ -306,5 +306,5 @@ def _record(workspace: Workspace, scoring: Scoring, summary: Mapping[str, Any], 
                 "recovered": None if recovered is None else recovered["share"],
             }
         )
-        run.log_file(report, "report")
+        run.log_report(report)
         return run.id

@@ -38,7 +38,7 @@ from tasks.server.process_guard import (
 )
 from tasks.server.schedules import Schedule, cancel_missed_runs, read_schedules, send_deployments
 from tasks.server.slots import GPU_POOL, create_limits, device_slots, host
-from tasks.tracking.database import prepare
+from tasks.tracking.database import SERVER_SETTINGS, prepare
 
 WORK_POOL = "local"
 TRAINING_TAGS = frozenset({"training", "study"})
@@ -232,7 +232,7 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
     command = ["mlflow", "server", "--backend-store-uri", workspace.mlflow_uri]
     command += ["--artifacts-destination", str(workspace.mlartifacts)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    settings = dict(SERVER_SETTINGS)
     return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
 
 

@@ -6,10 +6,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
+from tasks.store.columns import Ids, align_column
 from tasks.store.errors import (
     DamagedPixelsError,
     DamagedTableError,
@@ -135,6 +139,32 @@ class Dataset:
                 f"{owner.name}: the metadata of the pixel array in {self.path / PIXELS} cannot be read "
                 f"({type(error).__name__}: {error}); {remedy}"
             ) from error
+
+    def images(self, ids: Ids) -> NDArray[Any]:
+        """Return the pixels of some samples, (n, y, x, channel), uint8 of galaxies and float32 of candidates.
+
+        All n images are in memory at once; `tasks.learning.scoring.image_blocks` streams them.
+
+        Parameters
+        ----------
+        ids : (n,) text
+            Ids of stored samples in any order, repeats allowed.
+
+        Raises
+        ------
+        StoreError
+            An id is unknown, or its sample was rejected; the message names the first five.
+        DamagedPixelsError
+            Bytes fail their checksum, or a shard's file is missing.
+        """
+        rows = align_column(self.samples(["id", "row"]), "row", ids)
+        if rows.null_count:
+            absent = [str(name) for name, row in zip(ids, rows.to_pylist(), strict=True) if row is None]
+            raise StoreError(
+                f"dataset {self.name!r} version {self.version} holds no pixels of {len(absent)} ids, such as "
+                f"{', '.join(absent[:5])}: they are unknown, or rejected with the ledger's reason"
+            )
+        return np.asarray(self.pixels[np.asarray(pc.cast(rows, pa.int64()).to_numpy())])
 
     def samples(self, columns: list[str] | None = None) -> pa.Table:
         """Return the ledger, or some of its columns."""

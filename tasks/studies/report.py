@@ -1,5 +1,6 @@
 """The results of a study: each name's rates over its seeds, ratios between names on the same rows, and their page."""
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +24,8 @@ from tasks.store.files import whole_file
 from tasks.store.schema import REALBOGUS
 from tasks.studies.resumable_rows import row_name
 from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
-from tasks.tracking.mlflow_runs import open_run
+from tasks.tracking.study_runs import StudyRuns
+from tasks.training.training_task import data_tags
 
 REPEATS = 300
 TPR = 0.9
@@ -33,6 +35,10 @@ RATIOS = {
     "first": "times fewer than the first line",
 }
 """Column of a study's table, by the name that a line is compared with."""
+TESTED = ("auc", "fpr_at_tpr90", "bogus", "real")
+"""Beginnings of the entries of a row's result that were measured on the test survey."""
+OF_SUSPECTS = ("precision", "recall", "recall_at_precision_80")
+"""Entries of a row's result on the labels that were taken for wrong."""
 LEAST_RATE = 1e-5
 """Added to both rates of a ratio, so that it is finite if no bogus passes."""
 
@@ -177,24 +183,66 @@ def publish_study(
     report = workspace.reports / f"{setup.folder.name}.html"
     with whole_file(report) as path:
         path.write_text(page(name.replace("-", " "), blocks, origin), encoding="utf-8")
-    tags = {"kind": "study", "pixels": dataset.manifest["pixels"], "labels": "truth", "dataset_digest": dataset.digest}
-    with open_run(
-        workspace, problem=REALBOGUS, run_name=name, params=request.model_dump(), tags=tags, dataset=dataset
-    ) as run:
-        rates = {f"{metric_name(which)} fpr_at_tpr90": of["fpr_at_tpr90"] for which, of in compared.items()}
-        run.log_metrics({**rates, **more_metrics})
+    runs = study_runs(setup, name, results)
+    with runs.open_study(f"{name} {dataset.name}", request.model_dump()) as run:
+        run.log_metrics(more_metrics)
+        run.log_table(rates_table(compared, request.seeds).by_column(), "compared")
         run.log_table({column: [row.get(column) for row in results] for column in results[0]}, "rows")
         run.log_figure(figure.png, "rates")
         for block in more:
             if isinstance(block, Figure):
                 run.log_figure(block.png, block.alt.replace(" ", "-"))
-        run.log_file(report, "report")
+        run.log_report(report)
+    for result in results:
+        record_row(runs, result)
     return {
         "rows": list(results),
         "compared": dict(compared),
         "report": str(report),
         "pixels": dataset.manifest["pixels"],
     }
+
+
+def study_runs(setup: StudySetup, name: str, results: Sequence[Mapping[str, Any]]) -> StudyRuns:
+    """Return the MLflow runs of a study with these rows; the same rows again have the same runs."""
+    dataset = Dataset.open(setup.workspace, setup.request.dataset)
+    tested = Dataset.open(setup.workspace, setup.request.test_dataset)
+    tags = {
+        **data_tags(dataset),
+        "labels": "truth",
+        "study": name,
+        "test_dataset": f"{tested.name}@{tested.version}",
+    }
+    rows = [setup.request.model_dump_json(), *(row_name(settings_of(result)) for result in results)]
+    digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()[:8]
+    return StudyRuns(setup.workspace, REALBOGUS, setup.folder / f"runs-{digest}.json", dataset, tags)
+
+
+def settings_of(result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings among a row's result."""
+    return {name: result[name] for name in StudyRow.model_fields if name in result}
+
+
+def record_row(runs: StudyRuns, result: Mapping[str, Any]) -> None:
+    """Record a row as a run below the study's: its settings as parameters, its numbers as metrics.
+
+    What was measured on the test survey is called as after a training, such as ``test_auc``; how well suspects match
+    the wrong labels begins with ``suspects_``. The memorised share has a step an epoch.
+    """
+    settings, name = settings_of(result), result["name"]
+    with runs.open_row(f"{name}, seed {result['seed']}", name, settings) as run:
+        run.log_tags({key: str(settings[key]) for key in ("seed", "network", "handling")})
+        numbers = {key: value for key, value in result.items() if key not in settings}
+        run.log_metrics({row_metric(key): value for key, value in numbers.items() if isinstance(value, int | float)})
+        for step, share in enumerate(result.get("memorised_share", []), start=1):
+            run.log_metrics({"memorised_share": share}, step)
+
+
+def row_metric(name: str) -> str:
+    """Return the metric of an entry of a row's result."""
+    if name.startswith(TESTED):
+        return f"test_{name}"
+    return f"suspects_{name}" if name in OF_SUSPECTS else name
 
 
 def metric_name(name: str) -> str:

@@ -41,7 +41,7 @@ def transfer_to_survey(workspace: Workspace, request: TransferRequest) -> dict[s
         run.log_metrics({metric_of(result): result["auc"] for result in transfer.results})
         run.log_table({name: [result[name] for result in transfer.results] for name in transfer.results[0]}, "rows")
         run.log_figure(figure.png, "areas")
-        run.log_file(report, "report")
+        run.log_report(report)
     return {
         "model": ref.uri,
         "source": f"{transfer.source.name}@{transfer.source.version}",

@@ -8,6 +8,7 @@ import logging
 import os
 import sqlite3
 from contextlib import closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
 
 from filelock import FileLock
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 EXPERIMENTS = get_args(Problem)
 """Names of MLflow's experiments: one a problem."""
+
+SERVER_SETTINGS = MappingProxyType(
+    {
+        "DO_NOT_TRACK": "true",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",
+        "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+)
+"""Environment of a process that serves MLflow's pages: no telemetry, no gateway to language models, no jobs. The
+assistant of its pages has no switch of its own; it answers the same machine alone, and nothing sets it up."""
 
 _ADDRESS_COLUMNS = (
     ("experiments", "artifact_location"),

@@ -1,6 +1,8 @@
 """Runs in a workspace's MLflow database: parameters, tags, metrics, artifacts and the dataset that was used."""
 
 import csv
+import io
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from PIL import Image
 
+from tasks.runtime.flow_command import flow_command
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import import_mlflow, open_client, prepare
 from tasks.tracking.model_registry import KerasModel, ModelRef, register_model
+from tasks.tracking.notes import NOTE, REPORT_FOLDER, run_note
 
 if TYPE_CHECKING:
     from tasks.store.dataset import Dataset
@@ -45,12 +50,24 @@ class TrackedRun:
         for name, value in tags.items():
             open_client(self.workspace).set_tag(self.id, name, value)
 
-    def log_figure(self, png: bytes, name: str) -> None:
-        """Store a picture as ``figures/NAME.png``."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"{name}.png")
-            path.write_bytes(png)
-            self.log_file(path, "figures")
+    def log_figure(self, png: bytes, key: str, step: int = 0) -> None:
+        """Store a picture, PNG or JPEG, as the image ``key`` of a step.
+
+        MLflow's charts show the images of several runs side by side where key and step are the same.
+        """
+        with Image.open(io.BytesIO(png)) as image:
+            open_client(self.workspace).log_image(self.id, image, key=mlflow_name(key), step=step)
+
+    def log_report(self, path: Path) -> None:
+        """Store a copy of a report under ``report/``, and name it in the run's note."""
+        self.log_file(path, REPORT_FOLDER)
+        self._set_note(path.name)
+
+    def _set_note(self, report: str | None) -> None:
+        client = open_client(self.workspace)
+        note = run_note(client.get_run(self.id).info.experiment_id, self.id, report, flow_command())
+        if note:
+            client.set_tag(self.id, NOTE, note)
 
     def log_table(self, table: pa.Table | Mapping[str, Sequence], name: str) -> None:
         """Store a table, columns of equal length, as ``tables/NAME.csv``, which MLflow's page shows as a table."""
@@ -93,7 +110,7 @@ def open_run(
 ) -> Iterator[TrackedRun]:
     """Record a run in the experiment ``problem``; with ``run_id``, resume that run.
 
-    The run is marked failed when the block raises.
+    The run is marked failed when the block raises. Its note is the command that repeats the flow run, if there is one.
     """
     prepare(workspace)
     mlflow = import_mlflow()
@@ -103,7 +120,10 @@ def open_run(
         mlflow.set_tags(dict(tags))
         if dataset is not None:
             _log_dataset(dataset)
-        yield TrackedRun(started.info.run_id, workspace)
+        run = TrackedRun(started.info.run_id, workspace)
+        if run_id is None:
+            run._set_note(None)
+        yield run
 
 
 def newest_run(
@@ -155,6 +175,11 @@ def metric_history(workspace: Workspace, run_id: str, names: Sequence[str]) -> d
     client = open_client(workspace)
     histories = {name: client.get_metric_history(run_id, name) for name in names}
     return {name: [point.value for point in sorted(points, key=_step)] for name, points in histories.items() if points}
+
+
+def mlflow_name(name: str) -> str:
+    """Return a name as MLflow accepts it for a metric or an image: other characters become ``_``."""
+    return re.sub(r"[^\w./ -]", "_", name)
 
 
 def _step(point: Any) -> int:

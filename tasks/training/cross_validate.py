@@ -278,5 +278,5 @@ def _publish(
     details = RunDetails(folds.name, {"folds": folds.count}, {"kind": "cross-validation"})
     with open_training_run(training, device, folds.folder, details) as run:
         run.log_metrics({f"out_of_fold_{name}": value for name, value in summary.items() if isinstance(value, float)})
-        run.log_file(report)
+        run.log_report(report)
         run.log_file(workspace.scores / f"{folds.name}.parquet", "scores")

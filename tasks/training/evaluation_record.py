@@ -25,7 +25,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import whole_file
-from tasks.tracking.mlflow_runs import TrackedRun
+from tasks.tracking.mlflow_runs import TrackedRun, mlflow_name
 
 UNKNOWN_OVERLAP = "The training samples of this model are unknown, so no overlap was removed."
 
@@ -228,7 +228,7 @@ def publish_record(request: EvaluationRequest, record: EvaluationRecord) -> dict
         path.write_text(record.page, encoding="utf-8")
     if request.run is not None:
         _record_in_run(request.run, record, request.part)
-        request.run.log_file(report, "report")
+        request.run.log_report(report)
     return {**record.summary, "report": str(report)}
 
 
@@ -257,7 +257,7 @@ def _facts(request: EvaluationRequest, labels: str) -> dict[str, Any]:
 
 def _record_in_run(run: TrackedRun, record: EvaluationRecord, part: str) -> None:
     numbers = {name: value for name, value in record.summary.items() if isinstance(value, int | float)}
-    run.log_metrics({f"{part}_{_metric_name(name)}": value for name, value in {**numbers, **record.metrics}.items()})
+    run.log_metrics({mlflow_name(f"{part}_{name}"): value for name, value in {**numbers, **record.metrics}.items()})
     for name, table in record.tables.items():
         run.log_table(table.by_column(), f"{part}_{name}")
     for name, figure in record.figures.items():
@@ -266,8 +266,3 @@ def _record_in_run(run: TrackedRun, record: EvaluationRecord, part: str) -> None
         path = Path(folder, f"{part}_predictions.parquet")
         pq.write_table(record.predictions, path)
         run.log_file(path, "predictions")
-
-
-def _metric_name(name: str) -> str:
-    """Replace what MLflow refuses in a metric's name."""
-    return re.sub(r"[^\w./ -]", "_", name)

@@ -245,6 +245,7 @@ def run_tags(training: TrainingTask, device: "Device") -> dict[str, str]:
     """Return the MLflow tags of a training."""
     return {
         **data_tags(training.dataset),
+        "kind": "training",
         "scheme": training.scheme,
         "device": str(device),
         "seed": str(training.request.seed),

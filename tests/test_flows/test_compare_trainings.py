@@ -79,7 +79,7 @@ def test_arms_are_fitted_once_and_compared_on_the_same_galaxies(
     for run in children:
         size = run.data.params["size"]
         row = rows[run.data.params["arm"], size if size == "all" else int(size)]
-        assert run.data.metrics["accuracy"] == pytest.approx(row["accuracy"])
+        assert run.data.metrics["out_of_fold_accuracy"] == pytest.approx(row["accuracy"])
         assert {"dataset_digest", "split_hash", "scheme", "code_version", "seed", "device"} <= set(run.data.tags)
     assert "cnn deck" in Path(summary["report"]).read_text(encoding="utf-8")
 

@@ -39,7 +39,10 @@ from tasks.store.locks import one_builder
 from tasks.store.versions import NewVersion, publish
 from tasks.studies.row_training import run_rows
 from tasks.studies.rows import StudyRequest, StudyRow
+from tasks.tracking.database import open_client
+from tasks.tracking.mlflow_runs import PARENT
 from tasks.tracking.model_registry import resolve_model
+from tasks.tracking.notes import NOTE
 from tasks.training.relabel import relabel_and_retrain as relabel_rounds
 
 from .conftest import write_triplets
@@ -304,6 +307,17 @@ def test_the_error_survey_reads_verdicts_or_the_truth(shared: Workspace, tmp_pat
     assert survey_label_errors(**asked, answers=str(filled))["rates"] == by_truth
 
 
+def study_runs(workspace: Workspace, name: str) -> tuple[Any, list[Any]]:
+    """Return the one run of a study, and those of its rows."""
+    client = open_client(workspace)
+    experiment = client.get_experiment_by_name("realbogus").experiment_id
+    of_study = client.search_runs([experiment], f"tags.study = '{name}'", order_by=["params.train_reals"])
+    (study,) = [run for run in of_study if run.data.tags["kind"] == "study"]
+    rows = [run for run in of_study if run.data.tags.get(PARENT) == study.info.run_id]
+    assert len(rows) == len(of_study) - 1
+    return study, rows
+
+
 def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace) -> None:
     asked: dict[str, Any] = {
         **{"dataset": "made", "test_dataset": "made", "network": "first", "matched": [], "uniform": [0.1]},
@@ -319,6 +333,13 @@ def test_studies_write_rows_as_they_go_and_do_not_repeat_them(shared: Workspace)
         assert (row["largest_bin_rate"], len(row["memorised_share"])) == (None, 1)
     assert list(summary["noise_finder"]) == ["uniform 10%, unlabel"]
     assert Path(summary["report"]).is_file()
+    study, runs = study_runs(shared, "label-noise-bench")
+    note = study.data.tags[NOTE]
+    assert Path(summary["report"]).name in note
+    assert "starloom run label-noise-bench -p dataset=made -p test_dataset=made -p network=first" in note
+    assert {run.data.tags["arm"]: run.data.metrics["test_auc"] for run in runs} == {
+        row["name"]: pytest.approx(row["auc"]) for row in summary["rows"]
+    }
     request = StudyRequest(dataset="made", test_dataset="made", seeds=[0, 1], epochs=1, limit=150, folds=2)
     own = [{name: row[name] for name in StudyRow.model_fields} for row in summary["rows"]]
     rows = [StudyRow(**own[0] | {"seed": seed}) for seed in (0, 1)]
@@ -342,7 +363,11 @@ def test_a_learning_curve_has_its_exponents_and_continues(shared: Workspace) -> 
     assert "rates against volume" in Path(summary["report"]).read_text(encoding="utf-8")
     folder = next((shared.root / "studies").glob("compare-volumes-*"))
     before = {path: path.stat().st_mtime_ns for path in folder.glob("row-*.json")}
+    recorded = study_runs(shared, "compare-volumes")
     compare_volumes(**asked, reals=[20, 60], bogus=[30, 80])
+    assert [run.info.run_id for run in study_runs(shared, "compare-volumes")[1]] == [
+        run.info.run_id for run in recorded[1]
+    ]
     assert {path: path.stat().st_mtime_ns for path in folder.glob("row-*.json")} == before
 
 

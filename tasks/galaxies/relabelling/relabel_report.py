@@ -1,6 +1,6 @@
 """What a relabelling of galaxies leaves: the queue of labels, the comparison of both trainings, the page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def publish_report(relabel: RelabelTask, last: RelabelRound, summary: Mapping[st
         path.write_text(relabel_page(results, f"../{queue.parent.name}/{queue.name}"), encoding="utf-8")
     errors = results.estimated_errors.to_summary("estimated_errors")
     compared = {against: paired.to_summary() for against, paired in results.compared.items()}
-    _record(training, relabel, last, {"suspects": int(last.suspect.sum()), **errors}, (queue, report))
+    _record(training, relabel, last, {"suspects": int(last.suspect.sum()), **errors}, queue, report)
     return {
         **errors,
         **({"evaluation": summary["report"], "compared": compared} if "first" in summary else {}),
@@ -131,7 +131,8 @@ def _record(
     relabel: RelabelTask,
     last: RelabelRound,
     metrics: Mapping[str, float | None],
-    files: Sequence[Path],
+    queue: Path,
+    report: Path,
 ) -> None:
     """Record the page and the queue in an MLflow run of their own."""
     dataset = training.dataset
@@ -152,5 +153,5 @@ def _record(
         dataset=dataset,
     ) as run:
         run.log_metrics(metrics)
-        for file in files:
-            run.log_file(file)
+        run.log_file(queue)
+        run.log_report(report)

@@ -44,7 +44,7 @@ def publish_scheme_study(
         run.log_metrics(_metrics(compared))
         for name, table in tables.items():
             run.log_table(table.by_column(), name)
-        run.log_file(report, "report")
+        run.log_report(report)
         run.log_text(json.dumps(summary, indent=1), "summary.json")
     return summary, tables["accuracy"]
 

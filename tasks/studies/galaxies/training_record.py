@@ -1,23 +1,20 @@
 """What a study of trainings leaves: its page, its scores, its MLflow runs, its summary."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tasks.learning.split_parts import ALL
 from tasks.reports.page import Table
 from tasks.runtime.workspace import Workspace
-from tasks.store.files import whole_file, write_json, write_table
+from tasks.store.files import whole_file, write_table
 from tasks.store.schema import GALAXY
 from tasks.studies.galaxies.training_report import study_figures, study_page, study_tables
 from tasks.studies.galaxies.training_results import summarise_study
 from tasks.studies.galaxies.training_study import NAME, TrainingStudy, TrainingStudyRequest, open_training_study
 from tasks.studies.report import metric_name
-from tasks.tracking.mlflow_runs import PARENT, TrackedRun, open_run
+from tasks.tracking.study_runs import StudyRuns
 from tasks.training.training_task import data_tags
-
-_STUDY = "study"
 
 
 def publish_training_study(
@@ -54,62 +51,39 @@ def publish_training_study(
         "pixels": manifest["pixels"],
         "labels": manifest["label_kind"],
     }
-    runs = _Runs(study)
-    with runs.open(_STUDY, f"{NAME} {study.dataset.name}", _params(request), {"kind": "study"}) as run:
+    runs = _study_runs(study)
+    with runs.open_study(f"{NAME} {study.dataset.name}", _params(request)) as run:
         for name, of in tables.items():
             run.log_table(of.by_column(), metric_name(name))
         for name, figure in drawn.items():
             run.log_figure(figure.png, name)
-        run.log_file(report, "report")
+        run.log_report(report)
         run.log_file(table, "scores")
         run.log_text(json.dumps(summary, indent=1), "summary.json")
     for line in lines:
         _record_line(runs, line)
-    return summary | {"run_id": runs.ids[_STUDY]}, tables[f"size {summary['sizes'][-1]}"]
+    return summary | {"run_id": runs.study_id}, tables[f"size {summary['sizes'][-1]}"]
 
 
-class _Runs:
-    """The MLflow runs of a study, by name; a study that is published again goes on with the same."""
+def _study_runs(study: TrainingStudy) -> StudyRuns:
+    from tasks.learning.fits.devices import choose_device  # imports TensorFlow
 
-    def __init__(self, study: TrainingStudy) -> None:
-        from tasks.learning.fits.devices import choose_device  # imports TensorFlow
-
-        self._study, self._device = study, choose_device(study.request.device)
-        self._record = study.folder / f"runs-{study.stem[-8:]}.json"
-        self.ids: dict[str, str] = {}
-        if self._record.exists():
-            self.ids = json.loads(self._record.read_text(encoding="utf-8"))
-
-    @contextmanager
-    def open(self, key: str, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[TrackedRun]:
-        """Open the run that belongs to `key`."""
-        study = self._study
-        every = {
-            **data_tags(study.dataset),
-            "scheme": study.plain.scheme,
-            "seed": ", ".join(map(str, study.request.seeds)),
-            "device": str(self._device),
-        }
-        with open_run(
-            study.workspace,
-            problem=GALAXY,
-            run_name=name,
-            params=params,
-            tags={**every, **tags},
-            dataset=study.dataset,
-            run_id=self.ids.get(key),
-        ) as run:
-            self.ids[key] = run.id
-            write_json(self._record, self.ids)
-            yield run
+    tags = {
+        **data_tags(study.dataset),
+        "scheme": study.plain.scheme,
+        "seed": ", ".join(map(str, study.request.seeds)),
+        "device": str(choose_device(study.request.device)),
+    }
+    record = study.folder / f"runs-{study.stem[-8:]}.json"
+    return StudyRuns(study.workspace, GALAXY, record, study.dataset, tags)
 
 
-def _record_line(runs: _Runs, line: Mapping[str, Any]) -> None:
+def _record_line(runs: StudyRuns, line: Mapping[str, Any]) -> None:
     """Record an arm at one size as a run below the study's."""
     name = f"{line['name']}, {line['size']} images"
     params = {"arm": line["name"], "size": line["size"], "trained_on": line["trained_on"]}
-    with runs.open(name, name, params, {PARENT: runs.ids[_STUDY], "kind": "study row", "arm": line["name"]}) as run:
-        run.log_metrics({key: value for key, value in line.items() if isinstance(value, float)})
+    with runs.open_row(name, str(line["name"]), params) as run:
+        run.log_metrics({f"out_of_fold_{key}": value for key, value in line.items() if isinstance(value, float)})
 
 
 def _params(request: TrainingStudyRequest) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tasks.store.errors import (
     FormatVersionError,
     StoreError,
 )
+from tests.small_galaxies import publish_galaxies
 from tests.small_ledgers import publish_ids
 
 
@@ -128,3 +129,21 @@ def test_labels_are_the_originals_or_a_relabelling_by_its_name(workspace: Worksp
         dataset.labels("arms")
     with pytest.raises(DatasetNameError):
         dataset.labels("scheme", "../x")
+
+
+def test_images_are_those_of_the_ids(workspace: Workspace) -> None:
+    dataset = publish_galaxies(workspace, "sky", count=8)
+    row_of = dict(zip(*(dataset.samples([name])[name].to_pylist() for name in ("id", "row")), strict=True))
+    wanted = ["sky-0005", "sky-0001", "sky-0005"]
+    images = dataset.images(wanted)
+    assert images.dtype == "uint8"
+    for name, image in zip(wanted, images, strict=True):
+        assert (image == dataset.pixels[row_of[name] : row_of[name] + 1][0]).all()
+    assert dataset.images([]).shape == (0, *images.shape[1:])
+
+
+def test_images_of_unknown_and_rejected_ids_are_refused(workspace: Workspace) -> None:
+    rejected = {2: {"status": "rejected", "reason": "blank"}}
+    dataset = publish_galaxies(workspace, "sky", count=8, changed=rejected)
+    with pytest.raises(StoreError, match="no pixels of 2 ids, such as sky-0002, M31: they are unknown, or rejected"):
+        dataset.images(["sky-0001", "sky-0002", "M31"])

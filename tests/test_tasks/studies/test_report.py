@@ -1,17 +1,25 @@
 """The page of a study: rates and ratios by name, which settings are shown, names that MLflow accepts."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tasks.runtime.workspace import Workspace
 from tasks.studies.report import (
     RATIOS,
     format_ratio,
     metric_name,
     rates_figure,
     rates_table,
+    record_row,
     results_table,
+    settings_of,
 )
+from tasks.studies.rows import StudyRow
+from tasks.tracking.database import open_client
+from tasks.tracking.study_runs import StudyRuns
+from tests.small_candidates import publish_candidates
 
 RATE: dict[str, Any] = {"fpr_at_tpr90": 0.0123, "fpr_at_tpr90_low": 0.01, "fpr_at_tpr90_high": 0.02, "auc": 0.98765}
 
@@ -68,3 +76,31 @@ def test_the_figure_states_seeds_and_origin() -> None:
     assert figure.caption.startswith("False-positive rate at TPR 0.9, mean over 3 seeds")
     assert figure.caption.endswith("simulated pixels, truth labels.")
     assert figure.png.startswith(b"\x89PNG")
+
+
+def test_a_row_s_numbers_have_the_names_of_a_training_s(tracked_workspace: Workspace, tmp_path: Path) -> None:
+    dataset = publish_candidates(tracked_workspace, "rows", ["real", "bogus"], ["a", "b"], ["train", "test"])
+    row = StudyRow(name="uniform 5%, remove", seed=1, handling="remove", noise_kind="uniform", noise=0.05)
+    measured = {
+        "auc": 0.9,
+        **{f"fpr_at_tpr90{end}": 0.1 for end in ("", "_low", "_high")},
+        "real": 7,
+        "bogus_passed": 2,
+    }
+    result = {**row.model_dump(), **measured, "precision": 0.5, "memorised_share": [0.1, None, 0.3], "seconds": 4.0}
+    runs = StudyRuns(tracked_workspace, "realbogus", tmp_path / "runs.json", dataset, {})
+    with runs.open_study("made", {}):
+        pass
+    record_row(runs, result)
+    client = open_client(tracked_workspace)
+    found = client.get_run(runs.ids["uniform 5%, remove, seed 1"]).data
+    assert settings_of(result) == row.model_dump()
+    assert found.metrics == {
+        **{f"test_{name}": value for name, value in measured.items()},
+        "suspects_precision": 0.5,
+        "memorised_share": 0.3,
+        "seconds": 4.0,
+    }
+    assert {"arm": "uniform 5%, remove", "seed": "1", "handling": "remove"}.items() <= found.tags.items()
+    steps = client.get_metric_history(runs.ids["uniform 5%, remove, seed 1"], "memorised_share")
+    assert [(point.step, point.value) for point in steps] == [(1, 0.1), (3, 0.3)]

@@ -11,15 +11,20 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from filelock import FileLock
+from PIL import Image
 
 from tasks.runtime.workspace import Workspace
+from tasks.tracking import mlflow_runs
 from tasks.tracking.database import prepare
 from tasks.tracking.mlflow_runs import PARENT, newest_run, open_run
 from tasks.tracking.model_registry import UnknownModelError, resolve_model
+from tasks.tracking.notes import NOTE
+from tests.image_bytes import encoded
 
 NAME = "galaxy-tracked"
 DATASET = SimpleNamespace(name="sky", version=3, digest="0123456789abcdef" * 4, path=None)
 THREE_CLASSES = SimpleNamespace(output_shape=(None, 3))
+PNG = encoded(np.zeros((2, 3, 3), np.uint8))
 EXAMPLE = np.zeros((2, 8, 8, 3), np.uint8)
 
 
@@ -67,9 +72,9 @@ def test_a_run_keeps_metrics_tags_dataset_and_files(workspace):
         run.log_metrics({"train_loss": 0.5, "validation_loss": float("nan"), "auc": None}, step=1)
         run.log_metrics({"train_loss": 0.25}, step=2)
         run.log_tags({"preset": "tuned"})
-        run.log_figure(b"\x89PNG", "confusion")
+        run.log_figure(PNG, "test_confusion+", step=4)
         run.log_table(pa.table({"class": ["S", "E"], "recall": [0.5, 1.0]}), "classes")
-        run.log_text("<!doctype html>", "report.html")
+        run.log_text("<!doctype html>", "page.html")
     found = client(workspace).get_run(run.id)
     history = client(workspace).get_metric_history(run.id, "train_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.25)]
@@ -82,9 +87,32 @@ def test_a_run_keeps_metrics_tags_dataset_and_files(workspace):
     assert DATASET.digest.startswith(seen.dataset.digest)
     assert DATASET.digest in seen.dataset.source
     folder = workspace.mlartifacts / "galaxy" / run.id / "artifacts"
-    assert (folder / "figures" / "confusion.png").read_bytes() == b"\x89PNG"
+    (stored,) = (folder / "images").glob("test_confusion_+step+4+*.png")
+    with Image.open(stored) as image:
+        assert image.size == (3, 2)
     assert (folder / "tables" / "classes.csv").read_text() == "class,recall\nS,0.5\nE,1.0\n"
-    assert (folder / "report.html").read_text() == "<!doctype html>"
+    assert (folder / "page.html").read_text() == "<!doctype html>"
+
+
+def test_the_note_names_the_report_and_the_command(workspace, tmp_path, monkeypatch):
+    report, command = tmp_path / "evaluation-sky.html", "starloom run train-galaxy -p dataset=sky"
+    report.write_text("<!doctype html>")
+    monkeypatch.setattr(mlflow_runs, "flow_command", lambda: command)
+    with start(workspace) as run:
+        before = client(workspace).get_run(run.id)
+        run.log_report(report)
+    found = client(workspace).get_run(run.id)
+    assert before.data.tags[NOTE] == f"The same again:\n\n```sh\n{command}\n```"
+    note, page = found.data.tags[NOTE], f"#/experiments/{found.info.experiment_id}/runs/{run.id}/artifacts/report"
+    assert note.startswith(f"Report: [{report.name}]({page}/{report.name}), in the workspace `reports/{report.name}`.")
+    assert note.endswith(before.data.tags[NOTE])
+    assert (workspace.mlartifacts / "galaxy" / run.id / "artifacts" / "report" / report.name).is_file()
+
+
+def test_a_run_outside_of_a_flow_has_no_note(workspace):
+    with start(workspace) as run:
+        pass
+    assert NOTE not in client(workspace).get_run(run.id).data.tags
 
 
 def test_the_newest_run_is_one_that_belongs_to_no_other(workspace):

@@ -25,6 +25,7 @@ from tasks.training.evaluation_record import (
     training_dataset,
     training_samples_of,
 )
+from tests.image_bytes import encoded
 from tests.small_galaxies import SCHEME, Threshold, card_of, publish_galaxies
 
 
@@ -120,7 +121,7 @@ def record(**more: Any) -> EvaluationRecord:
     fields: dict[str, Any] = {
         "page": "<html>a page</html>",
         "summary": {"accuracy": 0.5, "count": 4, "auc": None, "notes": ["a note"]},
-        "figures": {"roc": Figure("caption", b"\x89PNG", "alt")},
+        "figures": {"roc": Figure("caption", encoded(np.zeros((2, 3, 3), np.uint8)), "alt")},
         "tables": {"models": Table("caption", ["name", "right"], [["a", 1], ["b", 2]])},
         "predictions": pa.table({"id": ["a"]}),
         "metrics": {"recall_a+b": 0.25, "recall_none": None},
@@ -146,7 +147,7 @@ def test_a_run_gets_numbers_tables_figures_predictions_and_page(home: tuple[Work
     assert metrics == {"test_accuracy": 0.5, "test_count": 4, "test_recall_a_b": 0.25}
     folder = workspace.mlartifacts / "galaxy" / run.id / "artifacts"
     assert (folder / "tables" / "test_models.csv").read_text().split() == ["name,right", "a,1", "b,2"]
-    assert (folder / "figures" / "test_roc.png").read_bytes() == b"\x89PNG"
+    assert len(list((folder / "images").glob("test_roc+step+0+*.png"))) == 1
     assert pq.read_table(folder / "predictions" / "test_predictions.parquet").to_pylist() == [{"id": "a"}]
     assert (folder / "report" / report_path(request(home)).name).read_text() == "<html>a page</html>"
 
