@@ -8,7 +8,9 @@ import atexit
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -113,6 +115,14 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     labelled.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show all parameters")
     checked = add("verify", verify, "compare every byte of a dataset with its digests", [shown])
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
+    saved = add("backup", backup, "copy the workspace into a dated folder; what is unchanged is linked", [shown])
+    saved.add_argument("target", metavar="TARGET", type=Path, help="folder of the backups, outside the workspace")
+    saved.add_argument("--keep", metavar="N", type=_positive, help="remove all backups but the newest N [keep all]")
+    made = add("restore", restore, "make a new workspace from a backup", [shown])
+    made.add_argument(
+        "source", metavar="SOURCE", type=Path, help="a backup, or the folder of which the newest is taken"
+    )
+    made.add_argument("--check", action="store_true", help="only compare the backup with its digests")
     told = add("status", status, "say what the workspace has, what runs, what was decided, and what to run first")
     told.add_argument("--json", action="store_true", help="only JSON")
     add("down", down, "end the servers and runs of the workspace")
@@ -125,6 +135,14 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         import_module("tasks.skyserver.app").add_arguments(sky)
     parser.set_defaults(commands=commands.choices)
     return parser
+
+
+def _positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1")
+    return number
 
 
 class _Version(argparse.Action):
@@ -192,6 +210,33 @@ def label(options: argparse.Namespace) -> ExitStatus:
 def verify(options: argparse.Namespace) -> ExitStatus:
     """Compare every byte of a dataset with its digests."""
     return _perform(lambda output: _run_and_show("verify", [f"dataset={options.dataset}"], options))
+
+
+def backup(options: argparse.Namespace) -> ExitStatus:
+    """Copy the workspace into a dated folder."""
+
+    def work() -> Any:
+        from tasks.backup.back_up import back_up
+
+        workspace = Workspace.current()
+        if not workspace.root.is_dir():
+            raise UsageError(f"there is no workspace {workspace.root}: name it with --workspace DIR")
+        return back_up(workspace, options.target, datetime.now(UTC), options.keep)
+
+    return _perform(lambda output: _shown("backup", work, options))
+
+
+def restore(options: argparse.Namespace) -> ExitStatus:
+    """Make a workspace from a backup, or only compare the backup with its digests."""
+
+    def work() -> Any:
+        from tasks.backup.restore import check, restore
+
+        return check(options.source) if options.check else restore(options.source, Workspace.current())
+
+    # The workspace shall stay empty where the backup is refused.
+    traceback_file = Path(tempfile.gettempdir(), f"starloom-{os.getpid()}-{_TRACEBACK_NAME}")
+    return run_command(lambda output: _shown("restore", work, options), traceback_file)
 
 
 def up(options: argparse.Namespace) -> ExitStatus:
@@ -300,7 +345,15 @@ def serve_sky(options: argparse.Namespace) -> ExitStatus:
 
 def _run_and_show(name: str, pairs: Sequence[str], options: argparse.Namespace) -> Any:
     """Run a flow, write its summary as a table to stderr, and return it."""
-    summary = run_flow(name, pairs, _verbosity(options))
+    return _shown(name, lambda: run_flow(name, pairs, _verbosity(options)), options)
+
+
+def _shown(name: str, work: Callable[[], Any], options: argparse.Namespace) -> Any:
+    """Do the work with its lines on stderr, write its summary as a table there, and return it."""
+    from tasks.runtime.logs import show_on_terminal
+
+    show_on_terminal(_verbosity(options))
+    summary = work()
     if _shows_table(options):
         import_module("flows.cli.summary_table").show(name, summary)
     return summary
