@@ -123,6 +123,10 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         "source", metavar="SOURCE", type=Path, help="a backup, or the folder of which the newest is taken"
     )
     made.add_argument("--check", action="store_true", help="only compare the backup with its digests")
+    kept_up = add("units", units, "write units of systemd that keep the workspace's services up and back it up")
+    kept_up.add_argument("folder", metavar="FOLDER", type=Path, help="such as ~/.config/systemd/user")
+    kept_up.add_argument("--backup", metavar="TARGET", type=Path, help="back up daily into this folder [no backup]")
+    kept_up.add_argument("--keep", metavar="N", type=_positive, default=14, help="backups that stay [14]")
     told = add("status", status, "say what the workspace has, what runs, what was decided, and what to run first")
     told.add_argument("--json", action="store_true", help="only JSON")
     add("down", down, "end the servers and runs of the workspace")
@@ -237,6 +241,24 @@ def restore(options: argparse.Namespace) -> ExitStatus:
     # The workspace shall stay empty where the backup is refused.
     traceback_file = Path(tempfile.gettempdir(), f"starloom-{os.getpid()}-{_TRACEBACK_NAME}")
     return run_command(lambda output: _shown("restore", work, options), traceback_file)
+
+
+def units(options: argparse.Namespace) -> ExitStatus:
+    """Write units of systemd, and say how they are started."""
+
+    def work(output: TextIO) -> dict[str, Any]:
+        from tasks.server.local_stack import project_folder
+        from tasks.server.systemd_units import UnitSettings, unit_texts, write_units
+
+        backups = None if options.backup is None else options.backup.resolve()
+        texts = unit_texts(
+            Workspace.current(), UnitSettings(project_folder().resolve(), backups, options.keep), os.environ
+        )
+        commands = write_units(options.folder, texts)
+        print("\n".join(["next:", *(f"  {command}" for command in commands)]), file=sys.stderr, flush=True)
+        return {"files": [str(options.folder / name) for name in texts], "next": commands}
+
+    return _perform(work)
 
 
 def up(options: argparse.Namespace) -> ExitStatus:

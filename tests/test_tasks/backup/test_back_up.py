@@ -1,7 +1,6 @@
 """A backup of a workspace in use: restored elsewhere it is the same, killed it goes on, damaged it is refused."""
 
 import json
-import os
 import shutil
 import signal
 import sqlite3
