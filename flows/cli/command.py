@@ -15,7 +15,18 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from flows.cli.exit_status import DONE, FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from flows.cli.exit_status import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USE,
+    ExitStatus,
+    UsageError,
+    exit_process,
+    interruptible,
+    run_command,
+)
+from tasks.runtime.json_lines import FORMATS, LOG_VARIABLE, is_json, tell
 from tasks.runtime.verbosity import Verbosity
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
@@ -53,6 +64,10 @@ def execute(words: list[str]) -> ExitStatus:
     if "workspace" in options:
         os.environ[ENVIRONMENT_NAME] = str(options.workspace)
     os.environ[ENVIRONMENT_NAME] = str(Workspace.current().root)
+    if "log" in options:
+        os.environ[LOG_VARIABLE] = options.log
+    if (chosen := os.environ.get(LOG_VARIABLE) or "text") not in FORMATS:
+        return ExitStatus(WRONG_USE, f"{LOG_VARIABLE}={chosen}: {' or '.join(FORMATS)}")
     return options.action(options)
 
 
@@ -65,6 +80,12 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         type=Path,
         default=argparse.SUPPRESS,
         help=f"folder of all data and results [{ENVIRONMENT_NAME}, else ./workspace]",
+    )
+    everywhere.add_argument(
+        "--log",
+        choices=FORMATS,
+        default=argparse.SUPPRESS,
+        help=f"lines on stderr for people, or one JSON object each [{LOG_VARIABLE}, else text]",
     )
     shown = argparse.ArgumentParser(add_help=False)
     amount = shown.add_mutually_exclusive_group()
@@ -255,7 +276,7 @@ def units(options: argparse.Namespace) -> ExitStatus:
             Workspace.current(), UnitSettings(project_folder().resolve(), backups, options.keep), os.environ
         )
         commands = write_units(options.folder, texts)
-        print("\n".join(["next:", *(f"  {command}" for command in commands)]), file=sys.stderr, flush=True)
+        tell("\n".join(["next:", *(f"  {command}" for command in commands)]))
         return {"files": [str(options.folder / name) for name in texts], "next": commands}
 
     return _perform(work)
@@ -273,11 +294,11 @@ def up(options: argparse.Namespace) -> ExitStatus:
             lines += [f"  {each.cron} ({each.timezone}): {each.deployment}" for each in schedules if each.active]
             if any(each.active for each in schedules):
                 lines.append("  a schedule is paused by: prefect deployment schedule pause NAME/NAME ID")
-            print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
+            tell("\n".join([*lines, "Ctrl-C ends all"]))
             print(json.dumps(addresses), file=output, flush=True)
 
         def announce_home(address: str) -> None:
-            print(f"home page: {address} (the other services are starting)", file=sys.stderr, flush=True)
+            tell(f"home page: {address} (the other services are starting)")
 
         settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on)
         workspace = Workspace.current()
@@ -360,7 +381,8 @@ def complete(words: Sequence[str]) -> ExitStatus:
 def serve_sky(options: argparse.Namespace) -> ExitStatus:
     """Run the simulated cutout service until interrupted."""
     try:
-        return ExitStatus(import_module("tasks.skyserver.app").run(options))
+        with interruptible():
+            return ExitStatus(import_module("tasks.skyserver.app").run(options))
     except KeyboardInterrupt:
         return ExitStatus(INTERRUPTED)
 
@@ -382,7 +404,7 @@ def _shown(name: str, work: Callable[[], Any], options: argparse.Namespace) -> A
 
 
 def _shows_table(options: argparse.Namespace) -> bool:
-    return not (options.quiet or options.as_json)
+    return not (options.quiet or options.as_json or is_json())
 
 
 def _verbosity(options: argparse.Namespace) -> Verbosity:
