@@ -43,6 +43,15 @@ def words_of(value: str) -> list[str]:
     return [word.replace("%%", "%").replace("$$", "$") for word in shlex.split(value)]
 
 
+@pytest.mark.parametrize("name", [SERVICES, BACKUP, TIMER])
+def test_systemd_replaces_nothing_in_them(name: str, folder: Path) -> None:
+    text = (folder / name).read_text()
+    assert "%%" in text
+    assert "%" not in text.replace("%%", "")
+    commands = [line for line in text.splitlines() if line.startswith("ExecStart=")]
+    assert [line for line in commands if "$" in line.replace("$$", "")] == []
+
+
 @pytest.mark.parametrize("name", [SERVICES, BACKUP])
 def test_its_command_is_one_of_ours_on_the_same_workspace(name: str, folder: Path) -> None:
     python, *module, action = words_of(sections(folder / name)["Service"]["ExecStart"])[:4]
