@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -157,7 +158,8 @@ class _Copy:
     def forget_what_went(self) -> None:
         """Take out files of folders that are gone by now: a version or a batch is copied whole or not at all."""
         names = [*self.digests, *self.links]
-        folders = {parent for name in names for parent in PurePosixPath(name).parents}
+        holders = {PurePosixPath(name).parent for name in names}
+        folders = holders.union(*(holder.parents for holder in holders))
         gone = {str(folder) for folder in folders if not (self.root / folder).is_dir()}
         for name in names if gone else []:
             if any(str(parent) in gone for parent in PurePosixPath(name).parents):
@@ -212,10 +214,12 @@ def _one_backup(target: Path) -> Iterator[None]:
 
 def _same_state(source: Path, copy: Path) -> bool:
     """Return whether a copy has the size and the time of its source."""
-    if copy.is_symlink() or not copy.is_file():
+    try:
+        other = copy.lstat()
+    except FileNotFoundError:
         return False
-    one, other = source.stat(), copy.stat()
-    return (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+    one = source.stat()
+    return stat.S_ISREG(other.st_mode) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
 
 
 def _remove_old(target: Path, keep: int | None) -> int:
