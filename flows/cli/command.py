@@ -8,12 +8,25 @@ import atexit
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from flows.cli.exit_status import DONE, FAILED, INTERRUPTED, ExitStatus, UsageError, exit_process, run_command
+from flows.cli.exit_status import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    WRONG_USE,
+    ExitStatus,
+    UsageError,
+    exit_process,
+    interruptible,
+    run_command,
+)
+from tasks.runtime.json_lines import FORMATS, LOG_VARIABLE, is_json, tell
 from tasks.runtime.verbosity import Verbosity
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
@@ -51,6 +64,10 @@ def execute(words: list[str]) -> ExitStatus:
     if "workspace" in options:
         os.environ[ENVIRONMENT_NAME] = str(options.workspace)
     os.environ[ENVIRONMENT_NAME] = str(Workspace.current().root)
+    if "log" in options:
+        os.environ[LOG_VARIABLE] = options.log
+    if (chosen := os.environ.get(LOG_VARIABLE) or "text") not in FORMATS:
+        return ExitStatus(WRONG_USE, f"{LOG_VARIABLE}={chosen}: {' or '.join(FORMATS)}")
     return options.action(options)
 
 
@@ -63,6 +80,12 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         type=Path,
         default=argparse.SUPPRESS,
         help=f"folder of all data and results [{ENVIRONMENT_NAME}, else ./workspace]",
+    )
+    everywhere.add_argument(
+        "--log",
+        choices=FORMATS,
+        default=argparse.SUPPRESS,
+        help=f"lines on stderr for people, or one JSON object each [{LOG_VARIABLE}, else text]",
     )
     shown = argparse.ArgumentParser(add_help=False)
     amount = shown.add_mutually_exclusive_group()
@@ -113,6 +136,18 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     labelled.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show all parameters")
     checked = add("verify", verify, "compare every byte of a dataset with its digests", [shown])
     checked.add_argument("dataset", metavar="DATASET[@N]", help="dataset, or one of its versions")
+    saved = add("backup", backup, "copy the workspace into a dated folder; what is unchanged is linked", [shown])
+    saved.add_argument("target", metavar="TARGET", type=Path, help="folder of the backups, outside the workspace")
+    saved.add_argument("--keep", metavar="N", type=_positive, help="remove all backups but the newest N [keep all]")
+    made = add("restore", restore, "make a new workspace from a backup", [shown])
+    made.add_argument(
+        "source", metavar="SOURCE", type=Path, help="a backup, or the folder of which the newest is taken"
+    )
+    made.add_argument("--check", action="store_true", help="only compare the backup with its digests")
+    kept_up = add("units", units, "write units of systemd that keep the workspace's services up and back it up")
+    kept_up.add_argument("folder", metavar="FOLDER", type=Path, help="such as ~/.config/systemd/user")
+    kept_up.add_argument("--backup", metavar="TARGET", type=Path, help="back up daily into this folder [no backup]")
+    kept_up.add_argument("--keep", metavar="N", type=_positive, default=14, help="backups that stay [14]")
     told = add("status", status, "say what the workspace has, what runs, what was decided, and what to run first")
     told.add_argument("--json", action="store_true", help="only JSON")
     add("down", down, "end the servers and runs of the workspace")
@@ -125,6 +160,14 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         import_module("tasks.skyserver.app").add_arguments(sky)
     parser.set_defaults(commands=commands.choices)
     return parser
+
+
+def _positive(text: str) -> int:
+    """Return a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text}: at least 1")
+    return number
 
 
 class _Version(argparse.Action):
@@ -194,6 +237,51 @@ def verify(options: argparse.Namespace) -> ExitStatus:
     return _perform(lambda output: _run_and_show("verify", [f"dataset={options.dataset}"], options))
 
 
+def backup(options: argparse.Namespace) -> ExitStatus:
+    """Copy the workspace into a dated folder."""
+
+    def work() -> Any:
+        from tasks.backup.back_up import back_up
+
+        workspace = Workspace.current()
+        if not workspace.root.is_dir():
+            raise UsageError(f"there is no workspace {workspace.root}: name it with --workspace DIR")
+        return back_up(workspace, options.target, datetime.now(UTC), options.keep)
+
+    return _perform(lambda output: _shown("backup", work, options))
+
+
+def restore(options: argparse.Namespace) -> ExitStatus:
+    """Make a workspace from a backup, or only compare the backup with its digests."""
+
+    def work() -> Any:
+        from tasks.backup.restore import check, restore
+
+        return check(options.source) if options.check else restore(options.source, Workspace.current())
+
+    # The workspace shall stay empty where the backup is refused.
+    traceback_file = Path(tempfile.gettempdir(), f"starloom-{os.getpid()}-{_TRACEBACK_NAME}")
+    return run_command(lambda output: _shown("restore", work, options), traceback_file)
+
+
+def units(options: argparse.Namespace) -> ExitStatus:
+    """Write units of systemd, and say how they are started."""
+
+    def work(output: TextIO) -> dict[str, Any]:
+        from tasks.server.local_stack import project_folder
+        from tasks.server.systemd_units import UnitSettings, unit_texts, write_units
+
+        backups = None if options.backup is None else options.backup.resolve()
+        texts = unit_texts(
+            Workspace.current(), UnitSettings(project_folder().resolve(), backups, options.keep), os.environ
+        )
+        commands = write_units(options.folder, texts)
+        tell("\n".join(["next:", *(f"  {command}" for command in commands)]))
+        return {"files": [str(options.folder / name) for name in texts], "next": commands}
+
+    return _perform(work)
+
+
 def up(options: argparse.Namespace) -> ExitStatus:
     """Run the workspace's services until interrupted."""
     from tasks.server.local_stack import StackSettings, run_stack
@@ -206,11 +294,11 @@ def up(options: argparse.Namespace) -> ExitStatus:
             lines += [f"  {each.cron} ({each.timezone}): {each.deployment}" for each in schedules if each.active]
             if any(each.active for each in schedules):
                 lines.append("  a schedule is paused by: prefect deployment schedule pause NAME/NAME ID")
-            print("\n".join([*lines, "Ctrl-C ends all"]), file=sys.stderr, flush=True)
+            tell("\n".join([*lines, "Ctrl-C ends all"]))
             print(json.dumps(addresses), file=output, flush=True)
 
         def announce_home(address: str) -> None:
-            print(f"home page: {address} (the other services are starting)", file=sys.stderr, flush=True)
+            tell(f"home page: {address} (the other services are starting)")
 
         settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on)
         workspace = Workspace.current()
@@ -293,21 +381,30 @@ def complete(words: Sequence[str]) -> ExitStatus:
 def serve_sky(options: argparse.Namespace) -> ExitStatus:
     """Run the simulated cutout service until interrupted."""
     try:
-        return ExitStatus(import_module("tasks.skyserver.app").run(options))
+        with interruptible():
+            return ExitStatus(import_module("tasks.skyserver.app").run(options))
     except KeyboardInterrupt:
         return ExitStatus(INTERRUPTED)
 
 
 def _run_and_show(name: str, pairs: Sequence[str], options: argparse.Namespace) -> Any:
     """Run a flow, write its summary as a table to stderr, and return it."""
-    summary = run_flow(name, pairs, _verbosity(options))
+    return _shown(name, lambda: run_flow(name, pairs, _verbosity(options)), options)
+
+
+def _shown(name: str, work: Callable[[], Any], options: argparse.Namespace) -> Any:
+    """Do the work with its lines on stderr, write its summary as a table there, and return it."""
+    from tasks.runtime.logs import show_on_terminal
+
+    show_on_terminal(_verbosity(options))
+    summary = work()
     if _shows_table(options):
         import_module("flows.cli.summary_table").show(name, summary)
     return summary
 
 
 def _shows_table(options: argparse.Namespace) -> bool:
-    return not (options.quiet or options.as_json)
+    return not (options.quiet or options.as_json or is_json())
 
 
 def _verbosity(options: argparse.Namespace) -> Verbosity:

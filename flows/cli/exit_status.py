@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, TextIO
 
+from tasks.runtime.json_lines import tell, tell_error
+
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
 _OWN_PACKAGES = frozenset({"flows", "tasks", "expectations", "galaxy", "realbogus"})
@@ -37,7 +39,7 @@ def run_command(work: Callable[[TextIO], Any], traceback_file: Path) -> ExitStat
     its traceback goes to ``traceback_file``, or to the temporary files.
     """
     ending = _Ending(traceback_file)
-    with ending, _own_output() as output, _interruptible():
+    with ending, _own_output() as output, interruptible():
         summary = work(output)
         if summary is not None:
             print(json.dumps(summary), file=output, flush=True)
@@ -72,7 +74,7 @@ def _keep_traceback(error: Exception, path: Path) -> None:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_text(text, encoding="utf-8")
-            print(f"traceback: {place}", file=sys.stderr)
+            tell(f"traceback: {place}")
             return
 
 
@@ -98,7 +100,7 @@ def exit_process(outcomes: list[ExitStatus]) -> None:
     """End this process with its exit status; as the first function registered with `atexit`, it is called last."""
     if outcomes:
         if outcomes[0].error is not None:
-            print(f"error: {outcomes[0].error}", file=sys.stderr)
+            tell_error(outcomes[0].error)
         sys.stderr.flush()
         os._exit(outcomes[0].code)
 
@@ -116,7 +118,7 @@ def _own_output() -> Iterator[TextIO]:
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Turn SIGTERM, and SIGINT even if the shell ignores it, into `KeyboardInterrupt`."""
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:

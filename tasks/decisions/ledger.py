@@ -159,6 +159,20 @@ def newest_rows(workspace: Workspace, count: int) -> tuple[list[LedgerRow], list
     return rows, damage
 
 
+def rows_behind(workspace: Workspace, sequence: int) -> tuple[list[LedgerRow], list[str]]:
+    """Return the rows behind a sequence, in order, and what is wrong with their parts; no other part is read."""
+    rows, damage = [], []
+    for path in _parts(workspace):
+        found = _PART.fullmatch(path.name)
+        if found is None or int(found["sequence"]) <= sequence:
+            continue
+        try:
+            rows.append(_read_part(path))
+        except _PartFaultError as error:
+            damage.append(str(error))
+    return sorted(rows, key=lambda row: row.sequence), damage
+
+
 def _part_bytes(row: LedgerRow) -> bytes:
     stream = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist([columns_of(row)], SCHEMA), stream)

@@ -2,9 +2,11 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,10 +16,15 @@ from tasks.doctor.finding import Finding, ok
 from tasks.inbox.nights import ENVIRONMENT_NAME as INBOX_ENVIRONMENT_NAME
 from tasks.inbox.nights import is_night
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.store.dataset import VERSIONS
+from tasks.store.schema import READABLE_VERSIONS
+from tasks.store.version_files import MANIFEST
 
 GB = 1e9
 LITTLE_SPACE_GB, TOO_LITTLE_SPACE_GB = 10.0, 1.0
 NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "lustre", "ceph", "glusterfs", "beegfs", "gpfs")
+NAMED = 5
+"""Dataset versions that a finding names."""
 ANOTHER = f"name another folder with --workspace DIR or {ENVIRONMENT_NAME}"
 
 
@@ -25,7 +32,7 @@ def check_workspace(workspace: Workspace, environment: Mapping[str, str]) -> lis
     """Check the workspace, or the folder that it would be made in, and the inbox."""
     folder = nearest_folder(workspace.root)
     writable = check_writable(workspace.root, folder)
-    rest = [check_space(folder), check_inbox(workspace, environment)]
+    rest = [check_space(folder), check_inbox(workspace, environment), *check_formats(workspace)]
     if writable.state == "problem":
         return [writable, *rest]
     return [writable, check_file_system(folder, file_system(folder)), *rest]
@@ -109,6 +116,30 @@ def file_system(folder: Path) -> str:
     path = folder.resolve()
     mounts = [part for part in psutil.disk_partitions(all=True) if path.is_relative_to(part.mountpoint)]
     return max(mounts, key=lambda part: len(part.mountpoint)).fstype if mounts else ""
+
+
+def check_formats(workspace: Workspace) -> list[Finding]:
+    """Check that every dataset version is of a format that this program reads; nothing where there is none."""
+    formats: dict[int | None, list[str]] = defaultdict(list)
+    for path in sorted(workspace.datasets.glob(f"*/{VERSIONS}/*/{MANIFEST}")):
+        formats[_format_of(path)].append(f"{path.parents[2].name}@{int(path.parent.name)}")
+    unreadable = [name for number, names in formats.items() if number not in READABLE_VERSIONS for name in names]
+    if unreadable:
+        named = f"{', '.join(unreadable[:NAMED])}{' and others' if len(unreadable) > NAMED else ''}"
+        value = f"{len(unreadable)} dataset versions cannot be read by this program: {named}"
+        remedy = "`starloom verify` names what is damaged; a newer program reads what a newer program wrote"
+        return [Finding("formats", "problem", value, remedy)]
+    told = ", ".join(f"{len(names)} of format {number}" for number, names in sorted(formats.items(), key=str))
+    return [ok("formats", f"dataset versions: {told}; read as they are, nothing to upgrade")] if formats else []
+
+
+def _format_of(manifest: Path) -> int | None:
+    """Return the format of a dataset version; None if its manifest cannot be read."""
+    try:
+        number = json.loads(manifest.read_text(encoding="utf-8"))["format_version"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return number if isinstance(number, int) else None
 
 
 def check_space(folder: Path) -> Finding:

@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment
 
 from tasks.home import words
+from tasks.home.metrics import CONTENT_TYPE, VerdictCounter, metrics_text
 from tasks.home.status import WorkspaceStatus
 from tasks.home.status_reader import StatusReader
 from tasks.housekeeping.disk import size_text
@@ -30,6 +31,7 @@ _REPORT_POLICY = (
 def create_app(workspace: Workspace) -> FastAPI:
     """Return the service of a workspace's home page."""
     app, reader = new_service(PAGES), StatusReader(workspace, _MEASURE_S)
+    verdicts = VerdictCounter(workspace)
 
     @app.get("/")
     def show_page() -> HTMLResponse:
@@ -42,6 +44,10 @@ def create_app(workspace: Workspace) -> FastAPI:
     @app.get("/status.json")
     def show_status() -> Response:
         return Response(reader.read().model_dump_json(), media_type="application/json")
+
+    @app.get("/metrics")
+    def show_metrics() -> Response:
+        return Response(metrics_text(reader.read(), verdicts.read()), media_type=CONTENT_TYPE)
 
     @app.get("/{folder}/{name:path}")
     def send_file(folder: str, name: str) -> FileResponse:

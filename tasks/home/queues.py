@@ -3,6 +3,7 @@
 import csv
 from collections import defaultdict
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -63,6 +64,7 @@ def _queue(path: Path, memory: FileMemory, answers: AnswerCounts) -> QueueStatus
         source=facts.source,
         items=items,
         answered=len(set().union(*given.values())),
+        opened_at=_written_at(path),
         labellers=tuple(sorted(given)),
         path=f"/label/{quote(facts.dataset)}/{quote(facts.name)}",
     )
@@ -71,6 +73,11 @@ def _queue(path: Path, memory: FileMemory, answers: AnswerCounts) -> QueueStatus
 def _facts(path: Path) -> tuple[QueueFacts, int]:
     footer = pq.read_metadata(path)
     return facts_in(path, footer.schema.to_arrow_schema()), footer.num_rows
+
+
+def _written_at(path: Path) -> datetime | None:
+    """Return when a file was written, which nobody changes since; None without it."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
 
 
 def _sheet(path: Path) -> QueueStatus:
@@ -82,6 +89,7 @@ def _sheet(path: Path) -> QueueStatus:
         source="gate",
         items=len(verdicts),
         answered=sum(bool(verdict) for verdict in verdicts),
+        opened_at=_written_at(path.with_suffix(".parquet")),
         labellers=(),
         path=None,
     )

@@ -198,6 +198,8 @@ class QueueStatus(_Frozen):
     items: int
     answered: int
     """Items with an answer of at least one person."""
+    opened_at: datetime | None
+    """When people were first asked."""
     labellers: tuple[str, ...]
     path: str | None
     """On the labelling page; None of a table that is filled in by hand."""

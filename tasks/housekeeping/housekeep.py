@@ -1,10 +1,7 @@
 """A housekeeping: survey, plan, removal, page, summary."""
 
-import os
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from tasks.housekeeping.disk import empty_trash, measure, trash_folders
@@ -15,15 +12,11 @@ from tasks.housekeeping.removal import Outcome, carry_out
 from tasks.housekeeping.request import GB, HousekeepingRequest
 from tasks.housekeeping.rules import Rules
 from tasks.housekeeping.survey import survey_workspace
+from tasks.housekeeping.turn import only_keeper
 from tasks.runtime.progress import progress
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
-from tasks.server.process_guard import lock_file
 from tasks.store.files import whole_file
-
-
-class HousekeepingBusyError(RuntimeError):
-    """Another housekeeping works in the workspace."""
 
 
 def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) -> dict[str, Any]:
@@ -39,10 +32,10 @@ def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) ->
     Raises
     ------
     HousekeepingBusyError
-        Another process keeps house in the workspace.
+        Another process keeps house in the workspace, or backs it up.
     """
     started, rules = time.monotonic(), Rules(request, now)
-    with _alone(workspace):
+    with only_keeper(workspace):
         contents = survey_workspace(workspace, rules)
         total, _ = measure([workspace.root])
         trash, _ = measure(trash_folders(workspace.root))
@@ -89,14 +82,3 @@ def _counts(items: list[Item]) -> dict[str, int]:
 
 def _gb(size: int) -> float:
     return round(size / GB, 6)
-
-
-@contextmanager
-def _alone(workspace: Workspace) -> Iterator[None]:
-    descriptor = lock_file(workspace.root / "housekeeping.lock", wait=False)
-    if descriptor is None:
-        raise HousekeepingBusyError(f"another process keeps house in {workspace.root}: wait for it")
-    try:
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Log lines of flows and stages on stderr: time, stage and message.
+"""Log lines of flows and stages on stderr: time, stage and message, or JSON (`tasks.runtime.json_lines`).
 
 By default they are warnings, progress, and the address of the run's page; all lines go to that page in any case.
 
@@ -10,6 +10,7 @@ import logging
 import sys
 from typing import Any
 
+from tasks.runtime.json_lines import JsonFormatter, is_json
 from tasks.runtime.progress import PROGRESS, show_progress
 from tasks.runtime.verbosity import Verbosity
 
@@ -23,7 +24,9 @@ def show_on_terminal(verbosity: Verbosity = Verbosity.USUAL) -> None:
     handler = TerminalHandler()
     handler.addFilter(is_shown)
     handler.addFilter(lambda record: is_wanted(record, verbosity))
-    handler.setFormatter(TerminalFormatter(datefmt="%H:%M:%S"))
+    handler.setFormatter(JsonFormatter() if is_json() else TerminalFormatter(datefmt="%H:%M:%S"))
+    if is_json():
+        logging.captureWarnings(True)
     root.addHandler(handler)
 
 

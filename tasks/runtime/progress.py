@@ -16,6 +16,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tasks.runtime.json_lines import COUNTS, is_json
+
 PROGRESS = "progress"
 """Attribute of the log records that are shown by default: lines of progress, and why a run waits."""
 SHOWN = {PROGRESS: True}
@@ -167,7 +169,7 @@ def _view_on_stderr(stage: StageProgress) -> View | None:
     if not _LOG.isEnabledFor(logging.INFO):
         return None
     console = Console(stderr=True)
-    return TerminalBar(stage, console) if console.is_terminal else LogLines()
+    return TerminalBar(stage, console) if console.is_terminal and not is_json() else LogLines()
 
 
 _drawn: list[Progress] = []
@@ -224,7 +226,8 @@ class LogLines:
         self._write(stage, ended=True)
 
     def _write(self, stage: StageProgress, ended: bool) -> None:
-        _LOG.info("%s: %s", stage.label, stage.text(ended), extra=SHOWN)
+        counts = {"done": stage.done, "total": stage.total, "rejected": stage.rejected, "ended": ended}
+        _LOG.info("%s: %s", stage.label, stage.text(ended), extra=SHOWN | {COUNTS: counts})
 
 
 def format_rate(rate_per_s: float) -> str:

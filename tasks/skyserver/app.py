@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from tasks.runtime.json_lines import tell_error
 from tasks.skyserver.http_server import DEFAULT_FAULTS, FAULTS, Behaviour, SkyServer
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until interrupted; return the exit code."""
+    """Serve until interrupted; return the exit code, 2 for options that contradict each other."""
     try:
         server = SkyServer(_open_source(options), _behaviour(options), options.port)
     except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
+        tell_error(str(error))
+        return 2 if isinstance(error, ValueError) else 1
     try:
         with server:
             sys.stdout.write(json.dumps({"url": server.url}) + "\n")

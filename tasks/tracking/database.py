@@ -47,7 +47,7 @@ def prepare(workspace: Workspace) -> None:
     """Create the workspace's MLflow database if there is none; correct its addresses if the workspace was moved."""
     workspace.root.mkdir(parents=True, exist_ok=True)
     with lock(workspace):
-        _correct_addresses(workspace)
+        correct_addresses(workspace)
         import_mlflow().set_tracking_uri(workspace.mlflow_uri)
         client = open_client(workspace)
         for name in EXPERIMENTS:
@@ -79,8 +79,11 @@ def import_mlflow() -> Any:
     return mlflow
 
 
-def _correct_addresses(workspace: Workspace) -> None:
-    """Point all artifact addresses of the database to the workspace's present place, in one transaction."""
+def correct_addresses(workspace: Workspace) -> None:
+    """Point all artifact addresses of the database to the workspace's present place, in one transaction.
+
+    It needs no MLflow, and does nothing where there is no database.
+    """
     database = workspace.root / "mlflow.db"
     if not database.is_file():
         return

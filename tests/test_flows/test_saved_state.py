@@ -4,6 +4,7 @@ import hashlib
 import json
 import tarfile
 from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.evaluate_holdout import evaluate_holdout
 from flows.score_night import score_night
+from tasks.backup.back_up import back_up
+from tasks.backup.restore import restore
 from tasks.building.splits import part_by_hash
 from tasks.learning.models.saved_models import load_model
 from tasks.learning.scoring import score
@@ -91,6 +94,21 @@ def test_a_registered_model_loads_and_scores_as_before(unpacked: Workspace, alia
         assert outputs.shape == (len(rows), expected["columns"])
         # Bit by bit on the processor that made them; another one may differ in the last ones.
         np.testing.assert_allclose(outputs.ravel(), floats(part["outputs"]), rtol=1e-4, atol=1e-5)
+
+
+def test_from_a_backup_the_champion_scores_the_same_to_the_bit(unpacked: Workspace, tmp_path: Path) -> None:
+    back_up(unpacked, tmp_path / "backups", datetime(2026, 11, 30, tzinfo=UTC))
+    away = Workspace(tmp_path / "away")
+    restore(tmp_path / "backups", away)
+    alias = next(alias for alias in EXPECTED["models"] if alias.endswith("@champion"))
+    outputs = []
+    for workspace in (unpacked, away):
+        ref = resolve_model(workspace, alias, None)
+        assert ref.folder.is_relative_to(workspace.root)
+        dataset = Dataset.open(workspace, EXPECTED["models"][alias]["dataset"])
+        rows = part_rows(dataset, EXPECTED["models"][alias]["scheme"], "test").rows
+        outputs.append(score(load_model(ref.folder)[0], dataset.pixels, rows, 64))
+    assert outputs[0].tobytes() == outputs[1].tobytes()
 
 
 def parts_of_groups(dataset: Dataset) -> dict[str, str]:

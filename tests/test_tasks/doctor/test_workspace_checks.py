@@ -6,6 +6,7 @@ import pytest
 
 from tasks.doctor.workspace_checks import (
     check_file_system,
+    check_formats,
     check_inbox,
     check_workspace,
     check_writable,
@@ -63,3 +64,26 @@ def test_an_inbox_that_is_named_has_to_be_there(tmp_path: Path) -> None:
         (named / name).mkdir(parents=True)
     assert check_inbox(workspace, {"STARLOOM_INBOX": str(named)}).value.endswith("nights: 2")
     assert list(tmp_path.iterdir()) == [named]
+
+
+def test_formats_of_datasets_are_counted_and_one_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+
+    def write(version: int, manifest: str) -> None:
+        folder = workspace.datasets / "sky" / "versions" / f"{version:06d}"
+        folder.mkdir(parents=True)
+        (folder / "manifest.json").write_text(manifest)
+
+    write(1, '{"format_version": 1}')
+    write(2, '{"format_version": 2}')
+    write(3, '{"format_version": 2}')
+    [found] = check_formats(workspace)
+    assert (found.state, found.value) == (
+        "ok",
+        "dataset versions: 1 of format 1, 2 of format 2; read as they are, nothing to upgrade",
+    )
+    write(4, '{"format_version": 3}')
+    write(5, "[")
+    [found] = check_formats(workspace)
+    assert found.state == "problem"
+    assert found.value == "2 dataset versions cannot be read by this program: sky@4, sky@5"

@@ -14,11 +14,12 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.housekeeping.disk import TRASH
-from tasks.housekeeping.housekeep import HousekeepingBusyError, housekeep
+from tasks.housekeeping.housekeep import housekeep
 from tasks.housekeeping.references import plan_removal
 from tasks.housekeeping.request import HousekeepingRequest
 from tasks.housekeeping.rules import Rules
 from tasks.housekeeping.survey import survey_workspace
+from tasks.housekeeping.turn import HousekeepingBusyError
 from tasks.runtime.folder_lock import lock_folder
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import locked_file

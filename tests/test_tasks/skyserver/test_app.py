@@ -345,7 +345,7 @@ class TestProcess:
         assert not _answers(url)
 
     def test_wrong_options_are_said_in_a_line(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-        assert run(_arguments("--images", str(tmp_path))) == 1
+        assert run(_arguments("--images", str(tmp_path))) == 2
         assert "--positions" in capsys.readouterr().err
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]

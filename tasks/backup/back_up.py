@@ -1,0 +1,232 @@
+"""Making a backup: a dated folder with all of a workspace; unchanged files are links to the backup before it."""
+
+import os
+import shutil
+import stat
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from tasks.backup.contents import DECISIONS, BackupError, Entry, first_entries, other_entries
+from tasks.backup.copying import copy_file, digest_of, is_stable, link_or_copy
+from tasks.backup.snapshots import COPY, NAME_FORMAT, SUMS, UNFINISHED, Sums, copied_sums, finished_snapshots, write_end
+from tasks.decisions.ledger import ledger_lock
+from tasks.housekeeping.turn import only_keeper
+from tasks.runtime.progress import StageProgress, progress
+from tasks.runtime.provenance import code_version
+from tasks.runtime.workspace import Workspace
+from tasks.store.files import sync
+
+CHANGES = "changes while it is read"
+_REMOVED = ".removed"
+
+
+def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None = None) -> dict[str, Any]:
+    """Copy the workspace into a new folder of `target` named by the time, and return the summary.
+
+    An interrupted backup is continued: files that it copied are read again, and compared by their size and time.
+
+    Parameters
+    ----------
+    workspace : Workspace
+        Exists; it may be in use.
+    target : Path
+        Made if it is absent.
+    now : datetime
+        UTC.
+    keep : int, optional
+        Number of finished backups that stay, the newest, at least 1; None: all.
+
+    Raises
+    ------
+    BackupError
+        `target` is in the workspace or is a backup itself, another process makes a backup into it, or a database
+        cannot be read.
+    DiskFullError
+        The disk of `target` is full; what was copied stays for the next backup.
+    """
+    started, target = time.monotonic(), target.resolve()
+    _check_target(workspace, target)
+    with _one_backup(target), only_keeper(workspace, wait=True), progress("backing up", None) as advance:
+        snapshot = target / now.strftime(NAME_FORMAT)
+        if snapshot.exists():
+            raise BackupError(f"{snapshot} exists: the clock of this machine went back, or wait a second")
+        copy = _Copy.begin(workspace.root.resolve(), target, advance)
+        with ledger_lock(workspace) if (workspace.root / DECISIONS).is_dir() else nullcontext():
+            copy.take(first_entries(copy.root))
+        copy.take(other_entries(copy.root))
+        copy.forget_what_went()
+        copy.finish({"workspace": str(workspace.root), "began_at": now.isoformat(), "code_version": code_version()})
+        (target / UNFINISHED).rename(snapshot)
+        sync(target)
+        removed = _remove_old(target, keep)
+    return {
+        "backup": str(snapshot),
+        **copy.counts(),
+        "removed_backups": removed,
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+@dataclass
+class _Copy:
+    """A backup that is being made in `folder`, and the finished one before it with its digests."""
+
+    root: Path
+    folder: Path
+    before: Path | None
+    known: Sums
+    advance: StageProgress
+    digests: Sums = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    unchanged: int = 0
+    size: int = 0
+    copied_size: int = 0
+
+    @classmethod
+    def begin(cls, root: Path, target: Path, advance: StageProgress) -> "_Copy":
+        """Begin a backup in `target`, or go on with the one that was interrupted there."""
+        finished = finished_snapshots(target)
+        before = finished[-1] if finished else None
+        folder = target / UNFINISHED / COPY
+        folder.mkdir(parents=True, exist_ok=True)
+        (target / UNFINISHED / SUMS).unlink(missing_ok=True)  # of a process that died before the folder got its name
+        return cls(root, folder, before and before / COPY, copied_sums(before) if before else {}, advance)
+
+    def take(self, entries: Iterable[Entry]) -> None:
+        """Copy files and links; what is removed meanwhile is not missed."""
+        for entry in entries:
+            if entry.kind == "link":
+                self._take_link(entry)
+            elif entry.kind == "unusable":
+                self.left_out[entry.name] = entry.target
+            else:
+                self._take_file(entry.name)
+            self.advance(1)
+
+    def _take_file(self, name: str) -> None:
+        source, copy = self.root / name, self.folder / name
+        try:
+            digest = self._unchanged(name, source, copy) or self._copied(name, source, copy)
+        except FileNotFoundError:
+            if source.exists():
+                raise
+            return
+        if digest is None:
+            self.left_out[name] = CHANGES
+            return
+        self.digests[name] = digest
+        self.size += copy.stat().st_size
+
+    def _unchanged(self, name: str, source: Path, copy: Path) -> bytes | None:
+        """Return the digest of a file that the backup before, or an interrupted one, has as it is."""
+        if not is_stable(source):
+            return None
+        old = self.before / name if self.before is not None and name in self.known else None
+        if old is not None and _same_state(source, old):
+            if not (copy.is_file() and copy.samefile(old)):
+                link_or_copy(old, copy)
+            self.unchanged += 1
+            return self.known[name]
+        return digest_of(copy) if _same_state(source, copy) else None
+
+    def _copied(self, name: str, source: Path, copy: Path) -> bytes | None:
+        digest = copy_file(source, copy)
+        if digest is not None and digest == self.known.get(name) and self.before is not None:
+            link_or_copy(self.before / name, copy)
+            self.unchanged += 1
+        elif digest is not None:
+            self.copied_size += copy.stat().st_size
+        return digest
+
+    def _take_link(self, entry: Entry) -> None:
+        copy = self.folder / entry.name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if not (copy.is_symlink() and str(copy.readlink()) == entry.target):
+            copy.unlink(missing_ok=True)
+            copy.symlink_to(entry.target)
+        self.links[entry.name] = entry.target
+
+    def forget_what_went(self) -> None:
+        """Take out files of folders that are gone by now: a version or a batch is copied whole or not at all."""
+        names = [*self.digests, *self.links]
+        holders = {PurePosixPath(name).parent for name in names}
+        folders = holders.union(*(holder.parents for holder in holders))
+        gone = {str(folder) for folder in folders if not (self.root / folder).is_dir()}
+        for name in names if gone else []:
+            if any(str(parent) in gone for parent in PurePosixPath(name).parents):
+                self.digests.pop(name, None)
+                self.links.pop(name, None)
+
+    def finish(self, facts: dict[str, Any]) -> None:
+        """Remove what an interrupted backup left and this one lacks, sync, and write the digests."""
+        for parent, folders, names in os.walk(self.folder, topdown=False):
+            for path in (Path(parent, name) for name in names + folders):
+                name = path.relative_to(self.folder).as_posix()
+                if path.is_symlink() or not path.is_dir():
+                    if name not in self.digests and name not in self.links:
+                        path.unlink()
+                elif not any(path.iterdir()):
+                    path.rmdir()
+        os.sync()
+        write_end(self.folder.parent, self.digests, {**facts, "links": self.links, "left_out": self.left_out})
+
+    def counts(self) -> dict[str, Any]:
+        """Return the part of the summary that counts files."""
+        return {
+            "files": len(self.digests),
+            "unchanged": self.unchanged,
+            "size_bytes": self.size,
+            "copied_bytes": self.copied_size,
+            "left_out": dict(Counter(self.left_out.values())),
+        }
+
+
+def _check_target(workspace: Workspace, target: Path) -> None:
+    root = workspace.root.resolve()
+    if target.is_relative_to(root):
+        raise BackupError(f"{target} is in the workspace {root}: name a folder outside, best on another disk")
+    if (target / SUMS).is_file():
+        raise BackupError(f"{target} is a backup itself: name the folder above it")
+
+
+@contextmanager
+def _one_backup(target: Path) -> Iterator[None]:
+    target.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target / ".backup.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BackupError(f"another process makes a backup into {target}: wait for it") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _same_state(source: Path, copy: Path) -> bool:
+    """Return whether a copy has the size and the time of its source."""
+    try:
+        other = copy.lstat()
+    except FileNotFoundError:
+        return False
+    one = source.stat()
+    return stat.S_ISREG(other.st_mode) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
+
+
+def _remove_old(target: Path, keep: int | None) -> int:
+    """Remove all finished backups but the newest `keep`, and what an interrupted removal left; return their number."""
+    old = [] if keep is None else finished_snapshots(target)[:-keep]
+    for snapshot in old:
+        snapshot.rename(snapshot.with_name(f"{_REMOVED}-{snapshot.name}"))
+    for folder in target.glob(f"{_REMOVED}-*"):
+        shutil.rmtree(folder)
+    return len(old)

@@ -1,0 +1,109 @@
+"""A workspace from a backup, at any place; every byte is compared with its digest before the workspace is there."""
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tasks.backup.contents import BackupError
+from tasks.backup.copying import copy_bytes, digest_of
+from tasks.backup.snapshots import COPY, FACTS, Sums, find_snapshot, read_facts, read_sums, require_inside
+from tasks.runtime.progress import progress
+from tasks.runtime.workspace import Workspace
+from tasks.store.files import disk_full_named, sync
+from tasks.tracking.database import correct_addresses
+
+_NAMED = 5
+"""Damaged files that an error names."""
+
+
+def restore(source: Path, workspace: Workspace) -> dict[str, Any]:
+    """Make the workspace from a backup, or from the newest finished one in a folder, and return the summary.
+
+    It appears whole, or not at all. MLflow's addresses are those of the new place.
+
+    Raises
+    ------
+    BackupError
+        There is no finished backup, its bytes are not those that were written, or the workspace is not empty.
+    DiskFullError
+        The disk of the workspace is full.
+    """
+    started, snapshot = time.monotonic(), find_snapshot(source)
+    sums, root = read_sums(snapshot), workspace.root
+    facts = read_facts(snapshot, sums)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise BackupError(f"{root} is not empty: name a new folder with --workspace DIR")
+    beside = root.with_name(f".{root.name}.restoring")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    try:
+        with disk_full_named(root):
+            _compare(snapshot, sums, lambda path, name: _copy(path, beside / name))
+            for name, target in facts["links"].items():
+                _link(beside, name, target)
+            os.sync()
+            beside.rename(root)
+            sync(root.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    correct_addresses(workspace)
+    return _summary(snapshot, sums, facts, started) | {"workspace": str(root)}
+
+
+def check(source: Path) -> dict[str, Any]:
+    """Compare a backup, or the newest finished one in a folder, with its digests; return the summary.
+
+    Raises
+    ------
+    BackupError
+        There is no finished backup, or its bytes are not those that were written.
+    """
+    started, snapshot = time.monotonic(), find_snapshot(source)
+    sums = read_sums(snapshot)
+    facts = read_facts(snapshot, sums)
+    _compare(snapshot, sums, lambda path, name: digest_of(path))
+    return _summary(snapshot, sums, facts, started)
+
+
+def _compare(snapshot: Path, sums: Sums, read: Callable[[Path, str], bytes]) -> None:
+    """Read every file of the copy, and refuse the backup where one is missing or has another digest."""
+    damaged = []
+    with progress("comparing", len(sums) - 1) as advance:
+        for path, digest in sums.items():
+            if path == FACTS:
+                continue
+            name = require_inside(path.removeprefix(f"{COPY}/"))
+            try:
+                if read(snapshot / COPY / name, name) != digest:
+                    damaged.append(f"{path} (its bytes are not those that were written)")
+            except FileNotFoundError:
+                damaged.append(f"{path} (missing)")
+            advance(1)
+    if damaged:
+        named = ", ".join(damaged[:_NAMED]) + (f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else "")
+        raise BackupError(f"the backup {snapshot} is damaged: {named}; use another backup")
+
+
+def _copy(source: Path, target: Path) -> bytes:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return copy_bytes(source, target)
+
+
+def _link(root: Path, name: str, target: str) -> None:
+    link = root / require_inside(name)
+    require_inside(os.path.relpath(os.path.normpath(link.parent / target), root))
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target)
+
+
+def _summary(snapshot: Path, sums: Sums, facts: dict[str, Any], started: float) -> dict[str, Any]:
+    return {
+        "backup": str(snapshot),
+        "of": facts["workspace"],
+        "began_at": facts["began_at"],
+        "files": len(sums) - 1,
+        "seconds": round(time.monotonic() - started, 1),
+    }
