@@ -261,6 +261,7 @@ def test_as_a_command(
     own: Workspace, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("STARLOOM_WORKSPACE", "unset")  # `execute` sets it, and must not for later tests
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
 
     def told(*words: str) -> tuple[int, Any]:
         status = execute(list(words))
