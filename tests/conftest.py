@@ -23,6 +23,7 @@ ON_THE_SERVER = {"prefect_api", "flows_here"}
 """Fixtures whose tests need the Prefect server of the suite."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Share the tests out over processes by file; all that need the Prefect server go to one."""
     for item in items:

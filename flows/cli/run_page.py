@@ -2,13 +2,11 @@
 
 import inspect
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from flows.cli.exit_status import describe_error
-from flows.cli.flow_catalogue import written_value
 
 MOST_LETTERS = 60
 FAILURE = "what-to-do"
@@ -67,22 +65,12 @@ def show_progress_live(flow: Any, flow_run: Any, state: Any) -> None:
 
 def show_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """Put the error and what to do on the page of a failed run."""
+    from tasks.runtime.flow_command import command_of
     from tasks.runtime.run_artifacts import put_markdown_of_run
 
     error = state.result(raise_on_failure=False)
     line = describe_error(error) if isinstance(error, BaseException) else _RAISED.sub("", state.message or "failed")
-    put_markdown_of_run(flow_run.id, FAILURE, failure_text(line, again(flow, flow_run.parameters)))
-
-
-def again(flow: Any, parameters: Mapping[str, Any]) -> str:
-    """Return the command that runs a flow with these parameters; defaults are left out."""
-    defaults = defaults_of(flow.fn)
-    given = [
-        f"-p {name}={shlex.quote(written_value(value))}"
-        for name, value in parameters.items()
-        if value != defaults.get(name)
-    ]
-    return " ".join(["starloom run", flow.name, *given])
+    put_markdown_of_run(flow_run.id, FAILURE, failure_text(line, command_of(flow.name, flow.fn, flow_run.parameters)))
 
 
 def failure_text(line: str, command: str) -> str:

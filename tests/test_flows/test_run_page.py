@@ -8,7 +8,7 @@ from prefect.client.schemas.filters import ArtifactFilter
 from prefect.client.schemas.objects import Artifact, FlowRun
 from prefect.runtime import flow_run as present_run
 
-from flows.cli.run_page import FAILURE, again, failure_text, run_name, run_page
+from flows.cli.run_page import FAILURE, failure_text, run_name, run_page
 from tasks.runtime import progress as module
 from tasks.runtime.progress import progress
 from tasks.runtime.run_artifacts import LiveProgress
@@ -64,7 +64,7 @@ def test_a_failed_run_shows_its_error_and_what_to_do(prefect_api: str, at_once: 
     shown = {artifact.key: artifact for artifact in artifacts_of(flow_run)}
     text = str(shown[FAILURE].data)
     assert text.startswith("**error:** no sky tonight\n")
-    assert "starloom run measure -p dataset='my sky' -p failure='no sky tonight'" in text
+    assert "starloom run measure -p 'dataset=my sky' -p 'failure=no sky tonight'" in text
     assert read_run(flow_run).name == "my sky"
 
 
@@ -76,7 +76,8 @@ def test_names_leave_out_what_is_null_and_shorten_paths_and_lists() -> None:
     assert run_name("flow", ("model",), {"model": "models:/realbogus/3"}) == "models:/realbogus/3"
 
 
-def test_the_command_that_runs_it_again_leaves_defaults_out() -> None:
-    parameters = {"dataset": "sky", "count": 3, "model": None, "failure": None}
-    assert again(measure, parameters) == "starloom run measure -p count=3"
-    assert "starloom doctor" in failure_text("no space", "starloom run measure")
+def test_a_failed_run_names_the_command_and_the_doctor() -> None:
+    text = failure_text("no space", "starloom run measure")
+    assert "**error:** no space" in text
+    assert "        starloom run measure\n" in text
+    assert "starloom doctor" in text
