@@ -24,7 +24,7 @@ demo: install
 	@$(BIN)/starloom demo
 
 test: install
-	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4
 
 check: install
 	$(BIN)/ruff format --check .

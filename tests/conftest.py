@@ -3,12 +3,18 @@
 import gc
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import Scheduling
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ["DO_NOT_TRACK"] = "true"
@@ -19,17 +25,23 @@ settings.load_profile("starloom")
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 
 
-ON_THE_SERVER = {"prefect_api", "flows_here"}
-"""Fixtures whose tests need the Prefect server of the suite."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: "Producer") -> "Scheduling":
+    """Share the files out over processes; all that need the Prefect server go to one."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return process_of(nodeid.partition("::")[0])
+
+    return ByFile(config, log)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Share the tests out over processes by file; all that need the Prefect server go to one."""
-    for item in items:
-        fixtures = set(getattr(item, "fixturenames", ()))
-        group = "flows" if fixtures & ON_THE_SERVER else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+@cache
+def process_of(file: str) -> str:
+    """Return what is the same for all test files that have to run in one process."""
+    text = (Path(__file__).parents[1] / file).read_text(encoding="utf-8")
+    return "flows" if "prefect_api" in text or "flows_here" in text else file
 
 
 def pytest_collection_finish() -> None:
