@@ -22,6 +22,7 @@ VALUES = {
     "weight_average": 0.5,
     "shift_px": 0.25,
     "noise": 0.125,
+    "exchange_fainter": False,
     "average_views": True,
     "stamp_scalars": True,
     "partial_auc": 2.0,
