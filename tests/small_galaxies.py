@@ -11,6 +11,15 @@ from tasks.store.schema import LEDGER, SPLIT, TRUTH
 
 SIZE, SCHEME, CLASSES = 16, "bright-2", ["faint", "bright"]
 PARTS = ["train"] * 8 + ["validation", "test"]
+QUICK_RELABELLING: dict[str, Any] = {
+    "preset": "deck",
+    "epochs": 8,
+    "batch_size": 16,
+    "folds": 2,
+    "most_of_stratum": 1.0,
+}
+RELABELLED, RELABELLED_PX = 120, 32
+"""Galaxies of the tests that relabel, and the width of their images."""
 
 
 def build_request(**changes: Any) -> GalaxyBuildRequest:

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import flows
 from flows.cli.exit_status import UsageError
 from flows.cli.nearest import suggestion
+from tasks.runtime.flow_command import written_value
 
 
 class UnknownFlowError(UsageError):
@@ -89,8 +89,3 @@ def _definition(path: Path) -> ast.FunctionDef | None:
         if isinstance(node, ast.FunctionDef) and node.name == path.stem and node.decorator_list:
             return node
     return None
-
-
-def written_value(default: Any) -> str:
-    """Return ``default`` in the form that ``-p name=`` takes."""
-    return default if isinstance(default, str) else json.dumps(default)

@@ -11,8 +11,9 @@ from typing import Any
 import yaml
 
 from flows.cli import completion_table
-from flows.cli.flow_catalogue import load_flow, written_value
+from flows.cli.flow_catalogue import load_flow
 from flows.cli.parameters import Parameter, parameters_of
+from tasks.runtime.flow_command import written_value
 
 PAGE = Path("docs/reference/flows.md")
 DEPLOYMENTS = Path("prefect.yaml")

@@ -1,12 +1,12 @@
 """The page of a run in Prefect: its name, live progress, and what to do after a failure."""
 
-import inspect
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from flows.cli.exit_status import describe_error
+from tasks.runtime.flow_command import command_of, defaults_of
 
 MOST_LETTERS = 60
 FAILURE = "what-to-do"
@@ -50,11 +50,6 @@ def _word(value: Any) -> str:
     return (text.rstrip("/").rpartition("/")[2] if is_path else text)[:MOST_LETTERS]
 
 
-def defaults_of(function: Any) -> dict[str, Any]:
-    """Return the parameters of a flow function with their defaults."""
-    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
-
-
 def show_progress_live(flow: Any, flow_run: Any, state: Any) -> None:
     """Show the progress of every stage on the page of its run, from now on in this process."""
     from tasks.runtime.progress import watch_progress
@@ -65,7 +60,6 @@ def show_progress_live(flow: Any, flow_run: Any, state: Any) -> None:
 
 def show_failure(flow: Any, flow_run: Any, state: Any) -> None:
     """Put the error and what to do on the page of a failed run."""
-    from tasks.runtime.flow_command import command_of
     from tasks.runtime.run_artifacts import put_markdown_of_run
 
     error = state.result(raise_on_failure=False)

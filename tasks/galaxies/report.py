@@ -11,10 +11,9 @@ from tasks.learning import measures
 from tasks.learning.intervals import Interval
 from tasks.learning.predictions import Predictions
 from tasks.reports.page import Block, Cell, Figure, Heading, Headline, Headlines, Table, Text, page
+from tasks.reports.sufficiency import LEAST_OF_A_CLASS
 
 COVERAGES = (0.5, 0.8, 0.9, 0.95, 1.0)
-RESOLVED_FROM = 10
-"""Fewest samples of a rate that is printed; of fewer the counts say more than the rate."""
 
 
 def evaluation_page(evaluation: GalaxyEvaluation, tables: Mapping[str, Table], figures: Mapping[str, Figure]) -> str:
@@ -131,7 +130,7 @@ def _classes_table(model: Predictions) -> Table:
         "95 % of precision",
         "F1",
     ]
-    return Table(f"Rates of fewer than {RESOLVED_FROM} samples are not resolved", columns, rows)
+    return Table(f"Rates of fewer than {LEAST_OF_A_CLASS} samples are not resolved", columns, rows)
 
 
 def _calibration_table(model: Predictions) -> Table:
@@ -167,7 +166,7 @@ def _coverage_table(model: Predictions) -> Table:
 
 
 def _rate(interval: Interval, count: int) -> list[str]:
-    return [f"{interval.value:.3f}", _ends(interval)] if count >= RESOLVED_FROM else ["not resolved", ""]
+    return [f"{interval.value:.3f}", _ends(interval)] if count >= LEAST_OF_A_CLASS else ["not resolved", ""]
 
 
 def _ends(interval: Interval) -> str:

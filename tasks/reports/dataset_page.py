@@ -1,7 +1,6 @@
 """The page of a dataset version: sample images, the counts of the build that published it, figures of the problem."""
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from tasks.reports.sufficiency import class_sufficiency, visits_of
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file
+from tasks.store.versions import value_counts
 
 NAMED = 3
 """Rejected samples of each reason that the page names."""
@@ -95,7 +95,7 @@ def rejected_blocks(ledger: pa.Table) -> list[Block]:
     `ledger` has the columns ``id, status, reason, ra_deg, dec_deg``.
     """
     rejected = ledger.filter(pc.equal(ledger["status"], "rejected"))
-    counts = Counter(rejected["reason"].to_pylist())
+    counts = value_counts(rejected["reason"])
     rows = []
     for reason, count in counts.most_common():
         first = rejected.filter(pc.equal(rejected["reason"], pa.scalar(reason))).slice(0, NAMED).to_pylist()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from expectations.split_shares import PART_SHARES
 from tasks.learning.operating_points import LEAST_EVENTS
 from tasks.reports.page import Sufficiency
 
@@ -14,8 +15,7 @@ RATE_ASKED = 0.01
 NARROW_SHARE = 0.02
 """A share is known well if the ends of its interval lie within this of it."""
 LEAST_OF_A_CLASS = 10
-"""Fewest samples of a class in the test part for its recall to be given."""
-TEST_SHARE = 0.1
+"""Fewest samples of a class for a rate of it to be given."""
 
 
 def rate_sufficiency(
@@ -69,11 +69,11 @@ def class_sufficiency(counts: Mapping[str, int], visits: int | None = None) -> t
     `visits` as in `rate_sufficiency`.
     """
     name, least = min(counts.items(), key=lambda item: item[1])
-    tested = round(least * TEST_SHARE)
+    tested = round(least * PART_SHARES["test"])
     said = f"The smallest class, {name}, has {least:,} samples, some {tested} of them in the test part"
     if tested >= LEAST_OF_A_CLASS:
         return "enough", f"{said}."
-    times = LEAST_OF_A_CLASS / TEST_SHARE / max(least, 1)
+    times = LEAST_OF_A_CLASS / PART_SHARES["test"] / max(least, 1)
     verdict: Sufficiency = "too few" if tested < LEAST_OF_A_CLASS / 5 else "little"
     return verdict, f"{said}; {_times(times, visits)} would give {LEAST_OF_A_CLASS} to test."
 

@@ -1,4 +1,4 @@
-"""The command that repeats the present flow run."""
+"""The command that repeats a flow run, and values as it takes them."""
 
 import inspect
 import json
@@ -6,8 +6,6 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
-
-from pydantic import BaseModel
 
 
 def flow_command() -> str | None:
@@ -34,22 +32,28 @@ def command_of(name: str, function: Callable[..., Any], given: Mapping[str, Any]
     given : mapping of str to value
         Values of parameters; one that is absent has its default.
     """
-    defaults = {key: parameter.default for key, parameter in inspect.signature(function).parameters.items()}
     words = [
         word
-        for key, default in defaults.items()
+        for key, default in defaults_of(function).items()
         if key in given and given[key] != default
-        for word in ("-p", shlex.quote(f"{key}={_written(given[key])}"))
+        for word in ("-p", shlex.quote(f"{key}={written_value(given[key])}"))
     ]
     return " ".join(["starloom run", name, *words])
 
 
-def _written(value: Any) -> str:
-    """Return a value as the command reads it: text as it is, all else as JSON."""
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the parameters of a flow's function with their defaults."""
+    return {name: parameter.default for name, parameter in inspect.signature(function).parameters.items()}
+
+
+def written_value(value: Any) -> str:
+    """Return a value in the form that ``-p name=`` takes: text as it is, all else as JSON."""
     return value if isinstance(value, str) else json.dumps(value, default=_plain, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
+    from pydantic import BaseModel  # late: the command line imports this module at its start
+
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json", exclude_unset=True)
     return str(value)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,17 +14,14 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.tracking.model_registry import resolve_model
 from tasks.training.relabel import relabel_and_retrain
-from tests.small_galaxies import CLASSES, PARTS, SCHEME, publish_galaxies
-
-QUICK: dict[str, Any] = {"preset": "deck", "epochs": 8, "batch_size": 16, "folds": 2, "most_of_stratum": 1.0}
-COUNT, SIZE = 120, 32
+from tests.small_galaxies import CLASSES, PARTS, QUICK_RELABELLING, RELABELLED, RELABELLED_PX, SCHEME, publish_galaxies
 
 
 def test_the_flow_ranks_weights_retrains_and_compares(flows_here: Workspace) -> None:
     wrong = [3, 10, 21, 40, 52, 63]
-    dataset = publish_galaxies(flows_here, "sky", COUNT, size=SIZE, wrong=wrong)
+    dataset = publish_galaxies(flows_here, "sky", RELABELLED, size=RELABELLED_PX, wrong=wrong)
     before = (dataset.path / "labels" / f"{SCHEME}.parquet").read_bytes()
-    asked = QUICK | {"dataset": "sky", "handling": "weight", "rule": "misclassified"}
+    asked = QUICK_RELABELLING | {"dataset": "sky", "handling": "weight", "rule": "misclassified"}
     relabel = GalaxyRelabelTask(flows_here, GalaxyRelabelRequest(**asked))
     selected = relabel_and_retrain(replace(relabel, request=GalaxyRelabelRequest(**asked, stage="select")), InProcess())
     summary = relabel_and_retrain_galaxy(**asked)
@@ -34,7 +30,7 @@ def test_the_flow_ranks_weights_retrains_and_compares(flows_here: Workspace) -> 
     assert set(summary["suspects"]) == set(CLASSES)
 
     queue = pq.read_table(summary["queue"]).to_pylist()
-    trained = sum(part == "train" for part in PARTS) * COUNT // len(PARTS)
+    trained = sum(part == "train" for part in PARTS) * RELABELLED // len(PARTS)
     assert [row["rank"] for row in queue] == list(range(1, trained + 1))
     assert sum(row["suspect"] for row in queue) == sum(summary["suspects"].values())
     assert all(row["suspect"] == (row["margin"] < 0) for row in queue)
@@ -46,7 +42,7 @@ def test_the_flow_ranks_weights_retrains_and_compares(flows_here: Workspace) -> 
     assert (found["wrong"], found["suspects"]) == (len(wrong), sum(summary["suspects"].values()))
     for against, paired in summary["compared"].items():
         assert against in ("labels", "truth")
-        assert paired["count"] == COUNT // len(PARTS)
+        assert paired["count"] == RELABELLED // len(PARTS)
         lead = (paired["second_only"] - paired["first_only"]) / paired["count"]
         assert np.isclose(paired["second"] - paired["first"], lead)
         assert np.isclose(paired["difference"], lead)

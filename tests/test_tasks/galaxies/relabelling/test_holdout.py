@@ -1,7 +1,5 @@
 """What must not leak into relabelled galaxies: the labels of the holdout."""
 
-from typing import Any
-
 import numpy as np
 
 from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest, GalaxyRelabelTask
@@ -10,21 +8,18 @@ from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.training.relabel import relabel_and_retrain
 from tasks.training.train import fit_parts
-from tests.small_galaxies import PARTS, publish_galaxies
-
-QUICK: dict[str, Any] = {"preset": "deck", "epochs": 8, "batch_size": 16, "folds": 2, "most_of_stratum": 1.0}
-COUNT, SIZE = 120, 32
+from tests.small_galaxies import PARTS, QUICK_RELABELLING, RELABELLED, RELABELLED_PX, publish_galaxies
 
 
 def test_holdout_labels_decide_nothing(workspace: Workspace) -> None:
     """Folds, suspects and second fit: with the labels of the test part scrambled the weights are the same bits."""
-    tested = [row for row in range(COUNT) if PARTS[row % 10] == "test"]
+    tested = [row for row in range(RELABELLED) if PARTS[row % 10] == "test"]
     weights = []
     for name, wrong in (("honest", None), ("scrambled", tested)):
         folder = workspace.root / name
         here = Workspace(folder)
-        publish_galaxies(here, "sky", COUNT, size=SIZE, wrong=wrong)
-        request = GalaxyRelabelRequest(dataset="sky", handling="soft", stage="select", **QUICK)
+        publish_galaxies(here, "sky", RELABELLED, size=RELABELLED_PX, wrong=wrong)
+        request = GalaxyRelabelRequest(dataset="sky", handling="soft", stage="select", **QUICK_RELABELLING)
         relabel = GalaxyRelabelTask(here, request)
         summary = relabel_and_retrain(relabel, InProcess())
         assert sum(summary["suspects"].values())
