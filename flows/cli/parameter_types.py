@@ -282,6 +282,7 @@ SuspectRule = Annotated[
     param(
         "Suspect labels: misclassified (other class more probable), threshold (its probability exceeds "
         "suspect_threshold), confident (confident learning), two-views (network and a forest on scalars both object), "
+        "hidden-reals (the bogus that both score highest, as many as the scores of the reals say are hidden), "
         "or dynamics (area under the margin of one fit to all, no folds)"
     ),
 ]

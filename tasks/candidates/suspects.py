@@ -1,7 +1,7 @@
 """Suspect labels of candidates: scored out of fold, by two views, or by the dynamics of one fit to all.
 
-Scores are a table with ``id, logit, fold`` of the n candidates of a part, sorted by id. ``two-views`` adds ``forest``,
-the probability of being real by a forest on scalars; ``dynamics`` adds ``limit``, and its logit is the mean over the
+Scores are a table with ``id, logit, fold`` of the n candidates of a part, sorted by id. ``two-views`` and
+``hidden-reals`` add ``forest``, the probability of being real by a forest on scalars; ``dynamics`` adds ``limit``, and its logit is the mean over the
 early epochs of one fit to all candidates, fold 0. With recurrence there are ``fault`` and ``hidden`` too, see
 `tasks.candidates.recurrence`: a bogus label of a fault is never suspect, and what may be hidden is so more readily.
 """
@@ -27,16 +27,19 @@ from tasks.learning.labels.dynamics import (
     margin_limits,
     suggest_by_margin,
 )
+from tasks.learning.labels.hidden_positives import suggest_hidden
 from tasks.learning.labels.suspects import SUSPECT_THRESHOLD, SuspectRule, quantile_strata, suggest_labels
 from tasks.learning.labels.two_views import combine_views, suggest_by_two_views
-from tasks.learning.split_parts import SplitPart
+from tasks.learning.split_parts import UNLABELLED, SplitPart
 from tasks.runtime.cluster import Executor
 from tasks.store.columns import Ids, align_column, align_rows, positions_of, to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.training.dynamics import training_outputs
 
+FOREST_RULES: frozenset[SuspectRule] = frozenset({"two-views", "hidden-reals"})
+"""Rules that combine the network with a forest on scalars."""
 VIEW_LEAST_LEAF = 20
-"""Fewest samples of a leaf of the forest of the rule two-views, so that it does not learn single labels by heart."""
+"""Fewest samples of a leaf of that forest, so that it does not learn single labels by heart."""
 HIDDEN_LOG_ODDS = 2.0
 """Added to the logit of what recurs like a hidden transient: the logarithm of how much more often reals recur so than
 bogus, measured on a simulated survey that no study is judged on."""
@@ -90,7 +93,7 @@ def score_labels(
         validation = training.part("validation") if validation is None else validation
         return _with_recurrence(_score_dynamics(training, (part, validation), folder / name, eligible), recurring)
     scores = out_of_fold(training, part, folds, folder, executor)
-    if rule == "two-views":
+    if rule in FOREST_RULES:
         aligned = part.take(positions_of(scores["id"], part.ids))
         scalars = candidate_scalars(training.dataset, aligned)
         if recurring is not None:
@@ -147,6 +150,9 @@ def suggest(
         suggested = suggest_by_margin(_two_logits(logits), labels, scores["limit"].to_numpy())
     elif rule == "two-views":
         suggested = suggest_by_two_views(class_probabilities(logits), _of_forest(scores), labels, threshold)
+    elif rule == "hidden-reals":
+        open_labels = np.where(_sure_bogus(scores, labels), UNLABELLED, labels)
+        suggested = suggest_hidden(_of_both_views(logits, scores), open_labels)
     else:
         suggested = suggest_labels(class_probabilities(logits), labels, rule, threshold)
     return np.where(_sure_bogus(scores, labels), labels, suggested).astype(np.int32)
@@ -161,8 +167,8 @@ def doubts(scores: pa.Table, labels: NDArray, rule: SuspectRule) -> NDArray[np.f
     if rule == "dynamics":
         doubt = -areas_under_margin(_two_logits(logits), labels)
     else:
-        if rule == "two-views":
-            logits = logit(combine_views(class_probabilities(logits), _of_forest(scores))[:, REAL])
+        if rule in FOREST_RULES:
+            logits = _of_both_views(logits, scores)
         doubt = np.where(np.asarray(labels) == REAL, -1.0, 1.0) * logits
     return np.where(_sure_bogus(scores, labels), doubt.min() - 1, doubt)
 
@@ -217,6 +223,11 @@ def _sure_bogus(scores: pa.Table, labels: NDArray) -> NDArray[np.bool_]:
 
 def _two_logits(logits: NDArray) -> NDArray[np.float64]:
     return np.stack([np.zeros(len(logits)), logits], axis=1)
+
+
+def _of_both_views(logits: NDArray, scores: pa.Table) -> NDArray[np.float64]:
+    """Return the logits (n,) of network and forest together."""
+    return np.asarray(logit(combine_views(class_probabilities(logits), _of_forest(scores))[:, REAL]))
 
 
 def _of_forest(scores: pa.Table) -> NDArray[np.float64]:

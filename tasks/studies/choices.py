@@ -17,6 +17,7 @@ BenchHandling = Literal[
     "anchored-confident",
     "anchored-two-views",
     "anchored-dynamics",
+    "hidden-reals",
     "recurrence-unlabel",
     "recurrence-two-views",
     "gce",

@@ -56,6 +56,7 @@ HANDLINGS: dict[StudyHandling, LabelMethod] = {
     "anchored-consistency": LabelMethod("threshold", "unlabel", suspect_injections=False, smoothness="consistency"),
     "anchored-confident": LabelMethod("confident", "remove", suspect_injections=False),
     "anchored-two-views": LabelMethod("two-views", "remove", suspect_injections=False),
+    "hidden-reals": LabelMethod("hidden-reals", "remove", suspect_injections=False),
     "recurrence-unlabel": LabelMethod("threshold", "unlabel", suspect_injections=False, recurrence=True),
     "recurrence-two-views": LabelMethod("two-views", "remove", suspect_injections=False, recurrence=True),
     "anchored-dynamics": LabelMethod("dynamics", "remove", suspect_injections=False),

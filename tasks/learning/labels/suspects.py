@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tasks.learning.split_parts import UNLABELLED
 
 FoldRule = Literal["misclassified", "threshold", "confident"]
-SuspectRule = Literal[FoldRule, "two-views", "dynamics"]
-"""The rules of `suggest_labels`, of `tasks.learning.labels.two_views` and of `tasks.learning.labels.dynamics`."""
+SuspectRule = Literal[FoldRule, "two-views", "hidden-reals", "dynamics"]
+"""The rules of `suggest_labels`, and those of `two_views`, `hidden_positives` and `dynamics` beside this module."""
 Handling = Literal["keep", "remove", "unlabel", "flip", "relabel", "weight", "soft"]
 MOST_OF_STRATUM = 0.2
 SUSPECT_THRESHOLD = 0.65

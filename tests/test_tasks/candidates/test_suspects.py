@@ -65,6 +65,18 @@ def test_a_doubt_is_the_log_odds_of_the_other_class() -> None:
     np.testing.assert_allclose(doubts(scores, labels, "two-views"), [2 + np.log(3), -(2 - np.log(3))])
 
 
+def test_hidden_reals_are_the_highest_of_both_views_and_no_faults() -> None:
+    labels = np.array([1] * 40 + [0] * 80)
+    logits = [3.0] * 80 + [-3.0] * 40
+    forest = [0.9] * 40 + [0.9] * 20 + [0.2] * 60
+    suggested = suggest(table(logits, forest=forest), labels, "hidden-reals")
+    assert suggested.tolist() == [1] * 60 + [0] * 60, "a quarter of the bogus have the scores of the reals"
+    fault = [False] * 40 + [True] * 5 + [False] * 75
+    of_faults = table(logits, forest=forest, fault=fault, hidden=[False] * 120)
+    suggested = suggest(of_faults, labels, "hidden-reals")
+    assert suggested.tolist() == [1] * 40 + [0] * 5 + [1] * 15 + [0] * 60, "faults are bogus, and not of the share"
+
+
 @pytest.mark.parametrize("rule", ["threshold", "misclassified", "two-views", "dynamics"])
 def test_recurrence_clears_bogus_labels_of_faults_and_raises_the_odds_of_what_may_be_hidden(rule: Any) -> None:
     labels = np.array([0, 0, 0, 1])
