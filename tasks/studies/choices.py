@@ -18,6 +18,7 @@ BenchHandling = Literal[
     "anchored-two-views",
     "anchored-dynamics",
     "hidden-reals",
+    "hidden-reals-flip",
     "recurrence-unlabel",
     "recurrence-two-views",
     "gce",

@@ -57,6 +57,7 @@ HANDLINGS: dict[StudyHandling, LabelMethod] = {
     "anchored-confident": LabelMethod("confident", "remove", suspect_injections=False),
     "anchored-two-views": LabelMethod("two-views", "remove", suspect_injections=False),
     "hidden-reals": LabelMethod("hidden-reals", "remove", suspect_injections=False),
+    "hidden-reals-flip": LabelMethod("hidden-reals", "flip", suspect_injections=False),
     "recurrence-unlabel": LabelMethod("threshold", "unlabel", suspect_injections=False, recurrence=True),
     "recurrence-two-views": LabelMethod("two-views", "remove", suspect_injections=False, recurrence=True),
     "anchored-dynamics": LabelMethod("dynamics", "remove", suspect_injections=False),
