@@ -5,7 +5,10 @@ from contextlib import contextmanager
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.slots import builder_slot, hold_slots, is_deployed
+from tasks.store.conditions import require_conditions
 from tasks.store.locks import one_builder
+from tasks.store.places import dataset_objects
+from tasks.store.publication import finish_publication
 from tasks.store.schema import check_name
 
 
@@ -24,4 +27,19 @@ def builder_turn(workspace: Workspace, dataset: str) -> Iterator[None]:
         hold_slots(workspace, [builder_slot(check_name(dataset))], wait=is_deployed()),
         one_builder(workspace.datasets / dataset),
     ):
+        prepare_objects(workspace, dataset)
         yield
+
+
+def prepare_objects(workspace: Workspace, dataset: str) -> None:
+    """Try the object store of the workspace, if it has one, and finish a publication that died on it.
+
+    Raises
+    ------
+    ObjectStoreError
+        The store cannot be reached or ignores a condition that publishing needs.
+    """
+    objects = dataset_objects(workspace, dataset)
+    if objects is not None and workspace.address is not None:
+        require_conditions(workspace.address)
+        finish_publication(objects)
