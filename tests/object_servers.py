@@ -1,4 +1,4 @@
-"""Real S3-compatible servers on this machine, each a process: moto, which keeps conditions, and localbucket, on disk."""
+"""Real S3-compatible servers, each a process: moto, which keeps conditions, and localbucket, which keeps files."""
 
 import os
 import socket

@@ -1,8 +1,8 @@
 """A request rate per host and workspace, shared by all workers of all flows.
 
-Each host has a file, or an object of a store, with the time of the next request. A process reserves several send times at
-once and sends at those times, so processes share one rate without a server, and a killed process wastes at most its
-lease. A file is changed under a lock, an object on the condition that it is still the one that was read.
+Each host has a file, or an object of a store, with the time of the next request. A process reserves several send times
+at once and sends at those times, so processes share one rate without a server, and a killed process wastes at most
+its lease. A file is changed under a lock, an object on the condition that it is still the one that was read.
 """
 
 import ipaddress

@@ -31,12 +31,12 @@ def require_conditions(address: str) -> bool:
     creates, replaces = _kept(address, os.environ.get("AWS_ENDPOINT_URL"))
     if not creates:
         raise ObjectStoreError(
-            f"the store of {address} ignores If-None-Match (a second PUT with `If-None-Match: *` replaced the object): "
-            "two builders would replace each other's versions; use a store that has conditional writes"
+            f"the store of {address} ignores If-None-Match (a second PUT with `If-None-Match: *` replaced the object), "
+            "so two builders would replace each other's versions; use a store that has conditional writes"
         )
     if not replaces and chosen != UNCONDITIONAL:
         raise ObjectStoreError(
-            f"the store of {address} ignores If-Match (a PUT with a wrong entity tag replaced the object): use a store "
+            f"the store of {address} ignores If-Match (a PUT with a wrong entity tag replaced the object); use a store "
             f"that has conditional writes, or, where one builder runs at a time, set "
             f"{POINTER_ENVIRONMENT_NAME}={UNCONDITIONAL}"
         )

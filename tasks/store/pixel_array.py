@@ -1,6 +1,6 @@
 """A pixel array whose damage has a name: reading fails with dataset, shard file, rows and remedy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -132,9 +132,17 @@ class PixelArray(zarr.Array):
                 rows = [(first, min(first + self.shard_rows(), self.shape[0]) - 1)]
                 raise self._set_fault((shard, rows), FileNotFoundError("there is no such file"))
 
-    def _shards_of(self, selection: Any) -> range:
-        """Return the shards that a selection reads, more than these for other than a row or a plain slice."""
+    def _shards_of(self, selection: Any) -> Sequence[int]:
+        """Return the shards that a selection reads, more than these for a slice with a step.
+
+        No others may be looked for: an unfinished build leaves rows without a shard between or after those written.
+        """
         rows = selection[0] if isinstance(selection, tuple) and selection else selection
+        if isinstance(rows, list | np.ndarray):
+            chosen = np.asarray(rows)
+            numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+            shards: list[int] = np.unique(numbers % max(1, self.shape[0]) // self.shard_rows()).tolist()
+            return shards
         first, last = 0, self.shape[0] - 1
         if isinstance(rows, int | np.integer):
             first = last = int(rows) % max(1, self.shape[0])

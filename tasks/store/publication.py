@@ -180,11 +180,11 @@ def download_version(objects: ObjectFolder, number: int, manifest: bytes, target
     for name in ("labels", "validation"):
         (target / name).mkdir()
     for name in expected or [key for key in version.names() if key != MANIFEST]:
+        path = target / _checked(name, version)
         content = version.get(name)
         if content is None or (name in expected and not _has(content, expected[name])):
             fault = "is missing" if content is None else "has another sha256 than the manifest's"
             raise DamagedTableError(f"{version}/{name} {fault}; restore it from a backup, or use another version")
-        path = target / _checked(name, version)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     (target / MANIFEST).write_bytes(manifest)

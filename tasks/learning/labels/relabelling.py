@@ -22,6 +22,7 @@ from tasks.store.columns import align_column, align_rows, to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.locks import one_builder
+from tasks.store.publication import finish_publication
 from tasks.store.schema import check_name
 from tasks.store.versions import NewVersion, publish
 
@@ -131,6 +132,8 @@ def publish_relabelling(
     StoreError
         The dataset's current version is another one.
     """
+    if dataset.objects is not None:
+        finish_publication(dataset.objects)
     current = dataset.newest()
     if current != dataset.version:
         raise StoreError(

@@ -64,7 +64,7 @@ def test_a_lease_covers_half_a_second_and_at_least_one_send_time(tmp_path: Path)
         clock = Clock()
         budget = RateBudget(tmp_path / str(rate), "sky.example", rate, clock, clock.sleep)
         budget.wait()
-        assert float((tmp_path / budget.name).read_text(encoding="ascii")) == 1000.0 + leased / rate
+        assert float((tmp_path / str(rate) / budget.name).read_text(encoding="ascii")) == 1000.0 + leased / rate
     assert LEASE_SECONDS == 0.5
 
 

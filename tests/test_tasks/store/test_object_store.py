@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import shutil
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,14 +77,14 @@ def test_an_object_is_created_once_and_replaced_only_as_it_was_read(here: Worksp
     assert not objects.replace("a/b", b"4", tag)
     assert not objects.replace("absent", b"4", tag)
     assert (objects.get("a/b"), objects.names(), objects.folders()) == (b"3", ["a/b"], ["a"])
-    with pytest.raises(ObjectStoreError, match="was written with 1 bytes .* the store returns 1 bytes"):
+    with pytest.raises(ObjectStoreError, match=r"was written with 1 bytes .* the store returns 1 bytes"):
         objects.require("a/b", b"5")
     objects.clear()
     assert objects.names() == []
 
 
-def test_a_store_that_cannot_be_reached_is_named(here: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ObjectStoreError, match=r"s3://no-such-bucket/w/a cannot be read or written .* AWS_ENDPOINT_URL"):
+def test_a_store_that_cannot_be_reached_is_named(here: Workspace) -> None:
+    with pytest.raises(ObjectStoreError, match=r"s3://no-such-bucket/w/a cannot be read or written .* AWS_ENDPOINT"):
         ObjectFolder("s3://no-such-bucket/w").put("a", b"")
 
 
@@ -193,7 +194,7 @@ def test_damage_on_the_store_is_found_and_named(here: Workspace, tmp_path: Path)
     split = "versions/000001/split.parquet"
     objects.put(split, (objects.get(split) or b"") + b" ")
     assert any(problem.startswith(f"{objects}/{split}") for problem in problems(here))
-    with pytest.raises(DamagedTableError, match="split.parquet has another sha256 than the manifest's"):
+    with pytest.raises(DamagedTableError, match=r"split\.parquet has another sha256 than the manifest's"):
         Dataset.open(elsewhere(here, tmp_path), NAME)
     objects.put("versions/000001/more", b"")
     assert any("more is not a file of this version" in problem for problem in problems(here))
@@ -214,7 +215,7 @@ def test_a_manifest_cannot_name_a_file_outside_the_version(here: Workspace, tmp_
     manifest = json.loads(objects.get("versions/000001/manifest.json") or b"")
     manifest["files"] = {"../../../outside": manifest["files"]["samples.parquet"]}
     objects.put("versions/000001/manifest.json", json.dumps(manifest).encode())
-    with pytest.raises(DamagedTableError, match="'../../../outside' is no name of a file"):
+    with pytest.raises(DamagedTableError, match=r"'\.\./\.\./\.\./outside' is no name of a file"):
         Dataset.open(elsewhere(here, tmp_path), NAME)
 
 
@@ -278,11 +279,13 @@ def test_a_build_killed_before_any_of_its_writes_goes_on(tmp_path: Path, monkeyp
         with localbucket_server(tmp_path / "disk", port):
             undisturbed = Workspace.named(f"s3://{BUCKET}/undisturbed")
             build(undisturbed, first)
+            bucket = tmp_path / "disk" / BUCKET
+            shutil.copytree(bucket / "undisturbed", bucket / "begun")
             digest, names = build(undisturbed, both).digest, shape_of(undisturbed)
             killed: list[Workspace] = []
             while True:
                 workspace = Workspace.named(f"s3://{BUCKET}/killed-{len(killed)}")
-                build(workspace, first)
+                shutil.copytree(bucket / "begun", bucket / f"killed-{len(killed)}")
                 child = processes.Process(
                     target=build_and_die, args=(given | {"STARLOOM_WORKSPACE": workspace.name}, both, len(killed))
                 )
