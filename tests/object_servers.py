@@ -28,10 +28,10 @@ def settings(endpoint: str) -> dict[str, str]:
 
 
 @contextmanager
-def moto_server() -> Iterator[str]:
-    """Run moto's server with the bucket `BUCKET`; it keeps everything in memory."""
+def moto_server(bucket: str = BUCKET) -> Iterator[str]:
+    """Run moto's server with a bucket; it keeps everything in memory."""
     port = free_port()
-    with running([sys.executable, "-c", _MOTO, str(port)], port) as endpoint:
+    with running([sys.executable, "-c", _MOTO, str(port)], port, bucket) as endpoint:
         yield endpoint
 
 
@@ -44,12 +44,12 @@ def localbucket_server(folder: Path, port: int) -> Iterator[str]:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[str]:
+def running(command: list[str], port: int, bucket: str = BUCKET) -> Iterator[str]:
     """Run a server until the block ends, and yield its address once it has the bucket."""
     endpoint = f"http://127.0.0.1:{port}"
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            _make_bucket(endpoint)
+            _make_bucket(f"{endpoint}/{bucket}")
             yield endpoint
         finally:
             process.kill()
@@ -61,8 +61,8 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def _make_bucket(endpoint: str) -> None:
-    request = urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")
+def _make_bucket(address: str) -> None:
+    request = urllib.request.Request(address, method="PUT")
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:

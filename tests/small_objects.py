@@ -36,14 +36,23 @@ def build(workspace: Workspace, ids: list[str], request: str = "request") -> Dat
         parent = None if published_number(workspace, NAME) is None else Dataset.open(workspace, NAME)
         held = [] if parent is None else parent.samples(["id"])["id"].to_pylist()
         new = sorted({*ids} - {*held})
-        return parent if parent is not None and not new else publish(workspace, parent, new, request)
+        if parent is None or new:
+            return publish(workspace, parent, new, request)
+        _staging(workspace, request).clear()
+        return parent
+
+
+def _staging(workspace: Workspace, request: str) -> Staging:
+    objects = dataset_objects(workspace, NAME)
+    assert objects is not None
+    return Staging(workspace.datasets / NAME / "staging" / request, objects / "staging" / request)
 
 
 def publish(workspace: Workspace, parent: Dataset | None, ids: list[str], request: str = "request") -> Dataset:
     """Publish the ids as the version after `parent`, whatever has been published meanwhile."""
     folder, objects = workspace.datasets / NAME, dataset_objects(workspace, NAME)
     assert objects is not None
-    staging = Staging(folder / "staging" / request, objects / "staging" / request)
+    staging = _staging(workspace, request)
     if not staging.is_finished(0):
         staging.write(0, small_ledger(ids), np.stack([image(name) for name in ids]))
     store = objects / PIXELS

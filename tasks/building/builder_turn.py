@@ -1,15 +1,18 @@
 """Whose turn it is to build a dataset: the run of a worker waits, one that a person started is refused."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.slots import builder_slot, hold_slots, is_deployed
 from tasks.store.conditions import require_conditions
 from tasks.store.locks import one_builder
+from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects
-from tasks.store.publication import finish_publication
-from tasks.store.schema import check_name
+from tasks.store.publication import current_object, finish_publication, manifest_object
+from tasks.store.schema import STAGING, check_name
 
 
 @contextmanager
@@ -32,7 +35,7 @@ def builder_turn(workspace: Workspace, dataset: str) -> Iterator[None]:
 
 
 def prepare_objects(workspace: Workspace, dataset: str) -> None:
-    """Try the object store of the workspace, if it has one, and finish a publication that died on it.
+    """Try the object store of the workspace, if it has one, and finish what publishers left on it that died.
 
     Raises
     ------
@@ -43,3 +46,17 @@ def prepare_objects(workspace: Workspace, dataset: str) -> None:
     if objects is not None and workspace.address is not None:
         require_conditions(workspace.address)
         finish_publication(objects)
+        _clear_published(workspace.datasets / dataset / STAGING, objects)
+
+
+def _clear_published(staging: Path, objects: ObjectFolder) -> None:
+    """Remove batches that this machine staged for requests which were published since their plans were made."""
+    number = current_object(objects)
+    content = None if number is None else manifest_object(objects, number)
+    if number is None or content is None:
+        return
+    builds = json.loads(content).get("builds", {})
+    for file in staging.glob("*/plan.json"):
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        if facts["digest"] in builds and (facts["parent"] or 0) < number:
+            ObjectFolder(facts["batches"]).clear()

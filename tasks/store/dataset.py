@@ -108,8 +108,10 @@ class Dataset:
             names = ", ".join(dataset_names(workspace)) or "none"
             raise DatasetNotFoundError(f"no dataset {reference!r} in {place}; there are: {names}")
         if objects is not None:
-            _note_current(folder, number)
-            return cls._copied(objects, int(version or number), folder)
+            dataset = cls._copied(objects, int(version or number), folder)
+            if dataset.version == number:
+                _note_current(folder, number)
+            return dataset
         return cls.at(folder / VERSIONS / version_folder(number))
 
     @classmethod

@@ -1,10 +1,10 @@
 """Versions on an object store: published without a rename, and copied to this machine to be read.
 
-A version is written twice. First its files go to a journal, ``staging/publish-TOKEN/`` of the publisher's own, and are
-read back. Then the manifest is created at its place under ``If-None-Match: *``: that publishes the version, and of two
-publishers one is refused before it has written anything that the other names. Last the files are written to their
-places, read back, and ``CURRENT`` follows under ``If-Match``. The next builder finishes this last step for a publisher
-that died in it, from the journal that the manifest names.
+A version is written twice. First its files go to a journal of the publisher's own, ``staging/publish-TOKEN/NUMBER/``,
+and are read back. Then the manifest is created at its place under ``If-None-Match: *``: that publishes the version, and
+of two publishers one is refused before it has written anything that the other names. Last the files are written to
+their places, read back, and ``CURRENT`` follows under ``If-Match``. The next builder finishes this last step for a
+publisher that died in it, from the journal that the manifest names.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ def current_object(objects: ObjectFolder) -> int | None:
     return None if content is None else parse_current(content, str(objects.file(CURRENT)))
 
 
-def new_journal(folder: Path) -> str:
-    """Return the journal of the publishers in the local folder of a dataset, of which the builder's lock leaves one."""
+def journals_of(folder: Path) -> str:
+    """Return where the publisher in the local folder of a dataset has its journals; the lock lets in one at a time."""
     token = folder / _TOKEN
     if not token.exists():
         with whole_file(token) as path:
@@ -49,8 +49,11 @@ def new_journal(folder: Path) -> str:
     return f"{STAGING}/publish-{token.read_text(encoding='ascii')}"
 
 
-def publish_object_version(objects: ObjectFolder, number: int, files: Path, journal: str) -> None:
+def publish_object_version(objects: ObjectFolder, number: int, files: Path, journals: str) -> None:
     """Publish the version whose files, the manifest among them, are in the folder `files`.
+
+    Each version has a journal of its own, so that whoever completes a version removes no other. Those of earlier ones,
+    which are complete or were refused, are removed first.
 
     Raises
     ------
@@ -60,7 +63,8 @@ def publish_object_version(objects: ObjectFolder, number: int, files: Path, jour
         The store returns other bytes than were written.
     """
     manifest = (files / MANIFEST).read_bytes()
-    objects.clear(f"{journal}/")
+    journal = json.loads(manifest)[JOURNAL]
+    objects.clear(f"{journals}/")
     for name in file_names(files):
         objects.put_verified(f"{journal}/{name}", (files / name).read_bytes())
     if not objects.create(_manifest_key(number), manifest):
@@ -74,13 +78,24 @@ def publish_object_version(objects: ObjectFolder, number: int, files: Path, jour
 
 
 def finish_publication(objects: ObjectFolder) -> None:
-    """Complete the version after ``CURRENT`` where its publisher died when it was published but not complete."""
+    """Complete the version after ``CURRENT`` where its publisher died when it was published but not complete.
+
+    Raises
+    ------
+    DamagedTableError
+        Bytes of that version are lost, or it was not published on an object store.
+    """
     while True:
         number = (current_object(objects) or 0) + 1
         content = objects.get(_manifest_key(number))
         if content is None:
             return
         manifest = json.loads(content)
+        if JOURNAL not in manifest:
+            raise DamagedTableError(
+                f"{objects}/{_manifest_key(number)} is above the published version and names no journal: a folder was "
+                "copied with what its publisher had left; remove that version"
+            )
         journal = objects / manifest[JOURNAL]
         _complete(objects, number, manifest, journal.get)
 

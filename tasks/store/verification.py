@@ -98,16 +98,15 @@ def open_afresh(workspace: Workspace, reference: str) -> Iterator[Dataset]:
     if objects is None or number is None:
         yield Dataset.open(workspace, reference)
         return
-    if version.isdigit():
-        number = min(int(version), number + 1)
-    manifest = manifest_object(objects, number)
+    wanted = int(version) if version.isdigit() else number
+    manifest = manifest_object(objects, wanted) if wanted <= number else None
     if manifest is None or (version and not version.isdigit()):
         raise DatasetNotFoundError(f"no dataset version {reference} in {workspace.address}/datasets")
     workspace.datasets.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=workspace.datasets) as made:
-        folder = Path(made, name, VERSIONS, version_folder(number))
+        folder = Path(made, name, VERSIONS, version_folder(wanted))
         folder.mkdir(parents=True)
-        download_version(objects, number, manifest, folder, compare=False)
+        download_version(objects, wanted, manifest, folder, compare=False)
         yield Dataset.at(folder, objects)
 
 

@@ -19,7 +19,7 @@ from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
 from tasks.store.files import sync, whole_file, whole_folder, write_checked_table, write_json
 from tasks.store.objects import ObjectFolder
-from tasks.store.publication import JOURNAL, keep_copy, new_journal, publish_object_version
+from tasks.store.publication import JOURNAL, journals_of, keep_copy, publish_object_version
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
 from tasks.store.version_files import MANIFEST, signed
 
@@ -161,7 +161,8 @@ def _publish_objects(folder: Path, new: NewVersion, manifest: dict[str, Any], ob
     """Publish a version on an object store; its files stay on this machine as their local copy."""
     assert objects.address.endswith(f"/datasets/{folder.name}")
     keeps_pointer = require_conditions(objects.address.removesuffix(f"/datasets/{folder.name}"))
-    journal = new_journal(folder)
+    journals = journals_of(folder)
+    journal = f"{journals}/{version_folder(manifest['version'])}"
     for left in folder.glob(f"{_SCRATCH}*"):  # by a publisher that died
         shutil.rmtree(left)
     notes = {} if keeps_pointer else {"object_store": UNCONDITIONAL_NOTE}
@@ -170,7 +171,7 @@ def _publish_objects(folder: Path, new: NewVersion, manifest: dict[str, Any], ob
         files.mkdir()
         _fill(files, new)
         write_json(files / MANIFEST, signed(manifest | notes | {JOURNAL: journal}, files))
-        publish_object_version(objects, manifest["version"], files, journal)
+        publish_object_version(objects, manifest["version"], files, journals)
         keep_copy(manifest["version"], files, folder)
 
 

@@ -1,7 +1,9 @@
 """A simulated galaxy dataset on a real object store: equal to the local one, grown, verified, read by a training."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,16 +15,18 @@ from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DamagedVersionError
 from tasks.store.objects import ObjectFolder
-from tests.object_servers import BUCKET, environment, moto_server, settings
+from tests.object_servers import environment, moto_server, settings
 
+PAGE = Path(__file__).parents[2] / "docs" / "guide" / "object-store.md"
 SMALL = {"size_px": 32, "request_px": 64}
 
 
 @pytest.fixture
 def there(tmp_path: Path) -> Iterator[Workspace]:
     """A workspace on an object store."""
-    with moto_server() as endpoint, environment(settings(endpoint) | {"STARLOOM_STATE": str(tmp_path / "state")}):
-        yield Workspace.named(f"s3://{BUCKET}/galaxies")
+    given = {"STARLOOM_STATE": str(tmp_path / "state")}
+    with moto_server("bucket") as endpoint, environment(settings(endpoint) | given):
+        yield Workspace.named("s3://bucket/survey")
 
 
 def test_a_dataset_on_an_object_store_equals_the_local_one(
@@ -43,6 +47,12 @@ def test_a_dataset_on_an_object_store_equals_the_local_one(
     blocks = zip(*(image_blocks(dataset.pixels, rows, 8) for dataset in (local, remote)), strict=True)
     assert all(np.array_equal(one, other) for one, other in blocks)
     assert not list(there.datasets.rglob("*.npy"))  # what workers hand over goes through the store
+
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S):
+        exec(compile(block, str(PAGE), "exec"), names)
+    assert names["samples"].equals(remote.samples())
+    assert np.array_equal(names["pixels"][rows].values, remote.pixels[rows])
 
     found = verify("sky")
     assert (found["pixels_ok"], found["raw_checked"], found["problems"]) == (second["stored"], second["stored"], [])
