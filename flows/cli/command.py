@@ -28,7 +28,7 @@ from flows.cli.exit_status import (
 )
 from tasks.runtime.json_lines import FORMATS, LOG_VARIABLE, is_json, tell
 from tasks.runtime.verbosity import Verbosity
-from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace, WorkspaceError
 
 if TYPE_CHECKING:
     from tasks.server.arrival_bell import ArrivalBell
@@ -62,8 +62,11 @@ def execute(words: list[str]) -> ExitStatus:
         return complete(words[2:])
     options = build_parser(with_sky="serve-sky" in words).parse_args(words)
     if "workspace" in options:
-        os.environ[ENVIRONMENT_NAME] = str(options.workspace)
-    os.environ[ENVIRONMENT_NAME] = str(Workspace.current().root)
+        os.environ[ENVIRONMENT_NAME] = options.workspace
+    try:
+        os.environ[ENVIRONMENT_NAME] = Workspace.current().name
+    except WorkspaceError as error:
+        return ExitStatus(WRONG_USE, str(error))
     if "log" in options:
         os.environ[LOG_VARIABLE] = options.log
     if (chosen := os.environ.get(LOG_VARIABLE) or "text") not in FORMATS:
@@ -77,9 +80,8 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     everywhere.add_argument(
         "--workspace",
         metavar="DIR",
-        type=Path,
         default=argparse.SUPPRESS,
-        help=f"folder of all data and results [{ENVIRONMENT_NAME}, else ./workspace]",
+        help=f"folder of all data and results, or s3://BUCKET/PREFIX [{ENVIRONMENT_NAME}, else ./workspace]",
     )
     everywhere.add_argument(
         "--log",
@@ -302,7 +304,7 @@ def up(options: argparse.Namespace) -> ExitStatus:
 
         settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on)
         workspace = Workspace.current()
-        workspace.require_writable()
+        _require_usable(workspace)
         bell = _bell(workspace)
         run_stack(workspace, announce, settings=settings, meanwhile=bell.look, announce_home=announce_home)
 
@@ -426,7 +428,7 @@ def run_flow(name: str, pairs: Sequence[str], verbosity: Verbosity = Verbosity.U
     require_known([split_pair(pair)[0] for pair in pairs], argument_names(name))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's messages about the CPU
     workspace = Workspace.current()
-    workspace.require_writable()
+    _require_usable(workspace)
     server = begin_server(workspace)
     with guard_children():
         show_on_terminal(verbosity)
@@ -436,6 +438,15 @@ def run_flow(name: str, pairs: Sequence[str], verbosity: Verbosity = Verbosity.U
         from tasks.server.flow_runs import run_here
 
         return run_here(workspace, flow, parameters)
+
+
+def _require_usable(workspace: Workspace) -> None:
+    """Refuse a workspace whose folder cannot be written, or whose object store lacks a condition."""
+    workspace.require_writable()
+    if workspace.address is not None:
+        from tasks.store.conditions import require_conditions
+
+        require_conditions(workspace.address)
 
 
 def _perform(work: Callable[[TextIO], Any]) -> ExitStatus:

@@ -52,6 +52,7 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
     DiskFullError
         The disk of `target` is full; what was copied stays for the next backup.
     """
+    workspace.require_folder("a backup")
     started, target = time.monotonic(), target.resolve()
     _check_target(workspace, target)
     with _one_backup(target), only_keeper(workspace, wait=True), progress("backing up", None) as advance:

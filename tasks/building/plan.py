@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from tasks.runtime.workspace import Workspace
-from tasks.store.dataset import Dataset, current_version
+from tasks.store.dataset import Dataset, published_number
 from tasks.store.errors import StoreError
 from tasks.store.files import write_json
+from tasks.store.objects import ObjectFolder
+from tasks.store.schema import STAGING
 from tasks.store.staging import Staging, clear_others
 
 
@@ -56,8 +58,8 @@ class Plan(Generic[Request]):
         """The content of ``plan.json``.
 
         ``request``, ``digest`` (the same for equal requests), ``scheme`` (name, digest, classes; or None), ``parent``
-        (the version that the build adds to), ``ask`` (number of work items), ``finished_before`` and ``started``
-        (Unix time), and the problem's own.
+        (the version that the build adds to), ``ask`` (number of work items), ``finished_before``, ``started`` (Unix
+        time), on an object store ``batches`` (the address where they are staged), and the problem's own.
         """
         facts: dict[str, Any] = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
         return facts
@@ -70,7 +72,8 @@ class Plan(Generic[Request]):
     @property
     def staging(self) -> Staging:
         """Where finished batches are written."""
-        return Staging(self.folder)
+        batches = self.facts.get("batches")
+        return Staging(self.folder, None if batches is None else ObjectFolder(batches))
 
     @property
     def dataset(self) -> str:
@@ -116,13 +119,18 @@ class Plan(Generic[Request]):
         return self.work_items == 0 and self.finished_before
 
 
-def begin_plan(dataset: Path, name: str, request: BuildParameters, facts: dict[str, Any]) -> Path:
+def begin_plan(
+    dataset: Path, name: str, request: BuildParameters, facts: dict[str, Any], objects: ObjectFolder | None = None
+) -> Path:
     """Write ``plan.json`` into the staging folder `name` of a dataset and return that folder.
 
-    The staging folders of other requests are removed.
+    The staging folders of other requests are removed. `objects` is the dataset on an object store, where batches are
+    staged; those of other requests stay there, because another machine may be at work on them.
     """
-    folder = dataset / "staging" / name
-    clear_others(dataset / "staging", folder)
+    folder = dataset / STAGING / name
+    clear_others(dataset / STAGING, folder)
+    if objects is not None:
+        facts = facts | {"batches": str(objects / STAGING / name)}
     write_json(folder / "plan.json", {"request": request.model_dump(mode="json"), **facts, "started": time.time()})
     return folder
 
@@ -135,7 +143,7 @@ def published_parent(workspace: Workspace, name: str, problem: str) -> Dataset |
     StoreError
         The dataset is of another problem.
     """
-    if current_version(workspace.datasets / name) is None:
+    if published_number(workspace, name) is None:
         return None
     parent = Dataset.open(workspace, name)
     if parent.manifest["problem"] != problem:

@@ -2,6 +2,7 @@
 
 import gc
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels
 from tasks.store.dataset import Dataset
+from tasks.store.errors import ShardTakenError, StoreError
 from tasks.store.packing import shard_jobs, write_shard_job
+from tasks.store.schema import VERSIONS
 from tasks.store.versions import stored_rows
 
 
@@ -34,7 +37,9 @@ def finished_summary(workspace: Workspace, plan: Plan[BuildParameters]) -> dict[
 def summary_of(version: Dataset, digest: str) -> dict[str, Any]:
     """Return the summary of a finished request, by the digest of its plan."""
     account: dict[str, Any] = version.manifest["builds"][digest]
-    return {"dataset": version.name, "path": str(version.path), "version": version.version, **account}
+    path = version.path if version.objects is None else version.objects / VERSIONS / version.path.name
+    note = {name: version.manifest[name] for name in ("object_store",) if name in version.manifest}
+    return {"dataset": version.name, "path": str(path), "version": version.version, **account, **note}
 
 
 def is_unchanged(ledger: pa.Table, published: pa.Table) -> bool:
@@ -55,28 +60,64 @@ def reject_flawed_images(
     return merging.reject(ledger, images.row_failures), images
 
 
-def pack_pixels(store: Path, harvest: Harvest, executor: Executor, ledger: pa.Table) -> int:
+def first_new_row(store: pixels.PixelStore, harvest: Harvest, published: pa.Table | None, ledger: pa.Table) -> int:
+    """Return the array row at which the new samples begin.
+
+    Parameters
+    ----------
+    store : Path or ObjectFolder
+        The pixel store; created if it does not exist. One of objects has builders that know nothing of each other: each
+        claims rows of its own.
+    published : Table or None
+        The parent's ledger.
+    ledger : Table
+        Columns status and row, null for a new sample.
+    """
+    if not pixels.has_array(store):
+        create = pixels.create if isinstance(store, Path) else pixels.create_objects
+        create(store, harvest.sample_shape, harvest.dtype)  # type: ignore[arg-type]  # each has its kind of store
+    if isinstance(store, Path):
+        return merging.next_free_row(published)
+    array = pixels.open_array(store)
+    if array.shape[1:] != harvest.sample_shape or array.dtype != harvest.dtype:
+        raise StoreError(
+            f"{store} holds samples of shape {array.shape[1:]} and type {array.dtype}, this build's have "
+            f"{harvest.sample_shape} and {harvest.dtype}: build under another name"
+        )
+    count = int(pc.sum(pc.is_null(stored_rows(ledger, ["row", "status"])["row"])).as_py() or 0)
+    claim = partial(pixels.claim_rows, store)
+    return harvest.plan.staging.rows(count, claim) if count else merging.next_free_row(published)
+
+
+def pack_pixels(store: pixels.PixelStore, harvest: Harvest, executor: Executor, ledger: pa.Table) -> int:
     """Write the new rows' pixels into shards and return the array's length.
 
     Parameters
     ----------
-    store : Path
-        The pixel store; created if it does not exist.
+    store : Path or ObjectFolder
+        The pixel store.
     ledger : Table
         Columns row, status and `tasks.store.merging.PLACE`.
+
+    Raises
+    ------
+    ShardTakenError
+        Another build wrote a shard of these rows into an object store; the next run takes others.
     """
-    if not store.exists():
-        pixels.create(store, harvest.sample_shape, harvest.dtype)
-    array = pixels.open_array(store, writable=True)
     stored = stored_rows(ledger, ["row", *merging.PLACE.names])
     new = stored.filter(pc.is_valid(stored["staged_batch"]))
     rows, batches, positions = (column.to_numpy() for column in new.columns)
     if len(rows):
-        pixels.grow(array, int(rows[-1]) + 1)
+        if isinstance(store, Path):
+            pixels.grow(pixels.open_array(store, writable=True), int(rows[-1]) + 1)
         jobs = shard_jobs(store, harvest.plan.staging, int(rows[0]), batches, positions)
-        with progress("packing", len(rows)) as advance:
-            for written in executor.map(write_shard_job, jobs):
-                advance(written)
+        try:
+            with progress("packing", len(rows)) as advance:
+                for written in executor.map(write_shard_job, jobs):
+                    advance(written)
+        except ShardTakenError:
+            harvest.plan.staging.forget_rows()
+            raise
     return int(pixels.open_array(store).shape[0])
 
 

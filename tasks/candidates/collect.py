@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from realbogus.audits.origin_labels import classify_origins, find_origins
 from realbogus.epochs import TIME_KEYWORDS
@@ -272,7 +271,7 @@ def _refuse_other_pixels(job: CollectJob, table: pa.Table) -> None:
 
 def read_reading(staging: Staging, number: int) -> Reading:
     """Return the reading of a finished batch."""
-    return kept_reading(pq.read_schema(staging.batch(number) / "ledger.parquet"))
+    return kept_reading(staging.ledger_schema(number))
 
 
 def without_ids(batch: StagedBatch, ids: frozenset[str]) -> StagedBatch:

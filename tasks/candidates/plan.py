@@ -32,6 +32,7 @@ from tasks.records.source_files import fingerprint_files, list_record_files
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
+from tasks.store.places import dataset_objects
 from tasks.store.sampling import hash_shares
 from tasks.store.schema import REALBOGUS, check_name
 from tasks.tables.roles import ROLES
@@ -246,7 +247,8 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
     }
     words = [digest, *(batch.name for batch in missing), fingerprint_inputs(request, collector, missing)]
     name = hashlib.sha256("\n".join(words).encode()).hexdigest()[:16]
-    folder = begin_plan(workspace.datasets / request.dataset, name, request, facts)
+    objects = dataset_objects(workspace, request.dataset)
+    folder = begin_plan(workspace.datasets / request.dataset, name, request, facts, objects)
     return CandidatePlan(folder, request, collector, missing, tuple(dict.fromkeys(published_ids)), tuple(repeated_ids))
 
 

@@ -16,7 +16,9 @@ from tasks.doctor.finding import Finding, ok
 from tasks.inbox.nights import ENVIRONMENT_NAME as INBOX_ENVIRONMENT_NAME
 from tasks.inbox.nights import is_night
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.store.conditions import require_conditions
 from tasks.store.dataset import VERSIONS
+from tasks.store.errors import ObjectStoreError
 from tasks.store.schema import READABLE_VERSIONS
 from tasks.store.version_files import MANIFEST
 
@@ -33,6 +35,7 @@ def check_workspace(workspace: Workspace, environment: Mapping[str, str]) -> lis
     folder = nearest_folder(workspace.root)
     writable = check_writable(workspace.root, folder)
     rest = [check_space(folder), check_inbox(workspace, environment), *check_formats(workspace)]
+    rest += check_object_store(workspace)
     if writable.state == "problem":
         return [writable, *rest]
     return [writable, check_file_system(folder, file_system(folder)), *rest]
@@ -140,6 +143,21 @@ def _format_of(manifest: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return number if isinstance(number, int) else None
+
+
+def check_object_store(workspace: Workspace) -> list[Finding]:
+    """Try the object store of a workspace that has one: it answers, and keeps the conditions of a publication."""
+    if workspace.address is None:
+        return []
+    try:
+        keeps_pointer = require_conditions(workspace.address)
+    except ObjectStoreError as error:
+        value, _, remedy = str(error).partition("; ")
+        return [Finding("object store", "problem", value, remedy)]
+    if not keeps_pointer:
+        remedy = "let one machine at a time build, or use a store with conditional writes"
+        return [Finding("object store", "warning", f"{workspace.address} ignores If-Match", remedy)]
+    return [ok("object store", f"{workspace.address}, with conditional writes")]
 
 
 def check_space(folder: Path) -> Finding:

@@ -172,7 +172,7 @@ def _shard_key(dataset: str, shard: int) -> str:
 def _shard_items(dataset: str, array: PixelArray, rules: Rules) -> Iterator[Item]:
     for shard in range(-(-array.shape[0] // array.shard_rows())):
         path = array.shard_file(shard)
-        if path.is_file():
+        if isinstance(path, Path) and path.is_file():
             size, changed_at = measure([path])
             kept = rules.young(changed_at)
             yield Item(_shard_key(dataset, shard), SHARD, size, changed_at, (path,), kept=kept, dataset=dataset)

@@ -35,14 +35,14 @@ def _made_nights(workspace: Workspace) -> Iterator[tuple[int, str]]:
 
 
 def _ingested_nights(workspace: Workspace) -> Iterator[tuple[int, str]]:
-    """Yield the time at which each dataset of unlabelled candidates was published, and its folder."""
+    """Yield the time at which each dataset of unlabelled candidates was published, and its folder or name."""
     for folder in workspace.datasets.glob("*"):
         version = current_version(folder)
         if version is None:
             continue
         manifest = folder / VERSIONS / version_folder(version) / "manifest.json"
         if _is_unlabelled(manifest):
-            yield manifest.stat().st_mtime_ns, str(folder)
+            yield manifest.stat().st_mtime_ns, str(folder) if workspace.address is None else folder.name
 
 
 def _is_unlabelled(manifest: Path) -> bool:

@@ -14,7 +14,7 @@ from tasks.nightly.night_record import NightRecord
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import positions_of
-from tasks.store.dataset import Dataset, current_version
+from tasks.store.dataset import Dataset, published_number
 
 
 class NightlyError(ValueError):
@@ -156,7 +156,7 @@ class NightWork(ABC):
 
     def has_training_set(self) -> bool:
         """Whether the training set has been begun."""
-        return current_version(self.workspace.datasets / self.request.training_set) is not None
+        return published_number(self.workspace, self.request.training_set) is not None
 
     def training_set(self) -> Dataset:
         """Return the training set's current version."""

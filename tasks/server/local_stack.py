@@ -254,7 +254,7 @@ def _launch(workspace: Workspace, name: str, arguments: list[str], settings: dic
     with path.open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", *arguments],
-            env=os.environ | {ENVIRONMENT_NAME: str(workspace.root)} | settings,
+            env=os.environ | {ENVIRONMENT_NAME: workspace.name} | settings,
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=log,

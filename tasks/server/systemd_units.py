@@ -15,8 +15,17 @@ BACKUP_AT = "13:00"
 STARLOOM = ("-m", "flows.cli.command")
 _INTERRUPTED, _WRONG_USE = 130, 2
 _PLAIN = re.compile(r"[\w./=:@+-]+", re.ASCII)
-_KEPT = ("STARLOOM_INBOX", "STARLOOM_DASK_ADDRESS", "STARLOOM_LOG")
-"""Variables that the services get from whoever writes the units."""
+_KEPT = (
+    "STARLOOM_INBOX",
+    "STARLOOM_DASK_ADDRESS",
+    "STARLOOM_LOG",
+    "STARLOOM_STATE",
+    "STARLOOM_S3_POINTER",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_ALLOW_HTTP",
+)
+"""Variables that the services get from whoever writes the units; no secret, for units can be read."""
 
 _SERVICES = """[Unit]
 Description=starloom: servers and workers of {workspace}
@@ -87,7 +96,7 @@ class UnitSettings:
 
 def unit_texts(workspace: Workspace, settings: UnitSettings, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the text of every unit by its file name."""
-    root = str(workspace.root)
+    root = workspace.name
     common = {"workspace": _escaped(root), "project": _escaped(str(settings.project))}
     kept = {ENVIRONMENT_NAME: root} | {name: environment[name] for name in _KEPT if environment.get(name)}
     texts = {

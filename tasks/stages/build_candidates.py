@@ -29,7 +29,8 @@ def plan_candidates(workspace: Workspace, request: CandidateRequest) -> Candidat
 def collect_candidates(plan: CandidatePlan, executor: Executor) -> None:
     """Collect the plan's unfinished batches into staging, in parallel."""
     staging, collector, source = plan.staging, plan.collector, plan.source
-    unfinished = [batch for batch in plan.batches if not staging.is_finished(batch.number)]
+    finished = staging.finished()
+    unfinished = [batch for batch in plan.batches if batch.number not in finished]
     jobs = (CollectJob(batch.number, batch.key, collector, source, staging, batch.published) for batch in unfinished)
     with progress("collecting", len(unfinished)) as advance:
         totals = {"stored": 0, "rejected": 0}

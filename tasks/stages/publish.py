@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.building.harvest import Harvest, require_enough
 from tasks.building.publish import (
     build_manifest,
+    first_new_row,
     is_unchanged,
     pack_pixels,
     reject_flawed_images,
@@ -24,6 +25,7 @@ from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
 from tasks.store.dataset import PIXELS
+from tasks.store.places import dataset_objects
 from tasks.store.versions import NewVersion, publish
 
 MANY_ROWS = 100_000
@@ -48,6 +50,8 @@ def publish_build(
     if harvest.ledger.num_rows >= MANY_ROWS:
         executor.rest()
     plan, folder = harvest.plan, workspace.datasets / harvest.plan.dataset
+    objects = dataset_objects(workspace, plan.dataset)
+    store = folder / PIXELS if objects is None else objects / PIXELS
     parent = plan.parent(workspace)
     published = merging.published(parent, plan.staging)
     ledger = merging.merge(published, harvest.ledger, plan.staging)
@@ -57,8 +61,8 @@ def publish_build(
         plan.staging.clear()
         return summary_of(parent, plan.digest) | {"requests": requests}
     require_enough(ledger, harvest)
-    ledger = merging.give_rows(ledger, merging.next_free_row(published))
-    array_rows = pack_pixels(folder / PIXELS, harvest, executor, ledger)
+    ledger = merging.give_rows(ledger, first_new_row(store, harvest, published, ledger))
+    array_rows = pack_pixels(store, harvest, executor, ledger)
     executor.rest()
     ledger = ledger.drop_columns(merging.PLACE.names)
     labels = merge_labels(harvest, parent)
@@ -69,6 +73,6 @@ def publish_build(
         run_logger().warning("%s", manifest["split_advice"])
     truth, nights = merge_truth(harvest.truth, parent, ledger), split_nights(ledger, harvest)
     write = partial(write_validation, [images, *results], title=f"Validation of {folder.name}")
-    version = publish(folder, NewVersion(ledger, labels, split, manifest, truth, nights, write), parent)
+    version = publish(folder, NewVersion(ledger, labels, split, manifest, truth, nights, write), parent, objects)
     plan.staging.clear()
     return summary_of(version, plan.digest)

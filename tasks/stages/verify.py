@@ -9,9 +9,10 @@ from prefect.cache_policies import NO_CACHE
 from tasks.reports.verification_page import write_verification
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
-from tasks.store.dataset import Dataset, current_version
+from tasks.store.dataset import published_number
 from tasks.store.errors import DamagedVersionError
-from tasks.store.verification import verify_version
+from tasks.store.places import raw_place
+from tasks.store.verification import open_afresh, verify_version
 
 
 @task(
@@ -28,7 +29,8 @@ def verify_dataset(workspace: Workspace, reference: str) -> dict[str, Any]:
         Something is not as it was written.
     """
     started = time.monotonic()
-    found = verify_version(Dataset.open(workspace, reference), workspace.raw, progress)
+    with open_afresh(workspace, reference) as dataset:
+        found = verify_version(dataset, raw_place(workspace), progress)
     report = write_verification(workspace, found)
     if found.problems:
         raise DamagedVersionError(f"{found.error()}; all problems: {report}")
@@ -43,5 +45,5 @@ def verify_published(workspace: Workspace, name: str) -> None:
     DamagedVersionError
         Something is not as it was written.
     """
-    if current_version(workspace.datasets / name) is not None:
+    if published_number(workspace, name) is not None:
         verify_dataset(workspace, name)

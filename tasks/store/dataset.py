@@ -21,14 +21,21 @@ from tasks.store.errors import (
     FormatVersionError,
     StoreError,
 )
-from tasks.store.files import read_table, sha256_of_file
+from tasks.store.files import read_table, sha256_of_file, whole_file
+from tasks.store.objects import ObjectFolder
 from tasks.store.pixel_array import Owner, PixelArray
-from tasks.store.schema import READABLE_VERSIONS, check_name, version_folder
-
-CURRENT = "CURRENT"
-VERSIONS = "versions"
-PIXELS = "pixels.zarr"
-SAMPLES = "samples.parquet"
+from tasks.store.places import dataset_names, dataset_objects
+from tasks.store.publication import copy_version, current_object
+from tasks.store.schema import (
+    CURRENT,
+    PIXELS,
+    READABLE_VERSIONS,
+    SAMPLES,
+    VERSIONS,
+    check_name,
+    parse_current,
+    version_folder,
+)
 
 
 def current_version(folder: Path) -> int | None:
@@ -43,20 +50,38 @@ def current_version(folder: Path) -> int | None:
         content = (folder / CURRENT).read_bytes()
     except FileNotFoundError:
         return None
-    if not content.strip().isdigit():
-        raise DamagedTableError(
-            f"{folder / CURRENT} holds {content[:20]!r}, not the number of a version; write the number of one of "
-            f"{', '.join(sorted(path.name for path in (folder / VERSIONS).glob('*'))) or 'none'} into it"
-        )
-    return int(content)
+    there = ", ".join(sorted(path.name for path in (folder / VERSIONS).glob("*"))) or "none"
+    return parse_current(content, str(folder / CURRENT), f"one of {there}")
+
+
+def published_number(workspace: Workspace, name: str) -> int | None:
+    """Return the published version of a dataset of the workspace, or None where nothing is published.
+
+    Raises
+    ------
+    DamagedTableError
+        ``CURRENT`` holds no number.
+    """
+    objects = dataset_objects(workspace, name)
+    return current_version(workspace.datasets / name) if objects is None else current_object(objects)
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """One immutable version of a dataset."""
+    """One immutable version of a dataset.
+
+    Attributes
+    ----------
+    path : Path
+        The version's folder; of a dataset on an object store, the copy of its files on this machine.
+    manifest : dict
+    objects : ObjectFolder or None
+        The dataset on an object store, where its pixels are read.
+    """
 
     path: Path
     manifest: dict[str, Any]
+    objects: ObjectFolder | None = None
 
     @classmethod
     def open(cls, workspace: Workspace, reference: str) -> "Dataset":
@@ -73,15 +98,29 @@ class Dataset:
         """
         name, _, version = reference.partition("@")
         folder = workspace.datasets / check_name(name)
-        number = int(version) if version.isdigit() else current_version(folder)
-        if number is None or (version and not version.isdigit()):
-            names = ", ".join(sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))) or "none"
-            raise DatasetNotFoundError(f"no dataset {reference!r} in {workspace.datasets}; there are: {names}")
+        objects = dataset_objects(workspace, name)
+        is_named = objects is None and version.isdigit()
+        number = int(version) if is_named else published_number(workspace, name)
+        # On an object store, a version above the published one may be incomplete.
+        unknown = not version.isdigit() or (number is not None and int(version) > number)
+        if number is None or (version and unknown):
+            place = workspace.datasets if objects is None else f"{workspace.address}/datasets"
+            names = ", ".join(dataset_names(workspace)) or "none"
+            raise DatasetNotFoundError(f"no dataset {reference!r} in {place}; there are: {names}")
+        if objects is not None:
+            dataset = cls._copied(objects, int(version or number), folder)
+            if dataset.version == number:
+                _note_current(folder, number)
+            return dataset
         return cls.at(folder / VERSIONS / version_folder(number))
 
     @classmethod
-    def at(cls, path: Path) -> "Dataset":
-        """Open the version whose folder is `path`."""
+    def _copied(cls, objects: ObjectFolder, number: int, folder: Path) -> "Dataset":
+        return cls.at(copy_version(objects, number, folder), objects)
+
+    @classmethod
+    def at(cls, path: Path, objects: ObjectFolder | None = None) -> "Dataset":
+        """Open the version whose folder, or copy of one of `objects`, is `path`."""
         try:
             manifest = json.loads((path / "manifest.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -96,12 +135,27 @@ class Dataset:
                 f"{path} is of format {version}, this program reads {', '.join(map(str, READABLE_VERSIONS))}; "
                 "build the dataset again"
             )
-        return cls(path, manifest)
+        return cls(path, manifest, objects)
 
     def parent(self) -> "Dataset | None":
         """Open the version that this one was made from; None for the first."""
         number = self.manifest["parent"]
-        return None if number is None else Dataset.at(self.path.with_name(version_folder(number)))
+        return None if number is None else self.sibling(number)
+
+    def sibling(self, number: int) -> "Dataset":
+        """Open another version of the dataset."""
+        if self.objects is not None:
+            return self._copied(self.objects, number, self.folder)
+        return Dataset.at(self.path.with_name(version_folder(number)))
+
+    def newest(self) -> int | None:
+        """Return the published version's number as it is now."""
+        return current_version(self.folder) if self.objects is None else current_object(self.objects)
+
+    @property
+    def folder(self) -> Path:
+        """The dataset's local folder, with its lock; on an object store also with the copies of its versions."""
+        return self.path.parents[1]
 
     @property
     def name(self) -> str:
@@ -131,12 +185,15 @@ class Dataset:
             "build the dataset again under another name"
         )
         owner = Owner(f"dataset {self.name!r} version {self.version}", remedy, complete=True)
+        place = self.path / PIXELS if self.objects is None else self.objects / PIXELS
         try:
-            return pixels.open_array(self.path / PIXELS, owner=owner)
+            return pixels.open_array(place, owner=owner)
+        except StoreError:
+            raise
         # Damaged metadata may hold any value, on which Zarr raises whatever comes of it; it reads nothing else here.
         except Exception as error:
             raise DamagedPixelsError(
-                f"{owner.name}: the metadata of the pixel array in {self.path / PIXELS} cannot be read "
+                f"{owner.name}: the metadata of the pixel array in {place} cannot be read "
                 f"({type(error).__name__}: {error}); {remedy}"
             ) from error
 
@@ -211,3 +268,10 @@ class Dataset:
                 f"it has: {', '.join(schemes) or 'none'}"
             )
         return list(schemes[scheme]["classes"])
+
+
+def _note_current(folder: Path, number: int) -> None:
+    """Keep the number of a published version beside its copies, for pages that ask no object store."""
+    if current_version(folder) != number:
+        with whole_file(folder / CURRENT) as path:
+            path.write_text(f"{number}\n", encoding="ascii")

@@ -41,6 +41,14 @@ class AccountError(StoreError):
     """The number requested is not the number stored plus the number rejected."""
 
 
+class ShardTakenError(StoreError):
+    """Two builds want to write the same shard of an object store."""
+
+
+class ObjectStoreError(StoreError):
+    """An object store cannot be reached, or does not do what a dataset on it needs."""
+
+
 class DiskFullError(StoreError):
     """The disk is full; finished work is kept and used by the next run."""
 

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.store.errors import DamagedTableError, DiskFullError
+from tasks.store.objects import ObjectFolder
 
 
 @contextmanager
-def disk_full_named(target: Path) -> Iterator[None]:
+def disk_full_named(target: Path | ObjectFolder) -> Iterator[None]:
     """Turn the operating system's "no space left" into an error that names `target`."""
     try:
         yield

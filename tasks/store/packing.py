@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -17,7 +16,7 @@ class ShardJob:
 
     Attributes
     ----------
-    store : Path
+    store : Path or ObjectFolder
         The pixel store.
     staging : Staging
         Where the batches are.
@@ -27,7 +26,7 @@ class ShardJob:
         (n,) the batch of each row, in order, and the sample's position in it.
     """
 
-    store: Path
+    store: pixels.PixelStore
     staging: Staging
     first_row: int
     batches: np.ndarray
@@ -35,7 +34,7 @@ class ShardJob:
 
 
 def shard_jobs(
-    store: Path, staging: Staging, first_row: int, batches: np.ndarray, positions: np.ndarray
+    store: pixels.PixelStore, staging: Staging, first_row: int, batches: np.ndarray, positions: np.ndarray
 ) -> Iterator[ShardJob]:
     """Yield one job a shard, beginning at `first_row`, for staged samples (n,) in order of id."""
     size = pixels.SHARD_ROWS

@@ -1,6 +1,6 @@
 """A pixel array whose damage has a name: reading fails with dataset, shard file, rows and remedy."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +12,9 @@ import zarr
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from tasks.store.byte_sources import Place
 from tasks.store.errors import DamagedPixelsError
+from tasks.store.objects import ObjectFile, ObjectFolder
 from tasks.store.shard_codec import ShardCodec
 
 NAMED_RANGES = 4
@@ -48,11 +50,14 @@ class PixelArray(zarr.Array):
     ----------
     owner : Owner or None
         None: errors are those of Zarr.
+    objects : ObjectFolder or None
+        The pixel store, where it is one of objects.
     fault : DamagedPixelsError or None
         The damage that a reading met last, for callers between whom and the reader other software replaces errors.
     """
 
     owner: Owner | None = None
+    objects: ObjectFolder | None = None
     fault: DamagedPixelsError | None = field(default=None, compare=False)
 
     def __getitem__(self, selection: Any) -> Any:
@@ -99,22 +104,45 @@ class PixelArray(zarr.Array):
         """Return the number of rows of a shard, the unit of a file."""
         return int((self.shards or self.chunks)[0])
 
-    def shard_file(self, shard: int) -> Path:
-        """Return the file of the shard of that number."""
+    def shard_file(self, shard: int) -> Place:
+        """Return the file or the object of the shard of that number."""
         key = self.metadata.encode_chunk_key((shard, *(0 for _ in self.shape[1:])))
+        if self.objects is not None:
+            return ObjectFile(self.objects, f"{self.path}/{key}")
         assert isinstance(self.store, LocalStore)
         return Path(self.store.root, self.path, key)
 
+    @cached_property
+    def _present(self) -> set[int]:
+        """Shards that were found in a store of objects, where each look is a request; no shard is ever removed."""
+        return set()
+
+    def _has_shard(self, shard: int) -> bool:
+        if shard in self._present:
+            return True
+        found = self.shard_file(shard).exists()
+        if found and self.objects is not None:
+            self._present.add(shard)
+        return found
+
     def _require_files(self, selection: Any) -> None:
         for shard in self._shards_of(selection):
-            if not self.shard_file(shard).exists():
+            if not self._has_shard(shard):
                 first = shard * self.shard_rows()
                 rows = [(first, min(first + self.shard_rows(), self.shape[0]) - 1)]
                 raise self._set_fault((shard, rows), FileNotFoundError("there is no such file"))
 
-    def _shards_of(self, selection: Any) -> range:
-        """Return the shards that a selection reads, more than these for other than a row or a plain slice."""
+    def _shards_of(self, selection: Any) -> Sequence[int]:
+        """Return the shards that a selection reads, more than these for a slice with a step.
+
+        No others may be looked for: an unfinished build leaves rows without a shard between or after those written.
+        """
         rows = selection[0] if isinstance(selection, tuple) and selection else selection
+        if isinstance(rows, list | np.ndarray):
+            chosen = np.asarray(rows)
+            numbers = np.flatnonzero(chosen) if chosen.dtype == bool else chosen.astype(np.int64)
+            shards: list[int] = np.unique(numbers % max(1, self.shape[0]) // self.shard_rows()).tolist()
+            return shards
         first, last = 0, self.shape[0] - 1
         if isinstance(rows, int | np.integer):
             first = last = int(rows) % max(1, self.shape[0])

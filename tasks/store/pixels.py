@@ -4,26 +4,45 @@ Axis order is (sample, y, x, channel). A shard is written in one piece by one ta
 an append begins a new shard and a shard's tail may hold no data.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
 import zarr
 from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer.cpu import Buffer
 from zarr.errors import ArrayNotFoundError
-from zarr.storage import LocalStore
+from zarr.storage import LocalStore, MemoryStore, ObjectStore
 
+from tasks.store.errors import StoreError
+from tasks.store.objects import ObjectFolder
 from tasks.store.pixel_array import Owner, PixelArray
 from tasks.store.schema import PIXEL_DIMENSIONS
 from tasks.store.shard_codec import ShardCodec
 
+PixelStore = Path | ObjectFolder
+"""Where the pixels of a dataset are: a folder, or objects of a store."""
 ARRAY_NAME = "pixels"
+_ARRAY_DOCUMENT = f"{ARRAY_NAME}/zarr.json"
 CHUNK_ROWS = 64
 SHARD_ROWS = 512
 
 
 def create(folder: Path, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
     """Make an empty pixel store for samples of shape `sample_shape`: (y, x, channel)."""
-    group = zarr.open_group(LocalStore(folder), mode="a", zarr_format=3)
+    return _create_array(LocalStore(folder), sample_shape, dtype)
+
+
+def create_objects(place: ObjectFolder, sample_shape: tuple[int, int, int], dtype: str) -> None:
+    """Make an empty pixel store of objects; what another build made meanwhile stays."""
+    documents: dict[str, Buffer] = {}
+    _create_array(MemoryStore(documents), sample_shape, dtype)  # type: ignore[arg-type]  # a dict of buffers
+    for key, document in sorted(documents.items()):
+        place.create(key, document.to_bytes())
+
+
+def _create_array(store: LocalStore | MemoryStore, sample_shape: tuple[int, int, int], dtype: str) -> zarr.Array:
+    group = zarr.open_group(store, mode="a", zarr_format=3)
     return group.create_array(
         ARRAY_NAME,
         shape=(0, *sample_shape),
@@ -43,10 +62,19 @@ def _codec(dtype: str) -> BloscCodec:
     return BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
 
 
-def open_array(folder: Path, *, writable: bool = False, owner: Owner | None = None) -> PixelArray:
-    """Open the pixel array of the store at `folder`, shape (sample, y, x, channel); errors name the `owner`."""
-    store, mode = LocalStore(folder, read_only=not writable), "r+" if writable else "r"
-    return PixelArray(zarr.open_array(store, path=ARRAY_NAME, mode=mode).async_array, owner)
+def has_array(place: PixelStore) -> bool:
+    """Tell whether there is a pixel store at `place`."""
+    return place.exists() if isinstance(place, Path) else place.has(_ARRAY_DOCUMENT)
+
+
+def open_array(place: PixelStore, *, writable: bool = False, owner: Owner | None = None) -> PixelArray:
+    """Open the pixel array of the store at `place`, shape (sample, y, x, channel); errors name the `owner`."""
+    mode = "r+" if writable else "r"
+    if isinstance(place, Path):
+        local = LocalStore(place, read_only=not writable)
+        return PixelArray(zarr.open_array(local, path=ARRAY_NAME, mode=mode).async_array, owner)
+    store = ObjectStore(place.store(), read_only=not writable)
+    return PixelArray(zarr.open_array(store, path=ARRAY_NAME, mode=mode, zarr_format=3).async_array, owner, place)
 
 
 def find_array(folder: Path) -> PixelArray:
@@ -78,6 +106,23 @@ def grow(array: zarr.Array, rows: int) -> None:
         array.resize((capacity, *array.shape[1:]))
 
 
+def claim_rows(place: ObjectFolder, count: int) -> int:
+    """Lengthen the array in a store of objects by whole shards for `count` rows, and return the first of them.
+
+    The array's document is replaced on the condition that it is still the one that was read. So rows that one build
+    claimed are never given to another.
+    """
+    while True:
+        found = place.get_with_tag(_ARRAY_DOCUMENT)
+        if found is None:
+            raise StoreError(f"{place}/{_ARRAY_DOCUMENT} is missing; restore it, or build under another name")
+        document = json.loads(found[0])
+        first = shards_for(int(document["shape"][0])) * SHARD_ROWS
+        document["shape"][0] = first + shards_for(count) * SHARD_ROWS
+        if place.replace(_ARRAY_DOCUMENT, json.dumps(document, indent=2).encode(), found[1]):
+            return first
+
+
 def write_shard(array: zarr.Array, first_row: int, samples: np.ndarray) -> None:
     """Write at most one shard's samples, beginning at a shard's first row.
 
@@ -99,9 +144,11 @@ def write_shard(array: zarr.Array, first_row: int, samples: np.ndarray) -> None:
         rest = np.zeros((SHARD_ROWS - len(samples), *samples.shape[1:]), samples.dtype)
         samples = np.concatenate([samples, rest])
     codec = ShardCodec.of(array)
+    objects = array.objects if isinstance(array, PixelArray) else None
     if codec is None:
         array.with_config({"write_empty_chunks": True})[first_row : first_row + SHARD_ROWS] = samples
     else:
         codec.write(
-            PixelArray(array.async_array).shard_file(first_row // SHARD_ROWS), samples.astype(codec.dtype, copy=False)
+            PixelArray(array.async_array, objects=objects).shard_file(first_row // SHARD_ROWS),
+            samples.astype(codec.dtype, copy=False),
         )

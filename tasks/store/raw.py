@@ -1,18 +1,21 @@
-"""Bytes as they were received: one file for each distinct content, and an index of requests.
+"""Bytes as they were received: one file or object for each distinct content, and an index of requests.
 
-A file is named by the sha256 of its bytes, so writing is idempotent and reading can be checked. The
-index of requests is one SQLite database; a request whose answer is in it is never sent again.
+It is named by the sha256 of its bytes, so writing is idempotent and reading can be checked. The index of requests is
+one SQLite database, or an object a request; a request whose answer is in it is never sent again.
 """
 
 import contextlib
 import hashlib
+import json
 import os
 import sqlite3
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.store.files import disk_full_named
+from tasks.store.byte_sources import Place
+from tasks.store.files import disk_full_named, sha256_of_file
+from tasks.store.objects import ObjectFile, ObjectFolder
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,25 @@ class StoredAnswer:
 
 def raw_path(folder: Path, sha256: str) -> Path:
     """Return the path below `folder` of the bytes with that digest, existing or not."""
-    return folder / sha256[:2] / sha256
+    return folder / _raw_key(sha256)
+
+
+def _raw_key(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}"
+
+
+def look_at_raw(place: Path | ObjectFolder, sha256: str) -> tuple[Place, bool | None]:
+    """Return where the bytes with that digest are, and whether they have it; None where they are absent."""
+    if isinstance(place, Path):
+        path = raw_path(place, sha256)
+        return path, sha256_of_file(path) == sha256 if path.is_file() else None
+    content = place.get(_raw_key(sha256))
+    return ObjectFile(place, _raw_key(sha256)), None if content is None else _sha256(content) == sha256
+
+
+def open_raw(place: Path | ObjectFolder) -> "RawStore | RawObjects":
+    """Open the raw store in a folder or on an object store."""
+    return RawStore(place) if isinstance(place, Path) else RawObjects(place)
 
 
 class RawStore:
@@ -52,7 +73,7 @@ class RawStore:
 
     def put(self, content: bytes) -> str:
         """Store `content` and return its sha256."""
-        sha256 = hashlib.sha256(content).hexdigest()
+        sha256 = _sha256(content)
         target = self.path(sha256)
         if self.get(sha256) is not None:
             return sha256
@@ -70,7 +91,7 @@ class RawStore:
             content = self.path(sha256).read_bytes()
         except FileNotFoundError:
             return None
-        return content if hashlib.sha256(content).hexdigest() == sha256 else None
+        return content if _sha256(content) == sha256 else None
 
     def answer(self, request_key: str) -> "StoredAnswer | None":
         """Return the recorded outcome of a request, or None."""
@@ -110,6 +131,63 @@ class RawStore:
         if hasattr(self._local, "index"):
             self._local.index.close()
             del self._local.index
+
+
+class RawObjects:
+    """Content-addressed bytes on an object store; workers on several machines share it.
+
+    Parameters
+    ----------
+    objects : ObjectFolder
+        Holds ``ab/SHA256``, and ``requests/ab/SHA256.json`` named by the sha256 of the request.
+    """
+
+    def __init__(self, objects: ObjectFolder) -> None:
+        self.objects = objects
+
+    def put(self, content: bytes) -> str:
+        """Store `content` and return its sha256."""
+        sha256 = _sha256(content)
+        if not self.objects.create(_raw_key(sha256), content):
+            self.objects.put(_raw_key(sha256), content)  # the object that is there is damaged
+        return sha256
+
+    def get(self, sha256: str) -> bytes | None:
+        """Return the bytes with that digest, or None if they are absent or damaged."""
+        content = self.objects.get(_raw_key(sha256))
+        return content if content is not None and _sha256(content) == sha256 else None
+
+    def answer(self, request_key: str) -> StoredAnswer | None:
+        """Return the recorded outcome of a request, or None."""
+        record = self.objects.get(_request_key(request_key))
+        if record is None:
+            return None
+        outcome = json.loads(record)
+        sha256, reason = outcome["sha256"], outcome["reason"]
+        content = None if sha256 is None else self.get(sha256)
+        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
+
+    def put_answer(self, request_key: str, content: bytes) -> str:
+        """Store and record the bytes received for a request; return their sha256."""
+        sha256 = self.put(content)
+        self._put(request_key, sha256, None)
+        return sha256
+
+    def put_refusal(self, request_key: str, reason: str) -> None:
+        """Record that a request was refused for good."""
+        self._put(request_key, None, reason)
+
+    def _put(self, request_key: str, sha256: str | None, reason: str | None) -> None:
+        record = {"request": request_key, "sha256": sha256, "reason": reason}
+        self.objects.put(_request_key(request_key), json.dumps(record).encode())
+
+
+def _request_key(request_key: str) -> str:
+    return f"requests/{_raw_key(_sha256(request_key.encode()))}.json"
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _create(database: Path) -> None:

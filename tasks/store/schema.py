@@ -5,7 +5,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from tasks.store.errors import DatasetNameError
+from tasks.store.errors import DamagedTableError, DatasetNameError
 
 FORMAT_VERSION = 2
 """The format of new datasets. A dataset keeps the format in which it was begun."""
@@ -15,6 +15,12 @@ Problem = Literal["galaxy", "realbogus"]
 """``problem`` of the manifest; also the name of the problem's experiment in MLflow."""
 GALAXY: Problem = "galaxy"
 REALBOGUS: Problem = "realbogus"
+
+CURRENT = "CURRENT"
+VERSIONS = "versions"
+STAGING = "staging"
+PIXELS = "pixels.zarr"
+SAMPLES = "samples.parquet"
 
 STORED = "stored"
 REJECTED = "rejected"
@@ -58,3 +64,18 @@ def check_name(name: str) -> str:
 def version_folder(version: int) -> str:
     """Return the folder name of a version, six digits."""
     return f"{version:06d}"
+
+
+def parse_current(content: bytes, place: str, versions: str = "a version") -> int:
+    """Return the number of a version that ``CURRENT`` at `place` holds; `versions` are those there are.
+
+    Raises
+    ------
+    DamagedTableError
+        It holds no number.
+    """
+    if not content.strip().isdigit():
+        raise DamagedTableError(
+            f"{place} holds {content[:20]!r}, not the number of a version; write the number of {versions} into it"
+        )
+    return int(content)

@@ -5,7 +5,6 @@ decompressed to its place while it is in the processor's cache; Zarr's own codec
 longer than all the rest. An array of any other layout has no `ShardCodec`, and Zarr reads and writes it.
 """
 
-import os
 import sys
 import uuid
 from dataclasses import dataclass
@@ -17,6 +16,10 @@ import numcodecs
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+
+from tasks.store.byte_sources import ByteSource, Place, open_bytes
+from tasks.store.errors import ShardTakenError
+from tasks.store.objects import ObjectFile
 
 _PLAIN, _CHECKED = ["bytes", "blosc"], ["bytes", "blosc", "crc32c"]
 _SHUFFLES = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
@@ -74,7 +77,7 @@ class ShardCodec:
         checked, fill = "crc32c" in inner, array.fill_value
         return cls(shards[0], array.chunks[0], array.shape[1:], array.dtype, compressor, checked, fill)
 
-    def read(self, path: Path, first: int, out: NDArray) -> None:
+    def read(self, place: Place, first: int, out: NDArray) -> None:
         """Read rows of a shard, from its row `first` on, into `out` (n, y, x, channel).
 
         Raises
@@ -84,21 +87,21 @@ class ShardCodec:
         ValueError, RuntimeError
             Its bytes are damaged.
         """
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            places = self._index(descriptor)
+        with open_bytes(place) as source:
+            places = self._index(source)
             wanted = range(first // self.chunk_rows, -(-(first + len(out)) // self.chunk_rows))
+            present = [places[chunk] for chunk in wanted if places[chunk][1]]
+            if present:
+                source.expect(min(offset for offset, _ in present), max(map(sum, present)))
             buffer = np.empty(max(length for _, length in places), np.uint8)
             for chunk in wanted:
-                self._read_chunk(descriptor, places[chunk], buffer, chunk * self.chunk_rows - first, out)
-        finally:
-            os.close(descriptor)
+                self._read_chunk(source, places[chunk], buffer, chunk * self.chunk_rows - first, out)
 
-    def _index(self, descriptor: int) -> list[tuple[int, int]]:
+    def _index(self, source: ByteSource) -> list[tuple[int, int]]:
         """Return offset and length of each chunk; (0, 0) if it is absent."""
         count = self.rows // self.chunk_rows
-        size, length = os.fstat(descriptor).st_size, _ENTRY_BYTES * count + _CHECKSUM_BYTES
-        index = os.pread(descriptor, length, max(0, size - length))
+        length = _ENTRY_BYTES * count + _CHECKSUM_BYTES
+        index = source.tail(length)
         if len(index) < length:
             raise ValueError("the file is shorter than the index of a shard")
         _require_checksum(index)
@@ -106,7 +109,7 @@ class ShardCodec:
         return [(0, 0) if _ABSENT in entry else (entry[0], entry[1]) for entry in entries]
 
     def _read_chunk(
-        self, descriptor: int, place: tuple[int, int], buffer: NDArray[np.uint8], start: int, out: NDArray
+        self, source: ByteSource, place: tuple[int, int], buffer: NDArray[np.uint8], start: int, out: NDArray
     ) -> None:
         """Decode one chunk, whose first row is row `start` of `out`, directly to there if it lies inside."""
         offset, length = place
@@ -115,7 +118,7 @@ class ShardCodec:
             out[inside] = self.fill_value
             return
         encoded = buffer[:length]
-        if os.preadv(descriptor, [encoded.data], offset) < length:
+        if source.read_into(offset, encoded) < length:
             raise ValueError("the file is shorter than its index says")
         if self.checked:
             _require_checksum(encoded)
@@ -128,28 +131,54 @@ class ShardCodec:
         if not whole:
             out[inside] = target[inside.start - start : inside.stop - start]
 
-    def write(self, path: Path, samples: NDArray) -> None:
-        """Write a shard of samples (`rows`, y, x, channel), whole: beside, then renamed."""
+    def write(self, place: Place, samples: NDArray) -> None:
+        """Write a shard of samples (`rows`, y, x, channel), whole.
+
+        A file is written beside and renamed, in place of one that a build which died may have left. An object is
+        created and read back; one that is there already must have the same bytes.
+
+        Raises
+        ------
+        ShardTakenError
+            There is an object of that key with other bytes.
+        """
+        parts = self._encode(samples)
+        if isinstance(place, ObjectFile):
+            content = b"".join(parts)
+            if not place.folder.create(place.key, content):
+                raise ShardTakenError(
+                    f"{place} was written by another build; it stays as it is, run the same command again"
+                )
+            place.folder.require(place.key, content)
+        else:
+            _write_file(place, parts)
+
+    def _encode(self, samples: NDArray) -> list[bytes]:
+        """Return the bytes of a shard of samples (`rows`, y, x, channel), in pieces: chunks, index, checksum."""
         encoded = [
             self._encoded(samples[first : first + self.chunk_rows]) for first in range(0, self.rows, self.chunk_rows)
         ]
         lengths = np.array([sum(map(len, parts)) for parts in encoded], "<u8")
         index = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1).astype("<u8").tobytes()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            with beside.open("wb", buffering=0) as stream:
-                for part in [*(part for parts in encoded for part in parts), index, _checksum(index)]:
-                    view = memoryview(part)
-                    while view:
-                        view = view[stream.write(view) :]
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        return [*(part for parts in encoded for part in parts), index, _checksum(index)]
 
     def _encoded(self, chunk: NDArray) -> list[bytes]:
         body = self.compressor.encode(np.ascontiguousarray(chunk).view(np.uint8).reshape(-1))
         return [body, _checksum(body)] if self.checked else [body]
+
+
+def _write_file(path: Path, parts: list[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with beside.open("wb", buffering=0) as stream:
+            for part in parts:
+                view = memoryview(part)
+                while view:
+                    view = view[stream.write(view) :]
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _named(codecs: Any) -> dict[str, dict[str, Any]]:

@@ -3,8 +3,9 @@
 Shards are read one after the other and files in pieces: memory follows the ledger's columns that are compared.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,10 +13,16 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.store.dataset import SAMPLES, Dataset
-from tasks.store.errors import DamagedTableError, without_remedy
-from tasks.store.files import damaged_table, sha256_of_file
-from tasks.store.raw import raw_path
+from tasks.runtime.workspace import Workspace
+from tasks.store.byte_sources import Place
+from tasks.store.dataset import Dataset, published_number
+from tasks.store.errors import DamagedTableError, DatasetNotFoundError, without_remedy
+from tasks.store.files import damaged_table
+from tasks.store.objects import ObjectFolder
+from tasks.store.places import dataset_objects
+from tasks.store.publication import download_version, manifest_object
+from tasks.store.raw import look_at_raw
+from tasks.store.schema import SAMPLES, VERSIONS, version_folder
 from tasks.store.verified_pixels import NAMED, check_pixels
 from tasks.store.verified_tables import check_files, manifest_problems, table_problems
 from tasks.store.version_files import FILES
@@ -76,8 +83,43 @@ class Verification:
         return asdict(self)
 
 
-def verify_version(dataset: Dataset, raw: Path, bars: Bars) -> Verification:
-    """Compare a version with its digests; `raw` is the folder of raw bytes."""
+@contextmanager
+def open_afresh(workspace: Workspace, reference: str) -> Iterator[Dataset]:
+    """Open a version to be compared: one on an object store as it is there now, not as this machine keeps it.
+
+    Raises
+    ------
+    DatasetNotFoundError
+        There is no such dataset or version.
+    """
+    name, _, version = reference.partition("@")
+    objects = dataset_objects(workspace, name)
+    number = None if objects is None else published_number(workspace, name)
+    if objects is None or number is None:
+        yield Dataset.open(workspace, reference)
+        return
+    wanted = int(version) if version.isdigit() else number
+    manifest = manifest_object(objects, wanted) if wanted <= number else None
+    if manifest is None or (version and not version.isdigit()):
+        raise DatasetNotFoundError(f"no dataset version {reference} in {workspace.address}/datasets")
+    workspace.datasets.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=workspace.datasets) as made:
+        folder = Path(made, name, VERSIONS, version_folder(wanted))
+        folder.mkdir(parents=True)
+        download_version(objects, wanted, manifest, folder, compare=False)
+        yield Dataset.at(folder, objects)
+
+
+def verify_version(dataset: Dataset, raw: Path | ObjectFolder, bars: Bars) -> Verification:
+    """Compare a version with its digests; `raw` is the place of the raw bytes."""
+    found = _compare_version(dataset, raw, bars)
+    if dataset.objects is not None:  # the files that were compared are a copy, which nobody needs to find
+        there = f"{dataset.objects}/{VERSIONS}/{dataset.path.name}"
+        found.problems = [problem.replace(str(dataset.path), there) for problem in found.problems]
+    return found
+
+
+def _compare_version(dataset: Dataset, raw: Path | ObjectFolder, bars: Bars) -> Verification:
     folder = dataset.path
     found = Verification(folder.parents[1].name, int(folder.name), int(dataset.manifest["format_version"]))
     found.problems += manifest_problems(dataset)
@@ -125,15 +167,17 @@ def read_compared(dataset: Dataset) -> pa.Table:
     return ledger
 
 
-def _check_raw(found: Verification, raw: Path, digests: pa.Array, advance: Callable[[int], None]) -> None:
+def _check_raw(
+    found: Verification, raw: Path | ObjectFolder, digests: pa.Array, advance: Callable[[int], None]
+) -> None:
     """Compare raw files with their names. If there is none of a dataset's, they are not kept here: no problem."""
     missing, changed = [], []
     for sha256 in digests.to_pylist():
-        path = raw_path(raw, sha256)
-        if not path.is_file():
-            missing.append(path)
-        elif sha256_of_file(path) != sha256:
-            changed.append(path)
+        place, is_whole = look_at_raw(raw, sha256)
+        if is_whole is None:
+            missing.append(place)
+        elif not is_whole:
+            changed.append(place)
         advance(1)
     found.raw_missing, found.raw_changed = len(missing), len(changed)
     found.raw_checked = len(digests) - len(missing)
@@ -146,6 +190,6 @@ def _check_raw(found: Verification, raw: Path, digests: pa.Array, advance: Calla
         )
 
 
-def _named(paths: list[Path]) -> str:
+def _named(paths: list[Place]) -> str:
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return ", ".join(map(str, paths[:NAMED])) + more

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.store.columns import align_column
+from tasks.store.conditions import UNCONDITIONAL_NOTE, require_conditions
 from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
 from tasks.store.files import sync, whole_file, whole_folder, write_checked_table, write_json
+from tasks.store.objects import ObjectFolder
+from tasks.store.publication import JOURNAL, journals_of, keep_copy, publish_object_version
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
 from tasks.store.version_files import MANIFEST, signed
 
 _LINES_AT_ONCE = 10_000
 _ROW_GROUP_ROWS = 65_536
+_SCRATCH = ".publish-"
 
 
 @dataclass(frozen=True)
@@ -101,10 +106,25 @@ def split_hash(split: pa.Table | None) -> str | None:
     return _hash_lines([ordered[name] for name in ("id", "group", "part")])
 
 
-def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
+def publish(folder: Path, new: NewVersion, parent: Dataset | None, objects: ObjectFolder | None = None) -> Dataset:
     """Write the next version of the dataset at `folder` and make it the current one.
 
     The caller holds the builder's lock and has written the pixels of every stored row.
+
+    Parameters
+    ----------
+    folder : Path
+        The dataset; with `objects`, its local folder.
+    new : NewVersion
+    parent : Dataset or None
+        The version that the new one was made from.
+    objects : ObjectFolder, optional
+        The dataset on an object store.
+
+    Raises
+    ------
+    DatasetBusyError
+        Another machine has published that version meanwhile.
     """
     number = 1 if parent is None else parent.version + 1
     target = folder / VERSIONS / version_folder(number)
@@ -122,17 +142,41 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
         "rejected": rejected,
         **new.manifest,
     }
+    if objects is not None:
+        _publish_objects(folder, new, manifest, objects)
+        return Dataset.at(target, objects)
     # A folder of that number was left by a publisher that died before replacing CURRENT.
     shutil.rmtree(target, ignore_errors=True)
     with whole_folder(target) as beside:
-        _fill(beside, new, manifest, folder)
+        _fill(beside, new)
+        (beside / PIXELS).symlink_to(Path("..", "..", PIXELS), target_is_directory=True)
+        sync(folder / PIXELS)
+        write_json(beside / MANIFEST, signed(manifest, beside))
     with whole_file(folder / CURRENT) as path:
         path.write_text(f"{number}\n", encoding="ascii")
     return Dataset.at(target)
 
 
-def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path) -> None:
-    """Write a version's files into `version`."""
+def _publish_objects(folder: Path, new: NewVersion, manifest: dict[str, Any], objects: ObjectFolder) -> None:
+    """Publish a version on an object store; its files stay on this machine as their local copy."""
+    assert objects.address.endswith(f"/datasets/{folder.name}")
+    keeps_pointer = require_conditions(objects.address.removesuffix(f"/datasets/{folder.name}"))
+    journals = journals_of(folder)
+    journal = f"{journals}/{version_folder(manifest['version'])}"
+    for left in folder.glob(f"{_SCRATCH}*"):  # by a publisher that died
+        shutil.rmtree(left)
+    notes = {} if keeps_pointer else {"object_store": UNCONDITIONAL_NOTE}
+    with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=folder) as made:
+        files = Path(made, "files")
+        files.mkdir()
+        _fill(files, new)
+        write_json(files / MANIFEST, signed(manifest | notes | {JOURNAL: journal}, files))
+        publish_object_version(objects, manifest["version"], files, journals)
+        keep_copy(manifest["version"], files, folder)
+
+
+def _fill(version: Path, new: NewVersion) -> None:
+    """Write a version's files into `version`, without manifest and pixels."""
     write_checked_table(version / SAMPLES, new.ledger, row_group_size=_ROW_GROUP_ROWS)
     (version / "labels").mkdir()
     for stem, table in new.labels.items():
@@ -146,9 +190,6 @@ def _fill(version: Path, new: NewVersion, manifest: dict[str, Any], folder: Path
     (version / "validation").mkdir()
     if new.write_validation is not None:
         new.write_validation(version / "validation")
-    (version / PIXELS).symlink_to(Path("..", "..", PIXELS), target_is_directory=True)
-    sync(folder / PIXELS)
-    write_json(version / MANIFEST, signed(manifest, version))
 
 
 def value_counts(values: pa.ChunkedArray) -> Counter[Any]:

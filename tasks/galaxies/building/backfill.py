@@ -30,7 +30,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, drop_ids
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.schema import GALAXY, STORED, version_folder
+from tasks.store.schema import GALAXY, STORED
 from tasks.store.versions import stored_rows, value_counts
 
 NOT_IN_CATALOGUE = "not_in_catalogue"
@@ -93,7 +93,7 @@ class Backfill:
 def recorded_build(dataset: Dataset) -> Dataset:
     """Return the version that a build published, the dataset's own or the one that its backfills label."""
     backfill = dataset.manifest.get("backfill")
-    return dataset if backfill is None else Dataset.at(dataset.path.with_name(version_folder(backfill["version"])))
+    return dataset if backfill is None else dataset.sibling(backfill["version"])
 
 
 def draft_backfill(workspace: Workspace, request: BackfillRequest) -> Backfill:

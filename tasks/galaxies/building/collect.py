@@ -22,7 +22,8 @@ from galaxy.images.image_files import read_image_file
 from tasks.archives.archive_files import ArchiveFileError, open_archive
 from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
-from tasks.store.raw import RawStore, StoredAnswer
+from tasks.store.objects import ObjectFolder
+from tasks.store.raw import RawObjects, RawStore, StoredAnswer, open_raw
 from tasks.store.schema import LEDGER, REJECTED, STORED
 from tasks.store.staging import Staging
 
@@ -85,8 +86,8 @@ class ServiceSource:
         Width of the requested images.
     max_rate_per_s : float, optional
         Requests per second to the host; None sets no limit.
-    raw, budget : Path
-        Folders of the raw store and of the hosts' rate budgets.
+    raw, budget : Path or ObjectFolder
+        Places of the raw store and of the hosts' rate budgets.
     retry_rejected : bool
         Requests also the images that the service refused for good.
     """
@@ -97,8 +98,8 @@ class ServiceSource:
     release: str
     request_px: int
     max_rate_per_s: float | None
-    raw: Path
-    budget: Path
+    raw: Path | ObjectFolder
+    budget: Path | ObjectFolder
     retry_rejected: bool = False
 
     def narrowed(self, ids: Iterable[str]) -> "ServiceSource":
@@ -110,13 +111,13 @@ class ServiceSource:
         """Open pooled connections and yield a function from an object's row to its image."""
         host = urlsplit(self.service_url).hostname or ""
         fetcher = Fetcher(RateBudget(self.budget, host, self.max_rate_per_s), connections)
-        raw = RawStore(self.raw)
+        raw = open_raw(self.raw)
         try:
             yield lambda row: self._get(row, fetcher, raw)
         finally:
             fetcher.close()
 
-    def _get(self, row: dict[str, Any], fetcher: Fetcher, raw: RawStore) -> Received:
+    def _get(self, row: dict[str, Any], fetcher: Fetcher, raw: RawStore | RawObjects) -> Received:
         frame = cutouts.SkyPatch(
             row["ra_deg"], row["dec_deg"], row["scale_arcsec_per_px"], self.request_px, row["clipped"]
         )
@@ -158,15 +159,15 @@ class ArchiveSource:
     path : Path
     members : dict
         Id -> path of the image inside.
-    raw : Path
-        Folder of the raw store.
+    raw : Path or ObjectFolder
+        Place of the raw store.
     faults : dict
         Id -> what the archive has instead of an image, for objects whose file is known to be none.
     """
 
     path: Path
     members: dict[str, str]
-    raw: Path
+    raw: Path | ObjectFolder
     faults: dict[str, Received] = field(default_factory=dict)
 
     def narrowed(self, ids: Iterable[str]) -> "ArchiveSource":
@@ -179,11 +180,11 @@ class ArchiveSource:
     @contextmanager
     def reader(self, connections: int) -> Iterator[Callable[[dict[str, Any]], Received]]:
         """Open the archive and yield a function from an object's row to its image; `connections` is ignored."""
-        raw = RawStore(self.raw)
+        raw = open_raw(self.raw)
         with open_archive(self.path) as read:
             yield lambda row: self._get(row, raw, read)
 
-    def _get(self, row: dict[str, Any], raw: RawStore, read: Callable[[str], bytes]) -> Received:
+    def _get(self, row: dict[str, Any], raw: RawStore | RawObjects, read: Callable[[str], bytes]) -> Received:
         member = self.members.get(row["id"])
         if member is None:
             return self.faults.get(row["id"], Received(reason="no_image"))

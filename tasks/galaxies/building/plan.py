@@ -32,6 +32,7 @@ from tasks.store.columns import to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.files import write_table
+from tasks.store.places import dataset_objects
 from tasks.store.sampling import hash_order
 from tasks.store.schema import GALAXY, STORED
 
@@ -100,7 +101,8 @@ class GalaxyPlan(Plan[GalaxyBuildRequest]):
 
     def unfinished_spans(self) -> list[tuple[int, int, int]]:
         """Return the spans of the batches that staging does not hold yet."""
-        return [span for span in self.spans() if not self.staging.is_finished(span[0])]
+        finished = self.staging.finished()
+        return [span for span in self.spans() if span[0] not in finished]
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,9 @@ def plan_galaxies(workspace: Workspace, request: GalaxyBuildRequest, catalog: Pa
 def write_plan(workspace: Workspace, draft: PlanDraft) -> GalaxyPlan:
     """Write a plan into the dataset's staging folder, in place of the plans of other requests."""
     name = _plan_digest(draft.facts, draft.rows)
-    folder = begin_plan(workspace.datasets / draft.request.dataset, name, draft.request, draft.facts)
+    dataset = draft.request.dataset
+    objects = dataset_objects(workspace, dataset)
+    folder = begin_plan(workspace.datasets / dataset, name, draft.request, draft.facts, objects)
     write_table(folder / "plan.parquet", draft.rows)
     return GalaxyPlan(folder, draft.request)
 

@@ -20,6 +20,7 @@ from tasks.ingest.joining import read_mapping
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.app import sky_process
 from tasks.store.files import write_table
+from tasks.store.places import raw_place
 
 
 def find_catalog(workspace: Workspace, request: GalaxyBuildRequest) -> Path:
@@ -93,8 +94,8 @@ def service_source(workspace: Workspace, request: GalaxyBuildRequest, url: str) 
         str(request.release_name),
         request.request_px,
         None if is_loopback(host) else request.max_rate_per_s,
-        workspace.raw,
-        workspace.raw / "budget",
+        raw_place(workspace),
+        raw_place(workspace) / "budget",
         request.retry_rejected,
     )
 
@@ -108,7 +109,7 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
     request = plan.request
     path = Path(str(request.images)).expanduser()
     if plan.is_backfill and plan.work_items == 0:
-        return ArchiveSource(path, {}, workspace.raw)
+        return ArchiveSource(path, {}, raw_place(workspace))
     if not path.exists():
         moved = "; the dataset was built from it: restore it, or give its place to build-galaxy-dataset"
         raise FileNotFoundError(f"images={path} does not exist{moved * plan.is_backfill}")
@@ -126,4 +127,4 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
             images[sample_id] = found.path
         elif found is not None:
             faults[sample_id] = Received(reason=found.reason, parameters={"file": ", ".join(found.files)})
-    return ArchiveSource(path, images, workspace.raw, faults)
+    return ArchiveSource(path, images, raw_place(workspace), faults)

@@ -19,9 +19,10 @@ import pyarrow.compute as pc
 
 from tasks.learning.split_parts import SplitPart
 from tasks.store.columns import align_column, align_rows, to_bool, to_float
-from tasks.store.dataset import CURRENT, Dataset
+from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.locks import one_builder
+from tasks.store.publication import finish_publication
 from tasks.store.schema import check_name
 from tasks.store.versions import NewVersion, publish
 
@@ -131,8 +132,9 @@ def publish_relabelling(
     StoreError
         The dataset's current version is another one.
     """
-    folder = dataset.path.parents[1]
-    current = int((folder / CURRENT).read_text(encoding="ascii"))
+    if dataset.objects is not None:
+        finish_publication(dataset.objects)
+    current = dataset.newest()
     if current != dataset.version:
         raise StoreError(
             f"dataset {dataset.name!r} is at version {current}: version {dataset.version} cannot be relabelled; name "
@@ -143,10 +145,10 @@ def publish_relabelling(
     table = relabelled(dataset.labels(scheme, source), changes, at)
     if stem in tables and _same(tables[stem], table):
         return dataset
-    with one_builder(folder):
+    with one_builder(dataset.folder):
         manifest = {key: value for key, value in dataset.manifest.items() if key not in _OF_PUBLISHER}
         return publish(
-            folder,
+            dataset.folder,
             NewVersion(
                 dataset.samples(),
                 tables | {stem: table},
@@ -157,6 +159,7 @@ def publish_relabelling(
                 partial(_copy, dataset.path / "validation"),
             ),
             dataset,
+            dataset.objects,
         )
 
 

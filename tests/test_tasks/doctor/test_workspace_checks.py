@@ -8,6 +8,7 @@ from tasks.doctor.workspace_checks import (
     check_file_system,
     check_formats,
     check_inbox,
+    check_object_store,
     check_workspace,
     check_writable,
     file_system,
@@ -15,6 +16,7 @@ from tasks.doctor.workspace_checks import (
     space_finding,
 )
 from tasks.runtime.workspace import Workspace
+from tests.object_servers import environment, free_port, settings
 
 
 def test_a_workspace_that_does_not_exist_is_checked_where_it_would_be_made_and_stays_absent(tmp_path: Path) -> None:
@@ -53,6 +55,16 @@ def test_the_type_is_that_of_the_innermost_mount() -> None:
 
 def test_the_less_space_is_left_the_worse() -> None:
     assert [space_finding(free, 100.0).state for free in (50.0, 5.0, 0.5)] == ["ok", "warning", "problem"]
+
+
+def test_an_object_store_that_does_not_answer_is_a_problem_and_a_folder_has_none(tmp_path: Path) -> None:
+    assert check_object_store(Workspace(tmp_path)) == []
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    with environment(settings(endpoint)):
+        (found,) = check_object_store(Workspace(tmp_path, "s3://bucket/survey"))
+    assert found.state == "problem"
+    assert "s3://bucket/survey/.starloom-probe/" in found.value
+    assert endpoint in found.remedy
 
 
 def test_an_inbox_that_is_named_has_to_be_there(tmp_path: Path) -> None:

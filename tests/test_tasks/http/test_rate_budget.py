@@ -64,14 +64,14 @@ def test_a_lease_covers_half_a_second_and_at_least_one_send_time(tmp_path: Path)
         clock = Clock()
         budget = RateBudget(tmp_path / str(rate), "sky.example", rate, clock, clock.sleep)
         budget.wait()
-        assert float(budget.file.read_text(encoding="ascii")) == 1000.0 + leased / rate
+        assert float((tmp_path / str(rate) / budget.name).read_text(encoding="ascii")) == 1000.0 + leased / rate
     assert LEASE_SECONDS == 0.5
 
 
 def test_a_send_time_more_than_an_hour_ahead_is_a_clock_that_was_set_back(tmp_path: Path) -> None:
     clock = Clock()
     budget = RateBudget(tmp_path, "sky.example", 1.0, clock, clock.sleep)
-    budget.file.write_text(repr(clock.now + 1e6), encoding="ascii")
+    (tmp_path / budget.name).write_text(repr(clock.now + 1e6), encoding="ascii")
     budget.wait()
     assert clock.now == 1000.0 + 3600.0
 
@@ -79,7 +79,7 @@ def test_a_send_time_more_than_an_hour_ahead_is_a_clock_that_was_set_back(tmp_pa
 def test_an_unreadable_budget_file_starts_a_new_budget(tmp_path: Path) -> None:
     clock = Clock()
     budget = RateBudget(tmp_path, "sky.example", 1.0, clock, clock.sleep)
-    budget.file.write_text("", encoding="ascii")
+    (tmp_path / budget.name).write_text("", encoding="ascii")
     budget.wait()
     assert clock.now == 1000.0
 

@@ -13,7 +13,7 @@ from tasks.runtime.logs import TerminalFormatter, TerminalHandler, is_shown, sho
 from tasks.runtime.progress import progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.run_log import run_logger
-from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace, WorkspaceError
+from tasks.runtime.workspace import ENVIRONMENT_NAME, STATE_ENVIRONMENT_NAME, Workspace, WorkspaceError
 
 
 def test_the_workspace_is_the_named_folder_or_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,6 +23,31 @@ def test_the_workspace_is_the_named_folder_or_the_default(tmp_path: Path, monkey
     for unset in (lambda: monkeypatch.setenv(ENVIRONMENT_NAME, ""), lambda: monkeypatch.delenv(ENVIRONMENT_NAME)):
         unset()
         assert Workspace.current().root == tmp_path / "workspace"
+
+
+def test_an_address_puts_the_state_into_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(STATE_ENVIRONMENT_NAME, str(tmp_path))
+    monkeypatch.setenv(ENVIRONMENT_NAME, "s3://bucket/a/b/")
+    there = Workspace.current()
+    assert (there.address, there.root.parent) == ("s3://bucket/a/b", tmp_path)
+    assert there == Workspace.named(there.name)
+    assert Workspace.named("s3://bucket/a-b").root != there.root
+    for wrong in (
+        "s3://",
+        "s3://b",
+        "s3:///a",
+        "gs://bucket/a",
+        "s3://bucket/a/../b",
+        "s3://bucket//a",
+        "s3://bucket/a?b",
+    ):
+        with pytest.raises(WorkspaceError, match="is no address of a workspace"):
+            Workspace.named(wrong)
+    with pytest.raises(
+        WorkspaceError, match="a backup needs a workspace that is a folder, this one is s3://bucket/a/b"
+    ):
+        there.require_folder("a backup")
+    Workspace(tmp_path).require_folder("a backup")
 
 
 def test_every_kind_of_thing_has_its_place_in_the_workspace(tmp_path: Path) -> None:

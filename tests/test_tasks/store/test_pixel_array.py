@@ -98,6 +98,16 @@ def test_a_missing_file_is_damage_and_not_rows_of_zeros(tmp_path: Path, codecs: 
     assert not pixels.find_array(tmp_path / "p")[SHARD:].any()
 
 
+def test_chosen_rows_are_read_beside_a_shard_that_is_not_there(tmp_path: Path, codecs: str) -> None:
+    samples = images(3 * SHARD)
+    array = written(tmp_path / "p", samples)
+    array.shard_file(1).unlink()
+    rows = np.array([0, 2 * SHARD + 1, SHARD - 1])
+    assert np.array_equal(array[rows], samples[rows])
+    with pytest.raises(DamagedPixelsError, match="there is no such file"):
+        array[np.array([0, SHARD])]
+
+
 def test_damage_of_an_array_without_a_dataset_names_its_folder(tmp_path: Path, codecs: str) -> None:
     array = written(tmp_path / "night.zarr", images(SHARD))
     change_byte(array.shard_file(0), 0.2)
