@@ -14,7 +14,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         *("problem", "dataset", "test_dataset", "name", "tables", "catalog", "metadata", "columns", "galaxy_catalog"),
         *("source", "path", "night", "part", "split", "scheme", "schemes", "classes", "labels", "queue", "predictions"),
         *("label_column", "group_column", "known_objects", "known_without_epoch", "radius_arcsec", "limit", "count"),
-        *("real_share", "objects", "sizes", "reals", "bogus", "draws", "leave_out_night"),
+        *("real_share", "objects", "sizes", "reals", "bogus", "fresh_reals", "draws", "leave_out_night"),
     ),
     "Images": (
         *("images", "mapping", "formats", "size_px", "request_px", "crop_fraction", "field", "scale_arcsec_per_px"),
@@ -25,7 +25,9 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
         *("chips", "visits", "revisits", "scene_transients", "diversity", "seeing_arcsec", "randomisation"),
         "conditions",
     ),
-    "Injection": ("injections_per_visit", "galaxy_fraction", "variable_fraction", "balance", "spoil"),
+    "Injection": (
+        *("injections_per_visit", "injection_rounds", "galaxy_fraction", "variable_fraction", "balance", "spoil"),
+    ),
     "Model": (
         *("model", "first", "against", "network", "networks", "size", "profile", "preset", "arms", "ablation"),
         *("hierarchical", "treatment", "detector", "normalisation", "weights", "start", "methods"),
@@ -46,7 +48,7 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
     ),
     "Checks": ("min_stored_fraction", "allow_mixed", "retry_rejected", "verify_existing"),
     "Kept": ("budget_gb", "keep_days", "keep_versions", "keep_nights"),
-    "Run": ("max_catch_up", "quiet_s", "timezone", "only_stale", "skip_absent", "plan_only", "seeds", "seed"),
+    "Run": ("max_catch_up", "quiet_s", "timezone", "only_stale", "skip_absent", "plan_only", "steps", "seeds", "seed"),
 }
 """Subject -> its parameters, whichever flow has them."""
 

@@ -185,6 +185,13 @@ VariableFraction = Annotated[
     ),
 ]
 InjectionsPerVisit = Annotated[int, param("Number of injected transients per detector and visit")]
+InjectionRounds = Annotated[
+    int,
+    param(
+        "How often injections_per_visit transients are injected into each frame, each time others and alone, with a "
+        "subtraction of its own: more injections, no closer together"
+    ),
+]
 Chips = Annotated[int, param("Number of detectors of the simulated survey to use, at most 84")]
 Visits = Annotated[int, param("Number of visits per detector and night")]
 Revisits = Annotated[int, param("Number of consecutive visits to the same field")]

@@ -170,7 +170,10 @@ def check_metadata(candidates: pa.Table, seed: int) -> Check:
 
 
 def check_second_injections(candidates: pa.Table, stamp_px: int) -> list[Check]:
-    """Check the fraction of stamps, by label, that contain an injection other than their own."""
+    """Check the fraction of stamps, by label, that contain an injection other than their own.
+
+    Injections of different rounds are not in one frame; a column ``injection_round``, if present, tells them apart.
+    """
     labelled = _labelled(candidates)
     contains = _contain_second_injection(candidates, labelled, stamp_px)
     label, groups = np.array(labelled["label"].to_pylist()), _codes(labelled, "group")
@@ -187,21 +190,25 @@ def check_second_injections(candidates: pa.Table, stamp_px: int) -> list[Check]:
 
 
 def _contain_second_injection(candidates: pa.Table, labelled: pa.Table, stamp_px: int) -> np.ndarray:
-    """Return whether each labelled candidate's stamp contains an injection of its batch not its own, (n,) bool."""
-    batches = _codes(candidates, "batch")
+    """Return whether each labelled candidate's stamp contains an injection of its frame not its own, (n,) bool."""
+    frames, frame_of_row = _frames(candidates), _frames(labelled)
     injected = np.column_stack([_column(candidates, name) for name in ("injected_x_px", "injected_y_px")])
-    code_of_batch = dict(zip(candidates["batch"].to_pylist(), batches.tolist(), strict=True))
-    batch_of_row = np.array([code_of_batch[batch] for batch in labelled["batch"].to_pylist()])
     positions = np.column_stack([_column(labelled, name) for name in ("x_px", "y_px")])
     contains = np.zeros(len(positions), bool)
-    for batch in np.unique(batch_of_row):
-        rows = batch_of_row == batch
-        injections = injected[(batches == batch) & np.isfinite(injected[:, 0])]
+    for frame in np.unique(frame_of_row):
+        rows = frame_of_row == frame
+        injections = injected[(frames == frame) & np.isfinite(injected[:, 0])]
         offsets = np.abs(positions[rows][:, None] - injections)
         inside = offsets.max(axis=2, initial=0) < stamp_px / 2
         is_own = np.hypot(*np.moveaxis(offsets, 2, 0)) < _OWN_PX
         contains[rows] = (inside & ~is_own).any(axis=1)
     return contains
+
+
+def _frames(table: pa.Table) -> np.ndarray:
+    """Return the batch of each row with its round of injections, (n,) str."""
+    rounds = table["injection_round"].to_pylist() if "injection_round" in table.column_names else [1] * table.num_rows
+    return np.array([f"{batch} {number}" for batch, number in zip(table["batch"].to_pylist(), rounds, strict=True)])
 
 
 def _estimate_share(flags: np.ndarray, groups: np.ndarray) -> Estimate:

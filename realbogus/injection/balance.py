@@ -20,6 +20,10 @@ class InjectionCounts:
     hosted: int
     random: int
 
+    def join(self, other: "InjectionCounts") -> "InjectionCounts":
+        """Return the numbers of both together."""
+        return InjectionCounts(self.hosted + other.hosted, self.random + other.random)
+
 
 def missing_injections(stored: InjectionCounts, galaxy_fraction: float) -> tuple[str, int]:
     """Return the kind of injection that is stored too seldom, and how many of it are missing.

@@ -126,13 +126,16 @@ def work_rounds(
     rng: np.random.Generator,
     products: SurveyProducts | None = None,
 ) -> Iterator[WorkedVisit]:
-    """Process one chip-visit, with further rounds of injections while the share near galaxies is not met.
+    """Process one chip-visit, with further rounds of injections: the repeats, and those that the share lacks.
 
-    The first round has `InjectionSettings.per_visit` injections. A further one has as many, of the kind that is stored
-    too seldom, as are missing (`missing_injections`), laid into the frame as it was without injections; its result
-    holds the injections alone, because its other detections are those of the first round again. No round injects more
-    than are missing, so the share is never overshot. The rounds end when nothing is missing, after
-    `InjectionSettings.rounds`, or where galaxies are needed and the frame has none.
+    The first round has `InjectionSettings.per_visit` injections, and so has each of its repeats. While the share near
+    galaxies is not met, a further one has as many, of the kind that is stored too seldom, as are missing
+    (`missing_injections`). No such round injects more than are missing, so the share is never overshot. They end when
+    nothing is missing, after `InjectionSettings.rounds`, or where galaxies are needed and the frame has none.
+
+    Every round is laid into the frame as it was without injections, so that stamps are no more crowded than those of
+    one round. The result of any but the first holds the injections alone, because its other detections are those of
+    the first round again.
 
     Parameters
     ----------
@@ -163,6 +166,11 @@ def work_rounds(
     worked = _work_round(pair, hosts, settings, rng, measured, injections, twin)
     stored = count_stored(worked.table)
     yield worked
+    for stream in rng.spawn(injection.repeats - 1):
+        injections = plan_injections(pair.new, psf, hosts, injection, stream, stars)
+        worked = _work_round(pair, hosts, settings, stream, measured, injections, twin, injections_alone=True)
+        stored = stored.join(count_stored(worked.table))
+        yield worked
     for stream in rng.spawn(injection.rounds - 1):
         kind, count = missing_injections(stored, injection.galaxy_fraction)
         if count == 0 or (kind == GALAXY_INJECTION and len(hosts.inside(pair.new).x) == 0):
@@ -170,8 +178,7 @@ def work_rounds(
         wanted = {"per_visit": count, "galaxy_fraction": float(kind == GALAXY_INJECTION), "variable_fraction": 0.0}
         injections = plan_injections(pair.new, psf, hosts, injection.model_copy(update=wanted), stream)
         worked = _work_round(pair, hosts, settings, stream, measured, injections, twin, injections_alone=True)
-        added = count_stored(worked.table)
-        stored = InjectionCounts(stored.hosted + added.hosted, stored.random + added.random)
+        stored = stored.join(count_stored(worked.table))
         yield worked
 
 

@@ -37,6 +37,8 @@ class InjectionSettings(BaseModel):
     """Fraction of the injections off variable sources that are placed in a catalogued galaxy."""
     variable_fraction: float = Field(default=0.0, ge=0, le=1)
     """Fraction of the injections that brighten a star or the nucleus of a catalogued galaxy."""
+    repeats: int = Field(default=1, ge=1, le=100)
+    """How often `per_visit` transients are injected into the same frame, each time others and alone."""
     rounds: int = Field(default=1, ge=1, le=100)
     """How often at most transients are injected into the same frame, until `galaxy_fraction` is met among the stored
     ones too; 1: it is the fraction of the requested ones."""

@@ -10,16 +10,18 @@ from tasks.training.methods import MethodError, PresetMethods, replace_entries
 if TYPE_CHECKING:
     from tasks.candidates.presets import CandidatePreset
 
-OF_TRAINING = ("schedule", "weight_average")
+OF_TRAINING = ("schedule", "weight_average", "distill_teachers", "distill_weight")
 OF_AUGMENTATION = ("shift_px", "noise")
 OF_LOSSES = ("partial_auc", "partial_auc_trim")
-OF_PRESET = ("exchange_fainter", "average_views", "stamp_scalars")
+OF_PRESET = ("fresh_reals", "exchange_fainter", "average_views", "stamp_scalars")
 """Where a preset has each method."""
 
 
 class CandidateMethods(PresetMethods):
     """Changes of a candidate preset; a field that is null keeps what the preset has."""
 
+    fresh_reals: float | None = Field(default=None, gt=0, le=1)
+    """Share of the reals that an epoch has, drawn anew for each: a survey with more injections shows fresh ones."""
     schedule: Schedule | None = None
     """plateau: the rate is lowered when the validation loss stalls; cosine: at every step."""
     weight_average: float | None = Field(default=None, ge=0, lt=1)
@@ -38,6 +40,10 @@ class CandidateMethods(PresetMethods):
     """Weight of the loss that compares the reals with the bogus of the highest scores, up to a rate of 5 %."""
     partial_auc_trim: float | None = Field(default=None, ge=0, lt=0.05)
     """Share of the bogus, those of the highest scores, which that loss leaves out as hidden transients."""
+    distill_teachers: int | None = Field(default=None, ge=0, le=20)
+    """Number of networks, fitted alike with other seeds, whose mean probabilities the saved one learns; 0: none."""
+    distill_weight: float | None = Field(default=None, ge=0, le=1)
+    """Share of the teachers' mean probability in a target; the rest is the label."""
 
 
 def apply_methods(preset: "CandidatePreset", methods: CandidateMethods) -> "CandidatePreset":
@@ -46,7 +52,8 @@ def apply_methods(preset: "CandidatePreset", methods: CandidateMethods) -> "Cand
     Raises
     ------
     MethodError
-        ``stamp_scalars`` is given and the views do not have the S/N of the pixels.
+        ``stamp_scalars`` is given and the views do not have the S/N of the pixels; or ``fresh_reals`` or
+        ``distill_teachers`` and the loss is nnpu.
     """
     from realbogus.models.stamp_scalars import KEEPING_SNR
 
@@ -57,4 +64,14 @@ def apply_methods(preset: "CandidatePreset", methods: CandidateMethods) -> "Cand
             f"methods: stamp_scalars: normalisation={changed.normalisation} does not keep the S/N of the pixels; "
             f"choose {', '.join(sorted(KEEPING_SNR))}, or leave it out"
         )
+    if changed.losses.supervised == "nnpu":
+        for name, is_given in (
+            ("fresh_reals", changed.fresh_reals < 1),
+            ("distill_teachers", changed.training.distill_teachers > 0),
+        ):
+            if is_given:
+                raise MethodError(
+                    f"methods: {name}={getattr(methods, name)}: with robust_loss=nnpu a target is the number of hidden "
+                    "reals that a real stands for; leave one of them out"
+                )
     return changed

@@ -48,14 +48,14 @@ TABLE_SOURCES = ("triplets", "zenodo")
 """Sources whose rows stand in a table of their own."""
 LATER: dict[str, object] = {
     **{"known_without_epoch": "refuse", "columns": None, "conditions": None},
-    **{"variable_fraction": 0.0, "randomisation": 0.0},
+    **{"variable_fraction": 0.0, "randomisation": 0.0, "injection_rounds": 1},
 }
 """Parameters that requests may lack, with their defaults."""
 # Equal for all samples of a dataset: otherwise a network could learn them instead of the sky.
 COMMON = (
     *("source", "stamp_px", "engine", "threshold_sigma"),
-    *("injections_per_visit", "galaxy_fraction", "balance", "revisits", "scene_transients", "diversity"),
-    *("seeing_arcsec", "variable_fraction", "randomisation"),
+    *("injections_per_visit", "injection_rounds", "galaxy_fraction", "balance", "revisits", "scene_transients"),
+    *("diversity", "seeing_arcsec", "variable_fraction", "randomisation"),
 )
 
 
@@ -81,6 +81,7 @@ class CandidateRequest(BaseModel):
     variable_fraction: float = Field(default=0.0, ge=0, le=0.4)
     randomisation: float = Field(default=0.0, ge=0, le=1)
     injections_per_visit: int = Field(ge=0, le=10_000)
+    injection_rounds: int = Field(default=1, ge=1, le=20)
     chips: int = Field(ge=1)
     visits: int = Field(ge=1, le=VISITS_A_NIGHT)
     revisits: int = Field(ge=1)
@@ -117,8 +118,13 @@ class CandidateRequest(BaseModel):
                     f"conditions={self.conditions.given} are for source=simulated, not source={self.source}"
                 )
             self.conditions.require_chip(self.chips)
-        if self.balance == "stored" and self.source not in ("simulated", "frames"):
-            raise ValueError(f"balance=stored injects into frames, but source={self.source} has ready triplets")
+        if self.source not in ("simulated", "frames"):
+            for name, is_given in (
+                ("balance=stored", self.balance == "stored"),
+                (f"injection_rounds={self.injection_rounds}", self.injection_rounds > 1),
+            ):
+                if is_given:
+                    raise ValueError(f"{name} injects into frames, but source={self.source} has ready triplets")
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         if self.columns and self.source not in TABLE_SOURCES and not self.known_columns:
@@ -166,6 +172,7 @@ class CandidateRequest(BaseModel):
                 per_visit=self.injections_per_visit,
                 galaxy_fraction=self.galaxy_fraction,
                 variable_fraction=self.variable_fraction,
+                repeats=self.injection_rounds,
                 rounds=MOST_ROUNDS if self.balance == "stored" else 1,
             ),
             subtraction=SubtractionSettings(engine=self.engine),

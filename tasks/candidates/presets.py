@@ -20,6 +20,8 @@ class CandidatePreset(CandidateNetworkSettings):
     """``auto`` gives both classes the same total weight where one has less than a fifth of the samples."""
     augmentation: StampAugmentation = StampAugmentation()
     losses: LossSettings = LossSettings()
+    fresh_reals: float = 1.0
+    """Share of the reals that an epoch has, drawn anew for each; the rest of the reals is not in it."""
     training: FitSettings
 
 

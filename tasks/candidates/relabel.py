@@ -74,8 +74,8 @@ class CandidateRelabelTask(RelabelTask):
 
     @property
     def fold_changes(self) -> dict[str, Any]:
-        """The folds are fitted by cross-entropy alone, and keep the preset's epoch."""
-        methods = self.request.methods.model_copy(update={"partial_auc": None})
+        """The folds are fitted by cross-entropy alone and without teachers, and keep the preset's epoch."""
+        methods = self.request.methods.model_copy(update={"partial_auc": None, "distill_teachers": None})
         return {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0, "keep": None, "methods": methods}
 
     @property

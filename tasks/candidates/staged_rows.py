@@ -191,6 +191,11 @@ def join_rounds(facts: VisitFacts, rounds: Sequence[StagedBatch], rng: np.random
     return StagedBatch(table, pixels[position[order[is_stored[order]]]])
 
 
+def injection_rounds(parameters: Sequence[str | None]) -> list[int]:
+    """Return the round of injections of each row from its column ``parameters``; 1 where there was no other."""
+    return [int(json.loads(text or "{}").get(INJECTION_ROUND, 1)) for text in parameters]
+
+
 def stage_fault(facts: VisitFacts, fault: Exception, stamp_px: int, file: str | None = None) -> StagedBatch:
     """Return the one row of a chip-visit that failed; its parameters hold the error, and the file if it is not named.
 

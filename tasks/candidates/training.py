@@ -22,6 +22,7 @@ from tasks.learning import measures, operating_points
 from tasks.learning.calibration import Calibration
 from tasks.learning.detector_points import detector_points
 from tasks.learning.fits.fit_settings import KeptEpoch, Optimizer
+from tasks.learning.fits.fresh_subsets import FreshSubset
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, part_rows, require_every_class
 from tasks.reports.page import Block
 from tasks.runtime.quiet_tensorflow import quiet_tensorflow
@@ -148,7 +149,8 @@ class CandidateTraining(TrainingTask):
 
     def fit_spec(self, train: SplitPart) -> "FitSpec":
         """Return the preset's network, its random views, and the model that holds the losses."""
-        weights = class_weights(train.labels) if self.preset.class_weights == "auto" else None
+        labels = labels_of_epoch(self.preset, train.labels)
+        weights = class_weights(labels) if self.preset.class_weights == "auto" else None
         return candidate_fit_spec(self.preset, self.stamp_px, weights, self.initial)
 
     def model(self, weights: list[NDArray]) -> Any:
@@ -169,7 +171,8 @@ class CandidateTraining(TrainingTask):
         real = validation.labels == REAL
         logits = operating_points.logit_of(outputs)
         points = operating_points.operating_points(logits, real)
-        labelled = train.labels[train.labels != UNLABELLED]
+        labels = labels_of_epoch(self.preset, train.labels)
+        labelled = labels[labels != UNLABELLED]
         fitted = Calibration.fit(logits, real, float(np.mean(labelled == REAL)))
         detectors = self.detectors_of(validation)
         of_detectors = detector_points(logits, real, detectors) if (detectors != "").all() else {}
@@ -268,7 +271,19 @@ def candidate_fit_spec(
         lambda network, seed: CandidateTrainer(network, preset.losses, weights, seed=seed),
         even_classes=True,
         mean_decay=preset.losses.mean_decay,
+        fresh=fresh_reals(preset),
     )
+
+
+def fresh_reals(preset: "CandidatePreset") -> FreshSubset | None:
+    """Return the share of the reals that an epoch has; None where every epoch has all of them."""
+    return None if preset.fresh_reals == 1 else FreshSubset(REAL, preset.fresh_reals)
+
+
+def labels_of_epoch(preset: "CandidatePreset", labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return the labels (m,) that an epoch has of the training part's (n,); their counts are those of every epoch."""
+    fresh = fresh_reals(preset)
+    return labels if fresh is None else labels[fresh.positions(labels, 0, 1)]
 
 
 def open_candidate_training(

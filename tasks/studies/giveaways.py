@@ -21,6 +21,7 @@ from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.simulation.survey import SurveySettings
 from tasks.candidates.harvest import log_faults
+from tasks.candidates.staged_rows import INJECTION_ROUND, injection_rounds
 from tasks.reports.page import Block, Heading, Headline, Headlines, Table, Text, page
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
@@ -146,6 +147,7 @@ def check_dataset(workspace: Workspace, reference: str, seed: int) -> list[Check
     else:
         unknown = pa.nulls(ledger.num_rows, pa.string())
         ledger = ledger.append_column("truth", unknown).append_column("origin", unknown)
+    ledger = ledger.append_column(INJECTION_ROUND, pa.array(injection_rounds(ledger["parameters"].to_pylist())))
     return check_difficulty(ledger.sort_by("id"), int(dataset.manifest["size_px"]), seed)
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from realbogus.models.label_noise import add_noise, hide_reals
 from realbogus.models.network_settings import Network
 from tasks.candidates.folds import out_of_fold
+from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.relabel import KEPT, true_labels
 from tasks.candidates.rows import are_injections
 from tasks.candidates.suspects import (
@@ -137,10 +138,11 @@ def fit_row(
     part, suspects = treat_suspects(setup, row, training, part, validation)
     if not training.preset.losses.lds:
         part = part.take(np.flatnonzero(part.labels != UNLABELLED))
-    state = setup.folder / "fit"
-    shutil.rmtree(state, ignore_errors=True)
+    state = fit_folder(setup, row, changes)
     memorised = Memorised(part, true_labels(training.dataset.truth(), part.ids))
     watch = None if row.noise_kind == "none" else memorised.add_epoch
+    if watch:  # what a fit memorised before it was interrupted is not known
+        shutil.rmtree(state, ignore_errors=True)
     model = fit_model(training, part, validation, state, choose_device("auto"), watch)
     rows = setup.test.part.rows if scored is None else setup.test.part.rows[scored]
     logits = operating_points.logit_of(score(model, setup.test_pixels, rows, STAMP_BATCH))
@@ -273,7 +275,9 @@ def treat_suspects(
     method = HANDLINGS[row.handling]
     if method.handling == "keep" and method.robust_loss != "nnpu":
         return part, {}
-    first = setup.training(row, loss_ce=1.0, loss_ech=0.0, loss_lds=0.0, epochs=setup.request.epochs, methods=None)
+    losses = {"loss_ce": 1.0, "loss_ech": 0.0, "loss_lds": 0.0}
+    methods = CandidateMethods(fresh_reals=row.methods.fresh_reals)
+    first = setup.training(row, **losses, epochs=setup.request.epochs, methods=methods)
     folder = fits_folder(setup, row, part, "folds")
     scores = score_labels(
         first,
@@ -338,7 +342,13 @@ def fold_logits(
     return np.asarray(align_column(scores, "logit", part.ids).to_numpy())
 
 
+def fit_folder(setup: StudySetup, row: StudyRow, changes: Mapping[str, Any]) -> Path:
+    """Return the folder of the state of a row's own fit, from which a row that was interrupted continues."""
+    return setup.folder / f"fit-{row_name({**row.model_dump(), 'changes': dict(changes)})}"
+
+
 def fits_folder(setup: StudySetup, row: StudyRow, part: SplitPart, purpose: str) -> Path:
-    """Return the folder of first fits, which all rows with the same network, seed and labels share."""
+    """Return the folder of first fits, which all rows with the same network, seed, labels and fresh reals share."""
     facts = [row.network, row.size, row.profile, row.seed, purpose, part.ids, part.labels.tolist()]
+    facts += [row.methods.fresh_reals] if purpose == "folds" else []
     return setup.folder / f"{purpose}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]}"

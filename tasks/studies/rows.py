@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_serializer
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from realbogus.models.label_noise import NoiseKind
 from realbogus.models.network_settings import Network, Profile, Size
@@ -68,10 +68,18 @@ class StudyRow(BaseModel):
     epochs: int | None = Field(default=None, ge=1)
     """None: the study's."""
     methods: CandidateMethods = CandidateMethods()
-    """Changes of the preset for the fit that is evaluated; suspects are found without them."""
+    """Changes of the preset for the fit that is evaluated; of these the fits that find suspects have `fresh_reals`."""
     train_reals: int | None = Field(default=None, ge=1)
     train_bogus: int | None = Field(default=None, ge=1)
     """Numbers of training triplets of either label, selected by a hash of their ids; None: all."""
+    real_share: float | None = Field(default=None, gt=0, le=1)
+    """In place of `train_reals` the share of the training triplets labelled real."""
+
+    @model_validator(mode="after")
+    def _reals_are_given_once(self) -> "StudyRow":
+        if self.train_reals is not None and self.real_share is not None:
+            raise ValueError(f"train_reals={self.train_reals} and real_share={self.real_share}: give one of them")
+        return self
 
     @field_serializer("methods")
     def _given_methods(self, methods: CandidateMethods) -> dict[str, Any]:
@@ -145,7 +153,10 @@ class StudySetup:
         """
         part = self.part(training, "train")
         order, kept = hash_order(part.ids, 0), np.ones(len(part), bool)
-        for name, label, count in (("real", REAL, row.train_reals), ("bogus", 1 - REAL, row.train_bogus)):
+        reals = row.train_reals
+        if row.real_share is not None:
+            reals = max(1, round(row.real_share * int((part.labels == REAL).sum())))
+        for name, label, count in (("real", REAL, reals), ("bogus", 1 - REAL, row.train_bogus)):
             of_label = order[part.labels[order] == label]
             if count is None:
                 continue

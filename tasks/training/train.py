@@ -73,6 +73,8 @@ def fit_parts(
 ) -> "Fitted":
     """Fit the training's network to given samples, once no other flow of the workspace fits on the device.
 
+    With `distill_teachers` its teachers are fitted before it; see `tasks.learning.fits.distillation`.
+
     Parameters
     ----------
     training : TrainingTask
@@ -93,6 +95,7 @@ def fit_parts(
     PartError
         The training samples lack a class.
     """
+    from tasks.learning.fits.distillation import fit_distilled
     from tasks.learning.fits.fit_spec import FitData
     from tasks.learning.fits.fitting import Fit, fit
 
@@ -109,7 +112,10 @@ def fit_parts(
         folder,
     )
     with hold_slots(training.workspace, device_slots(device.kind, len(device.names))):
-        return fit(plan, (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None, on_outputs)
+        on_record = (lambda record: on_epoch(record, plan.most_epochs)) if on_epoch else None
+        if plan.settings.distill_teachers:
+            return fit_distilled(plan, on_record, on_outputs, run_logger().info)
+        return fit(plan, on_record, on_outputs)
 
 
 def _register(

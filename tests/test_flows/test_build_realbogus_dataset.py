@@ -244,6 +244,24 @@ def test_a_special_night_is_recorded_and_its_wrong_labels_leave_pixels_and_truth
         build_small(small(), dataset="wrong")
 
 
+def test_a_frame_is_injected_into_again_with_others_beside_the_rows_of_the_first_round(flows_here: Workspace) -> None:
+    plain, more = (build_small(small(), dataset=f"rounds-{count}", injection_rounds=count) for count in (1, 3))
+    check_account(flows_here, more)
+    first, rows = (Dataset.open(flows_here, f"rounds-{count}").samples().to_pylist() for count in (1, 3))
+    of_round: dict[int, list[dict[str, Any]]] = {1: [], 2: [], 3: []}
+    for row in rows:
+        of_round[json.loads(row["parameters"]).get("injection_round", 1)].append(row)
+    digests = [sorted(str(row["pixel_sha256"]) for row in of) for of in (first, of_round[1])]
+    assert digests[0] == digests[1]
+    assert sum(plain["injected"].values()) == REQUEST["injections_per_visit"]
+    assert sum(more["injected"].values()) == 3 * REQUEST["injections_per_visit"]
+    for number in (2, 3):
+        assert len(of_round[number]) == REQUEST["injections_per_visit"]
+        assert all(row["kind"] != "detection" for row in of_round[number])
+    places = {(row["injected_x_px"], row["injected_y_px"]) for row in rows if row["kind"] != "detection"}
+    assert len(places) == 3 * REQUEST["injections_per_visit"], "others in each round"
+
+
 def test_transients_are_injected_until_the_stored_share_near_galaxies_is_met(flows_here: Workspace) -> None:
     changes = {"galaxy_fraction": 0.8, "injections_per_visit": 30}
     summary = build_small(small(), dataset="met", balance="stored", **changes)

@@ -57,6 +57,11 @@ class FitSettings(BaseModel):
     """Factor on the highest rate while the head alone is fitted."""
     mixed_precision: MixedPrecision = "any"
     """Devices that fit in bfloat16 if they multiply it in hardware: ``any``, ``gpu`` alone, or ``none``."""
+    distill_teachers: int = 0
+    """Number of networks, fitted alike with other seeds, whose mean probabilities are targets; 0: none. See
+    `tasks.learning.fits.distillation`."""
+    distill_weight: float = 0.7
+    """Share of the teachers' mean probability in a target; the rest is the label."""
     keep: KeptEpoch = "best"
     """Epoch whose weights are kept: ``best`` has the lowest validation loss, ``last`` is the final epoch, and at
     ``label-wave`` the predictions of the training part settle, by `tasks.learning.labels.dynamics.settled_epoch`."""

@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 import zarr
 
+from tasks.learning.fits.fresh_subsets import FreshSubset
 from tasks.learning.split_parts import SplitPart
 
 
@@ -44,6 +45,8 @@ class FitSpec:
     mean_decay : float, optional
         Decay per epoch of the running means of each training sample's predicted probabilities, which the trainer's
         ``train_step`` gets after views and targets, (n, classes); None: there are none. It needs a trainer of its own.
+    fresh : FreshSubset, optional
+        The class of the training part of which every epoch has another subset; None: epochs have all samples.
     """
 
     build: Callable[[str], keras.Model]
@@ -56,6 +59,7 @@ class FitSpec:
     view_targets: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None
     depths: Callable[[keras.Model], Mapping[str, int]] | None = None
     mean_decay: float | None = None
+    fresh: FreshSubset | None = None
 
 
 @dataclass(frozen=True)

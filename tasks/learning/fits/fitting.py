@@ -88,9 +88,15 @@ class Fit:
     folder: Path
 
     @property
+    def epoch_size(self) -> int:
+        """Training samples an epoch."""
+        train, fresh = self.data.train, self.spec.fresh
+        return len(train) if fresh is None else fresh.size(train.labels)
+
+    @property
     def steps(self) -> int:
         """Steps an epoch."""
-        return -(-len(self.data.train) // self.settings.batch_size)
+        return -(-self.epoch_size // self.settings.batch_size)
 
     @property
     def most_epochs(self) -> int:
@@ -322,7 +328,7 @@ def _result(plan: Fit, network: keras.Model, state: FitState) -> Fitted:
         weights=weights,
         history=state.history,
         best_epoch=epoch,
-        images_per_second=len(plan.data.train) * state.epoch / seconds if seconds else 0.0,
+        images_per_second=plan.epoch_size * state.epoch / seconds if seconds else 0.0,
     )
 
 

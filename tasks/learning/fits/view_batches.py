@@ -98,11 +98,15 @@ class Feed:
         return views.prefetch(PREFETCHED)
 
     def _training_reading(self, epoch: int) -> Reading:
-        """Return the samples of an epoch, with `balance=sampling` as many of each class, and their order."""
-        part, sampled = self._parts["train"], self._settings.balance == "sampling"
-        positions = np.arange(len(part))
+        """Return the samples of an epoch and their order.
+
+        They are all, or a fresh subset of a class beside all others; with `balance=sampling` as many of each class.
+        """
+        part, sampled, fresh = self._parts["train"], self._settings.balance == "sampling", self._spec.fresh
+        positions = np.arange(len(part)) if fresh is None else fresh.positions(part.labels, self._seed, epoch)
         if sampled:
-            positions = draw_evenly(part.labels, np.random.default_rng([self._seed, epoch, _DRAWING]))
+            rng = np.random.default_rng([self._seed, epoch, _DRAWING])
+            positions = positions[draw_evenly(part.labels[positions], rng)]
         strata = part.labels[positions] if sampled or self._spec.even_classes else None
         return Reading(part.rows[positions], positions, self._settings.batch_size, self._seed, epoch, strata)
 

@@ -128,6 +128,20 @@ def test_second_injections_are_counted_by_stamp():
     assert checks["second injection, real"].figure < 0.02
 
 
+def test_injections_of_another_round_are_in_no_stamp():
+    """Every real has another one 10 px away; in one frame all their stamps are crowded, in two rounds none is."""
+    table = draw_candidates(3)
+    reals = table.filter(pa.array([label == "real" for label in table["label"].to_pylist()]))
+    moved = reals
+    for name in ("x_px", "y_px", "injected_x_px", "injected_y_px"):
+        moved = moved.set_column(moved.schema.get_field_index(name), name, pa.array(reals[name].to_numpy() + 10.0))
+    both = pa.concat_tables([reals, moved])
+    for rounds, crowded in (([1, 1], 1.0), ([1, 2], 0.0)):
+        numbers = pa.array(np.repeat(rounds, len(reals)))
+        checks = by_name(check_second_injections(both.append_column("injection_round", numbers), 29))
+        assert checks["second injection, real"].figure == pytest.approx(crowded, abs=0.02)
+
+
 def test_the_hidden_truth_precedes_the_label():
     """True reals with the label bogus count as real; the origins are those of true bogus."""
     table = draw_candidates(4)

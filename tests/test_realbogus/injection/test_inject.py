@@ -261,7 +261,7 @@ def test_settings_that_make_no_sense_are_refused():
 def test_the_defaults_are_those_that_are_shipped():
     assert InjectionSettings().model_dump() == {
         **{"per_visit": 20, "galaxy_fraction": 0.5, "brightest_host_mag": 16.0, "brightest_snr": 300.0},
-        **{"faintest_snr": 3.0, "slope_per_mag": 0.25, "variable_fraction": 0.0, "rounds": 1},
+        **{"faintest_snr": 3.0, "slope_per_mag": 0.25, "variable_fraction": 0.0, "repeats": 1, "rounds": 1},
     }
 
 
@@ -273,6 +273,7 @@ def test_the_defaults_are_those_that_are_shipped():
         ("faintest_snr", (0.01, 299.9), (0, 300)),
         ("slope_per_mag", (0, 1), (-0.01, 1.01)),
         ("variable_fraction", (0, 1), (-0.01, 1.01)),
+        ("repeats", (1, 100), (0, 101)),
         ("rounds", (1, 100), (0, 101)),
     ],
 )

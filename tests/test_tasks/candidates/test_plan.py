@@ -269,6 +269,7 @@ def test_samples_of_other_settings_are_refused_and_the_first_is_named(workspace:
         **{"stamp_px": 31, "engine": "sfft", "threshold_sigma": 4.0, "injections_per_visit": 5},
         **{"galaxy_fraction": 0.25, "balance": "stored", "revisits": 2, "scene_transients": 1.0},
         **{"diversity": 0.5, "seeing_arcsec": 2.0, "variable_fraction": 0.1, "randomisation": 0.5},
+        "injection_rounds": 3,
     }
     assert set(changes) | {"source"} == set(COMMON)
     for name, value in changes.items():
@@ -282,8 +283,10 @@ def test_samples_of_other_settings_are_refused_and_the_first_is_named(workspace:
 def test_a_share_among_the_stored_is_met_by_further_rounds_into_frames_alone() -> None:
     assert candidate_request(balance="asked").work.injection.rounds == 1
     assert candidate_request(balance="stored").work.injection.rounds == MOST_ROUNDS
-    with pytest.raises(ValidationError, match="balance=stored injects into frames, but source=triplets has ready"):
-        candidate_request(balance="stored", source="triplets", path="x")
+    assert candidate_request(injection_rounds=3).work.injection.repeats == 3
+    for named, change in (("balance=stored", {"balance": "stored"}), ("injection_rounds=2", {"injection_rounds": 2})):
+        with pytest.raises(ValidationError, match=f"{named} injects into frames, but source=triplets has ready"):
+            candidate_request(source="triplets", path="x", **change)
 
 
 def batch(number: int, name: str) -> CandidateBatch:

@@ -1,6 +1,12 @@
 """A training of candidates: detectors, losses and relabellings of a request, weights of rare classes, its names."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +21,13 @@ from tasks.candidates.training import (
     open_candidate_training,
 )
 from tasks.learning.calibration import Calibration
+from tasks.learning.fits.fresh_subsets import FreshSubset
+from tasks.learning.models.saved_models import load_model
 from tasks.learning.split_parts import UNLABELLED, PartError
 from tasks.runtime.workspace import Workspace
 from tasks.store.sampling import hash_share
+from tasks.tracking.model_registry import resolve_model
+from tasks.training.train import train_model
 from tests.small_candidates import publish_candidates
 
 COUNT = 60
@@ -145,6 +155,72 @@ def test_calibration_sets_temperature_operating_points_and_the_training_mix(surv
     assert not of_detectors["differ"]
     with pytest.raises(PartError, match="the validation part has no sample of bogus"):
         training.calibrate(outputs, validation.take(np.flatnonzero(validation.labels == 1)), train)
+
+
+def test_the_mix_of_an_epoch_with_fresh_reals_sets_weights_and_prior(survey: Workspace) -> None:
+    """Of 18 real and 18 bogus an epoch has 3 and 18: a rare class, and a seventh of the training mix."""
+    training = opened(survey, methods={"fresh_reals": 1 / 6})
+    train, validation = training.part("train"), training.part("validation")
+    assert np.bincount(train.labels).tolist() == [18, 18]
+    assert training.fit_spec(train).fresh == FreshSubset(1, 1 / 6)
+    trainer = training.fit_spec(train).trainer(training.fit_spec(train).build("float32"), 0)
+    assert trainer.class_weights == pytest.approx((21 / 36, 21 / 6))
+    outputs = np.stack([np.zeros(len(validation)), validation.labels * 3.0 - 1], axis=1)
+    assert training.calibrate(outputs, validation, train)[0]["training_real_share"] == pytest.approx(1 / 7)
+    assert opened(survey).fit_spec(train).fresh is None
+    assert training.description.card["methods"] == {"fresh_reals": 1 / 6}
+
+
+RUN = """
+import sys
+from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
+from tasks.runtime.workspace import Workspace
+from tasks.training.train import train_model
+train_model(open_candidate_training(Workspace.current(), CandidateTrainRequest.model_validate_json(sys.argv[1])))
+"""
+
+
+def test_a_training_of_fresh_reals_and_teachers_that_is_killed_goes_on_and_registers_one_network(
+    workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    import mlflow
+
+    count = 320
+    labels = ["real" if row % 2 == 0 else "bogus" for row in range(count)]
+    parts = [("validation", "test", "train", "train")[row // 8 % 4] for row in range(count)]
+    publish_candidates(workspace, "made", labels, [f"cell {row // 8}" for row in range(count)], parts)
+    methods = {"fresh_reals": 0.5, "distill_teachers": 2, "distill_weight": 0.5}
+    request = CandidateTrainRequest.model_validate(
+        {"dataset": "made", "network": "first", "epochs": 4, "batch_size": 16, "methods": methods}
+    )
+    words = [sys.executable, "-c", RUN, request.model_dump_json()]
+    process = subprocess.Popen(words, cwd=Path(__file__).parents[3], env=os.environ.copy())
+    while not list(workspace.root.glob("training/*/fit/teacher-2/epoch-*")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    client = mlflow.MlflowClient(workspace.mlflow_uri)
+    assert not client.search_registered_models()
+    with caplog.at_level("INFO"):
+        summary = train_model(open_candidate_training(workspace, request))
+    told = [record.getMessage() for record in caplog.records]
+    assert not [line for line in told if line.startswith("teacher 1/2")], "a finished teacher is not fitted again"
+    assert [line for line in told if line.startswith("teacher 2/2")]
+    (registered,) = client.search_registered_models()
+    assert registered.name == "realbogus-first"
+    assert len(client.search_model_versions("name='realbogus-first'")) == 1
+    assert (summary["epochs"], summary["methods"]) == (4, methods)
+    params = client.get_run(summary["run_id"]).data.params
+    assert [params[f"methods.{name}"] for name in methods] == ["0.5", "2", "0.5"]
+    model, card = load_model(resolve_model(workspace, summary["model_uri"], None).folder)
+    assert card["methods"] == methods
+    assert card["training_real_share"] == pytest.approx(1 / 3)
+    plain = opened(workspace).model(
+        opened(workspace).fit_spec(opened(workspace).part("train")).build("float32").weights
+    )
+    assert [weight.shape for weight in model.weights] == [weight.shape for weight in plain.weights]
+    assert not list(workspace.root.glob("training/*/fit"))
 
 
 def test_a_training_can_be_sent_to_a_worker(survey: Workspace) -> None:

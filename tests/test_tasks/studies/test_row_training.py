@@ -4,6 +4,8 @@ from dataclasses import replace
 from typing import get_args
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from realbogus.records import RANDOM_INJECTION
@@ -13,7 +15,16 @@ from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.studies.choices import StudyHandling
 from tasks.studies.handlings import HANDLINGS
-from tasks.studies.row_training import MATCHING_NETWORK, run_rows, second_request, train_row, with_hidden_positives
+from tasks.studies.row_training import (
+    MATCHING_NETWORK,
+    fit_folder,
+    fits_folder,
+    run_rows,
+    second_request,
+    train_row,
+    treat_suspects,
+    with_hidden_positives,
+)
 from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
 from tests.small_candidates import publish_candidates
 
@@ -105,6 +116,35 @@ def test_suspects_are_found_without_the_methods_of_the_second_fit(survey: StudyS
         first[name] for name in ("suspects", "wrong", "precision")
     ]
     assert (len(first["memorised_share"]), len(second["memorised_share"])) == (3, 2)
+
+
+def test_fresh_reals_are_drawn_in_the_first_stage_too(survey: StudySetup) -> None:
+    """All reals are scored out of fold, by networks that saw half of the others in each epoch."""
+    survey.folder.mkdir(parents=True)
+    scores = []
+    for fresh in (None, 0.5):
+        methods = CandidateMethods(fresh_reals=fresh, partial_auc=0.1)
+        row = StudyRow(name="a", seed=0, network="first", handling="remove", methods=methods, epochs=1)
+        training = survey.training(row, **second_request(row))
+        parts = survey.train_part(training, row), survey.part(training, "validation")
+        treat_suspects(survey, row, training, *parts)
+        tables = [pq.read_table(path) for path in fits_folder(survey, row, parts[0], "folds").glob("*.parquet")]
+        scores.append(pa.concat_tables(tables).sort_by("id"))
+    assert len(list(survey.folder.glob("folds-*"))) == 2
+    assert scores[0]["id"] == scores[1]["id"]
+    assert (scores[0]["logit"].to_numpy() != scores[1]["logit"].to_numpy()).all()
+
+
+def test_a_row_that_was_stopped_goes_on_from_the_state_of_its_own_fit(survey: StudySetup) -> None:
+    """A teacher that is finished, and sure of the opposite of all labels, is not fitted again but followed."""
+    methods = CandidateMethods(distill_teachers=1, distill_weight=1.0)
+    row = StudyRow(name="a", seed=0, network="first", methods=methods)
+    part, state = survey.train_part(survey.training(row), row), fit_folder(survey, row, {})
+    state.mkdir(parents=True)
+    np.save(state / "teacher-1.npy", np.eye(2, dtype=np.float32)[1 - part.labels])
+    assert train_row(survey, row)["auc"] < 0.5
+    assert not state.exists()
+    assert fit_folder(survey, row, {}) != fit_folder(survey, row, {"detector": "a"})
 
 
 def test_too_few_triplets_are_refused_before_the_first_row(survey: StudySetup) -> None:

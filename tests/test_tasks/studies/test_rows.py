@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from realbogus.records import RANDOM_INJECTION
 from tasks.candidates import presets
@@ -173,6 +174,21 @@ def test_numbers_of_a_class_are_taken_apart_and_more_hold_fewer(workspace: Works
         PartError, match="121 training triplets labelled bogus: part 'train' of dataset 'survey' has 120"
     ):
         taken(train_bogus=121)
+
+
+def test_a_share_of_the_reals_is_that_many_and_is_given_once(workspace: Workspace) -> None:
+    survey(workspace, "survey")
+    survey(workspace, "testsurvey")
+    one = bench(workspace)
+    training = one.training(StudyRow(name="a", seed=0, network="first"))
+    share, number = (
+        one.train_part(training, StudyRow.model_validate({"name": "a", "seed": 0, **reals}))
+        for reals in ({"real_share": 0.25}, {"train_reals": 30})
+    )
+    assert share.ids == number.ids
+    assert np.bincount(share.labels).tolist() == [120, 30]
+    with pytest.raises(ValidationError, match=r"train_reals=30 and real_share=0.25: give one of them"):
+        StudyRow(name="a", seed=0, train_reals=30, real_share=0.25)
 
 
 def test_a_row_comes_back_from_its_file_and_methods_are_part_of_its_name() -> None:

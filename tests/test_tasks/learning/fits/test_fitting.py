@@ -20,6 +20,7 @@ from tasks.learning.fits.devices import Device, DeviceError, choose_device
 from tasks.learning.fits.fit_settings import FitSettings, KeptEpoch, Optimizer
 from tasks.learning.fits.fit_spec import FitData, FitSpec
 from tasks.learning.fits.fitting import Fit, NotFiniteError, fit
+from tasks.learning.fits.fresh_subsets import FreshSubset
 from tasks.learning.fits.seeding import seeded
 from tasks.learning.fits.targets import scaled_targets
 from tasks.learning.fits.view_batches import Feed
@@ -312,6 +313,34 @@ def read(feed: Feed, epoch: int = 1) -> list[list[np.ndarray]]:
     """The parts of an epoch's batches, joined."""
     batches = list(feed.train(epoch))
     return [np.concatenate([batch[place] for batch in batches]) for place in range(len(batches[0]))]
+
+
+@pytest.mark.parametrize("held_bytes", [0, 1 << 20])
+def test_epochs_with_a_fresh_subset_are_equally_long_and_a_resumed_fit_has_the_same_ones(
+    bright_or_dark: zarr.Array, held_bytes: int
+) -> None:
+    """Of 48 a third is in each epoch beside the 48 others, so that three epochs show each of the 48 once."""
+    spec = replace(
+        LEARNER, random_view=lambda images, seed: images, prepare=lambda images: images, fresh=FreshSubset(1, 1 / 3)
+    )
+    data, images = FitData(bright_or_dark, part(0, TRAIN), part(TRAIN, VALIDATION)), bright_or_dark[:TRAIN]
+    shown = []
+    for epoch in (1, 2, 3):
+        views, targets = read(Feed(spec, data, SmallFit(), 5, held_bytes), epoch)
+        rows = [int(np.flatnonzero((images == view).all(axis=(1, 2, 3)))[0]) for view in views]
+        assert len(set(rows)) == len(rows) == 64
+        np.testing.assert_array_equal(targets[:, 1], np.array(rows) % 2)
+        assert set(range(0, TRAIN, 2)) < set(rows)
+        shown += [row for row in rows if row % 2]
+        again, _ = read(Feed(spec, data, SmallFit(), 5, held_bytes), epoch)
+        np.testing.assert_array_equal(again, views)
+    assert sorted(shown) == list(range(1, TRAIN, 2))
+
+
+def test_steps_are_those_of_an_epoch_with_a_fresh_subset(bright_or_dark: zarr.Array, tmp_path: Path) -> None:
+    spec = replace(LEARNER, fresh=FreshSubset(1, 1 / 3))
+    planned = plan(bright_or_dark, tmp_path, SmallFit(min_steps=9), spec=spec)
+    assert (planned.epoch_size, planned.steps, planned.most_epochs) == (64, 2, 5)
 
 
 def test_weights_of_classes_go_with_their_targets_and_validation_has_none(bright_or_dark: zarr.Array) -> None:
