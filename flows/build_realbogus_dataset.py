@@ -98,5 +98,5 @@ def build_realbogus_dataset(
         with cluster(ITEMS_A_VISIT * len(plan.batches)) as executor:
             collect_candidates(plan, executor)
             summary = publish_build(workspace, partial(gather_candidates, plan), executor, 0)
-    show_candidates(workspace, summary)
+    show_candidates(workspace, plan, summary)
     return summary

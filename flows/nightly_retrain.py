@@ -76,6 +76,13 @@ def nightly_retrain(
     scene_transients: parameter_types.SceneTransients = 1.0,
     conditions: parameter_types.Conditions = None,
     injections_per_visit: parameter_types.InjectionsPerVisit = 20,
+    labels: Annotated[
+        str | None,
+        parameter_types.param(
+            "Label version of the training set that challengers are trained on, such as people's answers; null: that "
+            "of the last nightly relabelling, else the original labels"
+        ),
+    ] = None,
     network: Annotated[str | None, parameter_types.param("Network of the challenger; null: the champion's")] = None,
     start: Annotated[
         Start, parameter_types.param("What a challenger is fitted from: warm (the champion's weights) or fresh")
@@ -105,6 +112,7 @@ def nightly_retrain(
         images=images,
         dataset=dataset,
         scheme=scheme,
+        labels=labels,
         network=network,
         start=start,
         epochs=epochs,
@@ -159,6 +167,7 @@ def begin_training_set(work: NightWork) -> None:
     build = BUILD[work.request.problem]
     if not work.has_training_set():
         build(**work.first_build())
+    nights.require_labels(work)
     if not nights.is_held_out(work):
         held = work.holdout_build()
         if held is not None:
@@ -208,4 +217,5 @@ def challenge(work: NightWork, record: NightRecord, delivery: NightDelivery) -> 
         parameters = work.train_parameters(str(nights.champion(work)), labels)
         record.step("train", lambda: train(open_training(work.workspace, parameters)))
     challenger = record.steps["train"]["model_uri"]
-    return record.step("decide", lambda: decide(work, record, challenger, 0 if shadow is None else shadow.nights))
+    decided = record.step("decide", lambda: decide(work, record, challenger, 0 if shadow is None else shadow.nights))
+    return {"label_version": nights.labels_of(work, challenger), **decided}

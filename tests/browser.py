@@ -62,7 +62,7 @@ class Browser:
 
     def press(self, *keys: str) -> None:
         """Press keys, one after the other."""
-        codes = {"Enter": 13, "Tab": 9, "Escape": 27, " ": 32}
+        codes = {"Enter": 13, "Tab": 9, "Escape": 27, " ": 32, ".": 190, "-": 189}
         for key in keys:
             text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
             code = codes.get(key, ord(key.upper()) if len(key) == 1 else 0)

@@ -20,6 +20,7 @@ from galaxy.images.file_formats import ImageFaultError, is_cut_off, name_format,
 
 MOST_BLANK = 0.5  # an SDSS error tile is 91 % exact zeros, a real field under 8 %
 LEAST_SCATTER = 0.5  # the viewer of legacysurvey.org answers a uniform tile where it has no data
+MOST_PREVIEWED = 1 << 24  # pixels of a picture that is only looked at
 DIM = 16  # of 256: images of more than 8 bits that stay below it lose most of their levels
 
 _COUNTED_AT_ONCE = 1 << 20  # pixels
@@ -88,6 +89,22 @@ def read_image_file(body: bytes, expected_px: int | None = None) -> Picture:
     if bits > 8 and pixels.max() < DIM:
         conversions["dim"] = True
     return Picture(pixels, conversions)
+
+
+def preview_image(body: bytes) -> np.ndarray | None:
+    """Return the image of a file that `read_image_file` may refuse, as (height, width, 3) uint8, to be looked at.
+
+    Its content and size are not judged. None where it does not decode, or has more than `MOST_PREVIEWED` pixels.
+    """
+    try:
+        name = name_format(body)
+        with _decoding_faults(body, name):
+            with Image.open(io.BytesIO(body), formats=(name,)) as image:
+                if image.width * image.height > MOST_PREVIEWED:
+                    return None
+            return _decode(body, name, None, _depth(body, name), {})
+    except ImageFaultError:
+        return None
 
 
 def conversion_names(conversions: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ Decisions
 import hashlib
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -222,7 +222,9 @@ class Scheme(_Strict):
         for name in self.classes:
             if name not in reached:
                 given = " or ".join(str(rule.when.given) for rule in self.rules if rule.label == name)
-                raise ValueError(f"class {name!r} is unreachable: no class text meets {given}")
+                raise ValueError(
+                    f"class {name!r} is unreachable: no class text meets {given}; mend its conditions or leave it out"
+                )
         return self
 
     @model_validator(mode="after")
@@ -296,7 +298,11 @@ def load_scheme(name_or_path: str) -> Scheme:
         raise SchemeError(
             f"unknown scheme {name_or_path!r}: give one of {', '.join(SHIPPED)}, or the path of a TOML file"
         )
-    scheme = _read(path.read_text("utf-8"), str(path))
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemeError(f"scheme {path} is not TOML, which is text in UTF-8: {error}") from error
+    scheme = _read(text, str(path))
     if scheme.name in SHIPPED and scheme != load_scheme(scheme.name):
         raise SchemeError(
             f"scheme file {path} takes the shipped name {scheme.name!r} for other rules: give it its own name"
@@ -310,8 +316,12 @@ def _read(text: str, where: str) -> Scheme:
     except tomllib.TOMLDecodeError as error:
         raise SchemeError(f"scheme {where} is not TOML: {error}") from error
     except ValidationError as error:
-        faults = "; ".join(
-            ": ".join([*filter(None, [".".join(map(str, item["loc"]))]), item["msg"].removeprefix("Value error, ")])
-            for item in error.errors()
-        )
+        faults = "; ".join(_fault_text(item) for item in error.errors())
         raise SchemeError(f"scheme {where} is not valid: {faults}") from error
+
+
+def _fault_text(fault: Mapping[str, Any]) -> str:
+    """Return a fault of a scheme's file with its place and, where it is a single value, that value."""
+    place, value = ".".join(map(str, fault["loc"])), fault["input"]
+    shown = f"={value!r}" if isinstance(value, str | int | float) and fault["type"] != "extra_forbidden" else ""
+    return ": ".join([*filter(None, [place + shown]), fault["msg"].removeprefix("Value error, ")])

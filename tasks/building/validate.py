@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from expectations import frames, suites
 from expectations.results import ValidationResult, require
-from tasks.reports.page import Heading, Headline, Headlines, Table, Text, page
+from tasks.reports.page import Heading, Headline, Headlines, Link, Table, Text, page
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import select_ids
 from tasks.store.dataset import Dataset
@@ -221,11 +221,12 @@ def _blocks(results: Sequence[ValidationResult]) -> list[Any]:
         ),
         Text(
             "An expectation on rows rejects the rows that fail it, one on a set stops the publish, a note is only "
-            "shown. validation.json beside this page holds the same results; data_docs holds Great Expectations' own "
-            "pages, which need a network for their scripts.",
+            "shown. validation.json beside this page holds the same results. Great Expectations' own pages take styles "
+            "and scripts from other hosts; without them, as on the home page, they are plain text.",
             quiet=True,
         ),
     ]
+    blocks.append(Link("Great Expectations' own pages", "data_docs/index.html"))
     blocks += [Text(failure) for result in results for failure in result.set_failures]
     for result in results:
         blocks += [Heading(result.suite), _suite_table(result)]

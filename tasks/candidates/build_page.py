@@ -10,11 +10,12 @@ import pyarrow.compute as pc
 
 from realbogus.audits.pictures import draw_triplet
 from realbogus.injection.completeness import binned_completeness, fit_completeness
+from tasks.candidates.rejected_stamps import CUT_AGAIN
 from tasks.candidates.staged_rows import PADDED
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import wilson
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
-from tasks.reports.dataset_page import BuildReport, count_funnel
+from tasks.reports.dataset_page import BuildReport, Preview, count_funnel
 from tasks.reports.figures import completeness_figure
 from tasks.reports.page import Block, Figure, Table
 from tasks.reports.understanding import understood_blocks
@@ -30,8 +31,8 @@ MAGNITUDE_BINS = 8
 Item = TypeVar("Item")
 
 
-def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
-    """Return what is shown of a build, from its dataset version and its summary."""
+def report_build(dataset: Dataset, summary: Mapping[str, Any], preview: Preview) -> BuildReport:
+    """Return what is shown of a build, from its dataset version, its summary, and pictures of rejected candidates."""
     caption = f"New, reference and difference image of candidates of each kind ({summary['pixels']} pixels)"
     blocks: list[Block] = [
         Table("Stored candidates by kind", ("kind", "candidates"), list(summary["kinds"].items())),
@@ -55,6 +56,8 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
         funnel=count_funnel("injections and unmatched detections", summary["asked"], summary),
         sheet=Figure(caption, kind_sheet(dataset), "contact sheet by kind"),
         blocks=blocks,
+        preview=preview,
+        pictures_are=CUT_AGAIN,
     )
 
 

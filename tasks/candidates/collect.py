@@ -15,13 +15,14 @@ import pyarrow.compute as pc
 
 from realbogus.audits.origin_labels import classify_origins, find_origins
 from realbogus.epochs import TIME_KEYWORDS
+from realbogus.frames import Frame
 from realbogus.injection.chip_visit import SurveyProducts, VisitSettings, WorkedVisit, work_rounds
 from realbogus.injection.host_galaxies import GalaxyTable, hosts_of, no_hosts, read_galaxies
 from realbogus.readings import Reading
 from realbogus.records import BatchKey, RecordSource, find_places
 from realbogus.simulation.light_by_origin import LightByOrigin
 from realbogus.simulation.night_conditions import NightConditions
-from realbogus.simulation.survey import Survey, SurveySettings
+from realbogus.simulation.survey import SimulatedVisit, Survey, SurveySettings
 from realbogus.sources.frame_pairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
 from realbogus.sources.known_objects import table_of
 from tasks.candidates.known_objects import KnownObjects, mark_known_objects
@@ -91,8 +92,19 @@ class SimulatedVisits:
         batch = self._work(key)
         return replace(batch, table=flip_labels(batch.table, self.special.wrong_labels, self.survey.seed))
 
+    def name_of(self, key: VisitKey) -> str:
+        """Return the name of a batch."""
+        return key.name
+
+    def new_frame(self, key: VisitKey) -> Frame:
+        """Return the new frame of a chip-visit, without injections."""
+        return self._simulate(key).pair.new
+
+    def _simulate(self, key: VisitKey) -> SimulatedVisit:
+        return Survey(self.survey, self.special).chip_visit(key.night, key.chip, key.visit, key.field)
+
     def _work(self, key: VisitKey) -> StagedBatch:
-        simulated = Survey(self.survey, self.special).chip_visit(key.night, key.chip, key.visit, key.field)
+        simulated = self._simulate(key)
         pair = simulated.pair
         rng = np.random.default_rng([self.survey.seed, key.night, key.chip, key.visit, 1])
         facts = VisitFacts(key.name, pair.sky_cell, pair.night, pair.detector, key.visit)
@@ -136,6 +148,14 @@ class PairVisits:
     galaxies: Path | None
     keywords: FrameKeywords = field(default_factory=FrameKeywords)
     known: KnownObjects | None = None
+
+    def name_of(self, key: PairFiles) -> str:
+        """Return the name of a batch."""
+        return key.identity
+
+    def new_frame(self, key: PairFiles) -> Frame:
+        """Return the new frame of a pair, without injections."""
+        return read_pair(key, self.keywords).new
 
     def collect(self, key: PairFiles) -> StagedBatch:
         """Read a pair and process it."""

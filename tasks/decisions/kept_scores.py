@@ -41,6 +41,12 @@ class Contender:
         """Of the model's file."""
         return str(self.card["sha256"])
 
+    @property
+    def label_version(self) -> dict[str, str]:
+        """Name ``labels`` and sha256 ``labels_sha256`` of what it was trained on; empty for the original labels."""
+        named = {name: self.card.get(name) for name in ("labels", "labels_sha256")}
+        return {name: value for name, value in named.items() if value is not None}
+
     @cached_property
     def network(self) -> Scorer:
         """The model, loaded when it is asked for."""

@@ -15,17 +15,26 @@ from tasks.housekeeping.disk import size_text
 from tasks.pages.service import new_service, page_templates
 from tasks.reports.page import cell_text
 from tasks.runtime.workspace import Workspace
+from tasks.store.dataset import VALIDATION, VERSIONS
+from tasks.store.schema import NAME
 
 _MEASURE_S = 0.3
 """Time that the first page waits for the sizes on the disk."""
 PAGES = Path(__file__).parent / "pages"
 SERVED = {"reports": frozenset({".html", ".csv", ".json"}), "scores": frozenset({".parquet", ".csv"})}
 """Folders of the workspace that are served, and which files in them: reports, and the tables that they link to."""
+VALIDATION_FILES = frozenset({".html", ".json", ".css", ".otf", ".png", ".svg", ".ico"})
+"""Of the validation of a dataset version: its page, and Great Expectations' own pages."""
 _REPORT_POLICY = (
     "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
 """Reports are single files with their own styles and pictures, and no scripts."""
+_VALIDATION_POLICY = (
+    "default-src 'none'; img-src 'self' data:; font-src 'self'; style-src 'self' 'unsafe-inline'; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+"""Great Expectations' pages have styles and pictures beside them; those of other hosts, and all scripts, stay away."""
 
 
 def create_app(workspace: Workspace) -> FastAPI:
@@ -48,6 +57,15 @@ def create_app(workspace: Workspace) -> FastAPI:
     @app.get("/metrics")
     def show_metrics() -> Response:
         return Response(metrics_text(reader.read(), verdicts.read()), media_type=CONTENT_TYPE)
+
+    @app.get("/datasets/{dataset}/versions/{version}/validation/{name:path}")
+    def send_validation(dataset: str, version: str, name: str) -> FileResponse:
+        if not (NAME.fullmatch(dataset) and version.isdecimal()):
+            raise HTTPException(404)
+        folder = workspace.datasets / dataset / VERSIONS / version / VALIDATION
+        return FileResponse(
+            file_below(folder, name, VALIDATION_FILES), headers={"Content-Security-Policy": _VALIDATION_POLICY}
+        )
 
     @app.get("/{folder}/{name:path}")
     def send_file(folder: str, name: str) -> FileResponse:

@@ -9,7 +9,7 @@ from tasks.home.file_memory import FileMemory, Found, read_each
 from tasks.home.status import DatasetStatus, SchemeCounts
 from tasks.housekeeping.dataset_items import night_of
 from tasks.runtime.workspace import Workspace
-from tasks.store.dataset import VERSIONS, Dataset, current_version
+from tasks.store.dataset import VERSIONS, Dataset, current_version, validation_address
 from tasks.store.locks import builder_of
 from tasks.store.schema import version_folder
 from tasks.store.version_files import MANIFEST
@@ -38,12 +38,14 @@ def published_version(workspace: Workspace, name: str, memory: FileMemory) -> Da
 def _read(workspace: Workspace, folder: Path, memory: FileMemory) -> DatasetStatus:
     published = published_version(workspace, folder.name, memory)
     report = None if published.version is None else f"{folder.name}-{published.version:06d}.html"
+    validation = None if published.version is None else validation_address(folder.name, published.version)
     return published.model_copy(
         update={
             "name": folder.name,
             "night": night_of(folder.name),
             "builder": builder_of(folder),
             "report": report if report and (workspace.reports / report).is_file() else None,
+            "validation": validation if validation and (workspace.datasets / validation).is_file() else None,
         }
     )
 

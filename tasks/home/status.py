@@ -75,6 +75,8 @@ class DatasetStatus(_Frozen):
     digest: str | None = None
     report: str | None = None
     """File in ``reports/``."""
+    validation: str | None = None
+    """Page of its validation below ``datasets/``."""
     builder: int | None = None
     """Process that builds it."""
 

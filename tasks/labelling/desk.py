@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.labelling.answer_log import AnswerLog
-from tasks.labelling.filters import NO_FILTER, ItemFilter
+from tasks.labelling.filters import DEFAULT_RADIUS_ARCSEC, NO_FILTER, ItemFilter
 from tasks.labelling.queues import LabelQueue, queue_names, read_label_queue
 from tasks.labelling.samples import MOST_NEIGHBOURS, NEIGHBOUR_ARCSEC, Samples
 from tasks.labelling.session import PREFETCH, LabelSession
@@ -56,7 +56,7 @@ class Place:
             The queue takes no such filter.
         """
         wanted.require_fit(self.queue)
-        among = wanted.rows(self.queue, self._detectors)
+        among = wanted.rows(self.queue, self._detectors, self._directions)
         items = self.items(self.session.next_ranks(labeller, after, count, among, wanted.mine))
         left = self.session.count_free(labeller, among, wanted.mine)
         return {"items": items, "progress": self.session.progress(labeller), "left": left}
@@ -99,22 +99,31 @@ class Place:
         return found
 
     def _filters(self) -> dict[str, Any]:
-        """Return what items may be filtered by: reasons, labels, ends of the scores, detectors; nothing if blind."""
+        """Return what items may be filtered by: reasons, labels, ends of the scores, detectors, and the default radius.
+
+        The radius is None where no item has a position; a blind queue has nothing.
+        """
         queue = self.queue
         if queue.facts.blind:
-            return {"reasons": [], "labels": [], "scores": None, "detectors": []}
+            return {"reasons": [], "labels": [], "scores": None, "detectors": [], "radius_arcsec": None}
         known = queue.scores[np.isfinite(queue.scores)]
         return {
             "reasons": _choices(queue.reasons),
             "labels": _choices(queue.previous),
             "scores": [float(known.min()), float(known.max())] if len(known) else None,
             "detectors": _choices(self._detectors),
+            "radius_arcsec": DEFAULT_RADIUS_ARCSEC if np.isfinite(self._directions).any() else None,
         }
 
     @cached_property
     def _detectors(self) -> NDArray[np.str_]:
         """Detector of each row of the queue, (n,)."""
         return self.samples.detectors(self.queue.ids)
+
+    @cached_property
+    def _directions(self) -> NDArray[np.float64]:
+        """Unit vector of each row of the queue, (n, 3)."""
+        return self.samples.directions(self.queue.ids)
 
     def summary(self) -> dict[str, Any]:
         """Return progress and agreement of all labellers."""

@@ -62,6 +62,11 @@ class Samples:
             return np.full(len(ids), "")
         return to_text(align_column(self.table, "detector", ids))
 
+    def directions(self, ids: list[str]) -> NDArray[np.float64]:
+        """Return the unit vectors, (n, 3), of the positions of some samples; NaN where there is none."""
+        ra_deg, dec_deg = (to_float(align_column(self.table, name, ids)) for name in ("ra_deg", "dec_deg"))
+        return unit_vectors(ra_deg, dec_deg)
+
     def known_object(self, sample: str) -> str | None:
         """Return the known object that a sample was matched with."""
         return self.problem.known_object(self.row(sample))

@@ -109,6 +109,7 @@ def compare_and_judge(
         nights_in_shadow=nights_in_shadow,
     )
     figures: dict[str, Any] = {}
+    labels = {} if not models[1].label_version else {"challenger_labels": models[1].label_version}
     judgement = judge_beforehand(situation)
     if judgement is None:
         _require_unseen(held, models[1])
@@ -131,7 +132,7 @@ def compare_and_judge(
         models[0].ref.uri,
         champion_after.ref.uri,
         models[1].ref.uri,
-        {**judgement.figures, **figures, "settings": settings.model_dump(mode="json")},
+        {**judgement.figures, **figures, **labels, "settings": settings.model_dump(mode="json")},
         digests,
     )
 

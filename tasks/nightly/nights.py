@@ -13,6 +13,7 @@ from tasks.decisions.by_hand import accepted_nights
 from tasks.decisions.decision import Decision
 from tasks.decisions.gate import GateSettings
 from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
+from tasks.decisions.kept_scores import open_contender
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.split_parts import ALL, UNLABELLED
 from tasks.learning.training_overlap import read_training_samples
@@ -123,6 +124,28 @@ def hold_out(work: NightWork) -> str:
     return holdout.name
 
 
+def require_labels(work: NightWork) -> None:
+    """Refuse a label version that the training set does not have.
+
+    Raises
+    ------
+    NightlyError
+        Names those that it has.
+    """
+    dataset, name = work.training_set(), work.request.labels
+    names = dataset.label_versions(work.scheme)
+    if name is not None and name not in names:
+        raise NightlyError(
+            f"labels={name}: dataset {dataset.name}@{dataset.version} has no such label version of {work.scheme}, only "
+            f"{', '.join(names) or 'the original labels'}; `starloom run publish-labels` makes one of people's answers"
+        )
+
+
+def labels_of(work: NightWork, challenger: str) -> str | None:
+    """Return the name of the label version that a challenger was trained on; None: the original labels."""
+    return open_contender(work.workspace, challenger, work.registered_name).label_version.get("labels")
+
+
 def keep_added(work: NightWork, record: NightRecord, before: int, after: int) -> tuple[list[str], dict[str, int]]:
     """Write the table of the ids that a night added to the training set; return them, and the rejected by reason."""
     added = work.added_rows(before, after)
@@ -195,8 +218,10 @@ def training_labels(work: NightWork, record: NightRecord, delivery: NightDeliver
     accepted = accepted_nights(work.workspace, work.registered_name)
     keep_replaced(record, work.replaced_ids(record, delivery))
     relabelled = [other.steps["relabel"] for other in records if other.steps.get("relabel")]
-    relabelling = relabelled[-1]["labels"] if relabelled else None
+    relabelling = work.request.labels or (relabelled[-1]["labels"] if relabelled else None)
     unlabelled = set_aside_ids(records, accepted) | replaced_rows(records)
+    if not unlabelled and work.request.labels is not None:
+        return work.request.labels
     name = f"nightly-{work.night}-r{record.revision}"
     return label_version(work.training_set(), work.scheme, name, unlabelled, relabelling, datetime.now(UTC))
 

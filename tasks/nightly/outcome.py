@@ -20,6 +20,7 @@ NOTHING: dict[str, Any] = {
     "efficiency": None,
     "drift": None,
     "labels": None,
+    "label_version": None,
     "challenger": None,
     "champion": None,
     "decision": None,
@@ -87,7 +88,8 @@ def _log_run(work: NightWork, summary: Mapping[str, Any]) -> None:
     metrics = {name: summary[name] for name in ("ingested", "scored", "selected", "seconds")}
     metrics["rejected"] = sum(summary["rejected"].values())
     metrics |= {f"efficiency_{step}": (summary["efficiency"] or {}).get(step) for step in STEPS}
-    tags = {name: str(summary[name]) for name in ("night", "state", "message", "challenger", "champion", "decision")}
+    told = ("night", "state", "message", "label_version", "challenger", "champion", "decision")
+    tags = {name: str(summary[name]) for name in told}
     with open_run(
         work.workspace,
         problem=work.request.problem,

@@ -35,6 +35,8 @@ class NightlyRequest(BaseModel):
     """The training set that grows; None: that of `DATASETS`."""
     scheme: str = "deck-3"
     """Galaxies: the class scheme."""
+    labels: str | None = None
+    """The label version that challengers are trained on; None: that of the last relabelling."""
     network: str | None = None
     """None: the champion's."""
     start: Start = "warm"

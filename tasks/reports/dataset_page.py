@@ -1,23 +1,31 @@
 """The page of a dataset version: sample images, the counts of the build that published it, figures of the problem."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from tasks.reports.page import Answer, Block, Figure, Heading, Table, Text, page
+from tasks.reports.contact_sheet import contact_sheet, to_jpeg
+from tasks.reports.page import Answer, Block, Cell, Figure, Heading, Link, Table, Text, page
 from tasks.reports.sufficiency import class_sufficiency, visits_of
 from tasks.runtime.workspace import Workspace
-from tasks.store.dataset import Dataset
+from tasks.store.dataset import Dataset, validation_address
 from tasks.store.files import whole_file
 from tasks.store.versions import value_counts
 
 NAMED = 3
-"""Rejected samples of each reason that the page names."""
+"""Rejected samples of each reason that the page names and shows."""
+PREVIEW_PX = 96
+PREVIEWS_PER_ROW = 9
+
+Preview = Callable[[Mapping[str, Any]], NDArray[np.uint8] | str]
+"""Given a ledger row, its picture, (height, width, 3) uint8, or why it has none."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +40,17 @@ class BuildReport:
         Sample images.
     blocks : sequence of Block
         Tables and figures below the funnel.
+    preview : Preview
+        Of rejected samples.
+    pictures_are : str
+        What the previews show.
     """
 
     funnel: Sequence[tuple[str, int]]
     sheet: Figure
     blocks: Sequence[Block]
+    preview: Preview
+    pictures_are: str
 
 
 def count_funnel(requested: str, count: int, summary: Mapping[str, Any]) -> list[tuple[str, int]]:
@@ -62,8 +76,9 @@ def dataset_page(dataset: Dataset, report: BuildReport) -> str:
             report.sheet,
             Heading("Sample counts"),
             Table("From requested to stored samples", ("step", "samples"), report.funnel),
-            *rejected_blocks(dataset.samples(["id", "status", "reason", "ra_deg", "dec_deg"])),
+            *rejected_blocks(dataset.samples(), report.preview, report.pictures_are),
             *report.blocks,
+            *_validation_link(dataset),
         ],
     )
 
@@ -89,18 +104,48 @@ def dataset_answer(manifest: Mapping[str, Any]) -> Answer:
     )
 
 
-def rejected_blocks(ledger: pa.Table) -> list[Block]:
-    """Return the table of rejected samples by reason, with the first of each; nothing without any.
+def _validation_link(dataset: Dataset) -> list[Block]:
+    """Return the link from the reports to the validation of a version; nothing where there is none."""
+    if not dataset.validation_page.is_file():
+        return []
+    return [Link("Validation of this version", f"../datasets/{validation_address(dataset.name, dataset.version)}")]
 
-    `ledger` has the columns ``id, status, reason, ra_deg, dec_deg``.
+
+def rejected_blocks(ledger: pa.Table, preview: Preview, pictures_are: str) -> list[Block]:
+    """Return the table of rejected samples by reason with the first of each, and their pictures; nothing without any.
+
+    Parameters
+    ----------
+    ledger : Table
+        All columns that `preview` reads, and ``id, status, reason, ra_deg, dec_deg``.
+    preview : Preview
+    pictures_are : str
+        What the pictures show.
     """
     rejected = ledger.filter(pc.equal(ledger["status"], "rejected"))
     counts = value_counts(rejected["reason"])
-    rows = []
+    rows: list[list[Cell]] = []
+    pictures, captions = [], []
     for reason, count in counts.most_common():
         first = rejected.filter(pc.equal(rejected["reason"], pa.scalar(reason))).slice(0, NAMED).to_pylist()
-        rows.append([reason, count, "; ".join(map(_named, first)) + ("; ..." if count > NAMED else "")])
-    return [Table("Rejected samples", ("reason", "samples", "which (RA, Dec in degrees)"), rows)] if rows else []
+        found = [preview(row) for row in first]
+        shown = [(row, picture) for row, picture in zip(first, found, strict=True) if not isinstance(picture, str)]
+        pictures += [picture for _, picture in shown]
+        captions += [f"{reason} {row['id']}" for row, _ in shown]
+        without = dict.fromkeys(text for text in found if isinstance(text, str))
+        told = [*([f"{len(shown)} below"] if shown else []), *without]
+        named = "; ".join(map(_named, first)) + ("; ..." if count > NAMED else "")
+        rows.append([reason, count, named, "; ".join(told)])
+    if not rows:
+        return []
+    blocks: list[Block] = [
+        Table("Rejected samples", ("reason", "samples", "which (RA, Dec in degrees)", "pictures"), rows)
+    ]
+    if pictures:
+        sheet = to_jpeg(contact_sheet(pictures, captions, PREVIEWS_PER_ROW, PREVIEW_PX))
+        caption = f"The first rejected samples of each reason: {pictures_are}"
+        blocks.append(Figure(caption, sheet, "contact sheet of rejected samples"))
+    return blocks
 
 
 def _named(sample: Mapping[str, Any]) -> str:

@@ -49,8 +49,8 @@ def show_backfill(workspace: Workspace, planned: Backfill, outline: dict[str, An
     version = Dataset.open(workspace, planned.parent.name)
     summary = backfill.summarise_backfill(planned, version, outline)
     put_summary(summary)
-    put_validation_link(version.path / "validation" / "index.html")
+    put_validation_link(version.validation_page)
     account = version.manifest["builds"].get(planned.draft.facts["digest"])
     if account is not None:
-        write_dataset_page(workspace, version, report_build(version, account))
+        write_dataset_page(workspace, version, report_build(version, account, workspace.raw))
     return summary

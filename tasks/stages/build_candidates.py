@@ -9,6 +9,7 @@ from tasks.candidates import plan
 from tasks.candidates.build_page import report_build
 from tasks.candidates.collect import CollectJob, collect_batch
 from tasks.candidates.plan import CandidatePlan, CandidateRequest
+from tasks.candidates.rejected_stamps import RejectedStamps
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
@@ -45,7 +46,7 @@ def collect_candidates(plan: CandidatePlan, executor: Executor) -> None:
     description="Show counts, sample triplets and completeness of a build",
     cache_policy=NO_CACHE,
 )
-def show_candidates(workspace: Workspace, summary: dict[str, Any]) -> None:
+def show_candidates(workspace: Workspace, plan: CandidatePlan, summary: dict[str, Any]) -> None:
     """Write the page of a real/bogus build and its artifacts."""
     dataset = Dataset.open(workspace, f"{summary['dataset']}@{summary['version']}")
-    show_dataset(workspace, dataset, summary, report_build(dataset, summary))
+    show_dataset(workspace, dataset, summary, report_build(dataset, summary, RejectedStamps(plan).preview))

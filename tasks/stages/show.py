@@ -29,6 +29,6 @@ def show_dataset(workspace: Workspace, dataset: Dataset, summary: dict[str, Any]
     """Write the page of a dataset version and put its content on the run's page."""
     put_summary(summary)
     put_funnel(report.funnel)
-    put_validation_link(dataset.path / "validation" / "index.html")
+    put_validation_link(dataset.validation_page)
     put_contact_sheet(report.sheet.caption, report.sheet.png)
     write_dataset_page(workspace, dataset, report)

@@ -37,6 +37,13 @@ from tasks.store.schema import (
     version_folder,
 )
 
+VALIDATION, VALIDATION_PAGE = "validation", "index.html"
+
+
+def validation_address(name: str, version: int) -> str:
+    """Return the path below ``datasets/`` of the page of a version's validation."""
+    return "/".join((name, VERSIONS, version_folder(version), VALIDATION, VALIDATION_PAGE))
+
 
 def current_version(folder: Path) -> int | None:
     """Return the published version of the dataset at `folder`, or None where nothing is published.
@@ -254,6 +261,16 @@ class Dataset:
         """Return the sha256 of the file of a relabelling."""
         self.labels(scheme, name)  # refuses one that is not there
         return sha256_of_file(self.path / "labels" / f"{scheme}.{name}.parquet")
+
+    @property
+    def validation_page(self) -> Path:
+        """The page of the version's validation, existing or not."""
+        return self.path / VALIDATION / VALIDATION_PAGE
+
+    def label_versions(self, scheme: str) -> list[str]:
+        """Return the names of a scheme's relabellings in alphabetical order."""
+        files = sorted((self.path / "labels").glob(f"{scheme}.*.parquet"))
+        return [path.name.removeprefix(f"{scheme}.").removesuffix(".parquet") for path in files]
 
     def every_label_table(self) -> dict[str, pa.Table]:
         """Return all label tables by the stem of their file: ``SCHEME`` and ``SCHEME.NAME``."""

@@ -2,10 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +17,7 @@ from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
 from flows.nightly_retrain import nightly_retrain
 from tasks.decisions.ledger import read_ledger
+from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.learning.models.saved_models import checked_card
 from tasks.nightly.night_record import open_record
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
@@ -50,6 +53,27 @@ def deliver(workspace: Workspace, night: str, seed: int, *, count: int = 120, wr
     write_triplets(folder / "v1", np.where(flips, 1 - true, true), seed=seed, prefix=f"n{seed}")
     (folder / "v1" / ".complete").touch()
     return folder
+
+
+def answer(dataset: Dataset, name: str) -> dict[str, str]:
+    """Publish a label version in which three training samples have the other label; return those labels."""
+    part = dataset.split()
+    ids = part.filter(pc.equal(part["part"], "train"))["id"].to_pylist()[:3]
+    table = dataset.labels("real-bogus")
+    before = dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True))
+    other = {sample: "bogus" if before[sample] == "real" else "real" for sample in ids}
+    changes = pa.table(
+        {
+            "id": ids,
+            "label": list(other.values()),
+            "reason": ["answered"] * 3,
+            "score": [1.0] * 3,
+            "round": pa.array([0] * 3, pa.int32()),
+            "by": ["a person"] * 3,
+        }
+    )
+    publish_relabelling(dataset, "real-bogus", name, changes, None, datetime.now(UTC))
+    return other
 
 
 def run(night: str | None, **changes: Any) -> dict[str, Any]:
@@ -103,7 +127,12 @@ def test_a_mislabelled_night_is_set_aside_until_a_person_accepts_it(survey: Work
     assert night["challenger"] is None
     assert "starloom run accept" in night["message"]
     deliver(survey, "2026-11-04", 4)
-    after = run("2026-11-04")
+    answered = answer(Dataset.open(survey, "nightly"), "people")
+    refused = run("2026-11-04", labels="nobody")
+    assert refused["state"] == "failed"
+    assert "labels=nobody: dataset nightly@" in refused["message"]
+    assert "only people" in refused["message"]
+    after = run("2026-11-04", labels="people")
     assert after["state"] == "done", after["message"]
     labels = open_record(survey, "nightly", "2026-11-04").steps["labels"]
     dataset = Dataset.open(survey, "nightly")
@@ -111,6 +140,14 @@ def test_a_mislabelled_night_is_set_aside_until_a_person_accepts_it(survey: Work
     without = table.filter(pc.is_null(table["label"]))["id"].to_pylist()
     assert sorted({name[:2] for name in without}) == ["n3"]
     assert len(without) == 120
+    assert dict(zip(table["id"].to_pylist(), table["label"].to_pylist(), strict=True)).items() >= answered.items()
+    used = {"labels": labels, "labels_sha256": dataset.labels_sha256("real-bogus", labels)}
+    row = next(row for row in read_ledger(survey, "realbogus").decisions if row.night == "2026-11-04")
+    assert row.figures["challenger_labels"] == used
+    of_challenger = {"kind": "training", "relabelling": labels, "relabelling_sha256": used["labels_sha256"]}
+    assert newest_run(survey, "realbogus", of_challenger, "seconds") is not None
+    assert newest_run(survey, "realbogus", {"kind": "night", "label_version": labels}, "ingested") is not None
+    assert after["label_version"] == labels
     accept(night="2026-11-03", name="realbogus", reason="the volunteers were right after all")
     deliver(survey, "2026-11-05", 5)
     assert run("2026-11-05", retrain_every=0)["decision"] is None

@@ -1,10 +1,14 @@
 """Content of the page of a galaxy build: samples of each class, counts by class, and the deck's counts."""
 
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from galaxy.images.image_files import preview_image
 from tasks.ingest.column_account import NEEDED
 from tasks.learning.split_parts import ALL, part_rows
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
@@ -12,14 +16,15 @@ from tasks.reports.dataset_page import BuildReport, count_funnel
 from tasks.reports.page import Block, Figure, Table
 from tasks.reports.understanding import understood_blocks
 from tasks.store.dataset import Dataset
+from tasks.store.raw import raw_path
 from tasks.store.versions import stored_rows
 
 SAMPLES_PER_CLASS = 8
 _ROWS_WITHOUT_CLASSES = 4
 
 
-def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
-    """Return what is shown of a build, from its dataset version and its summary."""
+def report_build(dataset: Dataset, summary: Mapping[str, Any], raw: Path) -> BuildReport:
+    """Return what is shown of a build, from its dataset version, its summary, and the folder of received bytes."""
     caption = f"Samples of each class ({summary['pixels']} pixels)"
     blocks: list[Block] = [Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))]
     if summary.get("images"):
@@ -29,7 +34,27 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any]) -> BuildReport:
         funnel=count_funnel("requested objects", summary["objects"], summary),
         sheet=Figure(caption, class_sheet(dataset), "contact sheet"),
         blocks=blocks,
+        preview=partial(preview_received, raw),
+        pictures_are="the images as they were received",
     )
+
+
+def preview_received(raw: Path, row: Mapping[str, Any]) -> NDArray[np.uint8] | str:
+    """Return the picture of a rejected object from its received bytes in the folder `raw`, or why it has none.
+
+    Parameters
+    ----------
+    raw : Path
+    row : mapping
+        Of the ledger: ``raw_sha256``.
+    """
+    if row["raw_sha256"] is None:
+        return "no image was received"
+    path = raw_path(raw, row["raw_sha256"])
+    if not path.is_file():
+        return "its bytes were removed"
+    picture = preview_image(path.read_bytes())
+    return "its bytes do not decode" if picture is None else picture
 
 
 def shown_account(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ const BLINK_MS = 500;
 const AHEAD = 20;
 const FEWEST_AHEAD = 6;
 const MOST_PICTURES = 80;
+const REFUSED = 422;
+const PLACE = ["ra_deg", "dec_deg", "radius_arcsec"];
 
 const state = {
   ...{ labeller: "", item: null, ahead: [], done: new Set(), pictures: new Map(), cursor: -1 },
@@ -27,7 +29,7 @@ const outbox = new Outbox(base, showWaiting, (entry, detail) => {
 
 async function ask(path, parameters) {
   const reply = await fetch(`${base}/${path}?${new URLSearchParams({ labeller: state.labeller, ...parameters })}`);
-  if (!reply.ok) throw new Error((await reply.json()).detail);
+  if (!reply.ok) throw Object.assign(new Error((await reply.json()).detail), { isFinal: reply.status === REFUSED });
   return reply;
 }
 
@@ -37,7 +39,7 @@ async function fillAhead() {
   const { items, progress, left } = await (await ask("next", query)).json();
   if (round !== state.round) return 0;
   showProgress(progress);
-  find("left").textContent = isFiltered() ? `${left} left` : "";
+  find("left").textContent = hasHalfPlace() ? "RA and Dec go together" : isFiltered() ? `${left} left` : "";
   if (items.length) state.cursor = items[items.length - 1].rank;
   const fresh = items.filter(
     ({ id }) => !state.done.has(id) && id !== state.item?.id && !state.ahead.some((other) => other.id === id),
@@ -51,13 +53,22 @@ async function fillAhead() {
 
 // Filters
 
-/** Return the filters of the form that are set, by the names that the service and the address have for them. */
+/**
+ * Return the filters of the form that are set, by the names that the service and the address have for them. A place on
+ * the sky that is not whole yet is none.
+ */
 function filters() {
-  return Object.fromEntries([...new FormData(find("filters"))].filter(([, value]) => value));
+  const given = Object.fromEntries([...new FormData(find("filters"))].filter(([, value]) => value));
+  if (given.ra_deg && given.dec_deg) return given;
+  return Object.fromEntries(Object.entries(given).filter(([name]) => !PLACE.includes(name)));
 }
 
 function isFiltered() {
   return Object.keys(filters()).length > 0;
+}
+
+function hasHalfPlace() {
+  return PLACE.some((name) => find("filters").elements[name]?.value) && !("ra_deg" in filters());
 }
 
 /** Set the form to the filters in the address; what the queue does not take is named. */
@@ -97,6 +108,7 @@ async function goOn() {
     if (state.ahead.length < FEWEST_AHEAD) await fillAhead();
   } catch (error) {
     if (round !== state.round) return;
+    if (error.isFinal) return showRefused(error.message);
     showTrouble(`${error.message}. Trying again.`);
     setTimeout(goOn, 2000);
   }
@@ -247,6 +259,13 @@ function showWaiting() {
 function showTrouble(text) {
   find("trouble").textContent = text;
   find("trouble").hidden = !text;
+}
+
+function showRefused(detail) {
+  showEnd();
+  find("status").textContent = "Nothing is shown: the choice of items is refused.";
+  find("name").textContent = "";
+  showTrouble(detail);
 }
 
 function showEnd() {

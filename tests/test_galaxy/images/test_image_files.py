@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from galaxy.images.file_formats import ImageFaultError
-from galaxy.images.image_files import conversion_names, read_image_file
+from galaxy.images.image_files import conversion_names, preview_image, read_image_file
 from tests.image_bytes import encoded, noise, png, tiff
 
 SIDE = 24
@@ -335,3 +335,15 @@ def test_damaged_bytes_are_an_image_or_a_reason(body: bytes, changes: list[tuple
         picture = read_image_file(bytes(damaged))
         assert picture.pixels.dtype == np.uint8
         assert picture.pixels.shape[2:] == (3,)
+
+
+def test_a_refused_image_can_be_looked_at_if_it_decodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    blank = np.full((9, 7, 3), 3, np.uint8)
+    with pytest.raises(ImageFaultError, match="blank"):
+        read_image_file(encoded(blank))
+    np.testing.assert_array_equal(preview_image(encoded(blank)), blank)
+    body = encoded(noise((9, 7, 3)))
+    assert preview_image(body[: len(body) // 2]) is None
+    assert preview_image(b"<html>") is None
+    monkeypatch.setattr("galaxy.images.image_files.MOST_PREVIEWED", 9 * 7 - 1)
+    assert preview_image(encoded(blank)) is None

@@ -1,5 +1,6 @@
 """Tables and page of a galaxy evaluation, on predictions whose numbers are counted by hand."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from tasks.learning.measures import Interval
 from tasks.learning.predictions import Predictions
 from tasks.learning.split_parts import SplitPart
 from tasks.training.evaluation_record import EvaluationContext
+from tests.accessibility import require_accessible
+from tests.browser import CHROMIUM, headless
 
 # Twelve of a (nine right), eight of b (six right); the wrong ones are the least and the most confident.
 LABELS = np.array([0] * 12 + [1] * 8, np.int32)
@@ -156,6 +159,16 @@ def test_the_page_has_the_sections_that_have_something_to_show() -> None:
     assert ">Structure of the confusions</h2>" in html
     assert ">E7 galaxies</h2>" not in html
     assert ">Training</h2>" not in html
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_page_is_accessible(tmp_path: Path) -> None:
+    shown, path = evaluation(predictions()), tmp_path / "evaluation.html"
+    path.write_text(evaluation_page(shown, evaluation_tables(shown), evaluation_figures(shown)), encoding="utf-8")
+    with headless(tmp_path / "profile") as browser:
+        browser.open(path.as_uri())
+        browser.wait_for("document.readyState === 'complete' && document.documentElement.matches('.scripted')")
+        require_accessible(browser)
 
 
 def test_no_mistakes_no_pictures_of_mistakes() -> None:

@@ -115,6 +115,22 @@ def test_filters_keep_what_they_name(client: httpx.Client, night: Workspace) -> 
     assert (len(skipped["items"]), skipped["left"]) == (1, 3)
 
 
+def test_a_place_on_the_sky_keeps_what_lies_within_the_radius(client: httpx.Client, night: Workspace) -> None:
+    """Two candidates lie at each place, 33.8 arcsec from those at the next: 0.01 deg of RA at declination 20."""
+    queued = read_label_queue(night, "night", "open").ids
+    place_of = {name: int(name[1:]) // 2 for name in queued}
+
+    def found(**place: float) -> set[str]:
+        asked = {"ra_deg": 150 + 0.01 * place_of[queued[0]], "dec_deg": 20} | place
+        return {item["id"] for item in ask_next(client, "ann", OPEN, count=100, **asked)}
+
+    for reach, radius in ((0, {"radius_arcsec": 33}), (1, {}), (2, {"radius_arcsec": 68})):
+        apart = {name: abs(place - place_of[queued[0]]) for name, place in place_of.items()}
+        assert found(**radius) == {name for name in queued if apart[name] <= reach}
+    assert found(ra_deg=0, dec_deg=-90, radius_arcsec=109.9 * 3600) == set()
+    assert found(ra_deg=0, dec_deg=-90, radius_arcsec=110.1 * 3600) == set(queued)
+
+
 @pytest.mark.parametrize(
     ("base", "filters", "word"),
     [
@@ -125,6 +141,14 @@ def test_filters_keep_what_they_name(client: httpx.Client, night: Workspace) -> 
         (OPEN, {"score_to": "nan"}, "score_to"),
         (OPEN, {"mine": "all"}, "mine"),
         (OPEN, {"labels": "real"}, "labels"),
+        (BLIND, {"ra_deg": 150, "dec_deg": 20}, "takes no filter by dec_deg, ra_deg,"),
+        (
+            OPEN,
+            {"radius_arcsec": 5, "ra_deg": 150},
+            "ra_deg=150 and radius_arcsec=5 is no place on the sky without dec_",
+        ),
+        (OPEN, {"ra_deg": 150, "dec_deg": 120}, "dec_deg=120 is not in the range -90 to 90"),
+        (OPEN, {"ra_deg": 150, "dec_deg": "nan"}, "dec_deg=nan is not in the range"),
     ],
 )
 def test_filters_that_tell_or_that_nobody_knows_are_refused(

@@ -139,10 +139,26 @@ def test_items_are_chosen_by_keyboard_and_the_address_keeps_the_choice(night: Wo
         browser.read("document.querySelector('#filters button').click()")
         wait_for_item(browser)
         browser.wait_for("!/mine|label/.test(location.search)")
+        place = int(queue.ids[10][1:]) // 2
+        ra = 150 + place * 0.01
+        at_place = (
+            f"['c{2 * place:04d}', 'c{2 * place + 1:04d}'].includes(document.getElementById('name')?.textContent)"
+        )
+        browser.read("document.querySelector('[name=ra_deg]').focus()")
+        browser.press(*f"{ra:.2f}", "Tab")
+        browser.wait_for("document.getElementById('left').textContent === 'RA and Dec go together'")
+        browser.press("2", "0", "Tab", "5", "Tab")
+        browser.wait_for(f"location.search.endsWith('&ra_deg={ra:.2f}&dec_deg=20&radius_arcsec=5')")
+        browser.wait_for(at_place)
+        browser.open(f"{address}/label/night/random?ra_deg={ra:.2f}&dec_deg=20&radius_arcsec=5")
+        browser.wait_for(at_place)
         browser.open(f"{address}/label/night/random?label=star")
         browser.wait_for("/no filter label=star/.test(document.getElementById('trouble')?.textContent)")
         wait_for_item(browser)
         browser.require_quiet(address)
+        browser.open(f"{address}/label/night/random?ra_deg=150&dec_deg=100")
+        browser.wait_for("/dec_deg=100 is not in the range/.test(document.getElementById('trouble')?.textContent)")
+        assert browser.read("document.getElementById('status').textContent").endswith("the choice of items is refused.")
     rows = [row.answer for row in AnswerLog.of(night, "night").rows()]
     assert [(row.sample, row.label) for row in rows[2:]] == list(zip(skipped, ("bogus", "real"), strict=True))
 

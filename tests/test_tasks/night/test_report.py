@@ -25,6 +25,8 @@ from tasks.night.score_table import ScoredNight, complete_scores
 from tasks.night.scoring import BY_FULL
 from tasks.night.sources import ArrayNight
 from tasks.reports.page import Figure, Heading, Headlines, Link, Table, Text
+from tests.accessibility import require_accessible
+from tests.browser import CHROMIUM, headless
 from tests.small_night import SIDE, make_rule, make_stamps, raw_scores
 
 DISCARD = {"threshold": -2.0, "full_threshold": 0.5, "lost": 1, "kept_by_full": 240, "lost_limit": 0.0123}
@@ -218,3 +220,17 @@ def test_the_page_links_to_the_scores_beside_it(source: Counting, tmp_path: Path
     write_night_page(path, "Night n", source, night, make_rule(), summary(pixels=None))
     assert "threshold v1; " not in path.read_text()
     assert Link("a", "b").text == "a"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_page_is_accessible(source: Counting, tmp_path: Path) -> None:
+    path, best = tmp_path / "night-n.html", best_of([3.0, 2.0, 1.5], [1, 0, 1])
+    ids = pa.array(["000000005", "000000001", "000000006"])
+    night = scored(best=best.set_column(best.schema.get_field_index("id"), "id", ids), path=tmp_path / "n.parquet")
+    recovered = {"recovery": 0.95, "threshold": 1.0, "detections": 30, "objects": 20}
+    told = summary(cascade=DISCARD, operations=NO_OBJECTS | {"equal_recovery": [recovered]})
+    write_night_page(path, "Night n", source, night, make_rule(below=-2.0), told)
+    with headless(tmp_path / "profile") as browser:
+        browser.open(path.as_uri())
+        browser.wait_for("document.readyState === 'complete' && document.documentElement.matches('.scripted')")
+        require_accessible(browser)

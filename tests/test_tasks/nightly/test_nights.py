@@ -4,13 +4,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.nightly.calendar import NightDateError
+from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.night_record import State, open_record
-from tasks.nightly.nights import due_nights, is_due, open_work
+from tasks.nightly.night_work import NightlyError
+from tasks.nightly.nights import due_nights, is_due, open_work, require_labels, training_labels
 from tasks.nightly.request import NightlyRequest
 from tasks.runtime.workspace import Workspace
+from tests.small_candidates import SCHEME, publish_candidates
 
 NOW = datetime(2026, 11, 29, 1, tzinfo=UTC)  # 10:00 in Tokyo, after the night of the 28th
 
@@ -67,6 +72,27 @@ def test_a_clock_that_went_back_begins_no_night(workspace: Workspace) -> None:
 def test_a_night_that_is_named_is_the_only_one(workspace: Workspace) -> None:
     ended(workspace, "2026-11-20")
     assert due(workspace, night="2026-11-10") == ["2026-11-10"]
+
+
+def test_chosen_labels_are_those_of_the_training_unless_rows_must_lose_theirs(workspace: Workspace) -> None:
+    labels = ["real" if row % 2 == 0 else "bogus" for row in range(12)]
+    dataset = publish_candidates(
+        workspace, "nightly", labels, [f"cell {row}" for row in range(12)], ["train", "validation", "test"] * 4
+    )
+    changes = {"id": ["c0001"], "label": ["real"], "reason": ["answered"], "score": [1.0], "by": ["a person"]}
+    table = pa.table(changes | {"round": pa.array([0], pa.int32())})
+    for name in ("people", "suspects"):
+        dataset = publish_relabelling(dataset, SCHEME, name, table, None, NOW)
+    ended(workspace, "2026-11-27", relabel={"labels": "suspects"})
+    record, delivery = open_record(workspace, "nightly", "2026-11-28"), NightDelivery("a", None, "")
+    chosen = open_work(workspace, NightlyRequest(source="triplets", labels="people"), "2026-11-28")
+    require_labels(chosen)
+    assert training_labels(chosen, record, delivery) == "people"
+    wrong = open_work(workspace, NightlyRequest(source="triplets", labels="person"), "2026-11-28")
+    with pytest.raises(
+        NightlyError, match=r"labels=person: dataset nightly@3 .* only people, suspects; .*publish-labe"
+    ):
+        require_labels(wrong)
 
 
 @pytest.mark.parametrize(("every", "expected"), [(0, False), (1, True), (3, False), (2, True)])

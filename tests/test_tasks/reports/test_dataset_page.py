@@ -1,13 +1,18 @@
 """The page of a dataset version: counts that balance, sample images, and the problem's own blocks."""
 
 import io
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.reports.contact_sheet import contact_sheet, to_jpeg
+from tasks.reports.contact_sheet import GAP_PX, contact_sheet, to_jpeg
 from tasks.reports.dataset_page import (
+    PREVIEW_PX,
     BuildReport,
     count_funnel,
     dataset_page,
@@ -27,8 +32,25 @@ def report() -> BuildReport:
     assert Image.open(io.BytesIO(jpeg)).format == "JPEG"
     funnel = count_funnel("requested objects", 10, SUMMARY)
     return BuildReport(
-        funnel, Figure("Samples <of> each class", jpeg, "sheet"), [Table("By class", ("class",), [["E"]])]
+        funnel,
+        Figure("Samples <of> each class", jpeg, "sheet"),
+        [Table("By class", ("class",), [["E"]])],
+        preview,
+        "grey",
     )
+
+
+def preview(row: Mapping[str, Any]) -> NDArray[np.uint8] | str:
+    return np.full((8, 8, 3), 200, np.uint8) if row["id"] == "g0" else "nothing came"
+
+
+def test_a_page_links_to_its_validation_if_there_is_one(workspace: Workspace) -> None:
+    dataset = publish_candidates(workspace, "tiny", ["real", "bogus"], ["a", "b"], ["train", "test"])
+    assert "Validation of this version" not in dataset_page(dataset, report())
+    dataset.validation_page.write_text("")
+    write_dataset_page(workspace, dataset, report())
+    (address,) = re.findall(r'href="([^"]+)">Validation of this version', page_path(workspace, dataset).read_text())
+    assert (workspace.reports / address).resolve() == dataset.validation_page.resolve()
 
 
 def test_the_funnel_goes_from_requested_to_stored_and_balances() -> None:
@@ -67,10 +89,17 @@ def test_rejected_samples_are_named_by_reason_the_most_frequent_first() -> None:
             "dec_deg": [2.0, None, *[-1.5] * 6],
         }
     )
-    (table,) = rejected_blocks(ledger)
+    table, sheet = rejected_blocks(ledger, preview, "grey")
     assert isinstance(table, Table)
     assert [list(row) for row in table.rows] == [
-        ["http_404", 5, "g2 (10.25000, -1.50000); g3 (10.25000, -1.50000); g4 (10.25000, -1.50000); ..."],
-        ["blank", 2, "g0 (150.00000, +2.00000); g1"],
+        [
+            *("http_404", 5, "g2 (10.25000, -1.50000); g3 (10.25000, -1.50000); g4 (10.25000, -1.50000); ..."),
+            "nothing came",
+        ],
+        ["blank", 2, "g0 (150.00000, +2.00000); g1", "1 below; nothing came"],
     ]
-    assert rejected_blocks(ledger.slice(7)) == []
+    assert isinstance(sheet, Figure)
+    shown = np.asarray(Image.open(io.BytesIO(sheet.png)))
+    assert shown.shape[1] == PREVIEW_PX + 2 * GAP_PX, "one picture"
+    assert np.abs(shown[PREVIEW_PX // 4 : PREVIEW_PX // 2, PREVIEW_PX // 4 : PREVIEW_PX // 2] - 200.0).max() < 5
+    assert rejected_blocks(ledger.slice(7), preview, "grey") == []

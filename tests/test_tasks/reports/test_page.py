@@ -193,7 +193,7 @@ def test_pages_of_an_evaluation_and_of_a_dataset_are_accessible(
     dataset = publish_candidates(workspace, "tiny", labels, cells, ["train"] * 30, real=[True] * 10 + [False] * 20)
     counts = {"rejected": {"edge": 5}, "kinds": {"detection": 30}, "labels": {"real": 10, "bogus": 20}}
     summary = {"asked": 35, "stored": 30, "pixels": "simulated", "galaxy_share": {"asked": None}} | counts
-    for html in (made_evaluation_page(), dataset_page(dataset, report_build(dataset, summary))):
+    for html in (made_evaluation_page(), dataset_page(dataset, report_build(dataset, summary, lambda row: "none"))):
         open_page(browser, html, tmp_path)
         require_accessible(browser)
 

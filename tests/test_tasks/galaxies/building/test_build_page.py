@@ -8,13 +8,21 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from tasks.galaxies.building.build_page import SAMPLES_PER_CLASS, class_sheet, compare_with_deck, report_build
+from tasks.galaxies.building.build_page import (
+    SAMPLES_PER_CLASS,
+    class_sheet,
+    compare_with_deck,
+    preview_received,
+    report_build,
+)
 from tasks.reports.contact_sheet import CAPTION_PX, GAP_PX
 from tasks.reports.page import Heading, Table
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
+from tasks.store.raw import RawStore
 from tasks.store.schema import LEDGER, SPLIT
+from tests.image_bytes import encoded
 
 SIDE = 8
 SCHEME = {"name": "deck-3", "deck_images": 100}
@@ -55,16 +63,29 @@ def test_without_a_scheme_the_first_samples_are_shown_without_captions(workspace
 def test_a_build_shows_its_funnel_and_the_counts_by_class(workspace: Workspace) -> None:
     dataset = publish(workspace, ["E", "S", "S"])
     summary = {"pixels": "real", "objects": 5, "stored": 3, "rejected": {"blank": 2}, "classes": {"E": 1, "S": 2}}
-    report = report_build(dataset, summary)
+    report = report_build(dataset, summary, workspace.raw)
     assert report.funnel == [("requested objects", 5), ("rejected: blank", -2), ("stored", 3)]
     assert report.sheet.caption == "Samples of each class (real pixels)"
     [table] = report.blocks
     assert isinstance(table, Table)
     assert list(table.rows) == [("E", 1), ("S", 2)]
-    assert report_build(dataset, summary | {"images": {}}).blocks == [table]
-    *_, converted = report_build(dataset, summary | {"images": {"bit_depth_16": 2, "orientation": 1}}).blocks
+    assert report_build(dataset, summary | {"images": {}}, workspace.raw).blocks == [table]
+    *_, converted = report_build(
+        dataset, summary | {"images": {"bit_depth_16": 2, "orientation": 1}}, workspace.raw
+    ).blocks
     assert isinstance(converted, Table)
     assert list(converted.rows) == [("bit_depth_16", 2), ("orientation", 1)]
+
+
+def test_a_rejected_image_is_shown_from_its_bytes_or_the_page_says_why_not(workspace: Workspace) -> None:
+    store = RawStore(workspace.raw)
+    blank = np.full((6, 6, 3), 7, np.uint8)
+    stored, damaged = store.put(encoded(blank)), store.put(b"\xff\xd8 no picture")
+    np.testing.assert_array_equal(preview_received(workspace.raw, {"raw_sha256": stored}), blank)
+    assert preview_received(workspace.raw, {"raw_sha256": damaged}) == "its bytes do not decode"
+    assert preview_received(workspace.raw, {"raw_sha256": None}) == "no image was received"
+    store.path(stored).unlink()
+    assert preview_received(workspace.raw, {"raw_sha256": stored}) == "its bytes were removed"
 
 
 def test_a_build_shows_what_was_understood_of_the_columns_and_what_was_not(workspace: Workspace) -> None:
@@ -75,7 +96,7 @@ def test_a_build_shows_what_was_understood_of_the_columns_and_what_was_not(works
         "missing": {"redshift": 7, "galactic_latitude_deg": 2, "id": 0, "ra": 1, "petro_r90": 0},
     }
     summary = {"pixels": "real", "objects": 1, "stored": 1, "rejected": {}, "classes": {"E": 1}, **account}
-    _, heading, understood, others = report_build(publish(workspace, ["E"]), summary).blocks
+    _, heading, understood, others = report_build(publish(workspace, ["E"]), summary, workspace.raw).blocks
     assert isinstance(heading, Heading)
     assert isinstance(understood, Table)
     assert list(understood.rows) == [
