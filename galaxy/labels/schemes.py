@@ -296,7 +296,11 @@ def load_scheme(name_or_path: str) -> Scheme:
         raise SchemeError(
             f"unknown scheme {name_or_path!r}: give one of {', '.join(SHIPPED)}, or the path of a TOML file"
         )
-    scheme = _read(path.read_text("utf-8"), str(path))
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise SchemeError(f"scheme {path} is not TOML, which is UTF-8: {error}") from error
+    scheme = _read(text, str(path))
     if scheme.name in SHIPPED and scheme != load_scheme(scheme.name):
         raise SchemeError(
             f"scheme file {path} takes the shipped name {scheme.name!r} for other rules: give it its own name"
@@ -307,7 +311,7 @@ def load_scheme(name_or_path: str) -> Scheme:
 def _read(text: str, where: str) -> Scheme:
     try:
         return Scheme.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # the latter: of brackets in brackets
         raise SchemeError(f"scheme {where} is not TOML: {error}") from error
     except ValidationError as error:
         faults = "; ".join(
