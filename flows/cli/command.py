@@ -29,6 +29,7 @@ from flows.cli.exit_status import (
 )
 from tasks.pages.exposure_options import add_exposure, exposure_of
 from tasks.runtime.json_lines import FORMATS, LOG_VARIABLE, is_json, tell
+from tasks.runtime.secrets import mask
 from tasks.runtime.verbosity import Verbosity
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
@@ -377,7 +378,7 @@ def doctor(options: argparse.Namespace) -> ExitStatus:
         report = examine(Workspace.current(), os.environ)
         problems = report.problems
         text = json.dumps(report.to_summary()) if options.as_json else "\n".join(report.to_lines())
-        print(text, file=output, flush=True)
+        print(mask(text), file=output, flush=True)
 
     status = _perform(work)
     return ExitStatus(FAILED, f"{problems} of the checks found a problem") if problems else status
