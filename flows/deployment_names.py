@@ -1,4 +1,4 @@
-"""A Prefect plugin: `prefect deployment run NAME` means the deployment NAME of the flow NAME.
+"""A Prefect plugin: `prefect deployment run NAME` means the deployment NAME of the flow NAME, and no log has secrets.
 
 Prefect requires FLOW/DEPLOYMENT. Every flow here has one deployment of its own name, so the name alone is enough.
 Prefect loads this module (entry point group ``prefect.plugins``) if ``plugins.enabled`` is set, as in the project's
@@ -10,10 +10,13 @@ from pathlib import Path
 
 from prefect.plugins import HookContext, register_hook
 
+from tasks.runtime.secrets import mask_log_records
+
 
 @register_hook
 def setup_environment(*, ctx: HookContext) -> None:
-    """Complete the name on Prefect's own command line, before it is read."""
+    """Complete the name on Prefect's own command line, before it is read; mask what its processes log."""
+    mask_log_records()
     if Path(sys.argv[0]).name == "prefect" or sys.orig_argv[1:3] == ["-m", "prefect"]:
         sys.argv[1:] = complete_name(sys.argv[1:])
 

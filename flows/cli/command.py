@@ -6,6 +6,7 @@ Heavy modules are imported only by the subcommand that needs them, so `starloom 
 import argparse
 import atexit
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -26,11 +27,14 @@ from flows.cli.exit_status import (
     interruptible,
     run_command,
 )
+from tasks.pages.exposure_options import add_exposure, exposure_of
 from tasks.runtime.json_lines import FORMATS, LOG_VARIABLE, is_json, tell
+from tasks.runtime.secrets import mask
 from tasks.runtime.verbosity import Verbosity
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace, WorkspaceError
 
 if TYPE_CHECKING:
+    from tasks.pages.exposure import Exposure
     from tasks.server.arrival_bell import ArrivalBell
 
 DEMO = (
@@ -117,11 +121,12 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     served = add(
         "up",
         up,
-        "start home page, Prefect server, worker, MLflow and labelling page on loopback, deploy all; Ctrl-C ends",
+        "start home page, Prefect server, worker, MLflow and labelling page, deploy all; Ctrl-C ends",
     )
     served.add_argument(
         "--train-on", choices=["local", "gpu"], default="local", help="work pool of the deployments that train [local]"
     )
+    add_exposure(served)
     one = add("run", run, "run a flow in this process", [shown], add_help=False)
     one.add_argument("flow", metavar="FLOW", nargs="?", help="name of the flow")
     one.add_argument(
@@ -129,9 +134,8 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
     )
     one.add_argument("-h", "--help", action="store_true", dest="wants_help", help="show this help, or that of the flow")
     one.set_defaults(usage=one.format_help)
-    labelled = add(
-        "label", label, "serve a page on loopback on which people label samples; Ctrl-C ends", add_help=False
-    )
+    labelled = add("label", label, "serve a page on which people label samples; Ctrl-C ends", add_help=False)
+    add_exposure(labelled)
     labelled.add_argument(
         "-p", metavar="NAME=VALUE", action="append", default=[], dest="pairs", help="a parameter, see --help"
     )
@@ -229,7 +233,14 @@ def label(options: argparse.Namespace) -> ExitStatus:
             print(function_text("label", open_page), file=output, flush=True)
             return
         page = open_page(**read_parameters(open_page, options.pairs))
-        page.serve(lambda found: print(json.dumps(found), file=output, flush=True))
+        exposure = exposure_of(options)
+
+        def announce(found: dict[str, Any], token: str | None) -> None:
+            if token is not None:
+                _tell_exposure(exposure, "the labelling page", found["url"], token)
+            print(json.dumps(found), file=output, flush=True)
+
+        page.serve(exposure, announce)
 
     return _perform(work)
 
@@ -286,6 +297,7 @@ def units(options: argparse.Namespace) -> ExitStatus:
 
 def up(options: argparse.Namespace) -> ExitStatus:
     """Run the workspace's services until interrupted."""
+    from tasks.pages.exposure import page_token
     from tasks.server.local_stack import StackSettings, run_stack
     from tasks.server.schedules import Schedule
     from tasks.server.slots import visible_gpus
@@ -301,14 +313,27 @@ def up(options: argparse.Namespace) -> ExitStatus:
 
         def announce_home(address: str) -> None:
             tell(f"home page: {address} (the other services are starting)")
+            if exposure.is_open:
+                _tell_exposure(exposure, "home page and labelling page", address, page_token(workspace))
 
-        settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on)
-        workspace = Workspace.current()
+        workspace, exposure = Workspace.current(), exposure_of(options)
+        settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on, exposure)
         _require_usable(workspace)
         bell = _bell(workspace)
         run_stack(workspace, announce, settings=settings, meanwhile=bell.look, announce_home=announce_home)
 
     return _perform(work)
+
+
+def _tell_exposure(exposure: "Exposure", what: str, address: str, token: str) -> None:
+    """Warn that other machines can reach pages, and tell the link that opens them, but to no journal that keeps it."""
+    from tasks.pages.exposure import exposure_warning, token_file, token_link
+
+    tell(exposure_warning(exposure, what), logging.WARNING)
+    if "JOURNAL_STREAM" in os.environ:
+        tell(f"the link is {address} with ?token= and what {token_file(Workspace.current())} holds")
+    else:
+        tell(f"open: {token_link(address, token)}")
 
 
 def _bell(workspace: Workspace) -> "ArrivalBell":
@@ -355,7 +380,7 @@ def doctor(options: argparse.Namespace) -> ExitStatus:
         report = examine(Workspace.current(), os.environ)
         problems = report.problems
         text = json.dumps(report.to_summary()) if options.as_json else "\n".join(report.to_lines())
-        print(text, file=output, flush=True)
+        print(mask(text), file=output, flush=True)
 
     status = _perform(work)
     return ExitStatus(FAILED, f"{problems} of the checks found a problem") if problems else status

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from tasks.runtime.json_lines import tell, tell_error
+from tasks.runtime.secrets import mask
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -69,7 +70,7 @@ class _Ending:
 
 def _keep_traceback(error: Exception, path: Path) -> None:
     """Write the traceback to ``path``, or to the system's folder of temporary files if that cannot be written."""
-    text = "".join(traceback.format_exception(error))
+    text = mask("".join(traceback.format_exception(error)))
     for place in (path, Path(tempfile.gettempdir()) / f"starloom-{os.getpid()}-{path.name}"):
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)

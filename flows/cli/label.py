@@ -9,6 +9,8 @@ from flows.cli import parameter_types
 from tasks.labelling.queue_sources import QueueRequest, QueueSource, open_queue
 from tasks.labelling.queues import GOLD_SHARE, OVERLAP
 from tasks.labelling.serve import serve
+from tasks.pages.exposure import Exposure
+from tasks.pages.serving import Served
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import processes_folder
 from tasks.server.process_guard import LABELLING, ProcessEntry
@@ -22,17 +24,17 @@ class LabelPage:
     port: int
     found: dict[str, Any] = field(default_factory=dict)
 
-    def serve(self, announce: Callable[[dict[str, Any]], None]) -> None:
-        """Serve until interrupted; ``announce`` is given the address and what was found."""
+    def serve(self, exposure: Exposure, announce: Callable[[dict[str, Any], str | None], None]) -> None:
+        """Serve until interrupted; ``announce`` gets the address with what was found, and the token if there is one."""
         workspace = Workspace.current()
         entry = ProcessEntry.announce(processes_folder(workspace), kind=LABELLING)
         try:
 
-            def tell(url: str) -> None:
-                entry.add(url=url)
-                announce({"url": f"{url}{self.path}", **self.found})
+            def tell(served: Served) -> None:
+                entry.add(url=served.address)
+                announce({"url": f"{served.address}{self.path}", **self.found}, served.token)
 
-            serve(workspace, self.port, tell)
+            serve(workspace, exposure, self.port, tell)
         finally:
             entry.withdraw()
 
@@ -69,7 +71,7 @@ def open_page(
         parameter_types.param("Hide labels and scores; null: for random, survey and night, from which rates follow"),
     ] = None,
     seed: parameter_types.Seed = 0,
-    port: Annotated[int, parameter_types.param("Port on loopback; 0: a free one")] = 0,
+    port: Annotated[int, parameter_types.param("Port; 0: a free one")] = 0,
 ) -> LabelPage:
     """Open the queue, made if it does not exist, and return its page."""
     if dataset is None:

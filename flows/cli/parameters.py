@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from flows.cli.exit_status import UsageError
 from flows.cli.nearest import suggestion
+from tasks.runtime.secrets import SecretError, require_no_secret
 
 
 class ParameterError(UsageError):
@@ -59,7 +60,16 @@ def read_parameters(function: Callable[..., Any], pairs: Iterable[str]) -> dict[
     missing = [name for name, parameter in parameters.items() if parameter.required and name not in written]
     if missing:
         raise ParameterError(f"parameter {missing[0]!r} has no default: give it with -p {missing[0]}=...")
+    for name, text in written.items():
+        _require_no_secret(name, text)
     return {name: _read(parameters[name], text) for name, text in written.items()}
+
+
+def _require_no_secret(name: str, text: str) -> None:
+    try:
+        require_no_secret(text, f"parameter {name!r}:")
+    except SecretError as error:
+        raise ParameterError(str(error)) from error
 
 
 def split_pair(pair: str) -> tuple[str, str]:

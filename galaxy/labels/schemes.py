@@ -313,7 +313,7 @@ def load_scheme(name_or_path: str) -> Scheme:
 def _read(text: str, where: str) -> Scheme:
     try:
         return Scheme.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:  # the latter: of brackets in brackets
         raise SchemeError(f"scheme {where} is not TOML: {error}") from error
     except ValidationError as error:
         faults = "; ".join(_fault_text(item) for item in error.errors())

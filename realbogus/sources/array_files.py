@@ -3,6 +3,8 @@
 Nothing is unpickled: a file of Python objects is refused. Memory use is that of the requested rows.
 """
 
+import math
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +15,10 @@ import numpy as np
 from realbogus.records import SourceError
 
 _REAL_KINDS = "iuf"
+_HEADER_FAULTS = (
+    *(ValueError, TypeError, EOFError, OSError, zlib.error, zipfile.BadZipFile),
+    *(SyntaxError, tokenize.TokenError, RecursionError, MemoryError),  # a header is an expression of Python
+)
 _ID_MEMBERS = ("candid", "id", "diasourceid", "objectid", "alertid", "alert_id", "oid")
 
 
@@ -45,7 +51,7 @@ class StampArray:
         if len(shape) != 4 or shape[3] != 3:
             raise SourceError(f"{self._name} has shape {shape}, expected (n, height, width, 3)")
         self.shape = shape
-        size, declared = _plain_size(path, self._member) - self._start, int(np.prod(shape)) * self._dtype.itemsize
+        size, declared = _plain_size(path, self._member) - self._start, math.prod(shape) * self._dtype.itemsize
         if size != declared:
             raise SourceError(f"{self._name} declares {declared:,} bytes of {shape} {self._dtype}, it holds {size:,}")
         self._fortran = fortran
@@ -104,10 +110,20 @@ def read_member_columns(path: Path, rows: int) -> dict[str, list[str]]:
             if len(shape) == 1 and shape != (rows,) and name.lower() in _ID_MEMBERS:
                 raise SourceError(f"{path} has {shape[0]} of {name} for {rows} candidates")
             if shape == (rows,) and dtype.kind in "iufbUS":
-                values = np.frombuffer(stream.read(rows * dtype.itemsize), dtype)
+                values = _member_values(stream, rows, dtype, f"{path}: member {member}")
                 text = np.char.decode(values, "latin-1") if dtype.kind == "S" else values
                 columns[name] = [str(value) for value in text.tolist()]
     return columns
+
+
+def _member_values(stream: BinaryIO, rows: int, dtype: np.dtype, name: str) -> np.ndarray:
+    try:
+        values = np.frombuffer(stream.read(rows * dtype.itemsize), dtype)
+    except (zlib.error, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise SourceError(f"{name} cannot be read: {error}") from error
+    if len(values) != rows:
+        raise SourceError(f"{name} holds {len(values)} of {rows} values")
+    return values
 
 
 def _is_npz(path: Path) -> bool:
@@ -165,8 +181,10 @@ def _read_header(stream: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np
         shape, fortran, dtype = read(stream)
     except SourceError:
         raise
-    except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+    except _HEADER_FAULTS as error:
         raise SourceError(f"{name} is not a NumPy array file: {error}") from error
+    if min(shape, default=0) < 0:
+        raise SourceError(f"{name} is said to have shape {shape}")
     if dtype.hasobject:
         raise SourceError(f"{name} holds Python objects, which would have to be unpickled: save plain numbers")
     if len(shape) == 4 and dtype.kind not in _REAL_KINDS:

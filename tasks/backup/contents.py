@@ -16,10 +16,10 @@ _LATE = ("datasets", "visits", "catalogs", "nights", "mlartifacts", "pixels.zarr
 """Folders that others name, in the order in which they are read; ``pixels.zarr`` after the versions beside it."""
 _FILES_OF_A_PROCESS = re.compile(
     r"""(.*/)? ( [^/]+\.lock | \.builder | \.[^/]*\.part | [^/]*\.partial | [^/]+\.(db|sqlite)-(wal|shm|journal) )
-    | prefect/ ( server\.json | [^/]+\.log )""",
+    | prefect/ ( server\.json | page-token | [^/]+\.log )""",
     re.VERBOSE,
 )
-"""Locks, records of running processes, and writes that have not ended."""
+"""Locks, records of running processes, the token of the pages, and writes that have not ended."""
 _FOLDERS_OF_A_PROCESS = re.compile(
     r"(.*/)? ( \.trash | \.[^/]*\.part ) | prefect/ ( processes | slots | concurrency_leases )", re.VERBOSE
 )

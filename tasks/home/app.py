@@ -12,7 +12,8 @@ from tasks.home.metrics import CONTENT_TYPE, VerdictCounter, metrics_text
 from tasks.home.status import WorkspaceStatus
 from tasks.home.status_reader import StatusReader
 from tasks.housekeeping.disk import size_text
-from tasks.pages.service import new_service, page_templates
+from tasks.pages.guard import Guard
+from tasks.pages.service import ON_LOOPBACK, new_service, page_templates
 from tasks.reports.page import cell_text
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import VALIDATION, VERSIONS
@@ -37,9 +38,9 @@ _VALIDATION_POLICY = (
 """Great Expectations' pages have styles and pictures beside them; those of other hosts, and all scripts, stay away."""
 
 
-def create_app(workspace: Workspace) -> FastAPI:
+def create_app(workspace: Workspace, guard: Guard = ON_LOOPBACK) -> FastAPI:
     """Return the service of a workspace's home page."""
-    app, reader = new_service(PAGES), StatusReader(workspace, _MEASURE_S)
+    app, reader = new_service(PAGES, guard), StatusReader(workspace, _MEASURE_S)
     verdicts = VerdictCounter(workspace)
 
     @app.get("/")

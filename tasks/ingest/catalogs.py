@@ -20,6 +20,7 @@ from tasks.ingest.column_account import read_account
 from tasks.ingest.provenance import is_catalogue
 from tasks.ingest.table_rows import named_columns, open_rows
 from tasks.runtime.run_log import run_logger
+from tasks.runtime.secrets import require_no_secret
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import disk_full_named, sha256_of_file
 from tasks.store.schema import NAME
@@ -120,6 +121,7 @@ def locate_table(workspace: Workspace, table: str) -> Path:
         No table has that name, or the digest differs.
     """
     address = OFFICIAL_TABLES.get(table, table)
+    require_no_secret(address, "table")
     if not address.startswith(("http://", "https://")):
         path = Path(address).expanduser()
         if path.is_file():

@@ -16,7 +16,8 @@ from tasks.labelling.desk import Desk, Place
 from tasks.labelling.filters import ItemFilter, RefusedFilterError
 from tasks.labelling.queues import LabelQueueError
 from tasks.labelling.session import PREFETCH, RefusedAnswerError
-from tasks.pages.service import new_service, page_templates
+from tasks.pages.guard import Guard
+from tasks.pages.service import ON_LOOPBACK, new_service, page_templates
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import DatasetNameError, DatasetNotFoundError, DiskFullError, StoreError
 
@@ -66,9 +67,9 @@ class NewUndo(BaseModel):
     labeller: Name
 
 
-def create_app(workspace: Workspace) -> FastAPI:
+def create_app(workspace: Workspace, guard: Guard = ON_LOOPBACK) -> FastAPI:
     """Return the service of all queues of a workspace."""
-    app, desk = new_service(PAGES), Desk(workspace)
+    app, desk = new_service(PAGES, guard), Desk(workspace)
     for kind, status in _STATUS.items():
         app.add_exception_handler(kind, _answer_with(status))
 

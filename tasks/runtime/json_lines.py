@@ -10,6 +10,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
+from tasks.runtime.secrets import mask
+
 LOG_VARIABLE = "STARLOOM_LOG"
 LogFormat = Literal["text", "json"]
 FORMATS: tuple[str, ...] = get_args(LogFormat)
@@ -29,6 +31,7 @@ def is_json() -> bool:
 
 def tell(message: str, level: int = logging.INFO) -> None:
     """Write what a command itself has to say to stderr: as text as it is, or as a line of JSON."""
+    message = mask(message)
     print(_line(_clock(), level, "starloom", message) if is_json() else message, file=sys.stderr, flush=True)
 
 
@@ -37,7 +40,7 @@ def tell_error(message: str) -> None:
     if is_json():
         tell(message, logging.ERROR)
     else:
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {mask(message)}", file=sys.stderr)
 
 
 class JsonFormatter(logging.Formatter):
@@ -47,7 +50,7 @@ class JsonFormatter(logging.Formatter):
         """Return the line for ``record``."""
         more: dict[str, Any] = {**getattr(record, COUNTS, {})}
         if record.exc_info:
-            more["exception"] = self.formatException(record.exc_info)
+            more["exception"] = record.exc_text or self.formatException(record.exc_info)
         at = datetime.fromtimestamp(record.created, UTC)
         return _line(at, record.levelno, record.name, record.getMessage(), _run_of(record), more)
 

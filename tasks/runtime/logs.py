@@ -12,11 +12,13 @@ from typing import Any
 
 from tasks.runtime.json_lines import JsonFormatter, is_json
 from tasks.runtime.progress import PROGRESS, show_progress
+from tasks.runtime.secrets import mask_log_records
 from tasks.runtime.verbosity import Verbosity
 
 
 def show_on_terminal(verbosity: Verbosity = Verbosity.USUAL) -> None:
     """Write log lines to stderr. Call it before Prefect is imported, which otherwise installs its own handler."""
+    mask_log_records()
     root = logging.getLogger()
     show_progress(verbosity > Verbosity.QUIET)
     if any(isinstance(handler, TerminalHandler) for handler in root.handlers):

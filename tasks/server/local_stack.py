@@ -1,6 +1,7 @@
 """The services of `starloom up`: home page, Prefect server, workers, scheduled deployments, MLflow, labelling page."""
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -10,8 +11,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from tasks.http.rate_budget import is_loopback
+from tasks.pages.exposure import ON_LOOPBACK, Exposure
+from tasks.pages.exposure_options import exposure_words
+from tasks.runtime.json_lines import tell
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.server.flow_runs import mark_crashed, record_ends
 from tasks.server.prefect_server import (
@@ -82,10 +88,14 @@ class StackSettings:
         GPUs that get a worker each, as ``CUDA_VISIBLE_DEVICES`` names them.
     train_on : str
         Work pool of the deployments that fit networks.
+    exposure : Exposure
+        Where home page and labelling page listen. MLflow has no access control of its own here and stays on loopback;
+        the Prefect server listens on the address of ``pyproject.toml``.
     """
 
     gpus: tuple[str, ...] = ()
     train_on: str = WORK_POOL
+    exposure: Exposure = ON_LOOPBACK
 
     def __post_init__(self) -> None:
         if self.train_on == GPU_POOL and not self.gpus:
@@ -120,15 +130,16 @@ def run_stack(
             stack.callback(end_use, workspace)
             stack.callback(_end_all, services)
             listener = _listen(host, port)
-            home_url, home = _start_page(workspace, project, "home page", "tasks.home.serve", HOME_PORT)
-            services.append(home)
+            _warn_of_open_server(host)
+            home = _start_page(workspace, project, _HOME, settings.exposure)
+            services.append(home.service)
 
             def tell_home() -> None:
-                _await(services, home_url, "/health")
-                own_entry.add(addresses={"home": home_url})
-                announce_home(home_url)
+                _await(services, home.local_url, "/health")
+                own_entry.add(addresses={"home": home.url})
+                announce_home(home.url)
 
-            addresses = {"home": home_url} | _start(workspace, project, listener, services, settings, tell_home)
+            addresses = {"home": home.url} | _start(workspace, project, listener, services, settings, tell_home)
             own_entry.add(addresses=addresses)
         announce(addresses, read_schedules())
         while True:
@@ -182,6 +193,16 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServiceError(f"port {port} {where} is held by {port_holder(port)}: end it, or change the url") from error
 
 
+def _warn_of_open_server(host: str) -> None:
+    if not is_loopback(host):
+        tell(
+            f"warning: the Prefect server can be reached by other machines ([tool.prefect.api] url names {host}). It "
+            "asks for no password: who reaches it can start runs on this machine. Name 127.0.0.1, or close the port to "
+            "others",
+            logging.WARNING,
+        )
+
+
 def _start(
     workspace: Workspace,
     project: Path,
@@ -199,10 +220,8 @@ def _start(
     services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
     mlflow_url, mlflow = _start_mlflow(workspace)
     services.append(mlflow)
-    labelling_url, labelling = _start_page(
-        workspace, project, "labelling page", "tasks.labelling.serve", LABELLING_PORT
-    )
-    services.append(labelling)
+    labelling = _start_page(workspace, project, _LABELLING, settings.exposure)
+    services.append(labelling.service)
     tell_home()
     _await(services, url, "/api/health")
     _prepare_prefect(workspace, settings)
@@ -222,8 +241,8 @@ def _start(
     for pool, name in workers:
         _await_worker(services, pool, name)
     _await(services, mlflow_url, "/health")
-    _await(services, labelling_url, "/health")
-    return {"prefect": url, "mlflow": mlflow_url, "label": labelling_url}
+    _await(services, labelling.local_url, "/health")
+    return {"prefect": url, "mlflow": mlflow_url, "label": labelling.url}
 
 
 def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
@@ -236,10 +255,31 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
     return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
 
 
-def _start_page(workspace: Workspace, project: Path, name: str, module: str, first_port: int) -> tuple[str, Service]:
-    """Start a service of pages, a module that takes ``--port``; return its address and process."""
-    port = _free_port(first_port)
-    return f"http://127.0.0.1:{port}", _launch(workspace, name, [module, "--port", str(port)], {}, project)
+class _Page(NamedTuple):
+    """A service of pages: its name, its module and the first port that it may take."""
+
+    name: str
+    module: str
+    first_port: int
+
+
+_HOME = _Page("home page", "tasks.home.serve", HOME_PORT)
+_LABELLING = _Page("labelling page", "tasks.labelling.serve", LABELLING_PORT)
+
+
+class _StartedPage(NamedTuple):
+    """A page's process, its address for people, and the one by which this machine reaches it."""
+
+    service: Service
+    url: str
+    local_url: str
+
+
+def _start_page(workspace: Workspace, project: Path, page: _Page, exposure: Exposure) -> _StartedPage:
+    port = _free_port(page.first_port, exposure)
+    words = [page.module, "--port", str(port), *exposure_words(exposure)]
+    service = _launch(workspace, page.name, words, {}, project)
+    return _StartedPage(service, exposure.address(port), exposure.local_address(port))
 
 
 def _prefect(
@@ -309,10 +349,10 @@ def _until_ready(services: list[Service], what: str) -> Iterator[None]:
     raise ServiceError(f"the {what} was not ready within {_READY_S:.0f} s")
 
 
-def _free_port(first: int) -> int:
+def _free_port(first: int, exposure: Exposure = ON_LOOPBACK) -> int:
     """Return the first free port from ``first`` on."""
     for port in range(first, first + _PORTS_TRIED):
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+        with contextlib.suppress(OSError), exposure.listen(port):
             return port
     raise ServiceError(f"no free port in {first} to {first + _PORTS_TRIED - 1}")
 

@@ -21,6 +21,8 @@ from typing import Any
 
 import psutil
 
+from tasks.runtime.secrets import mask
+
 MARK = "STARLOOM_STARTED_BY"
 UP, LABELLING = "up", "label"
 """Kinds of processes: `starloom up`; one that serves the labelling page, which uses no Prefect server."""
@@ -91,7 +93,7 @@ class ProcessEntry:
         path = folder / f"{os.getpid()}.json"
         unfinished.replace(path)
         entry = cls(path, descriptor)  # type: ignore[arg-type]  # waiting, `lock_file` returns a descriptor
-        entry.add(pid=os.getpid(), command=sys.argv, **facts)
+        entry.add(pid=os.getpid(), command=[mask(word) for word in sys.argv], **facts)
         return entry
 
     def add(self, **facts: Any) -> None:

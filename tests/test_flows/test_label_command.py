@@ -17,6 +17,7 @@ from flows.publish_labels import publish_labels
 from tasks.labelling.answer_log import AnswerLog
 from tasks.labelling.label_versions import LabelQueueError
 from tasks.labelling.queues import read_label_queue
+from tasks.pages.exposure import token_file
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import processes_folder
 from tasks.server.process_guard import living_processes
@@ -91,6 +92,24 @@ def test_ten_people_label_through_a_kill_and_the_flow_publishes_what_they_said(n
     summary = publish_labels(dataset="night", name="people")
     assert (summary["decided"], summary["changed"], summary["version"]) == (COUNT, COUNT, 2)
     assert set(Dataset.open(night, "night").labels(SCHEME, "people")["label"].to_pylist()) == {"real"}
+
+
+def test_off_loopback_it_warns_and_opens_with_the_token_alone(night: Workspace) -> None:
+    command = [sys.executable, "-m", "flows.cli.command", "label", "--host", "0.0.0.0", "--host-name", "label.example"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            found = json.loads(process.stdout.readline())  # type: ignore[union-attr]
+            warning, link = (process.stderr.readline().strip() for _ in range(2))  # type: ignore[union-attr]
+            address = urlsplit(found["url"])
+            assert "can be reached by other machines (host 0.0.0.0)" in warning
+            token = token_file(night).read_text()
+            assert link == f"open: http://label.example:{address.port}/?token={token}"
+            assert token not in str(found) + str(living_processes(processes_folder(night)))
+            local = f"http://127.0.0.1:{address.port}/"
+            assert httpx.get(local, timeout=60).status_code == 401
+            assert httpx.get(local, headers={"Authorization": f"Bearer {token}"}, timeout=60).status_code == 200
+        finally:
+            process.kill()
 
 
 def test_a_dataset_without_answers_gets_no_label_version(night: Workspace) -> None:

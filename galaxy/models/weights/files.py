@@ -3,9 +3,11 @@
 The format is recognised by the first bytes, not by the file's name.
 """
 
+import io
 import json
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -17,14 +19,15 @@ from numpy.typing import NDArray
 
 from galaxy.models.weights.errors import WeightsError
 from galaxy.models.weights.torch_files import read_legacy_torch, read_zipped_torch
+from galaxy.models.weights.zip_bounds import require_unpackable
 
 FORMATS = ".npz, .safetensors, Keras .h5, or a torch file (.pth)"
 MOST_HEADER_BYTES = 100_000_000
 """Of a safetensors file, by its specification."""
 
 _DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError),
-    *(struct.error, zlib.error, zipfile.BadZipFile),
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError),
+    *(struct.error, zlib.error, zipfile.BadZipFile, SyntaxError, tokenize.TokenError),
 )
 """What readers raise on damaged archives, headers and lengths."""
 
@@ -75,8 +78,21 @@ def _reader(path: Path) -> Callable[[Path], dict[str, NDArray]]:
 
 
 def _read_npz(path: Path) -> dict[str, NDArray]:
-    with np.load(path, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+    """Read each member by itself: NumPy would make room for what a header declares before it looks at what is there."""
+    with zipfile.ZipFile(path) as archive:
+        require_unpackable(path, archive)
+        return {info.filename.removesuffix(".npy"): _npz_member(archive.read(info)) for info in archive.infolist()}
+
+
+def _npz_member(body: bytes) -> NDArray:
+    stream = io.BytesIO(body)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(stream)
+    if not dtype.hasobject and math.prod(shape) * dtype.itemsize != len(body) - stream.tell():
+        raise ValueError(f"an array {shape} of {dtype} is said to be in {len(body) - stream.tell()} bytes")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _read_safetensors(path: Path) -> dict[str, NDArray]:

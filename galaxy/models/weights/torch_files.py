@@ -4,8 +4,10 @@ Such a file is a pickle. Its unpickler knows `OrderedDict`, the function that re
 storage, and refuses every other name.
 """
 
+import io
 import math
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from galaxy.models.weights.errors import WeightsError
+from galaxy.models.weights.zip_bounds import require_unpackable
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 STORAGES = {
@@ -24,6 +27,7 @@ STORAGES = {
     "LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1", "ByteStorage": "<u1",
     "BoolStorage": "?",
 }  # fmt: skip
+_NOTING = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 _MALFORMED = (pickle.UnpicklingError, EOFError, TypeError, ValueError, LookupError, AttributeError, OverflowError)
 
 
@@ -67,15 +71,15 @@ def read_legacy_torch(path: Path) -> dict[str, NDArray]:
     """
 
     def read() -> dict[str, NDArray]:
-        with path.open("rb") as file:
-            if _Unpickler(file).load() != LEGACY_MAGIC:
+        with path.open("rb") as plain:
+            file = _Bounded(plain)
+            if _unpickled(file)[0] != LEGACY_MAGIC:
                 raise ValueError("it does not begin with torch's number")
-            _Unpickler(file).load()  # version of the format
-            if not _Unpickler(file).load()["little_endian"]:
+            _unpickled(file)  # version of the format
+            if not _unpickled(file)[0]["little_endian"]:
                 raise ValueError("its numbers are big-endian")
-            unpickler = _Unpickler(file)
-            tensors = unpickler.load()
-            values = {key: _read_storage(file, unpickler.storages[key]) for key in _Unpickler(file).load()}
+            tensors, storages = _unpickled(file)
+            values = {key: _read_storage(file, storages[key]) for key in _unpickled(file)[0]}
         return _arrays(tensors, values)
 
     return _read_strictly(path, read)
@@ -86,18 +90,57 @@ def read_zipped_torch(path: Path) -> dict[str, NDArray]:
 
     def read() -> dict[str, NDArray]:
         with zipfile.ZipFile(path) as archive:
+            require_unpackable(path, archive)
             (pickled,) = (name for name in archive.namelist() if name.endswith("/data.pkl"))
-            with archive.open(pickled) as file:
-                unpickler = _Unpickler(file)
-                tensors = unpickler.load()
+            tensors, storages = _unpickled(_Bounded(io.BytesIO(archive.read(pickled))))
             folder = pickled.removesuffix("data.pkl")
             values = {
                 key: np.frombuffer(archive.read(f"{folder}data/{key}"), storage.dtype)
-                for key, storage in unpickler.storages.items()
+                for key, storage in storages.items()
             }
         return _arrays(tensors, values)
 
     return _read_strictly(path, read)
+
+
+class _Bounded:
+    """A file that is asked for no more bytes than it has: a reader makes room for all that it is asked for."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+
+    def read(self, size: int) -> bytes:
+        """Return at most so many bytes."""
+        return self._file.read(min(size, self._size - self._file.tell()))
+
+    def readline(self) -> bytes:
+        """Return the rest of a line."""
+        return self._file.readline()
+
+    def tell(self) -> int:
+        """Return the place in the file."""
+        return self._file.tell()
+
+    def seek(self, place: int) -> None:
+        """Go to a place."""
+        self._file.seek(place)
+
+
+def _unpickled(file: _Bounded) -> tuple[Any, dict[str, "_Storage"]]:
+    """Return what the pickle at the place of a file holds, and the storages that it names.
+
+    Its instructions are looked at first: one that notes a value under a number of its own makes the unpickler keep room
+    for all numbers below, so a few bytes could take all memory.
+    """
+    begin = file.tell()
+    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
+        if instruction.name in _NOTING and int(argument) > count:
+            raise pickle.UnpicklingError(f"note {argument} is instruction {count}")
+    file.seek(begin)
+    unpickler = _Unpickler(file)
+    return unpickler.load(), unpickler.storages
 
 
 class _Unpickler(pickle.Unpickler):
@@ -119,7 +162,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, identity: Any) -> _Storage:
         kind, dtype, key, *_ = identity
         if kind != "storage" or not isinstance(dtype, np.dtype) or not isinstance(key, str):
-            raise pickle.UnpicklingError(f"no storage: {identity!r}")
+            raise pickle.UnpicklingError("a storage is named as no storage is")
         return self.storages.setdefault(key, _Storage(key, dtype))
 
 
@@ -129,7 +172,7 @@ def _rebuild_tensor(storage: _Storage, offset: int, shape: Any, strides: Any, *_
     return _Tensor(storage, int(offset), tuple(map(int, shape)), tuple(map(int, strides)))
 
 
-def _read_storage(file: BinaryIO, storage: _Storage) -> NDArray:
+def _read_storage(file: _Bounded, storage: _Storage) -> NDArray:
     count = int.from_bytes(file.read(8), "little")
     data = file.read(count * storage.dtype.itemsize)
     if len(data) != count * storage.dtype.itemsize:

@@ -17,6 +17,7 @@ from tasks.galaxies.building.plan import GalaxyPlan
 from tasks.http.rate_budget import is_loopback
 from tasks.ingest.catalogs import catalog_path
 from tasks.ingest.joining import read_mapping
+from tasks.runtime.secrets import require_no_secret
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.app import sky_process
 from tasks.store.files import write_table
@@ -84,7 +85,7 @@ def open_source(workspace: Workspace, plan: GalaxyPlan) -> Iterator[Source]:
 
 def service_source(workspace: Workspace, request: GalaxyBuildRequest, url: str) -> ServiceSource:
     """Return the source that requests cutouts from the service at `url`; a loopback address has no rate limit."""
-    host = urlsplit(url).hostname or ""
+    host = urlsplit(require_no_secret(url, "service_url")).hostname or ""
     if urlsplit(url).scheme not in ("http", "https") or not host:
         raise ValueError(f"service_url={url!r} is not an http or https address")
     return ServiceSource(

@@ -93,6 +93,13 @@ def test_unknown_scheme_names_those_there_are() -> None:
         load_scheme("deck-4")
 
 
+@pytest.mark.parametrize("body", [b'name = "\xff"', b"a = " + b"[" * 5000])
+def test_bytes_that_are_no_toml_are_refused_by_the_files_name(tmp_path: Path, body: bytes) -> None:
+    (tmp_path / "own.toml").write_bytes(body)
+    with pytest.raises(SchemeError, match=r"own\.toml is not TOML"):
+        load_scheme(str(tmp_path / "own.toml"))
+
+
 @pytest.mark.parametrize(
     ("rest", "more", "message"),
     [

@@ -1,6 +1,7 @@
 """Array files read by rows: plain, in Fortran order, packed, and those that are refused."""
 
 import pickle
+import zipfile
 
 import numpy as np
 import pytest
@@ -98,3 +99,24 @@ def test_suffixes_are_read_in_any_case(tmp_path):
     assert read_member_columns(archive, 5) == {"candid": list("01234")}
     plain = saved(tmp_path / "b.npy").rename(tmp_path / "B.NPY")
     np.testing.assert_array_equal(StampArray(plain).rows(0, 5), TRIPLETS)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [("(5, 4, 6, 3", "is not a NumPy array file"), ("(-5, -4, 6, 3)", r"said to have shape \(-5, -4, 6, 3\)")],
+)
+def test_a_header_that_makes_no_sense_is_refused(tmp_path, shape, message):
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117).encode() + b"\n"
+    body = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+    (tmp_path / "a.npy").write_bytes(body + TRIPLETS.tobytes())
+    with pytest.raises(SourceError, match=message):
+        StampArray(tmp_path / "a.npy")
+
+
+def test_a_member_that_ends_early_is_refused(tmp_path):
+    path = saved(tmp_path / "a.npz", triplets=TRIPLETS, candid=np.array(["a", "b", "c", "d", "e"]))
+    header = b"{'descr': '<i8', 'fortran_order': False, 'shape': (5,), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("cut.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(16))
+    with pytest.raises(SourceError, match=r"member cut\.npy holds 2 of 5 values"):
+        read_member_columns(path, 5)

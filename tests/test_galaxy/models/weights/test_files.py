@@ -1,6 +1,7 @@
 """Files of weights: the format is found by content, and a damaged or foreign file is named."""
 
 import struct
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -43,6 +44,20 @@ def test_a_keras_h5_file_gives_each_layer_s_arrays_in_order(tmp_path: Path) -> N
     found = read_arrays(tmp_path / "w.h5")
     assert list(found) == ["first/0", "first/1", "b/0", "b/1"]
     np.testing.assert_array_equal(found["first/0"], model.layers[0].get_weights()[0])
+
+
+def test_a_header_that_declares_more_than_there_is_makes_no_room_for_it(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999999,), }".ljust(117) + b"\n"
+    with zipfile.ZipFile(tmp_path / "w.npz", "w") as archive:
+        archive.writestr("a.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(16))
+    with pytest.raises(WeightsError, match=r"an array \(99999999999,\) of float64 is said to be in 16 bytes"):
+        read_arrays(tmp_path / "w.npz")
+
+
+def test_a_zip_that_unpacks_to_a_thousand_times_its_size_is_refused(tmp_path: Path) -> None:
+    np.savez_compressed(tmp_path / "w.npz", a=np.zeros(9 << 20))
+    with pytest.raises(WeightsError, match=r"would unpack to 75,\d{3},\d{3} bytes, more than 67,108,864"):
+        read_arrays(tmp_path / "w.npz")
 
 
 def damaged(name: str, path: Path) -> None:

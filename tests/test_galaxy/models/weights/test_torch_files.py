@@ -1,6 +1,8 @@
 """Torch files: tensors come back as written, and nothing that a file names beside them is run."""
 
 import os
+import pickle
+import tracemalloc
 from collections import OrderedDict
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from galaxy.models.weights.errors import WeightsError
 from galaxy.models.weights.files import read_arrays
+from galaxy.models.weights.torch_files import LEGACY_MAGIC
 from tests.weight_files import TorchTensor, tensors, write_legacy_torch, write_zipped_torch
 
 ARRAYS = {
@@ -64,6 +67,36 @@ def test_a_file_that_asks_for_another_name_is_refused_and_not_run(tmp_path: Path
     with pytest.raises(WeightsError, match=r"w.pth is a torch file, but it asks for (posix|nt).system"):
         read_arrays(tmp_path / "w.pth")
     assert not (tmp_path / "ran").exists()
+
+
+MAGIC = pickle.dumps(LEGACY_MAGIC, 2)
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (MAGIC + b"\x80\x02}r\x00\x00\x00\x80.", "note 2147483648 is instruction 2"),
+        (MAGIC + b"\x80\x02\x8d" + (2**40).to_bytes(8, "little") + b"a.", "expected 1099511627776 bytes"),
+        (MAGIC + b"\x80\x02X\xff\xff\xff\x7fa.", "expected 2147483647 bytes"),
+    ],
+)
+def test_an_instruction_that_would_take_all_memory_is_not_followed(tmp_path: Path, body: bytes, why: str) -> None:
+    (tmp_path / "w.pth").write_bytes(body)
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match=why):
+        read_arrays(tmp_path / "w.pth")
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+def test_a_storage_of_more_numbers_than_the_file_has_is_refused(tmp_path: Path) -> None:
+    write_legacy_torch(tmp_path / "w.pth", tensors({"a": np.arange(5.0)}))
+    whole = (tmp_path / "w.pth").read_bytes()
+    at = len(whole) - 5 * 8 - 8
+    assert int.from_bytes(whole[at : at + 8], "little") == 5
+    (tmp_path / "w.pth").write_bytes(whole[:at] + (2**40).to_bytes(8, "little") + whole[at + 8 :])
+    with pytest.raises(WeightsError, match="ends early"):
+        read_arrays(tmp_path / "w.pth")
 
 
 @pytest.mark.parametrize("items", [[1, 2], {"epoch": 3}, 5])
