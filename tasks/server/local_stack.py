@@ -10,10 +10,13 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tasks.runtime.addresses import ServerAddress
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.server.flow_runs import mark_crashed, record_ends
+from tasks.server.group_server import group_server, require_group_server
 from tasks.server.prefect_server import (
     ServiceError,
     begin_use,
@@ -22,6 +25,7 @@ from tasks.server.prefect_server import (
     launch_server,
     processes_folder,
     stop_server,
+    use_group_server,
     use_server,
 )
 from tasks.server.prefect_server_main import IN_USE_NAME
@@ -39,6 +43,10 @@ from tasks.server.process_guard import (
 from tasks.server.schedules import Schedule, cancel_missed_runs, read_schedules, send_deployments
 from tasks.server.slots import GPU_POOL, create_limits, device_slots, host
 from tasks.tracking.database import SERVER_SETTINGS, prepare
+from tasks.tracking.tracking_store import require_tracking_server, tracking_store
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 WORK_POOL = "local"
 TRAINING_TAGS = frozenset({"training", "study"})
@@ -109,7 +117,8 @@ def run_stack(
     ``meanwhile`` is called twice a second once all are ready.
     """
     project, settings = project or project_folder(), settings or StackSettings()
-    host, port = address_in(project)
+    group = require_group_server()
+    require_tracking_server()
     with contextlib.ExitStack() as stack:
         stack.enter_context(guard_children())
         services: list[Service] = []
@@ -119,7 +128,7 @@ def run_stack(
             stack.callback(own_entry.withdraw)
             stack.callback(end_use, workspace)
             stack.callback(_end_all, services)
-            listener = _listen(host, port)
+            server = group or _listen(*address_in(project))
             home_url, home = _start_page(workspace, project, "home page", "tasks.home.serve", HOME_PORT)
             services.append(home)
 
@@ -128,7 +137,7 @@ def run_stack(
                 own_entry.add(addresses={"home": home_url})
                 announce_home(home_url)
 
-            addresses = {"home": home_url} | _start(workspace, project, listener, services, settings, tell_home)
+            addresses = {"home": home_url} | _start(workspace, project, server, services, settings, tell_home)
             own_entry.add(addresses=addresses)
         announce(addresses, read_schedules())
         while True:
@@ -185,20 +194,25 @@ def _listen(host: str, port: int) -> socket.socket:
 def _start(
     workspace: Workspace,
     project: Path,
-    listener: socket.socket,
+    server: socket.socket | ServerAddress,
     services: list[Service],
     settings: StackSettings,
     tell_home: Callable[[], None],
 ) -> dict[str, str]:
     """Start all services but the home page, append them to ``services``, and return their addresses when all are ready.
 
-    ``tell_home``, which waits for the home page, is called while the first of them start.
+    ``server`` is what the Prefect server listens on, or the address of a group's, which runs already. ``tell_home``,
+    which waits for the home page, is called while the first of them start.
     """
-    url, process = launch_server(workspace, listener, kind="up", idle_s=None)
-    use_server(workspace, url)
-    services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
+    if isinstance(server, ServerAddress):
+        url = server.url
+        use_group_server(workspace, server)
+    else:
+        url, process = launch_server(workspace, server, kind="up", idle_s=None)
+        use_server(workspace, url)
+        services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
     mlflow_url, mlflow = _start_mlflow(workspace)
-    services.append(mlflow)
+    services += mlflow
     labelling_url, labelling = _start_page(
         workspace, project, "labelling page", "tasks.labelling.serve", LABELLING_PORT
     )
@@ -207,7 +221,7 @@ def _start(
     _await(services, url, "/api/health")
     _prepare_prefect(workspace, settings)
     deploying = _prefect(workspace, "deployments", "--no-prompt", "deploy", "--all", cwd=project)
-    workers = [(WORK_POOL, f"starloom-{os.getpid()}")]
+    workers = [(WORK_POOL, f"starloom-{host()}-{os.getpid()}")]
     words = ("worker", "start", "--type", "process", "--install-policy", "never", "--pool")
     services.append(_prefect(workspace, "worker", *words, WORK_POOL, "--name", workers[0][1], cwd=project))
     for gpu in settings.gpus:
@@ -221,19 +235,24 @@ def _start(
         send_deployments(TRAINING_TAGS, settings.train_on)
     for pool, name in workers:
         _await_worker(services, pool, name)
-    _await(services, mlflow_url, "/health")
+    if mlflow:
+        _await(services, mlflow_url, "/health")
     _await(services, labelling_url, "/health")
     return {"prefect": url, "mlflow": mlflow_url, "label": labelling_url}
 
 
-def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
+def _start_mlflow(workspace: Workspace) -> tuple[str, list[Service]]:
+    """Return the address of MLflow's pages, and the process that serves them unless a group's server does."""
     prepare(workspace)
+    store = tracking_store(workspace)
+    if store.is_web:
+        return store.uri, []
     port = _free_port(MLFLOW_PORT)
-    command = ["mlflow", "server", "--backend-store-uri", workspace.mlflow_uri]
+    command = ["mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--artifacts-destination", str(workspace.mlartifacts)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    settings = dict(SERVER_SETTINGS)
-    return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
+    settings = {**SERVER_SETTINGS, **store.credentials}
+    return f"http://127.0.0.1:{port}", [_launch(workspace, "MLflow server", command, settings, workspace.root)]
 
 
 def _start_page(workspace: Workspace, project: Path, name: str, module: str, first_port: int) -> tuple[str, Service]:
@@ -274,7 +293,8 @@ def _prepare_prefect(workspace: Workspace, settings: StackSettings) -> None:
         with locked_file(workspace.prefect / "runs.lock"):
             record_ends(client, workspace)
             mark_crashed(client, workspace)
-        cancel_missed_runs(client)
+        if group_server() is None or not _online_workers(client, WORK_POOL):  # else others are at them
+            cancel_missed_runs(client)
         for pool in (WORK_POOL, *([GPU_POOL] if settings.gpus else [])):
             with contextlib.suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
@@ -286,11 +306,22 @@ def _await_worker(services: list[Service], pool: str, name: str) -> None:
 
     with get_client(sync_client=True) as client:
         for _ in _until_ready(services, "worker"):
-            answer = client.request(
-                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
-            )
-            if any(worker["name"] == name and worker["status"] == "ONLINE" for worker in answer.json()):
+            if name in _online_workers(client, pool):
                 return
+
+
+def _online_workers(client: "SyncPrefectClient", pool: str) -> list[str]:
+    """Return the names of a work pool's workers that are online; none where the pool is unknown."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        return []
+    answer = client.request(
+        "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
+    )
+    return [worker["name"] for worker in answer.json() if worker["status"] == "ONLINE"]
 
 
 def _await(services: list[Service], url: str, path: str) -> None:
