@@ -449,11 +449,13 @@ def run_flow(name: str, pairs: Sequence[str], verbosity: Verbosity = Verbosity.U
     from tasks.runtime.logs import show_on_terminal
     from tasks.server.prefect_server import begin_server
     from tasks.server.process_guard import guard_children
+    from tasks.tracking.tracking_store import require_tracking_server
 
     require_known([split_pair(pair)[0] for pair in pairs], argument_names(name))
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's messages about the CPU
     workspace = Workspace.current()
     _require_usable(workspace)
+    require_tracking_server()
     server = begin_server(workspace)
     with guard_children():
         show_on_terminal(verbosity)

@@ -11,6 +11,7 @@ from rich.table import Table
 from tasks.learning.intervals import NO_INTERVAL, format_ends
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import SERVER_SETTINGS
+from tasks.tracking.tracking_store import tracking_store
 
 
 def show(galaxies: Mapping[str, Any], candidates: Mapping[str, Any], workspace: Workspace) -> None:
@@ -121,7 +122,10 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def mlflow_command(workspace: Workspace) -> str:
-    """Return the command that shows the workspace's runs in a browser."""
+    """Return what shows the workspace's runs in a browser: a command, or the address of a group's MLflow server."""
+    store = tracking_store(workspace)
+    if store.is_web:
+        return store.uri
     program = Path(sys.executable).with_name("mlflow")
     settings = " ".join(f"{name}={value}" for name, value in SERVER_SETTINGS.items())
-    return f"{settings} {program} server --workers 1 --backend-store-uri {workspace.mlflow_uri}"
+    return f"{settings} {program} server --workers 1 --backend-store-uri {store.uri}"

@@ -22,7 +22,9 @@ from tasks.housekeeping.turn import only_keeper
 from tasks.runtime.progress import StageProgress, progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import group_server
 from tasks.store.files import sync
+from tasks.tracking.tracking_store import group_tracking
 
 CHANGES = "changes while it is read"
 _REMOVED = ".removed"
@@ -64,13 +66,15 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
             copy.take(first_entries(copy.root))
         copy.take(other_entries(copy.root))
         copy.forget_what_went()
-        copy.finish({"workspace": str(workspace.root), "began_at": now.isoformat(), "code_version": code_version()})
+        facts = {"workspace": str(workspace.root), "began_at": now.isoformat(), "code_version": code_version()}
+        copy.finish({**facts, "elsewhere": _elsewhere()})
         (target / UNFINISHED).rename(snapshot)
         sync(target)
         removed = _remove_old(target, keep)
     return {
         "backup": str(snapshot),
         **copy.counts(),
+        "elsewhere": _elsewhere(),
         "removed_backups": removed,
         "seconds": round(time.monotonic() - started, 1),
     }
@@ -189,6 +193,12 @@ class _Copy:
             "copied_bytes": self.copied_size,
             "left_out": dict(Counter(self.left_out.values())),
         }
+
+
+def _elsewhere() -> dict[str, str]:
+    """Return the addresses of what belongs to the workspace's work and is in no backup of it."""
+    servers = {"prefect": group_server(), "mlflow": group_tracking()}
+    return {name: address.url for name, address in servers.items() if address is not None}
 
 
 def _check_target(workspace: Workspace, target: Path) -> None:

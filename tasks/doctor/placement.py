@@ -1,5 +1,6 @@
 """Where the parts of a flow would run: process, pool, workers, device."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import httpx
 
 from tasks.doctor.service_checks import DASK_ADDRESS, running_commands
+from tasks.runtime.addresses import AddressError, ServerAddress
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import PREFECT_VARIABLE, require_group_server
 from tasks.server.prefect_server import is_answering, read_record
 from tasks.server.prefect_server_main import ALIVE_NAME
 from tasks.server.process_guard import is_locked
@@ -25,8 +28,8 @@ def describe_placement(workspace: Workspace, environment: Mapping[str, str]) -> 
     address = environment.get(DASK_ADDRESS)
     gpus = visible_gpus(environment)
     placed = {
-        "starloom run": "the flow runs in the command's own process, its server on a free port of loopback",
-        "deployed runs": describe_pools(workspace),
+        "starloom run": f"the flow runs in the command's own process, its server {_server_place(environment)}",
+        "deployed runs": describe_pools(workspace, environment),
         "batches": f"the Dask cluster at {address}" if address else f"{max(2, processors)} worker processes here",
         "trainings": f"GPU {', '.join(gpus)}" if gpus else f"the processor, {processors} cores",
         "one at a time": ", ".join(device_slots("gpu" if gpus else "cpu", len(gpus), environment)),
@@ -35,14 +38,32 @@ def describe_placement(workspace: Workspace, environment: Mapping[str, str]) -> 
     return placed
 
 
-def describe_pools(workspace: Workspace) -> str:
-    """Return the work pools of the workspace's server with their workers that are online."""
-    record = read_record(workspace) if is_locked(workspace.prefect / ALIVE_NAME) else None
-    if record is None or record["kind"] != "up" or not is_answering(record["url"], "/api/health"):
+def _server_place(environment: Mapping[str, str]) -> str:
+    address = environment.get(PREFECT_VARIABLE)
+    return f"that of {PREFECT_VARIABLE}" if address else "on a free port of loopback"
+
+
+def describe_pools(workspace: Workspace, environment: Mapping[str, str]) -> str:
+    """Return the work pools of the group's or the workspace's server with their workers that are online."""
+    server = _server_with_pools(workspace, environment)
+    if server is None:
         return "nowhere until `starloom up` starts a worker of the pool local"
-    with httpx.Client(base_url=f"{record['url']}/api", timeout=_ANSWER_S, trust_env=False) as client:
+    login = None if server.user is None else httpx.BasicAuth(server.user, server.password or "")
+    with httpx.Client(base_url=f"{server.url}/api", timeout=_ANSWER_S, trust_env=False, auth=login) as client:
         pools = [pool["name"] for pool in client.post("/work_pools/filter", json={}).json()]
         return "; ".join(f"pool {pool}: {_describe_workers(client, pool)}" for pool in pools)
+
+
+def _server_with_pools(workspace: Workspace, environment: Mapping[str, str]) -> ServerAddress | None:
+    """Return the server that has work pools, if it answers."""
+    if environment.get(PREFECT_VARIABLE):
+        with contextlib.suppress(AddressError):
+            return require_group_server(environment)
+        return None
+    record = read_record(workspace) if is_locked(workspace.prefect / ALIVE_NAME) else None
+    if record is None or record["kind"] != "up" or not is_answering(record["url"], "/api/health"):
+        return None
+    return ServerAddress("server.json", record["url"])
 
 
 def _describe_workers(client: httpx.Client, pool: str) -> str:

@@ -12,11 +12,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tasks.doctor.finding import Finding, ok
+from tasks.runtime.addresses import AddressError
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import PREFECT_VARIABLE, require_group_server
 from tasks.server.local_stack import HOME_PORT, LABELLING_PORT, MLFLOW_PORT, address_in
 from tasks.server.prefect_server import ServiceError, is_answering, processes_folder, read_record
 from tasks.server.prefect_server_main import ALIVE_NAME
 from tasks.server.process_guard import living_processes, lock_holder, port_holder
+from tasks.tracking.tracking_store import MLFLOW_VARIABLE, require_tracking_server, tracking_store
 
 FIRST_PORTS = {"MLflow": MLFLOW_PORT, "labelling": LABELLING_PORT, "home": HOME_PORT}
 """Pages of `starloom up` that take the first free port from these on."""
@@ -30,8 +33,8 @@ def check_services(workspace: Workspace, environment: Mapping[str, str], project
     return [
         check_loopback(),
         check_proxy(),
-        check_server(workspace),
-        check_server_port(workspace, project),
+        check_server(workspace, environment),
+        *([] if environment.get(PREFECT_VARIABLE) else [check_server_port(workspace, project)]),
         check_page_ports(),
         check_prefect_settings(environment),
         check_mlflow(workspace, environment),
@@ -58,9 +61,15 @@ def check_proxy() -> Finding:
     return ok("proxy", "none for loopback")
 
 
-def check_server(workspace: Workspace) -> Finding:
-    """Check that the workspace's Prefect server answers, if it runs."""
+def check_server(workspace: Workspace, environment: Mapping[str, str]) -> Finding:
+    """Check that the group's Prefect server answers, or the workspace's if it runs."""
     subject, pid = "Prefect server", lock_holder(workspace.prefect / ALIVE_NAME)
+    try:
+        group = require_group_server(environment)
+    except AddressError as error:
+        return Finding(subject, "problem", str(error))  # which says what to do
+    if group is not None:
+        return ok(subject, f"{group.url}/api ({PREFECT_VARIABLE}), which others start and end")
     if pid is None:
         return ok(subject, "does not run; `starloom run` starts one on a free port")
     record = read_record(workspace)
@@ -113,15 +122,16 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def check_prefect_settings(environment: Mapping[str, str]) -> Finding:
-    """Find settings of the user's own Prefect, which the `starloom` command replaces by the workspace's server."""
+    """Find settings of the user's own Prefect, which the `starloom` command replaces by its own."""
     subject, url = "Prefect settings", environment.get("PREFECT_API_URL")
     if url is not None:
-        value = f"PREFECT_API_URL={url} is not used: every command sets the workspace's own server"
-        return Finding(subject, "warning", value, "unset it; it matters for Prefect's own commands only")
+        value = f"PREFECT_API_URL={_shown(url)} is not used: every command sets the workspace's own server"
+        remedy = f"unset it: it is for Prefect's own commands only; {PREFECT_VARIABLE} names a group's server"
+        return Finding(subject, "warning", value, remedy)
     home = Path(environment.get("PREFECT_HOME") or Path(environment.get("HOME") or Path.home()) / ".prefect")
     profile, url = profile_address(home / "profiles.toml", environment.get("PREFECT_PROFILE"))
     if url is not None:
-        value = f"profile {profile!r} of {home / 'profiles.toml'} names {url}, which is not used"
+        value = f"profile {profile!r} of {home / 'profiles.toml'} names {_shown(url)}, which is not used"
         remedy = "nothing for starloom; Prefect's own commands need `export PREFECT_API_URL=` the workspace's server"
         return Finding(subject, "warning", value, remedy)
     return ok(subject, "PREFECT_API_URL and PREFECT_HOME are set by every command")
@@ -140,6 +150,12 @@ def profile_address(path: Path, named: str | None) -> tuple[str | None, str | No
 def check_mlflow(workspace: Workspace, environment: Mapping[str, str]) -> Finding:
     """Check that MLflow's database can be read, and find an address of the environment that is not used."""
     subject, path = "MLflow", workspace.root / "mlflow.db"
+    if environment.get(MLFLOW_VARIABLE):
+        try:
+            require_tracking_server(environment)
+        except AddressError as error:
+            return Finding(subject, "problem", str(error))  # which says what to do
+        return ok(subject, f"{tracking_store(workspace, environment).uri} ({MLFLOW_VARIABLE}), not of the workspace")
     where = f"{path}, of the workspace"
     if path.exists():
         try:
@@ -153,8 +169,15 @@ def check_mlflow(workspace: Workspace, environment: Mapping[str, str]) -> Findin
         where += ", made by the first training"
     address = environment.get(MLFLOW_ADDRESS)
     if address is not None and address != workspace.mlflow_uri:
-        return Finding(subject, "warning", f"{where}; {MLFLOW_ADDRESS}={address} is not used", "unset it")
+        value = f"{where}; {MLFLOW_ADDRESS}={_shown(address)} is not used"
+        return Finding(subject, "warning", value, f"unset it; a group's MLflow is named by {MLFLOW_VARIABLE}")
     return ok(subject, where)
+
+
+def _shown(address: str) -> str:
+    """Return an address that is no variable of ours without what stands before its ``@``, which may be a password."""
+    before, at, place = address.rpartition("@")
+    return f"{before.partition('://')[0]}://...@{place}" if at else address
 
 
 def check_dask(address: str | None) -> Finding:

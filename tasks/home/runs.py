@@ -9,8 +9,9 @@ import httpx
 
 from tasks.home.file_memory import Found
 from tasks.home.status import RunGroup, RunStatus
+from tasks.runtime.addresses import ServerAddress
 from tasks.runtime.workspace import Workspace
-from tasks.server.prefect_server import known_server
+from tasks.server.prefect_server import server_address
 
 ANSWER_S = 2.0
 """Time within which the server has to answer."""
@@ -44,20 +45,21 @@ def read_runs(workspace: Workspace, processes: Sequence[Mapping[str, Any]]) -> F
         What `living_processes` tells.
     """
     local = {entry["flow_run"]: entry for entry in processes if "flow_run" in entry}
-    server, rows, faults = known_server(workspace), [], []
+    server, rows, faults = server_address(workspace), [], []
     if server is not None:
         try:
-            rows = _ask(server["url"], local)
+            rows = _ask(server, local)
         except (httpx.HTTPError, ValueError, KeyError) as error:
             why = str(error) or type(error).__name__
-            faults.append(f"the Prefect server {server['url']} gave no answer within {ANSWER_S:g} s: {why}")
+            faults.append(f"the Prefect server {server.url} gave no answer within {ANSWER_S:g} s: {why}")
     told = {row.address.rpartition("/")[2] for row in rows if row.address}
     rows = [*(_from_process(entry) for name, entry in local.items() if name not in told), *rows]
     return rows, faults
 
 
-def _ask(url: str, local: Mapping[str, Mapping[str, Any]]) -> list[RunStatus]:
-    with httpx.Client(base_url=f"{url}/api", timeout=ANSWER_S) as client:
+def _ask(server: ServerAddress, local: Mapping[str, Mapping[str, Any]]) -> list[RunStatus]:
+    login = None if server.user is None else httpx.BasicAuth(server.user, server.password or "")
+    with httpx.Client(base_url=f"{server.url}/api", timeout=ANSWER_S, auth=login) as client:
         found = []
         for question in QUESTIONS:
             conditions = {"state": {"type": {"any_": question.states}}, "parent_task_run_id": {"is_null_": True}}
@@ -73,7 +75,7 @@ def _ask(url: str, local: Mapping[str, Mapping[str, Any]]) -> list[RunStatus]:
             state=run["state_name"],
             at=_time(run[question.time] or run["expected_start_time"]),
             process=local.get(run["id"], {}).get("pid"),
-            address=f"{url}/runs/flow-run/{run['id']}",
+            address=f"{server.url}/runs/flow-run/{run['id']}",
         )
         for question, run in found
     ]

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 RowT = TypeVar("RowT")
 ServiceName = Literal["home", "prefect", "mlflow", "label"]
-ServiceState = Literal["running", "starting", "not running"]
+ServiceState = Literal["running", "starting", "not running", "no answer"]
 RunGroup = Literal["running", "scheduled", "ended"]
 
 

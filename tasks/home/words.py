@@ -40,7 +40,9 @@ def model_text(address: str | None) -> str:
 
 def service_text(service: ServiceStatus) -> str:
     """Return the address of a service, or what it is at."""
-    return service.address or (service.state if service.state == "starting" else f"not running; {STARTED_BY} starts it")
+    if service.address is not None:
+        return service.address if service.state == "running" else f"{service.address}, {service.state}"
+    return service.state if service.state == "starting" else f"not running; {STARTED_BY} starts it"
 
 
 def dataset_name(dataset: DatasetStatus) -> str:

@@ -8,14 +8,15 @@ from tasks.housekeeping.dataset_items import SHARD, VERSION, survey_datasets
 from tasks.housekeeping.decision_words import Named, read_named
 from tasks.housekeeping.model_items import MODEL, RUN, model_items, run_items, run_key
 from tasks.housekeeping.references import Item
-from tasks.housekeeping.rules import BUSY, HOLDOUT, LEDGER, TORN, Rules
+from tasks.housekeeping.rules import BUSY, HOLDOUT, LEDGER, SHARED, TORN, Rules
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.retention import RecordedRun, RegisteredVersion, read_contents
+from tasks.tracking.tracking_store import tracking_store
 
 DECIDED_ON = (MODEL, RUN, VERSION, file_items.NIGHT, file_items.SCORES, file_items.PAGE)
 """Kinds that a row of the decision ledger may name."""
 IN_USE = (MODEL, RUN, VERSION, SHARD, file_items.NIGHT)
-"""Kinds that a training or a scoring may be reading."""
+"""Kinds that a training or a scoring may be reading, and that a model may have been made of."""
 
 
 @dataclass
@@ -63,7 +64,7 @@ def survey_workspace(workspace: Workspace, rules: Rules) -> Contents:
     items += file_items.with_mentions(file_items.page_items(workspace, rules), items)
     named, busy = read_named(workspace), file_items.busy_locks(workspace)
     return Contents(
-        with_roots(items, named, bool(busy)),
+        with_roots(items, named, BUSY if busy else None if tracking_store(workspace).is_own else SHARED),
         {item.key: version for item, version in zip(models, versions, strict=True)},
         {run_key(run.id): run for run in runs},
         [*datasets.problems, *named.torn],
@@ -71,12 +72,21 @@ def survey_workspace(workspace: Workspace, rules: Rules) -> Contents:
     )
 
 
-def with_roots(items: Iterable[Item], named: Named, busy: bool) -> list[Item]:
-    """Return the items, kept where decisions name them, may have named them, or a process may be reading them."""
+def with_roots(items: Iterable[Item], named: Named, in_use: str | None) -> list[Item]:
+    """Return the items, kept where decisions name them, may have named them, or who is not asked may be using them.
+
+    Parameters
+    ----------
+    items : iterable of Item
+    named : Named
+        By the decisions.
+    in_use : str, optional
+        Why the kinds `IN_USE` are kept; None: for no such reason.
+    """
 
     def reason(item: Item) -> str | None:
-        if busy and item.kind in IN_USE:
-            return BUSY
+        if in_use is not None and item.kind in IN_USE:
+            return in_use
         if item.words & named.ledger:
             return LEDGER
         if item.words & named.holdouts:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import group_server
 from tasks.server.prefect_server import processes_folder
 from tasks.server.process_guard import UP, ProcessEntry, living_processes, locked_file
+from tasks.server.slots import host
 from tasks.store.files import write_json
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ _UNFINISHED_AT_MOST = 200
 
 def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[str, Any]) -> Any:
     """Run ``flow`` in this process, on the workspace's Prefect server, and return its result."""
-    from prefect import get_client
+    from prefect import get_client, tags
     from prefect.flow_engine import run_flow
 
     from tasks.server.server_link import lasting_link
@@ -38,11 +40,14 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
         with get_client(sync_client=True) as client, locked_file(workspace.prefect / "runs.lock"):
             record_ends(client, workspace)
             mark_crashed(client, workspace)
-            flow_run = client.create_flow_run(flow, parameters=flow.serialize_parameters(dict(parameters)))
+            flow_run = client.create_flow_run(
+                flow, parameters=flow.serialize_parameters(dict(parameters)), tags=[workspace_tag(workspace)]
+            )
             facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
             entry = ProcessEntry.announce(processes_folder(workspace), **facts)
         try:
-            return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
+            with tags(workspace_tag(workspace)):  # for the flow runs within it
+                return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
         finally:
             for ended, state in link.ends.items():
                 write_json(_ends(workspace) / f"{ended}.json", state)
@@ -76,7 +81,8 @@ def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID
     """Mark unfinished runs without a living process as crashed; return their ids. The caller holds ``runs.lock``.
 
     A deployment's run that is marked so gives its slot of the concurrency limit back. The services of this process
-    count as not started: it calls this before its worker.
+    count as not started: it calls this before its worker. On a group's server, where most runs are those of other
+    machines and workspaces, only those are looked at that a command began here.
     """
     from prefect.client.schemas.filters import FlowRunFilter
     from prefect.states import Crashed
@@ -84,7 +90,10 @@ def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID
     entries = living_processes(processes_folder(workspace))
     working_on = {entry.get("flow_run") for entry in entries}
     worker_lives = any(entry["kind"] == UP and entry["pid"] != os.getpid() for entry in entries)
-    unfinished = FlowRunFilter.model_validate({"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}})
+    asked: dict[str, Any] = {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}
+    if group_server() is not None:
+        asked["tags"] = {"all_": [workspace_tag(workspace)]}
+    unfinished = FlowRunFilter.model_validate(asked)
     crashed = []
     for flow_run in client.read_flow_runs(flow_run_filter=unfinished, limit=_UNFINISHED_AT_MOST):
         root = _root(client, flow_run)
@@ -93,6 +102,11 @@ def mark_crashed(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID
         client.set_flow_run_state(flow_run.id, Crashed(message=DIED), force=True)
         crashed.append(flow_run.id)
     return crashed
+
+
+def workspace_tag(workspace: Workspace) -> str:
+    """Return the tag of the flow runs that a command began in a workspace on this machine."""
+    return f"workspace:{host()}:{workspace.root}"
 
 
 def _root(client: "SyncPrefectClient", flow_run: "FlowRun") -> "FlowRun":

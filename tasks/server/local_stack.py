@@ -11,15 +11,17 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from tasks.http.rate_budget import is_loopback
 from tasks.pages.exposure import ON_LOOPBACK, Exposure
 from tasks.pages.exposure_options import exposure_words
+from tasks.runtime.addresses import ServerAddress
 from tasks.runtime.json_lines import tell
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.server.flow_runs import mark_crashed, record_ends
+from tasks.server.group_server import group_server, require_group_server
 from tasks.server.prefect_server import (
     ServiceError,
     begin_use,
@@ -28,6 +30,7 @@ from tasks.server.prefect_server import (
     launch_server,
     processes_folder,
     stop_server,
+    use_group_server,
     use_server,
 )
 from tasks.server.prefect_server_main import IN_USE_NAME
@@ -45,6 +48,10 @@ from tasks.server.process_guard import (
 from tasks.server.schedules import Schedule, cancel_missed_runs, read_schedules, send_deployments
 from tasks.server.slots import GPU_POOL, create_limits, device_slots, host
 from tasks.tracking.database import SERVER_SETTINGS, prepare
+from tasks.tracking.tracking_store import require_tracking_server, tracking_store
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 WORK_POOL = "local"
 TRAINING_TAGS = frozenset({"training", "study"})
@@ -119,7 +126,8 @@ def run_stack(
     ``meanwhile`` is called twice a second once all are ready.
     """
     project, settings = project or project_folder(), settings or StackSettings()
-    host, port = address_in(project)
+    group = require_group_server()
+    require_tracking_server()
     with contextlib.ExitStack() as stack:
         stack.enter_context(guard_children())
         services: list[Service] = []
@@ -129,8 +137,7 @@ def run_stack(
             stack.callback(own_entry.withdraw)
             stack.callback(end_use, workspace)
             stack.callback(_end_all, services)
-            listener = _listen(host, port)
-            _warn_of_open_server(host)
+            server = group or _listen(*address_in(project))
             home = _start_page(workspace, project, _HOME, settings.exposure)
             services.append(home.service)
 
@@ -139,7 +146,7 @@ def run_stack(
                 own_entry.add(addresses={"home": home.url})
                 announce_home(home.url)
 
-            addresses = {"home": home.url} | _start(workspace, project, listener, services, settings, tell_home)
+            addresses = {"home": home.url} | _start(workspace, project, server, services, settings, tell_home)
             own_entry.add(addresses=addresses)
         announce(addresses, read_schedules())
         while True:
@@ -185,12 +192,14 @@ def _take_over(workspace: Workspace) -> None:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Listen on the Prefect server's address."""
+    """Listen on the Prefect server's address, with a warning where other machines reach it."""
     try:
-        return socket.create_server((host, port))
+        listener = socket.create_server((host, port))
     except OSError as error:
         where = "([tool.prefect.api] url in pyproject.toml)"
         raise ServiceError(f"port {port} {where} is held by {port_holder(port)}: end it, or change the url") from error
+    _warn_of_open_server(host)
+    return listener
 
 
 def _warn_of_open_server(host: str) -> None:
@@ -206,27 +215,32 @@ def _warn_of_open_server(host: str) -> None:
 def _start(
     workspace: Workspace,
     project: Path,
-    listener: socket.socket,
+    server: socket.socket | ServerAddress,
     services: list[Service],
     settings: StackSettings,
     tell_home: Callable[[], None],
 ) -> dict[str, str]:
     """Start all services but the home page, append them to ``services``, and return their addresses when all are ready.
 
-    ``tell_home``, which waits for the home page, is called while the first of them start.
+    ``server`` is what the Prefect server listens on, or the address of a group's, which runs already. ``tell_home``,
+    which waits for the home page, is called while the first of them start.
     """
-    url, process = launch_server(workspace, listener, kind="up", idle_s=None)
-    use_server(workspace, url)
-    services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
+    if isinstance(server, ServerAddress):
+        url = server.url
+        use_group_server(workspace, server)
+    else:
+        url, process = launch_server(workspace, server, kind="up", idle_s=None)
+        use_server(workspace, url)
+        services.append(Service("Prefect server", process, workspace.prefect / "server.log"))
     mlflow_url, mlflow = _start_mlflow(workspace)
-    services.append(mlflow)
+    services += mlflow
     labelling = _start_page(workspace, project, _LABELLING, settings.exposure)
     services.append(labelling.service)
     tell_home()
     _await(services, url, "/api/health")
     _prepare_prefect(workspace, settings)
     deploying = _prefect(workspace, "deployments", "--no-prompt", "deploy", "--all", cwd=project)
-    workers = [(WORK_POOL, f"starloom-{os.getpid()}")]
+    workers = [(WORK_POOL, f"starloom-{host()}-{os.getpid()}")]
     words = ("worker", "start", "--type", "process", "--install-policy", "never", "--pool")
     services.append(_prefect(workspace, "worker", *words, WORK_POOL, "--name", workers[0][1], cwd=project))
     for gpu in settings.gpus:
@@ -240,19 +254,24 @@ def _start(
         send_deployments(TRAINING_TAGS, settings.train_on)
     for pool, name in workers:
         _await_worker(services, pool, name)
-    _await(services, mlflow_url, "/health")
+    if mlflow:
+        _await(services, mlflow_url, "/health")
     _await(services, labelling.local_url, "/health")
     return {"prefect": url, "mlflow": mlflow_url, "label": labelling.url}
 
 
-def _start_mlflow(workspace: Workspace) -> tuple[str, Service]:
+def _start_mlflow(workspace: Workspace) -> tuple[str, list[Service]]:
+    """Return the address of MLflow's pages, and the process that serves them unless a group's server does."""
     prepare(workspace)
+    store = tracking_store(workspace)
+    if store.is_web:
+        return store.uri, []
     port = _free_port(MLFLOW_PORT)
-    command = ["mlflow", "server", "--backend-store-uri", workspace.mlflow_uri]
+    command = ["mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--artifacts-destination", str(workspace.mlartifacts)]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    settings = dict(SERVER_SETTINGS)
-    return f"http://127.0.0.1:{port}", _launch(workspace, "MLflow server", command, settings, workspace.root)
+    settings = {**SERVER_SETTINGS, **store.credentials}
+    return f"http://127.0.0.1:{port}", [_launch(workspace, "MLflow server", command, settings, workspace.root)]
 
 
 class _Page(NamedTuple):
@@ -314,7 +333,8 @@ def _prepare_prefect(workspace: Workspace, settings: StackSettings) -> None:
         with locked_file(workspace.prefect / "runs.lock"):
             record_ends(client, workspace)
             mark_crashed(client, workspace)
-        cancel_missed_runs(client)
+        if group_server() is None or not _online_workers(client, WORK_POOL):  # else others are at them
+            cancel_missed_runs(client)
         for pool in (WORK_POOL, *([GPU_POOL] if settings.gpus else [])):
             with contextlib.suppress(ObjectAlreadyExists):
                 client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
@@ -326,11 +346,22 @@ def _await_worker(services: list[Service], pool: str, name: str) -> None:
 
     with get_client(sync_client=True) as client:
         for _ in _until_ready(services, "worker"):
-            answer = client.request(
-                "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
-            )
-            if any(worker["name"] == name and worker["status"] == "ONLINE" for worker in answer.json()):
+            if name in _online_workers(client, pool):
                 return
+
+
+def _online_workers(client: "SyncPrefectClient", pool: str) -> list[str]:
+    """Return the names of a work pool's workers that are online; none where the pool is unknown."""
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound:
+        return []
+    answer = client.request(
+        "POST", "/work_pools/{work_pool_name}/workers/filter", path_params={"work_pool_name": pool}, json={}
+    )
+    return [worker["name"] for worker in answer.json() if worker["status"] == "ONLINE"]
 
 
 def _await(services: list[Service], url: str, path: str) -> None:

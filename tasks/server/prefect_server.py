@@ -1,11 +1,12 @@
 """The workspace's Prefect server: find or start it, share it among commands, stop it.
 
+Where `tasks.server.group_server` knows a group's, that one is used, and none is started, recorded or stopped.
+
 A process that uses the server holds ``prefect/in-use.lock`` shared, and the server holds its own lock, so a killed user
 or server is never mistaken for a living one (`tasks.server.process_guard`).
 """
 
 import contextlib
-import http.client
 import json
 import os
 import socket
@@ -15,11 +16,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psutil
 
+from tasks.runtime.addresses import ServerAddress, web_fault
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import group_server, require_group_server
 from tasks.server.prefect_server_main import ALIVE_NAME, IN_USE_NAME, RECORD_NAME
 from tasks.server.process_guard import (
     end_process,
@@ -51,7 +53,7 @@ class StartingServer:
     workspace: Workspace
     url: str
     process: subprocess.Popen[bytes] | None
-    mutex: int
+    mutex: int | None
 
     @property
     def api(self) -> str:
@@ -64,22 +66,33 @@ class StartingServer:
             if self.process is not None:
                 _await_record(self.workspace, self.process)
         finally:
-            os.close(self.mutex)
+            if self.mutex is not None:
+                os.close(self.mutex)
         return self.api
 
 
 def prefect_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> str:
-    """Find or start the workspace's Prefect server and return its API's address.
+    """Find the group's Prefect server, or find or start the workspace's, and return its API's address.
 
-    Sets ``PREFECT_API_URL`` and ``PREFECT_HOME`` in this process and those it starts later. The server counts as used
-    until this process ends or calls ``end_use``.
+    Sets Prefect's variables in this process and those it starts later; see `environment`. A workspace's server counts
+    as used until this process ends or calls ``end_use``.
+
+    Raises
+    ------
+    AddressError
+        The group's server does not answer.
+    ServiceError
+        The workspace's server does not answer or cannot be started.
     """
     return begin_server(workspace, idle_s=idle_s).wait()
 
 
 def begin_server(workspace: Workspace, *, idle_s: float = IDLE_S) -> StartingServer:
     """Do as ``prefect_server`` without waiting for the answer, so that the caller can import modules meanwhile."""
-    folder = workspace.prefect
+    folder, group = workspace.prefect, require_group_server()
+    if group is not None:
+        use_group_server(workspace, group)
+        return StartingServer(workspace, group.url, None, None)
     begin_use(workspace)
     mutex: int = lock_file(folder / "starting.lock")  # type: ignore[assignment]
     with contextlib.ExitStack() as stack:
@@ -164,15 +177,43 @@ def read_record(workspace: Workspace) -> dict[str, Any] | None:
 
 
 def environment(workspace: Workspace, url: str) -> dict[str, str]:
-    """Return the environment variables that make Prefect use the workspace's server, here and in child processes."""
+    """Return the environment variables that make Prefect use the server at `url`, here and in child processes.
+
+    A profile or an address of the user's own is not looked at.
+    """
     return {
         "PREFECT_API_URL": f"{url}/api",
         "PREFECT_HOME": str(workspace.prefect),
+        # Of their own accord both could name a profile of the user's, whose settings count where none is set here.
+        "PREFECT_PROFILES_PATH": str(workspace.prefect / "profiles.toml"),
+        "PREFECT_PROFILE": "ephemeral",  # Prefect's default one, which has no address
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # In memory a restart would forget who holds a deployment's slot, which would then never be free again.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         "DO_NOT_TRACK": "true",  # the only switch that MLflow knows
     }
+
+
+def use_group_server(workspace: Workspace, address: ServerAddress) -> None:
+    """Make this process and those it starts use a group's server."""
+    if address.login is not None:
+        os.environ["PREFECT_API_AUTH_STRING"] = address.login
+    use_server(workspace, address.url)
+
+
+def server_address(workspace: Workspace) -> ServerAddress | None:
+    """Return the address of the group's server, or of the workspace's if its process is there; nothing waits.
+
+    Raises
+    ------
+    AddressError
+        The variable of the group's server has no address.
+    ValueError
+        The record of the workspace's server is damaged.
+    """
+    group = group_server()
+    record = None if group else known_server(workspace)
+    return ServerAddress(RECORD_NAME, record["url"]) if record else group
 
 
 def use_server(workspace: Workspace, url: str) -> None:
@@ -186,14 +227,7 @@ def use_server(workspace: Workspace, url: str) -> None:
 
 def is_answering(url: str, path: str) -> bool:
     """Return whether a service at ``url`` answers ``path`` with status 200."""
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
-    try:
-        connection.request("GET", path)
-        return connection.getresponse().status == http.client.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    return web_fault(url, path) is None
 
 
 def begin_use(workspace: Workspace) -> None:

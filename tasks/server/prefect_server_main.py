@@ -82,7 +82,7 @@ def main() -> None:
     (options.folder / RECORD_NAME).unlink(missing_ok=True)
     listener = socket.socket(fileno=options.socket)
     host, port = listener.getsockname()[:2]
-    os.environ.update(_settings(host, port, options.kind))
+    os.environ.update(_settings(options.folder, host, port, options.kind))
     # uvicorn re-sends the signal that stopped it, which must not end this process before the record is removed.
     signal.signal(signal.SIGTERM, _leave)
     with contextlib.suppress(SystemExit):
@@ -109,8 +109,10 @@ def _leave(number: int, frame: FrameType | None) -> NoReturn:
     raise SystemExit
 
 
-def _settings(host: str, port: int, kind: str) -> dict[str, str]:
+def _settings(folder: Path, host: str, port: int, kind: str) -> dict[str, str]:
     settings = {
+        # That of a group's server, where this machine runs one, is not for a workspace's own.
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
         "PREFECT_SERVER_API_HOST": host,
         "PREFECT_SERVER_API_PORT": str(port),
         # In memory they would end with the server, and their slots stay taken in its database for ever.

@@ -6,6 +6,7 @@ what the engine asks, and keeps the states that the runs end in, to be recorded 
 
 import json
 import logging
+import ssl
 import threading
 import uuid
 from collections.abc import Iterator
@@ -115,10 +116,10 @@ class ServerLink:
 class LastingTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Sends requests to the server of a link, and answers them itself once that is lost."""
 
-    def __init__(self, link: ServerLink) -> None:
+    def __init__(self, link: ServerLink, verify: ssl.SSLContext | bool) -> None:
         self.link = link
-        self._sync = httpx.HTTPTransport(verify=False)  # a loopback address without TLS
-        self._async = httpx.AsyncHTTPTransport(verify=False)
+        self._sync = httpx.HTTPTransport(verify=verify)
+        self._async = httpx.AsyncHTTPTransport(verify=verify)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the server's answer or the link's own."""
@@ -183,7 +184,7 @@ def lasting_link(url: str) -> Iterator[ServerLink]:
 
 def _make_client(original: type[Any], link: ServerLink, *args: Any, **settings: Any) -> Any:
     """Return a client with connections of its own: those of one event loop cannot serve another's."""
-    return original(*args, transport=LastingTransport(link), **settings)
+    return original(*args, transport=LastingTransport(link, settings.get("verify", True)), **settings)
 
 
 def _words(request: httpx.Request) -> list[str]:

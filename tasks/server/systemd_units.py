@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.runtime.addresses import AddressError
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.server.group_server import PREFECT_VARIABLE, group_server
 from tasks.store.files import whole_file
+from tasks.tracking.tracking_store import MLFLOW_VARIABLE, group_tracking
 
 SERVICES, BACKUP, TIMER = "starloom.service", "starloom-backup.service", "starloom-backup.timer"
 BACKUP_AT = "13:00"
@@ -24,6 +27,8 @@ _KEPT = (
     "AWS_ENDPOINT_URL",
     "AWS_REGION",
     "AWS_ALLOW_HTTP",
+    PREFECT_VARIABLE,
+    MLFLOW_VARIABLE,
 )
 """Variables that the services get from whoever writes the units; no secret, for units can be read."""
 
@@ -95,7 +100,19 @@ class UnitSettings:
 
 
 def unit_texts(workspace: Workspace, settings: UnitSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the text of every unit by its file name."""
+    """Return the text of every unit by its file name.
+
+    Raises
+    ------
+    AddressError
+        The address of a group's server has a password: everybody on the machine may read a unit's variables.
+    """
+    for address in (group_server(environment), group_tracking(environment)):
+        if address is not None and address.password is not None:
+            raise AddressError(
+                f"{address.variable}={address.url} has a password, which a unit would show to everybody: unset "
+                "it here, and name a file that has it with EnvironmentFile= in `systemctl --user edit starloom`"
+            )
     root = workspace.name
     common = {"workspace": _escaped(root), "project": _escaped(str(settings.project))}
     kept = {ENVIRONMENT_NAME: root} | {name: environment[name] for name in _KEPT if environment.get(name)}

@@ -1,13 +1,15 @@
-"""MLflow's database in a workspace: SQLite, without telemetry, found again after the workspace was moved.
+"""MLflow's database: without telemetry, and one in a workspace is found again after the workspace was moved.
 
 MLflow takes about 5 s to import, so it is imported when it is first needed. Its database stores absolute artifact
-addresses; `prepare` rewrites them if the workspace is elsewhere.
+addresses; `prepare` rewrites them if the workspace is elsewhere. Where `tasks.tracking.tracking_store` knows a group's
+MLflow, that one is used and its addresses stay.
 """
 
 import logging
 import os
 import sqlite3
 from contextlib import closing
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -15,6 +17,7 @@ from filelock import FileLock
 
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import Problem
+from tasks.tracking.tracking_store import require_tracking_server, tracking_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,20 +47,47 @@ _ADDRESS_COLUMNS = (
 
 
 def prepare(workspace: Workspace) -> None:
-    """Create the workspace's MLflow database if there is none; correct its addresses if the workspace was moved."""
+    """Create what MLflow lacks, the database or the experiments; correct addresses if the workspace was moved.
+
+    Raises
+    ------
+    AddressError
+        A group's MLflow does not answer.
+    """
     workspace.root.mkdir(parents=True, exist_ok=True)
+    store = tracking_store(workspace)
     with lock(workspace):
-        correct_addresses(workspace)
-        import_mlflow().set_tracking_uri(workspace.mlflow_uri)
+        if store.is_own:
+            correct_addresses(workspace)
+        else:
+            _require_once(store.uri)
         client = open_client(workspace)
+        import_mlflow().set_tracking_uri(store.uri)
         for name in EXPERIMENTS:
             if client.get_experiment_by_name(name) is None:
-                client.create_experiment(name, artifact_location=f"{workspace.mlartifacts.as_uri()}/{name}")
+                _create_experiment(client, name, None if store.is_web else f"{workspace.mlartifacts.as_uri()}/{name}")
 
 
 def open_client(workspace: Workspace) -> "MlflowClient":
-    """Return a client of the workspace's database."""
-    return import_mlflow().MlflowClient(tracking_uri=workspace.mlflow_uri)
+    """Return a client of the workspace's MLflow."""
+    store = tracking_store(workspace)
+    os.environ.update(store.credentials)
+    return import_mlflow().MlflowClient(tracking_uri=store.uri)
+
+
+@cache
+def _require_once(uri: str) -> None:
+    """Refuse a server that does not answer, at its first use in this process: MLflow itself tries for minutes."""
+    require_tracking_server()
+
+
+def _create_experiment(client: "MlflowClient", name: str, artifacts: str | None) -> None:
+    """Create an experiment, unless another workspace that shares the server does so meanwhile."""
+    try:
+        client.create_experiment(name, artifact_location=artifacts)
+    except import_mlflow().MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
 
 
 def lock(workspace: Workspace) -> FileLock:

@@ -1,7 +1,10 @@
 """Registered models: versions of a name, found by address; the aliases ``challenger`` and ``champion``."""
 
+import contextlib
+import hashlib
 import re
 import shutil
+import tempfile
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from numpy.typing import NDArray
 
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import import_mlflow, lock, open_client, prepare
+from tasks.tracking.tracking_store import tracking_store
 
 CHALLENGER = "challenger"
 """Alias of the newest version of a name."""
@@ -201,10 +205,25 @@ def _model_ref(workspace: Workspace, name: str, version: int) -> ModelRef:
             f"there is no model {name}, version {version}{_newest_versions(workspace, name)}; {_list_models(workspace)}"
         ) from error
     address = client.get_model_version_download_uri(name, str(version))
-    folder = Path(import_mlflow().artifacts.download_artifacts(artifact_uri=address), "data")
+    folder = _local_copy(workspace, address, f"{name}/{version}/{run_id}") / "data"
     if not (folder / "model.json").is_file():
         raise UnknownModelError(f"model {name}, version {version} holds no model.json in {folder}")
     return ModelRef(f"models:/{name}/{version}", name, version, run_id, folder)
+
+
+def _local_copy(workspace: Workspace, address: str, identity: str) -> Path:
+    """Return the folder of an artifact; one of an MLflow server is fetched once, into ``mlartifacts/fetched/``."""
+    download = import_mlflow().artifacts.download_artifacts
+    if not tracking_store(workspace).is_web:
+        return Path(download(artifact_uri=address))
+    fetched = workspace.mlartifacts / "fetched" / hashlib.sha256(identity.encode()).hexdigest()[:32]
+    if not fetched.is_dir():
+        fetched.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=fetched.parent) as unfinished:
+            whole = Path(download(artifact_uri=address, dst_path=unfinished))
+            with contextlib.suppress(OSError):  # another process was faster
+                whole.rename(fetched)
+    return fetched
 
 
 def _newest_versions(workspace: Workspace, name: str) -> str:

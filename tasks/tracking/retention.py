@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import EXPERIMENTS, import_mlflow, lock, open_client, prepare
+from tasks.tracking.tracking_store import tracking_store
 
 RUNNING = "RUNNING"
 _DELETED = "deleted"
@@ -82,8 +83,11 @@ class RecordedRun:
 
 
 def read_contents(workspace: Workspace) -> tuple[list[RegisteredVersion], list[RecordedRun]]:
-    """Return the registered versions and the runs; a workspace without a database has none, and gets none."""
-    if not (workspace.root / "mlflow.db").is_file():
+    """Return the registered versions and the runs; a workspace without a database has none, and gets none.
+
+    Of a group's MLflow there are none either: what is there is not the workspace's to remove.
+    """
+    if not tracking_store(workspace).is_own or not (workspace.root / "mlflow.db").is_file():
         return [], []
     prepare(workspace)
     client = open_client(workspace)

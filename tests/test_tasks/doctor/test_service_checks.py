@@ -79,15 +79,15 @@ def test_the_ports_of_pages_are_the_first_free_ones() -> None:
 
 
 def test_a_server_that_lives_and_does_not_answer_is_a_problem_and_a_dead_one_none(workspace: Workspace) -> None:
-    assert check_server(workspace).state == "ok"
+    assert check_server(workspace, {}).state == "ok"
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     descriptor = hold_server_lock(workspace, port)
-    silent = check_server(workspace)
+    silent = check_server(workspace, {})
     assert (silent.state, silent.remedy) == ("problem", "end it with `starloom down`")
     assert f"http://127.0.0.1:{port} (prefect/server.json, process {os.getpid()}" in silent.value
     os.close(descriptor)
-    assert check_server(workspace).state == "ok"
+    assert check_server(workspace, {}).state == "ok"
 
 
 def test_settings_of_a_users_own_prefect_are_named(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.states import Completed, Running
 
 from tasks.runtime.workspace import Workspace
-from tasks.server.flow_runs import mark_crashed
+from tasks.server.flow_runs import mark_crashed, workspace_tag
+from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.server.prefect_server import processes_folder
 from tasks.server.process_guard import ProcessEntry
 
@@ -46,3 +47,18 @@ def test_only_runs_of_dead_processes_are_marked(served: Workspace) -> None:
         assert state_names(client, dead, working, within, finished) == ["Crashed", "Running", "Running", "Completed"]
         presence.withdraw()
         assert set(mark_crashed(client, served)) == {working.id, within.id}
+
+
+def test_on_a_groups_server_only_runs_of_this_workspace_are_marked(
+    served: Workspace, prefect_api: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PREFECT_VARIABLE, prefect_api)
+    tags = [[workspace_tag(served)], [workspace_tag(Workspace(served.root / "other"))], []]
+    with get_client(sync_client=True) as client:
+        own, *others = (client.create_flow_run(never_run, tags=each) for each in tags)
+        for run in (own, *others):
+            client.set_flow_run_state(run.id, Running(), force=True)
+        assert mark_crashed(client, served) == [own.id]
+        assert state_names(client, *others) == ["Running", "Running"]
+        for run in others:
+            client.delete_flow_run(run.id)

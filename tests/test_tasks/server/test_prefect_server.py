@@ -6,11 +6,14 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from prefect import get_client
 
+from tasks.runtime.addresses import AddressError
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.server.prefect_server import (
     ServiceError,
     end_use,
@@ -23,11 +26,23 @@ from tasks.server.prefect_server_main import ALIVE_NAME, RECORD_NAME
 from tasks.server.process_guard import is_locked
 
 IDLE_S = 2.0
+NOWHERE = "http://127.0.0.1:9/api"
 ANOTHER = "import sys; from pathlib import Path; from tasks.runtime.workspace import Workspace; "
 ANOTHER += "from tasks.server.prefect_server import prefect_server; print(prefect_server(Workspace(Path(sys.argv[1]))))"
 
 
-def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Workspace) -> None:
+@pytest.fixture
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings of a user's own Prefect, each of which leads elsewhere."""
+    profiles = tmp_path / "profiles.toml"
+    profiles.write_text(f'active = "own"\n[profiles.own]\nPREFECT_API_URL = "{NOWHERE}"\n')
+    monkeypatch.setenv("PREFECT_PROFILES_PATH", str(profiles))
+    monkeypatch.setenv("PREFECT_PROFILE", "own")
+    monkeypatch.setenv("PREFECT_API_URL", NOWHERE)
+    monkeypatch.setenv("PREFECT_SERVER_DATABASE_CONNECTION_URL", "postgresql+asyncpg://nobody@127.0.0.1:9/nothing")
+
+
+def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Workspace, own_settings: None) -> None:
     # What a killed server of a copied workspace leaves behind: a record with a living process and a dead port.
     home.prefect.mkdir(parents=True)
     (home.prefect / RECORD_NAME).write_text(json.dumps({"pid": os.getpid(), "url": "http://127.0.0.1:9"}))
@@ -38,6 +53,7 @@ def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Work
     with get_client(sync_client=True) as client:
         assert str(client.api_url).startswith(address)
         assert client.read_flow_runs() == []
+    assert (home.prefect / "prefect.db").exists()
 
     first = running_server(home)
     assert first is not None
@@ -57,6 +73,23 @@ def test_one_server_is_shared_replaced_when_killed_and_ends_when_idle(home: Work
     assert running_server(home) is None
     assert not (home.prefect / RECORD_NAME).exists()
     assert stop_services(home) == []
+
+
+def test_a_groups_server_is_used_and_one_that_does_not_answer_is_refused(
+    prefect_api: str, home: Workspace, own_settings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PREFECT_VARIABLE, prefect_api)
+    assert prefect_server(home) == prefect_api
+    assert os.environ["PREFECT_API_URL"] == prefect_api
+    assert not home.prefect.exists()
+    assert stop_services(home) == []
+    monkeypatch.setenv(PREFECT_VARIABLE, "http://me:secret@127.0.0.1:9/api")
+    with pytest.raises(AddressError, match=rf"{PREFECT_VARIABLE}=http://127\.0\.0\.1:9 .*refused.*unset") as refusal:
+        prefect_server(home)
+    assert "secret" not in str(refusal.value)
+    monkeypatch.setenv(PREFECT_VARIABLE, "http://127.0.0.1:9")
+    with pytest.raises(AddressError, match="does not end in /api"):
+        prefect_server(home)
 
 
 def test_a_server_that_cannot_start_is_an_error_with_its_log(home: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
