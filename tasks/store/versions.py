@@ -122,8 +122,9 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None) -> Dataset:
         "rejected": rejected,
         **new.manifest,
     }
-    # A folder of that number was left by a publisher that died before replacing CURRENT.
-    shutil.rmtree(target, ignore_errors=True)
+    # A folder of that number, or a half-written one, was left by a publisher that died before replacing CURRENT.
+    for left in (target, *target.parent.glob(".*.part")):
+        shutil.rmtree(left, ignore_errors=True)
     with whole_folder(target) as beside:
         _fill(beside, new, manifest, folder)
     with whole_file(folder / CURRENT) as path:
