@@ -5,6 +5,7 @@ samples in the order of the ledger, and the checksums of both files. A build tha
 the batches that are missing.
 """
 
+import errno
 import json
 import shutil
 import zlib
@@ -44,15 +45,23 @@ class Staging:
         return self.batch(number).is_dir()
 
     def write(self, number: int, ledger: pa.Table, samples: np.ndarray) -> None:
-        """Write a batch: its ledger rows and, in their order, the pixels (n, y, x, channel) of the stored ones."""
+        """Write a batch: its ledger rows and, in their order, the pixels (n, y, x, channel) of the stored ones.
+
+        A batch that is there already stays: a worker that died, or was taken for dead, wrote it, and its job was given
+        to another.
+        """
         stored = ledger["status"].to_pylist().count(STORED)
         if stored != len(samples):
             raise ValueError(f"batch {number} has {stored} stored rows and {len(samples)} samples")
-        with whole_folder(self.batch(number)) as folder:
-            _save(folder / PIXELS, samples)
-            pq.write_table(ledger, folder / LEDGER)
-            checksums = {name: _crc32(folder / name) for name in (PIXELS, LEDGER)}
-            (folder / CHECKSUMS).write_text(json.dumps(checksums), encoding="ascii")
+        try:
+            with whole_folder(self.batch(number)) as folder:
+                _save(folder / PIXELS, samples)
+                pq.write_table(ledger, folder / LEDGER)
+                checksums = {name: _crc32(folder / name) for name in (PIXELS, LEDGER)}
+                (folder / CHECKSUMS).write_text(json.dumps(checksums), encoding="ascii")
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # of the rename
+                raise
 
     def require_whole(self, number: int) -> None:
         """Compare a batch's files with their checksums, and remove a batch that is damaged.

@@ -189,7 +189,8 @@ def all_cases(inputs: Inputs) -> list[Case]:
             tuple(Point(f"step {step}", record, step) for step in ("ingest", "score", "append", "examine", "train")),
             model="realbogus",
         ),
-        Case("export-dataset", {"dataset": "made"}, (Point("export begun", "exports/*"),), reads="made"),
+        Case("export-dataset", {"dataset": "made"}, (Point("export begun", "exports/.*.part"),), reads="made"),
+        Case("verify", {"dataset": "made"}, (), reads="made"),
     ]
 
 

@@ -107,8 +107,9 @@ def _kill_flow(trial: Trial) -> Iterator[Disturbed]:
 def _kill_worker(trial: Trial) -> Iterator[Disturbed]:
     process = trial.start()
     trial.wait(process)
-    for worker in _dask_workers(process)[:1]:
-        worker.kill()
+    workers = _dask_workers(process)
+    trial.require(bool(workers), "it has no worker to kill")
+    workers[0].kill()
     yield Disturbed(process.end(), trial.workspace, code=0)
 
 
@@ -255,13 +256,20 @@ def _first(*reasons: Callable[[Case], str | None]) -> Callable[[Case], str | Non
 
 _SPREADS = _unless(lambda case: case.spreads, "opens no Dask cluster")
 _BUILDS = _unless(lambda case: case.dataset, "builds no dataset")
+_FIRST = "its first point"
 _ALSO_LATER = ("version", "split_hash", "summary.split")
 """What is asked again after a passing fault is in a second version, and gets its part of the split as a latecomer."""
 
 FAULTS = [
     Fault("kill-flow", "`kill -9` of the flow's process", _kill_flow),
-    Fault("kill-dask-worker", "`kill -9` of a worker of the local Dask cluster", _kill_worker, _SPREADS),
-    Fault("kill-dask-scheduler", "`kill -9` of the scheduler at `STARLOOM_DASK_ADDRESS`", _kill_scheduler, _SPREADS),
+    Fault("kill-dask-worker", "`kill -9` of a worker of the local Dask cluster", _kill_worker, _SPREADS, where=_FIRST),
+    Fault(
+        "kill-dask-scheduler",
+        "`kill -9` of the scheduler at `STARLOOM_DASK_ADDRESS`",
+        _kill_scheduler,
+        _SPREADS,
+        where=_FIRST,
+    ),
     Fault("kill-prefect-server", "`kill -9` of the workspace's Prefect server", _kill_prefect),
     Fault(
         "fill-disk",
@@ -275,7 +283,7 @@ FAULTS = [
         _drop_network,
         _unless(lambda case: case.service, "asks no service"),
         _ALSO_LATER,
-        where="a batch staged",
+        where=_FIRST,
     ),
     Fault("turn-clock", "the wall clock jumps back by a day", _turn_clock, lambda case: no_compiler()),
     Fault(
@@ -290,7 +298,7 @@ FAULTS = [
         "one byte of a staged ledger part is another, after `kill -9`",
         _corrupt_ledger_part,
         _first(_BUILDS, _unless(lambda case: case.points[0].name == "batch staged", "stages nothing")),
-        where="a batch staged",
+        where=_FIRST,
     ),
     Fault(
         "corrupt-model",

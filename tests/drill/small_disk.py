@@ -28,10 +28,10 @@ def no_mount() -> str | None:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path) -> Iterator[Path]:
-    """Mount a tmpfs of `SIZE_MB` at a folder."""
+def small_disk(folder: Path, size_mb: int = SIZE_MB) -> Iterator[Path]:
+    """Mount a tmpfs at a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    subprocess.run(_mount_words(folder), check=True)
+    subprocess.run(_mount_words(folder, size_mb), check=True)
     try:
         yield folder
     finally:
@@ -54,5 +54,5 @@ def free(folder: Path) -> None:
     (folder / _FILLER).unlink(missing_ok=True)
 
 
-def _mount_words(folder: Path) -> list[str]:
-    return ["mount", "-t", "tmpfs", "-o", f"size={SIZE_MB}m", "tmpfs", str(folder)]
+def _mount_words(folder: Path, size_mb: int = SIZE_MB) -> list[str]:
+    return ["mount", "-t", "tmpfs", "-o", f"size={size_mb}m", "tmpfs", str(folder)]

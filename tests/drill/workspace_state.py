@@ -20,7 +20,7 @@ from tasks.store.verification import verify_version
 from tasks.tracking.database import open_client, prepare
 from tasks.tracking.model_registry import resolve_model
 
-PASSING = ("_at", "seconds", "created")
+PASSING = ("_at", "seconds", "_per_second", "created")
 """Ends of the names of columns and entries that tell when, or how long."""
 VOLATILE = {"at", "by", "run_id", "requests", "message"}
 """Entries of a summary and columns that name this run."""

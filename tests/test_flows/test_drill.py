@@ -15,7 +15,7 @@ from tests.drill.faults import FAULTS
 from tests.drill.inputs import write_inputs
 from tests.drill.trial import Drill
 
-GALAXIES, CANDIDATES, EXPORT = "build-galaxy-dataset", "build-realbogus-dataset", "export-dataset"
+GALAXIES, CANDIDATES, VERIFY = "build-galaxy-dataset", "build-realbogus-dataset", "verify"
 BATCH, SHARD, PART = 0, 1, 2
 """Seeds that choose these points of a build: a batch staged, a shard written, a version half written."""
 POINTS = [
@@ -29,7 +29,7 @@ POINTS = [
     ("turn-clock", CANDIDATES, SHARD),
     ("two-builders", CANDIDATES, BATCH),
     ("move-workspace", CANDIDATES, SHARD),
-    ("corrupt-shard", EXPORT, BATCH),
+    ("corrupt-shard", VERIFY, 0),
 ]
 
 

@@ -41,6 +41,16 @@ def test_a_batch_comes_back_with_the_pixels_of_its_stored_rows(tmp_path: Path) -
     assert not staging.folder.exists()
 
 
+def test_a_batch_that_a_lost_worker_wrote_stays_when_another_writes_it_again(tmp_path: Path) -> None:
+    staging = Staging(tmp_path)
+    first, second = np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4, 3), np.uint8)
+    staging.write(0, small_ledger(["a"]), first)
+    staging.write(0, small_ledger(["a"]), second)
+    assert np.array_equal(staging.pixels(0), first)
+    assert [path.name for path in tmp_path.iterdir()] == ["batch-000000"]
+    staging.require_whole(0)
+
+
 @pytest.mark.parametrize("name", ["pixels.npy", "ledger.parquet", "crc32.json"])
 @pytest.mark.parametrize("at", [0.0, 0.5, 0.99])
 def test_one_other_byte_of_a_batch_is_named_and_the_batch_is_absent(tmp_path: Path, name: str, at: float) -> None:
