@@ -1,4 +1,4 @@
-# make demo | test | check | bench | mutate | docs | lock | install [VENV=dir] [EXTRA=cpu|gpu]
+# make demo | test | check | bench | mutate | drill | docs | lock | install [VENV=dir] [EXTRA=cpu|gpu]
 VENV ?= .venv
 EXTRA ?= cpu
 PYTHON ?= python3
@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(EXTRA)
 
 export DO_NOT_TRACK := true
 
-.PHONY: install demo test check bench mutate docs lock clean
+.PHONY: install demo test check bench mutate drill docs lock clean
 
 install: $(STAMP)
 
@@ -38,6 +38,11 @@ bench: install
 # MODULE="path ..." N=mutants per module SEED=word
 mutate: install
 	@$(BIN)/python -m tests.mutation $(MODULE) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
+# FAULTS="name ..." FLOWS="name ..." SEED=first REPEATS=number
+drill: install
+	@$(BIN)/python -m tests.drill $(if $(FAULTS),--faults $(FAULTS)) $(if $(FLOWS),--flows $(FLOWS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(REPEATS),--repeats $(REPEATS))
 
 docs: install
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -1,9 +1,10 @@
 """Suspect labels of candidates: scored out of fold, by two views, or by the dynamics of one fit to all.
 
 Scores are a table with ``id, logit, fold`` of the n candidates of a part, sorted by id. ``two-views`` and
-``hidden-reals`` add ``forest``, the probability of being real by a forest on scalars; ``dynamics`` adds ``limit``, and its logit is the mean over the
-early epochs of one fit to all candidates, fold 0. With recurrence there are ``fault`` and ``hidden`` too, see
-`tasks.candidates.recurrence`: a bogus label of a fault is never suspect, and what may be hidden is so more readily.
+``hidden-reals`` add ``forest``, the probability of being real by a forest on scalars; ``dynamics`` adds ``limit``, and
+its logit is the mean over the early epochs of one fit to all candidates, fold 0. With recurrence there are ``fault``
+and ``hidden`` too, see `tasks.candidates.recurrence`: a bogus label of a fault is never suspect, and what may be hidden
+is so more readily.
 """
 
 from dataclasses import replace

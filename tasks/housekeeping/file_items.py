@@ -19,6 +19,11 @@ NIGHT, SCORES, UNFINISHED, PAGE = "night", "scores", "unfinished work", "page"
 OWN_PAGE = "housekeeping"
 """Stem of the page of a housekeeping, which names everything and keeps nothing."""
 UNFINISHED_FOLDERS = ("training", "studies", "scoring")
+PARTS = (
+    *(f"{name}/.*.part" for name in ("catalogs", "exports", "nights", "reports", "scores", *UNFINISHED_FOLDERS)),
+    "nightly/*/*/.*.part",
+)
+"""Of what `tasks.store.files` writes beside its target: a process that was killed leaves it."""
 CACHE_FOLDERS = ("onnx", "cascade")
 
 
@@ -85,6 +90,14 @@ def unfinished_items(workspace: Workspace, rules: Rules) -> Iterator[Item]:
         needs = frozenset(run_key(run) for record in records if (run := _run_of(record)))
         key = f"{UNFINISHED} {path.relative_to(workspace.root)}"
         yield Item(key, UNFINISHED, size, changed_at, (path,), needs, frozenset({path.name}), kept)
+
+
+def part_items(workspace: Workspace, rules: Rules) -> Iterator[Item]:
+    """Yield the half-written files and folders of processes that were killed."""
+    for path in (path for pattern in PARTS for path in sorted(workspace.root.glob(pattern))):
+        size, changed_at = measure([path])
+        key = f"{UNFINISHED} {path.relative_to(workspace.root)}"
+        yield Item(key, UNFINISHED, size, changed_at, (path,), kept=rules.young(changed_at))
 
 
 def busy_locks(workspace: Workspace) -> list[str]:

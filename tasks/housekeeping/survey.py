@@ -59,6 +59,7 @@ def survey_workspace(workspace: Workspace, rules: Rules) -> Contents:
         *models,
         *run_items(runs, registered, rules),
         *file_items.unfinished_items(workspace, rules),
+        *file_items.part_items(workspace, rules),
         *caches,
     ]
     items += file_items.with_mentions(file_items.page_items(workspace, rules), items)

@@ -8,7 +8,8 @@ is lost ends as if it were there, and leaves the states of its flow runs in ``pr
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,6 +19,7 @@ from tasks.server.group_server import group_server
 from tasks.server.prefect_server import processes_folder
 from tasks.server.process_guard import UP, ProcessEntry, living_processes, locked_file
 from tasks.server.slots import host
+from tasks.store.errors import DiskFullError
 from tasks.store.files import write_json
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 DIED = "Its process died. The same command, given again, goes on from its last finished step."
 _UNFINISHED_AT_MOST = 200
+_LEAST_FREE_MB = 16.0
+"""Of a disk that is not taken for full: what is half written is removed before an error is told."""
 
 
 def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[str, Any]) -> Any:
@@ -46,12 +50,32 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
             facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
             entry = ProcessEntry.announce(processes_folder(workspace), **facts)
         try:
-            with tags(workspace_tag(workspace)):  # for the flow runs within it
+            with tags(workspace_tag(workspace)), disk_blamed(workspace.root):  # the tags are of the flow runs within it
                 return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
         finally:
             for ended, state in link.ends.items():
                 write_json(_ends(workspace) / f"{ended}.json", state)
             entry.withdraw()
+
+
+@contextlib.contextmanager
+def disk_blamed(root: Path) -> Iterator[None]:
+    """Turn a failure of the workspace's Prefect server into an error that names the disk, where that is full.
+
+    The server answers status 500 when its database, which is on that disk, cannot grow.
+    """
+    import httpx
+
+    try:
+        yield
+    except httpx.HTTPStatusError as error:
+        free_mb = shutil.disk_usage(root).free / 1e6
+        if not error.response.is_server_error or free_mb >= _LEAST_FREE_MB:
+            raise
+        raise DiskFullError(
+            f"no space left on the disk of {root} ({free_mb:.1f} MB), so the Prefect server failed; free some and run "
+            "the same command again, it continues from the finished work"
+        ) from error
 
 
 def record_ends(client: "SyncPrefectClient", workspace: Workspace) -> list[UUID]:

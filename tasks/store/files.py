@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,16 +21,22 @@ from tasks.store.objects import ObjectFolder
 
 @contextmanager
 def disk_full_named(target: Path | ObjectFolder) -> Iterator[None]:
-    """Turn the operating system's "no space left" into an error that names `target`."""
+    """Turn "no space left" of the operating system or of SQLite into an error that names `target`."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, sqlite3.OperationalError) as error:
+        if _is_disk_full(error):
             raise DiskFullError(
                 f"no space left on the disk of {target}; free some and run the same command again, "
                 "it continues from the finished work"
             ) from error
         raise
+
+
+def _is_disk_full(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return error.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def sync(path: Path) -> None:

@@ -26,8 +26,19 @@ BLOCK_ROWS = 8192
 
 
 def gather(staging: Staging, numbers: Iterable[int], schema: pa.Schema) -> pa.Table:
-    """Return the rows of the given batches: `schema` and `PLACE`."""
-    placed = (_placed(staging.ledger(number).cast(schema), number) for number in numbers)
+    """Return the rows of the given batches: `schema` and `PLACE`.
+
+    Raises
+    ------
+    DamagedBatchError
+        A batch is not as it was written.
+    """
+
+    def rows_of(number: int) -> pa.Table:
+        staging.require_whole(number)
+        return _placed(staging.ledger(number).cast(schema), number)
+
+    placed = map(rows_of, numbers)
     return _mapped(staging.folder / "gathered.arrow", pa.schema([*schema, *PLACE]), placed)
 
 

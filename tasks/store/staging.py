@@ -1,13 +1,16 @@
 """The finished, unpublished work of a build: one folder a batch, complete or absent.
 
-A batch is a fixed list of ids. Its folder holds its part of the ledger and the pixels of its stored
-samples in the order of the ledger. A build that died continues with the batches that are missing.
-On an object store a batch is two objects, and finished when the second, its ledger, is there.
+A batch is a fixed list of ids. Its folder holds its part of the ledger, the pixels of its stored
+samples in the order of the ledger, and the checksums of both files. A build that died continues with
+the batches that are missing. On an object store a batch is three objects, and finished when the last,
+its ledger, is there.
 """
 
+import errno
 import io
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +20,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.store.errors import StoreError
+from tasks.store.errors import DamagedBatchError, StoreError
 from tasks.store.files import whole_folder
 from tasks.store.objects import ObjectFolder
 from tasks.store.schema import STORED
 
 _BATCH = "batch-"
 _ROWS = "rows.json"
-_PIXELS, _LEDGER = "pixels.npy", "ledger.parquet"
+PIXELS, LEDGER, CHECKSUMS = "pixels.npy", "ledger.parquet", "crc32.json"
+_PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -50,42 +54,92 @@ class Staging:
         """Return whether a batch is complete."""
         if self.objects is None:
             return self.batch(number).is_dir()
-        return self.objects.has(f"{_batch_name(number)}/{_LEDGER}")
+        return self.objects.has(f"{_batch_name(number)}/{LEDGER}")
 
     def finished(self) -> set[int]:
         """Return the numbers of the batches that are complete."""
         if self.objects is None:
             return {int(path.name.removeprefix(_BATCH)) for path in self.folder.glob(f"{_BATCH}*") if path.is_dir()}
         keys = (key.partition("/") for key in self.objects.names())
-        return {int(name.removeprefix(_BATCH)) for name, _, file in keys if file == _LEDGER}
+        return {int(name.removeprefix(_BATCH)) for name, _, file in keys if file == LEDGER}
 
     def write(self, number: int, ledger: pa.Table, samples: np.ndarray) -> None:
-        """Write a batch: its ledger rows and, in their order, the pixels (n, y, x, channel) of the stored ones."""
+        """Write a batch: its ledger rows and, in their order, the pixels (n, y, x, channel) of the stored ones.
+
+        A batch that is there already stays: a worker that died, or was taken for dead, wrote it, and its job was given
+        to another.
+        """
         stored = ledger["status"].to_pylist().count(STORED)
         if stored != len(samples):
             raise ValueError(f"batch {number} has {stored} stored rows and {len(samples)} samples")
         if self.objects is None:
-            with whole_folder(self.batch(number)) as folder, (folder / _PIXELS).open("wb") as stream:
-                _save(stream, samples)
-                pq.write_table(ledger, folder / _LEDGER)
-            return
+            self._write_folder(self.batch(number), ledger, samples)
+        else:
+            self._write_objects(self.objects, number, ledger, samples)
+
+    def _write_folder(self, batch: Path, ledger: pa.Table, samples: np.ndarray) -> None:
+        try:
+            with whole_folder(batch) as folder:
+                with (folder / PIXELS).open("wb") as stream:
+                    _save(stream, samples)
+                pq.write_table(ledger, folder / LEDGER)
+                checksums = {name: _crc32(folder / name) for name in (PIXELS, LEDGER)}
+                (folder / CHECKSUMS).write_text(json.dumps(checksums), encoding="ascii")
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # of the rename
+                raise
+
+    def _write_objects(self, objects: ObjectFolder, number: int, ledger: pa.Table, samples: np.ndarray) -> None:
         pixels, rows = io.BytesIO(), io.BytesIO()
         _save(pixels, samples)
         pq.write_table(ledger, rows)
-        for name, content in ((_PIXELS, pixels), (_LEDGER, rows)):
-            self.objects.put_verified(f"{_batch_name(number)}/{name}", content.getvalue())
+        content = {PIXELS: pixels.getvalue(), LEDGER: rows.getvalue()}
+        checksums = json.dumps({name: zlib.crc32(bytes_) for name, bytes_ in content.items()}).encode("ascii")
+        for name, bytes_ in ((PIXELS, content[PIXELS]), (CHECKSUMS, checksums), (LEDGER, content[LEDGER])):
+            objects.put_verified(f"{_batch_name(number)}/{name}", bytes_)
+
+    def require_whole(self, number: int) -> None:
+        """Compare a batch's files with their checksums, and remove a batch that is damaged.
+
+        A dataset keeps what was staged, and its digests are those of the damaged bytes: later nothing tells.
+
+        Raises
+        ------
+        DamagedBatchError
+            The same build, run again, collects the batch once more.
+        """
+        try:
+            checksums = json.loads(_content(self._open(number, CHECKSUMS)))
+            changed = [name for name in (PIXELS, LEDGER) if _crc32(self._open(number, name)) != checksums[name]]
+        except (OSError, StoreError, ValueError, KeyError, TypeError):
+            changed = [CHECKSUMS]
+        if changed:
+            where = self._remove(number)
+            raise DamagedBatchError(
+                f"{where}/{changed[0]} was not as it was written, and the batch is removed; run the same command "
+                "again, it collects the batch once more"
+            )
+
+    def _remove(self, number: int) -> str:
+        """Remove a batch and return where it was."""
+        if self.objects is None:
+            shutil.rmtree(self.batch(number), ignore_errors=True)
+            return str(self.batch(number))
+        for name in (LEDGER, CHECKSUMS, PIXELS):
+            self.objects.delete(f"{_batch_name(number)}/{name}")
+        return f"{self.objects}/{_batch_name(number)}"
 
     def ledger(self, number: int) -> pa.Table:
         """Return a batch's ledger rows."""
-        return pq.read_table(self._open(number, _LEDGER))
+        return pq.read_table(self._open(number, LEDGER))
 
     def ledger_schema(self, number: int) -> pa.Schema:
         """Return the schema of a batch's ledger rows, with its metadata."""
-        return pq.read_schema(self._open(number, _LEDGER))
+        return pq.read_schema(self._open(number, LEDGER))
 
     def pixels(self, number: int) -> np.ndarray:
         """Return a batch's samples (n, y, x, channel), in the order of its stored ledger rows; a file is mapped."""
-        file = self._open(number, _PIXELS)
+        file = self._open(number, PIXELS)
         samples: np.ndarray = np.load(file, mmap_mode="r" if isinstance(file, Path) else None, allow_pickle=False)
         return samples
 
@@ -132,6 +186,19 @@ def _save(stream: BinaryIO, samples: np.ndarray) -> None:
     """Write an array as ``.npy``; unlike `numpy.save`, a stream reports a full disk on a short write."""
     np.lib.format.write_array_header_1_0(stream, np.lib.format.header_data_from_array_1_0(samples))
     stream.write(np.ascontiguousarray(samples).data)
+
+
+def _content(file: Path | io.BytesIO) -> bytes:
+    return file.read_bytes() if isinstance(file, Path) else file.getvalue()
+
+
+def _crc32(file: Path | io.BytesIO) -> int:
+    """Return the CRC-32 of a file's bytes, read in pieces."""
+    found = 0
+    with file.open("rb") if isinstance(file, Path) else file as stream:
+        while piece := stream.read(_PIECE_BYTES):
+            found = zlib.crc32(piece, found)
+    return found
 
 
 def clear_others(parent: Path, keep: Path) -> None:

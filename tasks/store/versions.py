@@ -145,8 +145,9 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None, objects: Obje
     if objects is not None:
         _publish_objects(folder, new, manifest, objects)
         return Dataset.at(target, objects)
-    # A folder of that number was left by a publisher that died before replacing CURRENT.
-    shutil.rmtree(target, ignore_errors=True)
+    # A folder of that number, or a half-written one, was left by a publisher that died before replacing CURRENT.
+    for left in (target, *target.parent.glob(".*.part")):
+        shutil.rmtree(left, ignore_errors=True)
     with whole_folder(target) as beside:
         _fill(beside, new)
         (beside / PIXELS).symlink_to(Path("..", "..", PIXELS), target_is_directory=True)

@@ -1,11 +1,6 @@
-"""Collecting from a service: real HTTP, faults, positions, and a build that is killed and goes on."""
+"""Collecting from a service: real HTTP, faults, positions. `test_drill` kills such a build."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,7 +16,6 @@ from tasks.store.dataset import Dataset
 from .conftest import galaxy_picture
 
 SIDE = 64
-STARLOOM = Path(sys.executable).with_name("starloom")
 Sky = Callable[[int], tuple[ReplayedFiles, Path]]
 
 
@@ -111,32 +105,3 @@ def test_a_service_that_is_down_rejects_with_a_passing_reason_and_is_asked_again
     with SkyServer(pictures, port=int(url.rpartition(":")[2])):
         recovered = build_galaxy_dataset(**request(table, url))
     assert (recovered["stored"], recovered["rejected"]) == (12, {})
-
-
-def test_killed_in_the_middle_it_goes_on_and_the_result_is_the_same(
-    flows_here: Workspace, sky: Sky, tmp_path: Path
-) -> None:
-    pictures, table = sky(260)
-    connections = 8
-    with SkyServer(pictures, Behaviour(latency_s=0.1)) as server:
-        words = [f"{name}={value}" for name, value in request(table, server.url).items()]
-        words += [f"max_connections={connections}"]
-        command = [STARLOOM, "run", "build-galaxy-dataset", *(word for pair in words for word in ("-p", pair))]
-        environment = os.environ | {"STARLOOM_WORKSPACE": str(tmp_path / "killed")}
-        with (tmp_path / "log").open("wb") as log:
-            process = subprocess.Popen(command, env=environment, stderr=log, stdout=log)
-            while server.tally.report()["requests"] < 100:
-                assert process.poll() is None, (tmp_path / "log").read_text()
-                time.sleep(0.02)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-        asked = server.tally.report()
-        undisturbed = build_galaxy_dataset(**request(table, server.url))
-    subprocess.run([STARLOOM, "down"], env=environment, check=True, capture_output=True)
-    assert asked["positions"] == 260
-    assert asked["requests"] <= 260 + connections
-    assert '"stored": 260' in done.stdout.splitlines()[-1]
-    killed = Dataset.open(Workspace(tmp_path / "killed"), "http")
-    assert undisturbed["stored"] == 260
-    assert killed.digest == Dataset.open(flows_here, "http").digest

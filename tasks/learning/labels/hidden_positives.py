@@ -46,9 +46,9 @@ def best_bin_share(positive: NDArray, other: NDArray) -> float:
     """Return the estimated share of positives among other samples, from scores of known positives (p,) and them (n,).
 
     Above a threshold lie a share of the others and a share of the positives; where no true negative lies above it, the
-    ratio of the two is the share of hidden positives. The threshold is that with the least upper confidence bound of the
-    ratio: best bin estimation (Garg et al. 2021, 2111.00980, algorithm 1). It holds if hidden positives are scored as
-    the known ones are; without positives or others it is 0.
+    ratio of the two is the share of hidden positives. The threshold is that with the least upper confidence bound of
+    the ratio: best bin estimation (Garg et al. 2021, 2111.00980, algorithm 1). It holds if hidden positives are scored
+    as the known ones are; without positives or others it is 0.
     """
     positive, other = np.sort(np.asarray(positive, float)), np.sort(np.asarray(other, float))
     if not len(positive) or not len(other):

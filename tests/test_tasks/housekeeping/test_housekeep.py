@@ -89,6 +89,16 @@ class NoBar:
     def __exit__(self, *_: object) -> None: ...
 
 
+def test_what_a_killed_process_was_writing_goes_when_it_is_old(own: Workspace) -> None:
+    before = planned(own)
+    part = own.scores / ".drill.parquet.99.part"
+    part.write_bytes(b"half")
+    assert planned(own) - before == {"unfinished work scores/.drill.parquet.99.part"}
+    assert part.name not in str(planned(own, keep_days=10**6))
+    housekeep(own, ALL_OLD, LATER)
+    assert not part.exists()
+
+
 def test_what_no_root_reaches_goes_and_the_rest_is_whole(
     own: Workspace, made: tuple[Workspace, dict[str, str]]
 ) -> None:

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,20 @@ def test_an_error_leaves_what_was_there(tmp_path: Path, whole: Any) -> None:
 def test_a_full_disk_or_quota_is_named(tmp_path: Path, number: int, error: type[Exception]) -> None:
     with pytest.raises(error, match=f"disk of {tmp_path}"), disk_full_named(tmp_path):
         raise OSError(number, "full")
+
+
+def test_a_database_that_cannot_grow_is_named_and_one_that_is_locked_is_not(tmp_path: Path) -> None:
+    database = sqlite3.connect(tmp_path / "small.sqlite", isolation_level=None, timeout=0)
+    database.execute("CREATE TABLE filler (content)")
+    database.execute("PRAGMA max_page_count = 3")
+    with pytest.raises(DiskFullError, match=f"disk of {tmp_path}"), disk_full_named(tmp_path):
+        database.execute("INSERT INTO filler VALUES (zeroblob(100000))")
+    other = sqlite3.connect(tmp_path / "small.sqlite", isolation_level=None, timeout=0)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"), disk_full_named(tmp_path):
+        database.execute("INSERT INTO filler VALUES (1)")
+    other.close()
+    database.close()
 
 
 def test_another_error_of_the_system_stays_what_it_is(tmp_path: Path) -> None:

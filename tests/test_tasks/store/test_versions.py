@@ -35,8 +35,10 @@ def test_a_folder_left_by_a_publisher_that_died_is_replaced(workspace: Workspace
     left = first.path.with_name("000002")
     left.mkdir()
     (left / "manifest.json").write_text("{}")
+    left.with_name(".000002.99.part").mkdir()
     assert Dataset.open(workspace, "tiny").version == 1
     assert publish_ids(workspace, first, ["b"]).samples()["id"].to_pylist() == ["a", "b"]
+    assert sorted(path.name for path in left.parent.iterdir()) == ["000001", "000002"]
 
 
 def test_the_digest_depends_on_pixels_and_labels_and_not_on_order_or_row() -> None:

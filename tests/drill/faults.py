@@ -1,0 +1,318 @@
+"""What goes wrong, by name: each disturbs one run of a flow and says what the person must be told of it.
+
+A fault is a context: it disturbs the first run, gives what came of it, and is still there until `Disturbed.mend` is
+called; then the same command is given again.
+"""
+
+import os
+import re
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import psutil
+
+from tasks.runtime.cluster import ADDRESS_ENVIRONMENT_NAME
+from tasks.runtime.workspace import Workspace
+from tasks.server.prefect_server import read_record
+from tests.dask_processes import outside_cluster
+from tests.drill.cases import Case
+from tests.drill.clock import clock_settings, no_compiler
+from tests.drill.flow_process import Ended, FlowProcess
+from tests.drill.small_disk import fill, free, no_mount, small_disk
+from tests.drill.trial import Trial
+
+KILLED = -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Disturbed:
+    """What came of a disturbed run.
+
+    Attributes
+    ----------
+    ended : Ended
+    workspace : Path
+        Where the workspace is now.
+    told : str, optional
+        Pattern of the last line of stderr of a run that fails with exit code 1.
+    code : int, optional
+        Exit code that is expected where nothing has to be told.
+    may_finish : bool
+        The run may also go through, where the fault came too late to matter.
+    damage : str, optional
+        Pattern of the one problem that `verify` has to name; None: everything that is published is whole.
+    mend : callable
+        Takes the fault away.
+    """
+
+    ended: Ended
+    workspace: Path
+    told: str | None = None
+    code: int | None = None
+    may_finish: bool = False
+    damage: str | None = None
+    mend: Callable[[], None] = lambda: None
+
+    def unexplained(self) -> list[str]:
+        """Return what the person was not told, or told wrongly."""
+        ended = self.ended
+        if self.code is not None or (self.may_finish and ended.code == 0):
+            expected = 0 if self.code is None else self.code
+            return [] if ended.code == expected else [f"exit {ended.code}, not {expected}: {ended.said}"]
+        if ended.code != 1:
+            return [f"exit {ended.code}, not 1: {ended.said}"]
+        if not re.search(self.told or "", ended.said) or not ended.said.startswith("error: "):
+            return [f"the error does not say {self.told!r}: {ended.said}"]
+        return []
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A fault by name.
+
+    Attributes
+    ----------
+    name, says : str
+        The name, and a sentence for the table.
+    disturb : callable
+    unfit : callable
+        Returns why a flow cannot meet it; None if it can.
+    changes : tuple of str
+        What may differ from the undisturbed run: ends of the places in the workspace's state.
+    where : str, optional
+        The one point at which it is met; None: at the flow's points in turn, and at random ones.
+    """
+
+    name: str
+    says: str
+    disturb: Callable[[Trial], AbstractContextManager[Disturbed]]
+    unfit: Callable[[Case], str | None] = lambda case: None
+    changes: tuple[str, ...] = ()
+    where: str | None = None
+
+
+@contextmanager
+def _kill_flow(trial: Trial) -> Iterator[Disturbed]:
+    process = trial.start()
+    trial.wait(process)
+    yield Disturbed(process.kill(), trial.workspace, code=KILLED)
+
+
+@contextmanager
+def _kill_worker(trial: Trial) -> Iterator[Disturbed]:
+    process = trial.start()
+    trial.wait(process)
+    workers = _dask_workers(process)
+    trial.require(bool(workers), "it has no worker to kill")
+    workers[0].kill()
+    yield Disturbed(process.end(), trial.workspace, code=0)
+
+
+def _dask_workers(process: FlowProcess) -> list[psutil.Process]:
+    """Return the worker processes of a local cluster, which its nannies start again."""
+    children = psutil.Process(process.process.pid).children(recursive=True)
+    return [child for child in children if any("spawn_main" in word for word in child.cmdline())]
+
+
+@contextmanager
+def _kill_scheduler(trial: Trial) -> Iterator[Disturbed]:
+    with outside_cluster(trial.folder, workers=2) as outside:
+        process = trial.start({ADDRESS_ENVIRONMENT_NAME: outside.address})
+        trial.wait(process)
+        outside.scheduler.kill()
+        ended = process.end()
+    yield Disturbed(ended, trial.workspace, told="the Dask scheduler at .* is lost", may_finish=True)
+
+
+@contextmanager
+def _kill_prefect(trial: Trial) -> Iterator[Disturbed]:
+    process = trial.start()
+    trial.wait(process)
+    record = read_record(Workspace(trial.workspace))
+    assert record is not None
+    os.kill(record["pid"], signal.SIGKILL)
+    yield Disturbed(process.end(), trial.workspace, code=0)
+
+
+@contextmanager
+def _fill_disk(trial: Trial) -> Iterator[Disturbed]:
+    disk = trial.folder / "disk"
+    with small_disk(disk):
+        workspace = disk / "workspace"
+        shutil.move(trial.workspace, workspace)
+        moved = replace(trial, workspace=workspace)
+        process = moved.start()
+        moved.wait(process)
+        fill(disk)
+        ended = process.end()
+        mend = partial(free, disk)
+        yield Disturbed(ended, workspace, told="(?i)no space left|disk is full", may_finish=True, mend=mend)
+
+
+@contextmanager
+def _drop_network(trial: Trial) -> Iterator[Disturbed]:
+    process = trial.start()
+    trial.wait(process)
+    trial.cable.pull()
+    yield Disturbed(process.end(), trial.workspace, code=0, mend=trial.cable.plug)
+
+
+@contextmanager
+def _turn_clock(trial: Trial) -> Iterator[Disturbed]:
+    flag = trial.folder / "the-clock-has-jumped"
+    process = trial.start(clock_settings(trial.folder, flag))
+    trial.wait(process)
+    flag.touch()
+    ended = process.end()
+    trial.stop_services()  # they have the wrong clock too
+    yield Disturbed(ended, trial.workspace, code=0)
+
+
+@contextmanager
+def _corrupt_shard(trial: Trial) -> Iterator[Disturbed]:
+    """Change a byte of the pixels that a flow reads, give the flow, and put the byte back as from a backup."""
+    folder = trial.workspace / "datasets" / str(trial.case.reads) / "pixels.zarr" / "pixels" / "c"
+    shard = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    yield from _with_other_byte(trial, shard, 0.3, told=r"pixels|shard", damage=r"pixels|shard")
+
+
+@contextmanager
+def _corrupt_model(trial: Trial) -> Iterator[Disturbed]:
+    """Change a byte of the model that a flow reads, give the flow, and put the byte back as from a backup."""
+    models = (path for path in (trial.workspace / "mlartifacts").rglob("model.keras") if _is_of(path, trial.case))
+    yield from _with_other_byte(trial, next(models), 0.5, told=r"model\.keras", damage=r"model")
+
+
+def _is_of(path: Path, case: Case) -> bool:
+    problem = "galaxy" if str(case.model).startswith("galaxy") else "realbogus"
+    return f'"problem": "{problem}"' in (path.parent / "model.json").read_text(encoding="utf-8")
+
+
+def _with_other_byte(trial: Trial, path: Path, at: float, told: str, damage: str) -> Iterator[Disturbed]:
+    restore = change_byte(path, at)
+    yield Disturbed(trial.start().end(), trial.workspace, told=told, damage=damage, mend=restore)
+
+
+@contextmanager
+def _corrupt_ledger_part(trial: Trial) -> Iterator[Disturbed]:
+    """Kill a build that has staged batches, change a byte of one's rows, and give it again."""
+    process = trial.start()
+    trial.wait(process)
+    process.kill()
+    part = sorted((trial.workspace / "datasets").glob("*/staging/*/batch-*/ledger.parquet"))[0]
+    change_byte(part, 0.2)
+    again = trial.start().end()
+    yield Disturbed(again, trial.workspace, told="ledger.parquet was not as it was written")
+
+
+def change_byte(path: Path, at: float) -> Callable[[], None]:
+    """Invert a byte at a fraction of a file's length; return what puts it back."""
+    content = path.read_bytes()
+    place = int(at * len(content))
+    path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+
+    def restore() -> None:
+        path.write_bytes(content)
+
+    return restore
+
+
+@contextmanager
+def _build_twice(trial: Trial) -> Iterator[Disturbed]:
+    first = trial.start()
+    holder = trial.workspace / "datasets" / str(trial.case.dataset) / ".builder"
+    first.wait_until(holder.exists, "it builds")
+    first.process.send_signal(signal.SIGSTOP)  # so that it still builds when the second comes
+    second = trial.start().end()
+    first.process.send_signal(signal.SIGCONT)
+    ended = first.end()
+    trial.require(ended.code == 0, f"the first builder ended with exit {ended.code}: {ended.said}")
+    yield Disturbed(second, trial.workspace, told="is being built by process")
+
+
+@contextmanager
+def _move(trial: Trial) -> Iterator[Disturbed]:
+    process = trial.start()
+    trial.wait(process)
+    ended = process.kill()
+    trial.stop_services()
+    target = trial.workspace.with_name("moved")
+    trial.workspace.rename(target)
+    yield Disturbed(ended, target, code=KILLED)
+
+
+def _unless(condition: Callable[[Case], object], why: str) -> Callable[[Case], str | None]:
+    return lambda case: None if condition(case) else why
+
+
+def _first(*reasons: Callable[[Case], str | None]) -> Callable[[Case], str | None]:
+    return lambda case: next((why for reason in reasons if (why := reason(case)) is not None), None)
+
+
+_SPREADS = _unless(lambda case: case.spreads, "opens no Dask cluster")
+_BUILDS = _unless(lambda case: case.dataset, "builds no dataset")
+_FIRST = "its first point"
+_ALSO_LATER = ("version", "split_hash", "summary.split")
+"""What is asked again after a passing fault is in a second version, and gets its part of the split as a latecomer."""
+
+FAULTS = [
+    Fault("kill-flow", "`kill -9` of the flow's process", _kill_flow),
+    Fault("kill-dask-worker", "`kill -9` of a worker of the local Dask cluster", _kill_worker, _SPREADS, where=_FIRST),
+    Fault(
+        "kill-dask-scheduler",
+        "`kill -9` of the scheduler at `STARLOOM_DASK_ADDRESS`",
+        _kill_scheduler,
+        _SPREADS,
+        where=_FIRST,
+    ),
+    Fault("kill-prefect-server", "`kill -9` of the workspace's Prefect server", _kill_prefect),
+    Fault(
+        "fill-disk",
+        "no byte left on the workspace's disk, a small tmpfs",
+        _fill_disk,
+        lambda case: no_mount(),
+    ),
+    Fault(
+        "drop-network",
+        "the cutout service's connections cut, and new ones refused",
+        _drop_network,
+        _unless(lambda case: case.service, "asks no service"),
+        _ALSO_LATER,
+        where=_FIRST,
+    ),
+    Fault("turn-clock", "the wall clock jumps back by a day", _turn_clock, lambda case: no_compiler()),
+    Fault(
+        "corrupt-shard",
+        "one byte of a shard is another",
+        _corrupt_shard,
+        _unless(lambda case: case.reads, "reads no pixels"),
+        where="before the start",
+    ),
+    Fault(
+        "corrupt-ledger-part",
+        "one byte of a staged ledger part is another, after `kill -9`",
+        _corrupt_ledger_part,
+        _first(_BUILDS, _unless(lambda case: case.points[0].name == "batch staged", "stages nothing")),
+        where=_FIRST,
+    ),
+    Fault(
+        "corrupt-model",
+        "one byte of `model.keras` is another",
+        _corrupt_model,
+        _unless(lambda case: case.model, "reads no model"),
+        where="before the start",
+    ),
+    Fault("two-builders", "a second process builds the same dataset", _build_twice, _BUILDS, where="the lock held"),
+    Fault("move-workspace", "`kill -9`, and the workspace has another path", _move),
+]
+AWAITED = {
+    "kill-mlflow-server": "needs flows that log to an MLflow server (STARLOOM_MLFLOW_URI)",
+    "kill-postgresql": "needs servers on PostgreSQL (STARLOOM_PREFECT_API_URL, STARLOOM_MLFLOW_URI)",
+    "kill-object-store": "needs a workspace on an object store (STARLOOM_WORKSPACE=s3://...)",
+}
+"""Faults of services that the default workspace has not; each is a `Fault` more as soon as flows can use them."""

@@ -1,0 +1,174 @@
+"""What stands in a workspace, as values that two runs of the same flow have in common."""
+
+import hashlib
+import json
+from collections import Counter
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.decisions.ledger import read_ledger
+from tasks.learning.models.saved_models import SavedModelError, checked_card
+from tasks.nightly.night_record import NIGHTLY, read_record
+from tasks.runtime.workspace import Workspace
+from tasks.store.dataset import CURRENT, Dataset
+from tasks.store.verification import verify_version
+from tasks.tracking.database import open_client, prepare
+from tasks.tracking.model_registry import resolve_model
+
+PASSING = ("_at", "seconds", "_per_second", "created")
+"""Ends of the names of columns and entries that tell when, or how long."""
+VOLATILE = {"at", "by", "run_id", "requests", "message"}
+"""Entries of a summary and columns that name this run."""
+DECIMALS = 3
+"""Of measures that are compared: a training that was resumed is the same up to rounding."""
+
+
+def read_state(workspace: Workspace) -> dict[str, Any]:
+    """Return what the workspace holds: datasets, scores, models, runs, decisions, nights, exports, remnants."""
+    return {
+        "datasets": {name: _dataset(workspace, name) for name in dataset_names(workspace)},
+        "scores": _tables(workspace.scores),
+        "catalogs": _tables(workspace.catalogs),
+        "exports": _tables(workspace.root / "exports"),
+        "models": _models(workspace),
+        "runs": _runs(workspace),
+        "decisions": _decisions(workspace),
+        "nights": _nights(workspace),
+        "remnants": remnants(workspace),
+    }
+
+
+def dataset_names(workspace: Workspace) -> list[str]:
+    """Return the names of the published datasets."""
+    return sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))
+
+
+def damage(workspace: Workspace) -> list[str]:
+    """Return what is not whole: problems that a comparison with the digests finds, and models that cannot be loaded."""
+    found = []
+    for name in dataset_names(workspace):
+        found += verify_version(Dataset.open(workspace, name), workspace.raw, lambda *_: nullcontext(_ignore)).problems
+    for name, facts in _models(workspace).items():
+        for number in range(1, facts["versions"] + 1):
+            try:
+                checked_card(resolve_model(workspace, f"models:/{name}/{number}", None).folder)
+            except (SavedModelError, OSError, ValueError) as error:
+                found.append(f"model {name}/{number}: {error}")
+    return found
+
+
+def remnants(workspace: Workspace) -> list[str]:
+    """Return what a finished run does not leave: parts of versions, staged batches, states of a fit.
+
+    Elsewhere what a killed process was writing stays, hidden, until the housekeeping.
+    """
+    patterns = ("datasets/*/versions/.*", "datasets/*/staging/*", "training/*/fit")
+    return sorted(
+        str(path.relative_to(workspace.root)) for pattern in patterns for path in workspace.root.glob(pattern)
+    )
+
+
+def comparable(summary: Any, workspace: Path) -> Any:
+    """Return a summary without what names a run, tells a time or says where the workspace is, its numbers rounded."""
+    if isinstance(summary, dict):
+        return {name: comparable(value, workspace) for name, value in summary.items() if not _is_passing(name)}
+    if isinstance(summary, list):
+        return [comparable(value, workspace) for value in summary]
+    if isinstance(summary, str):
+        return summary.replace(str(workspace), "WORKSPACE")
+    return round(summary, DECIMALS) if isinstance(summary, float) else summary
+
+
+def _is_passing(name: str) -> bool:
+    return name in VOLATILE or name.endswith(PASSING)
+
+
+def differences(expected: Any, found: Any, place: str = "") -> list[str]:
+    """Return a line for each value of `found` that is another than in `expected`."""
+    if isinstance(expected, dict) and isinstance(found, dict):
+        lines = []
+        for name in sorted(expected.keys() | found.keys()):
+            lines += differences(expected.get(name), found.get(name), f"{place}.{name}".lstrip("."))
+        return lines
+    return [] if expected == found else [f"{place}: {_short(found)}, undisturbed {_short(expected)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _ignore(_: int) -> None:
+    """Advance no bar."""
+
+
+def _dataset(workspace: Workspace, name: str) -> dict[str, Any]:
+    dataset = Dataset.open(workspace, name)
+    facts = {key: dataset.manifest.get(key) for key in ("version", "digest", "split_hash", "asked", "stored")}
+    labels = {stem: table_digest(table) for stem, table in dataset.every_label_table().items()}
+    return facts | {"rejected": dataset.manifest["rejected"], "labels": labels}
+
+
+def _tables(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): table_digest(pq.read_table(path)) for path in folder.rglob("*.parquet")}
+
+
+def table_digest(table: pa.Table) -> str:
+    """Return the sha256 of a table's columns that tell no time, sorted by id where it has one, its floats rounded."""
+    if "id" in table.column_names:
+        table = table.sort_by("id")
+    found = hashlib.sha256()
+    for name in sorted(table.column_names):
+        if _is_passing(name):
+            continue
+        column = table[name].combine_chunks()
+        found.update(name.encode())
+        if pa.types.is_floating(column.type):
+            values = column.to_numpy(zero_copy_only=False).astype(float)
+            found.update((np.round(values, DECIMALS) + 0.0).tobytes())
+        else:
+            found.update(json.dumps(column.to_pylist(), default=str).encode())
+    return found.hexdigest()[:16]
+
+
+def _models(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    if not (workspace.root / "mlflow.db").exists():
+        return {}
+    prepare(workspace)
+    client = open_client(workspace)
+    return {
+        model.name: {
+            "versions": len(client.search_model_versions(f"name = '{model.name}'")),
+            "aliases": {alias: int(version) for alias, version in sorted(model.aliases.items())},
+        }
+        for model in client.search_registered_models()
+    }
+
+
+def _runs(workspace: Workspace) -> dict[str, dict[str, int]]:
+    """Return the number of finished and of running runs by experiment: no run may be said to run that does not."""
+    if not (workspace.root / "mlflow.db").exists():
+        return {}
+    client = open_client(workspace)
+    found = {}
+    for experiment in client.search_experiments():
+        states = Counter(run.info.status for run in client.search_runs([experiment.experiment_id], max_results=1000))
+        found[experiment.name] = {state: states[state] for state in ("FINISHED", "RUNNING")}
+    return found
+
+
+def _decisions(workspace: Workspace) -> dict[str, list[str]]:
+    return {
+        name: [f"{row.kind} {row.verdict}" for row in read_ledger(workspace, name).decisions]
+        for name in _models(workspace)
+    }
+
+
+def _nights(workspace: Workspace) -> dict[str, str | None]:
+    folders = (workspace.root / NIGHTLY).glob("*/*/record.json")
+    return {f"{path.parts[-3]}/{path.parts[-2]}": read_record(path.parent).state for path in folders}
