@@ -52,7 +52,8 @@ class RejectedStamps:
         found = self._frame(row["batch"])
         if isinstance(found, str):
             return found
-        stamp = cut_plane(found.pixels, *(np.array([row[name]]) for name in ("x_px", "y_px")), self._stamp_px)[0]
+        x, y = (np.array([row[name]]) for name in ("x_px", "y_px"))
+        stamp = cut_plane(found.pixels, x, y, self._stamp_px)[0]
         return draw_triplet(stamp[..., None], enlarge=1)
 
     @property
