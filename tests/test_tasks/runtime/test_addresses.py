@@ -38,7 +38,9 @@ def test_an_address_is_read_without_its_password(text: str, url: str, user: str 
     assert PASSWORD not in str(address.unreachable("no route", "start it"))
 
 
-@pytest.mark.parametrize("text", ["secret", "ftp://a:secret@host/", "http://a:secret@host:port/", "http:///secret", "postgresql:///secret"])
+@pytest.mark.parametrize(
+    "text", ["secret", "ftp://a:secret@host/", "http://a:secret@host:port/", "http:///secret", "postgresql:///secret"]
+)
 def test_what_is_no_address_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(AddressError, match=f"{NAME}.*expected one like http://host:1/api") as refusal:
         read(text)
