@@ -39,7 +39,8 @@ def test_workers_of_a_file_are_started_and_replaced(monkeypatch: pytest.MonkeyPa
     path = write(
         tmp_path,
         'kind = "processes"\nworkers = 2\nwait_s = 300\n[settings]\ncores = 1\nprocesses = 1\nmemory = "1 GB"\n'
-        f'nanny = false\nlocal_directory = "{tmp_path / "elsewhere"}"\n',
+        f'nanny = false\nlocal_directory = "{tmp_path / "elsewhere"}"\n'
+        'scheduler_options = {dashboard_address = "127.0.0.1:0"}\n',
     )
     monkeypatch.setenv(ADDRESS_ENVIRONMENT_NAME, str(path))
     with cluster(ITEMS_WORTH_A_CLUSTER) as executor:
@@ -94,7 +95,8 @@ def test_a_documented_file_makes_a_job_script_of_its_settings(kind: str) -> None
     before = signal.getsignal(signal.SIGINT)
     starter = load_starter(path, file)
     assert signal.getsignal(signal.SIGINT) is before  # else Ctrl-C would end a run without its exit code
-    with starter(**file.settings | {"interface": "lo"}) as there:
+    here = {"interface": "lo", "scheduler_options": {"dashboard_address": "127.0.0.1:0"}}
+    with starter(**file.settings | here) as there:
         script = there.job_script()
     assert f"{file.settings['walltime']}" in script
     assert file.settings["queue"] in script
