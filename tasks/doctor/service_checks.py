@@ -181,13 +181,24 @@ def _shown(address: str) -> str:
 
 
 def check_dask(address: str | None) -> Finding:
-    """Check that the cluster of ``STARLOOM_DASK_ADDRESS`` answers and has workers with this program."""
+    """Check that the cluster of ``STARLOOM_DASK_ADDRESS`` answers and has workers with this program.
+
+    Of a cluster file only what it says is checked: a check shall not wait in a queue.
+    """
     if not address:
         workers = max(2, os.cpu_count() or 1)
         return ok("Dask", f"a cluster of {workers} processes on this machine, opened by flows with enough work")
     from tasks.runtime.cluster import ClusterError, OnDask, connect  # takes a second to import
+    from tasks.runtime.cluster_file import SUFFIX, ClusterFileError, load_starter, read_cluster_file
 
     where = f"{address} ({DASK_ADDRESS})"
+    if address.endswith(SUFFIX):
+        try:
+            file = read_cluster_file(Path(address))
+            starter = load_starter(Path(address), file).__name__
+        except ClusterFileError as error:
+            return Finding("Dask", "problem", str(error))  # which says what to do
+        return ok("Dask", f"{where}: {file.workers} workers by {starter}, which a flow starts and ends; not tried here")
     try:
         with connect(address) as client:
             return ok("Dask", f"{where}, workers: {OnDask(client).workers}")

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import dask
 from distributed import Client, LocalCluster, Security, WorkerPlugin, as_completed
 from distributed.comm import connect as open_comm
 
+from tasks.runtime.cluster_file import SUFFIX, ClusterFileError, read_cluster_file, started_cluster
 from tasks.runtime.provenance import code_version
 
 ADDRESS_ENVIRONMENT_NAME = "STARLOOM_DASK_ADDRESS"
@@ -84,12 +86,22 @@ class InProcess:
 
 
 class OnDask:
-    """Runs jobs on the workers of a Dask cluster, a bounded number at a time."""
+    """Runs jobs on the workers of a Dask cluster, a bounded number at a time.
 
-    def __init__(self, client: Client) -> None:
+    Parameters
+    ----------
+    client : distributed.Client
+    workers : int, optional
+        Number that was asked for; None: that of those there are.
+    patience_s : float, optional
+        Time without any worker after which the jobs are given up; None for a local cluster, whose workers come back.
+    """
+
+    def __init__(self, client: Client, workers: int | None = None, patience_s: float | None = None) -> None:
         self.client = client
         self.address = client.scheduler.address
-        self.workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+        self.workers = workers or max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+        self.patience_s = patience_s
 
     def map(
         self, function: Callable[[Job], Result], jobs: Iterable[Job], at_once: int | None = None
@@ -99,7 +111,7 @@ class OnDask:
         Raises
         ------
         ClusterError
-            The connection to the scheduler is lost, or all workers of a cluster given by its address.
+            The connection to the scheduler is lost, or all workers of a cluster that is not local.
         """
         if self.client.cluster is not None:
             self.client.cluster.scale(self.workers)  # after `rest` there are none
@@ -108,10 +120,10 @@ class OnDask:
         for job in islice(waiting, min(at_once or 2 * self.workers, 2 * self.workers)):
             running.add(self._submit(function, job))
         try:
-            with WorkerWatch(self.client, self.workers, running) as watch:
+            with WorkerWatch(self.client, self.workers, running, self.patience_s) as watch:
                 for future, result in running:
                     if isinstance(result, CancelledError):  # by the watch, or because the scheduler is lost
-                        what = "has had no worker for a minute" if watch.gave_up else "is lost"
+                        what = f"has had no worker for {self.patience_s:g} s" if watch.gave_up else "is lost"
                         raise ClusterError(
                             f"the Dask scheduler at {self.address} {what}; with one that runs and has workers, the "
                             f"same command again goes on from what is finished ({ADDRESS_ENVIRONMENT_NAME} names it, "
@@ -125,9 +137,9 @@ class OnDask:
             running.clear()
 
     def rest(self) -> None:
-        """Stop the workers of a local cluster; a cluster given by its address is shared and stays."""
+        """Stop the workers of a local cluster; others stay, being shared or having waited in a queue."""
         local = self.client.cluster
-        if local is None:
+        if not isinstance(local, LocalCluster):
             return
         local.scale(0)
         deadline = time.monotonic() + MOST_SECONDS_TO_END
@@ -142,8 +154,8 @@ class WorkerWatch:
     """Sees to it, in a thread, that running jobs have workers.
 
     Dask starts a worker that was killed again, but none that was asked to end (SIGTERM), and jobs without any worker
-    wait for ever. Workers of a local cluster are replaced. The jobs of a cluster given by its address are cancelled
-    once it has had no worker for `MOST_SECONDS_WITHOUT_WORKERS`.
+    wait for ever. Workers of a cluster that this process started are asked for again. Where there is a patience, the
+    jobs are cancelled once there has been no worker for so long.
 
     Attributes
     ----------
@@ -151,8 +163,8 @@ class WorkerWatch:
         Whether the jobs were cancelled.
     """
 
-    def __init__(self, client: Client, workers: int, running: Any) -> None:
-        self.client, self.workers, self.running = client, workers, running
+    def __init__(self, client: Client, workers: int, running: Any, patience_s: float | None) -> None:
+        self.client, self.workers, self.running, self.patience_s = client, workers, running, patience_s
         self.gave_up = False
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
@@ -174,10 +186,9 @@ class WorkerWatch:
                 return
             if count:
                 there = time.monotonic()
-            if self.client.cluster is not None:
-                if count < self.workers:
-                    self.client.cluster.scale(self.workers)
-            elif time.monotonic() - there > MOST_SECONDS_WITHOUT_WORKERS:
+            if self.client.cluster is not None and count < self.workers:
+                self.client.cluster.scale(self.workers)
+            if self.patience_s is not None and time.monotonic() - there > self.patience_s:
                 self.gave_up = True
                 self.client.cancel(list(self.running.futures))
                 return
@@ -277,16 +288,43 @@ async def _scheduler_fault(address: str) -> str | None:
 
 
 @contextmanager
+def cluster_of_file(path: Path) -> Iterator[OnDask]:
+    """Start the cluster of a cluster file and wait for its first worker; it ends with the block.
+
+    Raises
+    ------
+    ClusterFileError
+        The file cannot be used, or no worker came within its `wait_s`.
+    ClusterError
+        The workers lack this program.
+    """
+    file = read_cluster_file(path)
+    with started_cluster(path, file) as client:
+        try:
+            client.wait_for_workers(1, timeout=file.wait_s)
+        except TimeoutError:
+            raise ClusterFileError(
+                f"no worker of {path} came in {file.wait_s:g} s: look at the queue and at the log of a job, or unset "
+                f"{ADDRESS_ENVIRONMENT_NAME} to use this machine's cores"
+            ) from None
+        _require_program(client, str(path))
+        yield OnDask(client, file.workers, file.wait_s)
+
+
+@contextmanager
 def cluster(items: int) -> Iterator[Executor]:
     """Open an executor for a number of work items.
 
-    Below `ITEMS_WORTH_A_CLUSTER` it is this process; otherwise the cluster at ``STARLOOM_DASK_ADDRESS``, or a local one
-    with one worker process per core.
+    Below `ITEMS_WORTH_A_CLUSTER` it is this process; otherwise the cluster at ``STARLOOM_DASK_ADDRESS``, or that of a
+    cluster file (`tasks.runtime.cluster_file`) whose path the variable has, or a local one with one worker process per
+    core.
 
     Raises
     ------
     ClusterError
         The cluster at ``STARLOOM_DASK_ADDRESS`` does not answer or has no workers.
+    ClusterFileError
+        The cluster file cannot be used.
     """
     if items < ITEMS_WORTH_A_CLUSTER:
         yield InProcess()
@@ -294,9 +332,13 @@ def cluster(items: int) -> Iterator[Executor]:
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     address = os.environ.get(ADDRESS_ENVIRONMENT_NAME)
+    if address and address.endswith(SUFFIX):
+        with cluster_of_file(Path(address)) as executor:
+            yield executor
+        return
     if address:
         with connect(address) as client:
-            yield OnDask(client)
+            yield OnDask(client, patience_s=MOST_SECONDS_WITHOUT_WORKERS)
         return
     with (
         dask.config.set(WORKER_SETTINGS),

@@ -196,6 +196,7 @@ def environment(workspace: Workspace, url: str) -> dict[str, str]:
 
 def use_group_server(workspace: Workspace, address: ServerAddress) -> None:
     """Make this process and those it starts use a group's server."""
+    workspace.prefect.mkdir(parents=True, exist_ok=True)
     if address.login is not None:
         os.environ["PREFECT_API_AUTH_STRING"] = address.login
     use_server(workspace, address.url)

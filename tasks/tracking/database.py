@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from filelock import FileLock
 
+from tasks.runtime.addresses import AddressError
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import Problem
-from tasks.tracking.tracking_store import require_tracking_server, tracking_store
+from tasks.tracking.tracking_store import MLFLOW_VARIABLE, require_tracking_server, tracking_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +53,7 @@ def prepare(workspace: Workspace) -> None:
     Raises
     ------
     AddressError
-        A group's MLflow does not answer.
+        A group's MLflow does not answer, or is the database of a server that keeps the artifacts.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     store = tracking_store(workspace)
@@ -64,7 +65,13 @@ def prepare(workspace: Workspace) -> None:
         client = open_client(workspace)
         import_mlflow().set_tracking_uri(store.uri)
         for name in EXPERIMENTS:
-            if client.get_experiment_by_name(name) is None:
+            found = client.get_experiment_by_name(name)
+            if found is not None and not store.is_web and found.artifact_location.startswith("mlflow-artifacts:"):
+                raise AddressError(
+                    f"{MLFLOW_VARIABLE}={store.uri} is the database of an MLflow server, which keeps the artifacts: "
+                    "name the server's address, http://HOST:PORT"
+                )
+            if found is None:
                 _create_experiment(client, name, None if store.is_web else f"{workspace.mlartifacts.as_uri()}/{name}")
 
 
@@ -101,6 +108,8 @@ def import_mlflow() -> Any:
     os.environ["DO_NOT_TRACK"] = "true"
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] = "true"
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
     from mlflow.utils.logging_utils import disable_logging

@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from tasks.runtime.addresses import AddressError
 from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.server.slots import host
@@ -146,8 +147,9 @@ def wait_for_end(api: str, run: str) -> dict[str, Any]:
 def test_models_go_to_the_groups_mlflow_and_come_back_byte_for_byte(
     group: GroupServers, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    postgres.create("direct")
     one, other = Workspace(tmp_path / "one"), Workspace(tmp_path / "other")
-    for number, address in enumerate((group.mlflow, postgres.url("mlflow"))):
+    for number, address in enumerate((group.mlflow, postgres.url("direct"))):
         monkeypatch.setenv(MLFLOW_VARIABLE, address)
         name, saved = f"galaxy-shared-{number}", tmp_path / f"model-{number}"
         saved.mkdir()
@@ -162,6 +164,9 @@ def test_models_go_to_the_groups_mlflow_and_come_back_byte_for_byte(
         assert (listed.version, listed.run_id, listed.test) == (1, run.id, {"accuracy": 0.75})
         assert listed.aliases == ("challenger", CHAMPION)
     assert not any((workspace.root / "mlflow.db").exists() for workspace in (one, other))
+    monkeypatch.setenv(MLFLOW_VARIABLE, postgres.url("mlflow"))
+    with pytest.raises(AddressError, match=r"is the database of an MLflow server, .* name the server's address"):
+        resolve_model(other, f"galaxy-shared-0@{CHAMPION}", None)
 
 
 class Saved:

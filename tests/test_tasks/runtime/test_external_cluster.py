@@ -95,7 +95,7 @@ def test_jobs_without_any_worker_are_given_up_after_a_while(
             next(results)
             for worker in outside.workers:
                 worker.terminate()
-            with pytest.raises(ClusterError, match=f"scheduler at {outside.address} has had no worker for a minute"):
+            with pytest.raises(ClusterError, match=f"scheduler at {outside.address} has had no worker for 0.5 s"):
                 list(results)
 
 

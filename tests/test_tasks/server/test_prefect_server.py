@@ -81,7 +81,7 @@ def test_a_groups_server_is_used_and_one_that_does_not_answer_is_refused(
     monkeypatch.setenv(PREFECT_VARIABLE, prefect_api)
     assert prefect_server(home) == prefect_api
     assert os.environ["PREFECT_API_URL"] == prefect_api
-    assert not home.prefect.exists()
+    assert list(home.prefect.iterdir()) == []
     assert stop_services(home) == []
     monkeypatch.setenv(PREFECT_VARIABLE, "http://me:secret@127.0.0.1:9/api")
     with pytest.raises(AddressError, match=rf"{PREFECT_VARIABLE}=http://127\.0\.0\.1:9 .*refused.*unset") as refusal:
