@@ -222,7 +222,7 @@ def _blocks(results: Sequence[ValidationResult]) -> list[Any]:
         Text(
             "An expectation on rows rejects the rows that fail it, one on a set stops the publish, a note is only "
             "shown. validation.json beside this page holds the same results. Great Expectations' own pages take styles "
-            "and scripts from other hosts; without them, as on the home page, they are plain text.",
+            "and scripts from other hosts: open them from the disk, since the home page lets none of these in.",
             quiet=True,
         ),
     ]

@@ -52,13 +52,9 @@ class RejectedStamps:
         found = self._frame(row["batch"])
         if isinstance(found, str):
             return found
-        x, y = (np.array([row[name]]) for name in ("x_px", "y_px"))
-        stamp = cut_plane(found.pixels, x, y, self._stamp_px)[0]
+        x, y = np.array([row["x_px"]]), np.array([row["y_px"]])
+        stamp = cut_plane(found.pixels, x, y, self.plan.request.stamp_px)[0]
         return draw_triplet(stamp[..., None], enlarge=1)
-
-    @property
-    def _stamp_px(self) -> int:
-        return self.plan.request.stamp_px
 
     def _frame(self, batch: str) -> Frame | str:
         """Return the new frame of a batch, or why it is not read again."""

@@ -21,8 +21,9 @@ from tasks.store.versions import value_counts
 
 NAMED = 3
 """Rejected samples of each reason that the page names and shows."""
-PREVIEW_PX = 96
-PREVIEWS_PER_ROW = 9
+PREVIEW_PX = 112
+"""Wide enough for an id of 18 digits below it."""
+PREVIEWS_PER_ROW = 7
 
 Preview = Callable[[Mapping[str, Any]], NDArray[np.uint8] | str]
 """Given a ledger row, its picture, (height, width, 3) uint8, or why it has none."""
@@ -125,13 +126,14 @@ def rejected_blocks(ledger: pa.Table, preview: Preview, pictures_are: str) -> li
     rejected = ledger.filter(pc.equal(ledger["status"], "rejected"))
     counts = value_counts(rejected["reason"])
     rows: list[list[Cell]] = []
-    pictures, captions = [], []
+    pictures, captions, shares = [], [], []
     for reason, count in counts.most_common():
         first = rejected.filter(pc.equal(rejected["reason"], pa.scalar(reason))).slice(0, NAMED).to_pylist()
         found = [preview(row) for row in first]
         shown = [(row, picture) for row, picture in zip(first, found, strict=True) if not isinstance(picture, str)]
         pictures += [picture for _, picture in shown]
-        captions += [f"{reason} {row['id']}" for row, _ in shown]
+        captions += [row["id"] for row, _ in shown]
+        shares += [f"{reason} {len(shown)}"] if shown else []
         without = dict.fromkeys(text for text in found if isinstance(text, str))
         told = [*([f"{len(shown)} below"] if shown else []), *without]
         named = "; ".join(map(_named, first)) + ("; ..." if count > NAMED else "")
@@ -143,7 +145,7 @@ def rejected_blocks(ledger: pa.Table, preview: Preview, pictures_are: str) -> li
     ]
     if pictures:
         sheet = to_jpeg(contact_sheet(pictures, captions, PREVIEWS_PER_ROW, PREVIEW_PX))
-        caption = f"The first rejected samples of each reason: {pictures_are}"
+        caption = f"The first rejected samples, {', '.join(shares)}: {pictures_are}"
         blocks.append(Figure(caption, sheet, "contact sheet of rejected samples"))
     return blocks
 

@@ -145,7 +145,7 @@ def test_a_mislabelled_night_is_set_aside_until_a_person_accepts_it(survey: Work
     row = next(row for row in read_ledger(survey, "realbogus").decisions if row.night == "2026-11-04")
     assert row.figures["challenger_labels"] == used
     of_challenger = {"kind": "training", "relabelling": labels, "relabelling_sha256": used["labels_sha256"]}
-    assert newest_run(survey, "realbogus", of_challenger, "seconds") is not None
+    assert newest_run(survey, "realbogus", of_challenger, "best_epoch") is not None
     assert newest_run(survey, "realbogus", {"kind": "night", "label_version": labels}, "ingested") is not None
     assert after["label_version"] == labels
     accept(night="2026-11-03", name="realbogus", reason="the volunteers were right after all")

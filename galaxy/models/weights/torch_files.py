@@ -193,4 +193,5 @@ def _read_strictly(path: Path, read: Callable[[], dict[str, NDArray]]) -> dict[s
     except WeightsError as error:
         raise WeightsError(f"{path} is a torch file, but {error}") from error
     except _MALFORMED as error:
-        raise WeightsError(f"{path} cannot be read as a torch file: {error}") from error
+        why = error or type(error).__name__
+        raise WeightsError(f"{path} cannot be read as a torch file: {why}; if it is damaged, fetch it again") from error

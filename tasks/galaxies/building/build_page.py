@@ -54,7 +54,7 @@ def preview_received(raw: Path, row: Mapping[str, Any]) -> NDArray[np.uint8] | s
     if not path.is_file():
         return "its bytes were removed"
     picture = preview_image(path.read_bytes())
-    return "its bytes do not decode" if picture is None else picture
+    return "not decoded: damaged, or too large" if picture is None else picture
 
 
 def shown_account(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -99,6 +99,7 @@ def test_rejected_samples_are_named_by_reason_the_most_frequent_first() -> None:
         ["blank", 2, "g0 (150.00000, +2.00000); g1", "1 below; nothing came"],
     ]
     assert isinstance(sheet, Figure)
+    assert sheet.caption == "The first rejected samples, blank 1: grey"
     shown = np.asarray(Image.open(io.BytesIO(sheet.png)))
     assert shown.shape[1] == PREVIEW_PX + 2 * GAP_PX, "one picture"
     assert np.abs(shown[PREVIEW_PX // 4 : PREVIEW_PX // 2, PREVIEW_PX // 4 : PREVIEW_PX // 2] - 200.0).max() < 5

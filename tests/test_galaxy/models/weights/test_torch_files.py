@@ -45,7 +45,8 @@ def test_a_view_beyond_its_storage_is_refused(tmp_path: Path, view) -> None:  # 
     base = np.arange(12, dtype=np.float32)
     write_legacy_torch(tmp_path / "w.pth", OrderedDict(t=TorchTensor("0", base, view)))
     with pytest.raises(
-        WeightsError, match=r"w.pth cannot be read as a torch file: (negative|.*reaches beyond|.*more than its 12)"
+        WeightsError,
+        match=r"w.pth cannot be read as a torch file: (negative|.*reaches|.*more than its 12).*; if it is damaged",
     ):
         read_arrays(tmp_path / "w.pth")
 

@@ -82,7 +82,7 @@ def test_a_rejected_image_is_shown_from_its_bytes_or_the_page_says_why_not(works
     blank = np.full((6, 6, 3), 7, np.uint8)
     stored, damaged = store.put(encoded(blank)), store.put(b"\xff\xd8 no picture")
     np.testing.assert_array_equal(preview_received(workspace.raw, {"raw_sha256": stored}), blank)
-    assert preview_received(workspace.raw, {"raw_sha256": damaged}) == "its bytes do not decode"
+    assert preview_received(workspace.raw, {"raw_sha256": damaged}) == "not decoded: damaged, or too large"
     assert preview_received(workspace.raw, {"raw_sha256": None}) == "no image was received"
     store.path(stored).unlink()
     assert preview_received(workspace.raw, {"raw_sha256": stored}) == "its bytes were removed"
