@@ -1,4 +1,4 @@
-# make demo | test | check | bench | mutate | drill | docs | lock | install [VENV=dir] [EXTRA=cpu|gpu]
+# make demo | test | check | bench | mutate | drill | docs | lock | audit | sbom | install [VENV=dir] [EXTRA=cpu|gpu]
 VENV ?= .venv
 EXTRA ?= cpu
 PYTHON ?= python3
@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(EXTRA)
 
 export DO_NOT_TRACK := true
 
-.PHONY: install demo test check bench mutate drill docs lock clean
+.PHONY: install demo test check bench mutate drill docs lock audit sbom clean
 
 install: $(STAMP)
 
@@ -53,5 +53,21 @@ lock:
 	    --extra $$extra --extra dev pyproject.toml --output-file requirements$$(test $$extra = cpu || echo -gpu).lock; \
 	done
 
+# The tools have an environment of their own: what is audited stays what is installed.
+TOOLS := $(VENV)-audit
+$(TOOLS)/.installed:
+	@test -x $(TOOLS)/bin/python || $(PYTHON) -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.10,<3" "cyclonedx-bom>=7.3,<8"
+	@touch $@
+
+# Strict: a pin that the service of advisories does not know counts as a failure, as all do without a connection.
+audit: $(TOOLS)/.installed
+	@$(TOOLS)/bin/pip-audit --strict --requirement $(LOCK) --no-deps --disable-pip --progress-spinner off
+
+sbom: install $(TOOLS)/.installed
+	@mkdir -p build
+	@$(TOOLS)/bin/cyclonedx-py requirements $(LOCK) --pyproject pyproject.toml --output-reproducible --of JSON -o build/sbom.json
+	@$(BIN)/python -m tests.bill_of_materials build/sbom.json $(LOCK)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	rm -rf $(VENV) $(TOOLS) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

@@ -14,6 +14,8 @@ COOKIE = "starloom-pages"
 TOKEN = "token"
 HEALTH = "/health"
 _COOKIE_S = 30 * 86400
+MOST_BODY_BYTES = 64 << 10
+"""What a page sends is an answer with a comment; a body is read into memory before it is looked at."""
 _READING = frozenset({"GET", "HEAD"})
 Send = Callable[[Request], Awaitable[Response]]
 
@@ -46,6 +48,8 @@ class Guard:
             )
         if request.method not in _READING and not _comes_from(request, asked):
             return JSONResponse({"detail": f"origin {request.headers.get('origin')} may not post here"}, 403)
+        if request.method not in _READING and not _is_small(request):
+            return JSONResponse({"detail": f"a body of at most {MOST_BODY_BYTES} bytes, with its length"}, 413)
         if self.token is None or request.url.path == HEALTH:
             return None
         return self._without_token(request, self.token)
@@ -101,6 +105,12 @@ def _comes_from(request: Request, asked: str) -> bool:
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site", "none")
     own = origin is None or _place_in(origin) == asked.lower()
     return own and site in ("none", "same-origin")
+
+
+def _is_small(request: Request) -> bool:
+    """Return whether a body is known to be small; one in chunks, without a length, could go on for ever."""
+    length = request.headers.get("content-length", "0")
+    return "transfer-encoding" not in request.headers and length.isdecimal() and int(length) <= MOST_BODY_BYTES
 
 
 def _place_in(address: str) -> str | None:

@@ -67,7 +67,8 @@ def test_what_is_written_holds_no_secret(marked: Workspace, tmp_path: Path, capf
         ingest_catalog(tables=[ADDRESS])
     logging.getLogger("asked").warning("no answer of %s with %s", ADDRESS, VARIABLES["AWS_SECRET_ACCESS_KEY"])
     words = [sys.executable, "-m", "flows.cli.command", "doctor"]
-    told = subprocess.run(words, capture_output=True, text=True, env=os.environ).stdout
+    # MLflow has set its variable to the workspace's database meanwhile.
+    told = subprocess.run(words, capture_output=True, text=True, env=os.environ | VARIABLES).stdout
     assert "postgresql://star:***@127.0.0.1:9/mlflow is not used" in told
     back_up(marked, tmp_path / "backup", AT)
     shown = capfd.readouterr()

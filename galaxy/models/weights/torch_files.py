@@ -135,8 +135,9 @@ def _unpickled(file: _Bounded) -> tuple[Any, dict[str, "_Storage"]]:
     for all numbers below, so a few bytes could take all memory.
     """
     begin = file.tell()
-    for count, (instruction, argument, _) in enumerate(pickletools.genops(file)):
-        if instruction.name in _NOTING and int(argument) > count:
+    instructions = pickletools.genops(file)  # type: ignore[arg-type]  # of a file it takes read, readline and tell
+    for count, (instruction, argument, _) in enumerate(instructions):
+        if instruction.name in _NOTING and int(argument or 0) > count:
             raise pickle.UnpicklingError(f"note {argument} is instruction {count}")
     file.seek(begin)
     unpickler = _Unpickler(file)

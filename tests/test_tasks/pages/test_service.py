@@ -7,7 +7,8 @@ import httpx
 import pytest
 from fastapi.responses import Response
 
-from tasks.pages.service import HEALTH, new_service
+from tasks.pages.guard import HEALTH, MOST_BODY_BYTES
+from tasks.pages.service import new_service
 from tests.served_pages import served
 
 
@@ -34,6 +35,12 @@ def test_another_site_can_neither_post_nor_reach_by_a_name_of_its_own(client: ht
     assert client.get(HEALTH, headers={"Host": "evil.example"}).status_code == 400
     assert client.post("/post").json() == "taken"
     assert client.get(HEALTH).json() == {"status": "ok"}
+
+
+def test_a_body_that_is_large_or_has_no_length_is_not_read(client: httpx.Client) -> None:
+    assert client.post("/post", content=bytes(MOST_BODY_BYTES)).status_code == 200
+    assert client.post("/post", content=bytes(MOST_BODY_BYTES + 1)).status_code == 413
+    assert client.post("/post", content=iter([b"a", b"b"])).status_code == 413
 
 
 def test_pages_may_load_from_no_other_host_and_a_page_may_be_stricter(client: httpx.Client) -> None:
