@@ -11,7 +11,7 @@ from tasks.store.conditions import require_conditions
 from tasks.store.locks import one_builder
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects
-from tasks.store.publication import current_object, finish_publication, manifest_object
+from tasks.store.publication import current_object, finish_publication, journals_of, manifest_object
 from tasks.store.schema import STAGING, check_name
 
 
@@ -46,6 +46,7 @@ def prepare_objects(workspace: Workspace, dataset: str) -> None:
     if objects is not None and workspace.address is not None:
         require_conditions(workspace.address)
         finish_publication(objects)
+        objects.clear(f"{journals_of(workspace.datasets / dataset)}/")
         _clear_published(workspace.datasets / dataset / STAGING, objects)
 
 

@@ -57,7 +57,7 @@ def test_its_command_is_one_of_ours_on_the_same_workspace(name: str, folder: Pat
     python, *module, action = words_of(sections(folder / name)["Service"]["ExecStart"])[:4]
     options = build_parser(with_sky=False).parse_args(words_of(sections(folder / name)["Service"]["ExecStart"])[3:])
     assert (python, module) == (sys.executable, ["-m", "flows.cli.command"])
-    assert options.workspace == folder.parent / AWKWARD
+    assert Path(options.workspace) == folder.parent / AWKWARD
     assert action == ("up" if name == SERVICES else "backup")
     if name == BACKUP:
         assert (options.target, options.keep) == (folder.parent / "b c", 14)
