@@ -1,7 +1,7 @@
 """Ten points at which a build is disturbed: what is told, that all is whole, and that a rerun ends as if undisturbed.
 
-The whole table of faults and flows is `make drill`; a killed training, a lost Prefect server and a damaged model have
-tests of their own beside the code that answers for them.
+The whole table of faults and flows is `make drill`. A killed training, a lost Prefect server, a damaged model and a
+service that is down have tests of their own beside the code that answers for them.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,6 @@ POINTS = [
     ("kill-flow", GALAXIES, BATCH),
     ("kill-dask-worker", GALAXIES, BATCH),
     ("kill-dask-scheduler", GALAXIES, BATCH),
-    ("drop-network", GALAXIES, BATCH),
     ("kill-flow", CANDIDATES, PART),
     ("fill-disk", CANDIDATES, BATCH),
     ("corrupt-ledger-part", CANDIDATES, BATCH),
