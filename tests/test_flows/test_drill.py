@@ -15,7 +15,7 @@ from tests.drill.faults import FAULTS
 from tests.drill.inputs import write_inputs
 from tests.drill.trial import Drill
 
-GALAXIES, CANDIDATES, VERIFY = "build-galaxy-dataset", "build-realbogus-dataset", "verify"
+GALAXIES, CANDIDATES, EXPORT = "build-galaxy-dataset", "build-realbogus-dataset", "export-dataset"
 BATCH, SHARD, PART = 0, 1, 2
 """Seeds that choose these points of a build: a batch staged, a shard written, a version half written."""
 POINTS = [
@@ -28,7 +28,7 @@ POINTS = [
     ("turn-clock", CANDIDATES, SHARD),
     ("two-builders", CANDIDATES, BATCH),
     ("move-workspace", CANDIDATES, SHARD),
-    ("corrupt-shard", VERIFY, 0),
+    ("corrupt-shard", EXPORT, 0),
 ]
 
 
