@@ -83,7 +83,7 @@ class Fault:
     unfit : callable
         Returns why a flow cannot meet it; None if it can.
     changes : tuple of str
-        What may differ from the undisturbed run: ends of the places in the workspace's state.
+        What may differ from the undisturbed run: entries of the workspace's state and of the summary.
     where : str, optional
         The one point at which it is met; None: at the flow's points in turn, and at random ones.
     """
@@ -257,7 +257,7 @@ def _first(*reasons: Callable[[Case], str | None]) -> Callable[[Case], str | Non
 _SPREADS = _unless(lambda case: case.spreads, "opens no Dask cluster")
 _BUILDS = _unless(lambda case: case.dataset, "builds no dataset")
 _FIRST = "its first point"
-_ALSO_LATER = ("version", "split_hash", "summary.split")
+_ALSO_LATER = ("version", "path", "split", "split_hash")
 """What is asked again after a passing fault is in a second version, and gets its part of the split as a latecomer."""
 
 FAULTS = [

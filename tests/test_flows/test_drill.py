@@ -1,7 +1,7 @@
 """Ten points at which a build is disturbed: what is told, that all is whole, and that a rerun ends as if undisturbed.
 
-The whole table of faults and flows is `make drill`; a killed training, a lost Prefect server and a damaged model have
-tests of their own beside the code that answers for them.
+The whole table of faults and flows is `make drill`. A killed training, a lost Prefect server, a damaged model and a
+service that is down have tests of their own beside the code that answers for them.
 """
 
 from collections.abc import Iterator
@@ -15,21 +15,20 @@ from tests.drill.faults import FAULTS
 from tests.drill.inputs import write_inputs
 from tests.drill.trial import Drill
 
-GALAXIES, CANDIDATES, VERIFY = "build-galaxy-dataset", "build-realbogus-dataset", "verify"
+GALAXIES, CANDIDATES, EXPORT = "build-galaxy-dataset", "build-realbogus-dataset", "export-dataset"
 BATCH, SHARD, PART = 0, 1, 2
 """Seeds that choose these points of a build: a batch staged, a shard written, a version half written."""
 POINTS = [
     ("kill-flow", GALAXIES, BATCH),
     ("kill-dask-worker", GALAXIES, BATCH),
     ("kill-dask-scheduler", GALAXIES, BATCH),
-    ("drop-network", GALAXIES, BATCH),
     ("kill-flow", CANDIDATES, PART),
     ("fill-disk", CANDIDATES, BATCH),
     ("corrupt-ledger-part", CANDIDATES, BATCH),
     ("turn-clock", CANDIDATES, SHARD),
     ("two-builders", CANDIDATES, BATCH),
     ("move-workspace", CANDIDATES, SHARD),
-    ("corrupt-shard", VERIFY, 0),
+    ("corrupt-shard", EXPORT, 0),
 ]
 
 
