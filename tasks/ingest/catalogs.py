@@ -15,7 +15,7 @@ from galaxy.catalogue.columns import BY_NAME
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.official_files import OFFICIAL_TABLES
 from tasks.http.client import download
-from tasks.ingest.catalogue import FORMAT_VERSION, IngestReport, ingest
+from tasks.ingest.catalogue import FORMAT_VERSION, IngestReport, ingest, rejected_rows
 from tasks.ingest.column_account import read_account
 from tasks.ingest.provenance import is_catalogue
 from tasks.ingest.table_rows import named_columns, open_rows
@@ -155,4 +155,10 @@ def _ingest(
         run_logger().info(f"column {', '.join(ignored[:SHOWN_COLUMNS])}{more} not read: {why}")
     for note in report.columns["notes"]:
         run_logger().warning(note)
+    if report.rejected:
+        counts = ", ".join(f"{reason} {count}" for reason, count in report.rejected.items())
+        run_logger().warning(
+            f"{sum(report.rejected.values())} of {report.rows_in} rows of {', '.join(tables)} are left out: {counts}; "
+            f"{rejected_rows(out)} names them"
+        )
     return report

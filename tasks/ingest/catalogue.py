@@ -65,6 +65,11 @@ class IngestReport:
         return missing
 
 
+def rejected_rows(catalog: Path) -> Path:
+    """Return where the rejected rows of a catalogue are."""
+    return catalog.parent / "rejected" / catalog.name
+
+
 def ingest(
     tables: Sequence[Path],
     metadata: Path | None,
@@ -122,7 +127,7 @@ def ingest(
                 "rejected": rejected,
             }
             writer.finish(provenance | report)
-        stack.rejections.publish(out.parent / "rejected" / out.name, Path(folder))
+        stack.rejections.publish(rejected_rows(out), Path(folder))
         finished.replace(out)
     kinds = "+".join(dict.fromkeys(source["kind"] for source in sources))
     rows_in = sum(source["rows"] for source in sources)

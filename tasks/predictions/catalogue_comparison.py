@@ -144,7 +144,11 @@ def find_predictions(workspace: Workspace, predictions: str | None) -> tuple[Pat
         named = workspace.scores / f"{predictions}.parquet"
         path = named if named.is_file() else Path(predictions).expanduser()
     if not path.is_file() or not _is_predictions(path):
-        raise PredictionError(f"predictions={predictions} is no Parquet file that predict-galaxies wrote")
+        names = sorted(file.stem for file in workspace.scores.glob("*.parquet") if _is_predictions(file))
+        raise PredictionError(
+            f"predictions={predictions} is no Parquet file that predict-galaxies wrote; there are: "
+            f"{', '.join(names) or 'none'}"
+        )
     prefix = probability_column("")
     names = pq.read_schema(path).names
     return path, [name.removeprefix(prefix) for name in names if name.startswith(prefix)]

@@ -68,6 +68,15 @@ def test_a_wrong_digest_is_refused(workspace, site) -> None:
         locate_table(workspace, f"{site}/Labels%20v1.csv#sha256={'0' * 64}")
 
 
+def test_rows_that_a_build_s_own_ingest_leaves_out_are_told(
+    workspace, labels, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("WARNING"):
+        path = catalog_path(workspace, str(labels))
+    assert f"1 of 3 rows of {labels} are left out: duplicate_id 1; " in caplog.text
+    assert str(path.parent / "rejected" / path.name) in caplog.text
+
+
 def test_a_catalogue_is_found_by_name_by_path_or_made_of_a_table_once(workspace, labels, site) -> None:
     ingest_into_workspace(workspace, "mine", [str(labels)], None)
     named = workspace.catalogs / "mine.parquet"

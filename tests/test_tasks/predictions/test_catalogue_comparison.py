@@ -99,7 +99,7 @@ def test_the_newest_predictions_are_taken_and_other_scores_passed_over(tmp_path:
     assert find_predictions(workspace, None) == (new, CLASSES)
     assert find_predictions(workspace, "a")[0] == find_predictions(workspace, str(old))[0] == old
     for other in ("night", "absent"):
-        with pytest.raises(PredictionError, match=f"predictions={other} is no Parquet file"):
+        with pytest.raises(PredictionError, match=f"predictions={other} is no Parquet file .*; there are: a, b$"):
             find_predictions(workspace, other)
 
 
