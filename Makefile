@@ -1,4 +1,4 @@
-# make demo | test | check | bench | mutate | docs | lock | audit | sbom | install [VENV=dir] [EXTRA=cpu|gpu]
+# make demo | test | check | bench | mutate | fuzz | docs | lock | audit | sbom | install [VENV=dir] [EXTRA=cpu|gpu]
 VENV ?= .venv
 EXTRA ?= cpu
 PYTHON ?= python3
@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed-$(EXTRA)
 
 export DO_NOT_TRACK := true
 
-.PHONY: install demo test check bench mutate docs lock audit sbom clean
+.PHONY: install demo test check bench mutate fuzz docs lock audit sbom clean
 
 install: $(STAMP)
 
@@ -38,6 +38,10 @@ bench: install
 # MODULE="path ..." N=mutants per module SEED=word
 mutate: install
 	@$(BIN)/python -m tests.mutation $(MODULE) $(if $(N),--count $(N)) $(if $(SEED),--seed $(SEED))
+
+# PARSER="name ..." N=files for each SEED=number
+fuzz: install
+	@$(BIN)/python -m tests.fuzz $(PARSER) $(if $(N),--inputs $(N)) $(if $(SEED),--seed $(SEED))
 
 docs: install
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
