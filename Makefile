@@ -1,4 +1,5 @@
-# make demo | test | check | bench | mutate | drill | docs | lock | audit | sbom | install [VENV=dir] [EXTRA=cpu|gpu]
+# make demo | test | check | bench | mutate | drill | fuzz | docs | lock | audit | sbom | clean
+# make install [VENV=dir] [EXTRA=cpu|gpu]
 VENV ?= .venv
 EXTRA ?= cpu
 PYTHON ?= python3
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.installed-$(EXTRA)
 
 export DO_NOT_TRACK := true
 
-.PHONY: install demo test check bench mutate drill docs lock audit sbom clean
+.PHONY: install demo test check bench mutate drill fuzz docs lock audit sbom clean
 
 install: $(STAMP)
 
@@ -43,6 +44,10 @@ mutate: install
 drill: install
 	@$(BIN)/python -m tests.drill $(if $(FAULTS),--faults $(FAULTS)) $(if $(FLOWS),--flows $(FLOWS)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(REPEATS),--repeats $(REPEATS))
+
+# PARSER="name ..." N=files for each SEED=number
+fuzz: install
+	@$(BIN)/python -m tests.fuzz $(PARSER) $(if $(N),--inputs $(N)) $(if $(SEED),--seed $(SEED))
 
 docs: install
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
