@@ -150,6 +150,8 @@ def build_parser(with_sky: bool) -> argparse.ArgumentParser:
         "source", metavar="SOURCE", type=Path, help="a backup, or the folder of which the newest is taken"
     )
     made.add_argument("--check", action="store_true", help="only compare the backup with its digests")
+    brought = add("upgrade", upgrade, "bring the databases of MLflow and Prefect to the installed programs", [shown])
+    brought.add_argument("--dry-run", action="store_true", help="only say what would be done")
     kept_up = add("units", units, "write units of systemd that keep the workspace's services up and back it up")
     kept_up.add_argument("folder", metavar="FOLDER", type=Path, help="such as ~/.config/systemd/user")
     kept_up.add_argument("--backup", metavar="TARGET", type=Path, help="back up daily into this folder [no backup]")
@@ -250,16 +252,21 @@ def verify(options: argparse.Namespace) -> ExitStatus:
     return _perform(lambda output: _run_and_show("verify", [f"dataset={options.dataset}"], options))
 
 
+def _existing_workspace() -> Workspace:
+    """Return the workspace, which must not be made by the command."""
+    workspace = Workspace.current()
+    if not workspace.root.is_dir():
+        raise UsageError(f"there is no workspace {workspace.root}: name it with --workspace DIR")
+    return workspace
+
+
 def backup(options: argparse.Namespace) -> ExitStatus:
     """Copy the workspace into a dated folder."""
 
     def work() -> Any:
         from tasks.backup.back_up import back_up
 
-        workspace = Workspace.current()
-        if not workspace.root.is_dir():
-            raise UsageError(f"there is no workspace {workspace.root}: name it with --workspace DIR")
-        return back_up(workspace, options.target, datetime.now(UTC), options.keep)
+        return back_up(_existing_workspace(), options.target, datetime.now(UTC), options.keep)
 
     return _perform(lambda output: _shown("backup", work, options))
 
@@ -275,6 +282,17 @@ def restore(options: argparse.Namespace) -> ExitStatus:
     # The workspace shall stay empty where the backup is refused.
     traceback_file = Path(tempfile.gettempdir(), f"starloom-{os.getpid()}-{_TRACEBACK_NAME}")
     return run_command(lambda output: _shown("restore", work, options), traceback_file)
+
+
+def upgrade(options: argparse.Namespace) -> ExitStatus:
+    """Bring the workspace's databases to the schema of the installed programs."""
+
+    def work() -> Any:
+        from tasks.upgrade.databases import upgrade
+
+        return upgrade(_existing_workspace(), options.dry_run)
+
+    return _perform(lambda output: _shown("upgrade", work, options))
 
 
 def units(options: argparse.Namespace) -> ExitStatus:

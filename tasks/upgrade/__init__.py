@@ -1,0 +1,1 @@
+"""Bringing the databases of a workspace to the schema of the installed programs."""
