@@ -95,8 +95,8 @@ def _refuse(schemas: Sequence[Schema]) -> None:
             raise UpgradeError(f"{schema.path} is no database that can be read: restore it from a backup")
         if schema.state == "newer":
             raise UpgradeError(
-                f"{schema.path} has revision {schema.revision}, which the installed {schema.program.name} does not know "
-                f"(its newest is {schema.program.newest}): a newer one wrote it; install that, or restore a backup"
+                f"{schema.path} has revision {schema.revision}, which the installed {schema.program.name} does not "
+                f"know (its newest is {schema.program.newest}): a newer one wrote it; install that, or restore a backup"
             )
 
 
