@@ -67,6 +67,13 @@ def nightly_retrain(
         str | None,
         parameter_types.param("Training set that grows; null: nightly, or nightly-galaxies"),
     ] = None,
+    labels: Annotated[
+        str | None,
+        parameter_types.param(
+            "Label version of the training set that challengers are trained on, such as people's answers; null: that "
+            "of the last nightly relabelling, else the original labels"
+        ),
+    ] = None,
     scheme: parameter_types.BuildScheme = "deck-3",
     galaxy_catalog: parameter_types.GalaxyCatalog = None,
     objects: Annotated[int, parameter_types.param("Galaxies by which a simulated catalogue grows every night")] = 100,
@@ -76,13 +83,6 @@ def nightly_retrain(
     scene_transients: parameter_types.SceneTransients = 1.0,
     conditions: parameter_types.Conditions = None,
     injections_per_visit: parameter_types.InjectionsPerVisit = 20,
-    labels: Annotated[
-        str | None,
-        parameter_types.param(
-            "Label version of the training set that challengers are trained on, such as people's answers; null: that "
-            "of the last nightly relabelling, else the original labels"
-        ),
-    ] = None,
     network: Annotated[str | None, parameter_types.param("Network of the challenger; null: the champion's")] = None,
     start: Annotated[
         Start, parameter_types.param("What a challenger is fitted from: warm (the champion's weights) or fresh")

@@ -351,7 +351,7 @@ def _tell_exposure(exposure: "Exposure", what: str, address: str, token: str) ->
     if "JOURNAL_STREAM" in os.environ:
         tell(f"the link is {address} with ?token= and what {token_file(Workspace.current())} holds")
     else:
-        tell(f"open: {token_link(address, token)}")
+        tell(f"open: {token_link(address, token)}", masked=False)
 
 
 def _bell(workspace: Workspace) -> "ArrivalBell":

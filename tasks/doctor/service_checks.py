@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from tasks.doctor.finding import Finding, ok
 from tasks.runtime.addresses import AddressError
+from tasks.runtime.secrets import mask
 from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import PREFECT_VARIABLE, require_group_server
 from tasks.server.local_stack import HOME_PORT, LABELLING_PORT, MLFLOW_PORT, address_in
@@ -125,13 +126,13 @@ def check_prefect_settings(environment: Mapping[str, str]) -> Finding:
     """Find settings of the user's own Prefect, which the `starloom` command replaces by its own."""
     subject, url = "Prefect settings", environment.get("PREFECT_API_URL")
     if url is not None:
-        value = f"PREFECT_API_URL={_shown(url)} is not used: every command sets the workspace's own server"
+        value = f"PREFECT_API_URL={mask(url)} is not used: every command sets the workspace's own server"
         remedy = f"unset it: it is for Prefect's own commands only; {PREFECT_VARIABLE} names a group's server"
         return Finding(subject, "warning", value, remedy)
     home = Path(environment.get("PREFECT_HOME") or Path(environment.get("HOME") or Path.home()) / ".prefect")
     profile, url = profile_address(home / "profiles.toml", environment.get("PREFECT_PROFILE"))
     if url is not None:
-        value = f"profile {profile!r} of {home / 'profiles.toml'} names {_shown(url)}, which is not used"
+        value = f"profile {profile!r} of {home / 'profiles.toml'} names {mask(url)}, which is not used"
         remedy = "nothing for starloom; Prefect's own commands need `export PREFECT_API_URL=` the workspace's server"
         return Finding(subject, "warning", value, remedy)
     return ok(subject, "PREFECT_API_URL and PREFECT_HOME are set by every command")
@@ -169,15 +170,9 @@ def check_mlflow(workspace: Workspace, environment: Mapping[str, str]) -> Findin
         where += ", made by the first training"
     address = environment.get(MLFLOW_ADDRESS)
     if address is not None and address != workspace.mlflow_uri:
-        value = f"{where}; {MLFLOW_ADDRESS}={_shown(address)} is not used"
+        value = f"{where}; {MLFLOW_ADDRESS}={mask(address)} is not used"
         return Finding(subject, "warning", value, f"unset it; a group's MLflow is named by {MLFLOW_VARIABLE}")
     return ok(subject, where)
-
-
-def _shown(address: str) -> str:
-    """Return an address that is no variable of ours without what stands before its ``@``, which may be a password."""
-    before, at, place = address.rpartition("@")
-    return f"{before.partition('://')[0]}://...@{place}" if at else address
 
 
 def check_dask(address: str | None) -> Finding:

@@ -29,9 +29,12 @@ def is_json() -> bool:
     return os.environ.get(LOG_VARIABLE) == "json"
 
 
-def tell(message: str, level: int = logging.INFO) -> None:
-    """Write what a command itself has to say to stderr: as text as it is, or as a line of JSON."""
-    message = mask(message)
+def tell(message: str, level: int = logging.INFO, *, masked: bool = True) -> None:
+    """Write what a command itself has to say to stderr: as text as it is, or as a line of JSON.
+
+    Secrets are masked, unless `masked` is false: a link is of no use without its token.
+    """
+    message = mask(message) if masked else message
     print(_line(_clock(), level, "starloom", message) if is_json() else message, file=sys.stderr, flush=True)
 
 

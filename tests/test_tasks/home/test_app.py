@@ -162,28 +162,29 @@ def test_no_other_folder_is_served(client: httpx.Client, path: str) -> None:
 
 
 def test_the_validation_of_a_version_opens_from_its_card_and_nothing_else_of_the_dataset_does(
-    client: httpx.Client, filled: Workspace
+    own: Workspace,
 ) -> None:
-    dataset = Dataset.open(filled, "sky")
+    dataset = Dataset.open(own, "sky")
     folder, version = dataset.validation_page.parent, dataset.path.name
     below = f"sky/versions/{version}/validation"
     (folder / "data_docs" / "static").mkdir(parents=True)
     (folder / "data_docs" / "static" / "own.css").write_text("p { color: red }")
     (folder / "index.html").write_text('<a href="data_docs/static/own.css">docs</a>')
-    (folder / "outside.html").symlink_to(filled.root / "mlflow.db")
+    (folder / "outside.html").symlink_to(own.root / "mlflow.db")
     (folder.parent / "secret.html").write_text("")
-    assert f"/datasets/{below}/index.html" in Page(client.get("/").text).values("href")
-    for name in ("index.html", "data_docs/static/own.css"):
-        reply = client.get(f"/datasets/{below}/{name}")
-        assert reply.text == (folder / name).read_text()
-        assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
-        assert "script-src" not in reply.headers["Content-Security-Policy"]
-    for escape in (*ESCAPES, "../manifest.json", "..%2fsecret.html", "../../../CURRENT"):
-        assert client.get(f"/datasets/{below}/{escape}").status_code == 404
-    for other in ("%2e%2e", "..", "Sky", "none"):
-        assert client.get(f"/datasets/{other}/versions/{version}/validation/index.html").status_code == 404
-    assert client.get("/datasets/sky/versions/%2e%2e/validation/index.html").status_code == 404
-    assert client.get("/datasets/sky/CURRENT").status_code == 404
+    with client_of(own) as client:
+        assert f"/datasets/{below}/index.html" in Page(client.get("/").text).values("href")
+        for name in ("index.html", "data_docs/static/own.css"):
+            reply = client.get(f"/datasets/{below}/{name}")
+            assert reply.text == (folder / name).read_text()
+            assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+            assert "script-src" not in reply.headers["Content-Security-Policy"]
+        for escape in (*ESCAPES, "../manifest.json", "..%2fsecret.html", "../../../CURRENT"):
+            assert client.get(f"/datasets/{below}/{escape}").status_code == 404
+        for other in ("%2e%2e", "..", "Sky", "none"):
+            assert client.get(f"/datasets/{other}/versions/{version}/validation/index.html").status_code == 404
+        assert client.get("/datasets/sky/versions/%2e%2e/validation/index.html").status_code == 404
+        assert client.get("/datasets/sky/CURRENT").status_code == 404
 
 
 def test_a_workspace_without_reports_has_none(workspace: Workspace) -> None:

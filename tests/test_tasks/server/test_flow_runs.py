@@ -36,6 +36,7 @@ def state_names(client: SyncPrefectClient, *runs: object) -> list[str | None]:
 
 def test_only_runs_of_dead_processes_are_marked(served: Workspace) -> None:
     with get_client(sync_client=True) as client:
+        mark_crashed(client, served)  # what other tests on this server killed
         dead, working, finished = (client.create_flow_run(never_run) for _ in range(3))
         part = client.create_task_run(never_run_part, flow_run_id=working.id, dynamic_key="0", state=Running())
         within = client.create_flow_run(never_run, parent_task_run_id=part.id)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from tasks.galaxies.building.plan import GalaxyPlan, plan_galaxies
 from tasks.ingest.catalogs import ingest_into_workspace
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import StoreError
+from tasks.store.schema import STORED
 from tests.small_galaxies import build_request
 
 CLASSES = {"a": "elliptical", "b": "edge_on", "c": "clockwise", "d": "dont_know", "e": "elliptical"}
@@ -118,9 +120,9 @@ def test_conversions_are_counted_by_name() -> None:
 
 def test_a_batch_that_is_missing_is_an_error(plan: GalaxyPlan, workspace: Workspace) -> None:
     collect(plan, workspace)
-    for part in list(plan.staging.folder.rglob("*.parquet")):
-        if part.name != "plan.parquet":
-            pq.write_table(pq.read_table(part).slice(0, 3), part)
+    rows, samples = plan.staging.ledger(0).slice(0, 3), np.array(plan.staging.pixels(0))
+    shutil.rmtree(plan.staging.batch(0))
+    plan.staging.write(0, rows, samples[: rows["status"].to_pylist().count(STORED)])
     with pytest.raises(StoreError, match="4 objects were requested and 3 were collected; run the same build again"):
         gather_harvest(workspace, plan, None)
 

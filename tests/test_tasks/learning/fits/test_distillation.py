@@ -91,7 +91,7 @@ def test_the_student_follows_the_stated_mix_of_teachers_and_labels(
     for number in (1, 2):
         np.save(tmp_path / f"teacher-{number}.npy", opposite)
     told: list[str] = []
-    fitted = fit_distilled(plan(bright_or_dark, tmp_path, distill_weight=weight, epochs=25), log=told.append)
+    fitted = fit_distilled(plan(bright_or_dark, tmp_path, distill_weight=weight, epochs=60), log=told.append)
     assert not told, "finished teachers are not fitted again"
     bright = part(0, TRAIN).labels == 1
     found = answers(fitted, bright_or_dark)

@@ -29,6 +29,8 @@ def test_defaults_change_nothing_and_keep_the_best_epoch() -> None:
         "head_epochs": 0,
         "head_rate_factor": 5.0,
         "mixed_precision": "any",
+        "distill_teachers": 0,
+        "distill_weight": 0.7,
         "keep": "best",
     }
 
