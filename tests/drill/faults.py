@@ -311,8 +311,8 @@ FAULTS = [
     Fault("move-workspace", "`kill -9`, and the workspace has another path", _move),
 ]
 AWAITED = {
-    "kill-mlflow-server": "needs flows that log to an MLflow server (STARLOOM_MLFLOW_URI)",
-    "kill-postgresql": "needs servers on PostgreSQL (STARLOOM_PREFECT_API_URL, STARLOOM_MLFLOW_URI)",
-    "kill-object-store": "needs a workspace on an object store (STARLOOM_WORKSPACE=s3://...)",
+    "kill-mlflow-server": "its workspace would need a group's MLflow (STARLOOM_MLFLOW_URI)",
+    "kill-postgresql": "its workspace would need a group's servers on PostgreSQL",
+    "kill-object-store": "its workspace would be on a store; tests kill a publisher at each of its writes and the store",
 }
-"""Faults of services that the default workspace has not; each is a `Fault` more as soon as flows can use them."""
+"""Faults of services that the workspaces of the drill have not."""
