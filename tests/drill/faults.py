@@ -313,6 +313,6 @@ FAULTS = [
 AWAITED = {
     "kill-mlflow-server": "its workspace would need a group's MLflow (STARLOOM_MLFLOW_URI)",
     "kill-postgresql": "its workspace would need a group's servers on PostgreSQL",
-    "kill-object-store": "its workspace would be on a store; tests kill a publisher at each of its writes and the store",
+    "kill-object-store": "its workspace would be on a store; tests kill publishers at each write, and the store",
 }
 """Faults of services that the workspaces of the drill have not."""

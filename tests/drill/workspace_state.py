@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
 from contextlib import nullcontext
 from pathlib import Path
@@ -73,6 +74,10 @@ def remnants(workspace: Workspace) -> list[str]:
     )
 
 
+_PAGE_OF_MODEL = re.compile(r"-[0-9a-f]{8}\.html$")
+"""The end of a page's name, of the model's digest: a resumed fit equals an undisturbed one to rounding."""
+
+
 def comparable(summary: Any, workspace: Path) -> Any:
     """Return a summary without what names a run, tells a time or says where the workspace is, its numbers rounded."""
     if isinstance(summary, dict):
@@ -80,7 +85,7 @@ def comparable(summary: Any, workspace: Path) -> Any:
     if isinstance(summary, list):
         return [comparable(value, workspace) for value in summary]
     if isinstance(summary, str):
-        return summary.replace(str(workspace), "WORKSPACE")
+        return _PAGE_OF_MODEL.sub("-MODEL.html", summary.replace(str(workspace), "WORKSPACE"))
     return round(summary, DECIMALS) if isinstance(summary, float) else summary
 
 
