@@ -55,7 +55,7 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
         The disk of `target` is full; what was copied stays for the next backup.
     """
     workspace.require_folder("a backup")
-    started, target = time.monotonic(), target.resolve()
+    started, target, elsewhere = time.monotonic(), target.resolve(), _elsewhere()
     _check_target(workspace, target)
     with _one_backup(target), only_keeper(workspace, wait=True), progress("backing up", None) as advance:
         snapshot = target / now.strftime(NAME_FORMAT)
@@ -67,14 +67,14 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
         copy.take(other_entries(copy.root))
         copy.forget_what_went()
         facts = {"workspace": str(workspace.root), "began_at": now.isoformat(), "code_version": code_version()}
-        copy.finish({**facts, "elsewhere": _elsewhere()})
+        copy.finish({**facts, "elsewhere": elsewhere})
         (target / UNFINISHED).rename(snapshot)
         sync(target)
         removed = _remove_old(target, keep)
     return {
         "backup": str(snapshot),
         **copy.counts(),
-        "elsewhere": _elsewhere(),
+        "elsewhere": elsewhere,
         "removed_backups": removed,
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -62,8 +62,7 @@ def read_address(
     ------
     AddressError
         It has another scheme than `schemes`, no host (that of a database may be in its query), or a port that is none.
-        The message shows `example` and none of
-        the value behind the scheme, which may hold a password.
+        The message shows `example` and none of the value behind the scheme, which may hold a password.
     """
     text = environment.get(variable)
     if not text:

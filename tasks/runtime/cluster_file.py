@@ -24,6 +24,8 @@ from typing import Any, Literal, get_args
 from distributed import Client
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tasks.runtime.validation_faults import validation_faults
+
 SUFFIX = ".toml"
 Kind = Literal["slurm", "pbs", "kubernetes", "processes"]
 
@@ -79,10 +81,9 @@ def read_cluster_file(path: Path) -> ClusterFile:
     except (tomllib.TOMLDecodeError, TypeError) as error:
         raise ClusterFileError(f"the cluster file {path} is no TOML ({error}): correct it") from error
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
         raise ClusterFileError(
-            f"the cluster file {path} does not fit ({faults}): it has kind ({', '.join(get_args(Kind))}), workers, "
-            "wait_s and [settings]"
+            f"the cluster file {path} does not fit ({validation_faults(error)}): it has kind "
+            f"({', '.join(get_args(Kind))}), workers, wait_s and [settings]"
         ) from error
 
 

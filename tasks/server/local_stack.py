@@ -32,16 +32,14 @@ from tasks.server.prefect_server import (
     stop_server,
     use_group_server,
     use_server,
+    user_of,
 )
-from tasks.server.prefect_server_main import IN_USE_NAME
 from tasks.server.process_guard import (
     LABELLING,
     UP,
     ProcessEntry,
     end_process,
     guard_children,
-    living_processes,
-    lock_file,
     locked_file,
     port_holder,
 )
@@ -178,15 +176,9 @@ def address_in(project: Path) -> tuple[str, int]:
 
 def _take_over(workspace: Workspace) -> None:
     """Stop the workspace's idle server and mark the workspace as used; raise `ServiceError` if it is in use."""
-    for entry in living_processes(processes_folder(workspace)):
-        if entry["kind"] == LABELLING:
-            continue
-        command = " ".join(["starloom", *entry["command"][1:]])
-        raise ServiceError(f"process {entry['pid']} ({command}) runs in {workspace.root}: end it first")
-    idle = lock_file(workspace.prefect / IN_USE_NAME, wait=False)
-    if idle is None:
-        raise ServiceError(f"a process uses the Prefect server of {workspace.root}: end it first")
-    os.close(idle)
+    user = user_of(workspace, besides={LABELLING})
+    if user is not None:
+        raise ServiceError(f"{user}: end it first")
     stop_server(workspace)
     begin_use(workspace)
 

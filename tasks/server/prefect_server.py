@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,26 @@ def end_use(workspace: Workspace) -> None:
     descriptor = _users.pop(workspace.prefect, None)
     if descriptor is not None:
         os.close(descriptor)
+
+
+def user_of(workspace: Workspace, besides: Collection[str] = ()) -> str | None:
+    """Return, in words, a process that works in the workspace or uses its server; None if there is none.
+
+    Parameters
+    ----------
+    workspace : Workspace
+    besides : collection of str
+        Kinds of commands that do not count.
+    """
+    for entry in living_processes(processes_folder(workspace)):
+        if entry["kind"] not in besides:
+            command = " ".join(["starloom", *entry["command"][1:]])
+            return f"process {entry['pid']} ({command}) runs in {workspace.root}"
+    unused = lock_file(workspace.prefect / IN_USE_NAME, wait=False)
+    if unused is None:
+        return f"a process uses the Prefect server of {workspace.root}"
+    os.close(unused)
+    return None
 
 
 def stop_server(workspace: Workspace) -> int | None:

@@ -15,6 +15,7 @@ from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import warn_of_empty_classes
 from tasks.store.dataset import Dataset
+from tasks.store.places import raw_place
 
 
 @task(
@@ -52,5 +53,5 @@ def show_backfill(workspace: Workspace, planned: Backfill, outline: dict[str, An
     put_validation_link(version.validation_page)
     account = version.manifest["builds"].get(planned.draft.facts["digest"])
     if account is not None:
-        write_dataset_page(workspace, version, report_build(version, account, workspace.raw))
+        write_dataset_page(workspace, version, report_build(version, account, raw_place(workspace)))
     return summary

@@ -16,6 +16,7 @@ from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_dataset, warn_of_empty_classes
 from tasks.store.dataset import Dataset
+from tasks.store.places import raw_place
 
 
 @task(
@@ -59,4 +60,4 @@ def show_build(workspace: Workspace, plan: GalaxyPlan, summary: dict[str, Any]) 
         run_logger().info(comparison)
     warn_of_empty_classes(summary["classes"], summary["scheme"], summary["dataset"])
     dataset = Dataset.open(workspace, f"{summary['dataset']}@{summary['version']}")
-    show_dataset(workspace, dataset, summary, build_page.report_build(dataset, summary, workspace.raw))
+    show_dataset(workspace, dataset, summary, build_page.report_build(dataset, summary, raw_place(workspace)))

@@ -69,8 +69,11 @@ def published_number(workspace: Workspace, name: str) -> int | None:
     DamagedTableError
         ``CURRENT`` holds no number.
     """
-    objects = dataset_objects(workspace, name)
-    return current_version(workspace.datasets / name) if objects is None else current_object(objects)
+    return _published_in(workspace.datasets / name, dataset_objects(workspace, name))
+
+
+def _published_in(folder: Path, objects: ObjectFolder | None) -> int | None:
+    return current_version(folder) if objects is None else current_object(objects)
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class Dataset:
 
     def newest(self) -> int | None:
         """Return the published version's number as it is now."""
-        return current_version(self.folder) if self.objects is None else current_object(self.objects)
+        return _published_in(self.folder, self.objects)
 
     @property
     def folder(self) -> Path:

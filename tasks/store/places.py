@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks.runtime.workspace import Workspace
 from tasks.store.objects import ObjectFolder
-from tasks.store.schema import check_name
+from tasks.store.schema import CURRENT, check_name
 
 
 def dataset_objects(workspace: Workspace, name: str) -> ObjectFolder | None:
@@ -21,6 +21,6 @@ def raw_place(workspace: Workspace) -> Path | ObjectFolder:
 def dataset_names(workspace: Workspace) -> list[str]:
     """Return the names of the published datasets, in order."""
     if workspace.address is None:
-        return sorted(path.parent.name for path in workspace.datasets.glob("*/CURRENT"))
+        return sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))
     datasets = ObjectFolder(workspace.address) / "datasets"
-    return [name for name in datasets.folders() if datasets.has(f"{name}/CURRENT")]
+    return [name for name in datasets.folders() if datasets.has(f"{name}/{CURRENT}")]

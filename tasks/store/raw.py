@@ -10,6 +10,7 @@ import json
 import os
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +46,57 @@ def look_at_raw(place: Path | ObjectFolder, sha256: str) -> tuple[Place, bool | 
     return ObjectFile(place, _raw_key(sha256)), None if content is None else _sha256(content) == sha256
 
 
-def open_raw(place: Path | ObjectFolder) -> "RawStore | RawObjects":
+def open_raw(place: Path | ObjectFolder) -> "RawBytes":
     """Open the raw store in a folder or on an object store."""
     return RawStore(place) if isinstance(place, Path) else RawObjects(place)
 
 
-class RawStore:
-    """Content-addressed bytes below one folder.
+class RawBytes(ABC):
+    """Content-addressed bytes, and which of them, or which refusal, answered a request."""
+
+    @abstractmethod
+    def put(self, content: bytes) -> str:
+        """Store `content` and return its sha256."""
+
+    @abstractmethod
+    def read(self, sha256: str) -> bytes | None:
+        """Return what is kept under that digest, damaged or not, or None."""
+
+    @abstractmethod
+    def _outcome(self, request_key: str) -> tuple[str | None, str | None] | None:
+        """Return the recorded digest and reason of a request, or None."""
+
+    @abstractmethod
+    def _record(self, request_key: str, sha256: str | None, reason: str | None) -> None:
+        """Record the outcome of a request."""
+
+    def get(self, sha256: str) -> bytes | None:
+        """Return the bytes with that digest, or None if they are absent or damaged."""
+        content = self.read(sha256)
+        return content if content is not None and _sha256(content) == sha256 else None
+
+    def answer(self, request_key: str) -> StoredAnswer | None:
+        """Return the recorded outcome of a request, or None."""
+        outcome = self._outcome(request_key)
+        if outcome is None:
+            return None
+        sha256, reason = outcome
+        content = None if sha256 is None else self.get(sha256)
+        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
+
+    def put_answer(self, request_key: str, content: bytes) -> str:
+        """Store and record the bytes received for a request; return their sha256."""
+        sha256 = self.put(content)
+        self._record(request_key, sha256, None)
+        return sha256
+
+    def put_refusal(self, request_key: str, reason: str) -> None:
+        """Record that a request was refused for good."""
+        self._record(request_key, None, reason)
+
+
+class RawStore(RawBytes):
+    """Raw bytes below one folder.
 
     Parameters
     ----------
@@ -85,35 +130,19 @@ class RawStore:
             beside.replace(target)
         return sha256
 
-    def get(self, sha256: str) -> bytes | None:
-        """Return the bytes with that digest, or None if they are absent or damaged."""
+    def read(self, sha256: str) -> bytes | None:
+        """Return what is kept under that digest, damaged or not, or None."""
         try:
-            content = self.path(sha256).read_bytes()
+            return self.path(sha256).read_bytes()
         except FileNotFoundError:
             return None
-        return content if _sha256(content) == sha256 else None
 
-    def answer(self, request_key: str) -> "StoredAnswer | None":
-        """Return the recorded outcome of a request, or None."""
+    def _outcome(self, request_key: str) -> tuple[str | None, str | None] | None:
         query = "SELECT sha256, reason FROM answers WHERE request = ?"
-        row = self._index().execute(query, (request_key,)).fetchone()
-        if row is None:
-            return None
-        sha256, reason = row
-        content = None if sha256 is None else self.get(sha256)
-        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
+        row: tuple[str | None, str | None] | None = self._index().execute(query, (request_key,)).fetchone()
+        return row
 
-    def put_answer(self, request_key: str, content: bytes) -> str:
-        """Store and record the bytes received for a request; return their sha256."""
-        sha256 = self.put(content)
-        self._put(request_key, sha256, None)
-        return sha256
-
-    def put_refusal(self, request_key: str, reason: str) -> None:
-        """Record that a request was refused for good."""
-        self._put(request_key, None, reason)
-
-    def _put(self, request_key: str, sha256: str | None, reason: str | None) -> None:
+    def _record(self, request_key: str, sha256: str | None, reason: str | None) -> None:
         with disk_full_named(self.folder):
             self._index().execute("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", (request_key, sha256, reason))
 
@@ -133,8 +162,8 @@ class RawStore:
             del self._local.index
 
 
-class RawObjects:
-    """Content-addressed bytes on an object store; workers on several machines share it.
+class RawObjects(RawBytes):
+    """Raw bytes on an object store; workers on several machines share it.
 
     Parameters
     ----------
@@ -152,32 +181,18 @@ class RawObjects:
             self.objects.put(_raw_key(sha256), content)  # the object that is there is damaged
         return sha256
 
-    def get(self, sha256: str) -> bytes | None:
-        """Return the bytes with that digest, or None if they are absent or damaged."""
-        content = self.objects.get(_raw_key(sha256))
-        return content if content is not None and _sha256(content) == sha256 else None
+    def read(self, sha256: str) -> bytes | None:
+        """Return what is kept under that digest, damaged or not, or None."""
+        return self.objects.get(_raw_key(sha256))
 
-    def answer(self, request_key: str) -> StoredAnswer | None:
-        """Return the recorded outcome of a request, or None."""
+    def _outcome(self, request_key: str) -> tuple[str | None, str | None] | None:
         record = self.objects.get(_request_key(request_key))
         if record is None:
             return None
         outcome = json.loads(record)
-        sha256, reason = outcome["sha256"], outcome["reason"]
-        content = None if sha256 is None else self.get(sha256)
-        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
+        return outcome["sha256"], outcome["reason"]
 
-    def put_answer(self, request_key: str, content: bytes) -> str:
-        """Store and record the bytes received for a request; return their sha256."""
-        sha256 = self.put(content)
-        self._put(request_key, sha256, None)
-        return sha256
-
-    def put_refusal(self, request_key: str, reason: str) -> None:
-        """Record that a request was refused for good."""
-        self._put(request_key, None, reason)
-
-    def _put(self, request_key: str, sha256: str | None, reason: str | None) -> None:
+    def _record(self, request_key: str, sha256: str | None, reason: str | None) -> None:
         record = {"request": request_key, "sha256": sha256, "reason": reason}
         self.objects.put(_request_key(request_key), json.dumps(record).encode())
 

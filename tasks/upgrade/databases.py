@@ -7,14 +7,12 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tasks.runtime.workspace import Workspace
-from tasks.server.prefect_server import processes_folder, stop_server
-from tasks.server.prefect_server_main import IN_USE_NAME
-from tasks.server.process_guard import living_processes, lock_file, locked_file
+from tasks.server.prefect_server import stop_server, user_of
+from tasks.server.process_guard import locked_file
 from tasks.store.files import sync, whole_file
 from tasks.tracking.database import SERVER_SETTINGS
 from tasks.upgrade.schemas import MLFLOW, PROGRAMS, Program, Schema, read_schema
@@ -24,25 +22,6 @@ _LAST_LINES = 3
 
 class UpgradeError(RuntimeError):
     """A workspace cannot be upgraded; the message names the database and says what to do."""
-
-
-@dataclass(frozen=True)
-class _Step:
-    """What is done with one database."""
-
-    schema: Schema
-    copy: Path | None
-
-    def to_summary(self) -> dict[str, Any]:
-        schema = self.schema
-        return {
-            "database": str(schema.path),
-            "program": schema.program.name,
-            "state": schema.state,
-            "revision": schema.revision,
-            "newest": schema.program.newest,
-            "copy": None if self.copy is None else str(self.copy),
-        }
 
 
 def upgrade(workspace: Workspace, dry_run: bool = False) -> dict[str, Any]:
@@ -65,27 +44,22 @@ def upgrade(workspace: Workspace, dry_run: bool = False) -> dict[str, Any]:
         not migrate it, in which case the copy is whole.
     """
     started = time.monotonic()
-    steps = [_plan(schema) for program in PROGRAMS if (schema := read_schema(program, workspace.root)) is not None]
-    _refuse([step.schema for step in steps])
-    due = [step for step in steps if step.copy is not None]
+    schemas = [schema for program in PROGRAMS if (schema := read_schema(program, workspace.root)) is not None]
+    _refuse(schemas)
+    due = [schema for schema in schemas if schema.copy is not None]
     if due and not dry_run:
         workspace.prefect.mkdir(parents=True, exist_ok=True)
         with locked_file(workspace.prefect / "starting.lock"):
             _require_unused(workspace)
-            for step in due:
-                _upgrade(step, workspace)
+            for schema in due:
+                _upgrade(schema, workspace)
     return {
         "workspace": workspace.name,
         "dry_run": dry_run,
-        "databases": [step.to_summary() for step in steps],
+        "databases": [schema.to_summary() for schema in schemas],
         "upgraded": 0 if dry_run else len(due),
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def _plan(schema: Schema) -> _Step:
-    copy = schema.path.with_name(f"{schema.path.name}.{schema.revision}") if schema.state == "older" else None
-    return _Step(schema, copy)
 
 
 def _refuse(schemas: Sequence[Schema]) -> None:
@@ -102,20 +76,14 @@ def _refuse(schemas: Sequence[Schema]) -> None:
 
 def _require_unused(workspace: Workspace) -> None:
     """Stop an idle Prefect server; refuse a workspace in which a command runs."""
-    running = living_processes(processes_folder(workspace))
-    if running:
-        entry = running[0]
-        command = " ".join(["starloom", *entry["command"][1:]])
-        raise UpgradeError(f"process {entry['pid']} ({command}) runs in {workspace.root}: end it with `starloom down`")
-    in_use = lock_file(workspace.prefect / IN_USE_NAME, wait=False)
-    if in_use is None:
-        raise UpgradeError(f"a process uses the Prefect server of {workspace.root}: end it with `starloom down`")
-    os.close(in_use)
+    user = user_of(workspace)
+    if user is not None:
+        raise UpgradeError(f"{user}: end it with `starloom down`")
     stop_server(workspace)
 
 
-def _upgrade(step: _Step, workspace: Workspace) -> None:
-    schema, copy = step.schema, step.copy
+def _upgrade(schema: Schema, workspace: Workspace) -> None:
+    copy = schema.copy
     assert copy is not None
     _copy(schema.path, copy)
     command, settings = _migration(schema.program, schema.path, workspace)

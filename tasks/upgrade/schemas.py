@@ -95,6 +95,22 @@ class Schema:
     revision: str | None
     state: State
 
+    @property
+    def copy(self) -> Path | None:
+        """Where the database is copied before it is migrated; None where nothing is to be done."""
+        return self.path.with_name(f"{self.path.name}.{self.revision}") if self.state == "older" else None
+
+    def to_summary(self) -> dict[str, str | None]:
+        """Return what the command says of it."""
+        return {
+            "database": str(self.path),
+            "program": self.program.name,
+            "state": self.state,
+            "revision": self.revision,
+            "newest": self.program.newest,
+            "copy": None if self.copy is None else str(self.copy),
+        }
+
 
 def read_schema(program: Program, root: Path) -> Schema | None:
     """Return the schema of a program's database in the workspace at `root`; None where there is no database."""

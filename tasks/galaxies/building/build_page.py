@@ -16,15 +16,16 @@ from tasks.reports.dataset_page import BuildReport, count_funnel
 from tasks.reports.page import Block, Figure, Table
 from tasks.reports.understanding import understood_blocks
 from tasks.store.dataset import Dataset
-from tasks.store.raw import raw_path
+from tasks.store.objects import ObjectFolder
+from tasks.store.raw import open_raw
 from tasks.store.versions import stored_rows
 
 SAMPLES_PER_CLASS = 8
 _ROWS_WITHOUT_CLASSES = 4
 
 
-def report_build(dataset: Dataset, summary: Mapping[str, Any], raw: Path) -> BuildReport:
-    """Return what is shown of a build, from its dataset version, its summary, and the folder of received bytes."""
+def report_build(dataset: Dataset, summary: Mapping[str, Any], raw: Path | ObjectFolder) -> BuildReport:
+    """Return what is shown of a build, from its dataset version, its summary, and the place of received bytes."""
     caption = f"Samples of each class ({summary['pixels']} pixels)"
     blocks: list[Block] = [Table("Stored samples by class", ("class", "samples"), list(summary["classes"].items()))]
     if summary.get("images"):
@@ -39,21 +40,22 @@ def report_build(dataset: Dataset, summary: Mapping[str, Any], raw: Path) -> Bui
     )
 
 
-def preview_received(raw: Path, row: Mapping[str, Any]) -> NDArray[np.uint8] | str:
-    """Return the picture of a rejected object from its received bytes in the folder `raw`, or why it has none.
+def preview_received(raw: Path | ObjectFolder, row: Mapping[str, Any]) -> NDArray[np.uint8] | str:
+    """Return the picture of a rejected object from its received bytes, or why it has none.
 
     Parameters
     ----------
-    raw : Path
+    raw : Path or ObjectFolder
+        Place of the received bytes.
     row : mapping
         Of the ledger: ``raw_sha256``.
     """
     if row["raw_sha256"] is None:
         return "no image was received"
-    path = raw_path(raw, row["raw_sha256"])
-    if not path.is_file():
+    received = open_raw(raw).read(row["raw_sha256"])
+    if received is None:
         return "its bytes were removed"
-    picture = preview_image(path.read_bytes())
+    picture = preview_image(received)
     return "not decoded: damaged, or too large" if picture is None else picture
 
 

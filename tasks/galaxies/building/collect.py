@@ -23,7 +23,7 @@ from tasks.archives.archive_files import ArchiveFileError, open_archive
 from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
 from tasks.store.objects import ObjectFolder
-from tasks.store.raw import RawObjects, RawStore, StoredAnswer, open_raw
+from tasks.store.raw import RawBytes, StoredAnswer, open_raw
 from tasks.store.schema import LEDGER, REJECTED, STORED
 from tasks.store.staging import Staging
 
@@ -117,7 +117,7 @@ class ServiceSource:
         finally:
             fetcher.close()
 
-    def _get(self, row: dict[str, Any], fetcher: Fetcher, raw: RawStore | RawObjects) -> Received:
+    def _get(self, row: dict[str, Any], fetcher: Fetcher, raw: RawBytes) -> Received:
         frame = cutouts.SkyPatch(
             row["ra_deg"], row["dec_deg"], row["scale_arcsec_per_px"], self.request_px, row["clipped"]
         )
@@ -184,7 +184,7 @@ class ArchiveSource:
         with open_archive(self.path) as read:
             yield lambda row: self._get(row, raw, read)
 
-    def _get(self, row: dict[str, Any], raw: RawStore | RawObjects, read: Callable[[str], bytes]) -> Received:
+    def _get(self, row: dict[str, Any], raw: RawBytes, read: Callable[[str], bytes]) -> Received:
         member = self.members.get(row["id"])
         if member is None:
             return self.faults.get(row["id"], Received(reason="no_image"))

@@ -9,6 +9,7 @@ from tasks.galaxies.choices import NetworkName, OptimizerName, PresetName
 from tasks.galaxies.initial_weights import NONE
 from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training import GalaxyTrainRequest
+from tasks.runtime.validation_faults import validation_faults
 
 Fitting = Literal["all", "head"]
 Arm = str | dict[str, Any]
@@ -120,10 +121,9 @@ def _parse_arm(arm: Arm) -> TrainingArm:
     try:
         return TrainingArm.model_validate({"name": _name_of(fields), **fields})
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ArmError(
             f"arm {arm!r} is not NETWORK, NETWORK:PRESET, NETWORK:PRESET:WEIGHTS, or an object of "
-            f"{', '.join(TrainingArm.model_fields)} ({faults})"
+            f"{', '.join(TrainingArm.model_fields)} ({validation_faults(error)})"
         ) from error
 
 
