@@ -19,8 +19,8 @@ from PIL import Image
 
 from flows.build_galaxy_dataset import build_galaxy_dataset
 from flows.build_realbogus_dataset import build_realbogus_dataset
-from flows.cli.command import build_parser
 from flows.cli.flow_catalogue import flow_names, load_flow
+from flows.cli.options import build_parser
 from flows.cli.parameters import read_parameters
 from flows.ingest_catalog import ingest_catalog
 from galaxy.catalogue.columns import COLUMNS, VOTE_MEASURES

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.cli.command import build_parser
+from flows.cli.options import build_parser
 from flows.cli.summary_table import MOST_ROWS, show, summary_rows
 
 

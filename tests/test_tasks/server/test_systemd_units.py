@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.command import build_parser, execute
+from flows.cli.command import execute
+from flows.cli.options import build_parser
 from tasks.runtime.workspace import Workspace
 from tasks.server.systemd_units import BACKUP, SERVICES, TIMER, UnitSettings, unit_texts, write_units
 
