@@ -4,16 +4,17 @@ import contextlib
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 import pytest
@@ -29,6 +30,7 @@ class Postgres:
     """A server on loopback, whose one user ``group`` has the password `PASSWORD`."""
 
     port: int
+    server: "Server"
 
     def url(self, database: str, scheme: str = "postgresql") -> str:
         """Return the address of a database, with the password."""
@@ -46,13 +48,12 @@ class Postgres:
 @contextlib.contextmanager
 def postgres_server() -> Iterator[Postgres]:
     """Run a server on a temporary folder; the test is skipped where the package is absent."""
-    programs = _programs()
+    if (missing := missing_postgres()) is not None:
+        pytest.skip(missing)
+    (programs,) = _programs()
     user: dict[str, Any] = {}
     if os.getuid() == 0:  # as which PostgreSQL refuses to run
-        try:
-            entry = pwd.getpwnam("postgres")
-        except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
+        entry = pwd.getpwnam("postgres")
         user = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}
     folder = Path(tempfile.mkdtemp(prefix="starloom-postgres-"))  # pytest's own folders are closed to other users
     try:
@@ -67,44 +68,88 @@ def postgres_server() -> Iterator[Postgres]:
         port = free_port()
         settings = [f"port={port}", "listen_addresses=127.0.0.1", f"unix_socket_directories={folder}", "fsync=off"]
         command = [programs / "postgres", "-D", folder / "data", *(word for each in settings for word in ("-c", each))]
-        with running(command, folder / "log", cwd=folder, **user):
-            server = Postgres(port)
-            _await(lambda: psycopg.connect(server.url("postgres")).close(), folder / "log")
-            yield server
+        address = f"postgresql://group:{PASSWORD}@127.0.0.1:{port}/postgres"
+        settings_of_process = {"cwd": folder, **user}
+        with Server(command, folder / "log", lambda: psycopg.connect(address).close(), settings_of_process) as server:
+            server.wait()
+            yield Postgres(port, server)
     finally:
         shutil.rmtree(folder)
 
 
-def _programs() -> Path:
-    """Return the folder of the server's programs, which Debian keeps out of the search path."""
+def missing_postgres() -> str | None:
+    """Return why no server can be run here."""
+    if not _programs():
+        return "PostgreSQL is absent: apt-get install postgresql"
+    if os.getuid() == 0 and "postgres" not in {entry.pw_name for entry in pwd.getpwall()}:
+        return "PostgreSQL does not run as root, and there is no user postgres"
+    return None
+
+
+def _programs() -> list[Path]:
+    """Return the folder of the server's programs, which Debian keeps out of the search path; none if it is absent."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
     found = shutil.which("initdb")
     folders += [Path(found).parent] if found else []
-    for folder in folders:
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    pytest.skip("PostgreSQL is absent: apt-get install postgresql")
+    return [folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()][:1]
 
 
-@contextlib.contextmanager
-def running(command: Sequence[Any], log: Path, **settings: Any) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a process in the block; SIGTERM ends it."""
-    with log.open("wb") as stream, subprocess.Popen(command, stdout=stream, stderr=stream, **settings) as process:
-        try:
-            yield process
-        finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
+@dataclass
+class Server:
+    """A server process that runs in a ``with`` block; SIGTERM ends it.
+
+    Attributes
+    ----------
+    command : sequence of str
+    log : Path
+        Its output.
+    ask : callable
+        Raises `OSError` or psycopg's `OperationalError` until the server answers.
+    settings : mapping
+        Of `subprocess.Popen`.
+    """
+
+    command: Sequence[Any]
+    log: Path
+    ask: Callable[[], object]
+    settings: Mapping[str, Any]
+    process: subprocess.Popen[bytes] = field(init=False)
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(20)
+        self.kill()
+
+    def begin(self) -> None:
+        """Start it."""
+        with self.log.open("ab") as stream:
+            self.process = subprocess.Popen(
+                self.command, stdout=stream, stderr=stream, start_new_session=True, **self.settings
+            )
+
+    def wait(self) -> None:
+        """Return when it answers."""
+        _await(self.ask, self.log)
+
+    def kill(self) -> None:
+        """End it and its processes as a power cut would."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
 
 
 @dataclass(frozen=True)
 class GroupServers:
-    """The addresses of a group's servers: Prefect's API and MLflow."""
+    """The addresses of a group's servers, Prefect's API and MLflow, and the process of the latter."""
 
     prefect: str
     mlflow: str
+    tracking: Server
 
 
 @contextlib.contextmanager
@@ -134,13 +179,21 @@ def group_servers(postgres: Postgres, folder: Path) -> Iterator[GroupServers]:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
     with contextlib.ExitStack() as stack:
-        for name, words in commands.items():
-            command = [sys.executable, "-m", name, *words]
-            stack.enter_context(running(command, folder / f"{name}.log", env=environment, cwd=folder))
+        servers = {
+            name: Server(
+                [sys.executable, "-m", name, *words],
+                folder / f"{name}.log",
+                partial(_require_answer, f"http://127.0.0.1:{port}", path),
+                {"env": environment, "cwd": folder},
+            )
+            for (name, words), port, path in zip(commands.items(), ports, ("/api/health", "/health"), strict=True)
+        }
+        for server in servers.values():
+            stack.enter_context(server)
+        for server in servers.values():
+            server.wait()
         urls = [f"http://127.0.0.1:{port}" for port in ports]
-        for url, path, name in zip(urls, ["/api/health", "/health"], commands, strict=True):
-            _await(partial(_require_answer, url, path), folder / f"{name}.log")
-        yield GroupServers(f"{urls[0]}/api", urls[1])
+        yield GroupServers(f"{urls[0]}/api", urls[1], servers["mlflow"])
 
 
 def _require_answer(url: str, path: str) -> None:
@@ -153,7 +206,7 @@ def _await(attempt: Any, log: Path) -> None:
     while True:
         try:
             return attempt()
-        except (psycopg.OperationalError, ConnectionError):
+        except (psycopg.OperationalError, OSError):
             if time.monotonic() > deadline:
                 raise TimeoutError(log.read_text(errors="replace")[-2000:]) from None
         time.sleep(0.1)

@@ -63,8 +63,8 @@ def _codec(dtype: str) -> BloscCodec:
 
 
 def has_array(place: PixelStore) -> bool:
-    """Tell whether there is a pixel store at `place`."""
-    return place.exists() if isinstance(place, Path) else place.has(_ARRAY_DOCUMENT)
+    """Tell whether there is a pixel array in the store at `place`; one that was half made is none."""
+    return (place / _ARRAY_DOCUMENT).exists() if isinstance(place, Path) else place.has(_ARRAY_DOCUMENT)
 
 
 def open_array(place: PixelStore, *, writable: bool = False, owner: Owner | None = None) -> PixelArray:

@@ -69,6 +69,11 @@ class Case:
     service: bool = False
     spreads: bool = False
 
+    @property
+    def fits(self) -> bool:
+        """Whether it fits networks, and so writes runs and models."""
+        return any(point in (*FITTING, FOLD) for point in self.points)
+
     def with_service(self, url: str) -> dict[str, Any]:
         """Return the parameters with the address of the cutout service."""
         return {name: url if value == SERVICE else value for name, value in self.parameters.items()}

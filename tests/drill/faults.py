@@ -23,8 +23,10 @@ from tests.dask_processes import outside_cluster
 from tests.drill.cases import Case
 from tests.drill.clock import clock_settings, no_compiler
 from tests.drill.flow_process import Ended, FlowProcess
+from tests.drill.group import Group, no_group
 from tests.drill.small_disk import fill, free, no_mount, small_disk
 from tests.drill.trial import Trial
+from tests.postgres import Server
 
 KILLED = -signal.SIGKILL
 
@@ -71,6 +73,9 @@ class Disturbed:
         return []
 
 
+Disturbance = Callable[[Trial], AbstractContextManager[Disturbed]]
+
+
 @dataclass(frozen=True)
 class Fault:
     """A fault by name.
@@ -86,14 +91,17 @@ class Fault:
         What may differ from the undisturbed run: entries of the workspace's state and of the summary.
     where : str, optional
         The one point at which it is met; None: at the flow's points in turn, and at random ones.
+    in_group : bool
+        The trial's runs and models go to a group's servers.
     """
 
     name: str
     says: str
-    disturb: Callable[[Trial], AbstractContextManager[Disturbed]]
+    disturb: Disturbance
     unfit: Callable[[Case], str | None] = lambda case: None
     changes: tuple[str, ...] = ()
     where: str | None = None
+    in_group: bool = False
 
 
 @contextmanager
@@ -137,6 +145,27 @@ def _kill_prefect(trial: Trial) -> Iterator[Disturbed]:
     assert record is not None
     os.kill(record["pid"], signal.SIGKILL)
     yield Disturbed(process.end(), trial.workspace, code=0)
+
+
+def _kill_of_group(choose: Callable[[Group], Server], told: str) -> Disturbance:
+    """Return what kills a server of the group, which starts again when the run has ended."""
+
+    @contextmanager
+    def kill(trial: Trial) -> Iterator[Disturbed]:
+        assert trial.group is not None
+        server = choose(trial.group)
+        process = trial.start()
+        trial.wait(process)
+        server.kill()
+        ended = process.end()
+
+        def mend() -> None:
+            server.begin()
+            server.wait()
+
+        yield Disturbed(ended, trial.workspace, told=told, may_finish=True, mend=mend)
+
+    return kill
 
 
 @contextmanager
@@ -256,6 +285,7 @@ def _first(*reasons: Callable[[Case], str | None]) -> Callable[[Case], str | Non
 
 _SPREADS = _unless(lambda case: case.spreads, "opens no Dask cluster")
 _BUILDS = _unless(lambda case: case.dataset, "builds no dataset")
+_FITS_ALONE = _unless(lambda case: case.fits and case.model is None, "fits no network from pixels alone")
 _FIRST = "its first point"
 _ALSO_LATER = ("version", "path", "split", "split_hash")
 """What is asked again after a passing fault is in a second version, and gets its part of the split as a latecomer."""
@@ -309,10 +339,24 @@ FAULTS = [
     ),
     Fault("two-builders", "a second process builds the same dataset", _build_twice, _BUILDS, where="the lock held"),
     Fault("move-workspace", "`kill -9`, and the workspace has another path", _move),
+    Fault(
+        "kill-mlflow-server",
+        "`kill -9` of the group's MLflow server (`STARLOOM_MLFLOW_URI`), which is started again after the run",
+        _kill_of_group(lambda group: group.mlflow, "MLflow|STARLOOM_MLFLOW_URI"),
+        _first(lambda case: no_group(), _FITS_ALONE),
+        where=_FIRST,
+        in_group=True,
+    ),
+    Fault(
+        "kill-postgresql",
+        "`kill -9` of PostgreSQL below the group's Prefect and MLflow servers, started again after the run",
+        _kill_of_group(lambda group: group.postgres, "MLflow|STARLOOM_MLFLOW_URI|STARLOOM_PREFECT_API_URL"),
+        _first(lambda case: no_group(), _FITS_ALONE),
+        where=_FIRST,
+        in_group=True,
+    ),
 ]
 AWAITED = {
-    "kill-mlflow-server": "its workspace would need a group's MLflow (STARLOOM_MLFLOW_URI)",
-    "kill-postgresql": "its workspace would need a group's servers on PostgreSQL",
     "kill-object-store": "its workspace would be on a store; tests kill publishers at each write, and the store",
 }
 """Faults of services that the workspaces of the drill have not."""

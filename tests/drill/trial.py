@@ -1,24 +1,28 @@
 """One cell of the drill: a flow undisturbed, disturbed, and run again, in a copy of the base workspace."""
 
 import json
+import os
 import random
 import re
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import psutil
 
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.skyserver.http_server import Behaviour, SkyServer
 from tasks.skyserver.images import ReplayedFiles
 from tests.drill.cases import CONNECTIONS, Case, Point
 from tests.drill.flow_process import Ended, FlowProcess, Launcher, NotReachedError
+from tests.drill.group import Group, group_of
 from tests.drill.inputs import Inputs
 from tests.drill.network import Cable
 from tests.drill.workspace_state import comparable, damage, differences, read_state
@@ -66,6 +70,8 @@ class Trial:
         The cutout service.
     cable : Cable
         Between it and the flow.
+    group : Group or None
+        The group's servers to which its runs and models go; None: they stay in the workspace.
     point : Point, optional
         Where it is disturbed; None: when it has used a fraction of the reference's processor time.
     fraction, cpu_s : float
@@ -77,6 +83,7 @@ class Trial:
     launcher: Launcher
     service: SkyServer
     cable: Cable
+    group: Group | None
     point: Point | None
     fraction: float
     cpu_s: float
@@ -172,18 +179,18 @@ class Drill:
     inputs: Inputs
     with_server: bool = True
 
-    def reference(self, case: Case) -> Reference:
-        """Return the undisturbed run of a flow, which is made once."""
-        record = self.folder / "references" / f"{case.flow}.json"
+    def reference(self, case: Case, in_group: bool = False) -> Reference:
+        """Return the undisturbed run of a flow, which is made once, and once with a group's servers."""
+        record = self.folder / "references" / f"{case.flow}{'-in-group' * in_group}.json"
         if not record.exists():
-            made = self._undisturbed(case, self.folder / "trials" / f"{case.flow}-undisturbed")
+            made = self._undisturbed(case, self.folder / "trials" / f"{case.flow}-undisturbed", in_group)
             record.parent.mkdir(parents=True, exist_ok=True)
             record.write_text(json.dumps(asdict(made)), encoding="utf-8")
         return Reference(**json.loads(record.read_text(encoding="utf-8")))
 
-    def _undisturbed(self, case: Case, folder: Path) -> Reference:
-        with self._service() as (service, cable), self._cell(folder) as (workspace, launcher):
-            trial = Trial(case, workspace, folder, launcher, service, cable, None, 0, 0)
+    def _undisturbed(self, case: Case, folder: Path, in_group: bool) -> Reference:
+        with self._service() as (service, cable), self._cell(folder, in_group) as (workspace, launcher, group):
+            trial = Trial(case, workspace, folder, launcher, service, cable, group, None, 0, 0)
             ended, used = (trial.run(), 0.0) if not self.with_server else _measured(trial.start())
             trial.require(ended.code == 0, f"undisturbed, {case.flow} ends with exit {ended.code}: {ended.said}")
             trial.stop_services()
@@ -191,7 +198,7 @@ class Drill:
 
     def run(self, fault: "Fault", case: Case, seed: int) -> Outcome:
         """Run one cell: the point is the next of the flow's by the seed, or a random one."""
-        reference = self.reference(case)
+        reference = self.reference(case, fault.in_group)
         begun = time.monotonic()
         rng = random.Random(f"{fault.name} {case.flow} {seed}")
         points = [*case.points, None]
@@ -200,8 +207,13 @@ class Drill:
         for attempt in range(_TRIES):
             folder = self.folder / "trials" / f"{fault.name}-{case.flow}-{seed}"
             fraction = rng.uniform(0.1, 0.9) / 2**attempt
-            with self._service() as (service, cable), self._cell(folder) as (workspace, launcher):
-                trial = Trial(case, workspace, folder, launcher, service, cable, point, fraction, reference.cpu_s)
+            with (
+                self._service() as (service, cable),
+                self._cell(folder, fault.in_group) as (workspace, launcher, group),
+            ):
+                trial = Trial(
+                    case, workspace, folder, launcher, service, cable, group, point, fraction, reference.cpu_s
+                )
                 outcome = self._judge(fault, trial, seed, reference)
             if outcome.verdict != "missed":
                 break
@@ -229,8 +241,8 @@ class Drill:
         return Outcome(*cell, "red" if complaints else "green", disturbed.ended.said, complaints)
 
     @contextmanager
-    def _cell(self, folder: Path) -> Iterator[tuple[Path, Launcher]]:
-        """Give a fresh workspace in a folder, and end what is left of its processes."""
+    def _cell(self, folder: Path, in_group: bool) -> Iterator[tuple[Path, Launcher, Group | None]]:
+        """Give a fresh workspace in a folder, with a group's servers or none, and end what is left of its processes."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         workspace = folder / "workspace"
@@ -239,10 +251,11 @@ class Drill:
         else:
             shutil.copytree(self.base, workspace, symlinks=True)
         launcher = Launcher(folder / "logs", self.with_server)
-        try:
-            yield workspace, launcher
-        finally:
-            launcher.end_left_over()
+        with group_of(folder) if in_group else nullcontext() as group:
+            try:
+                yield workspace, launcher, group
+            finally:
+                launcher.end_left_over()
 
     @contextmanager
     def _service(self) -> Iterator[tuple[SkyServer, Cable]]:
@@ -288,6 +301,10 @@ def _unequal(fault: "Fault", ended: Ended, workspace: Path, reference: Reference
 
 def _unfinished(workspace: Path) -> list[str]:
     """Return what Prefect says still runs, though nothing does."""
+    if (api := os.environ.get(PREFECT_VARIABLE)) is not None:
+        asked = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
+        found = httpx.post(f"{api}/flow_runs/filter", json=asked, timeout=60).raise_for_status().json()
+        return [f"Prefect says that run {run['name']} is {run['state_type']}" for run in found]
     database = workspace / "prefect" / "prefect.db"
     if not database.exists():
         return []

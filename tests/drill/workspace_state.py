@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections import Counter
 from contextlib import nullcontext
@@ -20,6 +21,7 @@ from tasks.store.dataset import CURRENT, Dataset
 from tasks.store.verification import verify_version
 from tasks.tracking.database import open_client, prepare
 from tasks.tracking.model_registry import resolve_model
+from tasks.tracking.tracking_store import MLFLOW_VARIABLE
 
 PASSING = ("_at", "seconds", "_per_second", "created")
 """Ends of the names of columns and entries that tell when, or how long."""
@@ -141,8 +143,12 @@ def table_digest(table: pa.Table) -> str:
     return found.hexdigest()[:16]
 
 
+def _has_records(workspace: Workspace) -> bool:
+    return MLFLOW_VARIABLE in os.environ or (workspace.root / "mlflow.db").exists()
+
+
 def _models(workspace: Workspace) -> dict[str, dict[str, Any]]:
-    if not (workspace.root / "mlflow.db").exists():
+    if not _has_records(workspace):
         return {}
     prepare(workspace)
     client = open_client(workspace)
@@ -157,7 +163,7 @@ def _models(workspace: Workspace) -> dict[str, dict[str, Any]]:
 
 def _runs(workspace: Workspace) -> dict[str, dict[str, int]]:
     """Return the number of finished and of running runs by experiment: no run may be said to run that does not."""
-    if not (workspace.root / "mlflow.db").exists():
+    if not _has_records(workspace):
         return {}
     client = open_client(workspace)
     found = {}

@@ -42,16 +42,16 @@ def group(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield servers
 
 
-def environment(workspace: Workspace, home: Path, group: GroupServers) -> dict[str, str]:
-    """A user's shell: the group's servers, and Prefect settings of the user's own that lead elsewhere."""
+def environment(workspace: Workspace, home: Path, prefect: str, mlflow: str) -> dict[str, str]:
+    """A user's shell: addresses of the group's servers, and Prefect settings of the user's own that lead elsewhere."""
     (home / ".prefect").mkdir(parents=True)
     (home / ".prefect" / "profiles.toml").write_text(f'active = "own"\n[profiles.own]\nPREFECT_API_URL = "{NOWHERE}"\n')
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "STARLOOM_"))}
     return kept | {
         "HOME": str(home),
         "STARLOOM_WORKSPACE": str(workspace.root),
-        PREFECT_VARIABLE: group.prefect,
-        MLFLOW_VARIABLE: group.mlflow,
+        PREFECT_VARIABLE: prefect,
+        MLFLOW_VARIABLE: mlflow,
         "PREFECT_API_URL": NOWHERE,
         "PREFECT_PROFILE": "own",
         "PREFECT_PROFILES_PATH": str(home / ".prefect" / "profiles.toml"),
@@ -73,7 +73,7 @@ def test_workers_of_two_pools_share_the_groups_server_and_up_leaves_it_running(
     group: GroupServers, workspace: Workspace, tmp_path: Path
 ) -> None:
     project = write_project(tmp_path / "project")
-    shell = environment(workspace, tmp_path / "home", group) | {"CUDA_VISIBLE_DEVICES": "0"}
+    shell = environment(workspace, tmp_path / "home", group.prefect, group.mlflow) | {"CUDA_VISIBLE_DEVICES": "0"}
     words = [sys.executable, "-c", STARLOOM, "up"]
     with (
         (tmp_path / "errors").open("w") as errors,
@@ -178,8 +178,8 @@ class Saved:
 def test_what_is_shown_of_a_database_never_has_its_password(
     postgres: Postgres, workspace: Workspace, tmp_path: Path
 ) -> None:
-    servers = GroupServers(NOWHERE.replace("//", f"//group:{PASSWORD}@"), postgres.url("absent"))
-    shell = environment(workspace, tmp_path / "home", servers)
+    prefect = NOWHERE.replace("//", f"//group:{PASSWORD}@")
+    shell = environment(workspace, tmp_path / "home", prefect, postgres.url("absent"))
     run, examined, told = (starloom(shell, *words) for words in (["run", "pause"], ["doctor"], ["status", "--json"]))
     assert run.returncode == 1
     last = run.stderr.splitlines()[-1]

@@ -58,6 +58,14 @@ def test_what_is_not_one_shard_is_refused(tmp_path: Path, first: int, count: int
         pixels.write_shard(array, first, np.zeros((count, 2, 2, 1), np.uint8))
 
 
+def test_a_store_that_was_half_made_is_made_again(tmp_path: Path) -> None:
+    zarr.open_group(tmp_path / "p", mode="w", zarr_format=3)
+    assert not pixels.has_array(tmp_path / "p")
+    pixels.create(tmp_path / "p", (5, 4, 3), "uint8")
+    assert pixels.has_array(tmp_path / "p")
+    assert pixels.open_array(tmp_path / "p").shape == (0, 5, 4, 3)
+
+
 def test_an_array_is_opened_read_only_unless_it_is_to_be_written(tmp_path: Path) -> None:
     pixels.grow(pixels.create(tmp_path / "p", (2, 2, 1), "uint8"), 1)
     with pytest.raises(ValueError, match="read-only"):
