@@ -19,6 +19,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import import_mlflow, open_client, prepare
 from tasks.tracking.model_registry import KerasModel, ModelRef, register_model
 from tasks.tracking.notes import NOTE, REPORT_FOLDER, run_note
+from tasks.tracking.tracking_store import require_tracking_server
 
 if TYPE_CHECKING:
     from tasks.store.dataset import Dataset
@@ -111,19 +112,28 @@ def open_run(
     """Record a run in the experiment ``problem``; with ``run_id``, resume that run.
 
     The run is marked failed when the block raises. Its note is the command that repeats the flow run, if there is one.
+
+    Raises
+    ------
+    AddressError
+        A group's MLflow was lost meanwhile.
     """
     prepare(workspace)
     mlflow = import_mlflow()
     mlflow.set_experiment(problem)
-    with mlflow.start_run(run_id=run_id, run_name=None if run_id else run_name) as started:
-        mlflow.log_params(dict(params))
-        mlflow.set_tags(dict(tags))
-        if dataset is not None:
-            _log_dataset(dataset)
-        run = TrackedRun(started.info.run_id, workspace)
-        if run_id is None:
-            run._set_note(None)
-        yield run
+    try:
+        with mlflow.start_run(run_id=run_id, run_name=None if run_id else run_name) as started:
+            mlflow.log_params(dict(params))
+            mlflow.set_tags(dict(tags))
+            if dataset is not None:
+                _log_dataset(dataset)
+            run = TrackedRun(started.info.run_id, workspace)
+            if run_id is None:
+                run._set_note(None)
+            yield run
+    except mlflow.MlflowException:
+        require_tracking_server()  # says which server was lost
+        raise
 
 
 def newest_run(

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +167,24 @@ def test_models_go_to_the_groups_mlflow_and_come_back_byte_for_byte(
     monkeypatch.setenv(MLFLOW_VARIABLE, postgres.url("mlflow"))
     with pytest.raises(AddressError, match=r"is the database of an MLflow server, .* name the server's address"):
         resolve_model(other, f"galaxy-shared-0@{CHAMPION}", None)
+
+
+def test_a_lost_mlflow_is_named_and_what_comes_after_its_return_is_recorded(
+    group: GroupServers, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(MLFLOW_VARIABLE, group.mlflow)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+    def record(meanwhile: Callable[[], None]) -> None:
+        with open_run(workspace, problem="galaxy", run_name="a fit", params={}, tags={}, dataset=None) as run:
+            meanwhile()
+            run.log_metrics({"test_accuracy": 0.75})
+
+    with pytest.raises(AddressError, match=f"no answer from {MLFLOW_VARIABLE}={group.mlflow}"):
+        record(group.tracking.kill)
+    group.tracking.begin()
+    group.tracking.wait()
+    record(lambda: None)
 
 
 class Saved:
