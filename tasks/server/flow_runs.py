@@ -50,7 +50,7 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
             facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
             entry = ProcessEntry.announce(processes_folder(workspace), **facts)
         try:
-            with tags(workspace_tag(workspace)), disk_blamed(workspace.root):  # the tags are of the flow runs within it
+            with tags(workspace_tag(workspace)), cause_named(workspace.root):  # the tags are of the flow runs within it
                 return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
         finally:
             for ended, state in link.ends.items():
@@ -59,18 +59,31 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
 
 
 @contextlib.contextmanager
-def disk_blamed(root: Path) -> Iterator[None]:
-    """Turn a failure of the workspace's Prefect server into an error that names the disk, where that is full.
+def cause_named(root: Path) -> Iterator[None]:
+    """Turn a status of 500 or above of the Prefect server into an error that says why.
 
-    The server answers status 500 when its database, which is on that disk, cannot grow.
+    The workspace's server has it when its database, which is on the workspace's disk, cannot grow; a group's server
+    when it has lost its database.
+
+    Raises
+    ------
+    DiskFullError
+    AddressError
+        The server is a group's.
     """
     import httpx
 
     try:
         yield
     except httpx.HTTPStatusError as error:
+        if not error.response.is_server_error:
+            raise
+        if (group := group_server()) is not None:
+            status = f"status {error.response.status_code} of {error.request.url.path}"
+            remedy = "look at its log and its database, then run the same command again"
+            raise group.unreachable(status, remedy) from error
         free_mb = shutil.disk_usage(root).free / 1e6
-        if not error.response.is_server_error or free_mb >= _LEAST_FREE_MB:
+        if free_mb >= _LEAST_FREE_MB:
             raise
         raise DiskFullError(
             f"no space left on the disk of {root} ({free_mb:.1f} MB), so the Prefect server failed; free some and run "

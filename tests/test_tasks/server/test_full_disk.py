@@ -7,7 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.server.flow_runs import disk_blamed
+from tasks.runtime.addresses import AddressError
+from tasks.server.flow_runs import cause_named
+from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.server.process_guard import lock_file
 from tasks.store.errors import DiskFullError
 from tests.drill.small_disk import fill, free, no_mount, small_disk
@@ -40,13 +42,22 @@ def test_a_lock_that_cannot_be_signed_is_not_held(full: Path) -> None:
 
 
 def test_a_failing_server_is_explained_by_a_full_disk_alone(full: Path, tmp_path: Path) -> None:
-    with pytest.raises(DiskFullError, match=f"no space left on the disk of {full}"), disk_blamed(full):
+    with pytest.raises(DiskFullError, match=f"no space left on the disk of {full}"), cause_named(full):
         raise failure(500)
-    with pytest.raises(httpx.HTTPStatusError), disk_blamed(full):
+    with pytest.raises(httpx.HTTPStatusError), cause_named(full):
         raise failure(404)
     with (
         small_disk(tmp_path / "roomy", size_mb=64) as roomy,
         pytest.raises(httpx.HTTPStatusError),
-        disk_blamed(roomy),
+        cause_named(roomy),
     ):
+        raise failure(500)
+
+
+def test_a_failing_server_of_a_group_is_named_whatever_the_disk_has(
+    full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PREFECT_VARIABLE, "http://prefect.example:4200/api")
+    said = rf"{PREFECT_VARIABLE}=http://prefect.example:4200 \(status 500 of /api/flow_runs"
+    with pytest.raises(AddressError, match=said), cause_named(full):
         raise failure(500)
