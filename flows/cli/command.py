@@ -260,13 +260,26 @@ def _existing_workspace() -> Workspace:
     return workspace
 
 
+def _workspace_to_copy() -> Workspace:
+    """Return the workspace, which exists; where it is on an object store this machine may have no state of it yet."""
+    workspace = Workspace.current()
+    if workspace.address is None or workspace.root.is_dir():
+        return _existing_workspace()
+    from tasks.store.objects import ObjectFolder
+
+    if not ObjectFolder(workspace.address).folders():
+        raise UsageError(f"there is no workspace {workspace.address}: name it with --workspace s3://BUCKET/PREFIX")
+    workspace.require_writable()
+    return workspace
+
+
 def backup(options: argparse.Namespace) -> ExitStatus:
     """Copy the workspace into a dated folder."""
 
     def work() -> Any:
         from tasks.backup.back_up import back_up
 
-        return back_up(_existing_workspace(), options.target, datetime.now(UTC), options.keep)
+        return back_up(_workspace_to_copy(), options.target, datetime.now(UTC), options.keep)
 
     return _perform(lambda output: _shown("backup", work, options))
 
