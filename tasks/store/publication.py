@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tasks.store.errors import DamagedTableError, DatasetBusyError, DatasetNotFoundError
+from tasks.store.errors import DamagedTableError, DatasetBusyError, DatasetNotFoundError, ObjectStoreError
 from tasks.store.files import whole_file, whole_folder
 from tasks.store.objects import ObjectFolder
 from tasks.store.schema import CURRENT, STAGING, VERSIONS, parse_current, version_folder
@@ -187,7 +187,14 @@ def readers_of(number: int) -> str:
 
 
 def _note_reader(objects: ObjectFolder, number: int, folder: Path) -> None:
-    objects.put(f"{readers_of(number)}/{state_token(folder)}", platform.node().encode())
+    """Note that this machine has read a version, unless it may only read."""
+    from obstore.exceptions import PermissionDeniedError
+
+    try:
+        objects.put(f"{readers_of(number)}/{state_token(folder)}", platform.node().encode())
+    except ObjectStoreError as error:
+        if not isinstance(error.__cause__, PermissionDeniedError):
+            raise
 
 
 def _is_copy(target: Path, manifest: bytes) -> bool:

@@ -15,6 +15,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
+from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import S3Store
 from zarr.storage import ObjectStore
 
@@ -177,6 +178,23 @@ def test_a_local_copy_is_made_anew_for_another_dataset_of_that_name(here: Worksp
     second = build(here, ["b"], "another")
     assert first.digest != second.digest
     assert Dataset.open(here, NAME).samples()["id"].to_pylist() == ["b"]
+
+
+def test_who_may_only_read_the_store_reads_without_being_noted(
+    here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(here, ["a"])
+
+    def refused(*_: object, **__: object) -> None:
+        raise kind("403 Forbidden")
+
+    monkeypatch.setattr(S3Store, "put", refused)
+    kind: type[Exception] = PermissionDeniedError
+    assert Dataset.open(elsewhere(here, tmp_path), NAME).version == 1
+    assert len(objects_of(here).names("readers/000001")) == 1  # its builder
+    kind = GenericError
+    with pytest.raises(ObjectStoreError, match="403 Forbidden"):
+        Dataset.open(elsewhere(here, tmp_path / "third"), NAME)
 
 
 def test_damage_on_the_store_is_found_and_named(here: Workspace, tmp_path: Path) -> None:
