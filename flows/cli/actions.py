@@ -47,6 +47,19 @@ def existing_workspace() -> Workspace:
     return workspace
 
 
+def workspace_to_copy() -> Workspace:
+    """Return the workspace, which exists; where it is on an object store this machine may have no state of it yet."""
+    workspace = Workspace.current()
+    if workspace.address is None or workspace.root.is_dir():
+        return existing_workspace()
+    from tasks.store.objects import ObjectFolder
+
+    if not ObjectFolder(workspace.address).folders():
+        raise UsageError(f"there is no workspace {workspace.address}: name it with --workspace s3://BUCKET/PREFIX")
+    workspace.require_writable()
+    return workspace
+
+
 def require_usable(workspace: Workspace) -> None:
     """Refuse a workspace whose folder cannot be written, or whose object store lacks a condition."""
     workspace.require_writable()

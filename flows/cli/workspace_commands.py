@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from flows.cli.actions import TRACEBACK_NAME, existing_workspace, perform, shown
+from flows.cli.actions import TRACEBACK_NAME, existing_workspace, perform, shown, workspace_to_copy
 from flows.cli.exit_status import FAILED, ExitStatus, run_command
 from tasks.runtime.secrets import mask
 from tasks.runtime.workspace import Workspace
@@ -56,7 +56,7 @@ def backup(options: argparse.Namespace) -> ExitStatus:
     def work() -> Any:
         from tasks.backup.back_up import back_up
 
-        return back_up(existing_workspace(), options.target, datetime.now(UTC), options.keep)
+        return back_up(workspace_to_copy(), options.target, datetime.now(UTC), options.keep)
 
     return perform(lambda output: shown("backup", work, options))
 

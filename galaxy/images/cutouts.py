@@ -22,6 +22,9 @@ KPC_WIDTH = 70.0  # about 8.48 R90 of a galaxy with R90 = 8 kpc
 SCALE_BOUNDS_ARCSEC_PER_PX = (0.03, 1.5)  # a wrong catalogue radius must not ask for a degree of sky
 ARCSEC_PER_RADIAN = 206264.806
 
+ANSWER_BYTES_PER_PX, ANSWER_EXTRA_BYTES = 6, 1 << 18
+"""A JPEG of noise in every channel takes 4.1 bytes a pixel at quality 100; the rest is for headers and profiles."""
+
 SERVICES = {"sdss": "https://skyserver.sdss.org", "legacy": "https://www.legacysurvey.org"}
 
 
@@ -123,6 +126,11 @@ def request_key(service: str, address: str, parameters: dict[str, str]) -> str:
     """Return the sha256 over service, address and parameters, which identifies a request."""
     text = json.dumps([service, address, sorted(parameters.items())], separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def most_answer_bytes(request_px: int) -> int:
+    """Return the number of bytes that no honest JPEG of `request_px` times `request_px` pixels exceeds."""
+    return ANSWER_BYTES_PER_PX * request_px**2 + ANSWER_EXTRA_BYTES
 
 
 def check_markers(media_type: str | None, body: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import stat
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -14,8 +13,17 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tasks.backup.contents import DECISIONS, BackupError, Entry, first_entries, other_entries
-from tasks.backup.copying import copy_file, digest_of, is_stable, link_or_copy
+from tasks.backup.contents import (
+    DECISIONS,
+    BackupError,
+    Entry,
+    FileSource,
+    StoredObject,
+    first_entries,
+    is_whole_batch,
+    other_entries,
+)
+from tasks.backup.copying import copy_file, digest_of, has_state, is_stable, link_or_copy
 from tasks.backup.snapshots import COPY, NAME_FORMAT, SUMS, UNFINISHED, Sums, copied_sums, finished_snapshots, write_end
 from tasks.decisions.ledger import ledger_lock
 from tasks.housekeeping.turn import only_keeper
@@ -24,6 +32,7 @@ from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import group_server
 from tasks.store.files import sync
+from tasks.store.schema import STAGING
 from tasks.tracking.tracking_store import group_tracking
 
 CHANGES = "changes while it is read"
@@ -38,7 +47,8 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
     Parameters
     ----------
     workspace : Workspace
-        Exists; it may be in use.
+        Exists; it may be in use. Of one on an object store, datasets and raw bytes are copied from there, and all else
+        from the state folder of this machine.
     target : Path
         Made if it is absent.
     now : datetime
@@ -54,7 +64,6 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
     DiskFullError
         The disk of `target` is full; what was copied stays for the next backup.
     """
-    workspace.require_folder("a backup")
     started, target, elsewhere = time.monotonic(), target.resolve(), _elsewhere()
     _check_target(workspace, target)
     with _one_backup(target), only_keeper(workspace, wait=True), progress("backing up", None) as advance:
@@ -64,9 +73,9 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
         copy = _Copy.begin(workspace.root.resolve(), target, advance)
         with ledger_lock(workspace) if (workspace.root / DECISIONS).is_dir() else nullcontext():
             copy.take(first_entries(copy.root))
-        copy.take(other_entries(copy.root))
+        copy.take(other_entries(workspace, copy.root))
         copy.forget_what_went()
-        facts = {"workspace": str(workspace.root), "began_at": now.isoformat(), "code_version": code_version()}
+        facts = {"workspace": workspace.name, "began_at": now.isoformat(), "code_version": code_version()}
         copy.finish({**facts, "elsewhere": elsewhere})
         (target / UNFINISHED).rename(snapshot)
         sync(target)
@@ -92,6 +101,7 @@ class _Copy:
     digests: Sums = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    stored: set[str] = field(default_factory=set)
     unchanged: int = 0
     size: int = 0
     copied_size: int = 0
@@ -114,11 +124,13 @@ class _Copy:
             elif entry.kind == "unusable":
                 self.left_out[entry.name] = entry.target
             else:
-                self._take_file(entry.name)
+                self._take_file(entry.name, entry.source)
+            if isinstance(entry.source, StoredObject):
+                self.stored.add(entry.name)
             self.advance(1)
 
-    def _take_file(self, name: str) -> None:
-        source, copy = self.root / name, self.folder / name
+    def _take_file(self, name: str, source: FileSource) -> None:
+        copy = self.folder / name
         try:
             digest = self._unchanged(name, source, copy) or self._copied(name, source, copy)
         except FileNotFoundError:
@@ -131,19 +143,19 @@ class _Copy:
         self.digests[name] = digest
         self.size += copy.stat().st_size
 
-    def _unchanged(self, name: str, source: Path, copy: Path) -> bytes | None:
+    def _unchanged(self, name: str, source: FileSource, copy: Path) -> bytes | None:
         """Return the digest of a file that the backup before, or an interrupted one, has as it is."""
         if not is_stable(source):
             return None
         old = self.before / name if self.before is not None and name in self.known else None
-        if old is not None and _same_state(source, old):
+        if old is not None and has_state(source, old):
             if not (copy.is_file() and copy.samefile(old)):
                 link_or_copy(old, copy)
             self.unchanged += 1
             return self.known[name]
-        return digest_of(copy) if _same_state(source, copy) else None
+        return digest_of(copy) if has_state(source, copy) else None
 
-    def _copied(self, name: str, source: Path, copy: Path) -> bytes | None:
+    def _copied(self, name: str, source: FileSource, copy: Path) -> bytes | None:
         digest = copy_file(source, copy)
         if digest is not None and digest == self.known.get(name) and self.before is not None:
             link_or_copy(self.before / name, copy)
@@ -163,9 +175,11 @@ class _Copy:
     def forget_what_went(self) -> None:
         """Take out files of folders that are gone by now: a version or a batch is copied whole or not at all."""
         names = [*self.digests, *self.links]
-        holders = {PurePosixPath(name).parent for name in names}
+        holders = {PurePosixPath(name).parent for name in names if name not in self.stored}
         folders = holders.union(*(holder.parents for holder in holders))
         gone = {str(folder) for folder in folders if not (self.root / folder).is_dir()}
+        batches = {str(PurePosixPath(name).parent) for name in self.stored if f"/{STAGING}/" in name}
+        gone |= {batch for batch in batches if not is_whole_batch(self.digests, batch)}
         for name in names if gone else []:
             if any(str(parent) in gone for parent in PurePosixPath(name).parents):
                 self.digests.pop(name, None)
@@ -221,16 +235,6 @@ def _one_backup(target: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _same_state(source: Path, copy: Path) -> bool:
-    """Return whether a copy has the size and the time of its source."""
-    try:
-        other = copy.lstat()
-    except FileNotFoundError:
-        return False
-    one = source.stat()
-    return stat.S_ISREG(other.st_mode) and (one.st_size, one.st_mtime_ns) == (other.st_size, other.st_mtime_ns)
 
 
 def _remove_old(target: Path, keep: int | None) -> int:

@@ -6,13 +6,23 @@ workspace may be at work while it is copied, and what the copy lacks is what a p
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from tasks.runtime.workspace import Workspace
+from tasks.store.objects import FileState, ObjectFile, ObjectFolder
+from tasks.store.publication import current_object
+from tasks.store.removal import being_removed
+from tasks.store.schema import CURRENT, PIXELS, STAGING, VERSIONS
+from tasks.store.staging import BATCH_FILES
+from tasks.store.version_files import MANIFEST
+
+DATASETS, RAW = "datasets", "raw"
+"""Folders of a workspace that are on the object store, if it has one."""
 DECISIONS = "decisions"
-_LATE = ("datasets", "visits", "catalogs", "nights", "mlartifacts", "pixels.zarr", "raw")
+_LATE = (DATASETS, "visits", "catalogs", "nights", "mlartifacts", PIXELS, RAW)
 """Folders that others name, in the order in which they are read; ``pixels.zarr`` after the versions beside it."""
 _FILES_OF_A_PROCESS = re.compile(
     r"""(.*/)? ( [^/]+\.lock | \.builder | \.[^/]*\.part | [^/]*\.partial | [^/]+\.(db|sqlite)-(wal|shm|journal) )
@@ -33,6 +43,22 @@ class BackupError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class StoredObject:
+    """An object of the workspace's store, as it was listed."""
+
+    file: ObjectFile
+    state: FileState
+
+    def exists(self) -> bool:
+        """Tell whether the object is still there."""
+        return self.file.exists()
+
+
+FileSource = Path | StoredObject
+"""What a file of a backup is copied from."""
+
+
+@dataclass(frozen=True)
 class Entry:
     """A file of the workspace.
 
@@ -40,6 +66,8 @@ class Entry:
     ----------
     name : str
         Path relative to the workspace, with ``/``.
+    source : Path or StoredObject
+        The file or object; of a link on a store, the object that the link stands beside.
     kind : str
         ``link``: to a place within the workspace. ``unusable``: no plain file, or a link to nothing.
     target : str
@@ -47,6 +75,7 @@ class Entry:
     """
 
     name: str
+    source: FileSource
     kind: Kind = "file"
     target: str = ""
 
@@ -63,11 +92,71 @@ def first_entries(root: Path) -> Iterator[Entry]:
             yield from _entry(root, name, path)
 
 
-def other_entries(root: Path) -> Iterator[Entry]:
-    """Yield all files that are not among `first_entries`. A folder is listed when its turn comes."""
-    for name, path in _listed(root, PurePosixPath()):
-        if path.is_dir() and name.name != DECISIONS:
-            yield from _entry(root, name, path)
+def other_entries(workspace: Workspace, root: Path) -> Iterator[Entry]:
+    """Yield all files that are not among `first_entries`. A folder is listed when its turn comes.
+
+    Datasets and raw bytes on an object store take the places of the folders that they are in a workspace without one;
+    what a machine has of them, copies of tables and plans, is made again where it is needed.
+    """
+    folders = {name.name: path for name, path in _listed(root, PurePosixPath()) if path.is_dir()}
+    names = {*folders} - {DECISIONS} | (set() if workspace.address is None else {DATASETS, RAW})
+    for name in sorted(names, key=lambda name: (_rank(name), name)):
+        if workspace.address is not None and name == DATASETS:
+            datasets = ObjectFolder(workspace.address) / DATASETS
+            for dataset in datasets.folders():
+                yield from _dataset_entries(datasets / dataset)
+        elif workspace.address is not None and name == RAW:
+            yield from _raw_entries(ObjectFolder(workspace.address) / RAW)
+        else:
+            yield from _entry(root, PurePosixPath(name), folders[name])
+
+
+def _dataset_entries(objects: ObjectFolder) -> Iterator[Entry]:
+    """Yield the objects of a dataset: ``CURRENT``, complete versions, whole batches, pixels.
+
+    A link to the pixels stands in each version, as in a folder. Left out is what belongs to a process: journals of
+    publishers, claims of rows, announcements, and what is being removed.
+    """
+    gone, below = being_removed(objects), f"{DATASETS}/{objects.name}"
+    found = objects.states()
+    if CURRENT in found and CURRENT not in gone:
+        yield _stored(below, objects, CURRENT, found[CURRENT])
+    newest, found = current_object(objects) or 0, objects.states()
+    for key in sorted(found):
+        part, _, rest = key.partition("/")
+        number = rest.partition("/")[0]
+        if part == VERSIONS and key not in gone and number.isdecimal() and int(number) <= newest:
+            yield _stored(below, objects, key, found[key])
+            if key.endswith(f"/{MANIFEST}"):
+                beside = StoredObject(objects.file(key), found[key])
+                yield Entry(f"{below}/{key.removesuffix(MANIFEST)}{PIXELS}", beside, "link", f"../../{PIXELS}")
+    for key in sorted(found):
+        if (
+            key.startswith(f"{STAGING}/")
+            and key.endswith(tuple(f"/{file}" for file in BATCH_FILES))
+            and key not in gone
+        ):
+            yield _stored(below, objects, key, found[key])
+    for key, state in sorted((objects / PIXELS).states().items()):
+        if f"{PIXELS}/{key}" not in gone:
+            yield _stored(below, objects, f"{PIXELS}/{key}", state)
+
+
+def _raw_entries(objects: ObjectFolder) -> Iterator[Entry]:
+    """Yield the index of requests, then the raw bytes; rate budgets are of a moment."""
+    found = objects.states()
+    for key in sorted(found, key=lambda key: (not key.startswith("requests/"), key)):
+        if not key.startswith("budget/"):
+            yield _stored(RAW, objects, key, found[key])
+
+
+def _stored(below: str, objects: ObjectFolder, key: str, state: FileState) -> Entry:
+    return Entry(f"{below}/{key}", StoredObject(objects.file(key), state))
+
+
+def is_whole_batch(names: Collection[str], folder: str) -> bool:
+    """Return whether all files of a staged batch are among relative names."""
+    return all(f"{folder}/{file}" in names for file in BATCH_FILES)
 
 
 def _listed(place: Path, folder: PurePosixPath) -> list[tuple[PurePosixPath, Path]]:
@@ -90,7 +179,7 @@ def _entry(root: Path, name: PurePosixPath, path: Path) -> Iterator[Entry]:
     if path.is_symlink():
         target = path.resolve()
         if target.is_relative_to(root):
-            yield Entry(str(name), "link", os.path.relpath(target, path.parent.resolve()))
+            yield Entry(str(name), path, "link", os.path.relpath(target, path.parent.resolve()))
             return
         if root.is_relative_to(target):
             raise BackupError(f"{path} is a link to {target}, which holds the workspace: remove it")
@@ -98,6 +187,6 @@ def _entry(root: Path, name: PurePosixPath, path: Path) -> Iterator[Entry]:
         for inner, place in _listed(path, name):
             yield from _entry(root, inner, place)
     elif path.is_file():
-        yield Entry(str(name))
+        yield Entry(str(name), path)
     elif path.is_symlink() or path.exists():
-        yield Entry(str(name), "unusable", "a link to nothing" if path.is_symlink() else "no plain file")
+        yield Entry(str(name), path, "unusable", "a link to nothing" if path.is_symlink() else "no plain file")

@@ -4,11 +4,13 @@ import hashlib
 import os
 import shutil
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
-from tasks.backup.contents import BackupError
+from tasks.backup.contents import BackupError, FileSource, StoredObject
 from tasks.store.files import disk_full_named
+from tasks.store.schema import CURRENT
 
 _PIECE_BYTES = 1 << 20
 _TRIES = 3
@@ -16,14 +18,39 @@ _BUSY_S = 60.0
 _DATABASES = frozenset({".db", ".sqlite"})
 _SQLITE_HEADER = b"SQLite format 3\0"
 _LOG = ".jsonl"
+_REPLACED = frozenset({CURRENT, "zarr.json"})
+"""Objects that are replaced; every other is written once."""
 
 
-def is_stable(path: Path) -> bool:
-    """Return whether a file with the same size and time is the same; not so for a database or a log of lines."""
+def is_stable(source: FileSource) -> bool:
+    """Return whether a file with the same size and time is the same; not so for a database or a log of lines.
+
+    Nor for an object that is replaced: the time of a store may be in whole seconds.
+    """
+    if isinstance(source, StoredObject):
+        return source.file.key.rpartition("/")[2] not in _REPLACED
+    return _is_stable(source)
+
+
+def _is_stable(path: Path) -> bool:
     return path.suffix != _LOG and not _is_database(path)
 
 
-def copy_file(source: Path, target: Path) -> bytes | None:
+def has_state(source: FileSource, copy: Path) -> bool:
+    """Return whether a copy has the size and the time of its source."""
+    try:
+        other = copy.lstat()
+    except FileNotFoundError:
+        return False
+    if isinstance(source, StoredObject):
+        expected = source.state.size_bytes, _nanoseconds(source)
+    else:
+        one = source.stat()
+        expected = one.st_size, one.st_mtime_ns
+    return stat.S_ISREG(other.st_mode) and expected == (other.st_size, other.st_mtime_ns)
+
+
+def copy_file(source: FileSource, target: Path) -> bytes | None:
     """Copy a file with its time and return its sha256; None if it changes again and again while it is read.
 
     A SQLite database is copied as of one moment, whoever writes into it. Of a log of lines the whole lines are copied.
@@ -32,13 +59,17 @@ def copy_file(source: Path, target: Path) -> bytes | None:
     ------
     BackupError
         A database cannot be read.
+    FileNotFoundError
+        There is no such file or object.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.part")
     try:
         with disk_full_named(target):
-            if _is_database(source):
-                digest: bytes | None = _copy_database(source, beside)
+            if isinstance(source, StoredObject):
+                digest: bytes | None = _copy_object(source, beside)
+            elif _is_database(source):
+                digest = _copy_database(source, beside)
             elif source.suffix == _LOG:
                 digest = _copy_lines(source, beside)
             else:
@@ -65,6 +96,19 @@ def copy_bytes(source: Path, target: Path) -> bytes:
             total.update(piece)
     shutil.copystat(source, target)
     return total.digest()
+
+
+def _copy_object(source: StoredObject, target: Path) -> bytes:
+    content = source.file.folder.get(source.file.key)
+    if content is None:
+        raise FileNotFoundError(str(source.file))
+    target.write_bytes(content)
+    os.utime(target, ns=(_nanoseconds(source), _nanoseconds(source)))
+    return hashlib.sha256(content).digest()
+
+
+def _nanoseconds(source: StoredObject) -> int:
+    return round(source.state.changed_at * 1e9)
 
 
 def _copy_unchanged(source: Path, target: Path) -> bytes | None:

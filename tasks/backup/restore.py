@@ -4,15 +4,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tasks.backup.contents import BackupError
 from tasks.backup.copying import copy_bytes, digest_of
+from tasks.backup.restored_objects import Upload, is_on_store
 from tasks.backup.snapshots import COPY, FACTS, Sums, find_snapshot, read_facts, read_sums, require_inside
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import disk_full_named, sync
+from tasks.store.objects import ObjectFolder
 from tasks.tracking.database import correct_addresses
 
 _NAMED = 5
@@ -22,7 +25,8 @@ _NAMED = 5
 def restore(source: Path, workspace: Workspace) -> dict[str, Any]:
     """Make the workspace from a backup, or from the newest finished one in a folder, and return the summary.
 
-    It appears whole, or not at all. MLflow's addresses are those of the new place.
+    It appears whole, or not at all. MLflow's addresses are those of the new place. Whether the backup is of a folder or
+    of an object store, it may be restored to either.
 
     Raises
     ------
@@ -30,27 +34,38 @@ def restore(source: Path, workspace: Workspace) -> dict[str, Any]:
         There is no finished backup, its bytes are not those that were written, or the workspace is not empty.
     DiskFullError
         The disk of the workspace is full.
+    ObjectStoreError
+        The object store does not take, or does not give back, what was restored.
     """
     started, snapshot = time.monotonic(), find_snapshot(source)
     sums, root = read_sums(snapshot), workspace.root
     facts = read_facts(snapshot, sums)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise BackupError(f"{root} is not empty: name a new folder with --workspace DIR")
+    upload = None if workspace.address is None else Upload.begin(ObjectFolder(workspace.address))
     beside = root.with_name(f".{root.name}.restoring")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     try:
         with disk_full_named(root):
-            _compare(snapshot, sums, lambda path, name: _copy(path, beside / name))
+            take = partial(_copy, beside) if upload is None else partial(_copy_or_put, beside, upload)
+            _compare(snapshot, sums, take)
             for name, target in facts["links"].items():
-                _link(beside, name, target)
+                if upload is None or not is_on_store(name):
+                    _link(beside, name, target)
+            if upload is not None:
+                upload.finish(snapshot / COPY)
             os.sync()
             beside.rename(root)
             sync(root.parent)
+    except BaseException:
+        if upload is not None:
+            upload.undo()
+        raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     correct_addresses(workspace)
-    return _summary(snapshot, sums, facts, started) | {"workspace": str(root)}
+    return _summary(snapshot, sums, facts, started) | {"workspace": workspace.name}
 
 
 def check(source: Path) -> dict[str, Any]:
@@ -87,7 +102,12 @@ def _compare(snapshot: Path, sums: Sums, read: Callable[[Path, str], bytes]) -> 
         raise BackupError(f"the backup {snapshot} is damaged: {named}; use another backup")
 
 
-def _copy(source: Path, target: Path) -> bytes:
+def _copy_or_put(root: Path, upload: Upload, source: Path, name: str) -> bytes:
+    return upload.take(source, name) if is_on_store(name) else _copy(root, source, name)
+
+
+def _copy(root: Path, source: Path, name: str) -> bytes:
+    target = root / name
     target.parent.mkdir(parents=True, exist_ok=True)
     return copy_bytes(source, target)
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.slots import builder_slot, hold_slots, is_deployed
+from tasks.store.at_work import announced_builder
 from tasks.store.conditions import require_conditions
 from tasks.store.locks import one_builder
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects
 from tasks.store.publication import current_object, finish_publication, journals_of, manifest_object
+from tasks.store.removal import finish_removal
 from tasks.store.schema import STAGING, check_name
 
 
@@ -29,13 +31,14 @@ def builder_turn(workspace: Workspace, dataset: str) -> Iterator[None]:
     with (
         hold_slots(workspace, [builder_slot(check_name(dataset))], wait=is_deployed()),
         one_builder(workspace.datasets / dataset),
+        announced_builder(workspace.datasets / dataset, dataset_objects(workspace, dataset)),
     ):
         prepare_objects(workspace, dataset)
         yield
 
 
 def prepare_objects(workspace: Workspace, dataset: str) -> None:
-    """Try the object store of the workspace, if it has one, and finish what publishers left on it that died.
+    """Try the object store of the workspace, if it has one, and finish what publishers and removers left that died.
 
     Raises
     ------
@@ -45,6 +48,7 @@ def prepare_objects(workspace: Workspace, dataset: str) -> None:
     objects = dataset_objects(workspace, dataset)
     if objects is not None and workspace.address is not None:
         require_conditions(workspace.address)
+        finish_removal(objects)
         finish_publication(objects)
         objects.clear(f"{journals_of(workspace.datasets / dataset)}/")
         _clear_published(workspace.datasets / dataset / STAGING, objects)

@@ -1,6 +1,7 @@
 """Exporting candidates in the published layout: ``images{ID}.npy`` and ``params{ID}.csv`` for each detector."""
 
 import csv
+import json
 import re
 import time
 from collections import Counter
@@ -21,17 +22,21 @@ from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.files import sha256_of_file, whole_folder
+from tasks.store.files import sha256_of_file, whole_folder, write_json
 from tasks.store.schema import REALBOGUS
 from tasks.store.versions import stored_rows
 
 BLOCK_ROWS = 1024
+SUMS, FACTS = "SHA256SUMS", "export.json"
+"""Files of an export with the digests of the others, and with the dataset, its digest, the part and the counts."""
 COLUMNS = ("object_type", "id", "ra_deg", "dec_deg", "mag", "x_px", "y_px", "night", "group")
 """Columns of ``params{ID}.csv``."""
 
 
 def export_candidates(workspace: Workspace, name: str, part: str, path: str | None) -> dict[str, Any]:
     """Export a part of a dataset; return the summary, with counts of rows that the layout cannot express.
+
+    A folder that holds this very export is compared with its digests, and its summary returned.
 
     Parameters
     ----------
@@ -48,7 +53,7 @@ def export_candidates(workspace: Workspace, name: str, part: str, path: str | No
     PartError
         The dataset is of another problem, or the part is empty.
     StoreError
-        The folder exists already.
+        The folder exists already, and is no export of that part, or a file of it has changed.
     """
     started = time.monotonic()
     dataset = Dataset.open(workspace, name)
@@ -59,8 +64,18 @@ def export_candidates(workspace: Workspace, name: str, part: str, path: str | No
         )
     standard = workspace.root / "exports" / f"{dataset.name}-{dataset.version:06d}-{part}"
     target = standard if path is None else Path(path).expanduser().resolve()
-    if target.exists():
-        raise StoreError(f"{target} exists already: remove it or give another path")
+    asked = {"dataset": f"{dataset.name}@{dataset.version}", "dataset_digest": dataset.digest, "part": part}
+    facts = _facts_of_finished(target, asked) if target.exists() else _export(target, dataset, asked)
+    return {
+        **{name: value for name, value in facts.items() if name != "dataset_digest"},
+        "path": str(target),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _export(target: Path, dataset: Dataset, asked: Mapping[str, str]) -> dict[str, Any]:
+    """Write the folder, whole, and return the content of `FACTS`."""
+    part = asked["part"]
     rows, left_out = exportable_rows(dataset, part)
     with whole_folder(target) as folder, progress("exporting", rows.num_rows) as advance:
         counts: dict[str, int] = {}
@@ -72,20 +87,39 @@ def export_candidates(workspace: Workspace, name: str, part: str, path: str | No
         types = Counter(rows["object_type"].to_pylist())
         card = data_card(dataset, part, counts, types, left_out)
         (folder / "README.md").write_text(card, encoding="utf-8")
+        facts = {
+            **asked,
+            "exported": rows.num_rows,
+            "object_types": dict(types),
+            "left_out": left_out,
+            "detectors": len(counts),
+            "pixels": dataset.manifest["pixels"],
+            "labels": dataset.manifest["label_kind"],
+        }
+        write_json(folder / FACTS, facts)
         sums = [f"{sha256_of_file(file)}  {file.name}" for file in sorted(folder.iterdir())]
-        (folder / "SHA256SUMS").write_text("\n".join([*sums, ""]), encoding="ascii")
-    return {
-        "dataset": f"{dataset.name}@{dataset.version}",
-        "part": part,
-        "path": str(target),
-        "exported": rows.num_rows,
-        "object_types": dict(types),
-        "left_out": left_out,
-        "detectors": len(counts),
-        "pixels": dataset.manifest["pixels"],
-        "labels": dataset.manifest["label_kind"],
-        "seconds": round(time.monotonic() - started, 1),
-    }
+        (folder / SUMS).write_text("\n".join([*sums, ""]), encoding="ascii")
+    return facts
+
+
+def _facts_of_finished(target: Path, asked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the content of `FACTS` of a folder that is the export asked for, every byte compared."""
+    what = f"part {asked['part']!r} of {asked['dataset']}"
+    try:
+        facts: dict[str, Any] = json.loads((target / FACTS).read_bytes())
+        sums = [line.split("  ", 1) for line in (target / SUMS).read_text(encoding="ascii").splitlines()]
+        is_same = asked.items() <= facts.items()
+        changed = [name for digest, name in sums if sha256_of_file(target / name) != digest] if is_same else []
+    except (OSError, ValueError, AttributeError):
+        is_same, changed = False, []
+    if not is_same:
+        raise StoreError(f"{target} exists already, and is no whole export of {what}: remove it or give another path")
+    if changed:
+        raise StoreError(
+            f"{target} exists already, and its file {changed[0]} is not as {what} was exported: remove the folder or "
+            "give another path"
+        )
+    return facts
 
 
 def exportable_rows(dataset: Dataset, part: str) -> tuple[pa.Table, dict[str, int]]:

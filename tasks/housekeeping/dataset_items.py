@@ -1,6 +1,5 @@
 """Versions of datasets, the shards and raw bytes that they share, and unfinished builds."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,20 +14,27 @@ import pyarrow.compute as pc
 from tasks.housekeeping.disk import measure
 from tasks.housekeeping.mentions import versioned
 from tasks.housekeeping.references import Item
-from tasks.housekeeping.rules import BUSY, DAY_S, NEWEST, PUBLISHED, UNREADABLE, Rules
+from tasks.housekeeping.rules import BUSY, DAY_S, NEWEST, PUBLISHED, READ_ELSEWHERE, UNREADABLE, Rules
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import is_locked
 from tasks.store import pixels
-from tasks.store.dataset import PIXELS, VERSIONS, Dataset, current_version
+from tasks.store.at_work import builders_elsewhere
+from tasks.store.dataset import Dataset, published_number
 from tasks.store.errors import StoreError
-from tasks.store.files import read_table
+from tasks.store.objects import FileState, ObjectFolder
 from tasks.store.pixel_array import PixelArray
-from tasks.store.schema import version_folder
+from tasks.store.places import dataset_folders, dataset_objects, list_files, raw_place
+from tasks.store.publication import readers_of, state_token
+from tasks.store.removal import being_removed
+from tasks.store.schema import NAME, PIXELS, VERSIONS, version_folder
+from tasks.store.schema import STAGING as STAGED
+from tasks.store.staging import Staging
 from tasks.store.version_files import MANIFEST
 
 VERSION, SHARD, RAW, STAGING = "dataset version", "pixel shard", "raw bytes", "unfinished build"
 NIGHT_DATASET = re.compile(r"night-(\d{4}-\d{2}-\d{2})(?:[._-].*)?")
 """Names of datasets that hold one night, with its date."""
+_RAW_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")
 _NEEDED_COLUMNS = ["row", "raw_sha256"]
 
 
@@ -48,6 +54,10 @@ class Survey:
         By date: versions of datasets of that one night.
     problems : list of str
         What cannot be read.
+    busy : list of str
+        Datasets that are being built, here or on another machine.
+    read_elsewhere : list of str
+        Datasets of one night that another machine has read.
     """
 
     items: dict[str, Item] = field(default_factory=dict)
@@ -55,6 +65,8 @@ class Survey:
     raw_owners: dict[bytes, int] = field(default_factory=lambda: defaultdict(int))
     nights: dict[str, list[Dataset]] = field(default_factory=lambda: defaultdict(list))
     problems: list[str] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
+    read_elsewhere: list[str] = field(default_factory=list)
 
     def own_raw(self, owner: str, digests: pa.Array | pa.ChunkedArray) -> None:
         """Note that the item of that key names raw bytes."""
@@ -68,12 +80,68 @@ class Survey:
 def survey_datasets(workspace: Workspace, rules: Rules) -> Survey:
     """Return versions, shards, raw bytes and unfinished builds; of a night's dataset only what `Survey.nights` says."""
     survey = Survey()
-    for folder in sorted(workspace.datasets.glob("*")):
-        if folder.is_dir() and not folder.name.startswith("."):
-            _survey_dataset(survey, folder, rules)
-    busy = any(is_locked(path) for path in workspace.datasets.glob("*/.builder.lock"))
-    _survey_raw(survey, workspace.raw, rules, BUSY if busy else None)
+    for name in dataset_folders(workspace):
+        _survey_dataset(survey, _Place.of(workspace, name), rules)
+    for path in workspace.datasets.glob("[!.]*"):
+        if path.is_dir() and not NAME.fullmatch(path.name):
+            survey.problems.append(f"{path} has no name of a dataset; move it out of the workspace, or rename it")
+    _survey_raw(survey, raw_place(workspace), rules)
     return survey
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a dataset is, and the files or objects in it.
+
+    Attributes
+    ----------
+    workspace : Workspace
+    name : str
+    files : dict of str to FileState
+        By the name relative to `root`, without what a removal has begun to remove.
+    """
+
+    workspace: Workspace
+    name: str
+    files: dict[str, FileState]
+
+    @classmethod
+    def of(cls, workspace: Workspace, name: str) -> "_Place":
+        place = cls(workspace, name, {})
+        gone = set[str]() if place.objects is None else being_removed(place.objects)
+        return replace(place, files={key: state for key, state in list_files(place.root).items() if key not in gone})
+
+    @property
+    def folder(self) -> Path:
+        """The local folder, with the builder's lock."""
+        return self.workspace.datasets / self.name
+
+    @property
+    def objects(self) -> ObjectFolder | None:
+        return dataset_objects(self.workspace, self.name)
+
+    @property
+    def root(self) -> Path | ObjectFolder:
+        return self.objects or self.folder
+
+    def parts(self, *names: str) -> tuple[Path | ObjectFolder, ...]:
+        """Return what is removed with some folders: they, and on an object store what this machine has of them."""
+        places: list[Path | ObjectFolder] = [] if self.objects is None else [self.objects / name for name in names]
+        local = (self.folder / name for name in names)
+        return (*places, *(path for path in local if path.exists()))
+
+    def below(self, name: str) -> list[str]:
+        """Return the names directly below a folder, in order."""
+        inside = (key.removeprefix(f"{name}/") for key in self.files if key.startswith(f"{name}/"))
+        return sorted({key.partition("/")[0] for key in inside if not key.startswith(".")})
+
+    def is_built(self, now: float) -> bool:
+        """Return whether a process builds the dataset."""
+        return is_locked(self.folder / ".builder.lock") or bool(builders_elsewhere(self.folder, self.objects, now))
+
+    def read_by_others(self, number: int) -> bool:
+        """Return whether another state folder has read a version."""
+        return self.objects is not None and bool({*self.below(readers_of(number))} - {state_token(self.folder)})
 
 
 def night_of(dataset: str) -> str | None:
@@ -82,42 +150,56 @@ def night_of(dataset: str) -> str | None:
     return found[1] if found else None
 
 
-def _survey_dataset(survey: Survey, folder: Path, rules: Rules) -> None:
-    opened, unreadable = _open_versions(survey, folder)
-    night = night_of(folder.name)
+def _survey_dataset(survey: Survey, place: _Place, rules: Rules) -> None:
+    if place.is_built(rules.now):
+        survey.busy.append(place.name)
+    try:
+        published = published_number(place.workspace, place.name)
+        unreadable = []
+    except StoreError as error:
+        published, unreadable = None, [str(error)]
+    opened, more = _open_versions(place, published)
+    unreadable += more
+    night = night_of(place.name)
     if night is not None and not unreadable:
+        if any(place.read_by_others(version.version) for version in opened):
+            survey.read_elsewhere.append(place.name)
         for version in opened:
             survey.nights[night].append(version)
             survey.own_raw(f"night {night}", _needed(version)["raw_sha256"])
         return
-    try:
-        published = current_version(folder)
-    except StoreError as error:
-        published = None
-        unreadable.append(str(error))
-    busy = BUSY if is_locked(folder / ".builder.lock") else None
-    whole = busy or (UNREADABLE if unreadable else None)
     survey.problems += unreadable
-    array = _open_array(survey, folder)
-    items = [_version_item(version, opened, published, rules) for version in opened]
+    whole = BUSY if place.name in survey.busy else UNREADABLE if unreadable else None
+    array = _open_array(survey, place)
+    items = [_version_item(place, version, opened, published, rules) for version in opened]
     shards: dict[str, Item] = {}
     if array is not None:
-        shards = {item.key: item for item in _shard_items(folder.name, array, rules)}
+        shards = {item.key: item for item in _shard_items(place, array, rules)}
         items = [_with_shards(item, version, array) for item, version in zip(items, opened, strict=True)]
     for version in opened:
         survey.own_raw(f"{VERSION} {version.name}@{version.version}", _needed(version)["raw_sha256"])
     used = frozenset().union(*(item.needs for item in items))
-    items += _staging_items(survey, folder, frozenset(shards) - used, rules)
+    items += _staging_items(survey, place, frozenset(shards) - used, rules)
     for item in [*items, *shards.values()]:
         survey.items[item.key] = replace(item, kept=whole or item.kept)
 
 
-def _open_versions(survey: Survey, folder: Path) -> tuple[list[Dataset], list[str]]:
+def _open_versions(place: _Place, published: int | None) -> tuple[list[Dataset], list[str]]:
     """Return a dataset's versions that can be read, and what is wrong with the others."""
     opened, problems = [], []
-    for path in sorted((folder / VERSIONS).glob("[0-9]" * len(version_folder(1)))):
+    for number in (int(name) for name in place.below(VERSIONS) if re.fullmatch(r"\d{6}", name)):
+        own = f"{VERSIONS}/{version_folder(number)}"
+        if f"{own}/{MANIFEST}" not in place.files:
+            problems.append(f"{place.root}/{own} has no {MANIFEST}; restore it from a backup, or remove the folder")
+            continue
+        if place.objects is not None and number > (published or 0):
+            problems.append(
+                f"{place.objects}/{own} is above the published version: its publisher died, and the next build of the "
+                "dataset completes it"
+            )
+            continue
         try:
-            version = Dataset.at(path)
+            version = Dataset.open(place.workspace, f"{place.name}@{number}")
             _needed(version)
             opened.append(version)
         except (StoreError, pa.ArrowInvalid, KeyError) as error:
@@ -129,12 +211,15 @@ def _needed(version: Dataset) -> pa.Table:
     return version.samples(_NEEDED_COLUMNS).select(_NEEDED_COLUMNS)
 
 
-def _version_item(version: Dataset, opened: list[Dataset], published: int | None, rules: Rules) -> Item:
-    size, _ = measure([version.path])
-    changed_at = (version.path / MANIFEST).stat().st_mtime
+def _version_item(place: _Place, version: Dataset, opened: list[Dataset], published: int | None, rules: Rules) -> Item:
+    own = f"{VERSIONS}/{version_folder(version.version)}"
+    parts = place.parts(own, readers_of(version.version))
+    size, _ = measure(parts)
+    changed_at = place.files[f"{own}/{MANIFEST}"].changed_at
     newest = sorted(other.version for other in opened)[-rules.request.keep_versions :]
     kept = PUBLISHED if version.version == published else None
     kept = kept or (NEWEST if version.version in newest else rules.young(changed_at))
+    kept = kept or (READ_ELSEWHERE if place.read_by_others(version.version) else None)
     needs: set[str] = set()
     parent = version.manifest.get("parent")
     if version.manifest["split_hash"] is not None and "split_seed" not in version.manifest and parent is not None:
@@ -145,7 +230,7 @@ def _version_item(version: Dataset, opened: list[Dataset], published: int | None
         VERSION,
         size,
         changed_at,
-        (version.path,),
+        parts,
         frozenset(needs),
         frozenset({word, version.digest}),
         kept,
@@ -153,15 +238,15 @@ def _version_item(version: Dataset, opened: list[Dataset], published: int | None
     )
 
 
-def _open_array(survey: Survey, folder: Path) -> PixelArray | None:
+def _open_array(survey: Survey, place: _Place) -> PixelArray | None:
     """Return the pixel array of a dataset; None where it cannot be opened, and its shards stay."""
-    if not (folder / PIXELS).exists():
+    if not pixels.has_array(place.root / PIXELS):
         return None
     try:
-        return pixels.open_array(folder / PIXELS)
+        return pixels.open_array(place.root / PIXELS)
     # Damaged metadata may hold any value, on which Zarr raises whatever comes of it; it reads nothing else here.
     except Exception as error:
-        survey.problems.append(f"{folder / PIXELS} cannot be read ({type(error).__name__}: {error})")
+        survey.problems.append(f"{place.root / PIXELS} cannot be read ({type(error).__name__}: {error})")
         return None
 
 
@@ -169,13 +254,14 @@ def _shard_key(dataset: str, shard: int) -> str:
     return f"{SHARD} {dataset}#{shard}"
 
 
-def _shard_items(dataset: str, array: PixelArray, rules: Rules) -> Iterator[Item]:
+def _shard_items(place: _Place, array: PixelArray, rules: Rules) -> Iterator[Item]:
     for shard in range(-(-array.shape[0] // array.shard_rows())):
-        path = array.shard_file(shard)
-        if isinstance(path, Path) and path.is_file():
-            size, changed_at = measure([path])
-            kept = rules.young(changed_at)
-            yield Item(_shard_key(dataset, shard), SHARD, size, changed_at, (path,), kept=kept, dataset=dataset)
+        file = array.shard_file(shard)
+        state = place.files.get(str(file).removeprefix(f"{place.root}/"))
+        if state is not None:
+            kept = rules.young(state.changed_at)
+            key = _shard_key(place.name, shard)
+            yield Item(key, SHARD, state.size_bytes, state.changed_at, (file,), kept=kept, dataset=place.name)
 
 
 def _with_shards(item: Item, version: Dataset, array: PixelArray) -> Item:
@@ -184,32 +270,41 @@ def _with_shards(item: Item, version: Dataset, array: PixelArray) -> Item:
     return replace(item, needs=item.needs | shards)
 
 
-def _staging_items(survey: Survey, folder: Path, unused_shards: frozenset[str], rules: Rules) -> Iterator[Item]:
-    """Yield the unfinished builds, each of which may have written the shards that no version uses."""
-    for staging in sorted((folder / "staging").glob("*")):
-        size, changed_at = measure([staging])
-        key = f"{STAGING} {folder.name} {staging.name}"
-        for ledger in sorted(staging.glob("batch-*/ledger.parquet")):
+def _staging_items(survey: Survey, place: _Place, unused_shards: frozenset[str], rules: Rules) -> Iterator[Item]:
+    """Yield the unfinished builds, each of which may have written the shards that no version uses.
+
+    On an object store also the journals of publishers that died, and builds of which this machine has the plan only.
+    """
+    plans = [path.name for path in (place.folder / STAGED).glob("*") if not path.name.startswith(".")]
+    for name in sorted({*place.below(STAGED), *plans}):
+        parts = place.parts(f"{STAGED}/{name}")
+        size, changed_at = measure(parts)
+        key = f"{STAGING} {place.name} {name}"
+        staging = Staging(
+            place.folder / STAGED / name, None if place.objects is None else place.objects / STAGED / name
+        )
+        for number in sorted(staging.finished()):
             try:
-                survey.own_raw(key, read_table(ledger, ["raw_sha256"])["raw_sha256"])
-            except StoreError as error:
-                survey.problems.append(str(error))
+                survey.own_raw(key, staging.ledger(number)["raw_sha256"])
+            except (StoreError, pa.ArrowException, OSError, KeyError) as error:
+                survey.problems.append(f"the ledger of batch {number} of {place.root}/{STAGED}/{name}: {error}")
         kept = rules.young(changed_at)
-        yield Item(key, STAGING, size, changed_at, (staging,), unused_shards, kept=kept, dataset=folder.name)
+        yield Item(key, STAGING, size, changed_at, parts, unused_shards, kept=kept, dataset=place.name)
 
 
-def _survey_raw(survey: Survey, raw: Path, rules: Rules, busy: str | None) -> None:
+def _survey_raw(survey: Survey, raw: Path | ObjectFolder, rules: Rules) -> None:
     """Add raw bytes, an item for those of one day that the same items name, and who needs them."""
     found: dict[tuple[int, int, bool], dict[str, Any]] = {}
-    for entry in _raw_files(raw):
-        state = entry.stat()
-        owners = survey.raw_owners.get(bytes.fromhex(entry.name), 0)
-        group = owners, int(state.st_mtime // DAY_S), rules.young(state.st_mtime) is not None
+    for name, state in list_files(raw).items():
+        if not _RAW_NAME.fullmatch(name):
+            continue
+        owners = survey.raw_owners.get(bytes.fromhex(name[3:]), 0)
+        group = owners, int(state.changed_at // DAY_S), rules.young(state.changed_at) is not None
         content = found.setdefault(group, {"size": 0, "newest": 0.0, "paths": []})
-        content["size"] += state.st_size
-        content["newest"] = max(content["newest"], state.st_mtime)
-        content["paths"].append(Path(entry.path))
-    kept = busy or (UNREADABLE if survey.problems else None)
+        content["size"] += state.size_bytes
+        content["newest"] = max(content["newest"], state.changed_at)
+        content["paths"].append(raw / name if isinstance(raw, Path) else raw.file(name))
+    kept = BUSY if survey.busy else UNREADABLE if survey.problems else None
     for (owners, day, young), content in sorted(found.items()):
         key = f"{RAW} of day {day}{' young' if young else ''}, owners {owners:x}"
         own = kept or rules.young(content["newest"])
@@ -228,12 +323,3 @@ def raw_keys(survey: Survey, owner: str) -> frozenset[str]:
     number = survey.owners.index(owner)
     raw = (key for key in survey.items if key.startswith(f"{RAW} "))
     return frozenset(key for key in raw if int(key.rpartition(" ")[2], 16) >> number & 1)
-
-
-def _raw_files(raw: Path) -> Iterator[os.DirEntry[str]]:
-    """Yield the files that are named by a digest."""
-    for folder in sorted(raw.glob("[0-9a-f][0-9a-f]")):
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if re.fullmatch(r"[0-9a-f]{64}", entry.name):
-                    yield entry

@@ -1,50 +1,45 @@
-"""Sizes and times of files, and the trash: removal in two steps, of which the first is a rename.
+"""Sizes and times of files and objects, and the trash: removal of files in two steps, of which the first is a rename.
 
 What is in the trash is removed whatever happens next, so a removal that was killed is finished by the next one.
 """
 
 import errno
-import os
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.housekeeping.request import GB
 from tasks.store.files import sync
+from tasks.store.objects import FileState, ObjectFolder
+from tasks.store.places import list_files
 
 TRASH = ".trash"
 """Folder of removed things in each folder at the top of a workspace, on the disk of that folder."""
 _NARROW = "\N{NARROW NO-BREAK SPACE}"
 
 
-def measure(paths: Iterable[Path]) -> tuple[int, float]:
-    """Return the bytes of files and folders, links not followed, and the time of the newest of them; (0, 0) if none."""
+def measure(places: Iterable[Path | ObjectFolder]) -> tuple[int, float]:
+    """Return the bytes of files and folders, links not followed, and the time of the newest of them; (0, 0) if none.
+
+    A folder may be one of objects.
+    """
     total, newest = 0, 0.0
-    for path in paths:
-        for state in _states(path):
-            total += state.st_size
-            newest = max(newest, state.st_mtime)
+    for state in (state for place in places for state in _states(place)):
+        total += state.size_bytes
+        newest = max(newest, state.changed_at)
     return total, newest
 
 
-def _states(path: Path) -> Iterator[os.stat_result]:
-    """Yield the state of a file, or of all files in a folder; of those that are there."""
-    folders = [path]
-    while folders:
-        place = folders.pop()
-        try:
-            if place.is_dir() and not place.is_symlink():
-                with os.scandir(place) as entries:
-                    for entry in entries:
-                        if entry.is_dir(follow_symlinks=False):
-                            folders.append(Path(entry.path))
-                        else:
-                            yield entry.stat(follow_symlinks=False)
-            else:
-                yield place.lstat()
-        except FileNotFoundError:  # removed meanwhile by what works in the workspace
-            continue
+def _states(place: Path | ObjectFolder) -> Iterable[FileState]:
+    """Return the state of a file, or of all files in a folder; of those that are there."""
+    if isinstance(place, ObjectFolder) or (place.is_dir() and not place.is_symlink()):
+        return list_files(place).values()
+    try:
+        state = place.lstat()
+    except FileNotFoundError:  # removed meanwhile by what works in the workspace
+        return []
+    return [FileState(state.st_size, state.st_mtime)]
 
 
 def size_text(size: int) -> str:

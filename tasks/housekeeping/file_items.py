@@ -11,9 +11,10 @@ from tasks.housekeeping.disk import measure
 from tasks.housekeeping.mentions import dates_in, versioned, words_of_page, words_of_text
 from tasks.housekeeping.model_items import CACHE, run_key
 from tasks.housekeeping.references import Item
-from tasks.housekeeping.rules import BUSY, NEWEST, Rules
+from tasks.housekeeping.rules import BUSY, NEWEST, READ_ELSEWHERE, Rules
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import is_locked
+from tasks.store.objects import ObjectFolder
 
 NIGHT, SCORES, UNFINISHED, PAGE = "night", "scores", "unfinished work", "page"
 OWN_PAGE = "housekeeping"
@@ -30,6 +31,7 @@ CACHE_FOLDERS = ("onnx", "cascade")
 @dataclass
 class _Night:
     paths: list[Path] = field(default_factory=list)
+    objects: list[ObjectFolder] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
     dataset: str | None = None
 
@@ -47,21 +49,24 @@ def night_items(workspace: Workspace, survey: Survey, rules: Rules) -> Iterator[
             night = nights[date]
             folder = version.path.parents[1]
             night.paths = [*dict.fromkeys([*night.paths, folder])]
+            if version.objects is not None:
+                night.objects = [version.objects]
             night.words |= {date, version.name, versioned(version.name, version.version), version.digest}
             night.dataset = version.name
     for path in _entries(workspace.scores):
         if dates_in(path.name) or _stem(path) in nights:
             _add(nights, path)
-    measured = {name: measure(night.paths) for name, night in nights.items()}
+    measured = {name: measure([*night.objects, *night.paths]) for name, night in nights.items()}
     by_age = sorted(nights, key=lambda name: (measured[name][1], name))
     newest = set(by_age[len(by_age) - min(rules.request.keep_nights, len(by_age)) :])
     for name, night in nights.items():
         size, changed_at = measured[name]
-        busy = any(is_locked(path / ".builder.lock") for path in night.paths)
-        kept = BUSY if busy else NEWEST if name in newest else rules.young(changed_at)
+        reason = BUSY if night.dataset in survey.busy else NEWEST if name in newest else rules.young(changed_at)
+        kept = READ_ELSEWHERE if night.dataset in survey.read_elsewhere else reason
         words = frozenset(night.words | {name})
         needs = raw_keys(survey, f"{NIGHT} {name}")
-        yield Item(f"{NIGHT} {name}", NIGHT, size, changed_at, tuple(night.paths), needs, words, kept, night.dataset)
+        places: tuple[Path | ObjectFolder, ...] = (*night.objects, *night.paths)
+        yield Item(f"{NIGHT} {name}", NIGHT, size, changed_at, places, needs, words, kept, night.dataset)
 
 
 def score_items(workspace: Workspace, nights: Iterable[Item], rules: Rules) -> Iterator[Item]:

@@ -4,11 +4,11 @@ import time
 from collections import Counter
 from typing import Any
 
-from tasks.housekeeping.disk import empty_trash, measure, trash_folders
+from tasks.housekeeping.disk import measure, trash_folders
 from tasks.housekeeping.file_items import OWN_PAGE
 from tasks.housekeeping.page import Account, housekeeping_page
 from tasks.housekeeping.references import Item, plan_removal
-from tasks.housekeeping.removal import Outcome, carry_out
+from tasks.housekeeping.removal import Outcome, carry_out, finish_removals
 from tasks.housekeeping.request import GB, HousekeepingRequest
 from tasks.housekeeping.rules import Rules
 from tasks.housekeeping.survey import survey_workspace
@@ -17,6 +17,7 @@ from tasks.runtime.progress import progress
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import whole_file
+from tasks.store.places import places_of
 
 
 def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) -> dict[str, Any]:
@@ -35,16 +36,16 @@ def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) ->
         Another process keeps house in the workspace, or backs it up.
     """
     started, rules = time.monotonic(), Rules(request, now)
-    with only_keeper(workspace):
+    with only_keeper(workspace, removes=not request.plan_only) as require_turn:
         contents = survey_workspace(workspace, rules)
-        total, _ = measure([workspace.root])
+        total, _ = measure(places_of(workspace))
         trash, _ = measure(trash_folders(workspace.root))
         plan = plan_removal(contents.items, total - trash, request.budget_bytes)
         outcome = Outcome()
         if not request.plan_only:
-            empty_trash(workspace.root)
+            finish_removals(workspace)
             with progress("removing", len(plan.removed)) as advance:
-                outcome = carry_out(workspace, plan, contents, advance)
+                outcome = carry_out(workspace, plan, contents, require_turn, advance)
     removed = 0 if request.plan_only else trash + sum(item.size_bytes for item in outcome.removed)
     account = Account(rules, contents, plan, outcome, total, trash)
     report = workspace.reports / f"{OWN_PAGE}{'-plan' if request.plan_only else ''}.html"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.store.objects import ObjectFile, ObjectFolder
+
 NEEDED = "needed by a kept "
 """Reason of an item that is kept for another; the kind of the other follows."""
 
@@ -27,8 +29,8 @@ class Item:
         What its removal gives back.
     changed_at : float
         When it was last written, in seconds since 1970.
-    paths : tuple of Path
-        Files and folders that it consists of.
+    paths : tuple of Path, ObjectFile or ObjectFolder
+        Files and folders that it consists of. Folders of objects are of its dataset.
     needs : frozenset of str
         Keys of items without which it is not whole.
     words : frozenset of str
@@ -45,7 +47,7 @@ class Item:
     kind: str
     size_bytes: int
     changed_at: float
-    paths: tuple[Path, ...] = ()
+    paths: tuple[Path | ObjectFile | ObjectFolder, ...] = ()
     needs: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     kept: str | None = None

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tasks.housekeeping.dataset_items import RAW
 from tasks.housekeeping.disk import empty_trash, throw_away
@@ -16,6 +17,9 @@ from tasks.runtime.folder_lock import FolderBusyError, lock_folder
 from tasks.runtime.workspace import Workspace
 from tasks.store.errors import DatasetBusyError
 from tasks.store.locks import no_builder, one_builder
+from tasks.store.objects import ObjectFile, ObjectFolder
+from tasks.store.places import dataset_folders, dataset_objects
+from tasks.store.removal import finish_removal, remove_below
 from tasks.tracking.retention import RetentionError, remove_run, remove_version, require_no_deleted_experiments
 
 _LOG = logging.getLogger(__name__)
@@ -40,16 +44,31 @@ class AnotherDiskError(RuntimeError):
     """A file lies on another disk than its folder at the top of the workspace."""
 
 
+def finish_removals(workspace: Workspace) -> None:
+    """Remove what earlier housekeepings began to remove."""
+    empty_trash(workspace.root)
+    for name in dataset_folders(workspace):
+        objects = dataset_objects(workspace, name)
+        if objects is not None:
+            finish_removal(objects)
+
+
 def carry_out(
-    workspace: Workspace, plan: Plan, contents: Contents, advance: Callable[[int], None] = lambda _: None
+    workspace: Workspace,
+    plan: Plan,
+    contents: Contents,
+    require_turn: Callable[[], None] = lambda: None,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> Outcome:
     """Remove what is planned, and all that is in the trash.
 
-    An item that cannot be removed stays, with all that it needs. A process killed at any point leaves nothing that
-    needs what is gone, and the next housekeeping finishes.
+    `require_turn` is called before every item, and raises where this process may no longer remove. An item that cannot
+    be removed stays, with all that it needs. A process killed at any point leaves nothing that needs what is gone, and
+    the next housekeeping finishes.
     """
     outcome, needed = Outcome(), set[str]()
     for item in plan.removed:
+        require_turn()
         why = "needed by what stays" if item.key in needed else _remove(workspace, item, contents)
         if why is None:
             outcome.removed.append(item)
@@ -73,7 +92,8 @@ def _remove(workspace: Workspace, item: Item, contents: Contents) -> str | None:
             remove_run(workspace, contents.runs[item.key])
             return None
         with _lock(workspace, item):
-            for path in item.paths:
+            _remove_objects(workspace, item)
+            for path in (path for path in item.paths if isinstance(path, Path)):
                 if not throw_away(workspace.root, path):
                     raise AnotherDiskError(f"{path} lies on another disk")
     except (DatasetBusyError, FolderBusyError, RetentionError, AnotherDiskError) as error:
@@ -82,12 +102,24 @@ def _remove(workspace: Workspace, item: Item, contents: Contents) -> str | None:
     return None
 
 
+def _remove_objects(workspace: Workspace, item: Item) -> None:
+    """Remove what an item has on an object store: single objects, and folders of its dataset, together."""
+    for file in (path for path in item.paths if isinstance(path, ObjectFile)):
+        file.folder.delete(file.key)
+    folders = [path for path in item.paths if isinstance(path, ObjectFolder)]
+    if folders:
+        assert item.dataset is not None
+        objects = dataset_objects(workspace, item.dataset)
+        assert objects is not None
+        remove_below(objects, [str(folder).removeprefix(str(objects)).removeprefix("/") for folder in folders])
+
+
 def _lock(workspace: Workspace, item: Item) -> AbstractContextManager[None]:
     """Return the lock of who might be using an item."""
     if item.kind == RAW:
         return no_builder(workspace.datasets)
     if item.dataset is not None:
         return one_builder(workspace.datasets / item.dataset)
-    if item.kind == UNFINISHED and item.paths[0].is_dir():
-        return lock_folder(item.paths[0])
+    if item.kind == UNFINISHED and isinstance(path := item.paths[0], Path) and path.is_dir():
+        return lock_folder(path)
     return nullcontext()

@@ -13,6 +13,7 @@ HOLDOUT = "a holdout"
 UNREADABLE = "what it needs cannot be read"
 TORN = "the decision ledger cannot be read"
 BUSY = "at work"
+READ_ELSEWHERE = "read by another machine, whose models may name it"
 SHARED = "a group's MLflow may name it"
 
 DAY_S = 86_400.0

@@ -45,7 +45,6 @@ class Contents:
 
 def survey_workspace(workspace: Workspace, rules: Rules) -> Contents:
     """Return everything in a workspace that could be forgotten, and what is kept for a reason of its own."""
-    workspace.require_folder("housekeeping")
     datasets = survey_datasets(workspace, rules)
     nights = list(file_items.night_items(workspace, datasets, rules))
     caches = list(file_items.cache_items(workspace, rules))

@@ -1,11 +1,13 @@
 """One housekeeping at a time, and none while a backup is made: what it copies must not go meanwhile."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import lock_file
+from tasks.store.at_work import KeeperBusyError, keepers_turn
+from tasks.store.objects import ObjectFolder
 
 
 class HousekeepingBusyError(RuntimeError):
@@ -13,8 +15,10 @@ class HousekeepingBusyError(RuntimeError):
 
 
 @contextmanager
-def only_keeper(workspace: Workspace, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of whoever may remove things of a workspace.
+def only_keeper(workspace: Workspace, *, removes: bool = False, wait: bool = False) -> Iterator[Callable[[], None]]:
+    """Hold the turn of whoever may remove things of a workspace, and yield a check that it is still held.
+
+    On an object store the turn is that of all machines; with `removes`, builders on other machines wait for its end.
 
     Raises
     ------
@@ -25,6 +29,12 @@ def only_keeper(workspace: Workspace, *, wait: bool = False) -> Iterator[None]:
     if descriptor is None:
         raise HousekeepingBusyError(f"another process keeps house in {workspace.root}, or backs it up: wait for it")
     try:
-        yield
+        if workspace.address is None:
+            yield lambda: None
+            return
+        with keepers_turn(ObjectFolder(workspace.address), removes=removes, wait=wait) as turn:
+            yield turn.require
+    except KeeperBusyError as error:
+        raise HousekeepingBusyError(str(error)) from error
     finally:
         os.close(descriptor)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -27,6 +27,8 @@ MAX_ATTEMPTS = 6
 TIMEOUT_S = (5.0, 15.0)
 FIRST_PAUSE_S = 0.4
 LONGEST_PAUSE_S = 60.0
+MOST_REDIRECTS = 5
+_PIECE_BYTES = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,21 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True)
+class BodyLimit:
+    """The largest body that is read into memory, and the reason for which a longer one is refused.
+
+    Attributes
+    ----------
+    most_bytes : int
+        After decompression.
+    reason : str
+    """
+
+    most_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class FetchResult:
     """The outcome of a request.
 
@@ -74,6 +91,13 @@ class FetchResult:
     def transient(self) -> bool:
         """Whether the request failed, and may succeed when it is repeated."""
         return self.reason is not None and is_retried_at_once(self.reason)
+
+
+class _Session(requests.Session):
+    """Takes no response for a redirect: of one, `requests` reads the whole body, even where it shall not follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class Fetcher:
@@ -101,25 +125,29 @@ class Fetcher:
         self.budget, self.timeout_s, self.sleep = budget, timeout_s, sleep
         # A connection must not wait while the thread that used it decodes and stores: more threads than slots.
         self._slots = threading.BoundedSemaphore(connections)
-        self.session = requests.Session()
+        self.session = _Session()
         self.session.headers["User-Agent"] = USER_AGENT
         self.session.mount("http://", HTTPAdapter(pool_connections=1, pool_maxsize=connections))
         self.session.mount("https://", HTTPAdapter(pool_connections=1, pool_maxsize=connections))
 
-    def fetch(self, url: str, parameters: dict[str, str], check: Callable[[ServiceResponse], None]) -> FetchResult:
+    def fetch(
+        self, url: str, parameters: dict[str, str], check: Callable[[ServiceResponse], None], limit: BodyLimit
+    ) -> FetchResult:
         """Send a request until `check` accepts the response, the fault is final, or `MAX_ATTEMPTS` are used up.
 
         Parameters
         ----------
         check : callable
             Raises `RefusedError` for a response that is not what was requested.
+        limit : BodyLimit
+            Of a response with status 200; the body of another is not read.
         """
         reason = ""
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            pause = backoff_s(attempt)
+            pause, retry_after = backoff_s(attempt), 0.0
             self.budget.wait()
             try:
-                answer, retry_after = self._send(url, parameters)
+                answer, retry_after = self._send(url, parameters, limit)
                 check(answer)
                 return FetchResult(answer, None, attempt)
             except RefusedError as refusal:
@@ -129,6 +157,8 @@ class Fetcher:
                 reason = "timeout"
             except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
                 reason = "connection_lost"
+            except requests.exceptions.ContentDecodingError:
+                reason = "undecodable"
             if not is_retried_at_once(reason):
                 return FetchResult(None, reason, attempt)
             if attempt < MAX_ATTEMPTS:
@@ -139,14 +169,40 @@ class Fetcher:
         """Close the pooled connections."""
         self.session.close()
 
-    def _send(self, url: str, parameters: dict[str, str]) -> tuple[ServiceResponse, float]:
+    def _send(self, url: str, parameters: dict[str, str], limit: BodyLimit) -> tuple[ServiceResponse, float]:
         """Send one request; return the response and the pause that its ``Retry-After`` asks for, in seconds."""
-        with self._slots:
-            response = self.session.get(url, params=parameters, timeout=self.timeout_s, allow_redirects=True)
+        with self._slots, self._follow(url, parameters) as response:
+            body = _read_body(response, limit) if response.status_code == 200 else b""
         media_type = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        return ServiceResponse(response.status_code, media_type, response.content), retry_after_s(
+        return ServiceResponse(response.status_code, media_type, body), retry_after_s(
             response.headers.get("Retry-After")
         )
+
+    def _follow(self, url: str, parameters: dict[str, str]) -> requests.Response:
+        """Return the response to a request, after redirects, its body unread."""
+        for _ in range(1 + MOST_REDIRECTS):
+            response = self.session.get(url, params=parameters, timeout=self.timeout_s, stream=True)
+            target = requests.Session.get_redirect_target(self.session, response)
+            if target is None:
+                return response
+            response.close()
+            url, parameters = urljoin(response.url, target), {}
+            if urlsplit(url).scheme not in ("http", "https"):
+                raise RefusedError("redirect_refused")
+        raise RefusedError("redirect_refused")
+
+
+def _read_body(response: requests.Response, limit: BodyLimit) -> bytes:
+    """Read the body, and stop where it is longer than the limit, or says that it will be."""
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and int(declared) > limit.most_bytes:
+        raise RefusedError(limit.reason)
+    body = bytearray()
+    for piece in response.iter_content(_PIECE_BYTES):
+        body += piece
+        if len(body) > limit.most_bytes:
+            raise RefusedError(limit.reason)
+    return bytes(body)
 
 
 def refuse_status(answer: ServiceResponse) -> None:

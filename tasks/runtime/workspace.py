@@ -83,20 +83,6 @@ class Workspace:
                 f"left, or name another with --workspace DIR or {ENVIRONMENT_NAME}"
             ) from error
 
-    def require_folder(self, what: str) -> None:
-        """Refuse what is made for a workspace that is a folder.
-
-        Raises
-        ------
-        WorkspaceError
-            It is on an object store; `what` is named.
-        """
-        if self.address is not None:
-            raise WorkspaceError(
-                f"{what} needs a workspace that is a folder, this one is {self.address}: keep and clean the bucket by "
-                f"the store's own means (versioning, replication, lifecycle rules), and copy the state in {self.root}"
-            )
-
     @property
     def catalogs(self) -> Path:
         """Catalogues, one Parquet file each."""

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class FileState:
+    """Size of a file or an object in bytes, and when it was last written, in seconds since 1970."""
+
+    size_bytes: int
+    changed_at: float
+
+
+@dataclass(frozen=True)
 class ObjectFolder:
     """The objects whose keys begin with one prefix. It holds the address only, so it can be pickled.
 
@@ -143,9 +151,17 @@ class ObjectFolder:
 
     def names(self, prefix: str = "") -> list[str]:
         """Return the keys of the objects below `prefix`, in order."""
+        return sorted(self.states(prefix))
+
+    def states(self, prefix: str = "") -> dict[str, FileState]:
+        """Return sizes and times of the objects below `prefix`, by key."""
         with self._errors_named(prefix):
-            batches: Iterator[Any] = self.store().list(prefix or None)
-            return sorted(str(entry["path"]) for batch in batches for entry in batch)
+            batches: Iterator[Any] = self.store().list(prefix or None, chunk_size=1000)
+            return {
+                str(entry["path"]): FileState(int(entry["size"]), entry["last_modified"].timestamp())
+                for batch in batches
+                for entry in batch
+            }
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly below, in order."""

@@ -9,6 +9,7 @@ publisher that died in it, from the journal that the manifest names.
 
 import hashlib
 import json
+import platform
 import shutil
 import uuid
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from tasks.store.errors import DamagedTableError, DatasetBusyError, DatasetNotFoundError
+from tasks.store.errors import DamagedTableError, DatasetBusyError, DatasetNotFoundError, ObjectStoreError
 from tasks.store.files import whole_file, whole_folder
 from tasks.store.objects import ObjectFolder
 from tasks.store.schema import CURRENT, STAGING, VERSIONS, parse_current, version_folder
@@ -25,6 +26,8 @@ from tasks.store.version_files import FILES, MANIFEST, file_names
 
 JOURNAL = "journal"
 """Entry of the manifest: where the version's files were before they were at their places."""
+READERS = "readers"
+"""Folder of a dataset with an object for each version and each state folder that has read it."""
 _TOKEN = ".publisher"
 
 
@@ -40,13 +43,21 @@ def current_object(objects: ObjectFolder) -> int | None:
     return None if content is None else parse_current(content, str(objects.file(CURRENT)))
 
 
-def journals_of(folder: Path) -> str:
-    """Return where the publisher in the local folder of a dataset has its journals; the lock lets in one at a time."""
+def state_token(folder: Path) -> str:
+    """Return the word by which a dataset's local folder is known on the object store, made at the first use."""
     token = folder / _TOKEN
     if not token.exists():
-        with whole_file(token) as path:
-            path.write_text(uuid.uuid4().hex, encoding="ascii")
-    return f"{STAGING}/publish-{token.read_text(encoding='ascii')}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".copies.lock"):
+            if not token.exists():
+                with whole_file(token) as path:
+                    path.write_text(uuid.uuid4().hex, encoding="ascii")
+    return token.read_text(encoding="ascii")
+
+
+def journals_of(folder: Path) -> str:
+    """Return where the publisher in the local folder of a dataset has its journals; the lock lets in one at a time."""
+    return f"{STAGING}/publish-{state_token(folder)}"
 
 
 def publish_object_version(objects: ObjectFolder, number: int, files: Path, journals: str) -> None:
@@ -161,12 +172,29 @@ def copy_version(objects: ObjectFolder, number: int, folder: Path) -> Path:
     target = folder / VERSIONS / version_folder(number)
     if not _is_copy(target, manifest):
         folder.mkdir(parents=True, exist_ok=True)
+        _note_reader(objects, number, folder)
         with FileLock(folder / ".copies.lock"):
             if not _is_copy(target, manifest):
                 shutil.rmtree(target, ignore_errors=True)
                 with whole_folder(target) as beside:
                     download_version(objects, number, manifest, beside)
     return target
+
+
+def readers_of(number: int) -> str:
+    """Return the prefix of the objects that name who has read a version: their models, on any machine, may name it."""
+    return f"{READERS}/{version_folder(number)}"
+
+
+def _note_reader(objects: ObjectFolder, number: int, folder: Path) -> None:
+    """Note that this machine has read a version, unless it may only read."""
+    from obstore.exceptions import PermissionDeniedError
+
+    try:
+        objects.put(f"{readers_of(number)}/{state_token(folder)}", platform.node().encode())
+    except ObjectStoreError as error:
+        if not isinstance(error.__cause__, PermissionDeniedError):
+            raise
 
 
 def _is_copy(target: Path, manifest: bytes) -> bool:
@@ -176,8 +204,9 @@ def _is_copy(target: Path, manifest: bytes) -> bool:
         return False
 
 
-def keep_copy(number: int, files: Path, folder: Path) -> None:
+def keep_copy(objects: ObjectFolder, number: int, files: Path, folder: Path) -> None:
     """Move the files of a version that this process published to where its local copy belongs."""
+    _note_reader(objects, number, folder)
     target = folder / VERSIONS / version_folder(number)
     with FileLock(folder / ".copies.lock"):
         shutil.rmtree(target, ignore_errors=True)

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,7 +102,8 @@ class RawStore(RawBytes):
     Parameters
     ----------
     folder : Path
-        Holds ``ab/SHA256`` files, ``ab`` being the first two digits, and ``requests.sqlite``.
+        Holds ``ab/SHA256`` files, ``ab`` being the first two digits, and ``requests.sqlite``. That is made of the index
+        of `RawObjects`, where there is one: it came from an object store by a backup, or by ``aws s3 sync``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -196,6 +198,13 @@ class RawObjects(RawBytes):
         record = {"request": request_key, "sha256": sha256, "reason": reason}
         self.objects.put(_request_key(request_key), json.dumps(record).encode())
 
+    def take_index(self, database: Path) -> None:
+        """Record every request of the index of a `RawStore`; one that is recorded here stays as it is."""
+        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as index:
+            for request_key, sha256, reason in index.execute("SELECT request, sha256, reason FROM answers"):
+                if not self.objects.has(_request_key(request_key)):
+                    self._record(request_key, sha256, reason)
+
 
 def _request_key(request_key: str) -> str:
     return f"requests/{_raw_key(_sha256(request_key.encode()))}.json"
@@ -203,6 +212,12 @@ def _request_key(request_key: str) -> str:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _records(folder: Path) -> Iterator[dict[str, str | None]]:
+    """Yield the records of the index of an object store that lies in a folder; none where there is none."""
+    for path in sorted(folder.glob("requests/[0-9a-f][0-9a-f]/*.json")):
+        yield json.loads(path.read_text(encoding="utf-8"))
 
 
 def _create(database: Path) -> None:
@@ -216,6 +231,7 @@ def _create(database: Path) -> None:
         index = sqlite3.connect(beside, isolation_level=None)
         index.execute("PRAGMA journal_mode = WAL")
         index.execute("CREATE TABLE answers (request TEXT PRIMARY KEY, sha256 TEXT, reason TEXT) WITHOUT ROWID")
+        index.executemany("INSERT INTO answers VALUES (:request, :sha256, :reason)", _records(database.parent))
         index.close()
         with contextlib.suppress(FileExistsError):
             os.link(beside, database)

@@ -28,6 +28,7 @@ from tasks.store.schema import STORED
 _BATCH = "batch-"
 _ROWS = "rows.json"
 PIXELS, LEDGER, CHECKSUMS = "pixels.npy", "ledger.parquet", "crc32.json"
+BATCH_FILES = (PIXELS, LEDGER, CHECKSUMS)
 _PIECE_BYTES = 1 << 20
 
 

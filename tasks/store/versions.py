@@ -173,7 +173,7 @@ def _publish_objects(folder: Path, new: NewVersion, manifest: dict[str, Any], ob
         _fill(files, new)
         write_json(files / MANIFEST, signed(manifest | notes | {JOURNAL: journal}, files))
         publish_object_version(objects, manifest["version"], files, journals)
-        keep_copy(manifest["version"], files, folder)
+        keep_copy(objects, manifest["version"], files, folder)
 
 
 def _fill(version: Path, new: NewVersion) -> None:

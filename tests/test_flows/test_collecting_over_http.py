@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from flows.build_galaxy_dataset import build_galaxy_dataset
+from galaxy.images.cutouts import decode
 from tasks.runtime.workspace import Workspace
 from tasks.skyserver.http_server import Behaviour, SkyServer
 from tasks.skyserver.images import ReplayedFiles
@@ -65,6 +66,24 @@ def test_faults_are_recovered_and_bytes_are_the_files(flows_here: Workspace, sky
     for row in Dataset.open(flows_here, "http").samples().to_pylist():
         expected = (tmp_path / "sky" / f"{row['id']}.jpg").read_bytes()
         assert (flows_here.raw / row["raw_sha256"][:2] / row["raw_sha256"]).read_bytes() == expected
+
+
+def test_an_answer_of_more_bytes_than_its_image_can_have_is_rejected(
+    flows_here: Workspace, sky: Sky, tmp_path: Path
+) -> None:
+    pictures, table = sky(6)
+    file = tmp_path / "sky" / "g0000.jpg"
+    whole, comment = file.read_bytes(), b"\xff\xfe\xff\xff" + bytes(0xFFFD)
+    file.write_bytes(whole[:2] + 16 * comment + whole[2:])  # still a JPEG, of which nothing but the size is wrong
+    assert decode(file.read_bytes(), SIDE).shape == (SIDE, SIDE, 3)
+    with SkyServer(pictures) as server:
+        summary = build_galaxy_dataset(**request(table, server.url))
+        assert server.tally.report()["requests"] == 6
+    limit = 6 * SIDE**2 + 2**18
+    reason = f"too_large:over_{limit}_bytes_for_{SIDE}_px"
+    assert (summary["stored"], summary["rejected"]) == (5, {reason: 1})
+    rejected = [row for row in Dataset.open(flows_here, "http").samples().to_pylist() if row["reason"]]
+    assert [(row["id"], row["reason"], row["attempts"]) for row in rejected] == [("g0000", reason, 1)]
 
 
 def test_another_size_fetches_nothing_again(flows_here: Workspace, sky: Sky) -> None:

@@ -42,7 +42,18 @@ def test_an_export_is_read_back_as_it_was(flows_here: Workspace, tmp_path: Path)
             before[row["pixel_sha256"]]["group"],
         )
 
-    with pytest.raises(StoreError, match="exists already"):
+    # A rerun, as after a kill between the folder's rename and the summary, compares what is there and writes nothing.
+    times = {file.name: file.stat().st_mtime_ns for file in folder.iterdir()}
+    assert export_dataset(dataset="one", part="train", path=str(folder)) | {"seconds": 0} == summary | {"seconds": 0}
+    assert {file.name: file.stat().st_mtime_ns for file in folder.iterdir()} == times
+    with pytest.raises(StoreError, match="exists already, and is no whole export of part 'test' of one@1"):
+        export_dataset(dataset="one", part="test", path=str(folder))
+    table = next(folder.glob("params*.csv"))
+    table.write_bytes(table.read_bytes()[:-1])
+    with pytest.raises(StoreError, match=f"exists already, and its file {table.name} is not as"):
+        export_dataset(dataset="one", part="train", path=str(folder))
+    (folder / "ledger.parquet").unlink()
+    with pytest.raises(StoreError, match="exists already, and is no whole export"):
         export_dataset(dataset="one", part="train", path=str(folder))
 
 

@@ -1,5 +1,6 @@
-"""A simulated galaxy dataset on a real object store: equal to the local one, grown, verified, read by a training."""
+"""Simulated datasets on a real object store: equal to local ones, grown, verified, trained on."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -10,13 +11,18 @@ import numpy as np
 import pytest
 
 from flows.build_galaxy_dataset import build_galaxy_dataset
+from flows.build_realbogus_dataset import build_realbogus_dataset
+from flows.evaluate_holdout import evaluate_holdout
+from flows.train_realbogus import train_realbogus
 from flows.verify import verify
 from tasks.learning.scoring import image_blocks
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DamagedVersionError
 from tasks.store.objects import ObjectFolder
+from tasks.tracking.model_registry import resolve_model
 from tests.object_servers import environment, moto_server, settings
+from tests.test_flows.conftest import write_triplets
 
 PAGE = Path(__file__).parents[2] / "docs" / "guide" / "object-store.md"
 SMALL = {"size_px": 32, "request_px": 64}
@@ -63,3 +69,23 @@ def test_a_dataset_on_an_object_store_equals_the_local_one(
     raw.put(name, b"changed")
     with pytest.raises(DamagedVersionError, match=f"{raw}/{name}"):
         verify("sky")
+
+
+def test_chip_visits_and_triplets_are_built_on_an_object_store_and_trained_on(
+    flows_here: Workspace, there: Workspace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    chip_visit = {"dataset": "visit", "chips": 1, "visits": 1, "injections_per_visit": 8}
+    stamps = {"source": "triplets", "path": str(write_triplets(tmp_path / "made", np.array(["real", "bogus"] * 40)))}
+    build_realbogus_dataset(**chip_visit)
+    monkeypatch.setenv(ENVIRONMENT_NAME, there.name)
+    visit = build_realbogus_dataset(**chip_visit)
+    build_realbogus_dataset(**stamps)
+    assert visit["path"] == f"{there.address}/datasets/visit/versions/000001"
+    assert visit["stored"] + sum(visit["rejected"].values()) == visit["asked"]
+    assert Dataset.open(there, "visit").digest == Dataset.open(flows_here, "visit").digest
+    assert not [key for key in ObjectFolder(f"{there.address}/datasets").names() if "/staging/" in key]
+    trained = train_realbogus(network="first", epochs=1, batch_size=16)
+    card = json.loads((resolve_model(there, trained["model_uri"], None).folder / "model.json").read_text())
+    assert card["dataset_digest"] == Dataset.open(there, "transients").digest
+    measured = evaluate_holdout(dataset="transients", model="realbogus-first@champion")
+    assert measured["auc"] == trained["test"]["auc"]

@@ -20,7 +20,7 @@ from galaxy.images import cutouts
 from galaxy.images.file_formats import ImageFaultError
 from galaxy.images.image_files import read_image_file
 from tasks.archives.archive_files import ArchiveFileError, open_archive
-from tasks.http.client import Fetcher, RefusedError, ServiceResponse, refuse_status
+from tasks.http.client import BodyLimit, Fetcher, RefusedError, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
 from tasks.store.objects import ObjectFolder
 from tasks.store.raw import RawBytes, StoredAnswer, open_raw
@@ -136,13 +136,17 @@ class ServiceSource:
             except ImageFaultError as fault:
                 raise RefusedError(str(fault)) from fault
 
-        outcome = fetcher.fetch(address, parameters, check)
+        outcome = fetcher.fetch(address, parameters, check, self._body_limit())
         if outcome.answer is None:
             if not outcome.transient:
                 raw.put_refusal(key, str(outcome.reason))
             return Received(reason=outcome.reason, attempts=outcome.attempts, parameters=parameters)
         sha256 = raw.put_answer(key, outcome.answer.body)
         return Received(decoded[0], sha256, None, outcome.attempts, parameters)
+
+    def _body_limit(self) -> BodyLimit:
+        most = cutouts.most_answer_bytes(self.request_px)
+        return BodyLimit(most, f"too_large:over_{most}_bytes_for_{self.request_px}_px")
 
     def _from_store(self, stored: StoredAnswer, parameters: dict[str, Any]) -> Received:
         if stored.content is None:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.learning.split_parts import SplitPart
+from tasks.store.at_work import announced_builder
 from tasks.store.columns import align_column, align_rows, to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
@@ -145,7 +146,7 @@ def publish_relabelling(
     table = relabelled(dataset.labels(scheme, source), changes, at)
     if stem in tables and _same(tables[stem], table):
         return dataset
-    with one_builder(dataset.folder):
+    with one_builder(dataset.folder), announced_builder(dataset.folder, dataset.objects):
         manifest = {key: value for key, value in dataset.manifest.items() if key not in _OF_PUBLISHER}
         return publish(
             dataset.folder,

@@ -1,6 +1,9 @@
 """The HTTP client: what is retried and after which pause, and downloads that resume."""
 
+import contextlib
+import gzip
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,6 +15,8 @@ from tasks.http.client import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     MAX_ATTEMPTS,
+    MOST_REDIRECTS,
+    BodyLimit,
     Fetcher,
     RefusedError,
     ServiceResponse,
@@ -22,16 +27,21 @@ from tasks.http.client import (
 )
 from tasks.http.rate_budget import RateBudget
 
+LIMIT = BodyLimit(60_000, "too_large:over_60000_bytes")
+
 
 class Script(BaseHTTPRequestHandler):
     """Answers /NAME with the next of the statuses scripted for it.
 
-    /file honours Range but breaks off in its middle when it is sent from the start; /whole ignores Range.
+    /file honours Range but breaks off in its middle when it is sent from the start; /whole ignores Range. /endless
+    sends until the client goes, /zeros a gzip file of which 1 kB makes 1 MB; both note what they sent. /to/N leads to
+    /to/N-1, with an endless body, and /to/0 to /x.
     """
 
     scripts: ClassVar[dict[str, list[int]]] = {}
     seen: ClassVar[list[str]] = []
     content = bytes(range(256)) * 200
+    sent = 0
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -45,6 +55,9 @@ class Script(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(self.content)
             return
+        if path in ("/endless", "/zeros") or path.startswith("/to/"):
+            self.send_without_end(path)
+            return
         left = self.scripts[path]
         status = left.pop(0) if len(left) > 1 else left[0]
         self.send_response(status)
@@ -53,6 +66,21 @@ class Script(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"ok")
+
+    def send_without_end(self, path: str) -> None:
+        self.send_response(302 if path.startswith("/to/") else 200)
+        if path.startswith("/to/"):
+            left = int(path[4:])
+            self.send_header("Location", f"/to/{left - 1}" if left else "/x")
+        piece = bytes(1 << 16)
+        if path == "/zeros":
+            self.send_header("Content-Encoding", "gzip")
+            piece = gzip.compress(bytes(1 << 20))
+        self.end_headers()
+        self.close_connection = True
+        with contextlib.suppress(OSError):  # the client went away
+            while True:
+                type(self).sent += self.wfile.write(piece)
 
     def send_file(self) -> None:
         start = int((self.headers.get("Range") or "bytes=0-")[6:-1])
@@ -75,7 +103,7 @@ def address() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Script)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    Script.seen = []
+    Script.seen, Script.sent = [], 0
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
     thread.join()
@@ -98,7 +126,7 @@ def test_what_passes_is_asked_again_and_what_is_for_good_is_not(
     Script.scripts = {"/x": list(statuses)}
     pauses: list[float] = []
     fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2, sleep=pauses.append)
-    outcome = fetcher.fetch(f"{address}/x", {"a": "1"}, refuse_status)
+    outcome = fetcher.fetch(f"{address}/x", {"a": "1"}, refuse_status, LIMIT)
     fetcher.close()
     assert (outcome.reason, outcome.attempts) == (reason, attempts)
     assert len(Script.seen) == attempts
@@ -111,7 +139,7 @@ def test_retry_after_is_honoured(address: str, tmp_path: Path) -> None:
     Script.scripts = {"/x": [429, 200]}
     pauses: list[float] = []
     fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2, sleep=pauses.append)
-    assert fetcher.fetch(f"{address}/x", {}, refuse_status).reason is None
+    assert fetcher.fetch(f"{address}/x", {}, refuse_status, LIMIT).reason is None
     fetcher.close()
     assert pauses == [7.0]
 
@@ -123,7 +151,7 @@ def test_the_check_of_the_body_may_refuse_an_answer_with_status_200(address: str
         raise RefusedError("truncated")
 
     fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2, sleep=lambda pause: None)
-    outcome = fetcher.fetch(f"{address}/x", {}, refuse)
+    outcome = fetcher.fetch(f"{address}/x", {}, refuse, LIMIT)
     fetcher.close()
     assert (outcome.reason, outcome.transient, outcome.attempts) == ("truncated", True, MAX_ATTEMPTS)
 
@@ -161,7 +189,7 @@ def test_the_pauses_between_attempts_follow_the_backoff(address: str, tmp_path: 
     Script.scripts = {"/x": [503]}
     pauses: list[float] = []
     fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2, sleep=pauses.append)
-    fetcher.fetch(f"{address}/x", {}, refuse_status)
+    fetcher.fetch(f"{address}/x", {}, refuse_status, LIMIT)
     fetcher.close()
     longest = [FIRST_PAUSE_S * 2**number for number in range(MAX_ATTEMPTS - 1)]
     assert all(limit / 2 <= pause <= limit for pause, limit in zip(pauses, longest, strict=True))
@@ -170,11 +198,49 @@ def test_the_pauses_between_attempts_follow_the_backoff(address: str, tmp_path: 
 def test_a_service_that_does_not_answer_is_asked_again_and_the_reason_says_so(tmp_path: Path) -> None:
     pauses: list[float] = []
     fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 1, sleep=pauses.append)
-    outcome = fetcher.fetch("http://127.0.0.1:9/x", {}, refuse_status)  # the discard port: nobody listens
+    outcome = fetcher.fetch("http://127.0.0.1:9/x", {}, refuse_status, LIMIT)  # the discard port: nobody listens
     fetcher.close()
     assert (outcome.answer, outcome.reason, outcome.attempts) == (None, "connection_lost", MAX_ATTEMPTS)
     assert outcome.transient
     assert len(pauses) == MAX_ATTEMPTS - 1
+
+
+@pytest.mark.parametrize("path", ["/endless", "/zeros", "/whole"])
+def test_a_body_over_the_limit_is_refused_once_and_not_read_on(address: str, tmp_path: Path, path: str) -> None:
+    limit = BodyLimit(50_000, "too_large:over_50000_bytes")
+    fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2)
+    tracemalloc.start()
+    outcome = fetcher.fetch(f"{address}{path}", {}, refuse_status, limit)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    fetcher.close()
+    assert (outcome.answer, outcome.reason, outcome.attempts) == (None, limit.reason, 1)
+    assert not outcome.transient
+    assert most < 5_000_000
+    assert Script.sent < 50_000_000  # what lies in the buffers of the connection
+
+
+def test_a_body_up_to_the_limit_is_read(address: str, tmp_path: Path) -> None:
+    fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2)
+    limit = BodyLimit(len(Script.content), "too_large")
+    outcome = fetcher.fetch(f"{address}/whole", {}, refuse_status, limit)
+    fetcher.close()
+    assert outcome.answer is not None
+    assert outcome.answer.body == Script.content
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"), [(f"/to/{MOST_REDIRECTS - 1}", None), (f"/to/{MOST_REDIRECTS}", "redirect_refused")]
+)
+def test_redirects_are_followed_some_times_and_their_bodies_not_read(
+    address: str, tmp_path: Path, path: str, reason: str | None
+) -> None:
+    Script.scripts = {"/x": [200]}
+    fetcher = Fetcher(RateBudget(tmp_path, "127.0.0.1", None), 2)
+    outcome = fetcher.fetch(f"{address}{path}", {}, refuse_status, LIMIT)
+    fetcher.close()
+    assert (outcome.reason, outcome.attempts) == (reason, 1)
+    assert Script.sent < 50_000_000
 
 
 def test_a_download_goes_on_where_it_broke_off_and_its_digest_is_checked(address: str, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from tasks.http.faults import is_retried_at_once, is_retried_later
         ("encrypted", False, True),
         ("crc_mismatch", False, True),
         ("too_large", False, True),
+        ("too_large:over_286720_bytes_for_64_px", False, False),
         ("unsupported_format:fits", False, True),
         ("unsupported_compression:ppmd", False, True),
         ("no_position", False, True),

@@ -43,11 +43,6 @@ def test_an_address_puts_the_state_into_a_folder_of_its_own(tmp_path: Path, monk
     ):
         with pytest.raises(WorkspaceError, match="is no address of a workspace"):
             Workspace.named(wrong)
-    with pytest.raises(
-        WorkspaceError, match="a backup needs a workspace that is a folder, this one is s3://bucket/a/b"
-    ):
-        there.require_folder("a backup")
-    Workspace(tmp_path).require_folder("a backup")
 
 
 def test_every_kind_of_thing_has_its_place_in_the_workspace(tmp_path: Path) -> None:

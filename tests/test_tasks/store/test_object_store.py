@@ -15,6 +15,7 @@ import pyarrow.fs
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
+from obstore.exceptions import GenericError, PermissionDeniedError
 from obstore.store import S3Store
 from zarr.storage import ObjectStore
 
@@ -101,7 +102,9 @@ def test_versions_follow_each_other_and_have_the_digests_of_local_ones(here: Wor
     assert holds(opened) == dict.fromkeys("abc", True)
     names = objects_of(here).names()
     assert [name for name in names if name.startswith("staging/")] == []
-    assert {name for name in names if "versions" not in name} == {
+    readers = [name.split("/")[1] for name in names if name.startswith("readers/")]
+    assert readers == ["000001", "000001", "000002", "000002"]  # this machine and another
+    assert {name for name in names if not name.startswith(("versions/", "readers/"))} == {
         "CURRENT",
         "pixels.zarr/zarr.json",
         "pixels.zarr/pixels/zarr.json",
@@ -175,6 +178,23 @@ def test_a_local_copy_is_made_anew_for_another_dataset_of_that_name(here: Worksp
     second = build(here, ["b"], "another")
     assert first.digest != second.digest
     assert Dataset.open(here, NAME).samples()["id"].to_pylist() == ["b"]
+
+
+def test_who_may_only_read_the_store_reads_without_being_noted(
+    here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build(here, ["a"])
+
+    def refused(*_: object, **__: object) -> None:
+        raise kind("403 Forbidden")
+
+    monkeypatch.setattr(S3Store, "put", refused)
+    kind: type[Exception] = PermissionDeniedError
+    assert Dataset.open(elsewhere(here, tmp_path), NAME).version == 1
+    assert len(objects_of(here).names("readers/000001")) == 1  # its builder
+    kind = GenericError
+    with pytest.raises(ObjectStoreError, match="403 Forbidden"):
+        Dataset.open(elsewhere(here, tmp_path / "third"), NAME)
 
 
 def test_damage_on_the_store_is_found_and_named(here: Workspace, tmp_path: Path) -> None:
@@ -306,5 +326,6 @@ def test_a_build_killed_before_any_of_its_writes_goes_on(tmp_path: Path, monkeyp
 
 
 def shape_of(workspace: Workspace) -> list[str]:
-    """The names of a dataset's objects; which rows a shard has depends on where a build died."""
-    return sorted("shard" if "/c/" in name else name for name in objects_of(workspace).names())
+    """The names of a dataset's objects but its readers; which rows a shard has depends on where a build died."""
+    names = (name for name in objects_of(workspace).names() if not name.startswith("readers/"))
+    return sorted("shard" if "/c/" in name else name for name in names)
