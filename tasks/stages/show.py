@@ -30,5 +30,5 @@ def show_dataset(workspace: Workspace, dataset: Dataset, summary: dict[str, Any]
     put_summary(summary)
     put_funnel(report.funnel)
     put_validation_link(dataset.validation_page)
-    put_contact_sheet(report.sheet.caption, report.sheet.png)
+    put_contact_sheet(report.sheet.caption, report.sheet.pixels)
     write_dataset_page(workspace, dataset, report)

@@ -1,8 +1,8 @@
 """MLflow's pages without their assistant: ``mlflow server --app-name starloom`` serves them.
 
 MLflow has no switch for the assistant. Here its endpoints do not exist, and one style rule of the index page hides its
-controls: they are drawn by a script that browsers keep for a month, the index page is asked for at every visit. The same
-rule hides the notice that MLflow collects usage data: it stands there though `SERVER_SETTINGS` switch that off.
+controls: they are drawn by a script that browsers keep for a month, the index page is asked for at every visit. The
+same rule hides the notice that MLflow collects usage data: it stands there though `SERVER_SETTINGS` switch that off.
 """
 
 from starlette.responses import PlainTextResponse

@@ -12,8 +12,8 @@ from tasks.tracking.database import open_client
 from tests.browser import CHROMIUM, headless
 from tests.pictures import QUERY, mlflow_page
 
-SPEAKING = """[...document.querySelectorAll('body *')].filter((each) => /assistant|usage data/i.test(
-  [...each.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join() + (each.ariaLabel ?? '')))"""
+SPEAKING = """[...document.querySelectorAll('body *')].filter((each) => /assistant|usage data/i.test(each.ariaLabel
+  ?? [...each.childNodes].filter((node) => node.nodeType === 3).map((node) => node.data).join()))"""
 """All that speaks of an assistant, or of the collection of usage data."""
 LATER = "Fri, 01 Jan 2100 00:00:00 GMT"
 
