@@ -15,22 +15,42 @@ from tasks.server.prefect_server import server_address
 
 ANSWER_S = 2.0
 """Time within which the server has to answer."""
+MOST_ANSWERED = 200
+"""Runs in one answer of Prefect's; of each flow it has scheduled 100 at most."""
 
 
 @dataclass(frozen=True)
 class _Question:
-    """Which runs of a group are asked for, at most how many, in which order, and the time that is told of them."""
+    """Which runs of a group are asked for, at most how many, in which order, and the time that is told of them.
+
+    ``most`` of those asked for are told; ``first_of_flow``: only the first of each flow is.
+    """
 
     group: RunGroup
     states: tuple[str, ...]
     most: int
     order: str
     time: str
+    first_of_flow: bool = False
+
+    @property
+    def asked(self) -> int:
+        """How many runs are asked for."""
+        return MOST_ANSWERED if self.first_of_flow else self.most
+
+    def told(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the runs that are told, of those answered."""
+        if not self.first_of_flow:
+            return runs[: self.most]
+        first: dict[str, dict[str, Any]] = {}
+        for run in runs:
+            first.setdefault(run["flow_id"], run)
+        return list(first.values())[: self.most]
 
 
 QUESTIONS = (
     _Question("running", ("RUNNING", "PENDING", "CANCELLING", "PAUSED"), 20, "START_TIME_DESC", "start_time"),
-    _Question("scheduled", ("SCHEDULED",), 4, "NEXT_SCHEDULED_START_TIME_ASC", "expected_start_time"),
+    _Question("scheduled", ("SCHEDULED",), 4, "NEXT_SCHEDULED_START_TIME_ASC", "expected_start_time", True),
     _Question("ended", ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), 6, "END_TIME_DESC", "end_time"),
 )
 
@@ -63,14 +83,14 @@ def _ask(server: ServerAddress, local: Mapping[str, Mapping[str, Any]]) -> list[
         found = []
         for question in QUESTIONS:
             conditions = {"state": {"type": {"any_": question.states}}, "parent_task_run_id": {"is_null_": True}}
-            body = {"flow_runs": conditions, "sort": question.order, "limit": question.most}
-            found += [(question, run) for run in _post(client, "/flow_runs/filter", body)]
+            body = {"flow_runs": conditions, "sort": question.order, "limit": question.asked}
+            found += [(question, run) for run in question.told(_post(client, "/flow_runs/filter", body))]
         flows = {"flows": {"id": {"any_": sorted({run["flow_id"] for _, run in found})}}}
         names = {flow["id"]: flow["name"] for flow in _post(client, "/flows/filter", flows)} if found else {}
     return [
         RunStatus(
             flow=names.get(run["flow_id"], "unknown"),
-            name=run["name"],
+            name="" if question.group == "scheduled" else run["name"],  # until it starts a run has a name by chance
             group=question.group,
             state=run["state_name"],
             at=_time(run[question.time] or run["expected_start_time"]),
