@@ -223,11 +223,16 @@ function showHistory(detail) {
     mark.append(title);
     return mark;
   });
-  const texts = [[0, 18, bright.toFixed(1)], [0, 102, faint.toFixed(1)], [46, 118, points[0].night ?? ""]];
-  const words = texts.map(([x, y, text]) => {
+  const [first, last] = [points[0], points[points.length - 1]].map((point) => point.night ?? "");
+  const texts = [
+    [4, 18, bright.toFixed(1)], [4, 60, "mag"], [4, 102, faint.toFixed(1)], [40, 116, first],
+    ...(last === first ? [] : [[296, 116, last, "end"]]),
+  ];
+  const words = texts.map(([x, y, text, anchor]) => {
     const word = document.createElementNS("http://www.w3.org/2000/svg", "text");
     word.setAttribute("x", x);
     word.setAttribute("y", y);
+    if (anchor) word.setAttribute("text-anchor", anchor);
     word.textContent = text;
     return word;
   });

@@ -1,11 +1,21 @@
 """Flow runs of the home page."""
 
-from tasks.home.runs import QUESTIONS
+from typing import Any
+
+from tasks.home.runs import MOST_ANSWERED, QUESTIONS
 
 
-def test_of_scheduled_runs_the_next_of_each_flow_is_told_and_of_others_the_first_ones() -> None:
-    _, scheduled, ended = QUESTIONS
-    runs = [{"flow_id": flow, "id": number} for number, flow in enumerate("aababcdefa")]
-    assert [run["id"] for run in scheduled.told(runs)] == [0, 2, 5, 6]
-    assert scheduled.asked > 100, "a flow that runs every minute hides no other"
-    assert (ended.told(runs), ended.asked) == (runs[:6], 6)
+def runs_of(*flows_and_states: str) -> list[dict[str, Any]]:
+    return [{"flow_id": word[0], "state_type": word[1:], "id": place} for place, word in enumerate(flows_and_states)]
+
+
+def told(question: Any, runs: list[dict[str, Any]]) -> list[int]:
+    return [run["id"] for run in question.told(runs)]
+
+
+def test_the_first_run_of_each_flow_in_a_state_is_told_and_every_one_that_runs() -> None:
+    running, scheduled, ended = QUESTIONS
+    assert told(scheduled, runs_of(*[f"{flow}SCHEDULED" for flow in "aababcdefa"])) == [0, 2, 5, 6]
+    assert told(ended, runs_of("aCOMPLETED", "aCOMPLETED", "aFAILED", "bCOMPLETED", "aFAILED")) == [0, 2, 3]
+    assert told(running, runs_of("aRUNNING", "aRUNNING", "bPENDING")) == [0, 1, 2]
+    assert MOST_ANSWERED > 100, "a flow that is scheduled every minute hides no other"
