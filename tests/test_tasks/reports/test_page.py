@@ -23,6 +23,8 @@ from tasks.reports.page import (
     Headline,
     Headlines,
     ScoredStamp,
+    Stamp,
+    Stamps,
     Table,
     Text,
     ThresholdSlider,
@@ -106,6 +108,7 @@ def test_nothing_is_fetched_and_the_picture_lies_inside(picture, kind):
         Figure(HOSTILE, b"x", '" onerror="alert(1)'),
         Headlines([Headline(HOSTILE, HOSTILE, HOSTILE)]),
         Answer(HOSTILE, HOSTILE, "little", HOSTILE),
+        Stamps(HOSTILE, [Stamp(HOSTILE, HOSTILE, b"x")]),
         ThresholdSlider(HOSTILE, HOSTILE, [1.0], {HOSTILE: [0.5], "y": [1.0]}, {HOSTILE: 2}, 1.0),
     ],
 )
@@ -189,7 +192,9 @@ def test_in_a_browser_tables_are_sorted_and_stamps_change_sides(browser: Browser
 @with_browser
 def test_a_drawing_is_as_light_or_dark_as_the_page_and_light_on_paper(browser: Browser, tmp_path: Path) -> None:
     drawn = confusion_figure(np.array([[9, 1], [5, 5]]), ["a", "b"])
-    open_page(browser, page("t", [Figure("c", drawn, "counts by class")]), tmp_path)
+    stamps = Stamps("first", [Stamp("g1", "blank", drawn.png), Stamp("g2", "truncated", drawn.png)])
+    open_page(browser, page("t", [Figure("c", drawn, "counts by class"), stamps]), tmp_path)
+    require_accessible(browser)
     shown = {}
     for scheme, media in (("light", "screen"), ("dark", "screen"), ("dark", "print")):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
