@@ -197,16 +197,20 @@ Block = Answer | Heading | Text | Table | Figure | Stamps | Headlines | Link | T
 
 def page(title: str, blocks: Sequence[Block], subtitle: str | None = None) -> str:
     """Return a complete HTML document of ``blocks`` in their order."""
-    script = _script()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return _template().render(
         title=title,
         subtitle=subtitle,
         blocks=blocks,
         colours=COLOURS,
-        script=Markup(script),
-        script_hash=f"sha256-{digest}",
+        script=Markup(_script()),
+        script_source=script_source(),
     )
+
+
+def script_source() -> str:
+    """Return what a Content-Security-Policy calls the one script of pages: its hash."""
+    digest = hashlib.sha256(_script().encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def cell_text(cell: Cell) -> str:
