@@ -31,8 +31,8 @@ QUERY = "workflowType=machine_learning&compareRunsMode=CHART"
 """Of the page of an experiment's runs: charts in place of the list."""
 CHARTS = "^test_(accuracy|macro_f1|ece)$"
 """The charts that are shown: a search by a regular expression."""
-SETTLING_S = 2.0
-"""The charts move to their places."""
+SETTLING_S = 6.0
+"""The charts move to their places, and their images come."""
 COLOURS = 48
 """Of a picture: text on a plain ground needs few, and the file is a quarter of the size."""
 

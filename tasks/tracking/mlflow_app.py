@@ -3,6 +3,7 @@
 MLflow has no switch for the assistant. Here its endpoints do not exist, and one style rule of the index page hides its
 controls: they are drawn by a script that browsers keep for a month, the index page is asked for at every visit. The
 same rule hides the notice that MLflow collects usage data: it stands there though `SERVER_SETTINGS` switch that off.
+Another keeps the parameters of a run to one line in charts of images, so that the images are seen.
 """
 
 from starlette.responses import PlainTextResponse
@@ -22,8 +23,15 @@ HIDDEN = (
 )
 """CSS selectors of what opens the assistant, of its panel, and of the notice of telemetry."""
 
-# MLflow has rules with !important of its own: this one is more specific than a few classes.
-_STYLE = f"<style>:root:root body :is({', '.join(HIDDEN)}) {{ display: none !important; }}</style>".encode()
+PARAMETERS = '[data-testid="experiment-view-compare-runs-card"] [tooltip-data-state] > div:has(> label) + div'
+"""CSS selector of a run's parameters in a chart of images, hundreds of them above each image."""
+
+# MLflow has rules with !important of its own: these are more specific than a few classes.
+_RULES = (
+    f":root:root body :is({', '.join(HIDDEN)}) {{ display: none !important; }}",
+    f":root:root body {PARAMETERS} {{ max-height: 1lh; overflow: hidden; }}",
+)
+_STYLE = f"<style>{' '.join(_RULES)}</style>".encode()
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
 _VALIDATORS = (b"etag", b"last-modified", b"content-length")
 

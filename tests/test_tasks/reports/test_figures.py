@@ -2,6 +2,7 @@
 
 import io
 import re
+from functools import cache
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -13,6 +14,7 @@ from tasks.learning import measures
 from tasks.reports import figures, image_figures
 from tasks.reports.canvas import PIXELS_PER_INCH
 from tasks.reports.colours import COLOURS, ON_CELL
+from tasks.reports.drawing import Drawing
 from tasks.reports.page import css_width
 
 RIGHT = measures.rate(8, 10)
@@ -49,9 +51,14 @@ DRAWN = {
 }
 
 
+@cache
+def drawn(name: str) -> Drawing:
+    return DRAWN[name]()
+
+
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_is_a_png_that_says_its_size(name):
-    png = DRAWN[name]().png
+    png = drawn(name).png
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
         assert css_width(png) == pytest.approx(image.width * 96 / PIXELS_PER_INCH, abs=1)
@@ -60,7 +67,7 @@ def test_a_figure_is_a_png_that_says_its_size(name):
 
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_takes_its_colours_from_the_page_and_brings_no_style_or_text(name):
-    svg = DRAWN[name]().svg
+    svg = drawn(name).svg
     root = ElementTree.fromstring(svg)
     kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
     assert kinds <= {"svg", "g", "defs", "path", "use", "clipPath", "rect", "image"}
