@@ -22,7 +22,7 @@ from tasks.store.objects import ObjectFile, ObjectFolder
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """The outcome of a request: the bytes received, or the reason for which it was refused for good."""
+    """The outcome of a request: the bytes received, and the reason if it was refused for good."""
 
     sha256: str | None
     content: bytes | None
@@ -91,9 +91,9 @@ class RawBytes(ABC):
         self._record(request_key, sha256, None)
         return sha256
 
-    def put_refusal(self, request_key: str, reason: str) -> None:
-        """Record that a request was refused for good."""
-        self._record(request_key, None, reason)
+    def put_refusal(self, request_key: str, reason: str, sha256: str | None = None) -> None:
+        """Record that a request was refused for good, and the digest of what was received, if anything."""
+        self._record(request_key, sha256, reason)
 
 
 class RawStore(RawBytes):

@@ -55,7 +55,7 @@ class Received:
     ----------
     pixels : (height, width, 3) uint8, optional
     raw_sha256 : str, optional
-        Digest of the received bytes.
+        Digest of the received bytes, kept also where they are no usable image.
     reason : str, optional
     attempts : int
         Requests sent; 0 if the answer was in the raw store.
@@ -127,9 +127,11 @@ class ServiceSource:
         if stored is not None and not (stored.reason and self.retry_rejected):
             return self._from_store(stored, parameters)
         decoded: list[np.ndarray] = []
+        refused: list[bytes] = []
 
         def check(answer: ServiceResponse) -> None:
             refuse_status(answer)
+            refused[:] = [answer.body]
             try:
                 cutouts.check_markers(answer.media_type, answer.body)
                 decoded[:] = [cutouts.decode(answer.body, self.request_px)]
@@ -138,9 +140,10 @@ class ServiceSource:
 
         outcome = fetcher.fetch(address, parameters, check, self._body_limit())
         if outcome.answer is None:
+            kept = _keep(refused[0], raw) if refused else None
             if not outcome.transient:
-                raw.put_refusal(key, str(outcome.reason))
-            return Received(reason=outcome.reason, attempts=outcome.attempts, parameters=parameters)
+                raw.put_refusal(key, str(outcome.reason), kept)
+            return Received(None, kept, outcome.reason, outcome.attempts, parameters)
         sha256 = raw.put_answer(key, outcome.answer.body)
         return Received(decoded[0], sha256, None, outcome.attempts, parameters)
 
@@ -149,8 +152,8 @@ class ServiceSource:
         return BodyLimit(most, f"too_large:over_{most}_bytes_for_{self.request_px}_px")
 
     def _from_store(self, stored: StoredAnswer, parameters: dict[str, Any]) -> Received:
-        if stored.content is None:
-            return Received(reason=stored.reason, parameters=parameters)
+        if stored.reason is not None or stored.content is None:
+            return Received(None, stored.sha256, stored.reason, parameters=parameters)
         return Received(cutouts.decode(stored.content, self.request_px), stored.sha256, parameters=parameters)
 
 
@@ -195,10 +198,18 @@ class ArchiveSource:
         parameters: dict[str, Any] = {"file": member}
         try:
             content = read(member)
-            picture = read_image_file(content)
-        except (ArchiveFileError, ImageFaultError) as fault:
+        except ArchiveFileError as fault:
             return Received(reason=str(fault), attempts=1, parameters=parameters)
+        try:
+            picture = read_image_file(content)
+        except ImageFaultError as fault:
+            return Received(None, _keep(content, raw), str(fault), attempts=1, parameters=parameters)
         return Received(picture.pixels, raw.put(content), attempts=1, parameters=parameters | picture.conversions)
+
+
+def _keep(content: bytes, raw: RawBytes) -> str | None:
+    """Keep bytes that are no usable image, to be looked at; None without any."""
+    return raw.put(content) if content else None
 
 
 Source = ServiceSource | ArchiveSource
