@@ -37,7 +37,9 @@ _STYLE = {
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
+    "svg.fonttype": "path",
     "svg.hashsalt": "starloom",
+    "svg.image_inline": True,
 }
 
 

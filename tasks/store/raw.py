@@ -83,7 +83,9 @@ class RawBytes(ABC):
             return None
         sha256, reason = outcome
         content = None if sha256 is None else self.get(sha256)
-        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
+        if content is None:
+            return StoredAnswer(None, None, reason) if reason else None
+        return StoredAnswer(sha256, content, reason)
 
     def put_answer(self, request_key: str, content: bytes) -> str:
         """Store and record the bytes received for a request; return their sha256."""

@@ -20,8 +20,9 @@ from galaxy.images import cutouts
 from galaxy.images.file_formats import ImageFaultError
 from galaxy.images.image_files import read_image_file
 from tasks.archives.archive_files import ArchiveFileError, open_archive
-from tasks.http.client import BodyLimit, Fetcher, RefusedError, ServiceResponse, refuse_status
+from tasks.http.client import BodyLimit, Fetcher, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
+from tasks.http.refusals import RefusedError
 from tasks.store.objects import ObjectFolder
 from tasks.store.raw import RawBytes, StoredAnswer, open_raw
 from tasks.store.schema import LEDGER, REJECTED, STORED
@@ -127,20 +128,21 @@ class ServiceSource:
         if stored is not None and not (stored.reason and self.retry_rejected):
             return self._from_store(stored, parameters)
         decoded: list[np.ndarray] = []
-        refused: list[bytes] = []
+        refused: dict[str, bytes] = {}  # by reason, since another attempt may have another
 
         def check(answer: ServiceResponse) -> None:
             refuse_status(answer)
-            refused[:] = [answer.body]
             try:
                 cutouts.check_markers(answer.media_type, answer.body)
                 decoded[:] = [cutouts.decode(answer.body, self.request_px)]
             except ImageFaultError as fault:
+                refused[str(fault)] = answer.body
                 raise RefusedError(str(fault)) from fault
 
         outcome = fetcher.fetch(address, parameters, check, self._body_limit())
         if outcome.answer is None:
-            kept = _keep(refused[0], raw) if refused else None
+            body = refused.get(str(outcome.reason))
+            kept = None if body is None else _keep(body, raw)
             if not outcome.transient:
                 raw.put_refusal(key, str(outcome.reason), kept)
             return Received(None, kept, outcome.reason, outcome.attempts, parameters)

@@ -149,6 +149,19 @@ def test_what_a_service_sends_in_place_of_an_image_is_kept_with_the_reason(tmp_p
     assert again.raw_sha256 == first.raw_sha256
 
 
+def test_what_an_earlier_attempt_sent_is_not_kept_under_a_later_reason(tmp_path: Path) -> None:
+    answers = iter(
+        [Response(b"<html>closed for maintenance</html>", media_type="text/html"), Response(status_code=404)]
+    )
+    app = FastAPI()
+    app.get("/{rest:path}")(lambda: next(answers))
+    with served(app) as address:
+        source = replace(service(tmp_path)[0], service_url=address)
+        with source.reader(1) as read:
+            received = read(plan_row("a"))
+    assert (received.reason, received.attempts, received.raw_sha256) == ("http_404", 2, None)
+
+
 def test_a_refusal_in_the_raw_store_is_not_requested_again(tmp_path: Path) -> None:
     source, key = service(tmp_path)
     RawStore(tmp_path / "raw").put_refusal(key, "http_404")
