@@ -234,7 +234,7 @@ def _version_item(place: _Place, version: Dataset, opened: list[Dataset], publis
         frozenset(needs),
         frozenset({word, version.digest}),
         kept,
-        version.name,
+        (version.name,),
     )
 
 
@@ -261,7 +261,7 @@ def _shard_items(place: _Place, array: PixelArray, rules: Rules) -> Iterator[Ite
         if state is not None:
             kept = rules.young(state.changed_at)
             key = _shard_key(place.name, shard)
-            yield Item(key, SHARD, state.size_bytes, state.changed_at, (file,), kept=kept, dataset=place.name)
+            yield Item(key, SHARD, state.size_bytes, state.changed_at, (file,), kept=kept, datasets=(place.name,))
 
 
 def _with_shards(item: Item, version: Dataset, array: PixelArray) -> Item:
@@ -289,7 +289,7 @@ def _staging_items(survey: Survey, place: _Place, unused_shards: frozenset[str],
             except (StoreError, pa.ArrowException, OSError, KeyError) as error:
                 survey.problems.append(f"the ledger of batch {number} of {place.root}/{STAGED}/{name}: {error}")
         kept = rules.young(changed_at)
-        yield Item(key, STAGING, size, changed_at, parts, unused_shards, kept=kept, dataset=place.name)
+        yield Item(key, STAGING, size, changed_at, parts, unused_shards, kept=kept, datasets=(place.name,))
 
 
 def _survey_raw(survey: Survey, raw: Path | ObjectFolder, rules: Rules) -> None:

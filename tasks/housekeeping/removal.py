@@ -2,8 +2,8 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -103,23 +103,32 @@ def _remove(workspace: Workspace, item: Item, contents: Contents) -> str | None:
 
 
 def _remove_objects(workspace: Workspace, item: Item) -> None:
-    """Remove what an item has on an object store: single objects, and folders of its dataset, together."""
+    """Remove what an item has on an object store: single objects, and the folders of each dataset together."""
     for file in (path for path in item.paths if isinstance(path, ObjectFile)):
         file.folder.delete(file.key)
-    folders = [path for path in item.paths if isinstance(path, ObjectFolder)]
-    if folders:
-        assert item.dataset is not None
-        objects = dataset_objects(workspace, item.dataset)
-        assert objects is not None
-        remove_below(objects, [str(folder).removeprefix(str(objects)).removeprefix("/") for folder in folders])
+    for name in item.datasets:
+        objects = dataset_objects(workspace, name)
+        below = [f"{path}/" for path in item.paths if isinstance(path, ObjectFolder)]
+        prefixes = [path.removeprefix(f"{objects}/").rstrip("/") for path in below if path.startswith(f"{objects}/")]
+        if objects is not None and prefixes:
+            remove_below(objects, prefixes)
 
 
-def _lock(workspace: Workspace, item: Item) -> AbstractContextManager[None]:
+def _lock(workspace: Workspace, item: Item) -> AbstractContextManager[object]:
     """Return the lock of who might be using an item."""
     if item.kind == RAW:
         return no_builder(workspace.datasets)
-    if item.dataset is not None:
-        return one_builder(workspace.datasets / item.dataset)
+    if item.datasets:
+        return _no_other_builder(workspace, item.datasets)
     if item.kind == UNFINISHED and isinstance(path := item.paths[0], Path) and path.is_dir():
         return lock_folder(path)
     return nullcontext()
+
+
+@contextmanager
+def _no_other_builder(workspace: Workspace, datasets: Iterable[str]) -> Iterator[None]:
+    """Hold the builders' locks of some datasets."""
+    with ExitStack() as stack:
+        for name in datasets:
+            stack.enter_context(one_builder(workspace.datasets / name))
+        yield

@@ -1,5 +1,6 @@
 """Housekeeping on an object store: what goes and stays is what does in a folder, and other machines are heeded."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -25,6 +26,7 @@ from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store import at_work
 from tasks.store.at_work import KeeperBusyError, announced_builder, keepers_turn
 from tasks.store.dataset import Dataset
+from tasks.store.locks import one_builder
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects, list_files, raw_place
 from tasks.store.removal import NOTE
@@ -169,6 +171,51 @@ def test_what_another_machine_has_read_stays(there: Workspace, tmp_path: Path) -
     Dataset.open(Workspace(tmp_path / "another machine", there.address), "four@3")
     assert reasons(there, LATER)[OLD_DATASET] == READ_ELSEWHERE
     assert OLD_DATASET not in planned(there)
+
+
+NIGHT = "2026-02-01"
+NIGHT_SETS = (f"night-{NIGHT}", f"night-{NIGHT}-sky")
+
+
+def night_objects(workspace: Workspace, name: str) -> ObjectFolder:
+    objects = dataset_objects(workspace, name)
+    assert objects is not None
+    return objects
+
+
+def make_night(workspace: Workspace) -> None:
+    """Two datasets of one night, each the first version of dataset ``four`` under another name."""
+    for name in NIGHT_SETS:
+        for key in dataset_of(workspace).names("versions/000001") + dataset_of(workspace).names("pixels.zarr"):
+            content = dataset_of(workspace).get(key) or b""
+            if key.endswith("manifest.json"):
+                content = json.dumps(json.loads(content) | {"name": name}).encode()
+            night_objects(workspace, name).put(key, content)
+        night_objects(workspace, name).put("CURRENT", b"1\n")
+
+
+def test_a_night_goes_with_all_its_datasets(there: Workspace) -> None:
+    make_night(there)
+    assert f"night {NIGHT}" in planned(there)
+    summary = housekeep(there, ALL_OLD, LATER)
+    assert summary["skipped"] == {}
+    assert [night_objects(there, name).names() for name in NIGHT_SETS] == [[], []]
+    assert not [name for name in NIGHT_SETS if list((there.datasets / name).glob("versions/*"))]
+
+
+@pytest.mark.parametrize("name", NIGHT_SETS)
+def test_a_night_stays_while_any_of_its_datasets_is_built_or_is_read_elsewhere(
+    there: Workspace, tmp_path: Path, name: str
+) -> None:
+    make_night(there)
+    another = Workspace(tmp_path / "another machine", there.address)
+    assert reasons(there, time.time())[f"night {NIGHT}"] is None
+    with announced_builder(another.datasets / name, night_objects(there, name)):
+        assert reasons(there, time.time())[f"night {NIGHT}"] == BUSY
+    with one_builder(there.datasets / name):
+        assert reasons(there, time.time())[f"night {NIGHT}"] == BUSY
+    Dataset.open(another, name)
+    assert reasons(there, time.time())[f"night {NIGHT}"] == READ_ELSEWHERE
 
 
 def test_a_version_that_is_not_complete_keeps_its_dataset_and_raw_bytes(there: Workspace) -> None:
