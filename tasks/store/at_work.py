@@ -19,6 +19,7 @@ from pathlib import Path
 from tasks.store.errors import ObjectStoreError
 from tasks.store.objects import ObjectFolder
 from tasks.store.publication import state_token
+from tasks.store.restoring import require_restored
 
 REFRESH_S, GONE_S = 60.0, 900.0
 BUILDERS = "at-work"
@@ -38,6 +39,11 @@ def announced_builder(folder: Path, objects: ObjectFolder | None) -> Iterator[No
     """Announce who builds the dataset with that local folder for the block, having waited for a housekeeping.
 
     Does nothing for a dataset in a folder, whose builder holds a lock.
+
+    Raises
+    ------
+    RestoringError
+        The workspace is not restored to its end.
     """
     if objects is None:
         yield
@@ -51,6 +57,7 @@ def announced_builder(folder: Path, objects: ObjectFolder | None) -> Iterator[No
                 _LOG.info("waiting for the housekeeping of %s on %s", root, keeper["host"])
             waits = True
             time.sleep(_POLL_S)
+        require_restored(root)
         yield
 
 
