@@ -21,8 +21,8 @@ from tasks.tracking.database import correct_addresses
 _NAMED = 5
 """Damaged files that an error names."""
 _STATE_REMEDY = (
-    "it is this machine's state folder of that address, of other use or of a restore that was interrupted; remove it if "
-    "it is not needed, or name another address with --workspace s3://BUCKET/PREFIX"
+    "it is this machine's state folder of that address, from other use or an interrupted restore; remove it if it is "
+    "not needed, or name another address with --workspace s3://BUCKET/PREFIX"
 )
 
 

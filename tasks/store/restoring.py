@@ -19,4 +19,6 @@ def require_restored(root: ObjectFolder) -> None:
     RestoringError
     """
     if root.has(RESTORING):
-        raise RestoringError(f"a restore to {root} was interrupted: run it again; one that is at work, wait for its end")
+        raise RestoringError(
+            f"a restore to {root} was interrupted: run it again; one that is at work, wait for its end"
+        )

@@ -238,7 +238,7 @@ def test_a_second_restore_is_refused_and_removes_nothing(there: Workspace, snaps
     away = Workspace.named(f"s3://{BUCKET}/twice")
     with Upload.begin(objects_of(away)) as upload:
         upload.take(snapshot / "backup.json", "raw/ab/first")
-        with pytest.raises(KeeperBusyError, match=f"in {away.address}, or backs it up"):
+        with pytest.raises(KeeperBusyError, match=f"in {away.address}, backs it up or restores to it"):
             restore(snapshot, away)
         assert objects_of(away).names() == [at_work.KEEPER, "raw/ab/first", RESTORING]
         upload.finish()

@@ -112,6 +112,7 @@ def test_each_detector_has_its_array_and_table_in_the_same_order(workspace: Work
             *(f"params{name}.csv" for name in ("0", "10", "2")),
             "ledger.parquet",
             "README.md",
+            "export.json",
         }
     )
     assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
