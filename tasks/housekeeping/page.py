@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from tasks.housekeeping.dataset_items import RAW, SHARD, STAGING, VERSION
+from tasks.housekeeping.dataset_items import COPY, RAW, SHARD, STAGING, VERSION
 from tasks.housekeeping.disk import size_text
 from tasks.housekeeping.file_items import NIGHT, PAGE, SCORES, UNFINISHED
 from tasks.housekeeping.model_items import CACHE, MODEL, RUN
@@ -30,6 +30,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{12,}\b")
 
 WHY = {
     VERSION: "not published, not among the newest, named by no model, holdout, page or decision",
+    COPY: "the object store has no such version",
     SHARD: "no version uses it",
     RAW: "no ledger names them",
     STAGING: "nobody goes on with it",

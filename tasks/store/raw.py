@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -200,11 +200,15 @@ class RawObjects(RawBytes):
         record = {"request": request_key, "sha256": sha256, "reason": reason}
         self.objects.put(_request_key(request_key), json.dumps(record).encode())
 
-    def take_index(self, database: Path) -> None:
-        """Record every request of the index of a `RawStore`; one that is recorded here stays as it is."""
-        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as index:
+    def take_index(self, database: Path, note: Callable[[str], None]) -> None:
+        """Record every request of the index of a `RawStore`; one that is recorded here stays as it is.
+
+        `note` is called with each key before it is written.
+        """
+        with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as index:
             for request_key, sha256, reason in index.execute("SELECT request, sha256, reason FROM answers"):
                 if not self.objects.has(_request_key(request_key)):
+                    note(_request_key(request_key))
                     self._record(request_key, sha256, reason)
 
 
