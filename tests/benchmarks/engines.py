@@ -4,7 +4,8 @@ The same nights of small triplets go through two workspaces. One is a folder wit
 is a command of its own. The other is on an object store (moto), with Prefect and MLflow on PostgreSQL, and the nights
 are runs of deployments of two work pools, whose two workers `starloom up` starts. Planted are a process that is killed
 after it had added its night to the training set, a mislabelled night, which is accepted later, a night that is given
-twice, one that is delivered again with other stamps, and an alias that is moved by hand.
+twice, one that is delivered again with other stamps, and an alias that is moved back by hand to the first champion, a
+poor one.
 
 Given again, the month in the folder goes on where it was; the group's servers keep nothing, and theirs begins anew. The
 last line is a JSON object; the exit status is 1 if a night or what stands in the end is not the same in both.
@@ -53,7 +54,7 @@ from tests.test_flows.conftest import write_triplets
 NIGHTS = 30
 FIRST_CANDIDATES, OF_NIGHT = 3200, 160
 NIGHT = {"source": "triplets", "network": "simple", "epochs": 1, "device": "cpu"}
-KILLED, MISLABELLED, TWICE, ACCEPTED, CHANGED, MOVED = 3, 4, 5, 6, 7, 9
+KILLED, MISLABELLED, TWICE, ACCEPTED, CHANGED, MOVED = 3, 4, 5, 6, 7, 8
 """Numbers of nights, from 1; before `ACCEPTED` the mislabelled one is accepted, before `MOVED` the alias is moved."""
 PLANTED = {
     KILLED: "killed",
@@ -61,10 +62,12 @@ PLANTED = {
     TWICE: "given twice",
     ACCEPTED: f"after night {MISLABELLED} was accepted",
     CHANGED: "delivered again with other stamps",
-    MOVED: "after the alias was moved",
+    MOVED: "after the alias was moved back",
 }
-NOISE = 200.0
-"""Of the stamps, whose shapes are 20 to 200 high: the first champion is far from perfect."""
+NOISE = 40.0
+"""Of the stamps, whose shapes are 20 to 200 high."""
+POOR = {"network": "simple", "epochs": 1, "batch_size": 1024, "device": "cpu"}
+"""The training of the first champion, of few steps: the challenger of the first night wins."""
 WRONG = 0.5
 POOLS = ("local", "gpu")
 """Work pools of the workers that `starloom up` starts on a machine with a GPU; here it is told of one."""
@@ -174,6 +177,8 @@ def main() -> int:
     with group_on(folder) as group:
         here = folder / "workspace"
         single = Folder(Workspace(here), folder / "inbox", folder / "folder.log", {ENVIRONMENT_NAME: str(here)})
+        if not single.record(1).is_finished:
+            shutil.rmtree(here, ignore_errors=True)
         engines = (single, group)
         survey = folder / "survey"
         shutil.rmtree(survey, ignore_errors=True)
@@ -245,8 +250,11 @@ def in_both(engines: tuple[Folder, Group], do: Callable[[Folder], None]) -> None
 
 
 def begin(engine: Folder, survey: Path) -> None:
-    """Build the training set."""
+    """Build the training set, and train a poor first champion."""
+    if engine.record(1).is_finished:
+        return
     engine.command(*flow_words("build-realbogus-dataset", dataset=DATASET, source="triplets", path=survey))
+    engine.command(*flow_words("train-realbogus", dataset=DATASET, **POOR))
 
 
 def work(engines: tuple[Folder, Group], number: int) -> None:
@@ -255,7 +263,7 @@ def work(engines: tuple[Folder, Group], number: int) -> None:
     for engine in engines:
         if number == MOVED and not engine.record(number).is_finished:
             with environment(engine.variables):
-                move_alias(engine.workspace, 2)
+                move_alias(engine.workspace)
     for revision in range(1, 3 if number == CHANGED else 2):
         deliver(engines[0].inbox, number, revision)
         in_both(engines, partial(work_on, number=number, revision=revision))
