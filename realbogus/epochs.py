@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from astropy.time import Time
-from erfa import ErfaWarning
 from numpy.typing import NDArray
 
 from realbogus.records import MJD_EPOCH_JD
@@ -198,6 +196,9 @@ def to_utc(mjd: NDArray[np.float64], scale: str) -> NDArray[np.float64]:
         return mjd
     if scale == "gps":
         mjd, scale = mjd + GPS_BEHIND_TAI_S / 86_400, "tai"
+    from astropy.time import Time  # it takes a while, and tables without epochs do without it
+    from erfa import ErfaWarning
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ErfaWarning)  # years for which no leap second is announced yet
         return np.asarray(Time(mjd, format="mjd", scale=scale).utc.mjd, np.float64)

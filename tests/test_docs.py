@@ -29,8 +29,8 @@ from galaxy.labels.labelling import label_rows
 from galaxy.labels.schemes import CUT_QUANTITIES, SHIPPED, load_scheme
 from realbogus.epochs import TIME_KEYWORDS
 from realbogus.row_tables import ROLE_NAMES as RECORD_ROLES
-from realbogus.sources.frame_files import FrameKeywords
-from realbogus.sources.frame_pairs import read_pairs
+from realbogus.sources.frame_keywords import FrameKeywords
+from realbogus.sources.pair_tables import read_pairs
 from tasks.ingest.catalogue import ingest
 from tasks.ingest.table_rows import CATALOGUE_ROLES
 from tasks.records.known_tables import ROLE_NAMES as KNOWN_ROLES

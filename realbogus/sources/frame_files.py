@@ -14,14 +14,14 @@ import numpy as np
 from astropy.io import fits
 from astropy.wcs import WCS
 from astropy.wcs.utils import proj_plane_pixel_scales
-from pydantic import BaseModel, ConfigDict
 
-from realbogus.epochs import DATE_KEYWORDS, header_epoch
+from realbogus.epochs import header_epoch
 from realbogus.frames import Frame, FrameError, Mask, measure_background
 from realbogus.library_faults import name_faults
 from realbogus.readings import Reading
 from realbogus.records import SourceError
 from realbogus.sources.fits_images import SkyMappingError, card_value, read_sky_image
+from realbogus.sources.frame_keywords import FrameKeywords
 from realbogus.sources.frame_planes import check_variance, read_mask, read_variance
 from realbogus.sources.padding import find_padding
 
@@ -36,32 +36,6 @@ _TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
 
 class PaddingError(SourceError):
     """A frame is mostly padding."""
-
-
-class FrameKeywords(BaseModel):
-    """Header keywords of each quantity, tried in order in the image's header, then in the file's first.
-
-    A table of pairs may have columns of the same names, which take precedence over the header.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    gain_e_per_count: tuple[str, ...] = ("GAIN", "EGAIN", "GAINEFF", "CCDGAIN", "ATODGAIN", "ESO DET OUT1 CONAD")
-    """Electrons per count."""
-    saturation_counts: tuple[str, ...] = ("SATURATE", "SATURAT", "SATLEVEL", "SATURATION", "MAXLIN", "LINMAX")
-    """Counts, background included."""
-    zero_point_mag: tuple[str, ...] = ("MAGZP", "MAGZPT", "MAGZERO", "ZEROPT", "PHOTZP", "ZP")
-    """Magnitude of a source of one count in this frame (not one count per second)."""
-    pixel_arcsec: tuple[str, ...] = ("PIXSCALE", "SECPIX", "PIXSCAL1", "PIXSIZE")
-    """Arcsec; the WCS takes precedence."""
-    exposure_s: tuple[str, ...] = ("EXPTIME", "EXPOSURE", "TEXPTIME")
-    """Seconds."""
-    epoch_mjd: tuple[str, ...] = DATE_KEYWORDS
-    """Days, UTC, as `epochs.header_epoch` reads them; a date takes its time from `epochs.TIME_KEYWORDS`."""
-    detector: tuple[str, ...] = ("CCDID", "CCDNUM", "DETID", "IMAGEID", "DETECTOR")
-    """No unit."""
-    site_longitude_deg: float = 0.0
-    """Degrees, east positive: nights are counted from the site's noon."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,10 @@ from realbogus.records import BatchKey, RecordSource, find_places
 from realbogus.simulation.light_by_origin import LightByOrigin
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import SimulatedVisit, Survey, SurveySettings
-from realbogus.sources.frame_pairs import FrameKeywords, PairFiles, read_difference, read_pair, read_psf
+from realbogus.sources.frame_keywords import FrameKeywords
+from realbogus.sources.frame_pairs import read_difference, read_pair, read_psf
 from realbogus.sources.known_objects import table_of
+from realbogus.sources.pair_tables import PairFiles
 from tasks.candidates.known_objects import KnownObjects, mark_known_objects
 from tasks.candidates.staged_rows import (
     VISIT_FAULTS,

@@ -18,7 +18,7 @@ from realbogus.records import BatchKey, RecordSource
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import SurveySettings
 from realbogus.sources.alerts import AlertSource
-from realbogus.sources.frame_pairs import PairFiles, read_pairs
+from realbogus.sources.pair_tables import PairFiles, read_pairs
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
 from realbogus.subtraction.engine_names import SubtractionEngine

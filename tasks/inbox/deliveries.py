@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from realbogus.records import SourceError
-from realbogus.sources.frame_pairs import files_of_table, find_table, read_pairs
+from realbogus.sources.pair_tables import files_of_table, find_table, read_pairs
 from realbogus.sources.triplet_files import ARRAY_SUFFIXES
 from tasks.inbox.looks import Look, Looks, with_digest
 from tasks.inbox.nights import NightFolder, is_inside, is_unfinished, list_folder

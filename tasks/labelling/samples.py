@@ -2,18 +2,20 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from tasks.labelling.problems import LabellingProblem, problem_of
 from tasks.store.columns import align_column, to_float, to_text
 from tasks.store.dataset import Dataset
 from tasks.store.sky_coordinates import chord, separations_arcsec, unit_vectors
 from tasks.store.versions import stored_rows
+
+if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
 
 NEIGHBOUR_ARCSEC = 60.0
 MOST_NEIGHBOURS = 8
@@ -95,8 +97,10 @@ class Samples:
         return sorted(points, key=lambda point: (point["night"] or "", point["visit"] or 0, point["id"]))
 
     @cached_property
-    def _sky(self) -> tuple[NDArray[np.int64], cKDTree | None, NDArray[np.float64]]:
+    def _sky(self) -> tuple[NDArray[np.int64], "cKDTree | None", NDArray[np.float64]]:
         """Rows that have a position, and their unit vectors, (n, 3), in a tree."""
+        from scipy.spatial import cKDTree  # an idle page does without its memory
+
         vectors = unit_vectors(to_float(self.table["ra_deg"]), to_float(self.table["dec_deg"]))
         rows = np.flatnonzero(np.isfinite(vectors).all(axis=1))
         return rows, cKDTree(vectors[rows]) if len(rows) else None, vectors[rows]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from realbogus.records import BOGUS, REAL
 from realbogus.simulation.survey import FIRST_MJD
-from realbogus.sources.frame_pairs import read_pairs
+from realbogus.sources.pair_tables import read_pairs
 from tasks.candidates.initial_weights import read_normalisation
 from tasks.candidates.plan import COMMON
 from tasks.candidates.staged_rows import FAULTY_VISIT

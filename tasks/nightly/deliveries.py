@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from realbogus.records import SourceError
-from realbogus.sources.frame_pairs import read_pairs
+from realbogus.sources.pair_tables import read_pairs
 from tasks.inbox.deliveries import Delivery, night_digest, settle
 from tasks.inbox.looks import open_looks
 from tasks.inbox.nights import default_inbox, list_nights

@@ -13,7 +13,7 @@ from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.readings import Reading, merge_readings
 from realbogus.records import SourceError
-from realbogus.sources.frame_pairs import PairFiles, read_pairs
+from realbogus.sources.pair_tables import PairFiles, read_pairs
 from realbogus.subtraction.subtract import SubtractionSettings
 from tasks.candidates.collect import PairVisits
 from tasks.candidates.staged_rows import StagedBatch, visit_faults

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from realbogus.sources.frame_pairs import PairFiles
+from realbogus.sources.pair_tables import PairFiles
 from tasks.candidates.collect import PairVisits
 from tasks.candidates.staged_rows import StagedBatch
 

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -22,11 +22,11 @@ from typing import Any
 
 from tasks.learning.drift.check import check_drift
 from tasks.learning.drift.night_features import read_features
-from tasks.nightly.night_record import NightRecord, open_record, read_records
+from tasks.nightly.night_record import NightRecord, open_record, read_record, read_records
 from tasks.nightly.quiet_nights import FEATURES, is_quiet
 from tasks.nightly.report import nights_figure
 from tasks.runtime.workspace import Workspace
-from tasks.tracking.database import import_mlflow, prepare
+from tasks.tracking.database import open_client, prepare
 from tests.benchmarks.scene import COMMAND
 
 FIRST = date(2026, 10, 1)
@@ -57,7 +57,7 @@ def main() -> int:
         if open_record(workspace, DATASET, night).is_finished:
             continue
         if number == MOVED:
-            _move_alias(workspace)
+            move_alias(workspace)
         if number == KILLED:
             _kill_after_append(workspace, night)
         summary = _run(workspace, night, CONDITIONS.get(number))
@@ -91,16 +91,20 @@ def _kill_after_append(workspace: Workspace, night: str) -> None:
     with subprocess.Popen(
         _words(workspace, night, None), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     ) as process:
-        while "append" not in open_record(workspace, DATASET, night).steps and process.poll() is None:
-            time.sleep(0.2)
+        await_append(open_record(workspace, DATASET, night), lambda: process.poll() is not None)
         os.kill(process.pid, signal.SIGKILL)
 
 
-def _move_alias(workspace: Workspace) -> None:
+def await_append(record: NightRecord, has_ended: Callable[[], bool]) -> None:
+    """Return when a night has added its rows to the training set, or its run has ended."""
+    while "append" not in read_record(record.folder).steps and not has_ended():
+        time.sleep(0.2)
+
+
+def move_alias(workspace: Workspace) -> None:
     """Give the alias champion to the first version, past the gate."""
     prepare(workspace)
-    client = import_mlflow().MlflowClient(tracking_uri=workspace.mlflow_uri)
-    client.set_registered_model_alias("realbogus", "champion", "1")
+    open_client(workspace).set_registered_model_alias("realbogus", "champion", "1")
 
 
 def _judge_drift(records: Sequence[NightRecord]) -> list[dict[str, Any]]:

@@ -17,7 +17,8 @@ from tasks.decisions.ledger import read_ledger
 from tasks.learning.models.saved_models import SavedModelError, checked_card
 from tasks.nightly.night_record import NIGHTLY, read_record
 from tasks.runtime.workspace import Workspace
-from tasks.store.dataset import CURRENT, Dataset
+from tasks.store.dataset import Dataset
+from tasks.store.places import dataset_names
 from tasks.store.verification import verify_version
 from tasks.tracking.database import open_client, prepare
 from tasks.tracking.model_registry import resolve_model
@@ -44,11 +45,6 @@ def read_state(workspace: Workspace) -> dict[str, Any]:
         "nights": _nights(workspace),
         "remnants": remnants(workspace),
     }
-
-
-def dataset_names(workspace: Workspace) -> list[str]:
-    """Return the names of the published datasets."""
-    return sorted(path.parent.name for path in workspace.datasets.glob(f"*/{CURRENT}"))
 
 
 def damage(workspace: Workspace) -> list[str]:
@@ -80,7 +76,7 @@ _PAGE_OF_MODEL = re.compile(r"-[0-9a-f]{8}\.html$")
 """The end of a page's name, of the model's digest: a resumed fit equals an undisturbed one to rounding."""
 
 
-def comparable(summary: Any, workspace: Path) -> Any:
+def comparable(summary: Any, workspace: Path | str) -> Any:
     """Return a summary without what names a run, tells a time or says where the workspace is, its numbers rounded."""
     if isinstance(summary, dict):
         return {name: comparable(value, workspace) for name, value in summary.items() if not _is_passing(name)}

@@ -60,7 +60,9 @@ def flows_here(prefect_api: str, workspace: Workspace, mlflow_database: Path) ->
     return workspace
 
 
-def write_triplets(folder: Path, labels: np.ndarray, seed: int = 0, prefix: str = "", side: int = 29) -> Path:
+def write_triplets(
+    folder: Path, labels: np.ndarray, seed: int = 0, prefix: str = "", side: int = 29, noise: float = 4.0
+) -> Path:
     """Write a folder of triplets for the source of that name: a star in new and difference is real, a step is bogus.
 
     Ids are ``c0000`` on after the prefix, two neighbours have one sky cell. `labels` are written whatever the stamps
@@ -69,7 +71,7 @@ def write_triplets(folder: Path, labels: np.ndarray, seed: int = 0, prefix: str 
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:side, :side] - side // 2
     star, step = np.exp(-(x**2 + y**2) / 5), np.where(x > 0, 0.4, -0.4) * (np.abs(y) < 4) * (np.abs(x) < 6)
-    stamps = rng.normal(100, 4, (len(labels), side, side, 3))
+    stamps = rng.normal(100, noise, (len(labels), side, side, 3))
     heights = rng.uniform(20, 200, len(labels))
     for number, stamp in enumerate(stamps):
         shape = heights[number] * (star if number % 2 == 0 else step)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from tasks.tracking.alias_tables import aliased_versions
 from tasks.tracking.mlflow_runs import open_run
 from tasks.tracking.model_registry import CHAMPION, resolve_model
 from tasks.tracking.tracking_store import MLFLOW_VARIABLE
+from tests.group_runs import start_deployment, wait_for_end
 from tests.postgres import PASSWORD, GroupServers, Postgres, group_servers, postgres_server
 
 MORE_FLOWS = Path(__file__).with_name("more_flows")
@@ -88,7 +88,7 @@ def test_workers_of_two_pools_share_the_groups_server_and_up_leaves_it_running(
             rows = {row["name"]: (row["address"], row["state"]) for row in status["services"]["rows"]}
             assert rows["prefect"] == (addresses["prefect"], "running")
             assert rows["mlflow"] == (group.mlflow, "running")
-            runs = [start_deployment(group.prefect, name) for name in ("on-local", "on-gpu")]
+            runs = [start_deployment(group.prefect, "pause", name) for name in ("on-local", "on-gpu")]
             # A command beside the workers, in a workspace at work: its server is shared anyhow.
             direct = starloom(shell, "run", "pause", "-p", "text=direct")
             assert json.loads(direct.stdout) == {"text": "direct", "number": 1}, direct.stderr
@@ -126,22 +126,6 @@ def write_project(folder: Path) -> Path:
         )
     )
     return folder
-
-
-def start_deployment(api: str, name: str) -> str:
-    deployment = httpx.get(f"{api}/deployments/name/pause/{name}", timeout=60).raise_for_status().json()
-    made = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={}, timeout=60)
-    return str(made.raise_for_status().json()["id"])
-
-
-def wait_for_end(api: str, run: str) -> dict[str, Any]:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
-        found: dict[str, Any] = httpx.get(f"{api}/flow_runs/{run}", timeout=60).raise_for_status().json()
-        if found["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
-            return found
-        time.sleep(0.5)
-    raise TimeoutError(f"the flow run {run} has not ended")
 
 
 def test_models_go_to_the_groups_mlflow_and_come_back_byte_for_byte(

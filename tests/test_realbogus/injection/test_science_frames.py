@@ -17,7 +17,8 @@ from realbogus.psf.measure import PsfError
 from realbogus.psf.stars import find_stars
 from realbogus.records import SourceError
 from realbogus.sources.frame_files import read_frame
-from realbogus.sources.frame_pairs import read_pair, read_pairs
+from realbogus.sources.frame_pairs import read_pair
+from realbogus.sources.pair_tables import read_pairs
 from realbogus.subtraction.fit_inputs import find_unusable
 from realbogus.subtraction.significance import estimate_variance
 

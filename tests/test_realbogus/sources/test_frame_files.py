@@ -9,7 +9,8 @@ from astropy.io import fits
 
 from realbogus.frames import Mask
 from realbogus.records import SourceError
-from realbogus.sources.frame_files import MOST_PADDED, FrameKeywords, PaddingError, read_frame, read_frame_file
+from realbogus.sources.frame_files import MOST_PADDED, PaddingError, read_frame, read_frame_file
+from realbogus.sources.frame_keywords import FrameKeywords
 from tests.fits_files import HEADER, RNG, draw_sky, wcs_header, write_image
 
 VALUES = {"gain_e_per_count": 2.0, "saturation_counts": 60000.0, "pixel_arcsec": 1.2}

@@ -8,8 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from realbogus.records import SourceError
-from realbogus.sources.frame_files import FrameKeywords
-from realbogus.sources.frame_pairs import PairFiles, read_difference, read_pair, read_pairs, read_psf
+from realbogus.sources.frame_keywords import FrameKeywords
+from realbogus.sources.frame_pairs import read_difference, read_pair, read_psf
+from realbogus.sources.pair_tables import PairFiles, read_pairs
 from tests.fits_files import draw_sky, wcs_header, write_image
 
 

@@ -15,7 +15,7 @@ from astropy.io import fits
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.psf import extraction
-from realbogus.sources.frame_pairs import PairFiles
+from realbogus.sources.pair_tables import PairFiles
 from realbogus.subtraction.subtract import SubtractionSettings
 from tasks.candidates.collect import PairVisits
 from tasks.candidates.staged_rows import padded_fractions

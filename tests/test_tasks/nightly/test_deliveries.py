@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from realbogus.records import SourceError
-from realbogus.sources.frame_pairs import read_pairs
+from realbogus.sources.pair_tables import read_pairs
 from tasks.inbox.nights import InboxError
 from tasks.nightly.deliveries import NightDelivery, delivered_nights, find_delivery
 from tasks.nightly.night_record import open_record

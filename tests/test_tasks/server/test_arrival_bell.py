@@ -1,6 +1,8 @@
 """The bell of the inbox: it rings for what waits, not while somebody works, and again for what was left."""
 
 import logging
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import pytest
@@ -84,3 +86,11 @@ def test_an_unreadable_inbox_is_told_once_and_looked_at_again(caplog: pytest.Log
     inbox.fault, inbox.waiting = None, ["n/a"]
     inbox.look_after(LOOK_S)
     assert inbox.rung == [["n/a"]]
+
+
+def test_what_runs_idle_loads_no_astropy_and_no_scipy() -> None:
+    modules = ("tasks.visits.arrivals", "tasks.home.serve", "tasks.labelling.serve")
+    for module in modules:
+        program = f"import sys, {module}; print(sorted({{'astropy', 'scipy'}} & set(sys.modules)))"
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+        assert ended.stdout.strip() == "[]", module
