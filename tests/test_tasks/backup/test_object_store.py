@@ -94,6 +94,8 @@ def test_restored_to_a_folder_it_is_an_ordinary_workspace(there: Workspace, snap
     assert (summary["of"], summary["workspace"]) == (there.address, str(away.root))
     require_same(there, away)
     assert (away.datasets / "four/versions/000002/pixels.zarr/zarr.json").is_file()
+    assert (there.root / "state-token").is_file()
+    assert not (away.root / "state-token").exists()  # it is the name of one state folder
     assert add(away, tmp_path / "archives", 3).version == 3
     by_hand = Workspace(tmp_path / "by hand")
     shutil.copytree(snapshot / "workspace", by_hand.root, symlinks=True)
