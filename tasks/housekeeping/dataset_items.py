@@ -202,7 +202,7 @@ def _open_versions(place: _Place, published: int | None) -> tuple[list[Dataset],
             )
             continue
         try:
-            version = Dataset.open(place.workspace, f"{place.name}@{number}")
+            version = Dataset.open(place.workspace, f"{place.name}@{number}", as_reader=False)
             _needed(version)
             opened.append(version)
         except (StoreError, pa.ArrowInvalid, KeyError) as error:

@@ -94,8 +94,11 @@ class Dataset:
     objects: ObjectFolder | None = None
 
     @classmethod
-    def open(cls, workspace: Workspace, reference: str) -> "Dataset":
+    def open(cls, workspace: Workspace, reference: str, as_reader: bool = True) -> "Dataset":
         """Open ``NAME`` (its published version) or ``NAME@3`` (its third).
+
+        On an object store the version is then one that this machine has read, which the housekeeping of others keeps,
+        unless `as_reader` is False.
 
         Raises
         ------
@@ -118,15 +121,11 @@ class Dataset:
             names = ", ".join(dataset_names(workspace)) or "none"
             raise DatasetNotFoundError(f"no dataset {reference!r} in {place}; there are: {names}")
         if objects is not None:
-            dataset = cls._copied(objects, int(version or number), folder)
+            dataset = cls.at(copy_version(objects, int(version or number), folder, as_reader), objects)
             if dataset.version == number:
                 _note_current(folder, number)
             return dataset
         return cls.at(folder / VERSIONS / version_folder(number))
-
-    @classmethod
-    def _copied(cls, objects: ObjectFolder, number: int, folder: Path) -> "Dataset":
-        return cls.at(copy_version(objects, number, folder), objects)
 
     @classmethod
     def at(cls, path: Path, objects: ObjectFolder | None = None) -> "Dataset":
@@ -155,7 +154,7 @@ class Dataset:
     def sibling(self, number: int) -> "Dataset":
         """Open another version of the dataset."""
         if self.objects is not None:
-            return self._copied(self.objects, number, self.folder)
+            return Dataset.at(copy_version(self.objects, number, self.folder), self.objects)
         return Dataset.at(self.path.with_name(version_folder(number)))
 
     def newest(self) -> int | None:

@@ -156,7 +156,7 @@ def _point(objects: ObjectFolder, number: int) -> None:
             return
 
 
-def copy_version(objects: ObjectFolder, number: int, folder: Path) -> Path:
+def copy_version(objects: ObjectFolder, number: int, folder: Path, as_reader: bool = True) -> Path:
     """Return the local copy of a published version's files, made anew unless it has the same manifest.
 
     Parameters
@@ -167,6 +167,8 @@ def copy_version(objects: ObjectFolder, number: int, folder: Path) -> Path:
         At most the version that ``CURRENT`` names.
     folder : Path
         The dataset's local folder.
+    as_reader : bool
+        Note on the store that this machine has read the version.
 
     Raises
     ------
@@ -179,7 +181,8 @@ def copy_version(objects: ObjectFolder, number: int, folder: Path) -> Path:
     if manifest is None:
         raise DatasetNotFoundError(f"no dataset version at {objects}/{VERSIONS}/{version_folder(number)}")
     target = folder / VERSIONS / version_folder(number)
-    _note_reader(objects, number, folder, manifest)
+    if as_reader:
+        _note_reader(objects, number, folder, manifest)
     if not _is_copy(target, manifest):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".copies.lock"):

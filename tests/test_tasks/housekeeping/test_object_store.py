@@ -175,6 +175,12 @@ def test_what_another_machine_has_read_stays(there: Workspace, tmp_path: Path) -
     assert OLD_DATASET not in planned(there)
 
 
+def test_a_housekeeping_is_no_reader(there: Workspace, tmp_path: Path) -> None:
+    planned(Workspace(tmp_path / "another machine", there.address))
+    assert not dataset_of(there).names("readers/000001")
+    assert reasons(there, LATER)[OLD_DATASET] is None
+
+
 def test_what_another_machine_reads_after_the_survey_stays(
     there: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
