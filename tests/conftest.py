@@ -1,6 +1,7 @@
 """Fixtures that the whole suite shares: a temporary workspace, one Prefect server, the shared real data."""
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 from functools import cache
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tasks.runtime.logs import TerminalHandler
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 if TYPE_CHECKING:
@@ -54,6 +56,15 @@ def pytest_collection_finish() -> None:
     """Leave what was imported out of later collections of garbage, each of which would go through it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def terminal() -> Iterator[None]:
+    """Take the command's log handler away, so that a test that runs the command changes no later one."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if isinstance(handler, TerminalHandler)]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

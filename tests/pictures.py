@@ -21,7 +21,7 @@ from PIL import Image
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.schema import GALAXY
-from tasks.tracking.database import SERVER_SETTINGS, open_client, prepare
+from tasks.tracking.database import SERVER_SETTINGS, SERVER_WORDS, open_client, prepare
 from tasks.training.train import train_model
 from tests.browser import PATIENCE_S, Browser, headless
 from tests.small_galaxies import publish_galaxies
@@ -31,13 +31,8 @@ QUERY = "workflowType=machine_learning&compareRunsMode=CHART"
 """Of the page of an experiment's runs: charts in place of the list."""
 CHARTS = "^test_(accuracy|macro_f1|ece)$"
 """The charts that are shown: a search by a regular expression."""
-SETTINGS = """
-localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
-localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-"""
-"""What a person's browser keeps once the side panel was closed."""
-SETTLING_S = 2.0
-"""The charts move to their places."""
+SETTLING_S = 6.0
+"""The charts move to their places, and their images come."""
 COLOURS = 48
 """Of a picture: text on a plain ground needs few, and the file is a quarter of the size."""
 
@@ -64,7 +59,6 @@ def fit(workspace: Workspace, preset: str) -> str:
 
 def show_charts(page: Browser, address: str, runs: int) -> None:
     """Open the charts of an experiment's runs, and search for those of the test part."""
-    page.call("Page.addScriptToEvaluateOnNewDocument", source=SETTINGS)
     page.call("Emulation.setDeviceMetricsOverride", width=1400, height=1000, deviceScaleFactor=1, mobile=False)
     page.open(address)
     search = "document.querySelector('input[placeholder=\"Search metric charts\"]')"
@@ -80,8 +74,8 @@ def mlflow_page(workspace: Workspace, log: Path) -> Iterator[str]:
     """Serve MLflow's pages of a workspace on a free port of loopback; yield their address."""
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = found.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", workspace.mlflow_uri]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [sys.executable, "-m", "mlflow", *SERVER_WORDS, "--backend-store-uri", workspace.mlflow_uri]
+    command += ["--host", "127.0.0.1", "--port", str(port)]
     address, deadline = f"http://127.0.0.1:{port}", time.monotonic() + PATIENCE_S
     with log.open("wb") as stream:
         process = subprocess.Popen(command, env=os.environ | dict(SERVER_SETTINGS), stdout=stream, stderr=stream)

@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,10 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import psutil
 import psycopg
 import pytest
 
 from tasks.runtime.addresses import web_fault
+from tasks.tracking.database import SERVER_WORDS
 
 PASSWORD = "pass-not-to-be-shown"
 _PATIENCE_S = 300
@@ -137,9 +138,12 @@ class Server:
         _await(self.ask, self.log)
 
     def kill(self) -> None:
-        """End it and its processes as a power cut would."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """End it and its processes as a power cut would; those of PostgreSQL are in groups of their own."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            server = psutil.Process(self.process.pid)
+            for process in [server, *server.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
         self.process.wait()
 
 
@@ -160,15 +164,7 @@ def group_servers(postgres: Postgres, folder: Path) -> Iterator[GroupServers]:
     ports = [str(free_port()) for _ in range(2)]
     commands = {
         "prefect": ["server", "start", "--host", "127.0.0.1", "--port", ports[0]],
-        "mlflow": [
-            "server",
-            "--artifacts-destination",
-            str(folder / "artifacts"),
-            "--workers",
-            "1",
-            "--port",
-            ports[1],
-        ],
+        "mlflow": [*SERVER_WORDS, "--artifacts-destination", str(folder / "artifacts"), "--port", ports[1]],
     }
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "STARLOOM_"))}
     environment = kept | {

@@ -61,9 +61,12 @@ def workspace_to_copy() -> Workspace:
 
 
 def require_usable(workspace: Workspace) -> None:
-    """Refuse a workspace whose folder cannot be written, or whose object store lacks a condition."""
+    """Refuse a workspace whose folder cannot be written, whose object store lacks a condition, or half a restore."""
     workspace.require_writable()
     if workspace.address is not None:
         from tasks.store.conditions import require_conditions
+        from tasks.store.objects import ObjectFolder
+        from tasks.store.restoring import require_restored
 
         require_conditions(workspace.address)
+        require_restored(ObjectFolder(workspace.address))

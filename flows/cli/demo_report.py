@@ -10,7 +10,7 @@ from rich.table import Table
 
 from tasks.learning.intervals import NO_INTERVAL, format_ends
 from tasks.runtime.workspace import Workspace
-from tasks.tracking.database import SERVER_SETTINGS
+from tasks.tracking.database import SERVER_SETTINGS, SERVER_WORDS
 from tasks.tracking.tracking_store import tracking_store
 
 
@@ -128,4 +128,4 @@ def mlflow_command(workspace: Workspace) -> str:
         return store.uri
     program = Path(sys.executable).with_name("mlflow")
     settings = " ".join(f"{name}={value}" for name, value in SERVER_SETTINGS.items())
-    return f"{settings} {program} server --workers 1 --backend-store-uri {store.uri}"
+    return f"{settings} {program} {' '.join(SERVER_WORDS)} --backend-store-uri {store.uri}"

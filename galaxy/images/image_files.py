@@ -9,7 +9,7 @@ import struct
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,7 +94,8 @@ def read_image_file(body: bytes, expected_px: int | None = None) -> Picture:
 def preview_image(body: bytes) -> np.ndarray | None:
     """Return the image of a file that `read_image_file` may refuse, as (height, width, 3) uint8, to be looked at.
 
-    Its content and size are not judged. None where it does not decode, or has more than `MOST_PREVIEWED` pixels.
+    Its content and size are not judged; of a damaged file it is what comes before the damage, and black. None where
+    nothing decodes, or it has more than `MOST_PREVIEWED` pixels.
     """
     try:
         name = name_format(body)
@@ -104,7 +105,21 @@ def preview_image(body: bytes) -> np.ndarray | None:
                     return None
             return _decode(body, name, None, _depth(body, name), {})
     except ImageFaultError:
-        return None
+        return _decode_start(body)
+
+
+def _decode_start(body: bytes) -> np.ndarray | None:
+    """Return a damaged image with black for what is missing; None where nothing of it decodes."""
+    with suppress(ImageFaultError, *_DECODER_FAULTS):
+        with Image.open(io.BytesIO(body), formats=(name_format(body),)) as image:
+            if image.width * image.height > MOST_PREVIEWED:
+                return None
+            with suppress(*_DECODER_FAULTS):
+                image.load()
+            image.tile = []  # nothing is left to decode: what is decoded stays
+            pixels = np.asarray(image.convert("RGB"))
+        return pixels if pixels.any() else None
+    return None
 
 
 def conversion_names(conversions: Mapping[str, Any]) -> list[str]:

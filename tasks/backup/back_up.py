@@ -32,6 +32,8 @@ from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import group_server
 from tasks.store.files import sync
+from tasks.store.objects import ObjectFolder
+from tasks.store.restoring import require_restored
 from tasks.store.schema import STAGING
 from tasks.tracking.tracking_store import group_tracking
 
@@ -63,10 +65,20 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
         cannot be read.
     DiskFullError
         The disk of `target` is full; what was copied stays for the next backup.
+    HousekeepingBusyError
+        This process slept so long that another may have removed what it copied.
+    RestoringError
+        The workspace is not restored to its end.
     """
     started, target, elsewhere = time.monotonic(), target.resolve(), _elsewhere()
     _check_target(workspace, target)
-    with _one_backup(target), only_keeper(workspace, wait=True), progress("backing up", None) as advance:
+    with (
+        _one_backup(target),
+        only_keeper(workspace, wait=True) as require_turn,
+        progress("backing up", None) as advance,
+    ):
+        if workspace.address is not None:
+            require_restored(ObjectFolder(workspace.address))
         snapshot = target / now.strftime(NAME_FORMAT)
         if snapshot.exists():
             raise BackupError(f"{snapshot} exists: the clock of this machine went back, or wait a second")
@@ -76,6 +88,7 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
         copy.take(other_entries(workspace, copy.root))
         copy.forget_what_went()
         facts = {"workspace": workspace.name, "began_at": now.isoformat(), "code_version": code_version()}
+        require_turn()
         copy.finish({**facts, "elsewhere": elsewhere})
         (target / UNFINISHED).rename(snapshot)
         sync(target)

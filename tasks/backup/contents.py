@@ -26,10 +26,10 @@ _LATE = (DATASETS, "visits", "catalogs", "nights", "mlartifacts", PIXELS, RAW)
 """Folders that others name, in the order in which they are read; ``pixels.zarr`` after the versions beside it."""
 _FILES_OF_A_PROCESS = re.compile(
     r"""(.*/)? ( [^/]+\.lock | \.builder | \.[^/]*\.part | [^/]*\.partial | [^/]+\.(db|sqlite)-(wal|shm|journal) )
-    | prefect/ ( server\.json | page-token | [^/]+\.log )""",
+    | state-token | prefect/ ( server\.json | page-token | [^/]+\.log )""",
     re.VERBOSE,
 )
-"""Locks, records of running processes, the token of the pages, and writes that have not ended."""
+"""Locks, records of running processes, the tokens of the state folder and the pages, and writes that have not ended."""
 _FOLDERS_OF_A_PROCESS = re.compile(
     r"(.*/)? ( \.trash | \.[^/]*\.part ) | prefect/ ( processes | slots | concurrency_leases )", re.VERBOSE
 )

@@ -19,7 +19,8 @@ _DATABASES = frozenset({".db", ".sqlite"})
 _SQLITE_HEADER = b"SQLite format 3\0"
 _LOG = ".jsonl"
 _REPLACED = frozenset({CURRENT, "zarr.json"})
-"""Objects that are replaced; every other is written once."""
+"""Objects that are replaced, maybe twice in a second by as many bytes. Of the others only the records below
+``raw/requests`` are replaced, each after another request to a service; the rest is written once."""
 
 
 def is_stable(source: FileSource) -> bool:

@@ -3,14 +3,14 @@
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tasks.backup.contents import BackupError
 from tasks.backup.copying import copy_bytes, digest_of
-from tasks.backup.restored_objects import Upload, is_on_store
+from tasks.backup.restored_objects import Upload, is_on_store, require_plain
 from tasks.backup.snapshots import COPY, FACTS, Sums, find_snapshot, read_facts, read_sums, require_inside
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
@@ -20,6 +20,10 @@ from tasks.tracking.database import correct_addresses
 
 _NAMED = 5
 """Damaged files that an error names."""
+_STATE_REMEDY = (
+    "it is this machine's state folder of that address, from other use or an interrupted restore; remove it if it is "
+    "not needed, or name another address with --workspace s3://BUCKET/PREFIX"
+)
 
 
 def restore(source: Path, workspace: Workspace) -> dict[str, Any]:
@@ -36,13 +40,27 @@ def restore(source: Path, workspace: Workspace) -> dict[str, Any]:
         The disk of the workspace is full.
     ObjectStoreError
         The object store does not take, or does not give back, what was restored.
+    KeeperBusyError
+        Another restore, a housekeeping or a backup is at work at that address.
     """
-    started, snapshot = time.monotonic(), find_snapshot(source)
+    started, snapshot = time.monotonic(), find_snapshot(source.absolute())
     sums, root = read_sums(snapshot), workspace.root
     facts = read_facts(snapshot, sums)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise BackupError(f"{root} is not empty: name a new folder with --workspace DIR")
-    upload = None if workspace.address is None else Upload.begin(ObjectFolder(workspace.address))
+        remedy = "name a new folder with --workspace DIR" if workspace.address is None else _STATE_REMEDY
+        raise BackupError(f"{root} is not empty: {remedy}")
+    if workspace.address is None:
+        _make(snapshot, sums, facts["links"], root, None)
+    else:
+        require_plain(facts["links"])
+        with Upload.begin(ObjectFolder(workspace.address)) as upload:
+            _make(snapshot, sums, facts["links"], root, upload)
+    correct_addresses(workspace)
+    return _summary(snapshot, sums, facts, started) | {"workspace": workspace.name}
+
+
+def _make(snapshot: Path, sums: Sums, links: Mapping[str, str], root: Path, upload: Upload | None) -> None:
+    """Make the folder `root`, and with `upload` the objects; where that fails, neither is there."""
     beside = root.with_name(f".{root.name}.restoring")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -50,22 +68,22 @@ def restore(source: Path, workspace: Workspace) -> dict[str, Any]:
         with disk_full_named(root):
             take = partial(_copy, beside) if upload is None else partial(_copy_or_put, beside, upload)
             _compare(snapshot, sums, take)
-            for name, target in facts["links"].items():
+            for name, target in links.items():
                 if upload is None or not is_on_store(name):
                     _link(beside, name, target)
             if upload is not None:
-                upload.finish(snapshot / COPY)
+                upload.take_index(snapshot / COPY)
             os.sync()
             beside.rename(root)
             sync(root.parent)
-    except BaseException:
         if upload is not None:
-            upload.undo()
+            upload.finish()
+    except BaseException:
+        if upload is not None and upload.undo():
+            shutil.rmtree(root, ignore_errors=True)
         raise
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    correct_addresses(workspace)
-    return _summary(snapshot, sums, facts, started) | {"workspace": workspace.name}
 
 
 def check(source: Path) -> dict[str, Any]:
@@ -76,7 +94,7 @@ def check(source: Path) -> dict[str, Any]:
     BackupError
         There is no finished backup, or its bytes are not those that were written.
     """
-    started, snapshot = time.monotonic(), find_snapshot(source)
+    started, snapshot = time.monotonic(), find_snapshot(source.absolute())
     sums = read_sums(snapshot)
     facts = read_facts(snapshot, sums)
     _compare(snapshot, sums, lambda path, name: digest_of(path))

@@ -2,23 +2,42 @@
 
 import contextlib
 import hashlib
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tasks.backup.contents import DATASETS, RAW, BackupError
+from tasks.store.at_work import KEEPER, keepers_turn
 from tasks.store.errors import ObjectStoreError
 from tasks.store.objects import ObjectFolder
 from tasks.store.raw import RawObjects
+from tasks.store.restoring import RESTORING
 from tasks.store.schema import CURRENT, PIXELS, STAGING, VERSIONS, parse_current
 from tasks.store.staging import BATCH_FILES
 
-_BEGUN = "restoring.json"
-"""Object of a workspace that is being restored: all that is beside it is of this restore."""
 _INDEX = f"{RAW}/requests.sqlite"
 
 
 def is_on_store(name: str) -> bool:
     """Return whether a file of a workspace, by its relative name, is an object where the workspace has a store."""
     return PurePosixPath(name).parts[0] in (DATASETS, RAW)
+
+
+def require_plain(links: Iterable[str]) -> None:
+    """Refuse links among datasets and raw bytes other than a version's to its pixels: a store has no links.
+
+    Raises
+    ------
+    BackupError
+    """
+    for name in links:
+        parts = PurePosixPath(name).parts
+        if is_on_store(name) and not (len(parts) == 5 and (parts[2], parts[4]) == (VERSIONS, PIXELS)):
+            raise BackupError(
+                f"{name} of the backup is a link, which an object store cannot hold: restore to a folder, replace the "
+                "link there by what it names, and back that up"
+            )
 
 
 class Upload:
@@ -28,27 +47,40 @@ class Upload:
     ----------
     objects : ObjectFolder
         The workspace.
+    mark : bytes
+        Content of `RESTORING`, of this restore alone.
+    require_turn : callable
+        Raises where another process may have taken the address over.
     """
 
-    def __init__(self, objects: ObjectFolder) -> None:
-        self._objects = objects
+    def __init__(self, objects: ObjectFolder, mark: bytes, require_turn: Callable[[], None]) -> None:
+        self._objects, self._mark, self._require_turn = objects, mark, require_turn
         self._current: dict[str, bytes] = {}
+        self._written: set[str] = set()
 
     @classmethod
-    def begin(cls, objects: ObjectFolder) -> "Upload":
-        """Begin a restore, having removed what an interrupted one left.
+    @contextlib.contextmanager
+    def begin(cls, objects: ObjectFolder) -> "Iterator[Upload]":
+        """Hold the turn of the workspace's keeper, and begin a restore, having removed what an interrupted one left.
 
         Raises
         ------
         BackupError
             There are objects below the address.
+        KeeperBusyError
+            Another restore, a housekeeping or a backup is at work there.
         """
-        if objects.has(_BEGUN):
-            objects.clear()
-        if objects.names():
-            raise BackupError(f"{objects} is not empty: name another address with --workspace s3://BUCKET/PREFIX")
-        objects.put(_BEGUN, b"{}")
-        return cls(objects)
+        with keepers_turn(objects, removes=True) as turn:
+            there = [name for name in objects.names() if name not in (KEEPER, RESTORING)]
+            if objects.has(RESTORING):
+                for name in (*there, RESTORING):
+                    objects.delete(name)
+            elif there:
+                raise BackupError(f"{objects} is not empty: name another address with --workspace s3://BUCKET/PREFIX")
+            mark = json.dumps({"restore": uuid.uuid4().hex}).encode()
+            if not objects.create(RESTORING, mark):
+                raise BackupError(f"another process restores to {objects}: wait for it, or name another address")
+            yield cls(objects, mark, turn.require)
 
     def take(self, source: Path, name: str) -> bytes:
         """Write a file as the object of its name, read it back, and return the sha256 of its bytes.
@@ -60,11 +92,11 @@ class Upload:
         if parts[0] == DATASETS and parts[2:] == (CURRENT,):
             self._current[name] = content
         elif name != _INDEX and not name.startswith(f"{RAW}/budget/") and self._belongs(source, parts):
-            self._objects.put_verified(name, content)
+            self._put(name, content)
         return hashlib.sha256(content).digest()
 
-    def finish(self, copy: Path) -> None:
-        """Record the requests of a folder's index, let ``CURRENT`` name the versions, and end the restore.
+    def take_index(self, copy: Path) -> None:
+        """Record the requests of a folder's index.
 
         Parameters
         ----------
@@ -72,15 +104,31 @@ class Upload:
             The workspace in the backup.
         """
         if (copy / _INDEX).is_file():
-            RawObjects(self._objects / RAW).take_index(copy / _INDEX)
-        for name, content in self._current.items():
-            self._objects.put_verified(name, content)
-        self._objects.delete(_BEGUN)
+            RawObjects(self._objects / RAW).take_index(copy / _INDEX, lambda key: self._written.add(f"{RAW}/{key}"))
 
-    def undo(self) -> None:
-        """Remove what was written; where that fails, the next restore does so."""
+    def finish(self) -> None:
+        """Let ``CURRENT`` name the versions, and end the restore."""
+        self._require_turn()
+        for name, content in self._current.items():
+            self._put(name, content)
+        self._objects.delete(RESTORING)
+
+    def undo(self) -> bool:
+        """Remove what was written; return whether that was done.
+
+        Nothing is removed where the restore has ended, or another has taken the address over. Where the store does not
+        answer, the next restore removes it.
+        """
         with contextlib.suppress(ObjectStoreError):
-            self._objects.clear()
+            if self._objects.get(RESTORING) == self._mark:
+                for name in (*sorted(self._written), RESTORING):
+                    self._objects.delete(name)
+                return True
+        return False
+
+    def _put(self, name: str, content: bytes) -> None:
+        self._written.add(name)
+        self._objects.put_verified(name, content)
 
     @staticmethod
     def _belongs(source: Path, parts: tuple[str, ...]) -> bool:
@@ -94,4 +142,4 @@ class Upload:
         current = source.parents[len(parts) - 3] / CURRENT
         if parts[2] != VERSIONS or not current.is_file():
             return False
-        return int(parts[3]) <= parse_current(current.read_bytes(), str(current))
+        return parts[3].isdecimal() and int(parts[3]) <= parse_current(current.read_bytes(), str(current))

@@ -13,7 +13,6 @@ from tasks.store.locks import one_builder
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects
 from tasks.store.publication import current_object, finish_publication, journals_of, manifest_object
-from tasks.store.removal import finish_removal
 from tasks.store.schema import STAGING, check_name
 
 
@@ -38,7 +37,7 @@ def builder_turn(workspace: Workspace, dataset: str) -> Iterator[None]:
 
 
 def prepare_objects(workspace: Workspace, dataset: str) -> None:
-    """Try the object store of the workspace, if it has one, and finish what publishers and removers left that died.
+    """Try the object store of the workspace, if it has one, and finish what publishers left that died.
 
     Raises
     ------
@@ -48,7 +47,6 @@ def prepare_objects(workspace: Workspace, dataset: str) -> None:
     objects = dataset_objects(workspace, dataset)
     if objects is not None and workspace.address is not None:
         require_conditions(workspace.address)
-        finish_removal(objects)
         finish_publication(objects)
         objects.clear(f"{journals_of(workspace.datasets / dataset)}/")
         _clear_published(workspace.datasets / dataset / STAGING, objects)

@@ -16,6 +16,7 @@ from tasks.learning.intervals import Interval
 from tasks.learning.measures import wilson
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.dataset_page import BuildReport, Preview, count_funnel
+from tasks.reports.drawing import Drawing
 from tasks.reports.figures import completeness_figure
 from tasks.reports.page import Block, Figure, Table
 from tasks.reports.understanding import understood_blocks
@@ -109,8 +110,8 @@ def _sheet(dataset: Dataset, tiles: Sequence[tuple[int | None, str]]) -> bytes:
     return to_jpeg(contact_sheet(images, [caption for _, caption in tiles], TRIPLETS_PER_ROW))
 
 
-def completeness_plot(dataset: Dataset) -> bytes | None:
-    """Return a PNG of the completeness against magnitude by kind of injection; None without injections."""
+def completeness_plot(dataset: Dataset) -> Drawing | None:
+    """Draw the completeness against magnitude by kind of injection; None without injections."""
     ledger = dataset.samples(["kind", "injected_mag", "found"])
     ledger = ledger.filter(pc.is_valid(ledger["found"]))
     mag = to_float(ledger["injected_mag"])

@@ -103,14 +103,17 @@ def _export(target: Path, dataset: Dataset, asked: Mapping[str, str]) -> dict[st
 
 
 def _facts_of_finished(target: Path, asked: Mapping[str, str]) -> dict[str, Any]:
-    """Return the content of `FACTS` of a folder that is the export asked for, every byte compared."""
+    """Return the content of `FACTS` of a folder that is the export asked for, every byte of every file compared."""
     what = f"part {asked['part']!r} of {asked['dataset']}"
     try:
         facts: dict[str, Any] = json.loads((target / FACTS).read_bytes())
-        sums = [line.split("  ", 1) for line in (target / SUMS).read_text(encoding="ascii").splitlines()]
+        lines = [line.split("  ", 1) for line in (target / SUMS).read_text(encoding="ascii").splitlines()]
+        sums = {name: digest for digest, name in lines}
         is_same = asked.items() <= facts.items()
-        changed = [name for digest, name in sums if sha256_of_file(target / name) != digest] if is_same else []
-    except (OSError, ValueError, AttributeError):
+        changed = sorted(sums.keys() ^ {file.name for file in target.iterdir() if file.name != SUMS})
+        if is_same and not changed:
+            changed = [name for name, digest in sums.items() if sha256_of_file(target / name) != digest]
+    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
         is_same, changed = False, []
     if not is_same:
         raise StoreError(f"{target} exists already, and is no whole export of {what}: remove it or give another path")

@@ -7,7 +7,9 @@ from matplotlib.ticker import MaxNLocator
 
 from tasks.decisions.aliases import OUTSIDE
 from tasks.decisions.decision import Decision
-from tasks.reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, VERMILION
+from tasks.reports.drawing import Drawing
 
 _MOST_LABELS = 16
 _MARKS = {
@@ -22,7 +24,7 @@ _MARKS = {
 """By what the legend says: the verdict, or the kind where that tells more; colour and marker."""
 
 
-def champion_timeline(decisions: Sequence[Decision]) -> bytes:
+def champion_timeline(decisions: Sequence[Decision]) -> Drawing:
     """Draw the champion's version after each decision on one name, and the version that each decision was about.
 
     The decisions are evenly spaced in their order, so that 30 nights that were caught up in an hour are told apart as

@@ -14,7 +14,7 @@ from tasks.home.status_reader import StatusReader
 from tasks.housekeeping.disk import size_text
 from tasks.pages.guard import Guard
 from tasks.pages.service import ON_LOOPBACK, new_service, page_templates
-from tasks.reports.page import cell_text
+from tasks.reports.page import cell_text, script_source
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import VALIDATION, VERSIONS
 from tasks.store.schema import NAME
@@ -27,10 +27,10 @@ SERVED = {"reports": frozenset({".html", ".csv", ".json"}), "scores": frozenset(
 VALIDATION_FILES = frozenset({".html", ".json", ".css", ".otf", ".png", ".svg", ".ico"})
 """Of the validation of a dataset version: its page, and Great Expectations' own pages."""
 _REPORT_POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; form-action 'none'; base-uri 'none'; "
-    "frame-ancestors 'none'"
+    f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {script_source()}; form-action 'none'; "
+    "base-uri 'none'; frame-ancestors 'none'"
 )
-"""Reports are single files with their own styles and pictures, and no scripts."""
+"""Reports are single files with their own styles, pictures and the one script of reports; any other stays away."""
 _VALIDATION_POLICY = (
     "default-src 'none'; img-src 'self' data:; font-src 'self'; style-src 'self' 'unsafe-inline'; form-action 'none'; "
     "base-uri 'none'; frame-ancestors 'none'"

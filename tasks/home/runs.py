@@ -15,21 +15,37 @@ from tasks.server.prefect_server import server_address
 
 ANSWER_S = 2.0
 """Time within which the server has to answer."""
+MOST_ANSWERED = 200
+"""Runs that are asked for; of each flow Prefect has scheduled 100 at most."""
 
 
 @dataclass(frozen=True)
 class _Question:
-    """Which runs of a group are asked for, at most how many, in which order, and the time that is told of them."""
+    """Which runs of a group are asked for, at most how many, in which order, and the time that is told of them.
+
+    Only the first of each flow in a state is told: of one that runs every minute, and of its only failure.
+    """
 
     group: RunGroup
     states: tuple[str, ...]
     most: int
     order: str
     time: str
+    each: bool = False
+    """Whether every run is told, the flow's others too."""
+
+    def told(self, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return the runs that are told, of those answered."""
+        if self.each:
+            return runs[: self.most]
+        first: dict[tuple[str, str], dict[str, Any]] = {}
+        for run in runs:
+            first.setdefault((run["flow_id"], run["state_type"]), run)
+        return list(first.values())[: self.most]
 
 
 QUESTIONS = (
-    _Question("running", ("RUNNING", "PENDING", "CANCELLING", "PAUSED"), 20, "START_TIME_DESC", "start_time"),
+    _Question("running", ("RUNNING", "PENDING", "CANCELLING", "PAUSED"), 20, "START_TIME_DESC", "start_time", True),
     _Question("scheduled", ("SCHEDULED",), 4, "NEXT_SCHEDULED_START_TIME_ASC", "expected_start_time"),
     _Question("ended", ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), 6, "END_TIME_DESC", "end_time"),
 )
@@ -63,14 +79,14 @@ def _ask(server: ServerAddress, local: Mapping[str, Mapping[str, Any]]) -> list[
         found = []
         for question in QUESTIONS:
             conditions = {"state": {"type": {"any_": question.states}}, "parent_task_run_id": {"is_null_": True}}
-            body = {"flow_runs": conditions, "sort": question.order, "limit": question.most}
-            found += [(question, run) for run in _post(client, "/flow_runs/filter", body)]
+            body = {"flow_runs": conditions, "sort": question.order, "limit": MOST_ANSWERED}
+            found += [(question, run) for run in question.told(_post(client, "/flow_runs/filter", body))]
         flows = {"flows": {"id": {"any_": sorted({run["flow_id"] for _, run in found})}}}
         names = {flow["id"]: flow["name"] for flow in _post(client, "/flows/filter", flows)} if found else {}
     return [
         RunStatus(
             flow=names.get(run["flow_id"], "unknown"),
-            name=run["name"],
+            name=run["name"] if run["start_time"] else "",  # until it starts a run has a name by chance
             group=question.group,
             state=run["state_name"],
             at=_time(run[question.time] or run["expected_start_time"]),

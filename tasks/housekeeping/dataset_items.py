@@ -32,6 +32,7 @@ from tasks.store.staging import Staging
 from tasks.store.version_files import MANIFEST
 
 VERSION, SHARD, RAW, STAGING = "dataset version", "pixel shard", "raw bytes", "unfinished build"
+COPY = "copy of a version"
 NIGHT_DATASET = re.compile(r"night-(\d{4}-\d{2}-\d{2})(?:[._-].*)?")
 """Names of datasets that hold one night, with its date."""
 _RAW_NAME = re.compile(r"[0-9a-f]{2}/[0-9a-f]{64}")
@@ -158,6 +159,8 @@ def _survey_dataset(survey: Survey, place: _Place, rules: Rules) -> None:
         unreadable = []
     except StoreError as error:
         published, unreadable = None, [str(error)]
+    for item in _copy_items(place, rules):
+        survey.items[item.key] = item
     opened, more = _open_versions(place, published)
     unreadable += more
     night = night_of(place.name)
@@ -234,8 +237,19 @@ def _version_item(place: _Place, version: Dataset, opened: list[Dataset], publis
         frozenset(needs),
         frozenset({word, version.digest}),
         kept,
-        version.name,
+        (version.name,),
     )
+
+
+def _copy_items(place: _Place, rules: Rules) -> Iterator[Item]:
+    """Yield what this machine has of versions that the store has no more: a removal died before it came to them."""
+    copies = [] if place.objects is None else sorted((place.folder / VERSIONS).glob("[0-9]" * 6))
+    for path in copies:
+        if f"{VERSIONS}/{path.name}/{MANIFEST}" not in place.files:
+            size, changed_at = measure([path])
+            key = f"{COPY} {versioned(place.name, int(path.name))}"
+            kept = BUSY if place.is_built(rules.now) else rules.young(changed_at)
+            yield Item(key, COPY, size, changed_at, (path,), kept=kept, datasets=(place.name,))
 
 
 def _open_array(survey: Survey, place: _Place) -> PixelArray | None:
@@ -261,7 +275,7 @@ def _shard_items(place: _Place, array: PixelArray, rules: Rules) -> Iterator[Ite
         if state is not None:
             kept = rules.young(state.changed_at)
             key = _shard_key(place.name, shard)
-            yield Item(key, SHARD, state.size_bytes, state.changed_at, (file,), kept=kept, dataset=place.name)
+            yield Item(key, SHARD, state.size_bytes, state.changed_at, (file,), kept=kept, datasets=(place.name,))
 
 
 def _with_shards(item: Item, version: Dataset, array: PixelArray) -> Item:
@@ -289,7 +303,7 @@ def _staging_items(survey: Survey, place: _Place, unused_shards: frozenset[str],
             except (StoreError, pa.ArrowException, OSError, KeyError) as error:
                 survey.problems.append(f"the ledger of batch {number} of {place.root}/{STAGED}/{name}: {error}")
         kept = rules.young(changed_at)
-        yield Item(key, STAGING, size, changed_at, parts, unused_shards, kept=kept, dataset=place.name)
+        yield Item(key, STAGING, size, changed_at, parts, unused_shards, kept=kept, datasets=(place.name,))
 
 
 def _survey_raw(survey: Survey, raw: Path | ObjectFolder, rules: Rules) -> None:

@@ -33,11 +33,11 @@ class _Night:
     paths: list[Path] = field(default_factory=list)
     objects: list[ObjectFolder] = field(default_factory=list)
     words: set[str] = field(default_factory=set)
-    dataset: str | None = None
+    datasets: tuple[str, ...] = ()
 
 
 def night_items(workspace: Workspace, survey: Survey, rules: Rules) -> Iterator[Item]:
-    """Yield the nights, each with its array, dataset, visits and scores, by date where its name has one."""
+    """Yield the nights, each with its array, datasets, visits and scores, by date where its name has one."""
     nights: dict[str, _Night] = defaultdict(_Night)
     for path in _entries(workspace.root / "nights"):
         _add(nights, path)
@@ -50,9 +50,9 @@ def night_items(workspace: Workspace, survey: Survey, rules: Rules) -> Iterator[
             folder = version.path.parents[1]
             night.paths = [*dict.fromkeys([*night.paths, folder])]
             if version.objects is not None:
-                night.objects = [version.objects]
+                night.objects = [*dict.fromkeys([*night.objects, version.objects])]
             night.words |= {date, version.name, versioned(version.name, version.version), version.digest}
-            night.dataset = version.name
+            night.datasets = (*dict.fromkeys([*night.datasets, version.name]),)
     for path in _entries(workspace.scores):
         if dates_in(path.name) or _stem(path) in nights:
             _add(nights, path)
@@ -61,12 +61,13 @@ def night_items(workspace: Workspace, survey: Survey, rules: Rules) -> Iterator[
     newest = set(by_age[len(by_age) - min(rules.request.keep_nights, len(by_age)) :])
     for name, night in nights.items():
         size, changed_at = measured[name]
-        reason = BUSY if night.dataset in survey.busy else NEWEST if name in newest else rules.young(changed_at)
-        kept = READ_ELSEWHERE if night.dataset in survey.read_elsewhere else reason
+        of_night = {*night.datasets}
+        reason = BUSY if of_night & {*survey.busy} else NEWEST if name in newest else rules.young(changed_at)
+        kept = READ_ELSEWHERE if of_night & {*survey.read_elsewhere} else reason
         words = frozenset(night.words | {name})
         needs = raw_keys(survey, f"{NIGHT} {name}")
         places: tuple[Path | ObjectFolder, ...] = (*night.objects, *night.paths)
-        yield Item(f"{NIGHT} {name}", NIGHT, size, changed_at, places, needs, words, kept, night.dataset)
+        yield Item(f"{NIGHT} {name}", NIGHT, size, changed_at, places, needs, words, kept, night.datasets)
 
 
 def score_items(workspace: Workspace, nights: Iterable[Item], rules: Rules) -> Iterator[Item]:

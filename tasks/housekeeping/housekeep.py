@@ -37,13 +37,14 @@ def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) ->
     """
     started, rules = time.monotonic(), Rules(request, now)
     with only_keeper(workspace, removes=not request.plan_only) as require_turn:
+        if not request.plan_only:
+            finish_removals(workspace, now)
         contents = survey_workspace(workspace, rules)
         total, _ = measure(places_of(workspace))
         trash, _ = measure(trash_folders(workspace.root))
         plan = plan_removal(contents.items, total - trash, request.budget_bytes)
         outcome = Outcome()
         if not request.plan_only:
-            finish_removals(workspace)
             with progress("removing", len(plan.removed)) as advance:
                 outcome = carry_out(workspace, plan, contents, require_turn, advance)
     removed = 0 if request.plan_only else trash + sum(item.size_bytes for item in outcome.removed)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-_PICTURE = re.compile(r"data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]*")
+_PICTURE = re.compile(r"<svg .*?</svg>|data:[a-z]+/[a-z+.-]+;base64,[A-Za-z0-9+/=]*", re.DOTALL)
 _TAG = re.compile(r"<[^>]*>")
 _WORD = re.compile(r"[\w.@-]+")
 _NUMBERED = (

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from tasks.housekeeping.dataset_items import RAW, SHARD, STAGING, VERSION
+from tasks.housekeeping.dataset_items import COPY, RAW, SHARD, STAGING, VERSION
 from tasks.housekeeping.disk import size_text
 from tasks.housekeeping.file_items import NIGHT, PAGE, SCORES, UNFINISHED
 from tasks.housekeeping.model_items import CACHE, MODEL, RUN
@@ -17,7 +17,9 @@ from tasks.housekeeping.removal import Outcome
 from tasks.housekeeping.request import GB
 from tasks.housekeeping.rules import Rules
 from tasks.housekeeping.survey import Contents
-from tasks.reports.canvas import BLUE, ORANGE, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, ORANGE, PAPER
+from tasks.reports.drawing import Drawing
 from tasks.reports.page import Block, Figure, Heading, Headline, Headlines, Table, Text, page
 
 MOST_ROWS = 200
@@ -28,6 +30,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{12,}\b")
 
 WHY = {
     VERSION: "not published, not among the newest, named by no model, holdout, page or decision",
+    COPY: "the object store has no such version",
     SHARD: "no version uses it",
     RAW: "no ledger names them",
     STAGING: "nobody goes on with it",
@@ -106,7 +109,7 @@ def housekeeping_page(account: Account) -> str:
     return page("Housekeeping", blocks, "plan" if request.plan_only else None)
 
 
-def sizes_figure(removed: Mapping[str, int], kept: Mapping[str, int], verb: str) -> bytes:
+def sizes_figure(removed: Mapping[str, int], kept: Mapping[str, int], verb: str) -> Drawing:
     """Draw the bytes of each kind as a bar: what goes, then what stays; the largest kind at the top."""
     kinds = sorted({*removed, *kept}, key=lambda kind: removed.get(kind, 0) + kept.get(kind, 0))
     largest = max((removed.get(kind, 0) + kept.get(kind, 0) for kind in kinds), default=0)
@@ -115,7 +118,7 @@ def sizes_figure(removed: Mapping[str, int], kept: Mapping[str, int], verb: str)
     stay = np.array([kept.get(kind, 0) for kind in kinds]) / factor
     with canvas(7.2, 0.36 * max(len(kinds), 1) + 1.3) as (figure, finish):
         axes = figure.subplots()
-        axes.barh(kinds, gone, color=ORANGE, label=verb, height=0.62, hatch="//", edgecolor="white", linewidth=0)
+        axes.barh(kinds, gone, color=ORANGE, label=verb, height=0.62, hatch="//", edgecolor=PAPER, linewidth=0)
         axes.barh(kinds, stay, left=gone, color=BLUE, label="stays", height=0.62)
         for place, kind in enumerate(kinds):
             total = removed.get(kind, 0) + kept.get(kind, 0)

@@ -30,15 +30,15 @@ class Item:
     changed_at : float
         When it was last written, in seconds since 1970.
     paths : tuple of Path, ObjectFile or ObjectFolder
-        Files and folders that it consists of. Folders of objects are of its dataset.
+        Files and folders that it consists of. Folders of objects are of its datasets.
     needs : frozenset of str
         Keys of items without which it is not whole.
     words : frozenset of str
         Words by which a text names it; see `tasks.housekeeping.mentions`.
     kept : str, optional
         Why it must be kept whatever else goes; None: no reason of its own.
-    dataset : str, optional
-        The dataset whose builder's lock its removal takes.
+    datasets : tuple of str
+        The datasets whose builders' locks its removal takes.
     count : int
         How many things it is, as a summary counts them.
     """
@@ -51,7 +51,7 @@ class Item:
     needs: frozenset[str] = frozenset()
     words: frozenset[str] = frozenset()
     kept: str | None = None
-    dataset: str | None = None
+    datasets: tuple[str, ...] = ()
     count: int = 1
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from tasks.housekeeping import file_items
-from tasks.housekeeping.dataset_items import SHARD, VERSION, survey_datasets
+from tasks.housekeeping.dataset_items import COPY, SHARD, VERSION, survey_datasets
 from tasks.housekeeping.decision_words import Named, read_named
 from tasks.housekeeping.model_items import MODEL, RUN, model_items, run_items, run_key
 from tasks.housekeeping.references import Item
@@ -15,7 +15,7 @@ from tasks.tracking.tracking_store import tracking_store
 
 DECIDED_ON = (MODEL, RUN, VERSION, file_items.NIGHT, file_items.SCORES, file_items.PAGE)
 """Kinds that a row of the decision ledger may name."""
-IN_USE = (MODEL, RUN, VERSION, SHARD, file_items.NIGHT)
+IN_USE = (MODEL, RUN, VERSION, COPY, SHARD, file_items.NIGHT)
 """Kinds that a training or a scoring may be reading, and that a model may have been made of."""
 
 

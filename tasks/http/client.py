@@ -14,13 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
 from tasks.http.faults import is_retried_at_once
 from tasks.http.rate_budget import RateBudget
+from tasks.http.redirects import REFUSED, redirected
+from tasks.http.refusals import RefusedError
 
 USER_AGENT = "starloom/0.1 (astronomical dataset builder; python-requests)"
 MAX_ATTEMPTS = 6
@@ -38,20 +40,6 @@ class ServiceResponse:
     status: int
     media_type: str
     body: bytes
-
-
-class RefusedError(Exception):
-    """A response is not what was requested.
-
-    Parameters
-    ----------
-    reason : str
-        Goes into the ledger; `tasks.http.faults` says whether the request is repeated.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -182,14 +170,11 @@ class Fetcher:
         """Return the response to a request, after redirects, its body unread."""
         for _ in range(1 + MOST_REDIRECTS):
             response = self.session.get(url, params=parameters, timeout=self.timeout_s, stream=True)
-            target = requests.Session.get_redirect_target(self.session, response)
-            if target is None:
+            if not response.is_redirect:
                 return response
             response.close()
-            url, parameters = urljoin(response.url, target), {}
-            if urlsplit(url).scheme not in ("http", "https"):
-                raise RefusedError("redirect_refused")
-        raise RefusedError("redirect_refused")
+            url, parameters = redirected(response.url, response.headers["Location"]), {}
+        raise RefusedError(REFUSED)
 
 
 def _read_body(response: requests.Response, limit: BodyLimit) -> bytes:

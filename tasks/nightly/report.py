@@ -11,7 +11,9 @@ from matplotlib.axes import Axes
 from tasks.learning.measures import rate
 from tasks.nightly.night_record import STATE_WORDS, NightRecord, read_records
 from tasks.nightly.request import NightlyRequest
-from tasks.reports.canvas import BLUE, GREEN, GREY, ORANGE, VERMILION, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, GREEN, GREY, ORANGE, VERMILION
+from tasks.reports.drawing import Drawing
 from tasks.reports.page import Block, Figure, Heading, Headline, Headlines, Link, Table, Text, page
 from tasks.runtime.workspace import Workspace
 from tasks.store.files import whole_file
@@ -71,7 +73,7 @@ def night_blocks(nights: Sequence[NightRecord], folder: Path) -> list[Block]:
     return blocks
 
 
-def nights_figure(summaries: Sequence[Mapping[str, Any]]) -> bytes:
+def nights_figure(summaries: Sequence[Mapping[str, Any]]) -> Drawing:
     """Draw candidates, false-positive rate, completeness and decisions by night."""
     names = [summary["night"] for summary in summaries]
     panels: list[tuple[str, Callable[[Axes, Sequence[Mapping[str, Any]]], None]]] = [

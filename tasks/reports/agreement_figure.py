@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.reports.canvas import BLUE, GREY, VERMILION, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, GREY, INK, VERMILION
+from tasks.reports.drawing import Drawing
 
 MOST_POINTS = 4000
 """Points of one colour; of more an even choice is drawn."""
@@ -29,7 +32,7 @@ class Judgements:
     threshold: float
 
 
-def agreement_figure(first: Judgements, second: Judgements) -> bytes:
+def agreement_figure(first: Judgements, second: Judgements) -> Drawing:
     """Draw the scores of two detectors against each other as density, with those that only one selects in colour."""
     rows = np.isfinite(first.scores) & np.isfinite(second.scores)
     x, y = first.scores[rows], second.scores[rows]
@@ -40,9 +43,9 @@ def agreement_figure(first: Judgements, second: Judgements) -> bytes:
             limits = [_limits(values, side.threshold) for values, side in ((x, first), (y, second))]
             axes.hexbin(
                 *(np.clip(values, *ends) for values, ends in zip((x, y), limits, strict=True)),
-                gridsize=60,
+                gridsize=45,
                 bins="log",
-                cmap="Greys",
+                cmap=_densities(),
                 mincnt=1,
                 linewidths=0.2,
                 extent=(*limits[0], *limits[1]),
@@ -59,7 +62,8 @@ def agreement_figure(first: Judgements, second: Judgements) -> bytes:
                     s=14,
                     color=color,
                     marker=marker,
-                    alpha=0.7,
+                    alpha=0.9,
+                    rasterized=True,
                     linewidths=0,
                     label=f"only {side.name} ({len(at):,})",
                 )
@@ -76,3 +80,9 @@ def _limits(values: NDArray[np.float64], threshold: float) -> tuple[float, float
     low, high = min(low, threshold), max(high, threshold)
     margin = 0.03 * (high - low) or 1.0
     return float(low - margin), float(high + margin)
+
+
+def _densities() -> mpl.colors.LinearSegmentedColormap:
+    """Return ink that thickens."""
+    ends = [mpl.colors.to_rgba(INK, opacity) for opacity in (0.08, 0.9)]
+    return mpl.colors.LinearSegmentedColormap.from_list("densities", ends)

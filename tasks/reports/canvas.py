@@ -1,26 +1,28 @@
-"""The canvas of every figure: its style, and its bytes as PNG, without pyplot, so that threads share no state.
-
-Colours are from Okabe and Ito, distinct for colour-blind readers.
-"""
+"""The canvas of every figure: its style, and its drawing, without pyplot, so that threads share no state."""
 
 import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-BLUE, ORANGE, GREEN, VERMILION, PURPLE, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#8A8F96"
-SKY, INK = "#56B4E9", "#22262b"
+from tasks.reports.colours import COLOURS, EDGE, GRID, INK, PAPER, QUIET
+from tasks.reports.drawing import Drawing, svg_for_pages
+
 PIXELS_PER_INCH = 160
 
+
+_NAMES = MappingProxyType({colour.light: name for name, colour in COLOURS.items()})
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "text.color": INK,
-    "axes.edgecolor": "#b9bcc0",
+    "axes.facecolor": "none",
+    "axes.edgecolor": EDGE,
     "axes.labelcolor": INK,
     "axes.titlesize": 11,
     "axes.titleweight": "bold",
@@ -29,24 +31,28 @@ _STYLE = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": "#ececea",
-    "xtick.color": "#5b6168",
-    "ytick.color": "#5b6168",
+    "grid.color": GRID,
+    "xtick.color": QUIET,
+    "ytick.color": QUIET,
     "legend.frameon": False,
     "lines.linewidth": 1.8,
     "lines.solid_capstyle": "round",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "starloom",
+    "svg.image_inline": True,
 }
 
 
 @contextmanager
-def canvas(width_in: float, height_in: float) -> Iterator[tuple[Figure, Callable[[], bytes]]]:
-    """Give an empty figure in this style, and the function that returns it as PNG when it is drawn."""
+def canvas(width_in: float, height_in: float) -> Iterator[tuple[Figure, Callable[[], Drawing]]]:
+    """Give an empty figure in this style, and the function that returns it when it is drawn."""
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(width_in, height_in), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-        yield figure, partial(_png, figure)
+        yield figure, partial(_finish, figure)
 
 
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=PIXELS_PER_INCH, facecolor="white")
-    return stream.getvalue()
+def _finish(figure: Figure) -> Drawing:
+    document, pixels = io.StringIO(), io.BytesIO()
+    figure.savefig(pixels, format="png", dpi=PIXELS_PER_INCH, facecolor=PAPER)
+    figure.savefig(document, format="svg", dpi=PIXELS_PER_INCH, facecolor="none")
+    return Drawing(svg_for_pages(document.getvalue(), _NAMES), pixels.getvalue())

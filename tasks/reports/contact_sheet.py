@@ -52,6 +52,21 @@ def contact_sheet(
     return sheet
 
 
+def thumbnail(image: np.ndarray, most_px: int) -> bytes:
+    """Return an image (height, width, 3) uint8 as PNG: averaged down to a side of `most_px`, small ones enlarged.
+
+    Pixels of an enlarged one are squares of equal size.
+    """
+    high, wide = image.shape[:2]
+    side, stream = max(high, wide), io.BytesIO()
+    if side > most_px:
+        wide, high = (max(1, round(length * most_px / side)) for length in (wide, high))
+    else:
+        wide, high = (length * (most_px // side) for length in (wide, high))
+    _resized(image, wide, high).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
+
+
 def to_jpeg(picture: Image.Image) -> bytes:
     """Encode an image as JPEG."""
     stream = io.BytesIO()

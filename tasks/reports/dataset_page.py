@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.reports.contact_sheet import contact_sheet, to_jpeg
-from tasks.reports.page import Answer, Block, Cell, Figure, Heading, Link, Table, Text, page
+from tasks.reports.contact_sheet import thumbnail
+from tasks.reports.page import Answer, Block, Cell, Figure, Heading, Link, Stamp, Stamps, Table, Text, page
 from tasks.reports.sufficiency import class_sufficiency, visits_of
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset, validation_address
@@ -21,9 +21,8 @@ from tasks.store.versions import value_counts
 
 NAMED = 3
 """Rejected samples of each reason that the page names and shows."""
-PREVIEW_PX = 112
-"""Wide enough for an id of 18 digits below it."""
-PREVIEWS_PER_ROW = 7
+PREVIEW_PX = 224
+"""Largest side of a picture: it is shown at half the size, sharp on a fine screen too."""
 
 Preview = Callable[[Mapping[str, Any]], NDArray[np.uint8] | str]
 """Given a ledger row, its picture, (height, width, 3) uint8, or why it has none."""
@@ -126,14 +125,12 @@ def rejected_blocks(ledger: pa.Table, preview: Preview, pictures_are: str) -> li
     rejected = ledger.filter(pc.equal(ledger["status"], "rejected"))
     counts = value_counts(rejected["reason"])
     rows: list[list[Cell]] = []
-    pictures, captions, shares = [], [], []
+    pictures: list[Stamp] = []
     for reason, count in counts.most_common():
         first = rejected.filter(pc.equal(rejected["reason"], pa.scalar(reason))).slice(0, NAMED).to_pylist()
         found = [preview(row) for row in first]
         shown = [(row, picture) for row, picture in zip(first, found, strict=True) if not isinstance(picture, str)]
-        pictures += [picture for _, picture in shown]
-        captions += [row["id"] for row, _ in shown]
-        shares += [f"{reason} {len(shown)}"] if shown else []
+        pictures += [Stamp(row["id"], str(reason), thumbnail(picture, PREVIEW_PX)) for row, picture in shown]
         without = dict.fromkeys(text for text in found if isinstance(text, str))
         told = [*([f"{len(shown)} below"] if shown else []), *without]
         named = "; ".join(map(_named, first)) + ("; ..." if count > NAMED else "")
@@ -144,9 +141,7 @@ def rejected_blocks(ledger: pa.Table, preview: Preview, pictures_are: str) -> li
         Table("Rejected samples", ("reason", "samples", "which (RA, Dec in degrees)", "pictures"), rows)
     ]
     if pictures:
-        sheet = to_jpeg(contact_sheet(pictures, captions, PREVIEWS_PER_ROW, PREVIEW_PX))
-        caption = f"The first rejected samples, {', '.join(shares)}: {pictures_are}"
-        blocks.append(Figure(caption, sheet, "contact sheet of rejected samples"))
+        blocks.append(Stamps(f"The first rejected samples of each reason: {pictures_are}", pictures))
     return blocks
 
 

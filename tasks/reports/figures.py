@@ -1,21 +1,25 @@
-"""Plots of an evaluation as PNG bytes; curves differ in colour and also in marker or dash, for grey prints."""
+"""Plots of an evaluation; curves differ in colour and also in marker or dash, for grey prints."""
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
 from tasks.learning.drift.control_chart import ControlChart
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import ReliabilityBin
-from tasks.reports.canvas import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, VERMILION, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, CELL, GREEN, GREY, INK, ON_CELL, ORANGE, PAPER, PURPLE, SKY, VERMILION
+from tasks.reports.drawing import Drawing
 
 HISTOGRAM_BINS = 16
+_FULL = 0.75
+"""Opacity of a cell above which light text has the larger contrast."""
 
 _CURVES = (
     (BLUE, "-", "o"),
@@ -30,7 +34,7 @@ _CURVES = (
 """Colour, dash and marker of the first, second, ... curve of a figure."""
 
 
-def confusion_figure(counts: NDArray, classes: Sequence[str], xlabel: str = "predicted") -> bytes:
+def confusion_figure(counts: NDArray, classes: Sequence[str], xlabel: str = "predicted") -> Drawing:
     """Draw a confusion matrix: fractions of each row as shade and per cent, counts below.
 
     `counts` is (class, class), rows labelled, columns predicted, or what `xlabel` says.
@@ -39,7 +43,7 @@ def confusion_figure(counts: NDArray, classes: Sequence[str], xlabel: str = "pre
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     with canvas(size + 0.3, size) as (figure, finish):
         axes = figure.subplots()
-        axes.imshow(shares, cmap=_blues(), vmin=0, vmax=1)
+        axes.set(xlim=(-0.5, len(classes) - 0.5), ylim=(len(classes) - 0.5, -0.5), aspect="equal")
         axes.set_xticks(range(len(classes)), classes, rotation=45 if len(classes) > 4 else 0)
         axes.set_yticks(range(len(classes)), classes)
         axes.set(xlabel=xlabel, ylabel="labelled")
@@ -47,14 +51,15 @@ def confusion_figure(counts: NDArray, classes: Sequence[str], xlabel: str = "pre
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
         for (row, column), share in np.ndenumerate(shares):
-            shade = "white" if share > 0.4 else INK
+            axes.add_patch(Rectangle((column - 0.49, row - 0.49), 0.98, 0.98, color=CELL, alpha=share, linewidth=0))
+            shade = ON_CELL if share > _FULL else INK
             axes.text(column, row - 0.1, f"{share:.0%}", ha="center", va="center", color=shade, fontsize=10)
             count = f"{counts[row, column]:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-            axes.text(column, row + 0.22, count, ha="center", va="center", color=shade, fontsize=7, alpha=0.8)
+            axes.text(column, row + 0.22, count, ha="center", va="center", color=shade, fontsize=7)
         return finish()
 
 
-def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
+def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> Drawing:
     """Draw accuracy against confidence in equal-count bins, one curve per name, with Wilson intervals."""
     with canvas(5.4, 4.6) as (figure, finish):
         axes = figure.subplots()
@@ -69,7 +74,7 @@ def reliability_figure(curves: Mapping[str, Sequence[ReliabilityBin]]) -> bytes:
         return finish()
 
 
-def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
+def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> Drawing:
     """Draw accuracy on the most confident fraction of the sample against that fraction, each (n,)."""
     with canvas(5.4, 3.8) as (figure, finish):
         axes = figure.subplots()
@@ -85,7 +90,7 @@ def coverage_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
         return finish()
 
 
-def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | None = None) -> bytes:
+def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | None = None) -> Drawing:
     """Draw accuracy and loss against epoch, training beside validation.
 
     ``history`` holds ``train_accuracy``, ``validation_accuracy``, ``train_loss``, ``validation_loss``,
@@ -105,7 +110,7 @@ def training_figure(history: Mapping[str, Sequence[float]], best_epoch: int | No
         return finish()
 
 
-def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]], ylabel: str = "error rate") -> bytes:
+def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]], ylabel: str = "error rate") -> Drawing:
     """Draw rates in bins of covariates; by covariate, a sequence of (bin centre, rate)."""
     columns = min(3 if len(covariates) > 4 else 2, len(covariates))
     lines = -(-len(covariates) // columns)
@@ -123,7 +128,7 @@ def covariate_figure(covariates: Mapping[str, Sequence[tuple[float, Interval]]],
         return finish()
 
 
-def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
+def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> Drawing:
     """Draw ROC curves; by name, false-positive and true-positive rates, each (n,)."""
     with canvas(4.6, 4.4) as (figure, finish):
         axes = figure.subplots()
@@ -135,7 +140,7 @@ def roc_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
         return finish()
 
 
-def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: float) -> bytes:
+def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: float) -> Drawing:
     """Draw ROC curves, each (n,) by name, with a logarithmic axis of false-positive rates from `least_fpr` on."""
     with canvas(6.2, 4.2) as (figure, finish):
         axes = figure.subplots()
@@ -149,7 +154,7 @@ def operating_figure(curves: Mapping[str, tuple[NDArray, NDArray]], least_fpr: f
         return finish()
 
 
-def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
+def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> Drawing:
     """Draw precision against recall; by name, recall and precision, each (n,)."""
     with canvas(6.2, 4.2) as (figure, finish):
         axes = figure.subplots()
@@ -161,7 +166,7 @@ def precision_figure(curves: Mapping[str, tuple[NDArray, NDArray]]) -> bytes:
         return finish()
 
 
-def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float], xlabel: str) -> bytes:
+def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float], xlabel: str) -> Drawing:
     """Draw histograms of samples, each (n,), with a logarithmic axis of counts and named marks along x."""
     with canvas(6.6, 3.8) as (figure, finish):
         axes = figure.subplots()
@@ -179,7 +184,7 @@ def histogram_figure(samples: Mapping[str, NDArray], marks: Mapping[str, float],
         return finish()
 
 
-def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel: str, ylabel: str) -> bytes:
+def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel: str, ylabel: str) -> Drawing:
     """Draw rates with intervals against a quantity; by name, a sequence of (quantity, rate)."""
     with canvas(5.4, 3.6) as (figure, finish):
         axes = figure.subplots()
@@ -190,7 +195,7 @@ def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel:
         return finish()
 
 
-def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: bool = False) -> bytes:
+def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: bool = False) -> Drawing:
     """Draw values with their intervals, one row per name, the first at the top."""
     with canvas(6.6, 0.42 * len(values) + 1.2) as (figure, finish):
         axes = figure.subplots()
@@ -214,7 +219,7 @@ def bars_figure(values: Mapping[str, Interval], xlabel: str, *, logarithmic: boo
         return finish()
 
 
-def size_figure(panels: Mapping[str, Mapping[str, Sequence[tuple[float, Interval]]]]) -> bytes:
+def size_figure(panels: Mapping[str, Mapping[str, Sequence[tuple[float, Interval]]]]) -> Drawing:
     """Draw values with intervals against the number of training samples on a logarithmic axis.
 
     By the title of a panel and the name of a curve, a sequence of (samples, value). Curves are a little apart, so that
@@ -241,7 +246,7 @@ def size_figure(panels: Mapping[str, Mapping[str, Sequence[tuple[float, Interval
         return finish()
 
 
-def epochs_figure(fits: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> bytes:
+def epochs_figure(fits: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -> Drawing:
     """Draw the validation accuracy of several fits against the epoch, training accuracy dashed and pale.
 
     Parameters
@@ -276,7 +281,7 @@ def epochs_figure(fits: Mapping[str, Sequence[Mapping[str, Sequence[float]]]]) -
 
 def completeness_figure(
     curves: Mapping[str, Sequence[tuple[float, Interval]]], fitted: tuple[float, float] | None
-) -> bytes:
+) -> Drawing:
     """Draw completeness in bins of magnitude by kind of injection, and the fitted logistic (50 % magnitude, width)."""
     with canvas(5.4, 3.6) as (figure, finish):
         axes = figure.subplots()
@@ -294,7 +299,7 @@ def completeness_figure(
         return finish()
 
 
-def control_figure(charts: Mapping[str, ControlChart], ylabel: str) -> bytes:
+def control_figure(charts: Mapping[str, ControlChart], ylabel: str) -> Drawing:
     """Draw control charts below each other, by title: rates by night, centre line, limits, and the points outside."""
     nights = max((len(chart.points) for chart in charts.values()), default=1)
     width = min(11.0, 3.4 + 0.22 * nights)
@@ -324,7 +329,7 @@ def _control_panel(axes: Axes, chart: ControlChart) -> None:
     axes.axhline(chart.centre, color=GREY, linewidth=1, linestyle=(0, (4, 3)), label="quiet nights")
     kinds = (
         ("quiet night", (rule == "") & quiet, BLUE, "o", BLUE),
-        ("other night", (rule == "") & ~quiet, BLUE, "o", "white"),
+        ("other night", (rule == "") & ~quiet, BLUE, "o", PAPER),
         ("beyond a limit", rule == "limit", VERMILION, "X", VERMILION),
         ("slide", rule == "slide", ORANGE, "D", ORANGE),
     )
@@ -345,7 +350,7 @@ def histogram_panels(
     panels: Mapping[str, Mapping[str, NDArray]],
     marks: Mapping[str, Mapping[str, float]],
     limits: Mapping[str, float],
-) -> bytes:
+) -> Drawing:
     """Draw histograms side by side, each kind of sample scaled to a sum of 1.
 
     Parameters
@@ -403,7 +408,3 @@ def _interval_points(
         capsize=2,
         label=name,
     )
-
-
-def _blues() -> mpl.colors.LinearSegmentedColormap:
-    return mpl.colors.LinearSegmentedColormap.from_list("shares", ["#ffffff", "#9ecae1", BLUE, "#043a5c"])

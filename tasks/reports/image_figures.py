@@ -1,4 +1,4 @@
-"""Figures of images: strips, titled rows, and images under their heat maps, as PNG bytes."""
+"""Figures of images: strips, titled rows, and images under their heat maps."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,13 +6,15 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.reports.canvas import BLUE, VERMILION, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, VERMILION
+from tasks.reports.drawing import Drawing
 
 OPACITY = 0.6
 """Of the largest value of a heat map."""
 
 
-def image_rows(rows: Mapping[str, tuple[NDArray, Sequence[str]]]) -> bytes:
+def image_rows(rows: Mapping[str, tuple[NDArray, Sequence[str]]]) -> Drawing:
     """Draw a row of images for each title: images (n, height, width, 1 or 3) uint8, and their captions."""
     columns = max(len(captions) for _, captions in rows.values())
     with canvas(1.45 * columns + 1.2, 1.9 * len(rows)) as (figure, finish):
@@ -28,7 +30,7 @@ def image_rows(rows: Mapping[str, tuple[NDArray, Sequence[str]]]) -> bytes:
         return finish()
 
 
-def heat_map_strip(images: NDArray, maps: NDArray, captions: Sequence[str]) -> bytes:
+def heat_map_strip(images: NDArray, maps: NDArray, captions: Sequence[str]) -> Drawing:
     """Draw images (n, height, width, 1 or 3) uint8, each above itself under its map.
 
     Parameters
@@ -57,7 +59,7 @@ def heat_map_strip(images: NDArray, maps: NDArray, captions: Sequence[str]) -> b
         return finish()
 
 
-def image_strip(images: NDArray, captions: Sequence[str], columns: int = 6) -> bytes:
+def image_strip(images: NDArray, captions: Sequence[str], columns: int = 6) -> Drawing:
     """Draw images, (n, height, width, 1 or 3) uint8, in rows, each above its caption."""
     lines = -(-len(images) // columns)
     caption_lines = max((caption.count("\n") + 1 for caption in captions), default=1)

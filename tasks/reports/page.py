@@ -20,6 +20,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from PIL import Image, UnidentifiedImageError
 
+from tasks.reports.colours import COLOURS
+from tasks.reports.drawing import Drawing
+
 Cell = str | int | float | None
 
 
@@ -79,11 +82,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG or JPEG image with its caption and alternative text."""
+    """A drawing, or a PNG or JPEG image, with its caption and alternative text."""
 
     caption: str
-    png: bytes
+    picture: Drawing | bytes
     alt: str
+
+    @property
+    def pixels(self) -> bytes:
+        """PNG or JPEG."""
+        return self.picture.png if isinstance(self.picture, Drawing) else self.picture
 
 
 @dataclass(frozen=True)
@@ -108,6 +116,23 @@ class Link:
 
     text: str
     address: str
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A small picture of a sample, PNG or JPEG; ``about`` says in a word why it is shown."""
+
+    name: str
+    about: str
+    picture: bytes
+
+
+@dataclass(frozen=True)
+class Stamps:
+    """Small pictures side by side under one caption."""
+
+    caption: str
+    stamps: Sequence[Stamp]
 
 
 @dataclass(frozen=True)
@@ -167,16 +192,25 @@ class ThresholdSlider:
         )
 
 
-Block = Answer | Heading | Text | Table | Figure | Headlines | Link | ThresholdSlider
+Block = Answer | Heading | Text | Table | Figure | Stamps | Headlines | Link | ThresholdSlider
 
 
 def page(title: str, blocks: Sequence[Block], subtitle: str | None = None) -> str:
     """Return a complete HTML document of ``blocks`` in their order."""
-    script = _script()
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return _template().render(
-        title=title, subtitle=subtitle, blocks=blocks, script=Markup(script), script_hash=f"sha256-{digest}"
+        title=title,
+        subtitle=subtitle,
+        blocks=blocks,
+        colours=COLOURS,
+        script=Markup(_script()),
+        script_source=script_source(),
     )
+
+
+def script_source() -> str:
+    """Return what a Content-Security-Policy calls the one script of pages: its hash."""
+    digest = hashlib.sha256(_script().encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def cell_text(cell: Cell) -> str:
@@ -200,6 +234,11 @@ def _reads_as_number(cell: Cell) -> bool:
     if not isinstance(cell, str):
         return True
     return cell[:1] in set("+-−<>≤≥.0123456789") and not any(letter.isalpha() or letter == ";" for letter in cell)
+
+
+def _drawn(picture: Drawing | bytes) -> Markup | None:
+    """Return the element of a drawing; its text is outlines, so nothing in it is markup of others."""
+    return Markup(picture.svg) if isinstance(picture, Drawing) else None
 
 
 def _data_address(picture: bytes) -> str:
@@ -234,6 +273,7 @@ def _template() -> Template:
     environment.filters["cell"] = cell_text
     environment.filters["address"] = _data_address
     environment.filters["css_width"] = css_width
+    environment.filters["drawn"] = _drawn
     environment.filters["kind"] = lambda block: type(block).__name__
     environment.globals["is_numeric_column"] = is_numeric_column
     return environment.get_template("page.html")

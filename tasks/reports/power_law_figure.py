@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning.intervals import Interval
-from tasks.reports.canvas import BLUE, GREEN, ORANGE, canvas
+from tasks.reports.canvas import canvas
+from tasks.reports.colours import BLUE, GREEN, ORANGE
+from tasks.reports.drawing import Drawing
 
 _STYLES = ((BLUE, "o"), (ORANGE, "s"), (GREEN, "D"))
 
@@ -40,7 +42,7 @@ def fit_power_law(sizes: Sequence[float], rates: Sequence[float]) -> tuple[float
     return -float(slope), float(np.exp(intercept))
 
 
-def power_law_figure(curves: Mapping[str, PowerLaw], xlabel: str, ylabel: str) -> bytes:
+def power_law_figure(curves: Mapping[str, PowerLaw], xlabel: str, ylabel: str) -> Drawing:
     """Draw rates with intervals and the fitted lines by name, both axes logarithmic."""
     with canvas(6.0, 4.2) as (figure, finish):
         axes = figure.subplots()

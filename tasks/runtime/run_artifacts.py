@@ -3,7 +3,6 @@
 import base64
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -37,9 +36,9 @@ def put_funnel(steps: Sequence[tuple[str, int]]) -> None:
     create_table_artifact(key="funnel", table=[{"step": step, "count": count} for step, count in steps])
 
 
-def put_validation_link(page: Path) -> None:
-    """Link the page of validation results."""
-    create_link_artifact(key="validation", link=page.as_uri(), link_text="validation results")
+def put_link(key: str, address: str, text: str) -> None:
+    """Show a link under the key of an artifact."""
+    create_link_artifact(key=key, link=address, link_text=text)
 
 
 def put_contact_sheet(caption: str, jpeg: bytes) -> None:

@@ -45,7 +45,7 @@ from tasks.server.process_guard import (
 )
 from tasks.server.schedules import Schedule, cancel_missed_runs, read_schedules, send_deployments
 from tasks.server.slots import GPU_POOL, create_limits, device_slots, host
-from tasks.tracking.database import SERVER_SETTINGS, prepare
+from tasks.tracking.database import SERVER_SETTINGS, SERVER_WORDS, prepare
 from tasks.tracking.tracking_store import require_tracking_server, tracking_store
 
 if TYPE_CHECKING:
@@ -259,9 +259,8 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, list[Service]]:
     if store.is_web:
         return store.uri, []
     port = _free_port(MLFLOW_PORT)
-    command = ["mlflow", "server", "--backend-store-uri", store.uri]
-    command += ["--artifacts-destination", str(workspace.mlartifacts)]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = ["mlflow", *SERVER_WORDS, "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", store.uri, "--artifacts-destination", str(workspace.mlartifacts)]
     settings = {**SERVER_SETTINGS, **store.credentials}
     return f"http://127.0.0.1:{port}", [_launch(workspace, "MLflow server", command, settings, workspace.root)]
 

@@ -10,10 +10,10 @@ from tasks.galaxies.building.backfill import Backfill, BackfillRequest
 from tasks.galaxies.building.build_page import report_build
 from tasks.galaxies.building.plan import GalaxyPlan
 from tasks.reports.dataset_page import write_dataset_page
-from tasks.runtime.run_artifacts import put_summary, put_validation_link, put_values
+from tasks.runtime.run_artifacts import put_summary, put_values
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
-from tasks.stages.show import warn_of_empty_classes
+from tasks.stages.show import link_pages, warn_of_empty_classes
 from tasks.store.dataset import Dataset
 from tasks.store.places import raw_place
 
@@ -50,8 +50,8 @@ def show_backfill(workspace: Workspace, planned: Backfill, outline: dict[str, An
     version = Dataset.open(workspace, planned.parent.name)
     summary = backfill.summarise_backfill(planned, version, outline)
     put_summary(summary)
-    put_validation_link(version.validation_page)
     account = version.manifest["builds"].get(planned.draft.facts["digest"])
     if account is not None:
         write_dataset_page(workspace, version, report_build(version, account, raw_place(workspace)))
+    link_pages(workspace, version)
     return summary

@@ -1,15 +1,19 @@
 """Showing a run: artifacts on its Prefect page, and the page of a built dataset in the workspace."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.reports.dataset_page import BuildReport, write_dataset_page
-from tasks.runtime.run_artifacts import put_contact_sheet, put_funnel, put_summary, put_validation_link
+from tasks.reports.dataset_page import BuildReport, page_path, write_dataset_page
+from tasks.runtime.run_artifacts import put_contact_sheet, put_funnel, put_link, put_summary
 from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
+from tasks.server.prefect_server import processes_folder
+from tasks.server.process_guard import living_processes
 from tasks.store.dataset import Dataset
 
 
@@ -29,6 +33,26 @@ def show_dataset(workspace: Workspace, dataset: Dataset, summary: dict[str, Any]
     """Write the page of a dataset version and put its content on the run's page."""
     put_summary(summary)
     put_funnel(report.funnel)
-    put_validation_link(dataset.validation_page)
-    put_contact_sheet(report.sheet.caption, report.sheet.png)
+    put_contact_sheet(report.sheet.caption, report.sheet.pixels)
     write_dataset_page(workspace, dataset, report)
+    link_pages(workspace, dataset)
+
+
+def link_pages(workspace: Workspace, dataset: Dataset) -> None:
+    """Link the report of a dataset version and the page of its validation on the run's page."""
+    pages = {"report": page_path(workspace, dataset), "validation": dataset.validation_page}
+    for key, page in pages.items():
+        if page.is_file():
+            put_link(key, page_address(workspace, page), f"{key} of {dataset.name}, version {dataset.version}")
+
+
+def page_address(workspace: Workspace, page: Path) -> str:
+    """Return the address of a page in the workspace: on the home page if that runs, else of the file.
+
+    Browsers follow no link from Prefect's pages to a file.
+    """
+    entries = living_processes(processes_folder(workspace))
+    homes = [entry["addresses"]["home"] for entry in entries if "home" in entry.get("addresses", {})]
+    if not homes or not page.is_relative_to(workspace.root):
+        return page.as_uri()
+    return urljoin(homes[0], f"/{page.relative_to(workspace.root).as_posix()}")

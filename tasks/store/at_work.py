@@ -2,7 +2,8 @@
 
 Each has an object that it writes again every `REFRESH_S` and removes at its end; one that is `GONE_S` old is of a
 process that died. A builder announces itself before it looks for a housekeeping, and a housekeeping announces itself
-before it looks for builders, so at least one of two sees the other. The clocks of the machines must agree.
+before it looks for builders, so at least one of two sees the other. The clocks of the machines must agree; each
+compares its own with the store's.
 """
 
 import contextlib
@@ -19,25 +20,40 @@ from pathlib import Path
 from tasks.store.errors import ObjectStoreError
 from tasks.store.objects import ObjectFolder
 from tasks.store.publication import state_token
+from tasks.store.removal import finish_removal
+from tasks.store.restoring import require_restored
+from tasks.store.schema import BUILDERS
 
 REFRESH_S, GONE_S = 60.0, 900.0
-BUILDERS = "at-work"
-"""Folder of a dataset with an object for each builder, named by the token of its state folder."""
 KEEPER = "at-work/keeper.json"
 """Object of a workspace: who keeps house in it, or backs it up."""
+CLOCK_S = 300.0
+"""By how much the clock of a machine may be off that of the store."""
 _POLL_S = 2.0
 _LOG = logging.getLogger(__name__)
 
 
 class KeeperBusyError(RuntimeError):
-    """Another machine keeps house on an object store, or backs it up."""
+    """Another machine keeps house on an object store, backs it up, or restores to it."""
+
+
+class ClockError(ObjectStoreError):
+    """The clock of this machine is not that of the object store, so nobody could tell who is at work."""
 
 
 @contextmanager
 def announced_builder(folder: Path, objects: ObjectFolder | None) -> Iterator[None]:
     """Announce who builds the dataset with that local folder for the block, having waited for a housekeeping.
 
-    Does nothing for a dataset in a folder, whose builder holds a lock.
+    A removal that died is finished before the block. Does nothing for a dataset in a folder, whose builder holds a
+    lock, as the one of this dataset does on this machine.
+
+    Raises
+    ------
+    ClockError
+        The clock of this machine is off.
+    RestoringError
+        The workspace is not restored to its end.
     """
     if objects is None:
         yield
@@ -45,12 +61,15 @@ def announced_builder(folder: Path, objects: ObjectFolder | None) -> Iterator[No
     key, root = f"{BUILDERS}/{state_token(folder)}.json", _workspace_of(objects)
     content = _who()
     with _repeated(lambda: objects.put(key, content), lambda: objects.delete(key)):
+        _require_clock(objects, key)
         waits = False
         while (keeper := _keeper(root)) is not None and keeper["removes"]:
             if not waits:
                 _LOG.info("waiting for the housekeeping of %s on %s", root, keeper["host"])
             waits = True
             time.sleep(_POLL_S)
+        require_restored(root)
+        finish_removal(objects)
         yield
 
 
@@ -62,6 +81,13 @@ def builders_elsewhere(folder: Path, objects: ObjectFolder | None, now: float) -
     states = objects.states(BUILDERS)
     live = [key for key, state in states.items() if key != own and now - state.changed_at < GONE_S]
     return [json.loads(content)["host"] for key in live if (content := objects.get(key)) is not None]
+
+
+def forget_dead_builders(objects: ObjectFolder, now: float) -> None:
+    """Remove the announcements of builders of a dataset that had died by the time `now`."""
+    for key, state in objects.states(BUILDERS).items():
+        if now - state.changed_at >= GONE_S:
+            objects.delete(key)
 
 
 class KeepersTurn:
@@ -109,6 +135,8 @@ def keepers_turn(root: ObjectFolder, *, removes: bool, wait: bool = False) -> It
 
     Raises
     ------
+    ClockError
+        The clock of this machine is off.
     KeeperBusyError
         Another process holds it, and `wait` is false.
     """
@@ -117,21 +145,34 @@ def keepers_turn(root: ObjectFolder, *, removes: bool, wait: bool = False) -> It
         if not wait:
             keeper = _keeper(root) or {"host": "another machine"}
             raise KeeperBusyError(
-                f"another process keeps house in {root}, or backs it up, on {keeper['host']}: wait for it; one that "
-                f"died is forgotten after {GONE_S / 60:.0f} min"
+                f"another process keeps house in {root}, backs it up or restores to it, on {keeper['host']}: wait for "
+                f"it; one that died is forgotten after {GONE_S / 60:.0f} min"
             )
         time.sleep(_POLL_S)
     turn = KeepersTurn(root, content)
     with _repeated(turn.announce, turn.withdraw):
+        _require_clock(root, KEEPER)
         yield turn
 
 
 def _take(root: ObjectFolder, content: bytes) -> bool:
-    """Announce a keeper unless one is at work; return whether it was done."""
+    """Announce a keeper unless one is at work; return whether it was done.
+
+    A request that the client sends again, because the answer to the first was lost, is refused for its own object; the
+    content is of this process alone, and tells.
+    """
     found = root.get_with_tag(KEEPER)
     if found is None:
-        return root.create_first(KEEPER, content)
-    return _keeper(root) is None and root.replace(KEEPER, content, found[1])
+        return root.create(KEEPER, content)
+    return _keeper(root) is None and (root.replace(KEEPER, content, found[1]) or root.get(KEEPER) == content)
+
+
+def _require_clock(objects: ObjectFolder, key: str) -> None:
+    """Refuse a machine whose clock is off that of the store, which tells when an object was just written."""
+    state = objects.states(key.partition("/")[0]).get(key)
+    off_s = 0.0 if state is None else time.time() - state.changed_at
+    if abs(off_s) > CLOCK_S:
+        raise ClockError(f"the clock of this machine is {off_s:+.0f} s off that of {objects}: set it")
 
 
 def _keeper(root: ObjectFolder) -> dict[str, str | bool] | None:

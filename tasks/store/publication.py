@@ -28,7 +28,10 @@ JOURNAL = "journal"
 """Entry of the manifest: where the version's files were before they were at their places."""
 READERS = "readers"
 """Folder of a dataset with an object for each version and each state folder that has read it."""
-_TOKEN = ".publisher"
+TOKEN = "state-token"
+"""File at the top of a state folder."""
+_NOTED = ".noted"
+"""Folder of a dataset on this machine with a file for each version that it is noted as a reader of."""
 
 
 def current_object(objects: ObjectFolder) -> int | None:
@@ -44,11 +47,17 @@ def current_object(objects: ObjectFolder) -> int | None:
 
 
 def state_token(folder: Path) -> str:
-    """Return the word by which a dataset's local folder is known on the object store, made at the first use."""
-    token = folder / _TOKEN
+    """Return the word by which the state folder with that dataset is known on the object store, made at the first use.
+
+    Parameters
+    ----------
+    folder : Path
+        A dataset's local folder, ``datasets/NAME`` in the state folder.
+    """
+    token = folder.parents[1] / TOKEN
     if not token.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".copies.lock"):
+        token.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(token.with_suffix(".lock")):
             if not token.exists():
                 with whole_file(token) as path:
                     path.write_text(uuid.uuid4().hex, encoding="ascii")
@@ -170,9 +179,9 @@ def copy_version(objects: ObjectFolder, number: int, folder: Path) -> Path:
     if manifest is None:
         raise DatasetNotFoundError(f"no dataset version at {objects}/{VERSIONS}/{version_folder(number)}")
     target = folder / VERSIONS / version_folder(number)
+    _note_reader(objects, number, folder, manifest)
     if not _is_copy(target, manifest):
         folder.mkdir(parents=True, exist_ok=True)
-        _note_reader(objects, number, folder)
         with FileLock(folder / ".copies.lock"):
             if not _is_copy(target, manifest):
                 shutil.rmtree(target, ignore_errors=True)
@@ -186,15 +195,22 @@ def readers_of(number: int) -> str:
     return f"{READERS}/{version_folder(number)}"
 
 
-def _note_reader(objects: ObjectFolder, number: int, folder: Path) -> None:
-    """Note that this machine has read a version, unless it may only read."""
+def _note_reader(objects: ObjectFolder, number: int, folder: Path, manifest: bytes) -> None:
+    """Note once that this machine has read a version, unless it may only read."""
     from obstore.exceptions import PermissionDeniedError
 
+    noted, sha256 = folder / _NOTED / version_folder(number), hashlib.sha256(manifest).hexdigest()
+    if noted.is_file() and noted.read_text(encoding="ascii") == sha256:
+        return
     try:
         objects.put(f"{readers_of(number)}/{state_token(folder)}", platform.node().encode())
     except ObjectStoreError as error:
         if not isinstance(error.__cause__, PermissionDeniedError):
             raise
+        return
+    noted.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(noted) as path:
+        path.write_text(sha256, encoding="ascii")
 
 
 def _is_copy(target: Path, manifest: bytes) -> bool:
@@ -206,7 +222,7 @@ def _is_copy(target: Path, manifest: bytes) -> bool:
 
 def keep_copy(objects: ObjectFolder, number: int, files: Path, folder: Path) -> None:
     """Move the files of a version that this process published to where its local copy belongs."""
-    _note_reader(objects, number, folder)
+    _note_reader(objects, number, folder, (files / MANIFEST).read_bytes())
     target = folder / VERSIONS / version_folder(number)
     with FileLock(folder / ".copies.lock"):
         shutil.rmtree(target, ignore_errors=True)

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tasks.store.objects import ObjectFile, ObjectFolder
 
 @dataclass(frozen=True)
 class StoredAnswer:
-    """The outcome of a request: the bytes received, or the reason for which it was refused for good."""
+    """The outcome of a request: the bytes received, and the reason if it was refused for good."""
 
     sha256: str | None
     content: bytes | None
@@ -83,7 +83,9 @@ class RawBytes(ABC):
             return None
         sha256, reason = outcome
         content = None if sha256 is None else self.get(sha256)
-        return StoredAnswer(sha256, content, reason) if reason or content is not None else None
+        if content is None:
+            return StoredAnswer(None, None, reason) if reason else None
+        return StoredAnswer(sha256, content, reason)
 
     def put_answer(self, request_key: str, content: bytes) -> str:
         """Store and record the bytes received for a request; return their sha256."""
@@ -91,9 +93,9 @@ class RawBytes(ABC):
         self._record(request_key, sha256, None)
         return sha256
 
-    def put_refusal(self, request_key: str, reason: str) -> None:
-        """Record that a request was refused for good."""
-        self._record(request_key, None, reason)
+    def put_refusal(self, request_key: str, reason: str, sha256: str | None = None) -> None:
+        """Record that a request was refused for good, and the digest of what was received, if anything."""
+        self._record(request_key, sha256, reason)
 
 
 class RawStore(RawBytes):
@@ -198,11 +200,15 @@ class RawObjects(RawBytes):
         record = {"request": request_key, "sha256": sha256, "reason": reason}
         self.objects.put(_request_key(request_key), json.dumps(record).encode())
 
-    def take_index(self, database: Path) -> None:
-        """Record every request of the index of a `RawStore`; one that is recorded here stays as it is."""
-        with contextlib.closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as index:
+    def take_index(self, database: Path, note: Callable[[str], None]) -> None:
+        """Record every request of the index of a `RawStore`; one that is recorded here stays as it is.
+
+        `note` is called with each key before it is written.
+        """
+        with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as index:
             for request_key, sha256, reason in index.execute("SELECT request, sha256, reason FROM answers"):
                 if not self.objects.has(_request_key(request_key)):
+                    note(_request_key(request_key))
                     self._record(request_key, sha256, reason)
 
 

@@ -6,9 +6,8 @@ by a note of long ago. What makes a version or a dataset readable goes first: no
 
 import json
 
-from tasks.store.at_work import BUILDERS
 from tasks.store.objects import ObjectFolder
-from tasks.store.schema import CURRENT
+from tasks.store.schema import BUILDERS, CURRENT
 from tasks.store.version_files import MANIFEST
 
 NOTE = "removing.json"

@@ -19,6 +19,8 @@ REALBOGUS: Problem = "realbogus"
 CURRENT = "CURRENT"
 VERSIONS = "versions"
 STAGING = "staging"
+BUILDERS = "at-work"
+"""Folder of a dataset on an object store with an object for each builder, named by the token of its state folder."""
 PIXELS = "pixels.zarr"
 SAMPLES = "samples.parquet"
 

@@ -4,7 +4,7 @@ Shards are read one after the other and files in pieces: memory follows the ledg
 """
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -137,6 +137,7 @@ def _compare_version(dataset: Dataset, raw: Path | ObjectFolder, bars: Bars) -> 
     found.problems += problems
     stored = stored_rows(ledger, ["id", "row", "pixel_sha256"]).sort_by("row")
     digests = pc.unique(ledger["raw_sha256"].drop_null())
+    needed = frozenset(stored_rows(ledger, ["raw_sha256"])["raw_sha256"].to_pylist())
     del ledger
     found.samples = stored.num_rows
     with bars("pixels", stored.num_rows) as advance:
@@ -144,7 +145,7 @@ def _compare_version(dataset: Dataset, raw: Path | ObjectFolder, bars: Bars) -> 
     found.pixels_ok = found.samples - found.pixels_changed
     found.problems += problems
     with bars("raw files", len(digests)) as advance:
-        _check_raw(found, raw, digests, advance)
+        _check_raw(found, raw, digests, needed, advance)
     return found
 
 
@@ -168,19 +169,27 @@ def read_compared(dataset: Dataset) -> pa.Table:
 
 
 def _check_raw(
-    found: Verification, raw: Path | ObjectFolder, digests: pa.Array, advance: Callable[[int], None]
+    found: Verification,
+    raw: Path | ObjectFolder,
+    digests: pa.Array,
+    needed: Collection[str],
+    advance: Callable[[int], None],
 ) -> None:
-    """Compare raw files with their names. If there is none of a dataset's, they are not kept here: no problem."""
-    missing, changed = [], []
+    """Compare raw files with their names. If there is none of a dataset's, they are not kept here: no problem.
+
+    Nor is it one if those are missing that no stored sample needs: what was received of rejected objects.
+    """
+    missing, changed, absent = [], [], 0
     for sha256 in digests.to_pylist():
         place, is_whole = look_at_raw(raw, sha256)
         if is_whole is None:
-            missing.append(place)
+            absent += 1
+            missing += [place] if sha256 in needed else []
         elif not is_whole:
             changed.append(place)
         advance(1)
     found.raw_missing, found.raw_changed = len(missing), len(changed)
-    found.raw_checked = len(digests) - len(missing)
+    found.raw_checked = len(digests) - absent
     if missing and found.raw_checked:
         found.problems.append(f"raw files are missing: {_named(missing)}")
     if changed:

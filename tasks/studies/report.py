@@ -188,10 +188,10 @@ def publish_study(
         run.log_metrics(more_metrics)
         run.log_table(rates_table(compared, request.seeds).by_column(), "compared")
         run.log_table({column: [row.get(column) for row in results] for column in results[0]}, "rows")
-        run.log_figure(figure.png, "rates")
+        run.log_figure(figure.pixels, "rates")
         for block in more:
             if isinstance(block, Figure):
-                run.log_figure(block.png, block.alt.replace(" ", "-"))
+                run.log_figure(block.pixels, block.alt.replace(" ", "-"))
         run.log_report(report)
     for result in results:
         record_row(runs, result)

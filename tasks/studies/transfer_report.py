@@ -40,7 +40,7 @@ def transfer_to_survey(workspace: Workspace, request: TransferRequest) -> dict[s
     ) as run:
         run.log_metrics({metric_of(result): result["auc"] for result in transfer.results})
         run.log_table({name: [result[name] for result in transfer.results] for name in transfer.results[0]}, "rows")
-        run.log_figure(figure.png, "areas")
+        run.log_figure(figure.pixels, "areas")
         run.log_report(report)
     return {
         "model": ref.uri,

@@ -35,8 +35,10 @@ SERVER_SETTINGS = MappingProxyType(
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     }
 )
-"""Environment of a process that serves MLflow's pages: no telemetry, no gateway to language models, no jobs. The
-assistant of its pages has no switch of its own; it answers the same machine alone, and nothing sets it up."""
+"""Environment of a process that serves MLflow's pages: no telemetry, no gateway to language models, no jobs."""
+
+SERVER_WORDS = ("server", "--app-name", "starloom", "--workers", "1")
+"""Words after ``mlflow`` that serve its pages; `tasks.tracking.mlflow_app` takes their assistant away."""
 
 _ADDRESS_COLUMNS = (
     ("experiments", "artifact_location"),

@@ -261,7 +261,7 @@ def _record_in_run(run: TrackedRun, record: EvaluationRecord, part: str) -> None
     for name, table in record.tables.items():
         run.log_table(table.by_column(), f"{part}_{name}")
     for name, figure in record.figures.items():
-        run.log_figure(figure.png, f"{part}_{name}")
+        run.log_figure(figure.pixels, f"{part}_{name}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, f"{part}_predictions.parquet")
         pq.write_table(record.predictions, path)

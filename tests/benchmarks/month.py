@@ -67,7 +67,7 @@ def main() -> int:
         told = (night, summary["state"], summary["decision"], summary["seconds"], summary["message"])
         print(*told, sep="  ", file=sys.stderr, flush=True)
     summaries = _judge_drift(read_records(workspace, DATASET))
-    (workspace.reports / "month.png").write_bytes(nights_figure(summaries))
+    (workspace.reports / "month.png").write_bytes(nights_figure(summaries).png)
     print(json.dumps(_result(summaries)))
     return 0
 

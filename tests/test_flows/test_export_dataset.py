@@ -53,7 +53,7 @@ def test_an_export_is_read_back_as_it_was(flows_here: Workspace, tmp_path: Path)
     with pytest.raises(StoreError, match=f"exists already, and its file {table.name} is not as"):
         export_dataset(dataset="one", part="train", path=str(folder))
     (folder / "ledger.parquet").unlink()
-    with pytest.raises(StoreError, match="exists already, and is no whole export"):
+    with pytest.raises(StoreError, match=r"exists already, and its file ledger\.parquet is not as"):
         export_dataset(dataset="one", part="train", path=str(folder))
 
 

@@ -20,8 +20,9 @@ from galaxy.images import cutouts
 from galaxy.images.file_formats import ImageFaultError
 from galaxy.images.image_files import read_image_file
 from tasks.archives.archive_files import ArchiveFileError, open_archive
-from tasks.http.client import BodyLimit, Fetcher, RefusedError, ServiceResponse, refuse_status
+from tasks.http.client import BodyLimit, Fetcher, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
+from tasks.http.refusals import RefusedError
 from tasks.store.objects import ObjectFolder
 from tasks.store.raw import RawBytes, StoredAnswer, open_raw
 from tasks.store.schema import LEDGER, REJECTED, STORED
@@ -55,7 +56,7 @@ class Received:
     ----------
     pixels : (height, width, 3) uint8, optional
     raw_sha256 : str, optional
-        Digest of the received bytes.
+        Digest of the received bytes, kept also where they are no usable image.
     reason : str, optional
     attempts : int
         Requests sent; 0 if the answer was in the raw store.
@@ -127,6 +128,7 @@ class ServiceSource:
         if stored is not None and not (stored.reason and self.retry_rejected):
             return self._from_store(stored, parameters)
         decoded: list[np.ndarray] = []
+        refused: dict[str, bytes] = {}  # by reason, since another attempt may have another
 
         def check(answer: ServiceResponse) -> None:
             refuse_status(answer)
@@ -134,13 +136,16 @@ class ServiceSource:
                 cutouts.check_markers(answer.media_type, answer.body)
                 decoded[:] = [cutouts.decode(answer.body, self.request_px)]
             except ImageFaultError as fault:
+                refused[str(fault)] = answer.body
                 raise RefusedError(str(fault)) from fault
 
         outcome = fetcher.fetch(address, parameters, check, self._body_limit())
         if outcome.answer is None:
+            body = refused.get(str(outcome.reason))
+            kept = None if body is None else _keep(body, raw)
             if not outcome.transient:
-                raw.put_refusal(key, str(outcome.reason))
-            return Received(reason=outcome.reason, attempts=outcome.attempts, parameters=parameters)
+                raw.put_refusal(key, str(outcome.reason), kept)
+            return Received(None, kept, outcome.reason, outcome.attempts, parameters)
         sha256 = raw.put_answer(key, outcome.answer.body)
         return Received(decoded[0], sha256, None, outcome.attempts, parameters)
 
@@ -149,8 +154,8 @@ class ServiceSource:
         return BodyLimit(most, f"too_large:over_{most}_bytes_for_{self.request_px}_px")
 
     def _from_store(self, stored: StoredAnswer, parameters: dict[str, Any]) -> Received:
-        if stored.content is None:
-            return Received(reason=stored.reason, parameters=parameters)
+        if stored.reason is not None or stored.content is None:
+            return Received(None, stored.sha256, stored.reason, parameters=parameters)
         return Received(cutouts.decode(stored.content, self.request_px), stored.sha256, parameters=parameters)
 
 
@@ -195,10 +200,18 @@ class ArchiveSource:
         parameters: dict[str, Any] = {"file": member}
         try:
             content = read(member)
-            picture = read_image_file(content)
-        except (ArchiveFileError, ImageFaultError) as fault:
+        except ArchiveFileError as fault:
             return Received(reason=str(fault), attempts=1, parameters=parameters)
+        try:
+            picture = read_image_file(content)
+        except ImageFaultError as fault:
+            return Received(None, _keep(content, raw), str(fault), attempts=1, parameters=parameters)
         return Received(picture.pixels, raw.put(content), attempts=1, parameters=parameters | picture.conversions)
+
+
+def _keep(content: bytes, raw: RawBytes) -> str | None:
+    """Keep bytes that are no usable image, to be looked at; None without any."""
+    return raw.put(content) if content else None
 
 
 Source = ServiceSource | ArchiveSource

@@ -191,7 +191,7 @@ function showDetail(detail) {
   if (!setup.blind && detail.label != null) facts.unshift(["Label", detail.label]);
   if (!setup.blind && detail.score != null) facts.unshift(["Score", detail.score]);
   find("facts").replaceChildren(
-    ...facts.flatMap(([name, value]) => [element("dt", name), element("dd", format(value))]),
+    ...facts.flatMap(([name, value]) => [element("dt", name), element("dd", format(value, name))]),
   );
   const around = detail.neighbours.map((each) => {
     const line = element("li");
@@ -201,6 +201,7 @@ function showDetail(detail) {
     line.append(link, ` ${more}`);
     return line;
   });
+  find("neighbours-section").hidden = false;
   find("neighbours").replaceChildren(...(around.length ? around : [element("li", "nothing in this dataset")]));
   showHistory(detail);
 }
@@ -222,11 +223,16 @@ function showHistory(detail) {
     mark.append(title);
     return mark;
   });
-  const texts = [[0, 18, bright.toFixed(1)], [0, 102, faint.toFixed(1)], [46, 118, points[0].night ?? ""]];
-  const words = texts.map(([x, y, text]) => {
+  const [first, last] = [points[0], points[points.length - 1]].map((point) => point.night ?? "");
+  const texts = [
+    [4, 18, bright.toFixed(1)], [4, 60, "mag"], [4, 102, faint.toFixed(1)], [40, 116, first],
+    ...(last === first ? [] : [[296, 116, last, "end"]]),
+  ];
+  const words = texts.map(([x, y, text, anchor]) => {
     const word = document.createElementNS("http://www.w3.org/2000/svg", "text");
     word.setAttribute("x", x);
     word.setAttribute("y", y);
+    if (anchor) word.setAttribute("text-anchor", anchor);
     word.textContent = text;
     return word;
   });
@@ -239,8 +245,10 @@ function element(name, text = "") {
   return made;
 }
 
-function format(value) {
-  return typeof value === "number" && !Number.isInteger(value) ? String(Number(value.toPrecision(7))) : String(value);
+/** Write a value: coordinates to 0.04 arcsec, other numbers to four digits. */
+function format(value, name) {
+  if (typeof value !== "number" || Number.isInteger(value)) return String(value);
+  return name.endsWith("(deg)") ? value.toFixed(5) : String(Number(value.toPrecision(4)));
 }
 
 function showProgress({ items, finished, mine }) {
@@ -275,7 +283,7 @@ function showEnd() {
   find("status").textContent = `Nothing ${isFiltered() ? "like that " : ""}left for you in this queue.`;
   find("name").textContent = "Done";
   for (const id of ["facts", "neighbours"]) find(id).replaceChildren();
-  find("history-section").hidden = find("known").hidden = true;
+  for (const id of ["history-section", "neighbours-section", "known"]) find(id).hidden = true;
   for (const canvas of canvases) canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
@@ -354,10 +362,12 @@ document.addEventListener("keydown", (event) => {
 
 // Begin
 
-for (const { key, text } of keys) {
+for (const text of new Set(keys.map((each) => each.text))) {
   const row = element("tr");
   const cell = element("td");
-  cell.append(element("kbd", key === " " ? "Space" : key.toUpperCase()));
+  for (const { key } of keys.filter((each) => each.text === text)) {
+    cell.append(element("kbd", key === " " ? "Space" : key.toUpperCase()), " ");
+  }
   row.append(cell, element("td", text));
   find("keys").tBodies[0].append(row);
 }

@@ -48,7 +48,8 @@ export function drawPlane(canvas, picture, plane, look) {
   const whole = new OffscreenCanvas(width, height);
   whole.getContext("2d").putImageData(image, 0, 0);
   const pen = canvas.getContext("2d");
-  pen.imageSmoothingEnabled = false;
+  pen.imageSmoothingEnabled = Boolean(plane.rgb); // a galaxy is seen better without steps, a stamp has few pixels
+  pen.imageSmoothingQuality = "high";
   const wide = width / look.zoom;
   const high = height / look.zoom;
   pen.clearRect(0, 0, canvas.width, canvas.height);

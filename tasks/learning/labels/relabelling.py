@@ -133,20 +133,20 @@ def publish_relabelling(
     StoreError
         The dataset's current version is another one.
     """
-    if dataset.objects is not None:
-        finish_publication(dataset.objects)
-    current = dataset.newest()
-    if current != dataset.version:
-        raise StoreError(
-            f"dataset {dataset.name!r} is at version {current}: version {dataset.version} cannot be relabelled; name "
-            "the dataset without a version"
-        )
     stem = f"{scheme}.{check_name(name)}"
-    tables = dataset.every_label_table()
-    table = relabelled(dataset.labels(scheme, source), changes, at)
-    if stem in tables and _same(tables[stem], table):
-        return dataset
     with one_builder(dataset.folder), announced_builder(dataset.folder, dataset.objects):
+        if dataset.objects is not None:
+            finish_publication(dataset.objects)
+        current = dataset.newest()
+        if current != dataset.version:
+            raise StoreError(
+                f"dataset {dataset.name!r} is at version {current}: version {dataset.version} cannot be relabelled; "
+                "name the dataset without a version"
+            )
+        tables = dataset.every_label_table()
+        table = relabelled(dataset.labels(scheme, source), changes, at)
+        if stem in tables and _same(tables[stem], table):
+            return dataset
         manifest = {key: value for key, value in dataset.manifest.items() if key not in _OF_PUBLISHER}
         return publish(
             dataset.folder,

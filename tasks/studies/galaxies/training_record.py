@@ -56,7 +56,7 @@ def publish_training_study(
         for name, of in tables.items():
             run.log_table(of.by_column(), metric_name(name))
         for name, figure in drawn.items():
-            run.log_figure(figure.png, name)
+            run.log_figure(figure.pixels, name)
         run.log_report(report)
         run.log_file(table, "scores")
         run.log_text(json.dumps(summary, indent=1), "summary.json")

@@ -343,7 +343,10 @@ def test_a_refused_image_can_be_looked_at_if_it_decodes(monkeypatch: pytest.Monk
         read_image_file(encoded(blank))
     np.testing.assert_array_equal(preview_image(encoded(blank)), blank)
     body = encoded(noise((9, 7, 3)))
-    assert preview_image(body[: len(body) // 2]) is None
+    start = preview_image(body[: len(body) // 2])
+    assert start is not None
+    np.testing.assert_array_equal(start[:3], noise((9, 7, 3))[:3])
+    assert not start[-1].any(), "what is missing is black"
     assert preview_image(b"<html>") is None
     monkeypatch.setattr("galaxy.images.image_files.MOST_PREVIEWED", 9 * 7 - 1)
     assert preview_image(encoded(blank)) is None

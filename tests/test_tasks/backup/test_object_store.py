@@ -10,16 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from flows.cli.actions import require_usable
 from tasks.backup import copying
 from tasks.backup.back_up import back_up
 from tasks.backup.contents import BackupError, StoredObject
 from tasks.backup.restore import check, restore
+from tasks.backup.restored_objects import Upload
+from tasks.housekeeping.turn import HousekeepingBusyError
 from tasks.runtime.workspace import Workspace
+from tasks.store import at_work
+from tasks.store.at_work import KeeperBusyError, announced_builder
 from tasks.store.dataset import Dataset
 from tasks.store.locks import one_builder
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import raw_place
 from tasks.store.raw import open_raw
+from tasks.store.restoring import RESTORING, RestoringError
 from tasks.store.verification import verify_version
 from tests.object_servers import BUCKET, environment, moto_server, settings
 from tests.small_backfills import archive_request, build, write_archive
@@ -88,6 +94,8 @@ def test_restored_to_a_folder_it_is_an_ordinary_workspace(there: Workspace, snap
     assert (summary["of"], summary["workspace"]) == (there.address, str(away.root))
     require_same(there, away)
     assert (away.datasets / "four/versions/000002/pixels.zarr/zarr.json").is_file()
+    assert (there.root / "state-token").is_file()
+    assert not (away.root / "state-token").exists()  # it is the name of one state folder
     assert add(away, tmp_path / "archives", 3).version == 3
     by_hand = Workspace(tmp_path / "by hand")
     shutil.copytree(snapshot / "workspace", by_hand.root, symlinks=True)
@@ -108,14 +116,19 @@ def test_restored_to_another_address_it_is_the_same_and_grows(there: Workspace, 
         restore(snapshot, away)
 
 
-def test_a_backup_of_a_folder_is_restored_to_a_store(moto: str, tmp_path: Path) -> None:
+def test_a_backup_of_a_folder_is_restored_to_a_store(
+    moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     local, away = Workspace(tmp_path / "local"), Workspace.named(f"s3://{BUCKET}/from-a-folder")
     fill(local, tmp_path / "archives")
     left = local.datasets / "four" / "versions" / "000003"  # by a publisher that died
     shutil.copytree(local.datasets / "four" / "versions" / "000002", left, symlinks=True)
+    (local.datasets / "four" / "versions" / "notes").write_text("by hand")
     back_up(local, tmp_path / "backups", NOW)
-    restore(tmp_path / "backups", away)
+    monkeypatch.chdir(tmp_path)
+    restore(Path("backups"), away)
     require_same(local, away)
+    assert check(Path("backups"))["files"] > 0
     assert not objects_of(away).names("datasets/four/versions/000003")
     assert add(away, tmp_path / "more", 3).version == 3
 
@@ -197,3 +210,96 @@ def test_a_restore_that_fails_leaves_nothing_and_one_that_was_killed_is_begun_an
     assert not objects_of(away).has("raw/ab/left")
     assert not objects_of(away).has("restoring.json")
     assert os.environ["STARLOOM_STATE"] in str(away.root)
+
+
+def test_a_restore_that_was_killed_before_its_end_is_used_by_nobody(
+    there: Workspace, snapshot: Path, tmp_path: Path
+) -> None:
+    away = Workspace.named(f"s3://{BUCKET}/killed-at-the-end")
+    restore(snapshot, away)
+    objects_of(away).put(RESTORING, b"{}")  # CURRENT is there, the mark is not removed
+    expected = f"a restore to {away.address} was interrupted: run it again"
+    with pytest.raises(RestoringError, match=expected):
+        require_usable(away)
+    with (
+        pytest.raises(RestoringError, match=expected),
+        announced_builder(away.datasets / "four", objects_of(away) / "datasets/four"),
+    ):
+        pass
+    with pytest.raises(RestoringError, match=expected):
+        back_up(away, tmp_path / "of half a workspace", NOW)
+    with pytest.raises(BackupError, match=f"{away.root} is not empty: it is this machine's state folder"):
+        restore(snapshot, away)
+    shutil.rmtree(away.root)
+    restore(snapshot, away)
+    require_usable(away)
+    require_same(there, away)
+
+
+def test_a_second_restore_is_refused_and_removes_nothing(there: Workspace, snapshot: Path) -> None:
+    away = Workspace.named(f"s3://{BUCKET}/twice")
+    with Upload.begin(objects_of(away)) as upload:
+        upload.take(snapshot / "backup.json", "raw/ab/first")
+        with pytest.raises(KeeperBusyError, match=f"in {away.address}, backs it up or restores to it"):
+            restore(snapshot, away)
+        assert objects_of(away).names() == [at_work.KEEPER, "raw/ab/first", RESTORING]
+        upload.finish()
+    assert objects_of(away).names() == ["raw/ab/first"]
+
+
+def test_a_restore_that_fails_removes_what_it_wrote_and_no_more(
+    there: Workspace, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = Workspace.named(f"s3://{BUCKET}/renamed")
+
+    def full(*_: object) -> None:
+        objects_of(away).put("raw/ab/of another", b"its own")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as changes:
+        changes.setattr(Path, "rename", full)
+        with pytest.raises(KeyboardInterrupt):
+            restore(snapshot, away)
+    assert objects_of(away).names() == ["raw/ab/of another"]
+    assert not away.root.exists()
+
+
+def test_a_restore_that_is_interrupted_after_its_end_stays(
+    there: Workspace, snapshot: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away, finish = Workspace.named(f"s3://{BUCKET}/after-its-end"), Upload.finish
+
+    def interrupted(upload: Upload) -> None:
+        finish(upload)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Upload, "finish", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        restore(snapshot, away)
+    require_same(there, away)
+
+
+def test_a_link_among_datasets_is_named_and_nothing_is_restored_to_a_store(moto: str, tmp_path: Path) -> None:
+    local, away = Workspace(tmp_path / "local"), Workspace.named(f"s3://{BUCKET}/linked")
+    fill(local, tmp_path / "archives")
+    (local.datasets / "alias").symlink_to("four")
+    back_up(local, tmp_path / "backups", NOW)
+    with pytest.raises(BackupError, match="datasets/alias of the backup is a link, which an object store cannot hold"):
+        restore(tmp_path / "backups", away)
+    assert objects_of(away).names() == []
+
+
+def test_a_backup_that_lost_its_turn_is_not_finished(
+    there: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = copying._copy_object
+
+    def copy(source: StoredObject, target: Path) -> bytes:
+        objects_of(there).put(at_work.KEEPER, b"{}")  # of a housekeeping, while this process slept
+        return usual(source, target)
+
+    monkeypatch.setattr(copying, "_copy_object", copy)
+    with pytest.raises(HousekeepingBusyError, match="lost its turn: run the same command again"):
+        back_up(there, tmp_path / "backups", NOW)
+    objects_of(there).delete(at_work.KEEPER)
+    assert [path.name for path in (tmp_path / "backups").glob("[!.]*")] == ["unfinished"]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from realbogus.records import DETECTION, GALAXY_INJECTION, RANDOM_INJECTION
+from tasks.candidates import export
 from tasks.candidates.export import COLUMNS, by_detector, data_card, export_candidates, exportable_rows
 from tasks.learning.split_parts import PartError
 from tasks.runtime.workspace import Workspace
@@ -112,14 +113,51 @@ def test_each_detector_has_its_array_and_table_in_the_same_order(workspace: Work
             *(f"params{name}.csv" for name in ("0", "10", "2")),
             "ledger.parquet",
             "README.md",
+            "export.json",
         }
     )
     assert all(hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest for name, digest in sums.items())
     ledger = pq.read_table(folder / "ledger.parquet")
     assert ledger["id"].to_pylist() == ["c0000", "c0001", "c0002", "c0005"]
     assert ledger["part"].to_pylist() == ["train", "train", "test", "train"]
-    with pytest.raises(StoreError, match="out exists already: remove it or give another path"):
-        export_candidates(workspace, "made", "all", str(folder))
+
+
+def test_an_export_is_whole_only_with_a_digest_of_every_file(workspace: Workspace, tmp_path: Path) -> None:
+    publish(workspace)
+    folder = tmp_path / "out"
+    summary = export_candidates(workspace, "made", "all", str(folder))
+
+    def again() -> dict[str, Any]:
+        return export_candidates(workspace, "made", "all", str(folder)) | {"seconds": 0}
+
+    assert again() == summary | {"seconds": 0}
+    sums = folder / "SHA256SUMS"
+    whole = sums.read_text()
+    for shortened in ("", "".join(line for line in whole.splitlines(True) if "params0" not in line)):
+        sums.write_text(shortened)
+        with pytest.raises(StoreError, match=r"its file (README\.md|params0\.csv) is not as part 'all' of made@1"):
+            again()
+    sums.write_text(whole)
+    (folder / "more").touch()
+    with pytest.raises(StoreError, match="its file more is not as part 'all' of made@1"):
+        again()
+
+
+def test_an_export_that_may_not_be_read_is_not_called_broken(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(workspace)
+    export_candidates(workspace, "made", "all", str(tmp_path / "out"))
+
+    def refused(file: Path) -> str:
+        raise PermissionError(13, "Permission denied", str(file))
+
+    monkeypatch.setattr(export, "sha256_of_file", refused)
+    with pytest.raises(PermissionError, match="Permission denied"):
+        export_candidates(workspace, "made", "all", str(tmp_path / "out"))
+    (tmp_path / "a file").touch()
+    with pytest.raises(StoreError, match="a file exists already, and is no whole export"):
+        export_candidates(workspace, "made", "all", str(tmp_path / "a file"))
 
 
 def test_the_data_card_counts_what_is_there_and_what_is_left_out(workspace: Workspace) -> None:

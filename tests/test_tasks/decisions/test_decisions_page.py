@@ -37,7 +37,7 @@ def test_the_page_has_every_row_newest_first_and_a_figure_a_name(tmp_path: Path)
     shown = [int(number) for number in re.findall(r'<th scope="row" class="number">(\d+)</th>', page)]
     even, odd = list(range(60, 0, -2)), list(range(59, 0, -2))
     assert shown == [*even, *even, *odd, *odd]
-    assert page.count("<img") == 2
+    assert page.count("<figure>") == 2
     assert "ratio 0.57 (0.44 to 0.72); strata.0.count 311</td>" in page
     assert "Faults of the ledger" not in page
     assert read_ledger(workspace).decisions[-1].row_sha256[:8] in page
@@ -91,7 +91,7 @@ def test_a_timeline_is_drawn_whatever_was_decided(steps: list[tuple[str | None, 
     drawn = champion_timeline(
         [decided(verdict=verdict, champion_after=after, challenger=about) for after, about, verdict in steps]
     )
-    with Image.open(io.BytesIO(drawn)) as picture:
+    with Image.open(io.BytesIO(drawn.png)) as picture:
         assert picture.width > picture.height > 100
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tasks.decisions.ledger import append
 from tasks.home.app import create_app
+from tasks.reports.page import Table, page
 from tasks.runtime.workspace import Workspace
 from tests.accessibility import require_accessible
 from tests.browser import CHROMIUM, Browser, headless
@@ -19,8 +20,8 @@ with_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not inst
 
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Browser]:
-    with headless(tmp_path / "profile") as page:
-        yield page
+    with headless(tmp_path / "profile") as shown:
+        yield shown
 
 
 def wait_until_told(browser: Browser) -> None:
@@ -44,6 +45,22 @@ def test_empty_and_filled_it_fits_is_accessible_and_asks_no_foreign_host(
             browser.read("for (const details of document.querySelectorAll('details')) details.open = true")
             require_accessible(browser)
         browser.require_quiet(one, other)
+
+
+@with_browser
+def test_a_report_works_as_from_the_disk_and_no_other_script_does(browser: Browser, own: Workspace) -> None:
+    table = Table("t", ["name"], [["b"], ["a"]])
+    (own.reports / "sorted.html").write_text(page("sorted", [table]), encoding="utf-8")
+    (own.reports / "foreign.html").write_text("<title>a</title><script>document.title = 'b'</script>")
+    with served(create_app(own)) as address:
+        browser.open(f"{address}/reports/sorted.html")
+        browser.wait_for("document.documentElement?.matches('.scripted')")
+        cells = "document.querySelector('th button').click(), document.querySelector('tbody').textContent.trim()"
+        assert "".join(browser.read(cells).split()) == "ab"
+        browser.require_quiet(address)
+        browser.open(f"{address}/reports/foreign.html")
+        browser.wait_for("'ab'.includes(document.title || 'none') && document.readyState === 'complete'")
+        assert browser.read("document.title") == "a"
 
 
 @with_browser

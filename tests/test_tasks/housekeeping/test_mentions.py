@@ -32,6 +32,7 @@ def test_cells_of_a_table_are_read_as_one_text() -> None:
 def test_a_picture_names_nothing() -> None:
     picture = base64.b64encode(b"sky, version 3" * 50).decode()
     assert words_of_page(f'<img src="data:image/png;base64,{picture}">') == {"img", "src"}
+    assert words_of_page('<b>sky@3</b><svg width="9"><path d="M sky@1\n"/></svg> sky@2') == {"b", "sky@3", "sky@2"}
 
 
 @pytest.mark.parametrize(

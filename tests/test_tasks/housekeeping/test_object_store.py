@@ -1,5 +1,6 @@
 """Housekeeping on an object store: what goes and stays is what does in a folder, and other machines are heeded."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -15,19 +16,22 @@ from typing import Any
 import pytest
 from obstore.store import S3Store
 
+from tasks.housekeeping import housekeep as housekeep_module
 from tasks.housekeeping.housekeep import housekeep
-from tasks.housekeeping.references import plan_removal
+from tasks.housekeeping.references import Plan, plan_removal
+from tasks.housekeeping.removal import finish_removals
 from tasks.housekeeping.request import HousekeepingRequest
 from tasks.housekeeping.rules import BUSY, READ_ELSEWHERE, UNREADABLE, Rules
 from tasks.housekeeping.survey import survey_workspace
 from tasks.housekeeping.turn import HousekeepingBusyError, only_keeper
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store import at_work
-from tasks.store.at_work import KeeperBusyError, announced_builder, keepers_turn
+from tasks.store.at_work import ClockError, KeeperBusyError, announced_builder, keepers_turn
 from tasks.store.dataset import Dataset
+from tasks.store.locks import one_builder
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects, list_files, raw_place
-from tasks.store.removal import NOTE
+from tasks.store.removal import NOTE, remove_below
 from tasks.store.verification import verify_version
 from tasks.tracking.database import correct_addresses, prepare
 from tests.object_servers import BUCKET, environment, moto_server, settings
@@ -171,6 +175,158 @@ def test_what_another_machine_has_read_stays(there: Workspace, tmp_path: Path) -
     assert OLD_DATASET not in planned(there)
 
 
+def test_what_another_machine_reads_after_the_survey_stays(
+    there: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    another, plan = Workspace(tmp_path / "another machine", there.address), housekeep_module.plan_removal
+
+    def read_meanwhile(*words: Any) -> Plan:
+        Dataset.open(another, "four@3")
+        return plan(*words)
+
+    monkeypatch.setattr(housekeep_module, "plan_removal", read_meanwhile)
+    summary = housekeep(there, ALL_OLD, LATER)
+    assert summary["skipped"][READ_ELSEWHERE] == 1
+    assert "000003" in versions_of(there)
+    require_whole(there)
+
+
+def test_a_machine_whose_copy_is_there_already_is_noted_as_a_reader(there: Workspace, tmp_path: Path) -> None:
+    another = Workspace(tmp_path / "another machine", there.address)
+    copy = another.datasets / "four" / "versions" / "000003"
+    shutil.copytree(Dataset.open(there, "four@3").path, copy)
+    Dataset.open(another, "four@3")
+    assert len(dataset_of(there).names("readers/000003")) == 2
+    assert reasons(there, LATER)[OLD_DATASET] == READ_ELSEWHERE
+
+
+def test_a_state_folder_has_one_token_for_all_its_datasets(there: Workspace, tmp_path: Path) -> None:
+    make_night(there)
+    for name in ("four", *NIGHT_SETS):
+        Dataset.open(there, f"{name}@1")
+    tokens = {night_objects(there, name).names("readers")[0].rpartition("/")[2] for name in ("four", *NIGHT_SETS)}
+    assert tokens == {(there.root / "state-token").read_text()}
+
+
+def test_a_removal_that_died_is_left_to_a_builder_and_is_finished_before_the_survey(
+    there: Workspace, tmp_path: Path
+) -> None:
+    another, objects = Workspace(tmp_path / "another machine", there.address), dataset_of(there)
+    prefix = "staging/given-up"
+    objects.put(f"{prefix}/left", bytes(5_000_000))
+    objects.put(NOTE, json.dumps([prefix]).encode())
+    with one_builder(there.datasets / "four"):
+        finish_removals(there, time.time())
+    assert objects.names(prefix)
+    objects.put("at-work/another.json", b'{"host": "another"}')
+    finish_removals(there, time.time())
+    assert objects.names(prefix)
+    objects.delete("at-work/another.json")
+    size = housekeep(there, ALL_OLD.model_copy(update={"plan_only": True}), LATER)["size_gb"]
+    summary = housekeep(there, ALL_OLD.model_copy(update={"budget_gb": size - 0.004}), LATER)
+    assert (objects.names(prefix), summary["items"]) == ([], {})  # what was doomed gave back more than was asked
+    objects.put("staging/again/left", b"left")
+    objects.put(NOTE, b'["staging/again"]')
+    with one_builder(another.datasets / "four"), announced_builder(another.datasets / "four", objects):
+        assert not objects.names("staging/again")
+        assert not objects.has(NOTE)
+
+
+def test_a_builder_that_died_does_not_keep_a_removed_dataset(there: Workspace) -> None:
+    make_night(there)
+    for name in NIGHT_SETS:
+        night_objects(there, name).put("at-work/gone.json", b'{"host": "gone"}')
+    housekeep(there, ALL_OLD, time.time())
+    assert [night_objects(there, name).has("at-work/gone.json") for name in NIGHT_SETS] == [True, True]
+    housekeep(there, ALL_OLD, LATER)
+    assert (objects_of(there) / "datasets").folders() == ["four"]
+
+
+def test_a_copy_of_a_version_that_is_gone_goes(there: Workspace) -> None:
+    copy = Dataset.open(there, "four@3").path
+    remove_below(dataset_of(there), ["versions/000003", "readers/000003"])  # and the keeper died
+    assert "copy of a version four@3" in planned(there) - planned(there, now=time.time())
+    housekeep(there, ALL_OLD, LATER)
+    assert not copy.exists()
+    assert not any(key.startswith("copy") for key in planned(there))
+
+
+def test_a_machine_whose_clock_is_off_does_nothing(there: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = time.time
+    with monkeypatch.context() as changes:
+        changes.setattr(time, "time", lambda: usual() + at_work.CLOCK_S + 60)
+        expected = r"the clock of this machine is \+3\d\d s off that of s3://.*: set it"
+        with pytest.raises(ClockError, match=expected), keepers_turn(objects_of(there), removes=True):
+            pass
+        builder = announced_builder(there.datasets / "four", dataset_of(there))
+        with pytest.raises(ClockError, match=expected), builder:
+            pass
+    assert not [name for name in objects_of(there).names() if "at-work/" in name]
+
+
+def test_a_turn_is_taken_though_the_answer_was_lost_and_the_request_sent_again(
+    there: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = S3Store.put
+
+    def answer_lost(store: S3Store, key: str, content: bytes, **more: Any) -> Any:
+        put(store, key, content, **more)
+        if more.get("mode") is not None:
+            put(store, key, content, **more)
+
+    monkeypatch.setattr(S3Store, "put", answer_lost)
+    with keepers_turn(objects_of(there), removes=True):
+        assert objects_of(there).has(at_work.KEEPER)
+    objects_of(there).put(at_work.KEEPER, b'{"host": "gone", "removes": true}')
+    monkeypatch.setattr(at_work, "GONE_S", 0.0)  # that one is forgotten at once
+    assert at_work._take(objects_of(there), b'{"host": "here", "removes": true}')
+
+
+NIGHT = "2026-02-01"
+NIGHT_SETS = (f"night-{NIGHT}", f"night-{NIGHT}-sky")
+
+
+def night_objects(workspace: Workspace, name: str) -> ObjectFolder:
+    objects = dataset_objects(workspace, name)
+    assert objects is not None
+    return objects
+
+
+def make_night(workspace: Workspace) -> None:
+    """Two datasets of one night, each the first version of dataset ``four`` under another name."""
+    for name in NIGHT_SETS:
+        for key in dataset_of(workspace).names("versions/000001") + dataset_of(workspace).names("pixels.zarr"):
+            content = dataset_of(workspace).get(key) or b""
+            if key.endswith("manifest.json"):
+                content = json.dumps(json.loads(content) | {"name": name}).encode()
+            night_objects(workspace, name).put(key, content)
+        night_objects(workspace, name).put("CURRENT", b"1\n")
+
+
+def test_a_night_goes_with_all_its_datasets(there: Workspace) -> None:
+    make_night(there)
+    assert f"night {NIGHT}" in planned(there)
+    summary = housekeep(there, ALL_OLD, LATER)
+    assert summary["skipped"] == {}
+    assert [night_objects(there, name).names() for name in NIGHT_SETS] == [[], []]
+    assert not [name for name in NIGHT_SETS if list((there.datasets / name).glob("versions/*"))]
+
+
+@pytest.mark.parametrize("name", NIGHT_SETS)
+def test_a_night_stays_while_any_of_its_datasets_is_built_or_is_read_elsewhere(
+    there: Workspace, tmp_path: Path, name: str
+) -> None:
+    make_night(there)
+    another = Workspace(tmp_path / "another machine", there.address)
+    assert reasons(there, time.time())[f"night {NIGHT}"] is None
+    with announced_builder(another.datasets / name, night_objects(there, name)):
+        assert reasons(there, time.time())[f"night {NIGHT}"] == BUSY
+    with one_builder(there.datasets / name):
+        assert reasons(there, time.time())[f"night {NIGHT}"] == BUSY
+    Dataset.open(another, name)
+    assert reasons(there, time.time())[f"night {NIGHT}"] == READ_ELSEWHERE
+
+
 def test_a_version_that_is_not_complete_keeps_its_dataset_and_raw_bytes(there: Workspace) -> None:
     dataset_of(there).put("versions/000005/manifest.json", b"{}")
     found = reasons(there, LATER)
@@ -193,7 +349,9 @@ def test_a_builder_waits_for_a_housekeeping_and_a_second_one_is_refused(
 
     builder = threading.Thread(target=build)
     with keepers_turn(objects_of(there), removes=True):
-        with pytest.raises(HousekeepingBusyError, match=f"keeps house in {there.address}, or backs it up, on"):
+        with pytest.raises(
+            HousekeepingBusyError, match=f"keeps house in {there.address}, backs it up or restores to it, on"
+        ):
             housekeep(another, ALL_OLD, LATER)
         builder.start()
         assert not begun.wait(0.3)

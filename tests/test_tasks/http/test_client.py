@@ -18,7 +18,6 @@ from tasks.http.client import (
     MOST_REDIRECTS,
     BodyLimit,
     Fetcher,
-    RefusedError,
     ServiceResponse,
     backoff_s,
     download,
@@ -26,6 +25,7 @@ from tasks.http.client import (
     retry_after_s,
 )
 from tasks.http.rate_budget import RateBudget
+from tasks.http.refusals import RefusedError
 
 LIMIT = BodyLimit(60_000, "too_large:over_60000_bytes")
 

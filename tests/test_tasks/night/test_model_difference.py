@@ -101,7 +101,7 @@ def test_rates_are_of_the_candidates_that_no_model_was_trained_on(scored: Worksp
 
 def test_the_page_shows_counts_rates_and_stamps(compared: dict[str, Any]) -> None:
     text = Path(compared["report"]).read_text(encoding="utf-8")
-    assert text.count("<img") == 3
+    assert text.count("<figure>") == 3
     for words in ("true transients", "injections", "false-positive rate", "Selected by realbogus/2 alone", "simulated"):
         assert words in text
     assert f"{TRAINED_ON} candidates that a model was trained on are left out" in text
@@ -162,4 +162,4 @@ def test_a_rate_of_few_events_is_a_limit() -> None:
 @given(st.lists(st.tuples(st.floats(-9, 9), st.floats(-9, 9)), max_size=8), st.floats(-20, 20))
 def test_the_figure_is_drawn_of_any_scores(points: list[tuple[float, float]], threshold: float) -> None:
     x, y = np.array(points, float).reshape(-1, 2).T
-    assert agreement_figure(Judgements("a", x, threshold), Judgements("b", y, 0.0)).startswith(b"\x89PNG")
+    assert agreement_figure(Judgements("a", x, threshold), Judgements("b", y, 0.0)).png.startswith(b"\x89PNG")

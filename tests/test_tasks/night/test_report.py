@@ -180,7 +180,7 @@ def test_the_best_have_a_sheet_and_a_table_with_both_probabilities() -> None:
     heading, sheet, table = best_blocks(list(make_stamps(np.zeros(3))), best, make_rule())
     assert heading == Heading("The best 3 candidates")
     assert isinstance(sheet, Figure)
-    assert sheet.png.startswith(b"\xff\xd8")
+    assert sheet.pixels.startswith(b"\xff\xd8")
     assert "share of 0.001 of all detections" in sheet.caption
     assert isinstance(table, Table)
     rows = best.to_pylist()

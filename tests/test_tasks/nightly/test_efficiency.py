@@ -60,5 +60,5 @@ def test_charts_of_a_month_find_the_night_whose_faint_injections_are_lost() -> N
         name: [point.night for point in chart.outside if point.outside == "limit"] for name, chart in charts.items()
     }
     assert limits[ALL_MAGNITUDES] == limits["16 to 17 mag"] == ["15"]
-    image = Image.open(io.BytesIO(control_figure(charts, "detected / injected")))
+    image = Image.open(io.BytesIO(control_figure(charts, "detected / injected").png))
     assert image.width > image.height > 400

@@ -21,7 +21,7 @@ def test_every_state_has_a_colour_and_words() -> None:
 
 @pytest.mark.parametrize("state", get_args(State))
 def test_a_night_on_which_nothing_was_done_can_be_drawn(state: State) -> None:
-    assert nights_figure([summary_of("2026-11-01", state)]).startswith(b"\x89PNG")
+    assert nights_figure([summary_of("2026-11-01", state)]).png.startswith(b"\x89PNG")
 
 
 def test_the_page_shows_all_nights_the_newest_first(workspace: Workspace) -> None:

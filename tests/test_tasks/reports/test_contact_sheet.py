@@ -1,7 +1,10 @@
+import io
+
 import numpy as np
 import pytest
+from PIL import Image
 
-from tasks.reports.contact_sheet import CAPTION_PX, GAP_PX, contact_sheet
+from tasks.reports.contact_sheet import CAPTION_PX, GAP_PX, contact_sheet, thumbnail
 
 
 def _plain(level: int, side: int = 20) -> np.ndarray:
@@ -34,3 +37,13 @@ def test_a_tile_size_rescales_by_area():
 def test_captions_must_be_as_many_as_images():
     with pytest.raises(ValueError, match="1 images but 2 captions"):
         contact_sheet([_plain(1)], ["a", "b"], columns=1)
+
+
+@pytest.mark.parametrize(("shape", "shown"), [((29, 29), (203, 203)), ((424, 212), (224, 112)), ((1, 3), (74, 222))])
+def test_a_thumbnail_keeps_the_sides_in_proportion_and_small_pixels_square(shape, shown):
+    image = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    drawn = np.asarray(Image.open(io.BytesIO(thumbnail(image, 224))))
+    assert drawn.shape[:2] == shown
+    assert np.abs(drawn.mean(axis=(0, 1)) - image.mean(axis=(0, 1))).max() < 2
+    if shape[0] < shown[0]:
+        np.testing.assert_array_equal(drawn[:: shown[0] // shape[0], :: shown[1] // shape[1]], image)

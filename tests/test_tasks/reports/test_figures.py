@@ -1,6 +1,9 @@
 """Figures: pictures of the size drawn for, whatever little there is to draw."""
 
 import io
+import re
+from functools import cache
+from xml.etree import ElementTree
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +13,8 @@ from PIL import Image
 from tasks.learning import measures
 from tasks.reports import figures, image_figures
 from tasks.reports.canvas import PIXELS_PER_INCH
+from tasks.reports.colours import COLOURS, ON_CELL
+from tasks.reports.drawing import Drawing
 from tasks.reports.page import css_width
 
 RIGHT = measures.rate(8, 10)
@@ -46,13 +51,36 @@ DRAWN = {
 }
 
 
+@cache
+def drawn(name: str) -> Drawing:
+    return DRAWN[name]()
+
+
 @pytest.mark.parametrize("name", DRAWN)
 def test_a_figure_is_a_png_that_says_its_size(name):
-    png = DRAWN[name]()
+    png = drawn(name).png
     with Image.open(io.BytesIO(png)) as image:
         assert image.format == "PNG"
         assert css_width(png) == pytest.approx(image.width * 96 / PIXELS_PER_INCH, abs=1)
         assert len(np.unique(np.asarray(image.convert("L")))) > 1
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_figure_takes_its_colours_from_the_page_and_brings_no_style_or_text(name):
+    svg = drawn(name).svg
+    root = ElementTree.fromstring(svg)
+    kinds = {element.tag.rpartition("}")[2] for element in root.iter()}
+    assert kinds <= {"svg", "g", "defs", "path", "use", "clipPath", "rect", "image"}
+    styles = " ".join(element.get("style", "") for element in root.iter())
+    assert not set(re.findall("#[0-9a-f]{6}", styles)) - {ON_CELL}
+    assert set(re.findall(r"var\(--figure-([a-z]+)\)", styles)) <= set(COLOURS)
+    assert "var(--figure-ink)" in styles or name in ("heat maps", "planes")
+    assert all(address.startswith(("#", "data:image/png;base64,iVBOR")) for address in addresses(root))
+
+
+def addresses(root):
+    """What elements refer to."""
+    return [value for element in root.iter() for key, value in element.attrib.items() if key.endswith("href")]
 
 
 def test_drawing_leaves_no_setting_behind():
@@ -63,7 +91,7 @@ def test_drawing_leaves_no_setting_behind():
 
 def test_a_confusion_matrix_is_darkest_where_the_share_is_largest():
     counts = np.array([[9, 1], [5, 5]])
-    with Image.open(io.BytesIO(figures.confusion_figure(counts, ["a", "b"]))) as image:
+    with Image.open(io.BytesIO(figures.confusion_figure(counts, ["a", "b"]).png)) as image:
         gray = np.asarray(image.convert("L"), float)
     middle_of_9, middle_of_1 = gray[60:120, 130:200].mean(), gray[60:120, 330:400].mean()
     assert middle_of_9 < middle_of_1

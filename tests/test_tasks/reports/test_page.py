@@ -13,7 +13,9 @@ from tasks.candidates.build_page import report_build
 from tasks.candidates.figures import evaluation_figures
 from tasks.candidates.metrics import CandidateEvaluation, summarise
 from tasks.candidates.report import evaluation_page
+from tasks.reports.colours import COLOURS
 from tasks.reports.dataset_page import dataset_page
+from tasks.reports.figures import confusion_figure
 from tasks.reports.page import (
     Answer,
     Figure,
@@ -21,6 +23,8 @@ from tasks.reports.page import (
     Headline,
     Headlines,
     ScoredStamp,
+    Stamp,
+    Stamps,
     Table,
     Text,
     ThresholdSlider,
@@ -104,6 +108,7 @@ def test_nothing_is_fetched_and_the_picture_lies_inside(picture, kind):
         Figure(HOSTILE, b"x", '" onerror="alert(1)'),
         Headlines([Headline(HOSTILE, HOSTILE, HOSTILE)]),
         Answer(HOSTILE, HOSTILE, "little", HOSTILE),
+        Stamps(HOSTILE, [Stamp(HOSTILE, HOSTILE, b"x")]),
         ThresholdSlider(HOSTILE, HOSTILE, [1.0], {HOSTILE: [0.5], "y": [1.0]}, {HOSTILE: 2}, 1.0),
     ],
 )
@@ -182,6 +187,33 @@ def test_in_a_browser_tables_are_sorted_and_stamps_change_sides(browser: Browser
     assert browser.read("document.querySelector('output').textContent") == "logit 2.000, FPR 0.100 (1 of 10), TPR 0.500"
     browser.read("{const s = document.querySelector('input'); s.value = 3; s.dispatchEvent(new Event('input'))}")
     assert browser.read(selected) == "3.0,1.5,0.5"
+
+
+@with_browser
+def test_a_drawing_is_as_light_or_dark_as_the_page_and_light_on_paper(browser: Browser, tmp_path: Path) -> None:
+    drawn = confusion_figure(np.array([[9, 1], [5, 5]]), ["a", "b"])
+    stamps = Stamps("first", [Stamp("g1", "blank", drawn.png), Stamp("g2", "truncated", drawn.png)])
+    open_page(browser, page("t", [Figure("c", drawn, "counts by class"), stamps]), tmp_path)
+    require_accessible(browser)
+    shown = {}
+    for scheme, media in (("light", "screen"), ("dark", "screen"), ("dark", "print")):
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.call("Emulation.setEmulatedMedia", media=media, features=features)
+        shown[scheme, media] = tuple(browser.read(f"getComputedStyle({place}") for place in (PAPER, INK))
+    browser.call("Emulation.setEmulatedMedia", media="", features=[])
+    light, dark = zip(COLOURS["paper"], COLOURS["ink"], strict=True)
+    assert shown["light", "screen"] == shown["dark", "print"] == tuple(map(rgb, light))
+    assert shown["dark", "screen"] == tuple(map(rgb, dark))
+    assert browser.read("document.querySelector('.drawing').getBoundingClientRect().width") > 300
+
+
+PAPER = "document.querySelector('.drawing')).backgroundColor"
+INK = "[...document.querySelectorAll('.drawing g')].find((each) => each.style.fill.includes('ink'))).fill"
+
+
+def rgb(colour: str) -> str:
+    """A colour as browsers tell it."""
+    return f"rgb{tuple(bytes.fromhex(colour[1:]))}"
 
 
 @with_browser

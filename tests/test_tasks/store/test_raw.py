@@ -56,6 +56,16 @@ def test_a_later_answer_replaces_a_refusal_and_a_missing_file_is_no_answer(tmp_p
     raw.close()
 
 
+def test_a_refusal_whose_bytes_are_gone_stays_a_refusal_without_them(tmp_path: Path) -> None:
+    raw = RawStore(tmp_path)
+    sha256 = raw.put(b"no image")
+    raw.put_refusal("key", "wrong_size", sha256)
+    assert raw.answer("key") == StoredAnswer(sha256, b"no image", "wrong_size")
+    raw.path(sha256).unlink()
+    assert raw.answer("key") == StoredAnswer(None, None, "wrong_size")
+    raw.close()
+
+
 def test_threads_share_the_index(tmp_path: Path) -> None:
     raw = RawStore(tmp_path)
 

@@ -21,6 +21,8 @@ from tasks.store.verified_pixels import pixel_digests
 from tests.small_ledgers import small_ledger
 
 COUNT = pixels.SHARD_ROWS + 100
+NOT_KEPT = "0" * 64
+"""Digest of what was received of the rejected row."""
 
 
 @contextlib.contextmanager
@@ -58,7 +60,7 @@ def dataset(workspace: Workspace) -> Dataset:
         status=["stored"] * COUNT + ["rejected"],
         reason=[None] * COUNT + ["blank"],
         pixel_sha256=[*digests, None],
-        raw_sha256=[*sums, None],
+        raw_sha256=[*sums, NOT_KEPT],
     )
     labels = {"kind": pa.table({"id": ids, "label": ["E", "S"] * (COUNT // 2), "vote_fraction": rng.random(COUNT)})}
     split = pa.table([ids, ids, pa.array(["train"] * COUNT)], schema=SPLIT)

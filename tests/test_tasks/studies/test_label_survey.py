@@ -78,5 +78,5 @@ def test_the_sample_is_shown_by_label_and_bin_and_empty_bins_are_not(survey: Dat
         "Labelled bogus, logit below -4",
         "Labelled real, logit 0 to 1",
     ]
-    assert all(isinstance(sheet, Figure) and sheet.png.startswith(b"\xff\xd8") for sheet in sheets)
+    assert all(isinstance(sheet, Figure) and sheet.pixels.startswith(b"\xff\xd8") for sheet in sheets)
     assert len(sheet_blocks(survey, [], np.empty(0), np.empty(0, int))) == 1

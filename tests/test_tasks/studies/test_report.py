@@ -75,7 +75,7 @@ def test_the_figure_states_seeds_and_origin() -> None:
     figure = rates_figure({"a": RATE, "b": RATE}, 3, "simulated pixels, truth labels")
     assert figure.caption.startswith("False-positive rate at TPR 0.9, mean over 3 seeds")
     assert figure.caption.endswith("simulated pixels, truth labels.")
-    assert figure.png.startswith(b"\x89PNG")
+    assert figure.pixels.startswith(b"\x89PNG")
 
 
 def test_a_row_s_numbers_have_the_names_of_a_training_s(tracked_workspace: Workspace, tmp_path: Path) -> None:

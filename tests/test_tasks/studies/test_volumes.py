@@ -87,4 +87,4 @@ def test_the_exponents_are_those_of_the_rates_at_tpr_90() -> None:
         ["both", "200 to 800", "1.50"],
     ]
     [figure] = [block for block in blocks if isinstance(block, Figure)]
-    assert figure.png.startswith(b"\x89PNG")
+    assert figure.pixels.startswith(b"\x89PNG")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastapi import FastAPI, Response
 from PIL import Image
 
 from galaxy.images import cutouts
@@ -22,6 +23,7 @@ from tasks.galaxies.building.collect import (
 from tasks.store.raw import RawStore
 from tasks.store.staging import Staging
 from tests.image_bytes import encoded
+from tests.served_pages import served
 
 PX = 32
 
@@ -66,6 +68,7 @@ def test_an_archive_gives_each_image_or_the_reason_why_not(tmp_path: Path, kind:
     assert RawStore(tmp_path / "raw").get(str(good.raw_sha256)) == picture()
     assert (good.reason, good.attempts, good.parameters) == (None, 1, {"file": "good.png"})
     assert (bad.pixels, bad.reason, bad.attempts) == (None, "undecodable", 1)
+    assert RawStore(tmp_path / "raw").get(str(bad.raw_sha256)) == content["bad.png"]
     assert (absent.reason, absent.attempts) == ("no_image", 0)
 
 
@@ -131,6 +134,32 @@ def test_an_answer_in_the_raw_store_is_not_requested_again(tmp_path: Path) -> No
         received = read(plan_row("a"))
     assert (received.raw_sha256, received.attempts, received.reason) == (sha256, 0, None)
     np.testing.assert_array_equal(received.pixels, cutouts.decode(picture()))
+
+
+def test_what_a_service_sends_in_place_of_an_image_is_kept_with_the_reason(tmp_path: Path) -> None:
+    body, app = encoded(np.asarray(Image.open(io.BytesIO(picture())))[1:], "JPEG"), FastAPI()
+    app.get("/{rest:path}")(lambda: Response(body, media_type="image/jpeg"))
+    with served(app) as address:
+        source = replace(service(tmp_path)[0], service_url=address)
+        with source.reader(1) as read:
+            first, again = read(plan_row("a")), read(plan_row("a"))
+    assert (first.reason, first.attempts, first.pixels) == ("wrong_size", 1, None)
+    assert (again.reason, again.attempts, again.pixels) == ("wrong_size", 0, None)
+    assert RawStore(tmp_path / "raw").get(str(first.raw_sha256)) == body
+    assert again.raw_sha256 == first.raw_sha256
+
+
+def test_what_an_earlier_attempt_sent_is_not_kept_under_a_later_reason(tmp_path: Path) -> None:
+    answers = iter(
+        [Response(b"<html>closed for maintenance</html>", media_type="text/html"), Response(status_code=404)]
+    )
+    app = FastAPI()
+    app.get("/{rest:path}")(lambda: next(answers))
+    with served(app) as address:
+        source = replace(service(tmp_path)[0], service_url=address)
+        with source.reader(1) as read:
+            received = read(plan_row("a"))
+    assert (received.reason, received.attempts, received.raw_sha256) == ("http_404", 2, None)
 
 
 def test_a_refusal_in_the_raw_store_is_not_requested_again(tmp_path: Path) -> None:

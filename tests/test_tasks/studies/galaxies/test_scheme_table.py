@@ -279,7 +279,7 @@ def test_the_page_says_what_it_is(compared) -> None:  # type: ignore[no-untyped-
         assert f">{heading}</h2>" in html
     assert "The images are simulated" in html
     assert "are those of Galaxy Zoo 1" in html
-    assert html.count("<img") == 1 + len(ALL)
+    assert html.count("<figure>") == 1 + len(ALL)
 
 
 def test_an_error_ratio_to_a_perfect_arm_is_no_number() -> None:
