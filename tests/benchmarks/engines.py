@@ -16,6 +16,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -66,8 +67,8 @@ PLANTED = {
 }
 NOISE = 40.0
 """Of the stamps, whose shapes are 20 to 200 high."""
-POOR = {"network": "simple", "epochs": 1, "batch_size": 1024, "device": "cpu"}
-"""The training of the first champion, of few steps: the challenger of the first night wins."""
+POOR = {"network": "simple", "optimizer": "adadelta", "epochs": 1, "batch_size": 1024, "device": "cpu"}
+"""The training of the first champion, of three small steps."""
 WRONG = 0.5
 POOLS = ("local", "gpu")
 """Work pools of the workers that `starloom up` starts on a machine with a GPU; here it is told of one."""
@@ -352,12 +353,18 @@ def final_state(engine: Folder) -> dict[str, Any]:
     """
     workspace = engine.workspace
     state: dict[str, Any] = plain(engine, read_state(workspace))
-    for name in state["scores"]:
-        table = pq.read_table(workspace.scores / name)
-        state["scores"][name] = table_digest(table.drop_columns(list(DIGESTS_OF_MODEL & set(table.column_names))))
+    state["scores"] = dict(scores_digest(workspace.scores, name) for name in state["scores"])
     versions = [(name, number + 1) for name, facts in state["models"].items() for number in range(facts["versions"])]
     weights = {f"{name}/{number}": weights_digest(workspace, f"models:/{name}/{number}") for name, number in versions}
     return state | {"weights": weights}
+
+
+def scores_digest(folder: Path, name: str) -> tuple[str, str]:
+    """Return the name of a table of scores and its sha256, both without digests of a model's file."""
+    table = pq.read_table(folder / name)
+    kept = table.drop_columns([column for column in table.column_names if column in DIGESTS_OF_MODEL])
+    digest = table_digest(kept)
+    return re.sub(r"\.[0-9a-f]{8}\.parquet$", f".{digest[:8]}.parquet", name), digest
 
 
 def weights_digest(workspace: Workspace, uri: str) -> str:
