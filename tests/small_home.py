@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import tarfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tasks.nightly.outcome import NOTHING
 from tasks.reports.page import Text, page
 from tasks.runtime.workspace import Workspace
 from tests.answer_writers import make_answer
+from tests.archives import unpack
 from tests.small_candidates import publish_candidates
 
 SAVED = Path(__file__).parent / "fixtures" / "made_at_4e71ab2" / "workspace.tar.gz"
@@ -67,8 +67,7 @@ def fill_workspace(workspace: Workspace) -> None:
 
 def extract_saved(workspace: Workspace) -> None:
     """Unpack the saved workspace: two datasets, MLflow's database and three registered models."""
-    with tarfile.open(SAVED) as archive:
-        archive.extractall(workspace.root.parent / "saved", filter="data")
+    unpack(SAVED, workspace.root.parent / "saved")
     (workspace.root.parent / "saved" / "workspace").rename(workspace.root)
 
 

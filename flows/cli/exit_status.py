@@ -102,7 +102,9 @@ def exit_process(outcomes: list[ExitStatus]) -> None:
     if outcomes:
         if outcomes[0].error is not None:
             tell_error(outcomes[0].error)
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):  # nobody reads any more
+                stream.flush()
         os._exit(outcomes[0].code)
 
 

@@ -88,7 +88,8 @@ ask starloom run train-galaxy -p network=c
 
 def test_bash_completes_with_the_printed_script_and_imports_nothing_heavy(workspace: Workspace, tmp_path: Path) -> None:
     imports = tmp_path / "imports"
-    environment = os.environ | {"PYTHON": sys.executable, "IMPORTS": str(imports)}
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    environment = buffered | {"PYTHON": sys.executable, "IMPORTS": str(imports)}
     root = Path(__file__).parents[2]
     ran = subprocess.run(["bash", "-c", BASH], cwd=root, env=environment, check=True, capture_output=True, text=True)
     registered, flow, after_equals, at_equals, whole = ran.stdout.splitlines()

@@ -1,7 +1,6 @@
 """Housekeeping through Prefect, on a workspace that earlier code made: all that stays verifies, loads and scores."""
 
 import os
-import tarfile
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from tasks.learning.scoring import score
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.tracking.model_registry import resolve_model
+from tests.archives import unpack
 from tests.small_workspace import decide, write
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "made_at_4e71ab2" / "workspace.tar.gz"
@@ -24,8 +24,7 @@ FIXTURE = Path(__file__).parents[1] / "fixtures" / "made_at_4e71ab2" / "workspac
 
 @pytest.fixture
 def made(flows_here: Workspace) -> Workspace:
-    with tarfile.open(FIXTURE) as archive:
-        archive.extractall(flows_here.root.parent, filter="data")
+    unpack(FIXTURE, flows_here.root.parent)
     return flows_here
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import tarfile
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from tasks.learning.split_parts import part_rows
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.tracking.model_registry import resolve_model
+from tests.archives import unpack
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "made_at_4e71ab2"
 EXPECTED: dict[str, Any] = json.loads((FIXTURE / "expectations.json").read_text(encoding="utf-8"))
@@ -36,16 +36,14 @@ TRANSIENTS = {"dataset": "transients", "chips": 1, "visits": 4, "stamp_px": 21, 
 def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace that tests only read."""
     folder = tmp_path_factory.mktemp("made")
-    with tarfile.open(FIXTURE / "workspace.tar.gz") as archive:
-        archive.extractall(folder, filter="data")
+    unpack(FIXTURE / "workspace.tar.gz", folder)
     return Workspace(folder / "workspace")
 
 
 @pytest.fixture
 def own_copy(flows_here: Workspace) -> Workspace:
     """The unpacked workspace as the test's own, with the suite's server."""
-    with tarfile.open(FIXTURE / "workspace.tar.gz") as archive:
-        archive.extractall(flows_here.root.parent, filter="data")
+    unpack(FIXTURE / "workspace.tar.gz", flows_here.root.parent)
     return flows_here
 
 

@@ -77,7 +77,7 @@ def test_without_hidden_truth_no_origins_are_shown(workspace: Workspace) -> None
 def test_completeness_is_shown_only_of_injections(workspace: Workspace) -> None:
     plot = completeness_plot(publish(workspace))
     assert plot is not None
-    assert Image.open(io.BytesIO(plot)).format == "PNG"
+    assert Image.open(io.BytesIO(plot.png)).format == "PNG"
 
 
 def test_a_dataset_without_injections_has_no_completeness(workspace: Workspace) -> None:

@@ -1,7 +1,6 @@
 """A registered model as ONNX: its card, its outputs, and the refusal of one that answers otherwise."""
 
 import json
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.training import model_export
 from tasks.training.model_export import export_registered
+from tests.archives import unpack
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "made_at_4e71ab2"
 
@@ -20,8 +20,7 @@ FIXTURE = Path(__file__).parents[2] / "fixtures" / "made_at_4e71ab2"
 @pytest.fixture
 def made(tmp_path: Path) -> Workspace:
     """A workspace with registered models; see the fixture's README."""
-    with tarfile.open(FIXTURE / "workspace.tar.gz") as archive:
-        archive.extractall(tmp_path, filter="data")
+    unpack(FIXTURE / "workspace.tar.gz", tmp_path)
     return Workspace(tmp_path / "workspace")
 
 
