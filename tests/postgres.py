@@ -133,6 +133,11 @@ class Server:
                 self.command, stdout=stream, stderr=stream, start_new_session=True, **self.settings
             )
 
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self.begin()
+        self.wait()
+
     def wait(self) -> None:
         """Return when it answers."""
         _await(self.ask, self.log)

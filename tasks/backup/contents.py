@@ -118,9 +118,8 @@ def _dataset_entries(objects: ObjectFolder) -> Iterator[Entry]:
     publishers, claims of rows, announcements, and what is being removed.
     """
     gone, below = being_removed(objects), f"{DATASETS}/{objects.name}"
-    found = objects.states()
-    if CURRENT in found and CURRENT not in gone:
-        yield _stored(below, objects, CURRENT, found[CURRENT])
+    if (current := objects.state(CURRENT)) is not None and CURRENT not in gone:
+        yield _stored(below, objects, CURRENT, current)
     newest, found = current_object(objects) or 0, objects.states()
     for key in sorted(found):
         part, _, rest = key.partition("/")

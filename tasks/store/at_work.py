@@ -58,7 +58,7 @@ def announced_builder(folder: Path, objects: ObjectFolder | None) -> Iterator[No
     if objects is None:
         yield
         return
-    key, root = f"{BUILDERS}/{state_token(folder)}.json", _workspace_of(objects)
+    key, root = f"{BUILDERS}/{state_token(folder)}.json", objects.parent.parent
     content = _who()
     with _repeated(lambda: objects.put(key, content), lambda: objects.delete(key)):
         _require_clock(objects, key)
@@ -169,7 +169,7 @@ def _take(root: ObjectFolder, content: bytes) -> bool:
 
 def _require_clock(objects: ObjectFolder, key: str) -> None:
     """Refuse a machine whose clock is off that of the store, which tells when an object was just written."""
-    state = objects.states(key.partition("/")[0]).get(key)
+    state = objects.state(key)
     off_s = 0.0 if state is None else time.time() - state.changed_at
     if abs(off_s) > CLOCK_S:
         raise ClockError(f"the clock of this machine is {off_s:+.0f} s off that of {objects}: set it")
@@ -177,7 +177,7 @@ def _require_clock(objects: ObjectFolder, key: str) -> None:
 
 def _keeper(root: ObjectFolder) -> dict[str, str | bool] | None:
     """Return what the keeper that is at work announced, or None."""
-    state = root.states(KEEPER.partition("/")[0]).get(KEEPER)
+    state = root.state(KEEPER)
     content = root.get(KEEPER) if state is not None and time.time() - state.changed_at < GONE_S else None
     found: dict[str, str | bool] | None = None if content is None else json.loads(content)
     return found
@@ -207,7 +207,3 @@ def _repeated(announce: Callable[[], None], withdraw: Callable[[], None]) -> Ite
         thread.join()
         with contextlib.suppress(ObjectStoreError, KeeperBusyError):
             withdraw()
-
-
-def _workspace_of(objects: ObjectFolder) -> ObjectFolder:
-    return ObjectFolder(objects.address.rpartition("/datasets/")[0])

@@ -51,6 +51,11 @@ class ObjectFolder:
         """The last part of the address."""
         return self.address.rpartition("/")[2]
 
+    @property
+    def parent(self) -> "ObjectFolder":
+        """The folder above: two above a dataset is its workspace."""
+        return ObjectFolder(self.address.rpartition("/")[0])
+
     def file(self, key: str) -> "ObjectFile":
         """Return the object of that key."""
         return ObjectFile(self, key)
@@ -142,12 +147,15 @@ class ObjectFolder:
 
     def has(self, key: str) -> bool:
         """Tell whether there is an object of that key."""
+        return self.state(key) is not None
+
+    def state(self, key: str) -> FileState | None:
+        """Return size and time of the object of that key, or None."""
         with self._errors_named(key):
             try:
-                self.store().head(key)
+                return _state_of(self.store().head(key))
             except FileNotFoundError:
-                return False
-        return True
+                return None
 
     def names(self, prefix: str = "") -> list[str]:
         """Return the keys of the objects below `prefix`, in order."""
@@ -157,11 +165,7 @@ class ObjectFolder:
         """Return sizes and times of the objects below `prefix`, by key."""
         with self._errors_named(prefix):
             batches: Iterator[Any] = self.store().list(prefix or None, chunk_size=1000)
-            return {
-                str(entry["path"]): FileState(int(entry["size"]), entry["last_modified"].timestamp())
-                for batch in batches
-                for entry in batch
-            }
+            return {str(entry["path"]): _state_of(entry) for batch in batches for entry in batch}
 
     def folders(self) -> list[str]:
         """Return the names of the folders directly below, in order."""
@@ -234,6 +238,10 @@ class ObjectFile:
         """Return a range of bytes, which must lie inside."""
         with _absent_or_unreachable(self):
             return bytes(self.folder.store().get_range(self.key, start=offset, length=length))
+
+
+def _state_of(entry: Any) -> FileState:
+    return FileState(int(entry["size"]), entry["last_modified"].timestamp())
 
 
 @contextmanager

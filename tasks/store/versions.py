@@ -161,7 +161,7 @@ def publish(folder: Path, new: NewVersion, parent: Dataset | None, objects: Obje
 def _publish_objects(folder: Path, new: NewVersion, manifest: dict[str, Any], objects: ObjectFolder) -> None:
     """Publish a version on an object store; its files stay on this machine as their local copy."""
     assert objects.address.endswith(f"/datasets/{folder.name}")
-    keeps_pointer = require_conditions(objects.address.removesuffix(f"/datasets/{folder.name}"))
+    keeps_pointer = require_conditions(objects.parent.parent.address)
     journals = journals_of(folder)
     journal = f"{journals}/{version_folder(manifest['version'])}"
     for left in folder.glob(f"{_SCRATCH}*"):  # by a publisher that died

@@ -23,10 +23,10 @@ from tests.dask_processes import outside_cluster
 from tests.drill.cases import Case
 from tests.drill.clock import clock_settings, no_compiler
 from tests.drill.flow_process import Ended, FlowProcess
-from tests.drill.group import Group, no_group
+from tests.drill.group import Group
 from tests.drill.small_disk import fill, free, no_mount, small_disk
 from tests.drill.trial import Trial
-from tests.postgres import Server
+from tests.postgres import Server, missing_postgres
 
 KILLED = -signal.SIGKILL
 
@@ -157,13 +157,7 @@ def _kill_of_group(choose: Callable[[Group], Server], told: str) -> Disturbance:
         process = trial.start()
         trial.wait(process)
         server.kill()
-        ended = process.end()
-
-        def mend() -> None:
-            server.begin()
-            server.wait()
-
-        yield Disturbed(ended, trial.workspace, told=told, may_finish=True, mend=mend)
+        yield Disturbed(process.end(), trial.workspace, told=told, may_finish=True, mend=server.start)
 
     return kill
 
@@ -339,21 +333,29 @@ FAULTS = [
     ),
     Fault("two-builders", "a second process builds the same dataset", _build_twice, _BUILDS, where="the lock held"),
     Fault("move-workspace", "`kill -9`, and the workspace has another path", _move),
-    Fault(
-        "kill-mlflow-server",
-        "`kill -9` of the group's MLflow server (`STARLOOM_MLFLOW_URI`), which is started again after the run",
-        _kill_of_group(lambda group: group.mlflow, "MLflow|STARLOOM_MLFLOW_URI"),
-        _first(lambda case: no_group(), _FITS_ALONE),
-        where=_FIRST,
-        in_group=True,
-    ),
-    Fault(
-        "kill-postgresql",
-        "`kill -9` of PostgreSQL below the group's Prefect and MLflow servers, started again after the run",
-        _kill_of_group(lambda group: group.postgres, "MLflow|STARLOOM_MLFLOW_URI|STARLOOM_PREFECT_API_URL"),
-        _first(lambda case: no_group(), _FITS_ALONE),
-        where=_FIRST,
-        in_group=True,
+    *(
+        Fault(
+            name,
+            f"`kill -9` of {what}, which is started again after the run",
+            _kill_of_group(choose, told),
+            _first(lambda case: missing_postgres(), _FITS_ALONE),
+            where=_FIRST,
+            in_group=True,
+        )
+        for name, what, choose, told in (
+            (
+                "kill-mlflow-server",
+                "the group's MLflow server (`STARLOOM_MLFLOW_URI`)",
+                lambda group: group.mlflow,
+                "MLflow|STARLOOM_MLFLOW_URI",
+            ),
+            (
+                "kill-postgresql",
+                "PostgreSQL below the group's Prefect and MLflow servers",
+                lambda group: group.postgres,
+                "MLflow|STARLOOM_MLFLOW_URI|STARLOOM_PREFECT_API_URL",
+            ),
+        )
     ),
 ]
 AWAITED = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.tracking.tracking_store import MLFLOW_VARIABLE
 from tests.object_servers import environment
-from tests.postgres import Server, group_servers, missing_postgres, postgres_server
+from tests.postgres import Server, group_servers, postgres_server
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,3 @@ def group_of(folder: Path) -> Iterator[Group]:
         environment({PREFECT_VARIABLE: servers.prefect, MLFLOW_VARIABLE: servers.mlflow}),
     ):
         yield Group(postgres.server, servers.tracking)
-
-
-def no_group() -> str | None:
-    """Return why no group's servers can be run here."""
-    return missing_postgres()

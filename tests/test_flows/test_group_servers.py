@@ -166,8 +166,7 @@ def test_a_lost_mlflow_is_named_and_what_comes_after_its_return_is_recorded(
 
     with pytest.raises(AddressError, match=f"no answer from {MLFLOW_VARIABLE}={group.mlflow}"):
         record(group.tracking.kill)
-    group.tracking.begin()
-    group.tracking.wait()
+    group.tracking.start()
     record(lambda: None)
 
 

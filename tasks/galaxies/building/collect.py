@@ -141,8 +141,7 @@ class ServiceSource:
 
         outcome = fetcher.fetch(address, parameters, check, self._body_limit())
         if outcome.answer is None:
-            body = refused.get(str(outcome.reason))
-            kept = None if body is None else _keep(body, raw)
+            kept = _keep(refused.get(str(outcome.reason), b""), raw)
             if not outcome.transient:
                 raw.put_refusal(key, str(outcome.reason), kept)
             return Received(None, kept, outcome.reason, outcome.attempts, parameters)
