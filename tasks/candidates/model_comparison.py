@@ -13,8 +13,8 @@ from realbogus.models.preprocessing import PREPROCESSING_VERSION
 from realbogus.records import BOGUS, REAL
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.candidates.rows import INJECTIONS, EvaluationRows, evaluation_rows, with_headline
-from tasks.decisions.gate import GateSettings
 from tasks.decisions.gate_figures import FalsePositives
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.kept_scores import Contender
 from tasks.decisions.labelling_queue import Verdict
 from tasks.decisions.model_rows import REVIEWED_KINDS, KnownRows, apply_verdicts

@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.decisions.gate import ComparedRows, GateSettings
 from tasks.decisions.gate_figures import GateFigure
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.kept_scores import Contender, outputs_on
 from tasks.decisions.labelling_queue import Verdict
+from tasks.decisions.paired_comparison import ComparedRows
 from tasks.learning.split_parts import SplitPart
 from tasks.learning.training_overlap import COLUMNS, seen_before
 from tasks.runtime.workspace import Workspace

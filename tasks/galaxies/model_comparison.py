@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.decisions.gate import GateSettings
 from tasks.decisions.gate_figures import Errors
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.kept_scores import Contender
 from tasks.decisions.labelling_queue import Verdict
 from tasks.decisions.model_rows import REVIEWED_KINDS, KnownRows, apply_verdicts

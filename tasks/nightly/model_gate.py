@@ -12,23 +12,19 @@ from expectations.split_shares import ALL
 from tasks.candidates.model_comparison import CandidateComparison
 from tasks.decisions.alpha_spending import COMPARED, next_look
 from tasks.decisions.decision import Decision
-from tasks.decisions.gate import (
-    CONFIDENCE,
-    ComparedRows,
-    GateSettings,
-    Judgement,
-    Situation,
-    compare,
-    comparison_figures,
-    describe_change,
-    judge,
-    judge_beforehand,
-    last_change,
-)
+from tasks.decisions.gate import Judgement, Situation, judge, judge_beforehand, last_change
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.holdouts import Half, Holdout, check_overlap, open_holdout, open_sealed
 from tasks.decisions.kept_scores import Contender, open_contender
 from tasks.decisions.labelling_queue import Verdict, queue_tables, read_verdicts
 from tasks.decisions.model_rows import ComparedProblem, compared_rows, leave_out_seen
+from tasks.decisions.paired_comparison import (
+    CONFIDENCE,
+    ComparedRows,
+    compare,
+    comparison_figures,
+    describe_change,
+)
 from tasks.galaxies.model_comparison import GalaxyComparison
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset

@@ -11,7 +11,7 @@ import pyarrow as pa
 from tasks.decisions.aliases import carry_out, champion_of, record_outside_moves
 from tasks.decisions.by_hand import accepted_nights
 from tasks.decisions.decision import Decision
-from tasks.decisions.gate import GateSettings
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
 from tasks.decisions.kept_scores import open_contender
 from tasks.decisions.ledger import read_ledger

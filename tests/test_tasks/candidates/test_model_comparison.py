@@ -8,7 +8,7 @@ import pytest
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT
 from tasks.candidates.model_comparison import CandidateComparison, strata_of
-from tasks.decisions.gate import GateSettings
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.kept_scores import Contender
 from tasks.decisions.labelling_queue import Verdict
 from tasks.decisions.model_rows import KnownRows

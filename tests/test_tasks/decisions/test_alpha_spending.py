@@ -11,8 +11,10 @@ from scipy.stats import binom
 
 from tasks.decisions.alpha_spending import Look, next_look
 from tasks.decisions.decision import Decision
-from tasks.decisions.gate import ComparedRows, GateSettings, Situation, judge, last_change
+from tasks.decisions.gate import Situation, judge, last_change
 from tasks.decisions.gate_figures import Errors
+from tasks.decisions.gate_settings import GateSettings
+from tasks.decisions.paired_comparison import ComparedRows
 
 NOON = datetime(2026, 6, 1, 3, tzinfo=UTC)
 

@@ -13,16 +13,10 @@ from pydantic import ValidationError
 
 from tasks.decisions.alpha_spending import Look
 from tasks.decisions.decision import Decision
-from tasks.decisions.gate import (
-    ComparedRows,
-    GateSettings,
-    Judgement,
-    Situation,
-    compare,
-    judge,
-    last_change,
-)
+from tasks.decisions.gate import Judgement, Situation, judge, last_change
 from tasks.decisions.gate_figures import Errors, FalsePositives
+from tasks.decisions.gate_settings import GateSettings
+from tasks.decisions.paired_comparison import ComparedRows, compare
 from tasks.learning.operating_points import fpr_at_tpr
 
 REALS, BOGUS, CELLS = 200, 1000, 50

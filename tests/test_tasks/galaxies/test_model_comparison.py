@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tasks.decisions.gate import GateSettings
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.kept_scores import Contender
 from tasks.decisions.labelling_queue import Verdict
 from tasks.decisions.model_rows import KnownRows

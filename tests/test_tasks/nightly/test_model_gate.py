@@ -15,7 +15,7 @@ import pytest
 from realbogus.models.preprocessing import PREPROCESSING_VERSION
 from tasks.decisions.aliases import carry_out, champion_of
 from tasks.decisions.decision import Decision
-from tasks.decisions.gate import GateSettings
+from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.holdouts import HoldoutError, freeze_holdout, open_holdout
 from tasks.decisions.kept_scores import open_contender, scores_path
 from tasks.decisions.ledger import decisions_folder, read_ledger
