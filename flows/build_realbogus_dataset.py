@@ -10,8 +10,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.building.builder_turn import builder_turn
 from tasks.building.publish import finished_summary
-from tasks.candidates.harvest import gather_candidates
-from tasks.candidates.plan import CandidateRequest
+from tasks.candidates.building.build_request import CandidateBuildRequest
+from tasks.candidates.building.harvest import gather_candidates
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.build_candidates import ITEMS_A_VISIT, collect_candidates, plan_candidates, show_candidates
@@ -57,7 +57,7 @@ def build_realbogus_dataset(
     seed: parameter_types.Seed = 0,
 ) -> dict[str, Any]:
     """Build a real/bogus dataset or add to it; return the counts of requested, rejected and stored samples."""
-    request = CandidateRequest(
+    request = CandidateBuildRequest(
         dataset=dataset,
         source=source,
         path=path,

@@ -13,7 +13,7 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from flows.relabel_and_retrain import relabel_and_retrain
 from flows.relabel_and_retrain_galaxy import relabel_and_retrain_galaxy
-from tasks.candidates.harvest import NoVisitError
+from tasks.candidates.building.harvest import NoVisitError
 from tasks.inbox.nights import TIMEZONE
 from tasks.nightly import nights
 from tasks.nightly.deliveries import NightDelivery

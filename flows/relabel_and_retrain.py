@@ -9,7 +9,7 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.candidates.choices import Handling
 from tasks.candidates.methods import CandidateMethods
-from tasks.candidates.relabel import KEPT, MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabelling.relabel import KEPT, MOST_WRONG, CandidateRelabelRequest, CandidateRelabelTask
 from tasks.learning.labels.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace

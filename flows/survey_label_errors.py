@@ -7,7 +7,7 @@ from prefect import flow
 from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
-from tasks.candidates.relabel import CandidateRelabelRequest
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
 from tasks.stages.show import show_summary

@@ -1,13 +1,15 @@
 """A small published dataset of candidates, for tests of what is done to its labels, folds and rows of studies."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tasks.candidates.plan import CandidateRequest
-from tasks.candidates.staged_rows import LEDGER_COLUMNS
+from realbogus.records import BatchKey, Records
+from tasks.candidates.building.build_request import CandidateBuildRequest
+from tasks.candidates.building.staged_rows import LEDGER_COLUMNS
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging, pixels, versions
 from tasks.store.dataset import Dataset
@@ -24,9 +26,9 @@ REQUEST: dict[str, Any] = {
 }
 
 
-def candidate_request(**changes: Any) -> CandidateRequest:
+def candidate_request(**changes: Any) -> CandidateBuildRequest:
     """The request of a small simulated build, with some parameters changed."""
-    return CandidateRequest(**REQUEST | changes)
+    return CandidateBuildRequest(**REQUEST | changes)
 
 
 def draw_stamps(real: Sequence[bool], seed: int = 0) -> np.ndarray:
@@ -99,3 +101,19 @@ def publish_candidates(
         ),
         None,
     )
+
+
+@dataclass(frozen=True)
+class ListedRecords:
+    """A source of records that are known by their ids alone."""
+
+    names: tuple[tuple[str, ...], ...]
+
+    def batches(self) -> Sequence[BatchKey]:
+        return [BatchKey(f"b{number}", ()) for number in range(len(self.names))]
+
+    def ids(self, batch: BatchKey) -> list[str]:
+        return list(self.names[int(batch.name[1:])])
+
+    def read(self, batch: BatchKey) -> Records:
+        raise AssertionError("a plan reads no stamps")

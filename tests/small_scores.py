@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tasks.candidates.building.staged_rows import LEDGER_COLUMNS
 from tasks.candidates.metrics import CandidateScores
 from tasks.candidates.rows import EvaluationRows
-from tasks.candidates.staged_rows import LEDGER_COLUMNS
 from tasks.learning.split_parts import SplitPart
 from tasks.training.evaluation_record import EvaluationContext
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from realbogus.records import BOGUS, REAL
 from realbogus.simulation.survey import FIRST_MJD
 from realbogus.sources.pair_tables import read_pairs
+from tasks.candidates.building.plan import COMMON
+from tasks.candidates.building.staged_rows import FAULTY_VISIT
 from tasks.candidates.initial_weights import read_normalisation
-from tasks.candidates.plan import COMMON
-from tasks.candidates.staged_rows import FAULTY_VISIT
 from tasks.decisions.labelling_queue import Decided, QueueSettings, build_queue, write_queue
 from tasks.learning.scoring import image_blocks
 from tasks.learning.split_parts import UNLABELLED

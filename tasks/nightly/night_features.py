@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from realbogus.records import DETECTION
-from tasks.candidates.staged_rows import FAULTY_VISIT
+from tasks.candidates.building.staged_rows import FAULTY_VISIT
 from tasks.learning.drift.label_shift import estimate_share, move_share
 from tasks.learning.drift.night_features import NightFeatures
 from tasks.store.columns import align_column, to_float

@@ -1,6 +1,6 @@
 """Candidates that come more than once, in builds and in nights: what is said of them, and the error where they differ.
 
-Where they are found: `tasks.candidates.repetitions`, `tasks.night.repetitions`.
+Where they are found: `tasks.candidates.building.repetitions`, `tasks.night.repetitions`.
 """
 
 from collections.abc import Callable, Sequence

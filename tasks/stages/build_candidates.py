@@ -5,11 +5,12 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.candidates import plan
-from tasks.candidates.build_page import report_build
-from tasks.candidates.collect import CollectJob, collect_batch
-from tasks.candidates.plan import CandidatePlan, CandidateRequest
-from tasks.candidates.rejected_stamps import RejectedStamps
+from tasks.candidates.building import plan
+from tasks.candidates.building.build_page import report_build
+from tasks.candidates.building.build_request import CandidateBuildRequest
+from tasks.candidates.building.collect import CollectJob, collect_batch
+from tasks.candidates.building.plan import CandidatePlan
+from tasks.candidates.building.rejected_stamps import RejectedStamps
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
@@ -21,7 +22,7 @@ ITEMS_A_VISIT = 50
 
 
 @task(name="plan", description="List chip-visits or batches, and find those already published", cache_policy=NO_CACHE)
-def plan_candidates(workspace: Workspace, request: CandidateRequest) -> CandidatePlan:
+def plan_candidates(workspace: Workspace, request: CandidateBuildRequest) -> CandidatePlan:
     """Write the plan of a build into the dataset's staging folder."""
     return plan.plan_candidates(workspace, request)
 

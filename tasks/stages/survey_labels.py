@@ -5,7 +5,7 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.candidates.relabel import CandidateRelabelRequest
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest
 from tasks.runtime.cluster import Executor
 from tasks.runtime.workspace import Workspace
 from tasks.studies import label_survey

@@ -9,7 +9,7 @@ from realbogus.audits.source_sample import SkyCell
 from realbogus.audits.visit_audit import VisitAudit, audit_visit
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.simulation.survey import Survey, SurveySettings
-from tasks.candidates.staged_rows import VISIT_FAULTS
+from tasks.candidates.building.staged_rows import VISIT_FAULTS
 
 AUDITED_VISITS_A_NIGHT = 6
 """Seeing and sky vary mostly from night to night: a few visits each sample many nights."""

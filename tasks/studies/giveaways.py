@@ -20,8 +20,8 @@ from realbogus.audits.visit_audit import VisitAudit, join_audits
 from realbogus.injection.chip_visit import VisitSettings
 from realbogus.injection.inject import InjectionSettings
 from realbogus.simulation.survey import SurveySettings
-from tasks.candidates.harvest import log_faults
-from tasks.candidates.staged_rows import INJECTION_ROUND, injection_rounds
+from tasks.candidates.building.harvest import log_faults
+from tasks.candidates.building.staged_rows import INJECTION_ROUND, injection_rounds
 from tasks.reports.page import Block, Heading, Headline, Headlines, Table, Text, page
 from tasks.runtime.cluster import Executor
 from tasks.runtime.progress import progress

@@ -23,7 +23,7 @@ from realbogus.models.label_errors import (
 )
 from realbogus.records import BOGUS, REAL
 from tasks.candidates.label_reviews import read_verdicts, write_verdict_table
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.learning.split_parts import PartError
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg
 from tasks.reports.page import Block, Cell, Figure, Headline, Headlines, Table, Text, page

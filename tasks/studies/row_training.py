@@ -16,9 +16,8 @@ from realbogus.models.label_noise import add_noise, hide_reals
 from realbogus.models.network_settings import Network
 from tasks.candidates.folds import out_of_fold
 from tasks.candidates.methods import CandidateMethods
-from tasks.candidates.relabel import KEPT, true_labels
-from tasks.candidates.rows import are_injections
-from tasks.candidates.suspects import (
+from tasks.candidates.relabelling.relabel import KEPT, true_labels
+from tasks.candidates.relabelling.suspects import (
     brightness_strata,
     class_probabilities,
     doubts,
@@ -27,6 +26,7 @@ from tasks.candidates.suspects import (
     suggest,
     sure_reals,
 )
+from tasks.candidates.rows import are_injections
 from tasks.candidates.training import REAL, CandidateTraining, fit_model
 from tasks.learning import measures, operating_points
 from tasks.learning.labels.dynamics import are_wrong, memorised_share
@@ -184,8 +184,9 @@ class Memorised:
 def second_request(row: StudyRow) -> dict[str, Any]:
     """Return the changes of the training request that a row's method implies.
 
-    As in `tasks.candidates.relabel`: with treated suspects the last epoch is kept unless the method names another, and
-    removed ones take part in no loss. With a robust loss the noisy validation part chooses no epoch either.
+    As in `tasks.candidates.relabelling.relabel`: with treated suspects the last epoch is kept unless the method names
+    another, and removed ones take part in no loss. With a robust loss the noisy validation part chooses no epoch
+    either.
     """
     method = HANDLINGS[row.handling]
     changes: dict[str, Any] = {}

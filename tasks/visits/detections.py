@@ -15,8 +15,8 @@ from realbogus.readings import Reading, merge_readings
 from realbogus.records import SourceError
 from realbogus.sources.pair_tables import PairFiles, read_pairs
 from realbogus.subtraction.subtract import SubtractionSettings
-from tasks.candidates.collect import PairVisits
-from tasks.candidates.staged_rows import StagedBatch, visit_faults
+from tasks.candidates.building.collect import PairVisits
+from tasks.candidates.building.staged_rows import StagedBatch, visit_faults
 from tasks.inbox.deliveries import Delivery
 from tasks.night.blocks import CandidateBlock, unscorable_reasons
 from tasks.night.models import NightModel, ScoringRule

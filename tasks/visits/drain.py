@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from realbogus.records import CORRUPT, REAL, SourceError
-from tasks.candidates.staged_rows import StagedBatch
+from tasks.candidates.building.staged_rows import StagedBatch
 from tasks.inbox.deliveries import Delivery, is_unchanged, list_visits
 from tasks.inbox.looks import Looks, open_looks
 from tasks.inbox.nights import NightFolder, default_inbox, evening, list_nights

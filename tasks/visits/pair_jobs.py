@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from realbogus.sources.pair_tables import PairFiles
-from tasks.candidates.collect import PairVisits
-from tasks.candidates.staged_rows import StagedBatch
+from tasks.candidates.building.collect import PairVisits
+from tasks.candidates.building.staged_rows import StagedBatch
 
 
 @dataclass(frozen=True)

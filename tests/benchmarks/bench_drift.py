@@ -21,7 +21,7 @@ from realbogus.injection.inject import InjectionSettings
 from realbogus.records import REAL
 from realbogus.simulation.night_conditions import NightConditions
 from realbogus.simulation.survey import SurveySettings
-from tasks.candidates.collect import SimulatedVisits, VisitKey
+from tasks.candidates.building.collect import SimulatedVisits, VisitKey
 from tasks.learning.drift.check import DriftCheck, check_drift
 from tasks.learning.drift.night_features import NightFeatures
 from tasks.learning.operating_points import threshold_for_tpr

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from realbogus.records import BOGUS, DETECTION, RANDOM_INJECTION, REAL, BatchKey, FileSpan, Records, make_records
-from tasks.candidates.collect import CollectJob, ReadyTriplets, collect_batch
-from tasks.candidates.staged_rows import LEDGER_COLUMNS, STAGED_COLUMNS
+from tasks.candidates.building.collect import CollectJob, ReadyTriplets, collect_batch
+from tasks.candidates.building.staged_rows import LEDGER_COLUMNS, STAGED_COLUMNS
 from tasks.store import merging, pixels
 from tasks.store.packing import shard_jobs, write_shard_job
 from tasks.store.staging import Staging

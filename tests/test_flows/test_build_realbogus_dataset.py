@@ -26,10 +26,11 @@ from realbogus.simulation.survey import Survey, SurveySettings
 from realbogus.sources.zenodo import write_published_layout
 from realbogus.stamps import pixel_sha256
 from tasks.building.publish import finished_summary
-from tasks.candidates.collect import SimulatedVisits, VisitKey
-from tasks.candidates.harvest import gather_candidates
-from tasks.candidates.plan import CandidatePlan, CandidateRequest
-from tasks.candidates.staged_rows import StagedBatch
+from tasks.candidates.building.build_request import CandidateBuildRequest
+from tasks.candidates.building.collect import SimulatedVisits, VisitKey
+from tasks.candidates.building.harvest import gather_candidates
+from tasks.candidates.building.plan import CandidatePlan
+from tasks.candidates.building.staged_rows import StagedBatch
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.stages.build_candidates import collect_candidates, plan_candidates
@@ -96,7 +97,7 @@ def with_small_chips(plan: CandidatePlan, observer: SmallChips) -> CandidatePlan
 def build_small(observer: SmallChips, **changes: Any) -> dict[str, Any]:
     """Do what `build_realbogus_dataset` does, with small chips."""
     workspace = Workspace.current()
-    plan = with_small_chips(plan_candidates(workspace, CandidateRequest(**REQUEST | changes)), observer)
+    plan = with_small_chips(plan_candidates(workspace, CandidateBuildRequest(**REQUEST | changes)), observer)
     if plan.is_finished():
         return finished_summary(workspace, plan)
     collect_candidates(plan, InProcess())
@@ -285,7 +286,7 @@ def test_transients_are_injected_until_the_stored_share_near_galaxies_is_met(flo
     assert sorted(row["id"] for row in rows) == [f"s3-n0-c0-v0-{number:04d}" for number in range(len(rows))]
     numbers = [int(row["id"][-4:]) for row in further]
     assert min(numbers) < len(first), "a number does not reveal that a row is an injection"
-    request = CandidateRequest(**REQUEST | changes | {"balance": "stored"})
+    request = CandidateBuildRequest(**REQUEST | changes | {"balance": "stored"})
     alone = replace(small(), work=request.work).collect(VisitKey(3, 0, 0, 0, 0)).table
     of_build = {row["id"]: row["pixel_sha256"] for row in rows}
     assert dict(zip(alone["id"].to_pylist(), alone["pixel_sha256"].to_pylist(), strict=True)) == of_build
@@ -473,7 +474,7 @@ def test_what_a_dataset_holds_already_decides_what_is_added(workspace: Workspace
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (workspace.datasets / "held" / "CURRENT").write_text("1\n")
     for name, other in {"source": "simulated", "stamp_px": 31, "engine": "sfft", "threshold_sigma": 4.0}.items():
-        request = CandidateRequest(
+        request = CandidateBuildRequest(
             **REQUEST
             | held
             | {"dataset": "held", "path": "x", name: other}
@@ -499,7 +500,7 @@ def test_what_a_dataset_holds_already_decides_what_is_added(workspace: Workspace
 )
 def test_bad_requests_name_the_thing(workspace: Workspace, changes: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, StoreError), match=message):
-        plan_candidates.fn(workspace, CandidateRequest(**REQUEST | changes))
+        plan_candidates.fn(workspace, CandidateBuildRequest(**REQUEST | changes))
     assert not list(workspace.datasets.glob("*/CURRENT"))
 
 

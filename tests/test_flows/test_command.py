@@ -24,7 +24,7 @@ import flows
 from flows.cli.command import execute
 from flows.cli.demo_report import classifier_rows, galaxy_rows
 from flows.cli.exit_status import describe_error
-from tasks.candidates.relabel import CandidateRelabelRequest
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest
 from tasks.home.status import WorkspaceStatus
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import stop_services

@@ -56,8 +56,8 @@ from flows.train_galaxy import train_galaxy
 from flows.train_realbogus import train_realbogus
 from flows.transfer_to_survey import transfer_to_survey
 from flows.verify import verify
-from tasks.candidates.plan import CandidateRequest
-from tasks.candidates.relabel import CandidateRelabelRequest
+from tasks.candidates.building.build_request import CandidateBuildRequest
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
 from tasks.galaxies.relabelling.relabel import GalaxyRelabelRequest
@@ -175,7 +175,7 @@ def test_a_flow_says_what_it_does_and_returns(name: str) -> None:
     ("flow", "request_model"),
     [
         (build_galaxy_dataset, GalaxyBuildRequest),
-        (build_realbogus_dataset, CandidateRequest),
+        (build_realbogus_dataset, CandidateBuildRequest),
         (check_giveaways, GiveawayRequest),
         (make_night, NightToMake),
         (nightly_retrain, NightlyRequest),

@@ -27,7 +27,7 @@ from flows.train_realbogus import train_realbogus
 from flows.transfer_to_survey import transfer_to_survey
 from tasks.candidates.folds import out_of_fold
 from tasks.candidates.methods import CandidateMethods
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.models.saved_models import SavedModelError, load_model
 from tasks.learning.split_parts import PartError

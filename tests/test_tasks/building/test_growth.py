@@ -11,8 +11,8 @@ import pytest
 from expectations.frames import share_frame
 from expectations.split_shares import PART_SHARES
 from tasks.building.splits import part_by_hash, place
-from tasks.candidates.collect import ReadyTriplets
-from tasks.candidates.plan import hash_bound
+from tasks.candidates.building.batches import hash_bound
+from tasks.candidates.building.collect import ReadyTriplets
 from tasks.galaxies.building.plan import limit_objects
 
 STAGES = (200, 400, 2000)

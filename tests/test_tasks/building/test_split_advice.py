@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.building.split_advice import split_advice
-from tasks.candidates.harvest import enough_groups
-from tasks.candidates.plan import simulated_visits
+from tasks.candidates.building.batches import simulated_visits
+from tasks.candidates.building.harvest import enough_groups
 from tests.small_candidates import candidate_request
 
 

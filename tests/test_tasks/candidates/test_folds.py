@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.candidates.folds import out_of_fold, stratify
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning.split_parts import UNLABELLED, PartError, SplitPart, draw_folds, split_fold
 from tasks.runtime.cluster import InProcess
@@ -100,7 +100,7 @@ def test_each_fold_has_its_share_of_a_rare_label() -> None:
 
 KILLED = """
 import sys
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
 from tasks.training.relabel import score_folds

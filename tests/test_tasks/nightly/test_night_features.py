@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.candidates.staged_rows import LEDGER_COLUMNS
+from tasks.candidates.building.staged_rows import LEDGER_COLUMNS
 from tasks.nightly.night_features import OF_CANDIDATES, candidate_features, galaxy_features
 
 

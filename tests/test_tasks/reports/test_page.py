@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.candidates.build_page import report_build
+from tasks.candidates.building.build_page import report_build
 from tasks.candidates.figures import evaluation_figures
 from tasks.candidates.metrics import CandidateEvaluation, summarise
 from tasks.candidates.report import evaluation_page

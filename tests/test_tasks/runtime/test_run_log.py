@@ -15,7 +15,7 @@ sys.exit("prefect" in sys.modules or "tensorflow" in sys.modules)
 """
 
 
-@pytest.mark.parametrize("module", ["tasks.candidates.collect", "tasks.galaxies.building.collect"])
+@pytest.mark.parametrize("module", ["tasks.candidates.building.collect", "tasks.galaxies.building.collect"])
 def test_what_workers_run_imports_neither_prefect_nor_tensorflow(module: str) -> None:
     command = [sys.executable, "-c", WORKER, module]
     assert subprocess.run(command, cwd=Path(__file__).parents[3]).returncode == 0

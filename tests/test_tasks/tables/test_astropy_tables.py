@@ -9,7 +9,7 @@ import pytest
 from astropy import units
 from astropy.table import join
 
-from tasks.candidates.staged_rows import LEDGER_COLUMNS
+from tasks.candidates.building.staged_rows import LEDGER_COLUMNS
 from tasks.predictions.prediction_sources import FACTS
 from tasks.tables.astropy_tables import astropy_table, read_astropy_table, unit_of
 

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask, true_labels
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest, CandidateRelabelTask, true_labels
 from tasks.candidates.training import CandidateTraining
 from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.learning.split_parts import UNLABELLED

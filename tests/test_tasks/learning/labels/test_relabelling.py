@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask
+from tasks.candidates.relabelling.relabel import CandidateRelabelRequest, CandidateRelabelTask
 from tasks.candidates.training import CandidateTrainRequest, open_candidate_training
 from tasks.learning.labels.relabelling import publish_relabelling, relabelled, with_targets
 from tasks.learning.labels.suspects import SuspectError

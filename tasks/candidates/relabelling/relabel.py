@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from realbogus.records import BOGUS, REAL
 from tasks.candidates.choices import Handling
-from tasks.candidates.suspects import class_probabilities, never_suspect_injections, score_labels, suggest
+from tasks.candidates.relabelling.suspects import class_probabilities, never_suspect_injections, score_labels, suggest
 from tasks.candidates.training import CandidateTraining, CandidateTrainRequest, open_candidate_training
 from tasks.learning import measures
 from tasks.learning.fits.fit_settings import KeptEpoch
@@ -50,7 +50,7 @@ class CandidateRelabelRequest(RelabelOptions, CandidateTrainRequest):
     suspect_injections: bool = False
     """Whether labels of injections can be suspect."""
     recurrence: bool = False
-    """Whether recurrence over visits has a say in what is suspect; see `tasks.candidates.recurrence`."""
+    """Whether recurrence over visits has a say in what is suspect; see `tasks.candidates.relabelling.recurrence`."""
     most_wrong: float = Field(default=MOST_WRONG, gt=0, le=1)
     """Largest share of labels that may be wrong, as the scores estimate it, for a rule and handling that was not shown
     to help beyond it."""
@@ -87,7 +87,7 @@ class CandidateRelabelTask(RelabelTask):
         return {"loss_lds": SMOOTHNESS} if is_left_open else {}
 
     def out_of_fold(self, training: TrainingTask, part: SplitPart, folder: Path, executor: Executor) -> pa.Table:
-        """Return the scores of a part's candidates; see `tasks.candidates.suspects`."""
+        """Return the scores of a part's candidates; see `tasks.candidates.relabelling.suspects`."""
         assert isinstance(training, CandidateTraining)
         request = self.request
         return score_labels(

@@ -16,11 +16,12 @@ from realbogus.readings import Reading, merge_readings
 from realbogus.records import GALAXY_INJECTION, RANDOM_INJECTION, VARIABLE_INJECTION, find_places
 from tasks.building.harvest import Harvest, part_counts
 from tasks.building.validate import validate_candidates
-from tasks.candidates.collect import ReadyTriplets, read_reading
-from tasks.candidates.known_objects import KNOWN_GROUP
-from tasks.candidates.plan import CandidatePlan, CandidateRequest
-from tasks.candidates.repetitions import drop_repeated
-from tasks.candidates.staged_rows import LEDGER_COLUMNS, PADDED, STAGED_COLUMNS, padded_fractions, visit_faults
+from tasks.candidates.building.build_request import CandidateBuildRequest
+from tasks.candidates.building.collect import ReadyTriplets, read_reading
+from tasks.candidates.building.known_objects import KNOWN_GROUP
+from tasks.candidates.building.plan import CandidatePlan
+from tasks.candidates.building.repetitions import drop_repeated
+from tasks.candidates.building.staged_rows import LEDGER_COLUMNS, PADDED, STAGED_COLUMNS, padded_fractions, visit_faults
 from tasks.records.repetitions import log_repeated
 from tasks.runtime.run_log import run_logger
 from tasks.store import merging
@@ -106,7 +107,7 @@ def gather_candidates(plan: CandidatePlan) -> Harvest:
     )
 
 
-def enough_groups(request: CandidateRequest) -> str:
+def enough_groups(request: CandidateBuildRequest) -> str:
     """Return the smallest request, from this one up, whose groups can fill every part of the split.
 
     A group is a chip at a pointing, which `revisits` visits share; of more chips and more visits, the fewer chip-visits
@@ -142,7 +143,7 @@ def _manifest(plan: CandidatePlan) -> dict[str, Any]:
     }
 
 
-def pixels_of(request: CandidateRequest) -> str:
+def pixels_of(request: CandidateBuildRequest) -> str:
     """Return the origin of the pixels, a word of the manifest."""
     if request.source == "frames":
         return "real+injected" if request.injections_per_visit else "real"
@@ -166,7 +167,7 @@ def _survey(plan: CandidatePlan) -> dict[str, Any] | None:
 
 
 def account_of(
-    request: CandidateRequest,
+    request: CandidateBuildRequest,
     ledger: pa.Table,
     labels: pa.Table | None,
     split: pa.Table | None,
@@ -179,7 +180,7 @@ def account_of(
 
     Parameters
     ----------
-    request : CandidateRequest
+    request : CandidateBuildRequest
     ledger : Table
         Columns `ACCOUNTED`, the request's rows.
     labels : Table or None
@@ -246,14 +247,14 @@ def count_injections(ledger: pa.Table, kind: str, *, found: bool = False) -> int
     return int(to_bool(detected).sum())
 
 
-def galaxy_share(request: CandidateRequest, ledger: pa.Table) -> dict[str, float | int | None]:
+def galaxy_share(request: CandidateBuildRequest, ledger: pa.Table) -> dict[str, float | int | None]:
     """Return the share near galaxies of all injections and of those stored, and how many are missing to meet it.
 
     Injections on variable sources are not counted.
 
     Parameters
     ----------
-    request : CandidateRequest
+    request : CandidateBuildRequest
     ledger : Table
         Columns kind, status, batch.
 

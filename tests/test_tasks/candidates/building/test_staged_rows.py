@@ -12,7 +12,7 @@ import pytest
 from realbogus.records import SourceError
 from realbogus.stamps import pixel_digests
 from realbogus.subtraction.alignment import AlignmentError
-from tasks.candidates.staged_rows import (
+from tasks.candidates.building.staged_rows import (
     FAULTY_VISIT,
     LEDGER_COLUMNS,
     STAGED_COLUMNS,

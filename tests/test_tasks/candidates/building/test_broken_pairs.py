@@ -17,8 +17,8 @@ from realbogus.injection.inject import InjectionSettings
 from realbogus.psf import extraction
 from realbogus.sources.pair_tables import PairFiles
 from realbogus.subtraction.subtract import SubtractionSettings
-from tasks.candidates.collect import PairVisits
-from tasks.candidates.staged_rows import padded_fractions
+from tasks.candidates.building.collect import PairVisits
+from tasks.candidates.building.staged_rows import padded_fractions
 from tests.fits_files import wcs_header
 from tests.star_field import SHAPE, Optics, draw_light, expose, scatter_stars
 

@@ -4,7 +4,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.candidates.wrong_labels import flip_labels
+from tasks.candidates.building.wrong_labels import flip_labels
 
 
 def staged(count: int) -> pa.Table:

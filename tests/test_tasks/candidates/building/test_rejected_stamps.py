@@ -7,9 +7,9 @@ import pyarrow.compute as pc
 
 from realbogus.audits.pictures import draw_triplet
 from realbogus.simulation.survey import SurveySettings
-from tasks.candidates.collect import SimulatedVisits
-from tasks.candidates.plan import plan_candidates
-from tasks.candidates.rejected_stamps import MOST_FRAMES, RejectedStamps
+from tasks.candidates.building.collect import SimulatedVisits
+from tasks.candidates.building.plan import plan_candidates
+from tasks.candidates.building.rejected_stamps import MOST_FRAMES, RejectedStamps
 from tasks.runtime.workspace import Workspace
 from tests.small_candidates import candidate_request
 

@@ -27,8 +27,8 @@ from realbogus.sources.frame_keywords import FrameKeywords
 from realbogus.sources.frame_pairs import read_difference, read_pair, read_psf
 from realbogus.sources.known_objects import table_of
 from realbogus.sources.pair_tables import PairFiles
-from tasks.candidates.known_objects import KnownObjects, mark_known_objects
-from tasks.candidates.staged_rows import (
+from tasks.candidates.building.known_objects import KnownObjects, mark_known_objects
+from tasks.candidates.building.staged_rows import (
     VISIT_FAULTS,
     StagedBatch,
     VisitFacts,
@@ -37,7 +37,7 @@ from tasks.candidates.staged_rows import (
     stage_fault,
     stage_visit,
 )
-from tasks.candidates.wrong_labels import flip_labels
+from tasks.candidates.building.wrong_labels import flip_labels
 from tasks.records.kept_readings import keep_reading, kept_reading
 from tasks.records.repetitions import different_error
 from tasks.store.columns import to_bool

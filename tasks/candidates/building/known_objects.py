@@ -14,8 +14,8 @@ from realbogus.readings import Reading
 from realbogus.records import DETECTION, NO_EPOCH
 from realbogus.sources.known_objects import KnownTable, NoEpochError
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT
+from tasks.candidates.building.staged_rows import StagedBatch
 from tasks.candidates.choices import WithoutEpoch
-from tasks.candidates.staged_rows import StagedBatch
 from tasks.records.known_tables import read_known
 from tasks.store.columns import to_bool, to_float
 from tasks.store.merging import with_columns

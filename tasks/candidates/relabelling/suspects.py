@@ -3,8 +3,8 @@
 Scores are a table with ``id, logit, fold`` of the n candidates of a part, sorted by id. ``two-views`` and
 ``hidden-reals`` add ``forest``, the probability of being real by a forest on scalars; ``dynamics`` adds ``limit``, and
 its logit is the mean over the early epochs of one fit to all candidates, fold 0. With recurrence there are ``fault``
-and ``hidden`` too, see `tasks.candidates.recurrence`: a bogus label of a fault is never suspect, and what may be hidden
-is so more readily.
+and ``hidden`` too, see `tasks.candidates.relabelling.recurrence`: a bogus label of a fault is never suspect, and what
+may be hidden is so more readily.
 """
 
 from dataclasses import replace
@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from realbogus.audits.difficulty import NEAR_RADII
 from tasks.candidates.baselines import candidate_scalars, out_of_fold_forest
 from tasks.candidates.folds import out_of_fold
-from tasks.candidates.recurrence import COLUMNS, Recurring, find_recurring
+from tasks.candidates.relabelling.recurrence import COLUMNS, Recurring, find_recurring
 from tasks.candidates.rows import are_injections
 from tasks.candidates.training import REAL, CandidateTraining
 from tasks.learning.labels.dynamics import (

@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from realbogus.audits.pictures import draw_triplet
 from realbogus.injection.completeness import binned_completeness, fit_completeness
-from tasks.candidates.rejected_stamps import CUT_AGAIN
-from tasks.candidates.staged_rows import PADDED
+from tasks.candidates.building.rejected_stamps import CUT_AGAIN
+from tasks.candidates.building.staged_rows import PADDED
 from tasks.learning.intervals import Interval
 from tasks.learning.measures import wilson
 from tasks.reports.contact_sheet import contact_sheet, to_jpeg

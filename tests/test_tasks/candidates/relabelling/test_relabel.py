@@ -7,7 +7,12 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from tasks.candidates.relabel import CandidateRelabelRequest, CandidateRelabelTask, suspect_strata, true_labels
+from tasks.candidates.relabelling.relabel import (
+    CandidateRelabelRequest,
+    CandidateRelabelTask,
+    suspect_strata,
+    true_labels,
+)
 from tasks.learning.labels.suspects import SuspectError
 from tasks.learning.split_parts import UNLABELLED
 from tasks.runtime.workspace import Workspace

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from realbogus.records import SourceError
-from tasks.candidates.repetitions import drop_repeated
+from tasks.candidates.building.repetitions import drop_repeated
 
 
 def staged(rows: Sequence[tuple[str, str, str | None, str | None, int | None]]) -> pa.Table:

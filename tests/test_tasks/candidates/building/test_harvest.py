@@ -17,8 +17,9 @@ from realbogus.simulation.survey import SurveySettings
 from realbogus.sources.triplets import TripletSource
 from realbogus.subtraction.alignment import AlignmentError
 from tasks.building.plan import begin_plan
-from tasks.candidates.collect import ReadyTriplets, SimulatedVisits, VisitKey
-from tasks.candidates.harvest import (
+from tasks.candidates.building.batches import CandidateBatch
+from tasks.candidates.building.collect import ReadyTriplets, SimulatedVisits, VisitKey
+from tasks.candidates.building.harvest import (
     ACCOUNTED,
     MAX_FAULTS_LOGGED,
     VALIDATED,
@@ -32,8 +33,8 @@ from tasks.candidates.harvest import (
     log_faults,
     pixels_of,
 )
-from tasks.candidates.plan import CandidateBatch, CandidatePlan
-from tasks.candidates.staged_rows import (
+from tasks.candidates.building.plan import CandidatePlan
+from tasks.candidates.building.staged_rows import (
     LEDGER_COLUMNS,
     STAGED_COLUMNS,
     VisitFacts,

@@ -10,7 +10,7 @@ import pytest
 
 from realbogus.readings import Reading
 from realbogus.records import BatchKey, Records, SourceError, make_records
-from tasks.candidates.collect import (
+from tasks.candidates.building.collect import (
     CollectJob,
     ReadyTriplets,
     VisitKey,
@@ -18,8 +18,8 @@ from tasks.candidates.collect import (
     read_reading,
     without_ids,
 )
-from tasks.candidates.known_objects import KNOWN_GROUP, KnownObjects
-from tasks.candidates.staged_rows import STAGED_COLUMNS
+from tasks.candidates.building.known_objects import KNOWN_GROUP, KnownObjects
+from tasks.candidates.building.staged_rows import STAGED_COLUMNS
 from tasks.store.sampling import hash_share
 from tasks.store.staging import Staging
 

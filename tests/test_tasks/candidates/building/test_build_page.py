@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from realbogus.audits.pictures import draw_triplet
-from tasks.candidates.build_page import (
+from tasks.candidates.building.build_page import (
     TRIPLETS_PER_KIND,
     TRIPLETS_PER_ROW,
     completeness_plot,

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from realbogus.records import RANDOM_INJECTION
-from tasks.candidates.suspects import (
+from tasks.candidates.relabelling.suspects import (
     HIDDEN_LOG_ODDS,
     brightness_strata,
     class_probabilities,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from realbogus.records import RANDOM_INJECTION
-from tasks.candidates.recurrence import COLUMNS, find_recurring
+from tasks.candidates.relabelling.recurrence import COLUMNS, find_recurring
 
 ARCSEC = 1 / 3600
 

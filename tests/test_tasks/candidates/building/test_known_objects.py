@@ -12,8 +12,8 @@ import pytest
 from realbogus.records import DETECTION, GALAXY_INJECTION
 from realbogus.sources.known_objects import KnownTable, NoEpochError
 from realbogus.sources.object_kinds import KNOWN_TRANSIENT, KNOWN_VARIABLE
-from tasks.candidates.known_objects import KnownObjects, mark_known_objects
-from tasks.candidates.staged_rows import StagedBatch, complete_rows
+from tasks.candidates.building.known_objects import KnownObjects, mark_known_objects
+from tasks.candidates.building.staged_rows import StagedBatch, complete_rows
 
 DATE = 60000.0
 KNOWN = KnownTable(

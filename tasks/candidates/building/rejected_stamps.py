@@ -12,9 +12,9 @@ from realbogus.frames import Frame
 from realbogus.injection.candidate_table import NOT_DETECTED
 from realbogus.records import DETECTION
 from realbogus.stamps import cut_plane
-from tasks.candidates.collect import PairVisits, SimulatedVisits
-from tasks.candidates.plan import CandidatePlan
-from tasks.candidates.staged_rows import FAULTY_VISIT
+from tasks.candidates.building.collect import PairVisits, SimulatedVisits
+from tasks.candidates.building.plan import CandidatePlan
+from tasks.candidates.building.staged_rows import FAULTY_VISIT
 
 MOST_FRAMES = 2
 """Frames that are read or simulated again for pictures: each takes seconds."""

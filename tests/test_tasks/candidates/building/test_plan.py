@@ -1,142 +1,30 @@
-"""The plan of a real/bogus build: rules of the request, batches, digest, what is published already."""
+"""The plan of a real/bogus build: digest, conditions of a night, what is published already."""
 
-import csv
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from pydantic import ValidationError
 
-from realbogus.records import BatchKey, Records, SourceError
-from realbogus.simulation.night_conditions import NightConditions
-from tasks.candidates.collect import PairVisits, ReadyTriplets, SimulatedVisits
-from tasks.candidates.plan import (
+from realbogus.records import BatchKey
+from tasks.candidates.building.batches import CandidateBatch, list_batches
+from tasks.candidates.building.collect import ReadyTriplets
+from tasks.candidates.building.plan import (
     CLASSES,
     COMMON,
     LATER,
-    MOST_ROUNDS,
     SCHEME,
-    VISITS_A_NIGHT,
-    CandidateBatch,
-    hash_bound,
-    list_batches,
     plan_candidates,
     request_digest,
     require_common,
     scheme_digest,
-    simulated_visits,
     unpublished,
 )
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
-from tasks.store.errors import DatasetNameError, StoreError
-from tasks.store.sampling import hash_share
-from tests.small_candidates import REQUEST, candidate_request, publish_candidates
-
-
-@dataclass(frozen=True)
-class Listed:
-    """A source of records that are known by their ids alone."""
-
-    names: tuple[tuple[str, ...], ...]
-
-    def batches(self) -> Sequence[BatchKey]:
-        return [BatchKey(f"b{number}", ()) for number in range(len(self.names))]
-
-    def ids(self, batch: BatchKey) -> list[str]:
-        return list(self.names[int(batch.name[1:])])
-
-    def read(self, batch: BatchKey) -> Records:
-        raise AssertionError("a plan reads no stamps")
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"source": "zenodo"}, "source=zenodo needs path=FOLDER or path=FILE"),
-        ({"path": "x"}, "source=simulated takes no path, path=x was given; did you mean source=frames"),
-        ({"source": "frames", "path": "x", "known_objects": "simulated"}, "known_objects=simulated is for source=sim"),
-        ({"conditions": {"hot_chip": 2}}, r"hot_chip=2: there are chips 0 to 1"),
-        ({"conditions": {"hot_chip": "ccd1"}}, r"hot_chip='ccd1' is no chip: give its number, such as 3, or its name"),
-        ({"conditions": {"seeing": 2}}, "unknown condition 'seeing'; there are: seeing_factor, extinction_mag, hot_ch"),
-        ({"conditions": {"seeing_factor": 0.1}}, "seeing_factor"),
-        ({"conditions": {"extinction_mag": -1}}, "extinction_mag"),
-        ({"conditions": {"wrong_labels": 1.5}}, "wrong_labels"),
-        (
-            {"source": "alerts", "path": "x", "conditions": {"seeing_factor": 2}},
-            r"conditions=\{'seeing_factor': 2.0\} are for source=simulated, not source=alerts",
-        ),
-        ({"engine": "precomputed"}, "engine=precomputed is for source=frames, not source=simulated"),
-        ({"stamp_px": 10}, "stamp_px"),
-        ({"stamp_px": 128}, "stamp_px"),
-        ({"visits": VISITS_A_NIGHT + 1}, "visits"),
-        ({"galaxy_fraction": -0.1}, "galaxy_fraction"),
-        ({"limit": 0}, "limit"),
-        ({"threshold_sigma": 0}, "threshold_sigma"),
-    ],
-)
-def test_a_request_that_does_not_go_together_is_refused(changes: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        candidate_request(**changes)
-
-
-def test_a_request_that_goes_together_is_accepted() -> None:
-    candidate_request(known_objects="simulated")
-    candidate_request(source="frames", path="x", engine="precomputed")
-    candidate_request(source="triplets", path="x", known_objects="tns.csv")
-    candidate_request(galaxy_fraction=0.0, injections_per_visit=0, limit=1)
-    with pytest.raises(DatasetNameError):
-        candidate_request(dataset="Bad/Name")
-
-
-def test_the_settings_of_a_visit_and_of_the_survey_are_the_request_s() -> None:
-    asked = candidate_request(
-        galaxy_fraction=0.25, injections_per_visit=7, engine="zogy", threshold_sigma=4.0, stamp_px=31
-    )
-    work = asked.work
-    assert (work.injection.per_visit, work.injection.galaxy_fraction) == (7, 0.25)
-    assert candidate_request(variable_fraction=0.3).work.injection.variable_fraction == 0.3
-    assert (work.subtraction.engine, work.threshold_sigma, work.stamp_px) == ("zogy", 4.0, 31)
-    survey = candidate_request(scene_transients=2.0, diversity=0.5, seeing_arcsec=2.5, seed=9).survey
-    assert (survey.seed, survey.transients_per_visit) == (9, 2.0)
-    assert (survey.diversity, survey.seeing_fwhm_arcsec) == (0.5, 2.5)
-    varied = candidate_request(variable_fraction=0.3, randomisation=0.5).survey
-    assert (varied.variable_share, varied.randomisation) == (0.3, 0.5)
-
-
-def visits_of(**changes: Any) -> list[tuple[int, int, int, int, int]]:
-    keys = simulated_visits(candidate_request(**changes))
-    return [(key.seed, key.night, key.chip, key.visit, key.field) for key in keys]
-
-
-def test_visits_are_listed_visit_by_visit_so_that_fewer_are_a_prefix_of_more() -> None:
-    assert visits_of(chips=2, visits=2) == [(3, 0, 0, 0, 0), (3, 0, 1, 0, 0), (3, 0, 0, 1, 1), (3, 0, 1, 1, 1)]
-    assert visits_of(visits=3)[: 2 * 2] == visits_of(visits=2)
-    assert len(visits_of(chips=2, visits=3)) == 6
-
-
-def test_a_field_is_revisited_and_is_of_its_night_alone() -> None:
-    fields = [visit[4] for visit in visits_of(chips=1, visits=5, revisits=2, night=7)]
-    assert fields == [7000, 7000, 7001, 7001, 7002]
-    assert max(visit[4] for visit in visits_of(chips=1, visits=VISITS_A_NIGHT)) == VISITS_A_NIGHT - 1
-
-
-def test_a_limit_takes_the_first_visits() -> None:
-    collector, batches = list_batches(candidate_request(limit=3, known_objects="simulated"))
-    assert isinstance(collector, SimulatedVisits)
-    assert collector.with_known
-    assert [(batch.number, batch.name) for batch in batches] == [
-        (0, "s3-n0-c0-v0"),
-        (1, "s3-n0-c1-v0"),
-        (2, "s3-n0-c0-v1"),
-    ]
-    plain = list_batches(candidate_request())[0]
-    assert isinstance(plain, SimulatedVisits)
-    assert not plain.with_known
+from tasks.store.errors import StoreError
+from tests.small_candidates import REQUEST, ListedRecords, candidate_request, publish_candidates
+from tests.small_triplets import write_triplets
 
 
 def test_a_request_under_ordinary_conditions_keeps_its_digest() -> None:
@@ -146,12 +34,6 @@ def test_a_request_under_ordinary_conditions_keeps_its_digest() -> None:
     assert "conditions" in LATER
     special = [candidate_request(conditions=given) for given in ({"hot_chip": 1}, {"hot_chip": "chip01"})]
     assert request_digest(special[0], ["a"]) == request_digest(special[1], ["a"]) != request_digest(plain, ["a"])
-
-
-def test_the_conditions_of_a_night_reach_its_visits() -> None:
-    collector = list_batches(candidate_request(conditions={"seeing_factor": 1.5, "hot_chip": 1}))[0]
-    assert isinstance(collector, SimulatedVisits)
-    assert collector.special == NightConditions(seeing_factor=1.5, hot_chip=1)
 
 
 def test_a_published_night_is_not_added_to_under_other_conditions(workspace: Workspace) -> None:
@@ -176,55 +58,6 @@ def test_a_published_night_is_not_added_to_under_other_conditions(workspace: Wor
     assert plan_candidates(workspace, candidate_request()).facts["conditions"] == []
     with pytest.raises(StoreError, match=r"was built with conditions=null, not \{.*2.0\}"):
         plan_candidates(workspace, candidate_request(conditions=poor))
-
-
-def write_triplets(folder: Path, count: int) -> Path:
-    folder.mkdir()
-    np.save(folder / "stamps.npy", np.random.default_rng(0).normal(size=(count, 29, 29, 3)).astype(np.float32))
-    with (folder / "table.csv").open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(["id", "label"])
-        writer.writerows((f"t{number}", number % 2) for number in range(count))
-    return folder
-
-
-def test_a_limit_of_records_is_met_exactly_by_the_hash_of_their_ids(tmp_path: Path) -> None:
-    folder = str(write_triplets(tmp_path / "set", 20))
-    ready, _ = list_batches(candidate_request(source="triplets", path=folder, limit=7))
-    assert isinstance(ready, ReadyTriplets)
-    selected = {name for key in ready.source.batches() for name in ready.source.ids(key) if ready.selects(name)}
-    assert len(selected) == 7
-    order = sorted((f"t{number}" for number in range(20)), key=lambda name: hash_share(name, 3))
-    assert selected == set(order[:7])
-    every, _ = list_batches(candidate_request(source="triplets", path=folder))
-    assert isinstance(every, ReadyTriplets)
-    assert every.below == 1.0
-
-
-def test_the_hash_bound_is_that_of_the_first_record_beyond_the_limit() -> None:
-    source = Listed((("a", "b"), ("c", "d", "e")))
-    keys = list(source.batches())
-    shares = sorted(hash_share(name, 1) for name in "abcde")
-    assert hash_bound(source, keys, 2, 1) == shares[2]
-    assert hash_bound(source, keys, 4, 1) == shares[4]
-    assert hash_bound(source, keys, 5, 1) == hash_bound(source, keys, 6, 1) == 1.0
-
-
-def test_files_that_are_missing_are_named_before_any_work(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="nowhere"):
-        list_batches(candidate_request(source="frames", path=str(tmp_path / "nowhere")))
-    pair = tmp_path / "pairs.csv"
-    pair.write_text("new,reference\na.fits,b.fits\n")
-    for name in ("a.fits", "b.fits"):
-        (tmp_path / name).write_bytes(b"x")
-    asked = {"source": "frames", "path": str(pair)}
-    collector, batches = list_batches(candidate_request(**asked))
-    assert isinstance(collector, PairVisits)
-    assert len(batches) == 1
-    with pytest.raises(FileNotFoundError, match=r"galaxy_catalog=.*none\.csv does not exist"):
-        list_batches(candidate_request(**asked, galaxy_catalog=str(tmp_path / "none.csv")))
-    with pytest.raises(SourceError, match="none"):
-        list_batches(candidate_request(**asked, known_objects=str(tmp_path / "none.csv")))
 
 
 def test_a_request_s_digest_depends_on_all_but_the_path() -> None:
@@ -280,15 +113,6 @@ def test_samples_of_other_settings_are_refused_and_the_first_is_named(workspace:
         require_common(candidate_request(source="triplets", path="x", stamp_px=31), parent)
 
 
-def test_a_share_among_the_stored_is_met_by_further_rounds_into_frames_alone() -> None:
-    assert candidate_request(balance="asked").work.injection.rounds == 1
-    assert candidate_request(balance="stored").work.injection.rounds == MOST_ROUNDS
-    assert candidate_request(injection_rounds=3).work.injection.repeats == 3
-    for named, change in (("balance=stored", {"balance": "stored"}), ("injection_rounds=2", {"injection_rounds": 2})):
-        with pytest.raises(ValidationError, match=f"{named} injects into frames, but source=triplets has ready"):
-            candidate_request(source="triplets", path="x", **change)
-
-
 def batch(number: int, name: str) -> CandidateBatch:
     return CandidateBatch(number, name, BatchKey(name, ()))
 
@@ -305,7 +129,7 @@ def test_a_published_visit_is_left_out_and_its_ids_are_accounted_for(workspace: 
 
 def test_a_batch_of_records_is_left_out_once_all_that_is_selected_of_it_is_published(workspace: Workspace) -> None:
     parent = published(workspace)
-    source = Listed((("c0000", "c0001"), ("c0002", "new"), ("x", "y")))
+    source = ListedRecords((("c0000", "c0001"), ("c0002", "new"), ("x", "y")))
     batches = [batch(number, f"b{number}") for number in range(3)]
     missing, ids = unpublished(batches, ReadyTriplets(source, 0), parent)
     assert ids == ("c0000", "c0001", "c0002")

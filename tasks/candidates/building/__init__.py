@@ -1,0 +1,1 @@
+"""Building a dataset of candidates: the request, its batches, the plan, collecting triplets, the harvest."""

@@ -1,0 +1,1 @@
+"""Relabelling of candidates: suspect labels, recurrence over visits, the second training."""
