@@ -8,22 +8,20 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-import psutil
 import psycopg
 import pytest
 
 from tasks.runtime.addresses import web_fault
 from tasks.tracking.database import SERVER_WORDS
+from tests.server_process import Server
 
 PASSWORD = "pass-not-to-be-shown"
-_PATIENCE_S = 300
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class Postgres:
     """A server on loopback, whose one user ``group`` has the password `PASSWORD`."""
 
     port: int
-    server: "Server"
+    server: Server
 
     def url(self, database: str, scheme: str = "postgresql") -> str:
         """Return the address of a database, with the password."""
@@ -95,63 +93,6 @@ def _programs() -> list[Path]:
     return [folder for folder in folders if (folder / "initdb").exists() and (folder / "postgres").exists()][:1]
 
 
-@dataclass
-class Server:
-    """A server process that runs in a ``with`` block; SIGTERM ends it.
-
-    Attributes
-    ----------
-    command : sequence of str
-    log : Path
-        Its output.
-    ask : callable
-        Raises `OSError` or psycopg's `OperationalError` until the server answers.
-    settings : mapping
-        Of `subprocess.Popen`.
-    """
-
-    command: Sequence[Any]
-    log: Path
-    ask: Callable[[], object]
-    settings: Mapping[str, Any]
-    process: subprocess.Popen[bytes] = field(init=False)
-
-    def __enter__(self) -> Self:
-        self.begin()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(20)
-        self.kill()
-
-    def begin(self) -> None:
-        """Start it."""
-        with self.log.open("ab") as stream:
-            self.process = subprocess.Popen(
-                self.command, stdout=stream, stderr=stream, start_new_session=True, **self.settings
-            )
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self.begin()
-        self.wait()
-
-    def wait(self) -> None:
-        """Return when it answers."""
-        _await(self.ask, self.log)
-
-    def kill(self) -> None:
-        """End it and its processes as a power cut would; those of PostgreSQL are in groups of their own."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            server = psutil.Process(self.process.pid)
-            for process in [server, *server.children(recursive=True)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        self.process.wait()
-
-
 @dataclass(frozen=True)
 class GroupServers:
     """The addresses of a group's servers, Prefect's API and MLflow, and the process of the latter."""
@@ -200,17 +141,6 @@ def group_servers(postgres: Postgres, folder: Path) -> Iterator[GroupServers]:
 def _require_answer(url: str, path: str) -> None:
     if (fault := web_fault(url, path)) is not None:
         raise ConnectionError(fault)
-
-
-def _await(attempt: Any, log: Path) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            return attempt()
-        except (psycopg.OperationalError, OSError):
-            if time.monotonic() > deadline:
-                raise TimeoutError(log.read_text(errors="replace")[-2000:]) from None
-        time.sleep(0.1)
 
 
 def free_port() -> int:

@@ -10,6 +10,8 @@ from tasks.store.objects import ObjectFolder
 
 POINTER_ENVIRONMENT_NAME = "STARLOOM_S3_POINTER"
 UNCONDITIONAL = "unconditional"
+PROBE_PATIENCE_S = 3.0
+"""Short: a store that does not answer when a command starts is more often a wrong address than one that restarts."""
 UNCONDITIONAL_NOTE = (
     "the object store ignores If-Match: one builder at a time keeps the pixel array and CURRENT right, two may not"
 )
@@ -48,7 +50,7 @@ def require_conditions(address: str) -> bool:
 @lru_cache(maxsize=16)
 def _kept(address: str, endpoint: str | None) -> tuple[bool, bool]:
     """Return whether a second creation, and a replacement under a wrong entity tag, are refused."""
-    folder, key = ObjectFolder(address), f".starloom-probe/{uuid.uuid4().hex}"
+    folder, key = ObjectFolder(address, PROBE_PATIENCE_S), f".starloom-probe/{uuid.uuid4().hex}"
     try:
         if not folder.create(key, b"first"):
             raise ObjectStoreError(f"{folder}/{key} cannot be created, though no such object can be there")

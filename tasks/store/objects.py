@@ -9,13 +9,18 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from tasks.store.errors import ObjectStoreError, StoreError
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import RetryConfig, S3Store
+
+PATIENCE_S = 60.0
+"""Long enough for a store that is started again."""
+_LEAST_PAUSE, _LONGEST_PAUSE = timedelta(seconds=0.2), timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -36,12 +41,15 @@ class ObjectFolder:
     ----------
     address : str
         ``s3://BUCKET/PREFIX``
+    patience_s : float
+        How long a request is repeated while the store does not answer.
     """
 
     address: str
+    patience_s: float = PATIENCE_S
 
     def __truediv__(self, name: str) -> "ObjectFolder":
-        return ObjectFolder(f"{self.address}/{name}")
+        return ObjectFolder(f"{self.address}/{name}", self.patience_s)
 
     def __str__(self) -> str:
         return self.address
@@ -54,7 +62,7 @@ class ObjectFolder:
     @property
     def parent(self) -> "ObjectFolder":
         """The folder above: two above a dataset is its workspace."""
-        return ObjectFolder(self.address.rpartition("/")[0])
+        return ObjectFolder(self.address.rpartition("/")[0], self.patience_s)
 
     def file(self, key: str) -> "ObjectFile":
         """Return the object of that key."""
@@ -187,7 +195,7 @@ class ObjectFolder:
 
     def store(self) -> "S3Store":
         """Return the connection of this process to the objects below this prefix."""
-        return _connection(self.address, os.environ.get("AWS_ENDPOINT_URL"))
+        return _connection(self.address, os.environ.get("AWS_ENDPOINT_URL"), self.patience_s)
 
     @contextmanager
     def _errors_named(self, key: str) -> Iterator[None]:
@@ -268,7 +276,7 @@ def _unreachable(address: str, error: Exception) -> ObjectStoreError:
 
 
 @lru_cache(maxsize=256)
-def _connection(address: str, endpoint: str | None) -> "S3Store":
+def _connection(address: str, endpoint: str | None, patience_s: float) -> "S3Store":
     """Return a connection; `endpoint` is part of the key only, the client reads it from the environment."""
     try:
         from obstore.store import S3Store
@@ -276,4 +284,9 @@ def _connection(address: str, endpoint: str | None) -> "S3Store":
         raise StoreError(f"{address} needs the package obstore, which is not installed ({error})") from error
     bucket, _, prefix = address.removeprefix("s3://").partition("/")
     # One request an object: not every store has the request that deletes many.
-    return S3Store(bucket, prefix=prefix or None, config={"disable_bulk_delete": True})
+    repeats: RetryConfig = {
+        "max_retries": round(patience_s / _LEAST_PAUSE.total_seconds()),
+        "retry_timeout": timedelta(seconds=patience_s),
+        "backoff": {"init_backoff": _LEAST_PAUSE, "max_backoff": _LONGEST_PAUSE, "base": 2},
+    }
+    return S3Store(bucket, prefix=prefix or None, config={"disable_bulk_delete": True}, retry_config=repeats)

@@ -375,7 +375,7 @@ def weights_digest(workspace: Workspace, uri: str) -> str:
 
 def plain(engine: Folder, value: Any) -> Any:
     """Return a value without what tells a time or names the workspace, its numbers rounded."""
-    return comparable(comparable(value, str(engine.workspace.root)), engine.workspace.name)
+    return comparable(value, engine.workspace)
 
 
 if __name__ == "__main__":

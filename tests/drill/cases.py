@@ -56,8 +56,8 @@ class Case:
         Dataset whose pixels it reads.
     model : str, optional
         Registered name of the model that it reads.
-    service, spreads : bool
-        It asks the cutout service; it opens a Dask cluster.
+    service, spreads, begins_empty : bool
+        It asks the cutout service; it opens a Dask cluster; it needs nothing of the workspace.
     """
 
     flow: str
@@ -68,6 +68,7 @@ class Case:
     model: str | None = None
     service: bool = False
     spreads: bool = False
+    begins_empty: bool = False
 
     @property
     def fits(self) -> bool:
@@ -135,6 +136,7 @@ def all_cases(inputs: Inputs) -> list[Case]:
             dataset="http",
             service=True,
             spreads=True,
+            begins_empty=True,
         ),
         Case(
             "backfill-class-scheme",
@@ -158,12 +160,14 @@ def all_cases(inputs: Inputs) -> list[Case]:
             {"dataset": "whole", "scheme": GALAXY_SCHEME, "size_px": 32, "preset": "deck", "epochs": 1, **archive},
             (*building("whole"), *FITTING),
             dataset="whole",
+            begins_empty=True,
         ),
         Case(
             "build-realbogus-dataset",
             {"dataset": "triplets", "source": "triplets", "path": str(inputs.survey)},
             building("triplets"),
             dataset="triplets",
+            begins_empty=True,
         ),
         Case("train-realbogus", {"dataset": "made", "epochs": 3, "seed": 1, **QUICK}, FITTING, reads="made"),
         Case("cross-validate", {"dataset": "made", "folds": 3, "epochs": 1, **QUICK}, (FOLD,), reads="made"),

@@ -26,7 +26,8 @@ from tests.drill.flow_process import Ended, FlowProcess
 from tests.drill.group import Group
 from tests.drill.small_disk import fill, free, no_mount, small_disk
 from tests.drill.trial import Trial
-from tests.postgres import Server, missing_postgres
+from tests.postgres import missing_postgres
+from tests.server_process import Server
 
 KILLED = -signal.SIGKILL
 
@@ -38,8 +39,8 @@ class Disturbed:
     Attributes
     ----------
     ended : Ended
-    workspace : Path
-        Where the workspace is now.
+    workspace : Workspace
+        Where it is now.
     told : str, optional
         Pattern of the last line of stderr of a run that fails with exit code 1.
     code : int, optional
@@ -53,7 +54,7 @@ class Disturbed:
     """
 
     ended: Ended
-    workspace: Path
+    workspace: Workspace
     told: str | None = None
     code: int | None = None
     may_finish: bool = False
@@ -91,8 +92,8 @@ class Fault:
         What may differ from the undisturbed run: entries of the workspace's state and of the summary.
     where : str, optional
         The one point at which it is met; None: at the flow's points in turn, and at random ones.
-    in_group : bool
-        The trial's runs and models go to a group's servers.
+    in_group, on_store : bool
+        The trial's runs and models go to a group's servers; its workspace is on an object store, empty at first.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Fault:
     changes: tuple[str, ...] = ()
     where: str | None = None
     in_group: bool = False
+    on_store: bool = False
 
 
 @contextmanager
@@ -141,7 +143,7 @@ def _kill_scheduler(trial: Trial) -> Iterator[Disturbed]:
 def _kill_prefect(trial: Trial) -> Iterator[Disturbed]:
     process = trial.start()
     trial.wait(process)
-    record = read_record(Workspace(trial.workspace))
+    record = read_record(trial.workspace)
     assert record is not None
     os.kill(record["pid"], signal.SIGKILL)
     yield Disturbed(process.end(), trial.workspace, code=0)
@@ -163,11 +165,25 @@ def _kill_of_group(choose: Callable[[Group], Server], told: str) -> Disturbance:
 
 
 @contextmanager
+def _kill_store(trial: Trial) -> Iterator[Disturbed]:
+    assert trial.store is not None
+    process = trial.start()
+    trial.wait(process)
+    trial.store.server.kill()
+    yield Disturbed(
+        process.end(),
+        trial.workspace,
+        told="cannot be read or written .* that the store at .* runs",
+        mend=trial.store.server.start,
+    )
+
+
+@contextmanager
 def _fill_disk(trial: Trial) -> Iterator[Disturbed]:
     disk = trial.folder / "disk"
     with small_disk(disk):
-        workspace = disk / "workspace"
-        shutil.move(trial.workspace, workspace)
+        workspace = Workspace(disk / "workspace")
+        shutil.move(trial.workspace.root, workspace.root)
         moved = replace(trial, workspace=workspace)
         process = moved.start()
         moved.wait(process)
@@ -199,7 +215,7 @@ def _turn_clock(trial: Trial) -> Iterator[Disturbed]:
 @contextmanager
 def _corrupt_shard(trial: Trial) -> Iterator[Disturbed]:
     """Change a byte of the pixels that a flow reads, give the flow, and put the byte back as from a backup."""
-    folder = trial.workspace / "datasets" / str(trial.case.reads) / "pixels.zarr" / "pixels" / "c"
+    folder = trial.workspace.root / "datasets" / str(trial.case.reads) / "pixels.zarr" / "pixels" / "c"
     shard = next(path for path in sorted(folder.rglob("*")) if path.is_file())
     yield from _with_other_byte(trial, shard, 0.3, told=r"pixels|shard", damage=r"pixels|shard")
 
@@ -207,7 +223,7 @@ def _corrupt_shard(trial: Trial) -> Iterator[Disturbed]:
 @contextmanager
 def _corrupt_model(trial: Trial) -> Iterator[Disturbed]:
     """Change a byte of the model that a flow reads, give the flow, and put the byte back as from a backup."""
-    models = (path for path in (trial.workspace / "mlartifacts").rglob("model.keras") if _is_of(path, trial.case))
+    models = (path for path in (trial.workspace.root / "mlartifacts").rglob("model.keras") if _is_of(path, trial.case))
     yield from _with_other_byte(trial, next(models), 0.5, told=r"model\.keras", damage=r"model")
 
 
@@ -227,7 +243,7 @@ def _corrupt_ledger_part(trial: Trial) -> Iterator[Disturbed]:
     process = trial.start()
     trial.wait(process)
     process.kill()
-    part = sorted((trial.workspace / "datasets").glob("*/staging/*/batch-*/ledger.parquet"))[0]
+    part = sorted((trial.workspace.root / "datasets").glob("*/staging/*/batch-*/ledger.parquet"))[0]
     change_byte(part, 0.2)
     again = trial.start().end()
     yield Disturbed(again, trial.workspace, told="ledger.parquet was not as it was written")
@@ -248,7 +264,7 @@ def change_byte(path: Path, at: float) -> Callable[[], None]:
 @contextmanager
 def _build_twice(trial: Trial) -> Iterator[Disturbed]:
     first = trial.start()
-    holder = trial.workspace / "datasets" / str(trial.case.dataset) / ".builder"
+    holder = trial.workspace.root / "datasets" / str(trial.case.dataset) / ".builder"
     first.wait_until(holder.exists, "it builds")
     first.process.send_signal(signal.SIGSTOP)  # so that it still builds when the second comes
     second = trial.start().end()
@@ -264,9 +280,9 @@ def _move(trial: Trial) -> Iterator[Disturbed]:
     trial.wait(process)
     ended = process.kill()
     trial.stop_services()
-    target = trial.workspace.with_name("moved")
-    trial.workspace.rename(target)
-    yield Disturbed(ended, target, code=KILLED)
+    target = trial.workspace.root.with_name("moved")
+    trial.workspace.root.rename(target)
+    yield Disturbed(ended, Workspace(target), code=KILLED)
 
 
 def _unless(condition: Callable[[Case], object], why: str) -> Callable[[Case], str | None]:
@@ -357,8 +373,12 @@ FAULTS = [
             ),
         )
     ),
+    Fault(
+        "kill-object-store",
+        "`kill -9` of the object store on which the workspace is, which is started again after the run",
+        _kill_store,
+        _unless(lambda case: case.dataset and case.begins_empty, "builds no dataset in an empty workspace"),
+        where=_FIRST,
+        on_store=True,
+    ),
 ]
-AWAITED = {
-    "kill-object-store": "its workspace would be on a store; tests kill publishers at each write, and the store",
-}
-"""Faults of services that the workspaces of the drill have not."""

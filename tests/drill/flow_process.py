@@ -21,7 +21,7 @@ from typing import Any
 import psutil
 
 from flows.cli.flow_catalogue import load_flow
-from tasks.runtime.workspace import ENVIRONMENT_NAME
+from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 
 SOURCE = Path(__file__).parents[2]
 COMMAND = (sys.executable, "-m", "flows.cli.command")
@@ -122,20 +122,20 @@ class Launcher:
     token: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def start(
-        self, workspace: Path, flow: str, parameters: Mapping[str, Any], settings: Mapping[str, str] | None = None
+        self, workspace: Workspace, flow: str, parameters: Mapping[str, Any], settings: Mapping[str, str] | None = None
     ) -> FlowProcess:
         """Start a flow; `settings` are added to the environment."""
         if self.with_server:
             return self._start([*COMMAND, "run", flow, *parameter_words(parameters)], workspace, settings)
         return self._start([*WITHOUT_SERVER, flow, json.dumps(parameters)], workspace, settings)
 
-    def run(self, workspace: Path, flow: str, parameters: Mapping[str, Any]) -> Ended:
+    def run(self, workspace: Workspace, flow: str, parameters: Mapping[str, Any]) -> Ended:
         """Run a flow to its end."""
         if self.with_server:
             return self.start(workspace, flow, parameters).end()
         begun = time.monotonic()
         before = os.environ.get(ENVIRONMENT_NAME)
-        os.environ[ENVIRONMENT_NAME] = str(workspace)
+        os.environ[ENVIRONMENT_NAME] = workspace.name
         try:
             summary = load_flow(flow)(**parameters)
         finally:
@@ -143,7 +143,7 @@ class Launcher:
             os.environ.update({} if before is None else {ENVIRONMENT_NAME: before})
         return Ended(0, "", json.loads(json.dumps(summary)), time.monotonic() - begun)
 
-    def stop_services(self, workspace: Path) -> None:
+    def stop_services(self, workspace: Workspace) -> None:
         """End the Prefect server of a workspace."""
         if self.with_server:
             self._start([*COMMAND, "down"], workspace, None).end()
@@ -164,10 +164,10 @@ class Launcher:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
 
-    def _start(self, words: list[str], workspace: Path, settings: Mapping[str, str] | None) -> FlowProcess:
+    def _start(self, words: list[str], workspace: Workspace, settings: Mapping[str, str] | None) -> FlowProcess:
         logs = self.logs / f"{len(list(self.logs.glob('*'))):02d}"
         logs.mkdir(parents=True)
-        own = {ENVIRONMENT_NAME: str(workspace), MARK: self.token, "PYTHONPATH": str(SOURCE)}
+        own = {ENVIRONMENT_NAME: workspace.name, MARK: self.token, "PYTHONPATH": str(SOURCE)}
         inherited = {
             name: value for name, value in os.environ.items() if not (self.with_server and name.startswith("PREFECT_"))
         }
@@ -210,7 +210,6 @@ def parameter_words(parameters: Mapping[str, Any]) -> list[str]:
 def main() -> None:
     """Run one flow as the command does, on the Prefect server of ``PREFECT_API_URL``."""
     from flows.cli.exit_status import exit_process, run_command
-    from tasks.runtime.workspace import Workspace
     from tasks.server.process_guard import guard_children
 
     outcomes: list[Any] = []

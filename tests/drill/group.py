@@ -8,7 +8,8 @@ from pathlib import Path
 from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.tracking.tracking_store import MLFLOW_VARIABLE
 from tests.object_servers import environment
-from tests.postgres import Server, group_servers, postgres_server
+from tests.postgres import group_servers, postgres_server
+from tests.server_process import Server
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.drill.cases import Case
-from tests.drill.faults import AWAITED, FAULTS, Fault
+from tests.drill.faults import FAULTS, Fault
 
 
 def read_outcomes(path: Path) -> list[dict[str, Any]]:
@@ -30,7 +30,6 @@ def table(outcomes: Sequence[dict[str, Any]], cases: Iterable[Case]) -> str:
         "| fault | what is done |",
         "|---|---|",
         *(f"| {fault.name} | {fault.says} |" for fault in FAULTS),
-        *(f"| {name} | not run: {why} |" for name, why in AWAITED.items()),
     ]
     red = [outcome for outcome in outcomes if outcome["verdict"] != "green"]
     if red:

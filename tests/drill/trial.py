@@ -25,6 +25,7 @@ from tests.drill.flow_process import Ended, FlowProcess, Launcher, NotReachedErr
 from tests.drill.group import Group, group_of
 from tests.drill.inputs import Inputs
 from tests.drill.network import Cable
+from tests.drill.store import Store, store_of
 from tests.drill.workspace_state import comparable, damage, differences, read_state
 
 if TYPE_CHECKING:
@@ -63,8 +64,9 @@ class Trial:
     Attributes
     ----------
     case : Case
-    workspace, folder : Path
-        The workspace, and the folder of the cell.
+    workspace : Workspace
+    folder : Path
+        Of the cell.
     launcher : Launcher
     service : SkyServer
         The cutout service.
@@ -72,18 +74,21 @@ class Trial:
         Between it and the flow.
     group : Group or None
         The group's servers to which its runs and models go; None: they stay in the workspace.
+    store : Store or None
+        The object store on which the workspace is; None: it is a folder.
     point : Point, optional
         Where it is disturbed; None: when it has used a fraction of the reference's processor time.
     fraction, cpu_s : float
     """
 
     case: Case
-    workspace: Path
+    workspace: Workspace
     folder: Path
     launcher: Launcher
     service: SkyServer
     cable: Cable
     group: Group | None
+    store: Store | None
     point: Point | None
     fraction: float
     cpu_s: float
@@ -105,7 +110,8 @@ class Trial:
     def wait(self, process: FlowProcess) -> None:
         """Return when the point is reached."""
         if self.point is not None:
-            process.wait_until(self.point.watch(self.workspace), self.point.name)
+            objects = self.workspace.root if self.store is None else self.store.objects
+            process.wait_until(self.point.watch(objects), self.point.name)
             return
         target = self.fraction * self.cpu_s
         process.wait_until(lambda: cpu_seconds(process) >= target, self.at)
@@ -179,26 +185,29 @@ class Drill:
     inputs: Inputs
     with_server: bool = True
 
-    def reference(self, case: Case, in_group: bool = False) -> Reference:
-        """Return the undisturbed run of a flow, which is made once, and once with a group's servers."""
-        record = self.folder / "references" / f"{case.flow}{'-in-group' * in_group}.json"
+    def reference(self, case: Case, in_group: bool = False, on_store: bool = False) -> Reference:
+        """Return the undisturbed run of a flow: made once, and once with a group's servers, and on an object store."""
+        record = self.folder / "references" / f"{case.flow}{'-in-group' * in_group}{'-on-store' * on_store}.json"
         if not record.exists():
-            made = self._undisturbed(case, self.folder / "trials" / f"{case.flow}-undisturbed", in_group)
+            made = self._undisturbed(case, self.folder / "trials" / f"{case.flow}-undisturbed", in_group, on_store)
             record.parent.mkdir(parents=True, exist_ok=True)
             record.write_text(json.dumps(asdict(made)), encoding="utf-8")
         return Reference(**json.loads(record.read_text(encoding="utf-8")))
 
-    def _undisturbed(self, case: Case, folder: Path, in_group: bool) -> Reference:
-        with self._service() as (service, cable), self._cell(folder, in_group) as (workspace, launcher, group):
-            trial = Trial(case, workspace, folder, launcher, service, cable, group, None, 0, 0)
+    def _undisturbed(self, case: Case, folder: Path, in_group: bool, on_store: bool) -> Reference:
+        with (
+            self._service() as (service, cable),
+            self._cell(folder, in_group, on_store) as (workspace, launcher, group, store),
+        ):
+            trial = Trial(case, workspace, folder, launcher, service, cable, group, store, None, 0, 0)
             ended, used = (trial.run(), 0.0) if not self.with_server else _measured(trial.start())
             trial.require(ended.code == 0, f"undisturbed, {case.flow} ends with exit {ended.code}: {ended.said}")
             trial.stop_services()
-            return Reference(read_state(Workspace(workspace)), comparable(ended.summary, workspace), used)
+            return Reference(read_state(workspace), comparable(ended.summary, workspace), used)
 
     def run(self, fault: "Fault", case: Case, seed: int) -> Outcome:
         """Run one cell: the point is the next of the flow's by the seed, or a random one."""
-        reference = self.reference(case, fault.in_group)
+        reference = self.reference(case, fault.in_group, fault.on_store)
         begun = time.monotonic()
         rng = random.Random(f"{fault.name} {case.flow} {seed}")
         points = [*case.points, None]
@@ -209,10 +218,11 @@ class Drill:
             fraction = rng.uniform(0.1, 0.9) / 2**attempt
             with (
                 self._service() as (service, cable),
-                self._cell(folder, fault.in_group) as (workspace, launcher, group),
+                self._cell(folder, fault.in_group, fault.on_store) as (workspace, launcher, group, store),
             ):
                 trial = Trial(
-                    case, workspace, folder, launcher, service, cable, group, point, fraction, reference.cpu_s
+                    *(case, workspace, folder, launcher, service, cable, group, store),
+                    *(point, fraction, reference.cpu_s),
                 )
                 outcome = self._judge(fault, trial, seed, reference)
             if outcome.verdict != "missed":
@@ -228,7 +238,7 @@ class Drill:
                 if disturbed.damage is not None:
                     complaints += _unnamed(disturbed.damage, disturbed.workspace)
                 disturbed.mend()
-                complaints += [f"not whole: {line}" for line in damage(Workspace(disturbed.workspace))]
+                complaints += [f"not whole: {line}" for line in damage(disturbed.workspace)]
                 again = replace(trial, workspace=disturbed.workspace)
                 ended = again.run()
                 again.stop_services()
@@ -241,19 +251,27 @@ class Drill:
         return Outcome(*cell, "red" if complaints else "green", disturbed.ended.said, complaints)
 
     @contextmanager
-    def _cell(self, folder: Path, in_group: bool) -> Iterator[tuple[Path, Launcher, Group | None]]:
-        """Give a fresh workspace in a folder, with a group's servers or none, and end what is left of its processes."""
+    def _cell(
+        self, folder: Path, in_group: bool, on_store: bool
+    ) -> Iterator[tuple[Workspace, Launcher, Group | None, Store | None]]:
+        """Give a fresh workspace, and the servers that it goes to; end what is left of its processes.
+
+        It is a copy of the base in a folder, or empty on an object store.
+        """
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        workspace = folder / "workspace"
-        if self.base is None:
-            workspace.mkdir()
+        workspace = Workspace(folder / "workspace")
+        if self.base is None or on_store:
+            workspace.root.mkdir()
         else:
-            shutil.copytree(self.base, workspace, symlinks=True)
+            shutil.copytree(self.base, workspace.root, symlinks=True)
         launcher = Launcher(folder / "logs", self.with_server)
-        with group_of(folder) if in_group else nullcontext() as group:
+        with (
+            group_of(folder) if in_group else nullcontext() as group,
+            store_of(folder) if on_store else nullcontext() as store,
+        ):
             try:
-                yield workspace, launcher, group
+                yield workspace if store is None else store.workspace, launcher, group, store
             finally:
                 launcher.end_left_over()
 
@@ -273,9 +291,9 @@ def _measured(process: FlowProcess) -> tuple[Ended, float]:
     return process.end(), used
 
 
-def _unnamed(pattern: str, workspace: Path) -> list[str]:
+def _unnamed(pattern: str, workspace: Workspace) -> list[str]:
     """Return that a comparison with the digests does not name the damage that was done."""
-    found = damage(Workspace(workspace))
+    found = damage(workspace)
     return [] if any(re.search(pattern, line) for line in found) else [f"the damage is not named: {found}"]
 
 
@@ -290,22 +308,22 @@ def _asked_again(trial: Trial) -> list[str]:
     return [f"{again} requests are repeated"] if again > CONNECTIONS else []
 
 
-def _unequal(fault: "Fault", ended: Ended, workspace: Path, reference: Reference) -> list[str]:
+def _unequal(fault: "Fault", ended: Ended, workspace: Workspace, reference: Reference) -> list[str]:
     if ended.code != 0:
         return [f"given again, it ends with exit {ended.code}: {ended.said}"]
-    lines = differences(reference.state, read_state(Workspace(workspace)))
+    lines = differences(reference.state, read_state(workspace))
     lines += differences(reference.summary, comparable(ended.summary, workspace), "summary")
     kept = [line for line in lines if not set(line.partition(":")[0].split(".")) & set(fault.changes)]
     return kept + _unfinished(workspace)
 
 
-def _unfinished(workspace: Path) -> list[str]:
+def _unfinished(workspace: Workspace) -> list[str]:
     """Return what Prefect says still runs, though nothing does."""
     if (api := os.environ.get(PREFECT_VARIABLE)) is not None:
         asked = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
         found = httpx.post(f"{api}/flow_runs/filter", json=asked, timeout=60).raise_for_status().json()
         return [f"Prefect says that run {run['name']} is {run['state_type']}" for run in found]
-    database = workspace / "prefect" / "prefect.db"
+    database = workspace.prefect / "prefect.db"
     if not database.exists():
         return []
     with closing(sqlite3.connect(database)) as connection:

@@ -18,7 +18,7 @@ from tasks.learning.models.saved_models import SavedModelError, checked_card
 from tasks.nightly.night_record import NIGHTLY, read_record
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
-from tasks.store.places import dataset_names
+from tasks.store.places import dataset_names, list_files, places_of, raw_place
 from tasks.store.verification import verify_version
 from tasks.tracking.database import open_client, prepare
 from tasks.tracking.model_registry import resolve_model
@@ -51,7 +51,9 @@ def damage(workspace: Workspace) -> list[str]:
     """Return what is not whole: problems that a comparison with the digests finds, and models that cannot be loaded."""
     found = []
     for name in dataset_names(workspace):
-        found += verify_version(Dataset.open(workspace, name), workspace.raw, lambda *_: nullcontext(_ignore)).problems
+        found += verify_version(
+            Dataset.open(workspace, name), raw_place(workspace), lambda *_: nullcontext(_ignore)
+        ).problems
     for name, facts in _models(workspace).items():
         for number in range(1, facts["versions"] + 1):
             try:
@@ -61,30 +63,35 @@ def damage(workspace: Workspace) -> list[str]:
     return found
 
 
+_REMNANT = re.compile(r"datasets/[^/]+/(versions/\.[^/]+|staging/[^/]+)|training/[^/]+/fit(?=/)")
+
+
 def remnants(workspace: Workspace) -> list[str]:
     """Return what a finished run does not leave: parts of versions, staged batches, states of a fit.
 
     Elsewhere what a killed process was writing stays, hidden, until the housekeeping.
     """
-    patterns = ("datasets/*/versions/.*", "datasets/*/staging/*", "training/*/fit")
-    return sorted(
-        str(path.relative_to(workspace.root)) for pattern in patterns for path in workspace.root.glob(pattern)
-    )
+    names = (name for place in places_of(workspace) for name in list_files(place))
+    return sorted({found[0] for name in names if (found := _REMNANT.match(name))})
 
 
 _PAGE_OF_MODEL = re.compile(r"-[0-9a-f]{8}\.html$")
 """The end of a page's name, of the model's digest: a resumed fit equals an undisturbed one to rounding."""
 
 
-def comparable(summary: Any, workspace: Path | str) -> Any:
+def comparable(summary: Any, workspace: Workspace) -> Any:
     """Return a summary without what names a run, tells a time or says where the workspace is, its numbers rounded."""
     if isinstance(summary, dict):
         return {name: comparable(value, workspace) for name, value in summary.items() if not _is_passing(name)}
     if isinstance(summary, list):
         return [comparable(value, workspace) for value in summary]
     if isinstance(summary, str):
-        return _PAGE_OF_MODEL.sub("-MODEL.html", summary.replace(str(workspace), "WORKSPACE"))
+        return _PAGE_OF_MODEL.sub("-MODEL.html", _without_place(summary, workspace))
     return round(summary, DECIMALS) if isinstance(summary, float) else summary
+
+
+def _without_place(text: str, workspace: Workspace) -> str:
+    return text.replace(str(workspace.root), "WORKSPACE").replace(workspace.name, "WORKSPACE")
 
 
 def _is_passing(name: str) -> bool:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import shutil
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -87,6 +88,29 @@ def test_an_object_is_created_once_and_replaced_only_as_it_was_read(here: Worksp
 def test_a_store_that_cannot_be_reached_is_named(here: Workspace) -> None:
     with pytest.raises(ObjectStoreError, match=r"s3://no-such-bucket/w/a cannot be read or written .* AWS_ENDPOINT"):
         ObjectFolder("s3://no-such-bucket/w").put("a", b"")
+
+
+def test_a_store_that_does_not_answer_at_the_start_is_named_at_once() -> None:
+    nothing = settings(f"http://127.0.0.1:{free_port()}")
+    with (
+        environment(nothing),
+        pytest.raises(ObjectStoreError, match=f"the store at {nothing['AWS_ENDPOINT_URL']} runs"),
+    ):
+        require_conditions(f"s3://{BUCKET}/absent")
+
+
+def test_a_store_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
+    port = free_port()
+    objects = ObjectFolder(f"s3://{BUCKET}/w")
+    with environment(settings(f"http://127.0.0.1:{port}")), ThreadPoolExecutor(1) as pool:
+        with localbucket_server(tmp_path / "disk", port):
+            objects.put("before", b"1")
+        during = pool.submit(objects.put, "during", b"2")
+        time.sleep(5)
+        assert not during.done()
+        with localbucket_server(tmp_path / "disk", port):
+            during.result()
+            assert (objects.get("before"), objects.get("during")) == (b"1", b"2")
 
 
 def test_versions_follow_each_other_and_have_the_digests_of_local_ones(here: Workspace, tmp_path: Path) -> None:
