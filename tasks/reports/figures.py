@@ -190,6 +190,8 @@ def rates_figure(curves: Mapping[str, Sequence[tuple[float, Interval]]], xlabel:
         axes = figure.subplots()
         for (name, bins), (color, _, marker) in zip(curves.items(), cycle(_CURVES), strict=False):
             _interval_points(axes, [place for place, _ in bins], [rate for _, rate in bins], color, marker, name)
+        if all(float(place).is_integer() for bins in curves.values() for place, _ in bins):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set(ylim=(-0.02, 1.02), xlabel=xlabel, ylabel=ylabel)
         axes.legend(fontsize=8)
         return finish()
