@@ -191,6 +191,7 @@ def work_delivery(work: NightWork, record: NightRecord, delivery: NightDelivery)
     parameters = record.step("build", lambda: work.training_build(delivery))
     grown = record.step("append", lambda: build(**parameters))
     ids, rejected = nights.keep_added(work, record, before, grown["version"])
+    nights.replace_earlier(work, record, delivery)
     if own is None:
         summary |= {"ingested": len(ids), "rejected": rejected, "scored": len(ids), "selected": None}
     nights.require_no_overlap(work)
@@ -198,10 +199,10 @@ def work_delivery(work: NightWork, record: NightRecord, delivery: NightDelivery)
     summary |= examined
     if examined["labels"]["suspect"]:
         return summary | nights.set_aside(examined["labels"])
-    return summary | challenge(work, record, delivery)
+    return summary | challenge(work, record)
 
 
-def challenge(work: NightWork, record: NightRecord, delivery: NightDelivery) -> dict[str, Any]:
+def challenge(work: NightWork, record: NightRecord) -> dict[str, Any]:
     """Train a challenger where one is due, and let the gate decide."""
     request = work.request
     shadow = nights.in_shadow(work)
@@ -210,7 +211,7 @@ def challenge(work: NightWork, record: NightRecord, delivery: NightDelivery) -> 
     if shadow is not None:
         record.step("train", lambda: {"model_uri": shadow.challenger})
     else:
-        labels = record.step("labels", lambda: nights.training_labels(work, record, delivery))
+        labels = record.step("labels", lambda: nights.training_labels(work, record))
         if nights.is_due(work, request.relabel_every, "relabel"):
             relabelled = record.step("relabel", lambda: RELABEL[request.problem](**work.relabel_parameters(labels)))
             record.step("train", lambda: {"model_uri": relabelled["model_uri"]})

@@ -1,7 +1,7 @@
 """The label version that a challenger is trained on: the original labels without the rows that must not count.
 
-Rows of nights that are set aside, and rows of frames that a later delivery of the same night replaced, lose their
-label; what a relabelling has changed stays changed.
+Rows of nights that are set aside, and rows that a later delivery of the same night replaced, lose their label; what a
+relabelling has changed stays changed.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,14 @@ def added_ids(record: NightRecord, revision: int) -> list[str]:
     return pq.read_table(path)["id"].to_pylist() if path.is_file() else []
 
 
+def earlier_ids(record: NightRecord) -> list[str]:
+    """Return the ids that the revisions of a night before the present one added to the training set."""
+    return [name for revision in range(1, record.revision) for name in added_ids(record, revision)]
+
+
 def keep_replaced(record: NightRecord, ids: Sequence[str]) -> None:
     """Write the table of the ids of earlier deliveries of a night that must not count any more."""
-    if ids:
-        write_table(record.folder / REPLACED_FILE, pa.table({"id": pa.array(ids, pa.string())}))
+    write_table(record.folder / REPLACED_FILE, pa.table({"id": pa.array(ids, pa.string())}))
 
 
 def replaced_rows(records: Sequence[NightRecord]) -> dict[str, str]:
@@ -50,21 +54,6 @@ def replaced_rows(records: Sequence[NightRecord]) -> dict[str, str]:
         if path.is_file()
         for name in pq.read_table(path)["id"].to_pylist()
     }
-
-
-def replaced_ids(record: NightRecord, present: set[str], batches: dict[str, str]) -> list[str]:
-    """Return the ids of earlier revisions whose batch is not in the present delivery.
-
-    Parameters
-    ----------
-    record : NightRecord
-    present : set of str
-        Names of the batches that are delivered now.
-    batches : dict
-        Batch of each id of the training set.
-    """
-    earlier = [name for revision in range(1, record.revision) for name in added_ids(record, revision)]
-    return [name for name in earlier if batches.get(name) not in present]
 
 
 def label_version(

@@ -154,6 +154,12 @@ def keep_added(work: NightWork, record: NightRecord, before: int, after: int) ->
     return ids, dict(Counter(added["reason"].drop_null().to_pylist()).most_common())
 
 
+def replace_earlier(work: NightWork, record: NightRecord, delivery: NightDelivery) -> None:
+    """Write the table of the ids that earlier deliveries of a night added, and that its present one replaces."""
+    if record.revision > 1:
+        keep_replaced(record, work.replaced_ids(record, delivery))
+
+
 def require_no_overlap(work: NightWork) -> None:
     """Refuse a training set whose training or validation part holds rows of the holdout.
 
@@ -212,11 +218,10 @@ def in_shadow(work: NightWork) -> Shadow | None:
     return Shadow(challengers[-1], beside + 1) if beside <= work.request.shadow_nights else None
 
 
-def training_labels(work: NightWork, record: NightRecord, delivery: NightDelivery) -> str | None:
+def training_labels(work: NightWork, record: NightRecord) -> str | None:
     """Return the name of the label version that tonight's challenger is trained on; None: the original labels."""
     records = read_records(work.workspace, work.request.training_set)
     accepted = accepted_nights(work.workspace, work.registered_name)
-    keep_replaced(record, work.replaced_ids(record, delivery))
     relabelled = [other.steps["relabel"] for other in records if other.steps.get("relabel")]
     relabelling = work.request.labels or (relabelled[-1]["labels"] if relabelled else None)
     unlabelled = set_aside_ids(records, accepted) | replaced_rows(records)

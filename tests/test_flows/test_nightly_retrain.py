@@ -19,6 +19,7 @@ from flows.nightly_retrain import nightly_retrain
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.learning.models.saved_models import checked_card
+from tasks.nightly.label_versions import replaced_rows
 from tasks.nightly.night_record import open_record
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
@@ -162,6 +163,8 @@ def test_a_night_that_is_delivered_again_with_other_stamps_is_worked_on_again(
     deliver(survey, "2026-11-06", 7, count=60)
     again = run("2026-11-06", retrain_every=0)
     assert (again["state"], again["revision"]) == ("redelivered", 2)
+    record = open_record(survey, "nightly", "2026-11-06")
+    assert list(replaced_rows([record])) == [f"n6c{number:04d}" for number in range(60)]
 
 
 def test_ordinary_outcomes_have_a_state_and_a_message(survey: Workspace, first: dict[str, Any]) -> None:
