@@ -59,6 +59,8 @@ class Survey:
         Datasets that are being built, here or on another machine.
     read_elsewhere : list of str
         Datasets of one night that another machine has read.
+    removing_bytes : int
+        Size of the objects that removals have begun to remove.
     """
 
     items: dict[str, Item] = field(default_factory=dict)
@@ -68,6 +70,7 @@ class Survey:
     problems: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     read_elsewhere: list[str] = field(default_factory=list)
+    removing_bytes: int = 0
 
     def own_raw(self, owner: str, digests: pa.Array | pa.ChunkedArray) -> None:
         """Note that the item of that key names raw bytes."""
@@ -82,7 +85,9 @@ def survey_datasets(workspace: Workspace, rules: Rules) -> Survey:
     """Return versions, shards, raw bytes and unfinished builds; of a night's dataset only what `Survey.nights` says."""
     survey = Survey()
     for name in dataset_folders(workspace):
-        _survey_dataset(survey, _Place.of(workspace, name), rules)
+        place = _Place.of(workspace, name)
+        survey.removing_bytes += place.removing_bytes
+        _survey_dataset(survey, place, rules)
     for path in workspace.datasets.glob("[!.]*"):
         if path.is_dir() and not NAME.fullmatch(path.name):
             survey.problems.append(f"{path} has no name of a dataset; move it out of the workspace, or rename it")
@@ -100,17 +105,21 @@ class _Place:
     name : str
     files : dict of str to FileState
         By the name relative to `root`, without what a removal has begun to remove.
+    removing_bytes : int
+        Size of that.
     """
 
     workspace: Workspace
     name: str
-    files: dict[str, FileState]
+    files: dict[str, FileState] = field(default_factory=dict)
+    removing_bytes: int = 0
 
     @classmethod
     def of(cls, workspace: Workspace, name: str) -> "_Place":
-        place = cls(workspace, name, {})
-        gone = set[str]() if place.objects is None else being_removed(place.objects)
-        return replace(place, files={key: state for key, state in list_files(place.root).items() if key not in gone})
+        place = cls(workspace, name)
+        files = list_files(place.root)
+        gone = [] if place.objects is None else [files.pop(key) for key in being_removed(place.objects) & files.keys()]
+        return replace(place, files=files, removing_bytes=sum(state.size_bytes for state in gone))
 
     @property
     def folder(self) -> Path:
@@ -130,6 +139,13 @@ class _Place:
         places: list[Path | ObjectFolder] = [] if self.objects is None else [self.objects / name for name in names]
         local = (self.folder / name for name in names)
         return (*places, *(path for path in local if path.exists()))
+
+    def measure(self, *names: str) -> tuple[int, float]:
+        """Return the bytes of `parts` and the time of their newest file, without what a removal has begun to remove."""
+        inside = tuple(f"{name}/" for name in names)
+        states = [state for key, state in self.files.items() if key.startswith(inside)]
+        size, newest = (0, 0.0) if self.objects is None else measure(self.folder / name for name in names)
+        return size + sum(state.size_bytes for state in states), max([newest, *(state.changed_at for state in states)])
 
     def below(self, name: str) -> list[str]:
         """Return the names directly below a folder, in order."""
@@ -217,7 +233,7 @@ def _needed(version: Dataset) -> pa.Table:
 def _version_item(place: _Place, version: Dataset, opened: list[Dataset], published: int | None, rules: Rules) -> Item:
     own = f"{VERSIONS}/{version_folder(version.version)}"
     parts = place.parts(own, readers_of(version.version))
-    size, _ = measure(parts)
+    size, _ = place.measure(own, readers_of(version.version))
     changed_at = place.files[f"{own}/{MANIFEST}"].changed_at
     newest = sorted(other.version for other in opened)[-rules.request.keep_versions :]
     kept = PUBLISHED if version.version == published else None
@@ -292,7 +308,7 @@ def _staging_items(survey: Survey, place: _Place, unused_shards: frozenset[str],
     plans = [path.name for path in (place.folder / STAGED).glob("*") if not path.name.startswith(".")]
     for name in sorted({*place.below(STAGED), *plans}):
         parts = place.parts(f"{STAGED}/{name}")
-        size, changed_at = measure(parts)
+        size, changed_at = place.measure(f"{STAGED}/{name}")
         key = f"{STAGING} {place.name} {name}"
         staging = Staging(
             place.folder / STAGED / name, None if place.objects is None else place.objects / STAGED / name
