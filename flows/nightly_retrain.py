@@ -17,6 +17,7 @@ from tasks.candidates.harvest import NoVisitError
 from tasks.inbox.nights import TIMEZONE
 from tasks.nightly import nights
 from tasks.nightly.deliveries import NightDelivery
+from tasks.nightly.label_versions import present_ids
 from tasks.nightly.night_record import NightRecord, one_night, open_record
 from tasks.nightly.night_work import NightWork
 from tasks.nightly.outcome import end_night, fail_night, ingested, lost_night
@@ -193,9 +194,10 @@ def work_delivery(work: NightWork, record: NightRecord, delivery: NightDelivery)
     ids, rejected = nights.keep_added(work, record, before, grown["version"])
     nights.replace_earlier(work, record, delivery)
     if own is None:
-        summary |= {"ingested": len(ids), "rejected": rejected, "scored": len(ids), "selected": None}
+        scored = len(present_ids(record))
+        summary |= {"ingested": len(ids), "rejected": rejected, "scored": scored, "selected": None}
     nights.require_no_overlap(work)
-    examined = record.step("examine", lambda: examine(work, record, ids))
+    examined = record.step("examine", lambda: examine(work, record))
     summary |= examined
     if examined["labels"]["suspect"]:
         return summary | nights.set_aside(examined["labels"])

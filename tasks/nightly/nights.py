@@ -27,6 +27,7 @@ from tasks.nightly.label_versions import (
     added_file,
     keep_replaced,
     label_version,
+    present_ids,
     replaced_rows,
     set_aside_ids,
 )
@@ -172,8 +173,9 @@ def require_no_overlap(work: NightWork) -> None:
     check_overlap(holdout, read_training_samples(dataset), f"dataset {dataset.name}@{dataset.version}")
 
 
-def examine(work: NightWork, record: NightRecord, ids: Sequence[str]) -> dict[str, Any]:
-    """Return the entries of the summary on efficiency, drift and labels of the rows that a night added."""
+def examine(work: NightWork, record: NightRecord) -> dict[str, Any]:
+    """Return the entries of the summary on efficiency, drift and labels of the rows that a night has now."""
+    ids = present_ids(record)
     quiet = [other for other in read_records(work.workspace, work.request.training_set) if is_quiet(other, work.night)]
     rows = work.score_rows(ids) if ids else None
     figures = work.night_figures(record, rows, quiet)

@@ -122,11 +122,14 @@ def test_the_same_delivery_again_does_no_work(survey: Workspace, first: dict[str
 
 
 def test_a_mislabelled_night_is_set_aside_until_a_person_accepts_it(survey: Workspace, first: dict[str, Any]) -> None:
-    deliver(survey, "2026-11-03", 3, wrong=0.5)
+    folder = deliver(survey, "2026-11-03", 3, wrong=0.5)
     night = run("2026-11-03")
     assert night["state"] == "set_aside"
     assert night["challenger"] is None
     assert "starloom run accept" in night["message"]
+    (folder / "v1" / "notes.txt").write_text("the same rows, delivered again")
+    again = run("2026-11-03")
+    assert (again["state"], again["revision"], again["labels"]) == ("set_aside", 2, night["labels"])
     deliver(survey, "2026-11-04", 4)
     answered = answer(Dataset.open(survey, "nightly"), "people")
     refused = run("2026-11-04", labels="nobody")

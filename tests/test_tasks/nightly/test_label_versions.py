@@ -12,6 +12,7 @@ from tasks.nightly.label_versions import (
     earlier_ids,
     keep_replaced,
     label_version,
+    present_ids,
     replaced_rows,
     set_aside_ids,
 )
@@ -85,6 +86,14 @@ def test_a_night_is_left_out_until_it_is_accepted(workspace: Workspace) -> None:
     ]
     assert sorted(set_aside_ids(records, set())) == IDS[2:6]
     assert sorted(set_aside_ids(records, {"2026-11-02"})) == IDS[4:6]
+
+
+def test_a_night_that_is_set_aside_again_is_left_out_with_its_earlier_rows(workspace: Workspace) -> None:
+    again = record_with(workspace, "2026-11-01", IDS[:4], state="set_aside").begin("b")
+    write_table(again.folder / added_file(2), pa.table({"id": IDS[4:6]}))
+    keep_replaced(again, IDS[:2])
+    assert present_ids(again) == IDS[2:6]
+    assert sorted(set_aside_ids([again.finish({"state": "set_aside"})], set())) == IDS[2:6]
 
 
 def test_rows_that_a_later_delivery_replaces_lose_their_label_until_they_come_again(workspace: Workspace) -> None:
