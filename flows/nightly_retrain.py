@@ -17,6 +17,7 @@ from tasks.candidates.building.harvest import NoVisitError
 from tasks.inbox.nights import TIMEZONE
 from tasks.nightly import nights
 from tasks.nightly.deliveries import NightDelivery
+from tasks.nightly.label_versions import present_ids
 from tasks.nightly.night_record import NightRecord, one_night, open_record
 from tasks.nightly.night_work import NightWork
 from tasks.nightly.outcome import end_night, fail_night, ingested, lost_night
@@ -191,17 +192,19 @@ def work_delivery(work: NightWork, record: NightRecord, delivery: NightDelivery)
     parameters = record.step("build", lambda: work.training_build(delivery))
     grown = record.step("append", lambda: build(**parameters))
     ids, rejected = nights.keep_added(work, record, before, grown["version"])
+    nights.replace_earlier(work, record, delivery)
     if own is None:
-        summary |= {"ingested": len(ids), "rejected": rejected, "scored": len(ids), "selected": None}
+        scored = len(present_ids(record))
+        summary |= {"ingested": len(ids), "rejected": rejected, "scored": scored, "selected": None}
     nights.require_no_overlap(work)
-    examined = record.step("examine", lambda: examine(work, record, ids))
+    examined = record.step("examine", lambda: examine(work, record))
     summary |= examined
     if examined["labels"]["suspect"]:
         return summary | nights.set_aside(examined["labels"])
-    return summary | challenge(work, record, delivery)
+    return summary | challenge(work, record)
 
 
-def challenge(work: NightWork, record: NightRecord, delivery: NightDelivery) -> dict[str, Any]:
+def challenge(work: NightWork, record: NightRecord) -> dict[str, Any]:
     """Train a challenger where one is due, and let the gate decide."""
     request = work.request
     shadow = nights.in_shadow(work)
@@ -210,7 +213,7 @@ def challenge(work: NightWork, record: NightRecord, delivery: NightDelivery) -> 
     if shadow is not None:
         record.step("train", lambda: {"model_uri": shadow.challenger})
     else:
-        labels = record.step("labels", lambda: nights.training_labels(work, record, delivery))
+        labels = record.step("labels", lambda: nights.training_labels(work, record))
         if nights.is_due(work, request.relabel_every, "relabel"):
             relabelled = record.step("relabel", lambda: RELABEL[request.problem](**work.relabel_parameters(labels)))
             record.step("train", lambda: {"model_uri": relabelled["model_uri"]})

@@ -35,6 +35,10 @@ _FOLDERS_OF_A_PROCESS = re.compile(
 )
 """The same, and what is being removed."""
 
+_OF_VERSION = re.compile(rf"{VERSIONS}/(\d+)/")
+_STAGED = re.compile(rf"{STAGING}/.*/({'|'.join(map(re.escape, BATCH_FILES))})", re.DOTALL)
+"""Keys of a dataset's objects: of a version, and the files of a staged batch."""
+
 Kind = Literal["file", "link", "unusable"]
 
 
@@ -120,25 +124,24 @@ def _dataset_entries(objects: ObjectFolder) -> Iterator[Entry]:
     gone, below = being_removed(objects), f"{DATASETS}/{objects.name}"
     if (current := objects.state(CURRENT)) is not None and CURRENT not in gone:
         yield _stored(below, objects, CURRENT, current)
-    newest, found = current_object(objects) or 0, objects.states()
-    for key in sorted(found):
-        part, _, rest = key.partition("/")
-        number = rest.partition("/")[0]
-        if part == VERSIONS and key not in gone and number.isdecimal() and int(number) <= newest:
-            yield _stored(below, objects, key, found[key])
-            if key.endswith(f"/{MANIFEST}"):
-                beside = StoredObject(objects.file(key), found[key])
-                yield Entry(f"{below}/{key.removesuffix(MANIFEST)}{PIXELS}", beside, "link", f"../../{PIXELS}")
-    for key in sorted(found):
-        if (
-            key.startswith(f"{STAGING}/")
-            and key.endswith(tuple(f"/{file}" for file in BATCH_FILES))
-            and key not in gone
-        ):
-            yield _stored(below, objects, key, found[key])
+    newest = current_object(objects) or 0
+    found = {key: state for key, state in sorted(objects.states().items()) if key not in gone}
+    for key in (key for key in found if 0 < _version_of(key) <= newest):
+        yield _stored(below, objects, key, found[key])
+        if key.endswith(f"/{MANIFEST}"):
+            beside = StoredObject(objects.file(key), found[key])
+            yield Entry(f"{below}/{key.removesuffix(MANIFEST)}{PIXELS}", beside, "link", f"../../{PIXELS}")
+    for key in (key for key in found if _STAGED.fullmatch(key)):
+        yield _stored(below, objects, key, found[key])
     for key, state in sorted((objects / PIXELS).states().items()):
         if f"{PIXELS}/{key}" not in gone:
             yield _stored(below, objects, f"{PIXELS}/{key}", state)
+
+
+def _version_of(key: str) -> int:
+    """Return the number of the version that an object of a dataset belongs to; 0 if to none."""
+    found = _OF_VERSION.match(key)
+    return int(found[1]) if found else 0
 
 
 def _raw_entries(objects: ObjectFolder) -> Iterator[Entry]:

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.housekeeping.dataset_place import DatasetPlace
 from tasks.housekeeping.disk import measure
 from tasks.housekeeping.mentions import versioned
 from tasks.housekeeping.references import Item
 from tasks.housekeeping.rules import BUSY, DAY_S, NEWEST, PUBLISHED, READ_ELSEWHERE, UNREADABLE, Rules
 from tasks.runtime.workspace import Workspace
-from tasks.server.process_guard import is_locked
 from tasks.store import pixels
-from tasks.store.at_work import builders_elsewhere
 from tasks.store.dataset import Dataset, published_number
 from tasks.store.errors import StoreError
-from tasks.store.objects import FileState, ObjectFolder
+from tasks.store.objects import ObjectFolder
 from tasks.store.pixel_array import PixelArray
-from tasks.store.places import dataset_folders, dataset_objects, list_files, raw_place
-from tasks.store.publication import readers_of, state_token
-from tasks.store.removal import being_removed
+from tasks.store.places import dataset_folders, list_files, raw_place
+from tasks.store.publication import readers_of
 from tasks.store.schema import NAME, PIXELS, VERSIONS, version_folder
 from tasks.store.schema import STAGING as STAGED
 from tasks.store.staging import Staging
@@ -59,6 +57,8 @@ class Survey:
         Datasets that are being built, here or on another machine.
     read_elsewhere : list of str
         Datasets of one night that another machine has read.
+    removing_bytes : int
+        Size of the objects that removals have begun to remove.
     """
 
     items: dict[str, Item] = field(default_factory=dict)
@@ -68,6 +68,11 @@ class Survey:
     problems: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
     read_elsewhere: list[str] = field(default_factory=list)
+    removing_bytes: int = 0
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Add items under their keys."""
+        self.items |= {item.key: item for item in items}
 
     def own_raw(self, owner: str, digests: pa.Array | pa.ChunkedArray) -> None:
         """Note that the item of that key names raw bytes."""
@@ -82,67 +87,12 @@ def survey_datasets(workspace: Workspace, rules: Rules) -> Survey:
     """Return versions, shards, raw bytes and unfinished builds; of a night's dataset only what `Survey.nights` says."""
     survey = Survey()
     for name in dataset_folders(workspace):
-        _survey_dataset(survey, _Place.of(workspace, name), rules)
+        _survey_dataset(survey, DatasetPlace.of(workspace, name), rules)
     for path in workspace.datasets.glob("[!.]*"):
         if path.is_dir() and not NAME.fullmatch(path.name):
             survey.problems.append(f"{path} has no name of a dataset; move it out of the workspace, or rename it")
     _survey_raw(survey, raw_place(workspace), rules)
     return survey
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where a dataset is, and the files or objects in it.
-
-    Attributes
-    ----------
-    workspace : Workspace
-    name : str
-    files : dict of str to FileState
-        By the name relative to `root`, without what a removal has begun to remove.
-    """
-
-    workspace: Workspace
-    name: str
-    files: dict[str, FileState]
-
-    @classmethod
-    def of(cls, workspace: Workspace, name: str) -> "_Place":
-        place = cls(workspace, name, {})
-        gone = set[str]() if place.objects is None else being_removed(place.objects)
-        return replace(place, files={key: state for key, state in list_files(place.root).items() if key not in gone})
-
-    @property
-    def folder(self) -> Path:
-        """The local folder, with the builder's lock."""
-        return self.workspace.datasets / self.name
-
-    @property
-    def objects(self) -> ObjectFolder | None:
-        return dataset_objects(self.workspace, self.name)
-
-    @property
-    def root(self) -> Path | ObjectFolder:
-        return self.objects or self.folder
-
-    def parts(self, *names: str) -> tuple[Path | ObjectFolder, ...]:
-        """Return what is removed with some folders: they, and on an object store what this machine has of them."""
-        places: list[Path | ObjectFolder] = [] if self.objects is None else [self.objects / name for name in names]
-        local = (self.folder / name for name in names)
-        return (*places, *(path for path in local if path.exists()))
-
-    def below(self, name: str) -> list[str]:
-        """Return the names directly below a folder, in order."""
-        inside = (key.removeprefix(f"{name}/") for key in self.files if key.startswith(f"{name}/"))
-        return sorted({key.partition("/")[0] for key in inside if not key.startswith(".")})
-
-    def is_built(self, now: float) -> bool:
-        """Return whether a process builds the dataset."""
-        return is_locked(self.folder / ".builder.lock") or bool(builders_elsewhere(self.folder, self.objects, now))
-
-    def read_by_others(self, number: int) -> bool:
-        """Return whether another state folder has read a version."""
-        return self.objects is not None and bool({*self.below(readers_of(number))} - {state_token(self.folder)})
 
 
 def night_of(dataset: str) -> str | None:
@@ -151,45 +101,51 @@ def night_of(dataset: str) -> str | None:
     return found[1] if found else None
 
 
-def _survey_dataset(survey: Survey, place: _Place, rules: Rules) -> None:
+@dataclass(frozen=True)
+class _Versions:
+    """The published number of a dataset, its versions that can be read, and what is wrong with the others."""
+
+    published: int | None
+    opened: list[Dataset]
+    problems: list[str]
+
+
+def _survey_dataset(survey: Survey, place: DatasetPlace, rules: Rules) -> None:
+    survey.removing_bytes += place.removing_bytes
     if place.is_built(rules.now):
         survey.busy.append(place.name)
+    survey.add(_copy_items(survey, place, rules))
+    versions, night = _open_versions(place), night_of(place.name)
+    if night is None or versions.problems:
+        _survey_versions(survey, place, versions, rules)
+        return
+    survey.nights[night] += versions.opened
+    if any(place.read_by_others(version.version) for version in versions.opened):
+        survey.read_elsewhere.append(place.name)
+    for version in versions.opened:
+        survey.own_raw(f"night {night}", _needed(version)["raw_sha256"])
+
+
+def _survey_versions(survey: Survey, place: DatasetPlace, versions: _Versions, rules: Rules) -> None:
+    """Add versions, shards and unfinished builds; all are kept where the dataset is built or cannot be read whole."""
+    survey.problems += versions.problems
+    array = _open_array(survey, place)
+    shards = [] if array is None else list(_shard_items(place, array, rules))
+    items = [_version_item(place, version, versions, array, rules) for version in versions.opened]
+    for item, version in zip(items, versions.opened, strict=True):
+        survey.own_raw(item.key, _needed(version)["raw_sha256"])
+    unused = frozenset(shard.key for shard in shards).difference(*(item.needs for item in items))
+    items += _staging_items(survey, place, unused, rules)
+    whole = BUSY if place.name in survey.busy else UNREADABLE if versions.problems else None
+    survey.add(replace(item, kept=whole or item.kept) for item in [*items, *shards])
+
+
+def _open_versions(place: DatasetPlace) -> _Versions:
+    published, opened, problems = None, list[Dataset](), list[str]()
     try:
         published = published_number(place.workspace, place.name)
-        unreadable = []
     except StoreError as error:
-        published, unreadable = None, [str(error)]
-    for item in _copy_items(place, rules):
-        survey.items[item.key] = item
-    opened, more = _open_versions(place, published)
-    unreadable += more
-    night = night_of(place.name)
-    if night is not None and not unreadable:
-        if any(place.read_by_others(version.version) for version in opened):
-            survey.read_elsewhere.append(place.name)
-        for version in opened:
-            survey.nights[night].append(version)
-            survey.own_raw(f"night {night}", _needed(version)["raw_sha256"])
-        return
-    survey.problems += unreadable
-    whole = BUSY if place.name in survey.busy else UNREADABLE if unreadable else None
-    array = _open_array(survey, place)
-    items = [_version_item(place, version, opened, published, rules) for version in opened]
-    shards: dict[str, Item] = {}
-    if array is not None:
-        shards = {item.key: item for item in _shard_items(place, array, rules)}
-        items = [_with_shards(item, version, array) for item, version in zip(items, opened, strict=True)]
-    for version in opened:
-        survey.own_raw(f"{VERSION} {version.name}@{version.version}", _needed(version)["raw_sha256"])
-    used = frozenset().union(*(item.needs for item in items))
-    items += _staging_items(survey, place, frozenset(shards) - used, rules)
-    for item in [*items, *shards.values()]:
-        survey.items[item.key] = replace(item, kept=whole or item.kept)
-
-
-def _open_versions(place: _Place, published: int | None) -> tuple[list[Dataset], list[str]]:
-    """Return a dataset's versions that can be read, and what is wrong with the others."""
-    opened, problems = [], []
+        problems.append(str(error))
     for number in (int(name) for name in place.below(VERSIONS) if re.fullmatch(r"\d{6}", name)):
         own = f"{VERSIONS}/{version_folder(number)}"
         if f"{own}/{MANIFEST}" not in place.files:
@@ -207,23 +163,26 @@ def _open_versions(place: _Place, published: int | None) -> tuple[list[Dataset],
             opened.append(version)
         except (StoreError, pa.ArrowInvalid, KeyError) as error:
             problems.append(str(error))
-    return opened, problems
+    return _Versions(published, opened, problems)
 
 
 def _needed(version: Dataset) -> pa.Table:
     return version.samples(_NEEDED_COLUMNS).select(_NEEDED_COLUMNS)
 
 
-def _version_item(place: _Place, version: Dataset, opened: list[Dataset], published: int | None, rules: Rules) -> Item:
+def _version_item(
+    place: DatasetPlace, version: Dataset, versions: _Versions, array: PixelArray | None, rules: Rules
+) -> Item:
+    """Return a version as an item, which needs its shards where these are known."""
     own = f"{VERSIONS}/{version_folder(version.version)}"
     parts = place.parts(own, readers_of(version.version))
-    size, _ = measure(parts)
+    size, _ = place.measure(own, readers_of(version.version))
     changed_at = place.files[f"{own}/{MANIFEST}"].changed_at
-    newest = sorted(other.version for other in opened)[-rules.request.keep_versions :]
-    kept = PUBLISHED if version.version == published else None
+    newest = sorted(other.version for other in versions.opened)[-rules.request.keep_versions :]
+    kept = PUBLISHED if version.version == versions.published else None
     kept = kept or (NEWEST if version.version in newest else rules.young(changed_at))
     kept = kept or (READ_ELSEWHERE if place.read_by_others(version.version) else None)
-    needs: set[str] = set()
+    needs = set[str]() if array is None else _shards_of(version, array)
     parent = version.manifest.get("parent")
     if version.manifest["split_hash"] is not None and "split_seed" not in version.manifest and parent is not None:
         needs.add(f"{VERSION} {version.name}@{parent}")  # it tells the seed of the split
@@ -241,18 +200,18 @@ def _version_item(place: _Place, version: Dataset, opened: list[Dataset], publis
     )
 
 
-def _copy_items(place: _Place, rules: Rules) -> Iterator[Item]:
+def _copy_items(survey: Survey, place: DatasetPlace, rules: Rules) -> Iterator[Item]:
     """Yield what this machine has of versions that the store has no more: a removal died before it came to them."""
     copies = [] if place.objects is None else sorted((place.folder / VERSIONS).glob("[0-9]" * 6))
     for path in copies:
         if f"{VERSIONS}/{path.name}/{MANIFEST}" not in place.files:
             size, changed_at = measure([path])
             key = f"{COPY} {versioned(place.name, int(path.name))}"
-            kept = BUSY if place.is_built(rules.now) else rules.young(changed_at)
+            kept = BUSY if place.name in survey.busy else rules.young(changed_at)
             yield Item(key, COPY, size, changed_at, (path,), kept=kept, datasets=(place.name,))
 
 
-def _open_array(survey: Survey, place: _Place) -> PixelArray | None:
+def _open_array(survey: Survey, place: DatasetPlace) -> PixelArray | None:
     """Return the pixel array of a dataset; None where it cannot be opened, and its shards stay."""
     if not pixels.has_array(place.root / PIXELS):
         return None
@@ -268,7 +227,7 @@ def _shard_key(dataset: str, shard: int) -> str:
     return f"{SHARD} {dataset}#{shard}"
 
 
-def _shard_items(place: _Place, array: PixelArray, rules: Rules) -> Iterator[Item]:
+def _shard_items(place: DatasetPlace, array: PixelArray, rules: Rules) -> Iterator[Item]:
     for shard in range(-(-array.shape[0] // array.shard_rows())):
         file = array.shard_file(shard)
         state = place.files.get(str(file).removeprefix(f"{place.root}/"))
@@ -278,13 +237,13 @@ def _shard_items(place: _Place, array: PixelArray, rules: Rules) -> Iterator[Ite
             yield Item(key, SHARD, state.size_bytes, state.changed_at, (file,), kept=kept, datasets=(place.name,))
 
 
-def _with_shards(item: Item, version: Dataset, array: PixelArray) -> Item:
+def _shards_of(version: Dataset, array: PixelArray) -> set[str]:
+    """Return the keys of the shards that hold a version's rows."""
     rows = _needed(version)["row"].drop_null().to_numpy()
-    shards = {_shard_key(version.name, int(shard)) for shard in np.unique(rows // array.shard_rows())}
-    return replace(item, needs=item.needs | shards)
+    return {_shard_key(version.name, int(shard)) for shard in np.unique(rows // array.shard_rows())}
 
 
-def _staging_items(survey: Survey, place: _Place, unused_shards: frozenset[str], rules: Rules) -> Iterator[Item]:
+def _staging_items(survey: Survey, place: DatasetPlace, unused_shards: frozenset[str], rules: Rules) -> Iterator[Item]:
     """Yield the unfinished builds, each of which may have written the shards that no version uses.
 
     On an object store also the journals of publishers that died, and builds of which this machine has the plan only.
@@ -292,7 +251,7 @@ def _staging_items(survey: Survey, place: _Place, unused_shards: frozenset[str],
     plans = [path.name for path in (place.folder / STAGED).glob("*") if not path.name.startswith(".")]
     for name in sorted({*place.below(STAGED), *plans}):
         parts = place.parts(f"{STAGED}/{name}")
-        size, changed_at = measure(parts)
+        size, changed_at = place.measure(f"{STAGED}/{name}")
         key = f"{STAGING} {place.name} {name}"
         staging = Staging(
             place.folder / STAGED / name, None if place.objects is None else place.objects / STAGED / name

@@ -42,19 +42,21 @@ def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) ->
         contents = survey_workspace(workspace, rules)
         total, _ = measure(places_of(workspace))
         trash, _ = measure(trash_folders(workspace.root))
-        plan = plan_removal(contents.items, total - trash, request.budget_bytes)
+        begun = trash + contents.removing_bytes
+        plan = plan_removal(contents.items, total - begun, request.budget_bytes)
         outcome = Outcome()
         if not request.plan_only:
             with progress("removing", len(plan.removed)) as advance:
                 outcome = carry_out(workspace, plan, contents, require_turn, advance)
+    removable = begun + plan.removed_bytes
     removed = 0 if request.plan_only else trash + sum(item.size_bytes for item in outcome.removed)
-    account = Account(rules, contents, plan, outcome, total, trash)
+    account = Account(rules, contents, plan, outcome, total, removable if request.plan_only else removed)
     report = workspace.reports / f"{OWN_PAGE}{'-plan' if request.plan_only else ''}.html"
     with whole_file(report) as path:
         path.write_text(housekeeping_page(account), encoding="utf-8")
     for problem in contents.problems:
         run_logger().warning("nothing is removed that this may need: %s", problem)
-    left = total - trash - plan.removed_bytes
+    left = total - removable
     if request.budget_bytes is not None and left > request.budget_bytes:
         run_logger().warning(
             "%.3f GB cannot go, more than budget_gb=%g; %s tells why each is kept", left / GB, request.budget_gb, report
@@ -63,7 +65,7 @@ def housekeep(workspace: Workspace, request: HousekeepingRequest, now: float) ->
         "plan_only": request.plan_only,
         "budget_gb": request.budget_gb,
         "size_gb": _gb(total),
-        "removable_gb": _gb(trash + plan.removed_bytes),
+        "removable_gb": _gb(removable),
         "removed_gb": _gb(removed),
         "items": _counts(plan.removed),
         "kept": dict(Counter(plan.kept.values()).most_common()),

@@ -55,8 +55,8 @@ class Account:
     contents : Contents
     plan : Plan
     outcome : Outcome
-    total_bytes, trash_bytes : int
-        Size of the workspace before the removal, and of what earlier removals left in the trash.
+    total_bytes, gone_bytes : int
+        Size of the workspace before the removal, and of what may go or went, with what earlier removals had begun.
     """
 
     rules: Rules
@@ -64,7 +64,7 @@ class Account:
     plan: Plan
     outcome: Outcome
     total_bytes: int
-    trash_bytes: int
+    gone_bytes: int
 
 
 def housekeeping_page(account: Account) -> str:
@@ -78,7 +78,7 @@ def housekeeping_page(account: Account) -> str:
                 Headline("Workspace before", size_text(account.total_bytes), _budget(account)),
                 Headline(
                     "May go" if request.plan_only else "Removed",
-                    size_text(account.trash_bytes + (plan.removed_bytes if request.plan_only else _removed(account))),
+                    size_text(account.gone_bytes),
                     f"{sum(item.count for item in plan.removed):,} things, the oldest first",
                 ),
                 Headline("Named and kept", size_text(sum(item.size_bytes for item in kept)), f"{len(kept)} items"),
@@ -164,10 +164,6 @@ def _by_kind(items: Sequence[Item]) -> dict[str, int]:
     for item in items:
         sizes[item.kind] += item.size_bytes
     return sizes
-
-
-def _removed(account: Account) -> int:
-    return sum(item.size_bytes for item in account.outcome.removed)
 
 
 def _budget(account: Account) -> str:

@@ -34,6 +34,8 @@ class Contents:
         What cannot be read.
     busy : list of str
         Work that a process is at.
+    removing_bytes : int
+        Size of the objects of which no item has anything: an earlier removal has begun to remove them.
     """
 
     items: list[Item]
@@ -41,6 +43,7 @@ class Contents:
     runs: dict[str, RecordedRun] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     busy: list[str] = field(default_factory=list)
+    removing_bytes: int = 0
 
 
 def survey_workspace(workspace: Workspace, rules: Rules) -> Contents:
@@ -69,6 +72,7 @@ def survey_workspace(workspace: Workspace, rules: Rules) -> Contents:
         {run_key(run.id): run for run in runs},
         [*datasets.problems, *named.torn],
         busy,
+        datasets.removing_bytes,
     )
 
 

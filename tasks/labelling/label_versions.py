@@ -26,7 +26,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, positions_of
 from tasks.store.dataset import Dataset
 from tasks.store.files import whole_file, write_json
-from tasks.store.schema import check_name
+from tasks.store.schema import check_name, parse_reference
 
 
 class LabelVersionRequest(BaseModel):
@@ -88,7 +88,7 @@ def publish_label_version(workspace: Workspace, request: LabelVersionRequest, at
     LabelQueueError
         There is no answer, or the name belongs to another relabelling.
     """
-    dataset = Dataset.open(workspace, request.dataset.partition("@")[0])
+    dataset = Dataset.open(workspace, parse_reference(request.dataset)[0])
     scheme = request.scheme or next(iter(dataset.schemes), "")
     classes = dataset.classes(scheme)
     queues = _queues(workspace, dataset.name, scheme, request.queue)

@@ -35,6 +35,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.files import read_table
+from tasks.store.schema import parse_reference
 from tasks.store.versions import stored_rows
 
 QueueSource = Literal["random", "suspects", "disagreement", "entropy", "survey", "night"]
@@ -85,7 +86,7 @@ def open_queue(workspace: Workspace, request: QueueRequest) -> tuple[LabelQueue,
     LabelQueueError
         The source has no rows of the dataset, a table is missing, or the queue is of another source.
     """
-    name = request.dataset.partition("@")[0]
+    name, _ = parse_reference(request.dataset)
     if queue_file(workspace, name, request.queue).exists():
         queue = read_label_queue(workspace, name, request.queue)
         if request.source not in (None, queue.facts.source):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from realbogus.records import BOGUS, REAL
 from realbogus.simulation.survey import FIRST_MJD
-from realbogus.sources.pair_tables import read_pairs
+from tasks.candidates.building.build_request import CandidateBuildRequest
 from tasks.candidates.building.plan import COMMON
 from tasks.candidates.building.staged_rows import FAULTY_VISIT
 from tasks.candidates.initial_weights import read_normalisation
@@ -27,11 +27,12 @@ from tasks.night.sources import BLOCK_ROWS, DatasetNight
 from tasks.nightly.calendar import mjd_of
 from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.efficiency import night_efficiency
-from tasks.nightly.label_versions import replaced_ids
+from tasks.nightly.label_versions import earlier_ids
 from tasks.nightly.night_features import CANDIDATE_COLUMNS, candidate_features
 from tasks.nightly.night_record import NightRecord
 from tasks.nightly.night_work import NightlyError, NightWork, ScoredRows
 from tasks.nightly.quiet_nights import chart_efficiency, find_drift
+from tasks.nightly.redelivery import replaced_ids
 from tasks.store.columns import align_rows, positions_of, to_bool
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
@@ -188,12 +189,12 @@ class CandidateNight(NightWork):
         ].to_pylist()
 
     def replaced_ids(self, record: NightRecord, delivery: NightDelivery) -> list[str]:
-        """Return the ids of frames that were delivered before and are not any more."""
-        if record.revision == 1 or self.request.source != "frames" or delivery.path is None:
+        """Return the ids that earlier deliveries added, and that this one has no longer, or with another label."""
+        earlier, training_set = earlier_ids(record), self.training_set()
+        if not earlier:
             return []
-        ledger = self.training_set().samples(["id", "batch"])
-        batches = dict(zip(ledger["id"].to_pylist(), ledger["batch"].to_pylist(), strict=True))
-        return replaced_ids(record, {pair.identity for pair in read_pairs(delivery.path)}, batches)
+        request = CandidateBuildRequest(**training_set.manifest["parameters"] | self.training_build(delivery))
+        return replaced_ids(training_set, self.scheme, request, earlier)
 
     @property
     def _survey(self) -> dict[str, Any]:

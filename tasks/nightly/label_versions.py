@@ -1,7 +1,7 @@
 """The label version that a challenger is trained on: the original labels without the rows that must not count.
 
-Rows of nights that are set aside, and rows of frames that a later delivery of the same night replaced, lose their
-label; what a relabelling has changed stays changed.
+Rows of nights that are set aside, and rows that a later delivery of the same night replaced, lose their label; what a
+relabelling has changed stays changed.
 """
 
 from collections.abc import Sequence
@@ -31,40 +31,28 @@ def added_file(revision: int) -> str:
 
 def added_ids(record: NightRecord, revision: int) -> list[str]:
     """Return the ids that a revision of a night added to the training set; none if it added none."""
-    path = record.folder / added_file(revision)
-    return pq.read_table(path)["id"].to_pylist() if path.is_file() else []
+    return _ids_in(record, added_file(revision))
+
+
+def earlier_ids(record: NightRecord) -> list[str]:
+    """Return the ids that the revisions of a night before the present one added to the training set."""
+    return [name for revision in range(1, record.revision) for name in added_ids(record, revision)]
 
 
 def keep_replaced(record: NightRecord, ids: Sequence[str]) -> None:
     """Write the table of the ids of earlier deliveries of a night that must not count any more."""
-    if ids:
-        write_table(record.folder / REPLACED_FILE, pa.table({"id": pa.array(ids, pa.string())}))
+    write_table(record.folder / REPLACED_FILE, pa.table({"id": pa.array(ids, pa.string())}))
 
 
 def replaced_rows(records: Sequence[NightRecord]) -> dict[str, str]:
     """Return the ids of all nights that later deliveries replaced, with the reason."""
-    files = [(record, record.folder / REPLACED_FILE) for record in records]
-    return {
-        name: f"{REPLACED}: {record.night}"
-        for record, path in files
-        if path.is_file()
-        for name in pq.read_table(path)["id"].to_pylist()
-    }
+    return {name: f"{REPLACED}: {record.night}" for record in records for name in _ids_in(record, REPLACED_FILE)}
 
 
-def replaced_ids(record: NightRecord, present: set[str], batches: dict[str, str]) -> list[str]:
-    """Return the ids of earlier revisions whose batch is not in the present delivery.
-
-    Parameters
-    ----------
-    record : NightRecord
-    present : set of str
-        Names of the batches that are delivered now.
-    batches : dict
-        Batch of each id of the training set.
-    """
-    earlier = [name for revision in range(1, record.revision) for name in added_ids(record, revision)]
-    return [name for name in earlier if batches.get(name) not in present]
+def present_ids(record: NightRecord) -> list[str]:
+    """Return the ids that the revisions of a night added to the training set, without those that were replaced."""
+    replaced = {*_ids_in(record, REPLACED_FILE)}
+    return [name for name in [*earlier_ids(record), *added_ids(record, record.revision)] if name not in replaced]
 
 
 def label_version(
@@ -99,7 +87,13 @@ def label_version(
 def set_aside_ids(records: Sequence[NightRecord], accepted: set[str]) -> dict[str, str]:
     """Return the ids of nights whose labels look wrong and that no person has accepted, with the reason."""
     nights = [record for record in records if record.state == "set_aside" and record.night not in accepted]
-    return {name: f"{SET_ASIDE}: {record.night}" for record in nights for name in added_ids(record, record.revision)}
+    return {name: f"{SET_ASIDE}: {record.night}" for record in nights for name in present_ids(record)}
+
+
+def _ids_in(record: NightRecord, file: str) -> list[str]:
+    """Return the ids of a table in the folder of a night's record; none where there is no such table."""
+    path = record.folder / file
+    return pq.read_table(path)["id"].to_pylist() if path.is_file() else []
 
 
 def _targets(table: pa.Table) -> list[str]:

@@ -146,7 +146,7 @@ class NightWork(ABC):
         return {"dataset": request.training_set, **chosen}
 
     def replaced_ids(self, record: NightRecord, delivery: NightDelivery) -> list[str]:
-        """Return the ids that an earlier delivery of the night added, and that this one has no longer."""
+        """Return the ids of rows that earlier deliveries of the night added, and that this one replaces."""
         return []
 
     @property

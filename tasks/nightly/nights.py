@@ -27,6 +27,7 @@ from tasks.nightly.label_versions import (
     added_file,
     keep_replaced,
     label_version,
+    present_ids,
     replaced_rows,
     set_aside_ids,
 )
@@ -154,6 +155,12 @@ def keep_added(work: NightWork, record: NightRecord, before: int, after: int) ->
     return ids, dict(Counter(added["reason"].drop_null().to_pylist()).most_common())
 
 
+def replace_earlier(work: NightWork, record: NightRecord, delivery: NightDelivery) -> None:
+    """Write the table of the ids that earlier deliveries of a night added, and that its present one replaces."""
+    if record.revision > 1:
+        keep_replaced(record, work.replaced_ids(record, delivery))
+
+
 def require_no_overlap(work: NightWork) -> None:
     """Refuse a training set whose training or validation part holds rows of the holdout.
 
@@ -166,8 +173,9 @@ def require_no_overlap(work: NightWork) -> None:
     check_overlap(holdout, read_training_samples(dataset), f"dataset {dataset.name}@{dataset.version}")
 
 
-def examine(work: NightWork, record: NightRecord, ids: Sequence[str]) -> dict[str, Any]:
-    """Return the entries of the summary on efficiency, drift and labels of the rows that a night added."""
+def examine(work: NightWork, record: NightRecord) -> dict[str, Any]:
+    """Return the entries of the summary on efficiency, drift and labels of the rows that a night has now."""
+    ids = present_ids(record)
     quiet = [other for other in read_records(work.workspace, work.request.training_set) if is_quiet(other, work.night)]
     rows = work.score_rows(ids) if ids else None
     figures = work.night_figures(record, rows, quiet)
@@ -212,11 +220,10 @@ def in_shadow(work: NightWork) -> Shadow | None:
     return Shadow(challengers[-1], beside + 1) if beside <= work.request.shadow_nights else None
 
 
-def training_labels(work: NightWork, record: NightRecord, delivery: NightDelivery) -> str | None:
+def training_labels(work: NightWork, record: NightRecord) -> str | None:
     """Return the name of the label version that tonight's challenger is trained on; None: the original labels."""
     records = read_records(work.workspace, work.request.training_set)
     accepted = accepted_nights(work.workspace, work.registered_name)
-    keep_replaced(record, work.replaced_ids(record, delivery))
     relabelled = [other.steps["relabel"] for other in records if other.steps.get("relabel")]
     relabelling = work.request.labels or (relabelled[-1]["labels"] if relabelled else None)
     unlabelled = set_aside_ids(records, accepted) | replaced_rows(records)

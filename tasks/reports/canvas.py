@@ -52,7 +52,17 @@ def canvas(width_in: float, height_in: float) -> Iterator[tuple[Figure, Callable
 
 
 def _finish(figure: Figure) -> Drawing:
-    document, pixels = io.StringIO(), io.BytesIO()
-    figure.savefig(pixels, format="png", dpi=PIXELS_PER_INCH, facecolor=PAPER)
-    figure.savefig(document, format="svg", dpi=PIXELS_PER_INCH, facecolor="none")
-    return Drawing(svg_for_pages(document.getvalue(), _NAMES), pixels.getvalue())
+    figure.draw_without_rendering()  # a first layout is off by pixels where axes keep their aspect
+    document = _save(figure, "svg", "none").decode()
+    return Drawing(svg_for_pages(document, _NAMES), partial(_draw_pixels, figure))
+
+
+def _draw_pixels(figure: Figure) -> bytes:
+    with mpl.rc_context(_STYLE):
+        return _save(figure, "png", PAPER)
+
+
+def _save(figure: Figure, kind: str, paper: str) -> bytes:
+    written = io.BytesIO()
+    figure.savefig(written, format=kind, dpi=PIXELS_PER_INCH, facecolor=paper)
+    return written.getvalue()

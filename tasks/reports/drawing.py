@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 _OUTER = re.compile(r"^.*?(?=<svg )", re.DOTALL)
 _DROPPED = re.compile(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->|(?<=<g) id=\"[^\"]*\"", re.DOTALL)
@@ -22,12 +23,17 @@ class Drawing:
     ----------
     svg : str
         An element ``svg`` for an HTML page, whose colours are the page's variables ``--figure-NAME``.
-    png : bytes
-        The same on white paper.
+    draw_pixels : callable
+        Draws the same on white paper, as PNG.
     """
 
     svg: str
-    png: bytes
+    draw_pixels: Callable[[], bytes]
+
+    @cached_property
+    def png(self) -> bytes:
+        """The figure on white paper, drawn when it is first asked for: pages do without."""
+        return self.draw_pixels()
 
 
 def svg_for_pages(document: str, colours: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import unquote
 
@@ -48,7 +49,7 @@ def mask(text: str, environment: Mapping[str, str] | None = None) -> str:
         Variables whose secrets are known; None: this process's own. Secret are the values of variables with such a
         name, as ``AWS_SECRET_ACCESS_KEY`` has it, and the passwords in the addresses that variables hold.
     """
-    for word in _secrets_of(os.environ if environment is None else environment):
+    for word in secrets_of(tuple((os.environ if environment is None else environment).items())):
         text = text.replace(word, MASK)
     text = _IN_ADDRESS.sub(rf"\g<scheme>\g<who>:{MASK}@", text)
     text = _LONE_USER.sub(rf"\g<scheme>{MASK}@", text)
@@ -99,12 +100,13 @@ def _mask_record(record: logging.LogRecord) -> None:
         record.exc_text = mask(logging.Formatter().formatException(record.exc_info))
 
 
-def _secrets_of(environment: Mapping[str, str]) -> list[str]:
-    """Return the secret words of variables, the longest first: one may hold another."""
+@lru_cache(maxsize=2)  # every log record asks, of variables that seldom change; require_no_secret asks of none
+def secrets_of(variables: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    """Return the secret words of variables, (name, value), the longest first: one may hold another."""
     found: set[str] = set()
-    for name, value in environment.items():
+    for name, value in variables:
         if _SECRET_NAME.search(name.upper()) and "://" not in value and not value.startswith("/"):
             found.add(value)
         if (address := _IN_VALUE.match(value)) is not None:
             found |= {address["word"], unquote(address["word"])}
-    return sorted((word for word in found if len(word) >= LEAST_LETTERS), key=len, reverse=True)
+    return tuple(sorted((word for word in found if len(word) >= LEAST_LETTERS), key=len, reverse=True))

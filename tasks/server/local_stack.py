@@ -42,6 +42,7 @@ from tasks.server.process_guard import (
     guard_children,
     locked_file,
     port_holder,
+    reserve_port,
 )
 from tasks.server.schedules import Schedule, cancel_missed_runs, read_schedules, send_deployments
 from tasks.server.slots import GPU_POOL, create_limits, device_slots, host
@@ -258,7 +259,7 @@ def _start_mlflow(workspace: Workspace) -> tuple[str, list[Service]]:
     store = tracking_store(workspace)
     if store.is_web:
         return store.uri, []
-    port = _free_port(MLFLOW_PORT)
+    port = take_port(MLFLOW_PORT)
     command = ["mlflow", *SERVER_WORDS, "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", store.uri, "--artifacts-destination", str(workspace.mlartifacts)]
     settings = {**SERVER_SETTINGS, **store.credentials}
@@ -286,7 +287,7 @@ class _StartedPage(NamedTuple):
 
 
 def _start_page(workspace: Workspace, project: Path, page: _Page, exposure: Exposure) -> _StartedPage:
-    port = _free_port(page.first_port, exposure)
+    port = take_port(page.first_port, exposure)
     words = [page.module, "--port", str(port), *exposure_words(exposure)]
     service = _launch(workspace, page.name, words, {}, project)
     return _StartedPage(service, exposure.address(port), exposure.local_address(port))
@@ -371,11 +372,12 @@ def _until_ready(services: list[Service], what: str) -> Iterator[None]:
     raise ServiceError(f"the {what} was not ready within {_READY_S:.0f} s")
 
 
-def _free_port(first: int, exposure: Exposure = ON_LOOPBACK) -> int:
-    """Return the first free port from ``first`` on."""
+def take_port(first: int, exposure: Exposure = ON_LOOPBACK) -> int:
+    """Return the first free port from ``first`` on; no other `starloom up` is given it while this process lives."""
     for port in range(first, first + _PORTS_TRIED):
         with contextlib.suppress(OSError), exposure.listen(port):
-            return port
+            if reserve_port(port):
+                return port
     raise ServiceError(f"no free port in {first} to {first + _PORTS_TRIED - 1}")
 
 

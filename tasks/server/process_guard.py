@@ -10,6 +10,7 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -127,6 +128,19 @@ def living_processes(folder: Path) -> list[dict[str, Any]]:
         with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
             entries.append(json.loads(path.read_text()))
     return entries
+
+
+def reserve_port(port: int) -> bool:
+    """Return whether no other process of this machine has reserved ``port``; it is this one's until it ends.
+
+    A free port could be given to two services that are starting, of which neither listens yet. The mark of a
+    reservation is the UDP port of the same number on loopback.
+    """
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as mark:
+        mark.bind(("127.0.0.1", port))
+        mark.detach()  # stays open for as long as this process lives
+        return True
+    return False
 
 
 def port_holder(port: int) -> str:

@@ -1,6 +1,5 @@
 """Stages of `nightly-retrain`. TensorFlow and MLflow take long to import, so they are imported where they are used."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,9 +42,9 @@ def score_night(work: NightWork) -> dict[str, Any]:
 
 
 @task(name="examine", description="Efficiency, drift, and whether the labels look right", cache_policy=NO_CACHE)
-def examine(work: NightWork, record: NightRecord, ids: Sequence[str]) -> dict[str, Any]:
+def examine(work: NightWork, record: NightRecord) -> dict[str, Any]:
     """Return what the night's rows show."""
-    return nights.examine(work, record, ids)
+    return nights.examine(work, record)
 
 
 @task(name="gate", description="Compare the challenger with the champion, and decide", cache_policy=NO_CACHE)

@@ -34,6 +34,7 @@ from tasks.store.schema import (
     VERSIONS,
     check_name,
     parse_current,
+    parse_reference,
     version_folder,
 )
 
@@ -109,19 +110,18 @@ class Dataset:
         DamagedTableError
             ``CURRENT`` or the manifest cannot be read.
         """
-        name, _, version = reference.partition("@")
-        folder = workspace.datasets / check_name(name)
-        objects = dataset_objects(workspace, name)
-        is_named = objects is None and version.isdigit()
-        number = int(version) if is_named else published_number(workspace, name)
+        name, version = parse_reference(reference)
+        folder, objects = workspace.datasets / name, dataset_objects(workspace, name)
+        is_named = objects is None and version is not None
+        number = version if is_named else published_number(workspace, name)
         # On an object store, a version above the published one may be incomplete.
-        unknown = not version.isdigit() or (number is not None and int(version) > number)
-        if number is None or (version and unknown):
+        if number is None or (version is not None and version > number):
             place = workspace.datasets if objects is None else f"{workspace.address}/datasets"
             names = ", ".join(dataset_names(workspace)) or "none"
             raise DatasetNotFoundError(f"no dataset {reference!r} in {place}; there are: {names}")
         if objects is not None:
-            dataset = cls.at(copy_version(objects, int(version or number), folder, as_reader), objects)
+            wanted = number if version is None else version
+            dataset = cls.at(copy_version(objects, wanted, folder, as_reader), objects)
             if dataset.version == number:
                 _note_current(folder, number)
             return dataset

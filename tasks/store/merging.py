@@ -33,12 +33,7 @@ def gather(staging: Staging, numbers: Iterable[int], schema: pa.Schema) -> pa.Ta
     DamagedBatchError
         A batch is not as it was written.
     """
-
-    def rows_of(number: int) -> pa.Table:
-        staging.require_whole(number)
-        return _placed(staging.ledger(number).cast(schema), number)
-
-    placed = map(rows_of, numbers)
+    placed = (_placed(staging.whole_ledger(number).cast(schema), number) for number in numbers)
     return _mapped(staging.folder / "gathered.arrow", pa.schema([*schema, *PLACE]), placed)
 
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import pyarrow as pa
 
-from tasks.store.errors import DamagedTableError, DatasetNameError
+from tasks.store.errors import DamagedTableError, DatasetNameError, DatasetNotFoundError
 
 FORMAT_VERSION = 2
 """The format of new datasets. A dataset keeps the format in which it was begun."""
@@ -61,6 +61,23 @@ def check_name(name: str) -> str:
             f"{name!r} is not a name: use 1 to 64 of a-z, 0-9, '.', '_' and '-', beginning with a letter or digit"
         )
     return name
+
+
+def parse_reference(reference: str) -> tuple[str, int | None]:
+    """Return name and version of ``NAME@3``; the version of ``NAME`` is None, which stands for the published one.
+
+    Raises
+    ------
+    DatasetNameError
+        The name cannot be a dataset's.
+    DatasetNotFoundError
+        The version is no number.
+    """
+    name, _, version = reference.partition("@")
+    check_name(name)
+    if version and not version.isdecimal():
+        raise DatasetNotFoundError(f"no dataset {reference!r}: a version is a number, such as {name}@3")
+    return name, int(version) if version else None
 
 
 def version_folder(version: int) -> str:

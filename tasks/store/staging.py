@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.store.errors import DamagedBatchError, StoreError
+from tasks.store.errors import DamagedBatchError, ObjectStoreError, StoreError
 from tasks.store.files import whole_folder
 from tasks.store.objects import ObjectFolder
 from tasks.store.schema import STORED
@@ -99,27 +99,37 @@ class Staging:
         for name, bytes_ in ((PIXELS, content[PIXELS]), (CHECKSUMS, checksums), (LEDGER, content[LEDGER])):
             objects.put_verified(f"{_batch_name(number)}/{name}", bytes_)
 
-    def require_whole(self, number: int) -> None:
-        """Compare a batch's files with their checksums, and remove a batch that is damaged.
+    def whole_ledger(self, number: int) -> pa.Table:
+        """Return a batch's ledger rows, after a comparison of its files with their checksums.
 
-        A dataset keeps what was staged, and its digests are those of the damaged bytes: later nothing tells.
+        A dataset keeps what was staged, and its digests are those of the damaged bytes: later nothing tells. The pixels
+        of a batch on an object store are compared when they are read, so that they are fetched once.
 
         Raises
         ------
         DamagedBatchError
-            The same build, run again, collects the batch once more.
+            The batch was damaged and is removed. The same build, run again, collects it once more.
         """
+        if self.objects is None:
+            self._whole(number, PIXELS)
+        return pq.read_table(self._whole(number, LEDGER))
+
+    def _whole(self, number: int, name: str) -> Path | io.BytesIO:
+        """Return a file of a batch for reading, after its comparison; remove a batch that is damaged."""
         try:
-            checksums = json.loads(_content(self._open(number, CHECKSUMS)))
-            changed = [name for name in (PIXELS, LEDGER) if _crc32(self._open(number, name)) != checksums[name]]
+            file, checksums = self._open(number, name), json.loads(_content(self._open(number, CHECKSUMS)))
+            damaged = None if _crc32(file) == checksums[name] else name
+        except ObjectStoreError:  # the batch may be whole
+            raise
         except (OSError, StoreError, ValueError, KeyError, TypeError):
-            changed = [CHECKSUMS]
-        if changed:
+            damaged = CHECKSUMS
+        if damaged is not None:
             where = self._remove(number)
             raise DamagedBatchError(
-                f"{where}/{changed[0]} was not as it was written, and the batch is removed; run the same command "
+                f"{where}/{damaged} was not as it was written, and the batch is removed; run the same command "
                 "again, it collects the batch once more"
             )
+        return file
 
     def _remove(self, number: int) -> str:
         """Remove a batch and return where it was."""
@@ -139,8 +149,14 @@ class Staging:
         return pq.read_schema(self._open(number, LEDGER))
 
     def pixels(self, number: int) -> np.ndarray:
-        """Return a batch's samples (n, y, x, channel), in the order of its stored ledger rows; a file is mapped."""
-        file = self._open(number, PIXELS)
+        """Return a batch's samples (n, y, x, channel), in the order of its stored ledger rows; a file is mapped.
+
+        Raises
+        ------
+        DamagedBatchError
+            As of `whole_ledger`, on an object store.
+        """
+        file = self._open(number, PIXELS) if self.objects is None else self._whole(number, PIXELS)
         samples: np.ndarray = np.load(file, mmap_mode="r" if isinstance(file, Path) else None, allow_pickle=False)
         return samples
 
@@ -194,9 +210,11 @@ def _content(file: Path | io.BytesIO) -> bytes:
 
 
 def _crc32(file: Path | io.BytesIO) -> int:
-    """Return the CRC-32 of a file's bytes, read in pieces."""
+    """Return the CRC-32 of a file's bytes; a file on disk is read in pieces."""
+    if isinstance(file, io.BytesIO):
+        return zlib.crc32(file.getbuffer())
     found = 0
-    with file.open("rb") if isinstance(file, Path) else file as stream:
+    with file.open("rb") as stream:
         while piece := stream.read(_PIECE_BYTES):
             found = zlib.crc32(piece, found)
     return found

@@ -22,7 +22,7 @@ from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_objects
 from tasks.store.publication import download_version, manifest_object
 from tasks.store.raw import look_at_raw
-from tasks.store.schema import SAMPLES, VERSIONS, version_folder
+from tasks.store.schema import SAMPLES, VERSIONS, parse_reference, version_folder
 from tasks.store.verified_pixels import NAMED, check_pixels
 from tasks.store.verified_tables import check_files, manifest_problems, table_problems
 from tasks.store.version_files import FILES
@@ -92,15 +92,15 @@ def open_afresh(workspace: Workspace, reference: str) -> Iterator[Dataset]:
     DatasetNotFoundError
         There is no such dataset or version.
     """
-    name, _, version = reference.partition("@")
+    name, version = parse_reference(reference)
     objects = dataset_objects(workspace, name)
     number = None if objects is None else published_number(workspace, name)
     if objects is None or number is None:
         yield Dataset.open(workspace, reference)
         return
-    wanted = int(version) if version.isdigit() else number
+    wanted = number if version is None else version
     manifest = manifest_object(objects, wanted) if wanted <= number else None
-    if manifest is None or (version and not version.isdigit()):
+    if manifest is None:
         raise DatasetNotFoundError(f"no dataset version {reference} in {workspace.address}/datasets")
     workspace.datasets.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".verify-", dir=workspace.datasets) as made:

@@ -35,6 +35,7 @@ from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
+from tasks.store.schema import parse_reference
 from tasks.training.choices import RelabelStage
 from tasks.training.evaluation_record import none_for_nan
 from tasks.training.train import train_model
@@ -156,7 +157,7 @@ class RelabelTask(ABC):
     @property
     def dataset(self) -> str:
         """Name of the dataset without a version."""
-        return str(self.request.dataset.partition("@")[0])
+        return parse_reference(self.request.dataset)[0]
 
     @abstractmethod
     def suggest(self, scores: pa.Table) -> NDArray[np.int32]:

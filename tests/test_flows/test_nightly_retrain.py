@@ -19,6 +19,7 @@ from flows.nightly_retrain import nightly_retrain
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.learning.models.saved_models import checked_card
+from tasks.nightly.label_versions import replaced_rows
 from tasks.nightly.night_record import open_record
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
@@ -121,11 +122,14 @@ def test_the_same_delivery_again_does_no_work(survey: Workspace, first: dict[str
 
 
 def test_a_mislabelled_night_is_set_aside_until_a_person_accepts_it(survey: Workspace, first: dict[str, Any]) -> None:
-    deliver(survey, "2026-11-03", 3, wrong=0.5)
+    folder = deliver(survey, "2026-11-03", 3, wrong=0.5)
     night = run("2026-11-03")
     assert night["state"] == "set_aside"
     assert night["challenger"] is None
     assert "starloom run accept" in night["message"]
+    (folder / "v1" / "notes.txt").write_text("the same rows, delivered again")
+    again = run("2026-11-03")
+    assert (again["state"], again["revision"], again["labels"]) == ("set_aside", 2, night["labels"])
     deliver(survey, "2026-11-04", 4)
     answered = answer(Dataset.open(survey, "nightly"), "people")
     refused = run("2026-11-04", labels="nobody")
@@ -162,6 +166,8 @@ def test_a_night_that_is_delivered_again_with_other_stamps_is_worked_on_again(
     deliver(survey, "2026-11-06", 7, count=60)
     again = run("2026-11-06", retrain_every=0)
     assert (again["state"], again["revision"]) == ("redelivered", 2)
+    record = open_record(survey, "nightly", "2026-11-06")
+    assert list(replaced_rows([record])) == [f"n6c{number:04d}" for number in range(60)]
 
 
 def test_ordinary_outcomes_have_a_state_and_a_message(survey: Workspace, first: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from tasks.housekeeping import housekeep as housekeep_module
 from tasks.housekeeping.housekeep import housekeep
 from tasks.housekeeping.references import Plan, plan_removal
 from tasks.housekeeping.removal import finish_removals
-from tasks.housekeeping.request import HousekeepingRequest
+from tasks.housekeeping.request import GB, HousekeepingRequest
 from tasks.housekeeping.rules import BUSY, READ_ELSEWHERE, UNREADABLE, Rules
 from tasks.housekeeping.survey import survey_workspace
 from tasks.housekeeping.turn import HousekeepingBusyError, only_keeper
@@ -38,6 +38,7 @@ from tests.object_servers import BUCKET, environment, moto_server, settings
 from tests.small_workspace import LATER, make_workspace
 
 ALL_OLD = HousekeepingRequest(keep_versions=1, keep_nights=0, plan_only=False)
+PLAN = ALL_OLD.model_copy(update={"plan_only": True})
 OLD_DATASET = "dataset version four@3"
 
 
@@ -132,7 +133,7 @@ def test_what_goes_and_stays_is_what_does_in_a_folder(own: Workspace, there: Wor
     assert {OLD_DATASET, "raw bytes"} <= before
     assert planned(there) == before
     assert kept_files(there) == kept_files(own)
-    plan = housekeep(there, ALL_OLD.model_copy(update={"plan_only": True}), LATER)
+    plan = housekeep(there, PLAN, LATER)
     assert kept_files(there) == kept_files(own)
     summary = housekeep(there, ALL_OLD, LATER)
     assert summary["items"] == plan["items"] == housekeep(own, ALL_OLD, LATER)["items"]
@@ -228,7 +229,7 @@ def test_a_removal_that_died_is_left_to_a_builder_and_is_finished_before_the_sur
     finish_removals(there, time.time())
     assert objects.names(prefix)
     objects.delete("at-work/another.json")
-    size = housekeep(there, ALL_OLD.model_copy(update={"plan_only": True}), LATER)["size_gb"]
+    size = housekeep(there, PLAN, LATER)["size_gb"]
     summary = housekeep(there, ALL_OLD.model_copy(update={"budget_gb": size - 0.004}), LATER)
     assert (objects.names(prefix), summary["items"]) == ([], {})  # what was doomed gave back more than was asked
     objects.put("staging/again/left", b"left")
@@ -236,6 +237,20 @@ def test_a_removal_that_died_is_left_to_a_builder_and_is_finished_before_the_sur
     with one_builder(another.datasets / "four"), announced_builder(another.datasets / "four", objects):
         assert not objects.names("staging/again")
         assert not objects.has(NOTE)
+
+
+def test_a_plan_counts_what_a_removal_that_died_has_named_as_going(there: Workspace) -> None:
+    objects, size = dataset_of(there), 5_000_000
+    before = housekeep(there, PLAN, LATER)
+    objects.put("staging/given-up/left", bytes(size))
+    local = there.datasets / "four" / "staging" / "given-up" / "plan.json"
+    local.parent.mkdir(parents=True)
+    local.write_bytes(bytes(1000))
+    objects.put(NOTE, b'["staging/given-up"]')
+    plan = housekeep(there, PLAN, LATER)
+    assert plan["removable_gb"] - before["removable_gb"] == pytest.approx((size + 1000) / GB, abs=1e-6)
+    budget = plan["size_gb"] - size / GB
+    assert housekeep(there, PLAN.model_copy(update={"budget_gb": budget + 1e-3}), LATER)["items"] == {}
 
 
 def test_a_builder_that_died_does_not_keep_a_removed_dataset(there: Workspace) -> None:

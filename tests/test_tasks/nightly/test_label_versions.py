@@ -1,4 +1,4 @@
-"""The labels that a challenger is trained on: without nights that are set aside and frames that were replaced."""
+"""The labels that a challenger is trained on: without nights that are set aside and rows that were replaced."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,9 +9,10 @@ import pytest
 from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.nightly.label_versions import (
     added_file,
+    earlier_ids,
     keep_replaced,
     label_version,
-    replaced_ids,
+    present_ids,
     replaced_rows,
     set_aside_ids,
 )
@@ -87,12 +88,21 @@ def test_a_night_is_left_out_until_it_is_accepted(workspace: Workspace) -> None:
     assert sorted(set_aside_ids(records, {"2026-11-02"})) == IDS[4:6]
 
 
-def test_frames_that_a_later_delivery_lacks_are_replaced_for_good(workspace: Workspace) -> None:
+def test_a_night_that_is_set_aside_again_is_left_out_with_its_earlier_rows(workspace: Workspace) -> None:
+    again = record_with(workspace, "2026-11-01", IDS[:4], state="set_aside").begin("b")
+    write_table(again.folder / added_file(2), pa.table({"id": IDS[4:6]}))
+    keep_replaced(again, IDS[:2])
+    assert present_ids(again) == IDS[2:6]
+    assert sorted(set_aside_ids([again.finish({"state": "set_aside"})], set())) == IDS[2:6]
+
+
+def test_rows_that_a_later_delivery_replaces_lose_their_label_until_they_come_again(workspace: Workspace) -> None:
     record = record_with(workspace, "2026-11-01", IDS[:4], state="done")
-    batches = {"c0000": "old", "c0001": "old", "c0002": "same", "c0003": "same", "c0004": "new"}
+    assert earlier_ids(record) == []
     again = record.begin("b")
-    gone = replaced_ids(again, {"same", "new"}, batches)
-    assert gone == ["c0000", "c0001"]
-    keep_replaced(again, gone)
-    assert list(replaced_rows([again])) == gone
-    assert set(replaced_rows([again]).values()) == {"replaced by a later delivery: 2026-11-01"}
+    assert earlier_ids(again) == IDS[:4]
+    keep_replaced(again, IDS[:2])
+    assert replaced_rows([again]) == dict.fromkeys(IDS[:2], "replaced by a later delivery: 2026-11-01")
+    third = again.finish({"state": "redelivered"}).begin("c")
+    keep_replaced(third, [])
+    assert replaced_rows([third]) == {}

@@ -9,7 +9,6 @@ import pytest
 
 from tasks.learning.labels.relabelling import publish_relabelling
 from tasks.nightly.calendar import NightDateError
-from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.night_record import State, open_record
 from tasks.nightly.night_work import NightlyError
 from tasks.nightly.nights import due_nights, is_due, open_work, require_labels, training_labels
@@ -84,10 +83,10 @@ def test_chosen_labels_are_those_of_the_training_unless_rows_must_lose_theirs(wo
     for name in ("people", "suspects"):
         dataset = publish_relabelling(dataset, SCHEME, name, table, None, NOW)
     ended(workspace, "2026-11-27", relabel={"labels": "suspects"})
-    record, delivery = open_record(workspace, "nightly", "2026-11-28"), NightDelivery("a", None, "")
+    record = open_record(workspace, "nightly", "2026-11-28")
     chosen = open_work(workspace, NightlyRequest(source="triplets", labels="people"), "2026-11-28")
     require_labels(chosen)
-    assert training_labels(chosen, record, delivery) == "people"
+    assert training_labels(chosen, record) == "people"
     wrong = open_work(workspace, NightlyRequest(source="triplets", labels="person"), "2026-11-28")
     with pytest.raises(
         NightlyError, match=r"labels=person: dataset nightly@3 .* only people, suspects; .*publish-labe"

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as MatplotlibFigure
 from PIL import Image
 
 from tasks.learning import measures
@@ -85,8 +86,20 @@ def addresses(root):
 
 def test_drawing_leaves_no_setting_behind():
     before = dict(mpl.rcParams)
-    figures.roc_figure({"x": CURVE})
+    assert figures.roc_figure({"x": CURVE}).png
     assert dict(mpl.rcParams) == before
+
+
+def test_pixels_are_drawn_once_where_they_are_asked_for(monkeypatch: pytest.MonkeyPatch):
+    kinds: list[str] = []
+    save = MatplotlibFigure.savefig
+    monkeypatch.setattr(
+        MatplotlibFigure, "savefig", lambda *words, **more: kinds.append(more["format"]) or save(*words, **more)
+    )
+    drawing = figures.roc_figure({"x": CURVE})
+    assert kinds == ["svg"]
+    assert drawing.png == drawing.png
+    assert kinds == ["svg", "png"]
 
 
 def test_a_confusion_matrix_is_darkest_where_the_share_is_largest():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tasks.runtime.secrets import SecretError, mask, mask_log_records, require_no_secret
+from tasks.runtime.secrets import SecretError, mask, mask_log_records, require_no_secret, secrets_of
 
 VARIABLES = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7",
@@ -57,6 +57,18 @@ def test_the_secrets_of_variables_are_known_wherever_they_stand() -> None:
         assert mask(f"a {word} b", VARIABLES) == "a *** b"
     for word in ("eu-central-1", "/run/agent", "short", "db.example"):
         assert mask(word, VARIABLES) == word
+
+
+def test_variables_are_looked_through_when_they_change_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_TOKEN", "the-first-word")
+    assert mask("the-first-word, the-second-word") == "***, the-second-word"
+    looks = secrets_of.cache_info().misses
+    assert mask("again the-first-word") == "again ***"
+    assert secrets_of.cache_info().misses == looks
+    monkeypatch.setenv("A_TOKEN", "the-second-word")
+    assert mask("the-first-word, the-second-word") == "the-first-word, ***"
+    monkeypatch.delenv("A_TOKEN")
+    assert mask("the-second-word") == "the-second-word"
 
 
 def test_an_address_that_would_be_recorded_may_hold_none() -> None:

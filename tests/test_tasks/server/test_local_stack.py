@@ -1,5 +1,6 @@
 """What `starloom up` refuses; what it does is in `test_flows/test_command.py`."""
 
+import multiprocessing
 import os
 import socket
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from tasks.runtime.workspace import Workspace
-from tasks.server.local_stack import StackSettings, address_in, run_stack
+from tasks.server.local_stack import StackSettings, address_in, run_stack, take_port
 from tasks.server.prefect_server import ServiceError, begin_use, end_use, processes_folder
 from tasks.server.process_guard import ProcessEntry
+
+FIRST_PORT = 27_310
+"""No service of another test is there."""
 
 
 def write_project(folder: Path, url: str) -> Path:
@@ -39,6 +43,14 @@ def test_a_workspace_at_work_is_refused(workspace: Workspace, tmp_path: Path) ->
     begin_use(workspace)
     assert "a process uses the Prefect server" in refuse(workspace, project)
     end_use(workspace)
+
+
+def test_services_that_are_starting_at_one_moment_get_ports_of_their_own() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as another:
+        ports = [another.apply(take_port, (FIRST_PORT,)), take_port(FIRST_PORT), take_port(FIRST_PORT)]
+    assert len({*ports}) == 3, "nobody listens on any of them yet"
+    with multiprocessing.get_context("spawn").Pool(1) as later:
+        assert later.apply(take_port, (FIRST_PORT,)) == ports[0], "the first process has ended"
 
 
 @pytest.mark.parametrize("url", ["", "http://127.0.0.1/api"])

@@ -5,10 +5,12 @@ import multiprocessing
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +28,7 @@ from tasks.store import conditions, pixels
 from tasks.store.conditions import POINTER_ENVIRONMENT_NAME, UNCONDITIONAL, require_conditions
 from tasks.store.dataset import PIXELS, Dataset
 from tasks.store.errors import (
+    DamagedBatchError,
     DamagedPixelsError,
     DamagedTableError,
     DatasetBusyError,
@@ -36,9 +39,10 @@ from tasks.store.errors import (
 from tasks.store.objects import ObjectFolder
 from tasks.store.places import dataset_names, dataset_objects
 from tasks.store.raw import RawObjects
+from tasks.store.staging import Staging
 from tasks.store.verification import Verification, open_afresh, verify_version
 from tests.object_servers import BUCKET, environment, free_port, localbucket_server, moto_server, settings
-from tests.small_ledgers import publish_ids
+from tests.small_ledgers import publish_ids, small_ledger
 from tests.small_objects import NAME, build, build_and_die, holds, image, publish
 
 
@@ -251,6 +255,49 @@ def problems(workspace: Workspace) -> list[str]:
             dataset, ObjectFolder(f"{workspace.address}/raw"), lambda *_: nullcontext(lambda _: None)
         )
     return [problem for problem in found.problems if "than the ledger's" not in problem]
+
+
+def staged(workspace: Workspace, folder: Path) -> Staging:
+    """A batch of two samples on the store."""
+    staging = Staging(folder / "staging", objects_of(workspace) / "staging" / "request")
+    staging.write(0, small_ledger(["a", "b"]), np.stack([image("a"), image("b")]))
+    return staging
+
+
+def test_a_staged_batch_is_fetched_once(here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    staging, fetched, fetch = staged(here, tmp_path), Counter[str](), ObjectFolder.get_with_tag
+
+    def counted(objects: ObjectFolder, key: str) -> tuple[bytes, str] | None:
+        fetched[key.rpartition("/")[2]] += 1
+        return fetch(objects, key)
+
+    monkeypatch.setattr(ObjectFolder, "get_with_tag", counted)
+    assert staging.whole_ledger(0)["id"].to_pylist() == ["a", "b"]
+    assert np.array_equal(staging.pixels(0)[1], image("b"))
+    assert fetched == {"pixels.npy": 1, "ledger.parquet": 1, "crc32.json": 2}
+
+
+@pytest.mark.parametrize(("name", "read"), [("pixels.npy", Staging.pixels), ("ledger.parquet", Staging.whole_ledger)])
+def test_a_damaged_batch_is_removed_and_one_that_cannot_be_reached_is_not(
+    here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[Staging, int], Any]
+) -> None:
+    staging = staged(here, tmp_path)
+    assert staging.objects is not None
+    key = f"batch-000000/{name}"
+    content = staging.objects.get(key) or b""
+    with monkeypatch.context() as patch:
+        patch.setattr(ObjectFolder, "get_with_tag", unreachable)
+        with pytest.raises(ObjectStoreError, match="no answer"):
+            read(staging, 0)
+    assert staging.is_finished(0)
+    staging.objects.put(key, content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DamagedBatchError, match=rf"{name} was not as it was written, and the batch is removed"):
+        read(staging, 0)
+    assert not staging.is_finished(0)
+
+
+def unreachable(objects: ObjectFolder, key: str) -> NoReturn:
+    raise ObjectStoreError(f"no answer for {objects}/{key}")
 
 
 def test_a_manifest_cannot_name_a_file_outside_the_version(here: Workspace, tmp_path: Path) -> None:

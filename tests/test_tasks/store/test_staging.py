@@ -48,7 +48,7 @@ def test_a_batch_that_a_lost_worker_wrote_stays_when_another_writes_it_again(tmp
     staging.write(0, small_ledger(["a"]), second)
     assert np.array_equal(staging.pixels(0), first)
     assert [path.name for path in tmp_path.iterdir()] == ["batch-000000"]
-    staging.require_whole(0)
+    staging.whole_ledger(0)
 
 
 @pytest.mark.parametrize("name", ["pixels.npy", "ledger.parquet", "crc32.json"])
@@ -58,15 +58,15 @@ def test_one_other_byte_of_a_batch_is_named_and_the_batch_is_absent(tmp_path: Pa
     images = np.random.default_rng(0).integers(0, 255, (2, 4, 4, 3), np.uint8)
     for number in (0, 1):
         staging.write(number, small_ledger([f"a{number}", f"b{number}"]), images)
-        staging.require_whole(number)
+        staging.whole_ledger(number)
     file = staging.batch(1) / name
     content = bytearray(file.read_bytes())
     content[int(at * len(content))] ^= 0x01
     file.write_bytes(content)
     with pytest.raises(DamagedBatchError, match=r"batch-000001/[a-z0-9]+\.[a-z]+ was not as it was written"):
-        staging.require_whole(1)
+        staging.whole_ledger(1)
     assert not staging.is_finished(1)
-    staging.require_whole(0)
+    staging.whole_ledger(0)
 
 
 def test_the_staging_of_other_requests_is_removed(tmp_path: Path) -> None:
