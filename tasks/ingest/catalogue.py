@@ -141,6 +141,8 @@ class _Rejections:
     def __init__(self) -> None:
         self._duplicates = DuplicateFilter()
         self._listed: list[dict[str, Any]] = []
+        self.unread: list[str] = []
+        """Angles that cannot be read, the first of each table, with their columns."""
 
     def filter(self, batch: pa.RecordBatch, table: str, start: int, *, needs_position: bool) -> pa.RecordBatch:
         """Return the accepted rows of a batch and list the others."""
@@ -169,7 +171,20 @@ class _Rejections:
         return dict(sorted(Counter(item["reason"] for item in self._listed).items()))
 
     def notes(self) -> list[str]:
-        """Return a line on the unsafe ids, with the first three and their rows; none where all are safe."""
+        """Return a line on the unsafe ids and one on the unreadable positions, with the first; none without any."""
+        return [*self._note_ids(), *self._note_positions()]
+
+    def _note_positions(self) -> list[str]:
+        count = self.counts().get("position_unreadable", 0)
+        if not count:
+            return []
+        shown = f", such as {', '.join(self.unread)}" if self.unread else ""  # not those of a joined table
+        return [
+            f"{count} rows rejected, their positions cannot be read{shown}: "
+            "give decimal degrees, or hh:mm:ss and dd:mm:ss"
+        ]
+
+    def _note_ids(self) -> list[str]:
         unsafe = [item for item in self._listed if item["reason"] == "id_unsafe"]
         if not unsafe:
             return []
@@ -226,6 +241,7 @@ class _Stack:
                 accepted = self.rejections.filter(batch, path.name, count, needs_position=placed)
                 writer.write(_complete(accepted))
                 count += batch.num_rows
+        self.rejections.unread += rows.unread.shown
         if count == 0:
             raise CatalogueError(f"table {path} has columns but no rows")
         return {**identity.result(), "kind": rows.layout.kind, "rows": count}

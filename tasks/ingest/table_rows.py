@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from galaxy.catalogue.columns import BY_NAME, COLUMNS
-from galaxy.catalogue.conversion import convert, types_to_read, units_to_read
+from galaxy.catalogue.conversion import UnreadAngles, convert, types_to_read, units_to_read
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import DamageWatch
 from galaxy.catalogue.layouts import Header, Layout, recognise
@@ -29,6 +29,8 @@ class TableRows:
 
     table: TableFile
     layout: Layout
+    unread: UnreadAngles = field(default_factory=UnreadAngles)
+    """Filled while `batches` are read."""
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows as catalogue columns, in the table's order and the catalogue's units; bad values are null.
@@ -52,7 +54,7 @@ class TableRows:
         watch = DamageWatch(self.table.path, id_column)
         for batch in read_in_units(self.table, types_to_read(layout), units_to_read(layout)):
             if batch.num_rows:
-                yield convert(batch, layout, watch)
+                yield convert(batch, layout, watch, self.unread)
         watch.finish()
 
 

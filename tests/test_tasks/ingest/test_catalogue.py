@@ -219,6 +219,19 @@ def test_the_first_unsafe_ids_are_shown_with_their_rows(tmp_path) -> None:
         ingest([written(tmp_path, "id,gz1_class\nm 51,spiral\n")], None, tmp_path / "none.parquet")
 
 
+def test_the_first_unreadable_positions_are_shown_with_their_columns(tmp_path) -> None:
+    rows = ["a,10,10", "b,10h00m,north", "c,east,12", "d,,13", "e,inf,14", "f,15,south"]
+    table = written(tmp_path, "id,RAJ2000,DEJ2000\n" + "".join(f"{row}\n" for row in rows))
+    report = ingest([table], None, tmp_path / "out.parquet")
+    assert report.rejected == {"position_missing": 1, "position_unreadable": 4}
+    assert report.columns["notes"] == [
+        "4 rows rejected, their positions cannot be read, such as raj2000 = 'east', raj2000 = 'inf', "
+        "dej2000 = 'north': give decimal degrees, or hh:mm:ss and dd:mm:ss"
+    ]
+    with pytest.raises(CatalogueError, match=r"no row of table\.csv can be used: .*ra = 'east'.*give decimal degrees"):
+        ingest([written(tmp_path, "id,ra,dec\na,east,1\n")], None, tmp_path / "none.parquet")
+
+
 def test_provenance_says_what_was_read(hart, tmp_path) -> None:
     report = ingest([hart, written(tmp_path, GZ1, "gz1.csv")], None, tmp_path / "out.parquet", name="both")
     provenance = read_provenance(report.path)
