@@ -24,6 +24,7 @@ _SEPARATORS: MappingProxyType[str, str] = MappingProxyType(
 )
 _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?$")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?$")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3},\d{3}$")
 _DECIMAL_POINT = re.compile(r"[-+]?\d+\.\d+([eE][-+]?\d+)?$")
 _DASHES = re.compile(r"\s*[-=]+\s*$")
 _RDB_TYPE = re.compile(r"\d*[SNMsnm]$")
@@ -158,7 +159,7 @@ def _rows(lines: Sequence[str]) -> list[str]:
 def _with_cells(dialect: Dialect, rows: Sequence[str]) -> Dialect:
     """Return the dialect with what the rows' cells show: decimal commas, quotes after blanks, blanks at the ends."""
     separator = dialect.separator
-    comma = separator != "," and _has_decimal_commas([split_line(row, separator) for row in rows])
+    comma = _has_decimal_commas([split_line(row, separator) for row in rows], separator)
     quoted = re.compile(rf'(^|{re.escape(separator)})[ ]+"')
     return replace(
         dialect,
@@ -266,9 +267,13 @@ def _is_dashes(line: str) -> bool:
     return bool(cells) and all(map(_DASHES.match, cells)) and any(len(cell) > 1 for cell in cells)
 
 
-def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
+def _has_decimal_commas(rows: Sequence[Sequence[str]], separator: str) -> bool:
+    """Say whether cells have decimal commas, within quotes where commas part the cells, and none a decimal point."""
     cells = [cell for row in rows for cell in row]
-    return any(map(_DECIMAL_COMMA.match, cells)) and not any(map(_DECIMAL_POINT.match, cells))
+    found = [cell for cell in cells if _DECIMAL_COMMA.match(cell)]
+    if separator == "," and all(map(_THOUSANDS.match, found)):
+        return False
+    return bool(found) and not any(map(_DECIMAL_POINT.match, cells))
 
 
 def leading_comments(head: bytes) -> list[str]:

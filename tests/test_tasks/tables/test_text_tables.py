@@ -108,6 +108,17 @@ def test_decimal_commas_are_read_as_points_and_told(tmp_path) -> None:
     assert opened(path).notes == ("columns are parted by semicolons", "decimal commas are read as points")
 
 
+def test_decimal_commas_in_quotes_are_read_as_points_and_thousands_are_not(tmp_path) -> None:
+    quoted = [[f'"{cell.replace(".", ",")}"' for cell in row] for row in ROWS]
+    path = written(tmp_path, lines(",", rows=quoted))
+    assert read(path) == FOUND
+    assert opened(path).notes == ("decimal commas are read as points",)
+    thousands = written(tmp_path, 'objID,counts\n1,"1,234"\n2,"12,500"\n')
+    assert read(thousands, {"counts": pa.string()})["counts"] == ["1,234", "12,500"]
+    mixed = written(tmp_path, 'objID,ra,note\n1,150.1,"12,5"\n')
+    assert read(mixed, {"note": pa.string()})["note"] == ["12,5"]
+
+
 @pytest.mark.parametrize("separator", ["\t", ";"])
 def test_vizier_units_and_dashes_are_no_rows(tmp_path, separator: str) -> None:
     extra = [["", '"h:m:s"', "deg", ""], ["---", "----", "----", "----"]]
