@@ -66,7 +66,8 @@ def open_rows(path: Path, named: Mapping[str, str] | None = None) -> Iterator[Ta
     ----------
     path : Path
     named : mapping of str to str, optional
-        As `named_columns` returns; names of columns that the table lacks are left out of account.
+        As `named_columns` returns, the columns with or without the unit in their names; those that the table lacks are
+        left out of account.
 
     Raises
     ------
@@ -78,7 +79,8 @@ def open_rows(path: Path, named: Mapping[str, str] | None = None) -> Iterator[Ta
         The rows have nothing to be known by, or a column seems to be misspelt.
     """
     with open_table(path) as table:
-        present = {key: column for key, column in (named or {}).items() if column in table.columns}
+        found = ((key, table.find(column)) for key, column in (named or {}).items())
+        present = {key: column for key, column in found if column is not None}
         roles = _own_roles(table, present) if is_catalogue(path) else _find_roles(table, present)
         own = {key: column for key, column in present.items() if key not in CATALOGUE_ROLES}
         layout = recognise(Header(path, table.columns, roles, _SYNONYMS, own))
@@ -117,7 +119,7 @@ def require_named(named: Mapping[str, str], tables: Sequence[TableFile]) -> None
         It names the table and the columns that it has.
     """
     for key, column in named.items():
-        if not any(column in table.columns for table in tables):
+        if all(table.find(column) is None for table in tables):
             unread = [why for table in tables for name, why in table.ignored.items() if name.lower() == column]
             if unread:
                 raise ColumnRoleError(f"columns names {column!r} for {key}, which is not read: {unread[0]}")

@@ -219,6 +219,17 @@ def test_the_first_unsafe_ids_are_shown_with_their_rows(tmp_path) -> None:
         ingest([written(tmp_path, "id,gz1_class\nm 51,spiral\n")], None, tmp_path / "none.parquet")
 
 
+def test_a_column_is_named_as_the_table_writes_it_or_without_its_unit(tmp_path) -> None:
+    table = written(tmp_path, "Name,RA (hours),Dec (deg),Expert Class\na,10,1,S\nb,12,2,SB\n")
+    for ra in ("RA (hours)", "ra"):
+        named = {"id": "Name", "ra": ra, "gz2_class": "Expert Class"}
+        rows = pq.read_table(ingest([table], None, tmp_path / "out.parquet", columns=named).path)
+        assert rows["ra_deg"].to_pylist() == [150, 180]
+        assert rows["gz2_class"].to_pylist() == ["S", "SB"]
+    with pytest.raises(ColumnRoleError, match=r"columns names 'ra \(min\)' for ra, which no table has"):
+        ingest([table], None, tmp_path / "none.parquet", columns={"ra": "RA (min)"})
+
+
 def test_the_first_unreadable_positions_are_shown_with_their_columns(tmp_path) -> None:
     rows = ["a,10,10", "b,10h00m,north", "c,east,12", "d,,13", "e,inf,14", "f,15,south"]
     table = written(tmp_path, "id,RAJ2000,DEJ2000\n" + "".join(f"{row}\n" for row in rows))
