@@ -205,6 +205,8 @@ _ROLES = (
 )
 ROLES: MappingProxyType[str, Role] = MappingProxyType({role.name: role for role in _ROLES})
 
+_OF_ROWS = ("id", "ra", "position", "file")
+
 UNLESS_BESIDE: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
         "z": frozenset("ubvgriyjhkx"),  # there a magnitude, or a coordinate
@@ -268,6 +270,12 @@ def _named_column(path: Path, columns: Sequence[str], role: str, column: str) ->
             f"columns names {column!r} for {role}, which table {path} lacks; it has {', '.join(columns)}"
         )
     return column
+
+
+def names_rows(columns: Iterable[str]) -> bool:
+    """Say whether a table of these columns, in any case, has an id, a position or a file for each row."""
+    lower = {name.strip().lower() for name in columns}
+    return any(name in lower for role in _OF_ROWS for name in ROLES[role].names)
 
 
 def refuse_unread(path: Path, unread: Mapping[str, str], roles: Iterable[str], found: Mapping[str, str]) -> None:
