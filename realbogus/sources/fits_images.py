@@ -24,6 +24,10 @@ from realbogus.records import SourceError
 MOST_SIDE_PX = 20_000
 _MOST_GZIP_RATIO = 1032  # of deflate
 _MOST_TILE_RATIO = 10_000  # a row of 20,000 equal pixels of a mask takes about 24 bytes
+_MATRIX_CARD = re.compile(r"(CD|PC)\d_\d+")
+_OTHER_SYSTEMS = ("FK4", "FK4-NO-E", "GAPPT")
+_LARGEST_PRECESSION_Y = 0.01  # half an arcsec
+_LATEST_OLD_EQUINOX = 1980.0  # later years of EPOCH are those of the observation
 _POSITION_CARD = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC|PV)\d_\d+")
 _LEAST_INDEPENDENT = 1e-6  # determinant of a WCS's matrix over the square of its largest element
 _CHECKED_PX = 5  # rows and columns of places of a frame at which its WCS must give positions
@@ -206,7 +210,47 @@ def _parse_wcs(header: fits.Header, hdus: fits.HDUList, subject: str) -> WCS | N
     wcs = wcs.celestial
     if wcs.wcs.lng != 0:
         raise SkyMappingError(f"{subject}: its first axis is {wcs.wcs.ctype[0]}, it must be the longitude")
+    _require_scale(header, subject)
+    _require_equatorial(wcs, header, subject)
     return wcs
+
+
+def _require_scale(header: fits.Header, subject: str) -> None:
+    """Refuse a WCS without a reference position or a pixel scale: wcslib takes 0 and 1 degree for them."""
+    for name in ("CRVAL1", "CRVAL2"):
+        if name not in header:
+            raise SkyMappingError(f"{subject}: {name} is missing")
+    has_matrix = any(_MATRIX_CARD.fullmatch(name) for name in header)
+    if not has_matrix and not {"CDELT1", "CDELT2"} <= set(header):
+        raise SkyMappingError(f"{subject}: it has no pixel scale, neither CDi_j nor CDELT1 and CDELT2")
+
+
+def _require_equatorial(wcs: WCS, header: fits.Header, subject: str) -> None:
+    """Refuse positions other than right ascension and declination of J2000: all others here are."""
+    system = str(card_value(header, "RADESYS") or card_value(header, "RADECSYS") or "").strip().upper()
+    equinox = _equinox(header)
+    if wcs.wcs.lngtyp.strip() != "RA":
+        said = f"CTYPE1 is {wcs.wcs.ctype[0]}"
+    elif system in _OTHER_SYSTEMS:
+        said = f"RADESYS is {system}"
+    elif system != "ICRS" and equinox is not None and abs(equinox - 2000) > _LARGEST_PRECESSION_Y:
+        said = f"its equinox is {equinox:g}"
+    else:
+        return
+    raise SkyMappingError(f"{subject}: {said}, its positions must be ICRS or FK5 of J2000")
+
+
+def _equinox(header: fits.Header) -> float | None:
+    """Return the year of EQUINOX, or of EPOCH where it is no year of observation; None without one."""
+    for keyword, latest in (("EQUINOX", math.inf), ("EPOCH", _LATEST_OLD_EQUINOX)):
+        text = str(card_value(header, keyword) or "").strip().upper().lstrip("JB")
+        try:
+            year = float(text)
+        except ValueError:
+            continue
+        if 0 < year <= latest:
+            return year
+    return None
 
 
 def card_value(header: fits.Header, keyword: str) -> Any:

@@ -129,6 +129,65 @@ def test_a_wcs_that_cannot_be_used_is_named_as_that(tmp_path, cards, message):
     assert read_image(path).pixels.tolist() == NUMBERS.tolist()
 
 
+@pytest.mark.parametrize(
+    ("cards", "message"),
+    [
+        ({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"}, "CTYPE1 is GLON-TAN"),
+        ({"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"}, "CTYPE1 is ELON-TAN"),
+        ({"RADESYS": "FK4"}, "RADESYS is FK4"),
+        ({"RADESYS": "GAPPT"}, "RADESYS is GAPPT"),
+        ({"RADESYS": "", "RADECSYS": "FK4-NO-E"}, "RADESYS is FK4-NO-E"),
+        ({"RADESYS": "", "EQUINOX": 1950.0}, "its equinox is 1950"),
+        ({"RADESYS": "", "EQUINOX": "B1950"}, "its equinox is 1950"),
+        ({"RADESYS": "", "EPOCH": 1950}, "its equinox is 1950"),
+        ({"RADESYS": "FK5", "EQUINOX": 2024.5}, "its equinox is 2024.5"),
+    ],
+)
+def test_positions_of_another_system_are_refused(tmp_path, cards, message):
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, dict(wcs_header()) | cards)
+    with pytest.raises(
+        SkyMappingError, match=rf"cannot be used: {message}, its positions must be ICRS or FK5 of J2000"
+    ):
+        read_sky_image(path)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"RADESYS": "FK5", "EQUINOX": 2000.0},
+        {"RADESYS": "FK5", "EQUINOX": "J2000.0"},
+        {"RADESYS": "ICRS", "EQUINOX": 2024.5},
+        {"RADESYS": "", "EPOCH": 2024.5},
+        {"RADESYS": "", "EQUINOX": "unknown"},
+        {"RADESYS": ""},
+    ],
+)
+def test_positions_of_j2000_are_read(tmp_path, cards):
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, dict(wcs_header()) | cards)
+    assert read_sky_image(path)[1].all_pix2world(99, 74, 0)[0] == pytest.approx(150)
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        (("CRVAL1",), "CRVAL1 is missing"),
+        (("CRVAL1", "CRVAL2"), "CRVAL1 is missing"),
+        (("CDELT1", "CDELT2"), "it has no pixel scale, neither CDi_j nor CDELT1 and CDELT2"),
+        (("CDELT2",), "it has no pixel scale"),
+    ],
+)
+def test_a_wcs_without_place_or_scale_is_refused(tmp_path, absent, message):
+    header = wcs_header()
+    for name in absent:
+        del header[name]
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, header)
+    with pytest.raises(SkyMappingError, match=f"cannot be used: {message}"):
+        read_sky_image(path)
+    for row in (1, 2):
+        header[f"CD{row}_{row}"], header[f"CRVAL{row}"] = 3e-4, 20.0
+    assert read_sky_image(write_image(tmp_path / "b.fits", NUMBERS, {}, header))[1] is not None
+
+
 def test_a_position_that_is_nan_is_refused(tmp_path):
     """FITS has no NaN in headers: astropy cannot parse such a card, and wcslib takes 0 for it."""
     path = write_image(tmp_path / "a.fits", NUMBERS, {}, wcs_header())
