@@ -1,4 +1,4 @@
-"""External FITS images, plain, gzipped or tile-compressed (``.fz``), read within bounds.
+"""External FITS images, plain, packed by gzip, bzip2 or xz, or tile-compressed (``.fz``), read within bounds.
 
 A header is checked before memory is allocated for its image. Every error names the file.
 """
@@ -22,7 +22,8 @@ from realbogus.library_faults import name_faults
 from realbogus.records import SourceError
 
 MOST_SIDE_PX = 20_000
-_MOST_GZIP_RATIO = 1032  # of deflate
+_MOST_RATIOS = {b"\x1f\x8b": 1032, b"BZh": 2_000_000, b"\xfd7zXZ\x00": 10_000}
+"""First bytes of a packed file -> how many times larger its content is at most: deflate's bound, others of zeros."""
 _MOST_TILE_RATIO = 10_000  # a row of 20,000 equal pixels of a mask takes about 24 bytes
 _MATRIX_CARD = re.compile(r"(CD|PC)\d_\d+")
 _OTHER_SYSTEMS = ("FK4", "FK4-NO-E", "GAPPT")
@@ -148,18 +149,18 @@ def _check_declared(path: Path, hdu: Any) -> tuple[int, int]:
     declared = math.prod(shape) * abs(hdu.header["BITPIX"]) // 8
     if isinstance(hdu, fits.CompImageHDU):
         needed = max(place["datLoc"] + place["datSpan"], declared // _MOST_TILE_RATIO)
-    elif _is_gzipped(path):
-        needed = (place["datLoc"] + declared) // _MOST_GZIP_RATIO
     else:
-        needed = place["datLoc"] + declared
+        needed = (place["datLoc"] + declared) // _packing_ratio(path)
     if needed > size:
         raise SourceError(f"{path} declares {declared:,} bytes of image, its {size:,} bytes cannot hold them")
     return shape
 
 
-def _is_gzipped(path: Path) -> bool:
+def _packing_ratio(path: Path) -> int:
+    """Return how many times larger than the file its content is at most: 1 where it is not packed."""
     with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
+        first = stream.read(max(map(len, _MOST_RATIOS)))
+    return next((ratio for mark, ratio in _MOST_RATIOS.items() if first.startswith(mark)), 1)
 
 
 def _read_wcs(path: Path, image: FitsImage, hdus: fits.HDUList) -> WCS | None:

@@ -143,7 +143,7 @@ def _pair_by_name(folder: Path) -> list[PairFiles]:
 
 
 def _files_by_key(folder: Path, prefix: str) -> dict[str, Path]:
-    pattern = re.compile(rf"{prefix}(.*?)\.(?:fits?|fts)(?:\.gz|\.fz)?", re.IGNORECASE)
+    pattern = re.compile(rf"{prefix}(.*?)\.(?:fits?|fts)(?:\.(?:gz|bz2|xz|fz))?", re.IGNORECASE)
     return {match[1]: file for file in sorted(folder.iterdir()) if (match := pattern.fullmatch(file.name))}
 
 

@@ -1,6 +1,8 @@
 """FITS images: values, headers and quantum as astropy's, and files that are refused by name."""
 
+import bz2
 import gzip
+import lzma
 
 import numpy as np
 import pytest
@@ -74,6 +76,17 @@ def test_a_packed_file_may_be_as_small_as_deflate_makes_it(tmp_path):
     path = write_image(tmp_path / "a.fits", np.zeros((2000, 2000), np.uint8), {})
     (tmp_path / "a.fits.gz").write_bytes(gzip.compress(path.read_bytes()))
     assert read_image(tmp_path / "a.fits.gz").pixels.shape == (2000, 2000)
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_packed_files_are_read_and_cut_ones_named(tmp_path, suffix, pack):
+    content = write_image(tmp_path / "a.fits", np.zeros((1500, 1500), np.uint8), {}).read_bytes()
+    path = tmp_path / f"a.fits.{suffix}"
+    path.write_bytes(pack(content))
+    assert read_image(path).pixels.shape == (1500, 1500)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SourceError, match=rf"a\.fits\.{suffix} "):
+        read_image(path)
 
 
 def test_absent_tables_and_other_files_are_named(tmp_path):
