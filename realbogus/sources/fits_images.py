@@ -254,6 +254,14 @@ def _equinox(header: fits.Header) -> float | None:
     return None
 
 
+def explain_no_wcs(header: fits.Header) -> str:
+    """Say why a header with a reference position has no celestial WCS; empty where it has no such position."""
+    if "CRVAL1" not in header:
+        return ""
+    types = " and ".join(f"{name} = {card_value(header, name)!r}" for name in ("CTYPE1", "CTYPE2"))
+    return f"{types} name no projection of the sky, such as RA---TAN and DEC--TAN: CRVAL1 and CRVAL2 are not read"
+
+
 def card_value(header: fits.Header, keyword: str) -> Any:
     """Return a card's value; None if it is absent, undefined or cannot be parsed."""
     try:
