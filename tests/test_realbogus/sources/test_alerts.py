@@ -387,6 +387,22 @@ def test_foreign_schemas_are_corrupt(tmp_path, schema):
     assert [row["reason"] for row in rows] == ["corrupt"]
 
 
+@pytest.mark.parametrize(("absent", "message"), [("candid", "has no candid"), ("candidate", "is no record")])
+def test_a_packet_without_an_id_leaves_those_behind_it_in_the_file(tmp_path, absent, message):
+    fields = [
+        {**field, "type": ["null", field["type"]]} if field["name"] == absent else field for field in ZTF["fields"]
+    ]
+    packets = [_ztf(), _ztf(1) | {absent: None}, _ztf(2), _ztf(3) | {absent: None}]
+    source = AlertSource(_write(tmp_path / "a.avro", packets, ZTF | {"fields": fields}))
+    rows, _ = _read(source)
+    assert [row["reason"] for row in rows] == [None, "corrupt", None, "corrupt"]
+    assert [row["id"] for row in rows][::2] == [str(CANDID), str(CANDID + 2)]
+    assert len({row["id"] for row in rows}) == 4
+    assert all(message in row["parameters"] for row in rows[1::2])
+    (batch,) = source.batches()
+    assert source.ids(batch) == [row["id"] for row in rows]
+
+
 def test_packets_of_another_kind_are_named(tmp_path):
     schema = {"type": "record", "name": "x", "fields": [{"name": "flux", "type": "double"}]}
     rows, _ = _read(AlertSource(_write(tmp_path / "a.avro", [{"flux": 1.0}], schema)))
