@@ -12,16 +12,15 @@ from scipy.spatial import cKDTree
 from galaxy.catalogue.columns import EXTINCTION
 from galaxy.catalogue.conversion import floats
 from galaxy.catalogue.errors import CatalogueError
+from galaxy.catalogue.identifiers import ROW_NUMBER
 from galaxy.catalogue.positions import chord, unit_vectors
 from tasks.ingest.column_account import ColumnAccount, account_of
 from tasks.ingest.table_rows import open_rows
 
 MATCH_RADIUS_ARCSEC = 2.0
 ANOTHER_OBJECT_ARCSEC = 60.0
-"""Rows of one id that lie further apart are of two objects, where the id may be a row's number."""
-
-ROW_NUMBER = r"^\d{1,8}$"
-"""Ids that may be numbers of rows; those of surveys are longer, and go before a position whatever it is."""
+"""Rows of one id that lie further apart are of two objects, where the id may be a row's number; the long ids of surveys
+go before a position whatever it is."""
 
 NOT_JOINED: Mapping[str, str] = {"sample": "the name of a table's sample is not joined to another table's rows"}
 """Column that stays with its table -> why."""
