@@ -50,6 +50,16 @@ def test_an_archive_that_counts_right_ascension_in_hours_is_known_by_its_name(tm
     assert rows["dec_deg"].to_pylist() == [69.0653, 68.09611]
 
 
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("ra_rad,dec_rad", "2.6179938779914944,-0.017453292519943295"), ("ra_hms,dec_dms", "10:00:00,-01:00:00")],
+)
+def test_a_unit_that_a_name_states_is_converted(tmp_path, header: str, row: str) -> None:
+    rows = rows_of(written(tmp_path, f"objid,{header}\n1,{row}\n"))
+    assert rows["ra_deg"].to_pylist() == pytest.approx([150])
+    assert rows["dec_deg"].to_pylist() == pytest.approx([-1])
+
+
 def test_a_z_in_magnitudes_is_no_redshift(tmp_path) -> None:
     table = Table({"objid": [7], "z": [15.5]})
     table["z"].unit = "mag"
