@@ -257,7 +257,8 @@ def _sort_tables(
 ) -> tuple[list[JoinedTable], list[Path]]:
     """Separate the tables to be joined from those to be stacked.
 
-    A mapping with columns of its own is stacked where it is the only table: its columns are labels then.
+    A table of ids and files alone is joined to others as a mapping is. A mapping with columns of its own is stacked
+    where it is the only table: its columns are labels then.
     """
     opened: list[TableFile] = []
     layouts: list[tuple[Path, Layout]] = []
@@ -268,7 +269,8 @@ def _sort_tables(
     if metadata is not None:
         with open_table(metadata) as table:
             opened.append(table)
-    stacked = [path for path, layout in layouts if layout.kind != MAPPING]
+    objects = [(path, layout) for path, layout in layouts if layout.kind != MAPPING]
+    stacked = [path for path, layout in objects if not _names_files_alone(layout)] or [path for path, _ in objects]
     stacked = stacked or [path for path, layout in layouts if layout.extra]
     sides = [metadata] if metadata is not None else []
     sides += [path for path, _ in layouts if path not in stacked]
@@ -277,6 +279,10 @@ def _sort_tables(
     if not stacked:
         raise CatalogueError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
     return joined, stacked
+
+
+def _names_files_alone(layout: Layout) -> bool:
+    return set(layout.source) == {"id", "file"} and not layout.extra
 
 
 def _identity(path: Path) -> dict[str, Any]:

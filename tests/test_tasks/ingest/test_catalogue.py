@@ -459,6 +459,18 @@ def test_a_mapping_saved_with_its_index_is_joined_and_one_with_labels_alone_is_s
     assert catalogue([mapping], tmp_path)["look"].to_pylist() == ["a", "b"]
 
 
+def test_ids_and_files_alone_are_joined_to_other_tables(tmp_path) -> None:
+    table = written(tmp_path, "objid,my_class\n7,S\n8,SB\n")
+    files = written(tmp_path, ",objid,filename\n0,8,b.jpg\n1,9,c.jpg\n", "files.csv")
+    rows = catalogue([files, table], tmp_path)
+    assert rows.select(["id", "my_class", "file"]).to_pylist() == [
+        {"id": "7", "my_class": "S", "file": None},
+        {"id": "8", "my_class": "SB", "file": "b.jpg"},
+    ]
+    more = written(tmp_path, "objid,file\n10,d.jpg\n", "more.csv")
+    assert catalogue([files, more], tmp_path)["id"].to_pylist() == ["8", "9", "10"]
+
+
 def test_a_mapping_alone_has_no_objects(tmp_path) -> None:
     mapping = written(tmp_path, ",objid,sample,asset_id\n0,7,original,16\n", "mapping.csv")
     with pytest.raises(CatalogueError, match="no table to ingest"):
