@@ -120,6 +120,7 @@ def find_dialect(path: Path, head: bytes, *, whole: bool, separator: str = "") -
     comment = _header_in_comment(lines[:at], rows, separator)
     header = comment or split_line(rows[0], separator)
     data_line, units = _after_header(lines, at if comment else at + 1, separator, header)
+    header = _with_unnamed(header, _rows(lines[data_line:]), separator)
     dialect = Dialect(
         encoding=encoding,
         transcoded=encoding != "utf-8-sig" or "\r" in text.replace("\r\n", "\n"),
@@ -182,8 +183,29 @@ def split_line(line: str, separator: str) -> list[str]:
 
 def find_separator(lines: Sequence[str]) -> str:
     """Return the separator by which all lines have the same number of cells, at least two; else one of the header's."""
-    agreed = _agreed_separator(lines)
+    agreed = _agreed_separator(lines) or _separator_of_numbered(lines)
     return agreed or next((separator for separator in (",", "\t", ";", "|") if separator in lines[0]), ",")
+
+
+def _separator_of_numbered(lines: Sequence[str]) -> str:
+    """Return the separator of rows with a number before the header's cells, as R writes them; empty for others."""
+    separator = _agreed_separator(lines[1:]) if len(lines) > 1 else ""
+    header = split_line(lines[0], separator) if separator else []
+    return separator if header and _with_unnamed(header, lines[1:], separator) != header else ""
+
+
+def _with_unnamed(header: list[str], rows: Sequence[str], separator: str) -> list[str]:
+    """Return a header with an empty cell for the one that all rows have more: a blank at the end, or R's row names.
+
+    R quotes them; without quotes the first cell may be an id, and the header's last name be missing.
+    """
+    table = [split_line(row, separator) for row in rows]
+    if not table or any(len(cells) != len(header) + 1 for cells in table):
+        return header
+    if not any(cells[-1] for cells in table):
+        return [*header, ""]
+    numbered = [cells[0] for cells in table] == [str(row) for row in range(1, len(table) + 1)]
+    return ["", *header] if numbered and all(row.startswith('"') for row in rows) else header
 
 
 def _agreed_separator(lines: Sequence[str]) -> str:
