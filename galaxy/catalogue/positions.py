@@ -13,7 +13,7 @@ GALACTIC_POLE_DEG = (192.85948, 27.12825)
 """Right ascension and declination of the north galactic pole, J2000."""
 
 _SEXAGESIMAL = (
-    r"^\s*(?P<sign>[+-]?)(?P<whole>\d{1,3})\s*(?P<mark>[: hHdD°])\s*(?P<minutes>\d{1,2})"
+    r"^\s*(?P<sign>[+-]?)(?P<whole>\d{1,3})\s*(?P<mark>[: hHdD°])\s*(?P<minutes>\d{1,2}(?:\.\d*)?)"
     r"(?:\s*[: mM'′]\s*(?:(?P<seconds>\d{1,2}(?:\.\d*)?)\s*[sS\"″]?)?)?\s*$"
 )
 
