@@ -30,13 +30,11 @@ from galaxy.catalogue.layouts import MAPPING, Layout
 from galaxy.catalogue.positions import galactic_latitude
 from galaxy.catalogue.writing import CatalogueWriter, united_schema
 from tasks.ingest.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
-from tasks.ingest.joining import JoinedTable, read_joined_table
+from tasks.ingest.joining import SHOWN_IDS, JoinedTable, read_joined_table
 from tasks.ingest.table_rows import named_columns, open_rows, require_named
 from tasks.tables.table_files import TableFile, open_table
 
 FORMAT_VERSION = 1
-SHOWN_IDS = 3
-"""Unsafe ids in a note; the list of rejected rows has them all."""
 _RULES = {"duplicates": RULE, "gz2_class_derived": "plurality of debiased fractions, the producers' ties"}
 _REJECTION = pa.schema(
     [("table", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("reason", pa.string()), ("kept", pa.string())]
@@ -117,7 +115,8 @@ def ingest(
                 raise CatalogueError(f"no row of {', '.join(path.name for path in stacked)} can be used: {why}")
             account = stack.account()
             report = account.summary(stack.missing.count(account.understood, writer.nulls, writer.rows))
-            report["notes"] = [*report["notes"], *stack.rejections.notes()]
+            told = (note for side in sides for note in side.notes())
+            report["notes"] = [*report["notes"], *told, *stack.rejections.notes()]
             provenance = {
                 "format_version": FORMAT_VERSION,
                 "name": name or out.stem,
