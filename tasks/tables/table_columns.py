@@ -18,8 +18,8 @@ NO_NUMBER: tuple[str, ...] = ("-", "---", "----", "..", "...", "?", "*", "indef"
 """Texts, in lower case, that stand for no number; in a column of text they may mean something."""
 
 MISSING_NUMBER = -9999
-TRUE_TEXT: tuple[str, ...] = ("1", "1.0", "true", "True", "TRUE", "t", "T")
-FALSE_TEXT: tuple[str, ...] = ("0", "0.0", "false", "False", "FALSE", "f", "F")
+TRUE_TEXT: tuple[str, ...] = ("1", "1.0", "true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y")
+FALSE_TEXT: tuple[str, ...] = ("0", "0.0", "false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N")
 _NUMBER = r"(?i)^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^[-+]?(inf|infinity|nan)$"
 
 

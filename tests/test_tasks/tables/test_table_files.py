@@ -46,6 +46,12 @@ def test_every_missing_text_is_null(tmp_path) -> None:
     assert rows["x"] == [None] * len(MISSING_TEXT) + [0.0]
 
 
+def test_truth_values_are_read_by_their_words(tmp_path) -> None:
+    path = written(tmp_path, "a,b\nyes,N\nNo,y\n1.0,FALSE\n,T\n")
+    expected = {"a": [True, False, True, None], "b": [False, True, False, True]}
+    assert read(path, {"a": pa.bool_(), "b": pa.bool_()}) == expected
+
+
 @pytest.mark.parametrize("text", [*NO_NUMBER, "INDEF", "None"])
 def test_what_stands_for_no_number_is_null_among_numbers_only(tmp_path, text: str) -> None:
     path = written(tmp_path, f"id,x,n\nb,+1.5,2\nc,2,+3\n{text},{text},{text}\n")
