@@ -7,6 +7,7 @@ decoded become one record with reason `corrupt`; the packets before them in the 
 import gzip
 import hashlib
 import io
+import lzma
 import tarfile
 import weakref
 import zlib
@@ -42,8 +43,11 @@ MOST_UNPACKED_BYTES = 8 << 30
 
 _SUFFIXES = (".avro", ".avro.gz")
 _WHOLE_FILE_BYTES = 1 << 20  # a smaller file is one span; its packets are counted when they are read
-_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+PACKET_SUFFIXES = (*_SUFFIXES, *_ARCHIVE_SUFFIXES)
+"""Ends of the names of files of packets, in lower case."""
+
+_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
