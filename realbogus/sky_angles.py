@@ -3,7 +3,7 @@
 import re
 
 _SEXAGESIMAL = re.compile(
-    r"([-+−]?)\s*(\d{1,3})\s*[:hd°\s]\s*(\d{1,2}(?:\.\d*)?)\s*(?:[:m'′\s]\s*(\d{1,2}(?:\.\d*)?)?\s*[s\"″]?)?",
+    r"([-+−]?)\s*(\d{1,3})\s*([:hd°\s])\s*(\d{1,2}(?:\.\d*)?)\s*(?:[:m'′\s]\s*(\d{1,2}(?:\.\d*)?)?\s*[s\"″]?)?",
     re.IGNORECASE,
 )
 _SPLIT_AT_SIGN = re.compile(r"^(.+?)[\s,;/]*([+−-]\s*\d.*)$", re.DOTALL)
@@ -11,7 +11,9 @@ _FRAME = re.compile(r"\s*\(?\b(?:J2000(?:\.0)?|ICRS|FK5)\b\)?\s*$", re.IGNORECAS
 
 
 def read_degrees(text: str, *, hours: bool) -> float:
-    """Return an angle in degrees; sexagesimal text counts hours if `hours`, decimal text degrees either way.
+    """Return an angle in degrees.
+
+    Sexagesimal text counts hours if `hours`, with ``h``, ``d`` or ``°`` in it what that says; decimal text degrees.
 
     Raises
     ------
@@ -26,7 +28,8 @@ def read_degrees(text: str, *, hours: bool) -> float:
     match = _SEXAGESIMAL.fullmatch(plain)
     if match is None:
         raise ValueError(f"{text!r} is not a coordinate: give decimal degrees or hh:mm:ss and dd:mm:ss")
-    whole, minutes, seconds = float(match[2]), float(match[3]), float(match[4] or 0)
+    whole, minutes, seconds = float(match[2]), float(match[4]), float(match[5] or 0)
+    hours = {"h": True, "d": False, "°": False}.get(match[3].lower(), hours)
     if minutes >= 60 or seconds > 60:
         raise ValueError(f"{text!r} is not a coordinate: minutes are below 60, seconds at most 60")
     size = whole + minutes / 60 + seconds / 3600

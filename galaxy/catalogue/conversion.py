@@ -14,6 +14,21 @@ from galaxy.labels.votes import derive_classes
 
 _POSITIONS = ("ra_deg", "dec_deg")
 _FLAGS = ("spiral", "elliptical", "uncertain")
+SHOWN_ANGLES, LONGEST_SHOWN = 3, 64
+
+
+class UnreadAngles:
+    """The first angles of a table that cannot be read, for messages."""
+
+    def __init__(self) -> None:
+        self.shown: list[str] = []
+        """Such as ``dec = 'north'``; at most `SHOWN_ANGLES`."""
+
+    def see(self, column: str, text: pa.Array, degrees: np.ndarray) -> None:
+        """Note the texts of a column, (rows,), that are there and have no finite angle."""
+        unread = pc.is_valid(text).to_numpy(zero_copy_only=False) & ~np.isfinite(degrees)
+        rows = np.flatnonzero(unread)[: SHOWN_ANGLES - len(self.shown)]
+        self.shown += [f"{column} = {text[row].as_py()[:LONGEST_SHOWN]!r}" for row in rows.tolist()]
 
 
 def empty_batch(layout: Layout) -> pa.RecordBatch:
@@ -44,8 +59,12 @@ def units_to_read(layout: Layout) -> dict[str, str]:
     return units | ({layout.source[EXTINCTION]: "mag"} if EXTINCTION in layout.source else {})
 
 
-def convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.RecordBatch:
+def convert(
+    batch: pa.RecordBatch, layout: Layout, watch: DamageWatch, unread: UnreadAngles | None = None
+) -> pa.RecordBatch:
     """Return a batch of a table's rows as catalogue columns; bad values are null.
+
+    `watch` sees the ids, and `unread` the angles that become NaN since they cannot be read.
 
     Raises
     ------
@@ -56,8 +75,8 @@ def convert(batch: pa.RecordBatch, layout: Layout, watch: DamageWatch) -> pa.Rec
     if "id" in raw:
         raw["id"] = _blank_to_null(raw["id"])
         watch.see(raw["id"])
-    for name in set(_POSITIONS) & set(raw):
-        raw[name] = _angles(raw[name], sexagesimal_hours=name == "ra_deg")
+    for name in (name for name in _POSITIONS if name in raw):
+        raw[name] = _angles(raw[name], layout.source[name], unread, sexagesimal_hours=name == "ra_deg")
     columns = {name: _in_range(name, values) for name, values in raw.items() if name in BY_NAME}
     _add_id(columns)
     _add_magnitudes(columns, raw)
@@ -73,8 +92,10 @@ def _blank_to_null(text: pa.Array) -> pa.Array:
     return pc.if_else(pc.equal(trimmed, ""), None, trimmed)
 
 
-def _angles(text: pa.Array, *, sexagesimal_hours: bool) -> pa.Array:
+def _angles(text: pa.Array, column: str, unread: UnreadAngles | None, *, sexagesimal_hours: bool) -> pa.Array:
     degrees = parse_angles(text, sexagesimal_hours=sexagesimal_hours)
+    if unread is not None:
+        unread.see(column, text, degrees)
     return pa.array(degrees, mask=pc.is_null(text).to_numpy(zero_copy_only=False))
 
 

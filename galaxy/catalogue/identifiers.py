@@ -14,6 +14,9 @@ SAFE_ID = r"^[A-Za-z0-9][A-Za-z0-9_+-]*(\.[A-Za-z0-9_+-]+)*$"
 
 LONGEST_ID = 128
 
+ROW_NUMBER = r"^\d{1,8}$"
+"""Ids that may be numbers of rows; those of surveys are longer."""
+
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".gif", ".webp")
 """Suffixes of image files that can be read, in lower case."""
 OTHER_SUFFIXES = (

@@ -45,7 +45,7 @@ _GZ2SAMPLE_REST = re.compile(
     rf"run|rerun|camcol|field|obj|(petro|psf|fiber|dev|exp|cmodel)mag(err)?{_BAND}|fracdev_[ugriz]|extinction_[ugriz]"
     r"|(row|col)c_[ugriz]|mu50_[ugriz]|redshifterr|petror50_r_kpc|region|\w+_simple_bin|wvt_bin"
 )
-_ROW_INDEX = re.compile(r"|unnamed: \d+|__index_level_\d+__|_row_index|#")
+_ROW_INDEX = re.compile(r"|unnamed: \d+(\.\d+)?|__index_level_\d+__|_row_index|#")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ GALACTIC_POLE_DEG = (192.85948, 27.12825)
 """Right ascension and declination of the north galactic pole, J2000."""
 
 _SEXAGESIMAL = (
-    r"^\s*(?P<sign>[+-]?)(?P<whole>\d{1,3})[: ](?P<minutes>\d{1,2})(?:[: ](?P<seconds>\d{1,2}(?:\.\d*)?))?\s*$"
+    r"^\s*(?P<sign>[+-]?)(?P<whole>\d{1,3})\s*(?P<mark>[: hHdD°])\s*(?P<minutes>\d{1,2}(?:\.\d*)?)"
+    r"(?:\s*[: mM'′]\s*(?:(?P<seconds>\d{1,2}(?:\.\d*)?)\s*[sS\"″]?)?)?\s*$"
 )
 
 
@@ -73,27 +74,32 @@ def galactic_latitude(ra_deg: np.ndarray, dec_deg: np.ndarray) -> np.ndarray:
 def parse_angles(text: pa.Array, *, sexagesimal_hours: bool) -> np.ndarray:
     """Read angles written as decimal degrees or as sexagesimal text; float64 (n,) degrees, NaN where unreadable.
 
-    The sign of sexagesimal text is taken from the string, since the numbers of ``-00:12:34.5`` have lost it. Seconds
-    of 60 are accepted, since the producers print them.
+    Sexagesimal text is parted by colons, blanks or the letters and signs of its units. Its sign is taken from the
+    string, since the numbers of ``-00:12:34.5`` have lost it. Seconds of 60 are accepted, since the producers print
+    them.
 
     Parameters
     ----------
     text
         Strings; null gives NaN.
     sexagesimal_hours
-        Sexagesimal text counts hours (right ascension), not degrees. Decimal text is in degrees either way.
+        Sexagesimal text counts hours (right ascension), not degrees. Decimal text is in degrees either way, and text
+        with ``h``, ``d`` or ``°`` in what that says.
     """
     try:
         return text.cast(pa.float64()).to_numpy(zero_copy_only=False)
     except pa.ArrowInvalid:
-        text = pc.utf8_trim_whitespace(text)  # some entries are not plain decimal
+        text = pc.replace_substring(pc.utf8_trim_whitespace(text), "−", "-")  # some entries are not plain decimal
     parts = pc.extract_regex(text, _SEXAGESIMAL)
     number = {name: _decimal(parts.field(name)) for name in ("whole", "minutes", "seconds")}
     number["seconds"] = np.where(np.isfinite(number["seconds"]), number["seconds"], 0.0)
     degrees = number["whole"] + number["minutes"] / 60 + number["seconds"] / 3600
     readable = (number["minutes"] < 60) & (number["seconds"] <= 60)
+    mark = np.asarray(pc.utf8_lower(parts.field("mark")))
+    in_hours = mark == "h"
     if sexagesimal_hours:
-        degrees = degrees * 15
+        in_hours |= (mark == ":") | (mark == " ")
+    degrees = np.where(in_hours, 15 * degrees, degrees)
     sign = np.where(np.asarray(parts.field("sign")) == "-", -1.0, 1.0)
     written_sexagesimal = parts.is_valid().to_numpy(zero_copy_only=False)
     return np.where(written_sexagesimal, np.where(readable, sign * degrees, np.nan), _decimal(text))

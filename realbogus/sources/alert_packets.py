@@ -47,7 +47,11 @@ class NoStampError(ValueError):
 
 
 class PacketError(ValueError):
-    """A packet is of neither survey, or has no id."""
+    """A packet has no id."""
+
+
+class ForeignPacketError(ValueError):
+    """A packet, and so all with its schema, is of neither survey."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +101,24 @@ def read_candidate(packet: Mapping[str, Any]) -> Candidate:
     Raises
     ------
     PacketError
-        It has neither ``candid`` and ``candidate`` nor ``diaSource``.
+        It has no id or no record of its candidate.
+    ForeignPacketError
+        It has neither ``candidate`` nor ``diaSource``.
     """
     if isinstance(packet.get("diaSource"), dict):
         return _read_rubin(packet, packet["diaSource"])
-    if isinstance(packet.get("candidate"), dict) and packet.get("candid") is not None:
+    if isinstance(packet.get("candidate"), dict):
         return _read_ztf(packet, packet["candidate"])
-    raise PacketError(f"a packet has neither candidate (ZTF) nor diaSource (Rubin); its fields are {sorted(packet)}")
+    if packet.keys().isdisjoint(("candidate", "diaSource")):
+        raise ForeignPacketError(
+            f"a packet has neither candidate (ZTF) nor diaSource (Rubin); its fields are {sorted(packet)}"
+        )
+    raise PacketError("a packet's candidate (ZTF) or diaSource (Rubin) is no record")
 
 
 def _read_ztf(packet: Mapping[str, Any], record: dict[str, Any]) -> Candidate:
+    if packet.get("candid") is None:
+        raise PacketError("a packet has no candid")
     candid, fields = str(packet["candid"]), FIELDS[False]
     negated = str(record.get("isdiffpos")).lower() in NEGATIVE_WORDS
     parameters = _scalars(record) | {"survey": "ztf", "objectId": packet.get("objectId")}

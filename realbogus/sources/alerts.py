@@ -7,6 +7,7 @@ decoded become one record with reason `corrupt`; the packets before them in the 
 import gzip
 import hashlib
 import io
+import lzma
 import tarfile
 import weakref
 import zlib
@@ -21,6 +22,7 @@ from realbogus.epochs import to_utc
 from realbogus.records import CORRUPT, DETECTION, BatchKey, FileSpan, Records, SourceError, make_records, read_records
 from realbogus.sources.alert_packets import (
     Candidate,
+    ForeignPacketError,
     PacketError,
     blank_triplet,
     explain_fault,
@@ -41,8 +43,11 @@ MOST_UNPACKED_BYTES = 8 << 30
 
 _SUFFIXES = (".avro", ".avro.gz")
 _WHOLE_FILE_BYTES = 1 << 20  # a smaller file is one span; its packets are counted when they are read
-_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error)
+_ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+PACKET_SUFFIXES = (*_SUFFIXES, *_ARCHIVE_SUFFIXES)
+"""Ends of the names of files of packets, in lower case."""
+
+_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True)
@@ -254,20 +259,29 @@ def _archive_parts(path: Path) -> Iterator[FileSpan]:
 
 
 def _read_entries(stream: BinaryIO, part: FileSpan, name: str) -> Iterator[Entry]:
-    """Yield the candidates of a span with their packets; a fault ends it."""
+    """Yield the candidates of a span with their packets; a fault of its bytes or its schema ends it."""
     first = 0 if isinstance(stream, io.BytesIO) else part.first
     try:
         header = read_header(stream)
         stream.seek(max(first, stream.tell()))
         for block in find_blocks(stream, header):
             for packet in read_packets(stream, header, block):
-                yield read_candidate(packet), packet
+                yield _entry_of(packet, name)
             if block.end >= first + part.count:
                 return
-    except (AvroFaultError, PacketError) as error:
+    except (AvroFaultError, ForeignPacketError) as error:
         stream.seek(first)
         digest = hashlib.sha256(stream.read(part.count) or name.encode("utf-8", "surrogateescape")).hexdigest()
         yield Fault(f"{digest[:32]}-{part.first}-corrupt", name, str(error))
+
+
+def _entry_of(packet: dict[str, Any], name: str) -> Entry:
+    """Return a packet's candidate, or the fault of this packet alone."""
+    try:
+        return read_candidate(packet), packet
+    except PacketError as error:
+        digest = hashlib.sha256(repr(packet).encode("utf-8", "surrogateescape")).hexdigest()
+        return Fault(f"{digest[:32]}-corrupt", name, str(error))
 
 
 _EMPTY_CANDIDATE = Candidate("", "", None, None, None, None, None, False, None, False, {})

@@ -21,6 +21,12 @@ MOST_BLOCK_BYTES = 64 << 20
 _MOST_HEADER_BYTES = 4 << 20
 _MOST_XZ_MEMORY = 256 << 20
 _MAGIC, _SYNC_BYTES = b"Obj\x01", 16
+_PACKED = {
+    b"PK\x03\x04": "a zip archive",
+    b"BZh": "packed by bzip2",
+    b"\xfd7zX": "packed by xz",
+    b"\x1f\x8b": "gzipped",
+}
 _WIRE_MARK = b"\x00"  # Confluent's, before four bytes with the number of the schema
 _DECODING_FAULTS = (
     *(EOFError, ValueError, IndexError, KeyError, TypeError, OverflowError, RecursionError, zlib.error, lzma.LZMAError),
@@ -71,7 +77,9 @@ def read_header(stream: BinaryIO) -> Header:
             "write the packets as Avro files with their schema"
         )
     if start != _MAGIC:
-        raise AvroFaultError("it does not start as an Avro file does")
+        packed = next((what for mark, what in _PACKED.items() if start.startswith(mark)), None)
+        remedy = f": it is {packed}, unpack it, or give a tar archive of the packets" if packed else ""
+        raise AvroFaultError(f"it does not start as an Avro file does{remedy}")
     entries: dict[str, bytes] = {}
     while count := _read_long(stream):
         if count < 0:

@@ -1,4 +1,4 @@
-"""External FITS images, plain, gzipped or tile-compressed (``.fz``), read within bounds.
+"""External FITS images, plain, packed by gzip, bzip2 or xz, or tile-compressed (``.fz``), read within bounds.
 
 A header is checked before memory is allocated for its image. Every error names the file.
 """
@@ -22,8 +22,13 @@ from realbogus.library_faults import name_faults
 from realbogus.records import SourceError
 
 MOST_SIDE_PX = 20_000
-_MOST_GZIP_RATIO = 1032  # of deflate
+_MOST_RATIOS = {b"\x1f\x8b": 1032, b"BZh": 2_000_000, b"\xfd7zXZ\x00": 10_000}
+"""First bytes of a packed file -> how many times larger its content is at most: deflate's bound, others of zeros."""
 _MOST_TILE_RATIO = 10_000  # a row of 20,000 equal pixels of a mask takes about 24 bytes
+_MATRIX_CARD = re.compile(r"(CD|PC)\d_\d+")
+_OTHER_SYSTEMS = ("FK4", "FK4-NO-E", "GAPPT")
+_LARGEST_PRECESSION_Y = 0.01  # half an arcsec
+_LATEST_OLD_EQUINOX = 1980.0  # later years of EPOCH are those of the observation
 _POSITION_CARD = re.compile(r"(CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC|PV)\d_\d+")
 _LEAST_INDEPENDENT = 1e-6  # determinant of a WCS's matrix over the square of its largest element
 _CHECKED_PX = 5  # rows and columns of places of a frame at which its WCS must give positions
@@ -144,18 +149,18 @@ def _check_declared(path: Path, hdu: Any) -> tuple[int, int]:
     declared = math.prod(shape) * abs(hdu.header["BITPIX"]) // 8
     if isinstance(hdu, fits.CompImageHDU):
         needed = max(place["datLoc"] + place["datSpan"], declared // _MOST_TILE_RATIO)
-    elif _is_gzipped(path):
-        needed = (place["datLoc"] + declared) // _MOST_GZIP_RATIO
     else:
-        needed = place["datLoc"] + declared
+        needed = (place["datLoc"] + declared) // _packing_ratio(path)
     if needed > size:
         raise SourceError(f"{path} declares {declared:,} bytes of image, its {size:,} bytes cannot hold them")
     return shape
 
 
-def _is_gzipped(path: Path) -> bool:
+def _packing_ratio(path: Path) -> int:
+    """Return how many times larger than the file its content is at most: 1 where it is not packed."""
     with path.open("rb") as stream:
-        return stream.read(2) == b"\x1f\x8b"
+        first = stream.read(max(map(len, _MOST_RATIOS)))
+    return next((ratio for mark, ratio in _MOST_RATIOS.items() if first.startswith(mark)), 1)
 
 
 def _read_wcs(path: Path, image: FitsImage, hdus: fits.HDUList) -> WCS | None:
@@ -206,7 +211,55 @@ def _parse_wcs(header: fits.Header, hdus: fits.HDUList, subject: str) -> WCS | N
     wcs = wcs.celestial
     if wcs.wcs.lng != 0:
         raise SkyMappingError(f"{subject}: its first axis is {wcs.wcs.ctype[0]}, it must be the longitude")
+    _require_scale(header, subject)
+    _require_equatorial(wcs, header, subject)
     return wcs
+
+
+def _require_scale(header: fits.Header, subject: str) -> None:
+    """Refuse a WCS without a reference position or a pixel scale: wcslib takes 0 and 1 degree for them."""
+    for name in ("CRVAL1", "CRVAL2"):
+        if name not in header:
+            raise SkyMappingError(f"{subject}: {name} is missing")
+    has_matrix = any(_MATRIX_CARD.fullmatch(name) for name in header)
+    if not has_matrix and not {"CDELT1", "CDELT2"} <= set(header):
+        raise SkyMappingError(f"{subject}: it has no pixel scale, neither CDi_j nor CDELT1 and CDELT2")
+
+
+def _require_equatorial(wcs: WCS, header: fits.Header, subject: str) -> None:
+    """Refuse positions other than right ascension and declination of J2000: all others here are."""
+    system = str(card_value(header, "RADESYS") or card_value(header, "RADECSYS") or "").strip().upper()
+    equinox = _equinox(header)
+    if wcs.wcs.lngtyp.strip() != "RA":
+        said = f"CTYPE1 is {wcs.wcs.ctype[0]}"
+    elif system in _OTHER_SYSTEMS:
+        said = f"RADESYS is {system}"
+    elif system != "ICRS" and equinox is not None and abs(equinox - 2000) > _LARGEST_PRECESSION_Y:
+        said = f"its equinox is {equinox:g}"
+    else:
+        return
+    raise SkyMappingError(f"{subject}: {said}, its positions must be ICRS or FK5 of J2000")
+
+
+def _equinox(header: fits.Header) -> float | None:
+    """Return the year of EQUINOX, or of EPOCH where it is no year of observation; None without one."""
+    for keyword, latest in (("EQUINOX", math.inf), ("EPOCH", _LATEST_OLD_EQUINOX)):
+        text = str(card_value(header, keyword) or "").strip().upper().lstrip("JB")
+        try:
+            year = float(text)
+        except ValueError:
+            continue
+        if 0 < year <= latest:
+            return year
+    return None
+
+
+def explain_no_wcs(header: fits.Header) -> str:
+    """Say why a header with a reference position has no celestial WCS; empty where it has no such position."""
+    if "CRVAL1" not in header:
+        return ""
+    types = " and ".join(f"{name} = {card_value(header, name)!r}" for name in ("CTYPE1", "CTYPE2"))
+    return f"{types} name no projection of the sky, such as RA---TAN and DEC--TAN: CRVAL1 and CRVAL2 are not read"
 
 
 def card_value(header: fits.Header, keyword: str) -> Any:

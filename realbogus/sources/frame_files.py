@@ -20,7 +20,7 @@ from realbogus.frames import Frame, FrameError, Mask, measure_background
 from realbogus.library_faults import name_faults
 from realbogus.readings import Reading
 from realbogus.records import SourceError
-from realbogus.sources.fits_images import SkyMappingError, card_value, read_sky_image
+from realbogus.sources.fits_images import SkyMappingError, card_value, explain_no_wcs, read_sky_image
 from realbogus.sources.frame_keywords import FrameKeywords
 from realbogus.sources.frame_planes import check_variance, read_mask, read_variance
 from realbogus.sources.padding import find_padding
@@ -31,6 +31,9 @@ MOST_PADDED = 0.75
 """Fraction of a frame that may be padding, as a reference must cover a quarter of the new frame."""
 LARGEST_MAG = 90.0
 """A zero point beyond it, such as 99 or -999, stands for none."""
+_SAME_GAIN = 0.01
+_COUNTS = ("", "adu", "adus", "dn", "du", "ct", "cts", "count", "counts", "raw adu", "data numbers")
+_ELECTRONS = (*_COUNTS, "e", "e-", "electron", "electrons", "photon", "photons", "ph")
 _TINY_VARIANCE = 1e-6  # of the median, so that no pixel is without noise
 
 
@@ -105,7 +108,9 @@ def read_frame_file(
     keywords, values = keywords or FrameKeywords(), values or {}
     image, wcs = read_sky_image(path, hdu)
     facts = _Facts(path, image.headers, keywords, values)
-    gain, saturation = facts.positive("gain_e_per_count"), facts.positive("saturation_counts")
+    no_wcs = explain_no_wcs(image.headers[0]) if wcs is None else ""
+    facts.add_notes(filter(None, [no_wcs]))
+    gain, saturation = facts.gain(), facts.positive("saturation_counts")
     pixels, padded_fraction = _blank_padding(path, image.pixels)
     if padded_fraction > 0:
         facts.add_notes([f"{padded_fraction:.1%} of the frame is padding, which has no data"])
@@ -128,7 +133,7 @@ def read_frame_file(
         gain_e_per_count=gain,
         saturation_counts=saturation,
         zero_point_mag=facts.number("zero_point_mag", -LARGEST_MAG, LARGEST_MAG),
-        pixel_arcsec=_pixel_arcsec(facts, wcs),
+        pixel_arcsec=_pixel_arcsec(facts, wcs, no_wcs),
         quantum_counts=image.quantum,
         wcs=wcs,
         padded_fraction=padded_fraction,
@@ -244,21 +249,44 @@ class _Facts:
             raise SourceError(f"{self.path}: {name} is {number}, it must be {limits}")
         return number
 
-    def positive(self, name: str) -> float:
+    def positive(self, name: str, why: str = "") -> float:
         """Return a number above zero.
 
         Raises
         ------
         SourceError
-            There is none.
+            There is none; `why` tells more of that.
         """
         number = self.number(name, 0)
         if number is None:
             tried = getattr(self.keywords, name)
             found = [f"{keyword} = {self._card(keyword)!r}" for keyword in tried if self._card(keyword) is not None]
             seen = f"{', '.join(found)} must be above 0" if found else f"none of {', '.join(tried)} is in its header"
-            raise SourceError(f"{self.path} has no {name}: {seen}; give it in the table")
+            raise SourceError(
+                f"{self.path} has no {name}: {'; '.join(filter(None, (seen, why)))}; give it in the table"
+            )
         return number
+
+    def gain(self) -> float:
+        """Return electrons per count: of ``EGAIN``, if ``GAIN`` beside it is another number; note other pixel units.
+
+        The software of CMOS cameras writes the camera's setting, which has no unit, into ``GAIN``.
+
+        Raises
+        ------
+        SourceError
+            There is none.
+        """
+        name = "gain_e_per_count"
+        gain = self.positive(name)
+        electrons = _to_number(self._card("EGAIN")) if "EGAIN" in self.keywords.gain_e_per_count else math.nan
+        if self._taken[name] == "GAIN" and electrons > 0 and not math.isclose(gain, electrons, rel_tol=_SAME_GAIN):
+            self._notes.append(f"GAIN = {gain:g} and EGAIN = {electrons:g} electrons per count: EGAIN is used")
+            gain, self._taken[name] = electrons, "EGAIN"
+        unit = str(self._card("BUNIT") or "").strip()
+        if unit.lower() not in (_ELECTRONS if gain == 1 else _COUNTS):
+            self._notes.append(f"BUNIT = {unit!r}: pixels are taken as counts of {gain:g} electrons")
+        return gain
 
     def text(self, name: str) -> str | None:
         """Return a text, None if it is missing."""
@@ -286,9 +314,10 @@ def _to_number(value: Any) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def _pixel_arcsec(facts: _Facts, wcs: WCS | None) -> float:
+def _pixel_arcsec(facts: _Facts, wcs: WCS | None, no_wcs: str) -> float:
+    """Return the scale that the table gives, else that of the WCS or, without one, of the header; `no_wcs` says why."""
     if wcs is None or facts.values.get("pixel_arcsec") is not None:
-        return facts.positive("pixel_arcsec")
+        return facts.positive("pixel_arcsec", no_wcs)
     with name_faults(SkyMappingError, f"{facts.path}: the WCS in its header has no pixel scale"):
         scale_arcsec = float(np.mean(proj_plane_pixel_scales(wcs)) * 3600)
     if not 0 < scale_arcsec < math.inf:

@@ -139,8 +139,8 @@ def known_table(
 ) -> KnownTable:
     """Make a table of known objects from the texts of its columns.
 
-    A row without a position is left out. A date without a time counts from 0 h. A year of an equinox, such as 2000.0,
-    is no date.
+    A row without a position is left out. A date without a time of day counts from 0 h. A year of an equinox, such as
+    2000.0, is no date.
 
     Parameters
     ----------
@@ -148,7 +148,8 @@ def known_table(
         Name of the table, for messages.
     columns : mapping of str to sequence of n texts or None
         ``ra`` (degrees, or hours with colons) and ``dec`` or both in ``position``; and any of ``name``,
-        ``name_prefix`` (before the name), ``discovery_time``, ``object_type``. None where a value is missing.
+        ``name_prefix`` (before the name), ``discovery_time``, ``time_of_day`` (of a date without a time),
+        ``object_type``. None where a value is missing.
     layout : str
         A kind of `KNOWN_KINDS` that objects of no known type have; empty: transients, and asteroids by their names.
     date_column : str
@@ -172,7 +173,7 @@ def known_table(
         np.array([_kind(name, word, layout) for name, word in zip(names, types, strict=True)], str)[usable],
         ra_deg[usable] % 360,
         dec_deg[usable],
-        _dates(source, _column(columns, "discovery_time", count), date_column)[usable],
+        _dates(source, _column(columns, "discovery_time", count), columns.get("time_of_day"), date_column)[usable],
     )
 
 
@@ -222,9 +223,11 @@ def _degrees(source: str, what: str, texts: Sequence[str | None], *, hours: bool
     return degrees
 
 
-def _dates(source: str, texts: Sequence[str | None], name: str) -> NDArray[np.float64]:
+def _dates(
+    source: str, texts: Sequence[str | None], clocks: Sequence[str | None] | None, name: str
+) -> NDArray[np.float64]:
     dated = [None if text is None or text.strip().upper() in _EQUINOXES else text for text in texts]
-    mjd, faults = column_epochs(name, dated, dates=True)
+    mjd, faults = column_epochs(name, dated, clocks, dates=True)
     if faults:
         raise SourceError(f"known_objects={source}: {faults[0]}")
     return mjd

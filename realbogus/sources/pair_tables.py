@@ -22,6 +22,8 @@ from realbogus.row_tables import RowTable
 from realbogus.sources.frame_keywords import FrameKeywords
 
 FRAMES = ("new", "reference")
+IMAGE_SUFFIX = r"\.(?:fits?|fts)(?:\.(?:gz|bz2|xz|fz))?"
+"""Pattern of the ends of the names of FITS images, in any case."""
 TRUTH_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 """What a column of yes and no may say."""
 _TABLE_NAMES = ("pairs.csv", "pairs.parquet")
@@ -143,7 +145,7 @@ def _pair_by_name(folder: Path) -> list[PairFiles]:
 
 
 def _files_by_key(folder: Path, prefix: str) -> dict[str, Path]:
-    pattern = re.compile(rf"{prefix}(.*?)\.(?:fits?|fts)(?:\.gz|\.fz)?", re.IGNORECASE)
+    pattern = re.compile(rf"{prefix}(.*?){IMAGE_SUFFIX}", re.IGNORECASE)
     return {match[1]: file for file in sorted(folder.iterdir()) if (match := pattern.fullmatch(file.name))}
 
 

@@ -68,15 +68,18 @@ class ArchiveIndex:
 
     def __init__(self, members: Iterable[ArchiveMember]) -> None:
         self._by_stem: dict[str, list[ArchiveMember]] = {}
+        self._in_any_case: dict[str, list[ArchiveMember]] = {}
         for member in members:
-            name = _with_slashes(member.path).rsplit("/", 1)[-1]
-            self._by_stem.setdefault(split_suffix(name)[0], []).append(member)
+            stem = split_suffix(_with_slashes(member.path).rsplit("/", 1)[-1])[0]
+            self._by_stem.setdefault(stem, []).append(member)
+            self._in_any_case.setdefault(stem.lower(), []).append(member)
 
     def find(self, names: Iterable[str]) -> FoundImage | None:
         """Return the image that the first fitting name has; a file that is no image only where no name has one.
 
         A name is a path, a file name or a stem. Its path or file name goes before its stem, and what is no known
-        suffix belongs to the stem. None: there is no such file.
+        suffix belongs to the stem. Upper and lower case differ only where a file has the name in the same case. None:
+        there is no such file.
         """
         unusable = None
         for name in names:
@@ -89,8 +92,11 @@ class ArchiveIndex:
     def _find(self, name: str) -> FoundImage | None:
         whole = name.rsplit("/", 1)[-1]
         shortened = split_suffix(whole)[0]
-        of_whole = self._by_stem.get(whole, [])
-        members = of_whole if shortened == whole else of_whole + self._by_stem.get(shortened, [])
+        by_stem = self._by_stem
+        if whole not in by_stem and shortened not in by_stem:
+            by_stem, whole, shortened = self._in_any_case, whole.lower(), shortened.lower()
+        of_whole = by_stem.get(whole, [])
+        members = of_whole if shortened == whole else of_whole + by_stem.get(shortened, [])
         usable = _with_suffix([member for member in members if member.fault is None])
         chosen = _nearest(usable, name) or [member for member in usable if member in of_whole] or usable
         if len(chosen) == 1:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from realbogus.records import SourceError
-from realbogus.sources.pair_tables import files_of_table, find_table, read_pairs
+from realbogus.sources.alerts import PACKET_SUFFIXES
+from realbogus.sources.pair_tables import IMAGE_SUFFIX, files_of_table, find_table, read_pairs
 from realbogus.sources.triplet_files import ARRAY_SUFFIXES
 from tasks.inbox.looks import Look, Looks, with_digest
 from tasks.inbox.nights import NightFolder, is_inside, is_unfinished, list_folder
@@ -26,8 +27,7 @@ from tasks.store.files import sha256_of_file
 Kind = Literal["frames", "alerts", "triplets"]
 MARKER = ".complete"
 """A file in a visit's folder that says that the folder is whole: the quiet time is not waited for."""
-PACKETS = (".avro", ".avro.gz", ".tar", ".tar.gz", ".tgz")
-_IMAGE = re.compile(r"\.(?:fits?|fts)(?:\.gz|\.fz)?$", re.IGNORECASE)
+_IMAGE = re.compile(rf"{IMAGE_SUFFIX}$", re.IGNORECASE)
 _PAIRS = re.compile(r"pairs\.(?:csv|parquet)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ZARR = "zarr.json"
@@ -250,7 +250,7 @@ def _kind(names: Iterable[str]) -> Kind | None:
         return "frames"
     if any(name.endswith(ARRAY_SUFFIXES) or name == _ZARR for name in lower):
         return "triplets"
-    if any(name.endswith(PACKETS) for name in lower):
+    if any(name.endswith(PACKET_SUFFIXES) for name in lower):
         return "alerts"
     return "frames" if any(_IMAGE.search(name) for name in lower) else None
 

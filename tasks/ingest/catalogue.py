@@ -30,13 +30,11 @@ from galaxy.catalogue.layouts import MAPPING, Layout
 from galaxy.catalogue.positions import galactic_latitude
 from galaxy.catalogue.writing import CatalogueWriter, united_schema
 from tasks.ingest.column_account import ColumnAccount, MissingRows, account_of, merge_accounts
-from tasks.ingest.joining import JoinedTable, read_joined_table
+from tasks.ingest.joining import SHOWN_IDS, JoinedTable, read_joined_table
 from tasks.ingest.table_rows import named_columns, open_rows, require_named
 from tasks.tables.table_files import TableFile, open_table
 
 FORMAT_VERSION = 1
-SHOWN_IDS = 3
-"""Unsafe ids in a note; the list of rejected rows has them all."""
 _RULES = {"duplicates": RULE, "gz2_class_derived": "plurality of debiased fractions, the producers' ties"}
 _REJECTION = pa.schema(
     [("table", pa.string()), ("row", pa.int64()), ("id", pa.string()), ("reason", pa.string()), ("kept", pa.string())]
@@ -117,7 +115,8 @@ def ingest(
                 raise CatalogueError(f"no row of {', '.join(path.name for path in stacked)} can be used: {why}")
             account = stack.account()
             report = account.summary(stack.missing.count(account.understood, writer.nulls, writer.rows))
-            report["notes"] = [*report["notes"], *stack.rejections.notes()]
+            told = (note for side in sides for note in side.notes())
+            report["notes"] = [*report["notes"], *told, *stack.rejections.notes()]
             provenance = {
                 "format_version": FORMAT_VERSION,
                 "name": name or out.stem,
@@ -141,6 +140,8 @@ class _Rejections:
     def __init__(self) -> None:
         self._duplicates = DuplicateFilter()
         self._listed: list[dict[str, Any]] = []
+        self.unread: list[str] = []
+        """Angles that cannot be read, the first of each table, with their columns."""
 
     def filter(self, batch: pa.RecordBatch, table: str, start: int, *, needs_position: bool) -> pa.RecordBatch:
         """Return the accepted rows of a batch and list the others."""
@@ -169,7 +170,20 @@ class _Rejections:
         return dict(sorted(Counter(item["reason"] for item in self._listed).items()))
 
     def notes(self) -> list[str]:
-        """Return a line on the unsafe ids, with the first three and their rows; none where all are safe."""
+        """Return a line on the unsafe ids and one on the unreadable positions, with the first; none without any."""
+        return [*self._note_ids(), *self._note_positions()]
+
+    def _note_positions(self) -> list[str]:
+        count = self.counts().get("position_unreadable", 0)
+        if not count:
+            return []
+        shown = f", such as {', '.join(self.unread)}" if self.unread else ""  # not those of a joined table
+        return [
+            f"{count} rows rejected, their positions cannot be read{shown}: "
+            "give decimal degrees, or hh:mm:ss and dd:mm:ss"
+        ]
+
+    def _note_ids(self) -> list[str]:
         unsafe = [item for item in self._listed if item["reason"] == "id_unsafe"]
         if not unsafe:
             return []
@@ -226,6 +240,7 @@ class _Stack:
                 accepted = self.rejections.filter(batch, path.name, count, needs_position=placed)
                 writer.write(_complete(accepted))
                 count += batch.num_rows
+        self.rejections.unread += rows.unread.shown
         if count == 0:
             raise CatalogueError(f"table {path} has columns but no rows")
         return {**identity.result(), "kind": rows.layout.kind, "rows": count}
@@ -241,7 +256,8 @@ def _sort_tables(
 ) -> tuple[list[JoinedTable], list[Path]]:
     """Separate the tables to be joined from those to be stacked.
 
-    A mapping with columns of its own is stacked where it is the only table: its columns are labels then.
+    A table of ids and files alone is joined to others as a mapping is. A mapping with columns of its own is stacked
+    where it is the only table: its columns are labels then.
     """
     opened: list[TableFile] = []
     layouts: list[tuple[Path, Layout]] = []
@@ -252,7 +268,8 @@ def _sort_tables(
     if metadata is not None:
         with open_table(metadata) as table:
             opened.append(table)
-    stacked = [path for path, layout in layouts if layout.kind != MAPPING]
+    objects = [(path, layout) for path, layout in layouts if layout.kind != MAPPING]
+    stacked = [path for path, layout in objects if not _names_files_alone(layout)] or [path for path, _ in objects]
     stacked = stacked or [path for path, layout in layouts if layout.extra]
     sides = [metadata] if metadata is not None else []
     sides += [path for path, _ in layouts if path not in stacked]
@@ -261,6 +278,10 @@ def _sort_tables(
     if not stacked:
         raise CatalogueError("no table to ingest: give at least one that has objects, not only metadata or a mapping")
     return joined, stacked
+
+
+def _names_files_alone(layout: Layout) -> bool:
+    return set(layout.source) == {"id", "file"} and not layout.extra
 
 
 def _identity(path: Path) -> dict[str, Any]:

@@ -12,16 +12,18 @@ from scipy.spatial import cKDTree
 from galaxy.catalogue.columns import EXTINCTION
 from galaxy.catalogue.conversion import floats
 from galaxy.catalogue.errors import CatalogueError
+from galaxy.catalogue.identifiers import ROW_NUMBER
 from galaxy.catalogue.positions import chord, unit_vectors
 from tasks.ingest.column_account import ColumnAccount, account_of
 from tasks.ingest.table_rows import open_rows
 
 MATCH_RADIUS_ARCSEC = 2.0
 ANOTHER_OBJECT_ARCSEC = 60.0
-"""Rows of one id that lie further apart are of two objects, where the id may be a row's number."""
+"""Rows of one id that lie further apart are of two objects, where the id may be a row's number; the long ids of surveys
+go before a position whatever it is."""
 
-ROW_NUMBER = r"^\d{1,8}$"
-"""Ids that may be numbers of rows; those of surveys are longer, and go before a position whatever it is."""
+SHOWN_IDS = 3
+"""Ids in a note on some of a table's rows."""
 
 NOT_JOINED: Mapping[str, str] = {"sample": "the name of a table's sample is not joined to another table's rows"}
 """Column that stays with its table -> why."""
@@ -38,6 +40,14 @@ class JoinedTable:
     account: ColumnAccount = field(default_factory=ColumnAccount)
     joined: dict[str, int] = field(default_factory=lambda: {"by_id": 0, "by_position": 0, "neither": 0})
     """Catalogue rows so far, by how they were matched."""
+    faults: tuple[str, ...] = ()
+    """What is wrong with some of its rows."""
+
+    def notes(self) -> tuple[str, ...]:
+        """Say what is wrong with some of its rows, and once rows were filled whether it matched none of them."""
+        matched = self.joined["by_id"] + self.joined["by_position"]
+        unused = ("it fills no row: no object has an id or a position of its rows",) if not matched else ()
+        return tuple(f"{self.path.name}: {note}" for note in (*self.faults, *unused))
 
     def __post_init__(self) -> None:
         self._ids = self.rows["id"].combine_chunks()
@@ -111,6 +121,7 @@ def read_joined_table(path: Path, named: Mapping[str, str] | None = None) -> Joi
             )
         batches = list(rows.batches())
         account = account_of(rows, NOT_JOINED)
+        unread = rows.unread.shown
     if not batches:
         raise CatalogueError(f"metadata {path} has no rows")
     table = pa.Table.from_batches(batches).drop_columns(
@@ -118,7 +129,23 @@ def read_joined_table(path: Path, named: Mapping[str, str] | None = None) -> Joi
     )
     if not {"id", "file"} & set(layout.source):
         table = table.set_column(0, "id", pa.nulls(table.num_rows, pa.string()))  # made of positions: no id to join by
-    return JoinedTable(path, layout.kind, _first_of_each_id(table), account)
+    faults = [f"some positions cannot be read, such as {', '.join(unread)}"] if unread else []
+    return JoinedTable(path, layout.kind, _first_of_each_id(table), account, faults=(*faults, *_contradictions(table)))
+
+
+def _contradictions(table: pa.Table) -> list[str]:
+    """Say which ids of a table come again with other values; empty where none does."""
+    counts = table["id"].value_counts()
+    repeated = pc.filter(counts.field("values"), pc.greater(counts.field("counts"), 1)).drop_null()
+    if not len(repeated):
+        return []
+    rows = table.filter(pc.is_in(table["id"], repeated))
+    distinct = rows.group_by(rows.column_names).aggregate([])["id"].value_counts()
+    ids = distinct.field("values").filter(pc.greater(distinct.field("counts"), 1)).to_pylist()
+    if not ids:
+        return []
+    shown = ", ".join(ids[:SHOWN_IDS]) + ", ..." * (len(ids) > SHOWN_IDS)
+    return [f"{len(ids)} ids come again with other values, the first row of each counts: {shown}"]
 
 
 def _first_of_each_id(rows: pa.Table) -> pa.Table:

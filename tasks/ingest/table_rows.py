@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pyarrow as pa
 
 from galaxy.catalogue.columns import BY_NAME, COLUMNS
-from galaxy.catalogue.conversion import convert, types_to_read, units_to_read
+from galaxy.catalogue.conversion import UnreadAngles, convert, types_to_read, units_to_read
 from galaxy.catalogue.errors import CatalogueError
 from galaxy.catalogue.identifiers import DamageWatch
 from galaxy.catalogue.layouts import Header, Layout, recognise
@@ -29,6 +29,8 @@ class TableRows:
 
     table: TableFile
     layout: Layout
+    unread: UnreadAngles = field(default_factory=UnreadAngles)
+    """Filled while `batches` are read."""
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows as catalogue columns, in the table's order and the catalogue's units; bad values are null.
@@ -52,7 +54,7 @@ class TableRows:
         watch = DamageWatch(self.table.path, id_column)
         for batch in read_in_units(self.table, types_to_read(layout), units_to_read(layout)):
             if batch.num_rows:
-                yield convert(batch, layout, watch)
+                yield convert(batch, layout, watch, self.unread)
         watch.finish()
 
 
@@ -64,7 +66,8 @@ def open_rows(path: Path, named: Mapping[str, str] | None = None) -> Iterator[Ta
     ----------
     path : Path
     named : mapping of str to str, optional
-        As `named_columns` returns; names of columns that the table lacks are left out of account.
+        As `named_columns` returns, the columns with or without the unit in their names; those that the table lacks are
+        left out of account.
 
     Raises
     ------
@@ -76,7 +79,8 @@ def open_rows(path: Path, named: Mapping[str, str] | None = None) -> Iterator[Ta
         The rows have nothing to be known by, or a column seems to be misspelt.
     """
     with open_table(path) as table:
-        present = {key: column for key, column in (named or {}).items() if column in table.columns}
+        found = ((key, table.find(column)) for key, column in (named or {}).items())
+        present = {key: column for key, column in found if column is not None}
         roles = _own_roles(table, present) if is_catalogue(path) else _find_roles(table, present)
         own = {key: column for key, column in present.items() if key not in CATALOGUE_ROLES}
         layout = recognise(Header(path, table.columns, roles, _SYNONYMS, own))
@@ -115,7 +119,7 @@ def require_named(named: Mapping[str, str], tables: Sequence[TableFile]) -> None
         It names the table and the columns that it has.
     """
     for key, column in named.items():
-        if not any(column in table.columns for table in tables):
+        if all(table.find(column) is None for table in tables):
             unread = [why for table in tables for name, why in table.ignored.items() if name.lower() == column]
             if unread:
                 raise ColumnRoleError(f"columns names {column!r} for {key}, which is not read: {unread[0]}")

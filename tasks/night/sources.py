@@ -23,6 +23,7 @@ from realbogus.readings import Reading
 from realbogus.records import CORRUPT, RecordSource, SourceError, find_places
 from realbogus.sources.alerts import AlertSource
 from realbogus.sources.array_files import StampArray
+from realbogus.sources.pair_tables import IMAGE_SUFFIX
 from realbogus.sources.triplet_files import ARRAY_SUFFIXES, TABLE_SUFFIXES
 from realbogus.sources.triplets import TripletSource
 from realbogus.sources.zenodo import ZenodoSource
@@ -45,7 +46,7 @@ from tasks.store.pixels import PixelArray, find_array
 from tasks.store.schema import REALBOGUS, version_folder
 from tasks.store.versions import stored_rows
 
-_FRAME = re.compile(r"\.(?:fits?|fts)(?:\.gz|\.fz)?$")
+_FRAME = re.compile(rf"{IMAGE_SUFFIX}$")
 BLOCK_ROWS = 2048
 HDF5_SUFFIXES = (".h5", ".hdf5")
 UNKNOWN_OF_ARRAYS = ("id", "ra", "dec", "time", "sign")

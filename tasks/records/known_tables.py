@@ -17,7 +17,7 @@ from tasks.tables.roles import ROLES, ColumnRoleError, check_named, find_roles, 
 from tasks.tables.table_columns import TableError, TableFile
 from tasks.tables.table_files import open_table
 
-ROLE_NAMES = ("ra", "dec", "position", "name", "name_prefix", "object_type", "discovery_time")
+ROLE_NAMES = ("ra", "dec", "position", "name", "name_prefix", "object_type", "discovery_time", "time_of_day")
 """Roles of a known-object table."""
 _HEAD_BYTES = 4096
 _LEAST_ORBIT_COLUMNS = 4

@@ -1,4 +1,4 @@
-"""FITS tables: binary and ASCII, the first of several, streamed from a memory map."""
+"""FITS tables: binary and ASCII, one of several, streamed from a memory map."""
 
 import re
 import warnings
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.tables.column_names import name_columns
+from tasks.tables.roles import names_rows
 from tasks.tables.table_columns import TableError, TableFile, typed_batch
 
 _ROWS_A_BATCH = 16_384
@@ -33,14 +34,14 @@ def open_fits(path: Path, plain: Path) -> Iterator[TableFile]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong with a file is found below
             units = stack.enter_context(fits.open(plain, memmap=True))
-            unit, notes = _first_table(path, units, plain.stat().st_size)
+            unit, notes = _choose_table(path, units, plain.stat().st_size)
             columns = {column.name: _why_not_flat(column, unit) for column in unit.columns}
             table = _table_file(path, unit, {name: reason for name, reason in columns.items() if reason}, notes)
         yield table
 
 
-def _first_table(path: Path, units: Any, size: int) -> tuple[Any, tuple[str, ...]]:
-    """Return the first table unit with data in the file, and a note where there are several.
+def _choose_table(path: Path, units: Any, size: int) -> tuple[Any, tuple[str, ...]]:
+    """Return the first table unit whose rows have an id, a position or a file, else the first, and a note of others.
 
     SExtractor's ``LDAC_IMHEAD`` holds an image's header, not a table.
     """
@@ -57,7 +58,7 @@ def _first_table(path: Path, units: Any, size: int) -> tuple[Any, tuple[str, ...
         truncated = foreign or _missing_bytes(units[-1], size) > 0
         cut = ": it is truncated; copy or download it again" if truncated else ""
         raise TableError(f"FITS file {path} holds no table{cut}")
-    at, unit = found[0]
+    at, unit = next((pair for pair in found if names_rows(pair[1].columns.names)), found[0])
     missing = _missing_bytes(unit, size)
     if missing > 0:
         raise TableError(
@@ -66,8 +67,9 @@ def _first_table(path: Path, units: Any, size: int) -> tuple[Any, tuple[str, ...
         )
     if len(found) == 1:
         return unit, ()
-    others = ", ".join(f"{number} {other.name!r}" for number, other in found[1:])
-    return unit, (f"the first of {len(found)} tables is read, unit {at} {unit.name!r}; not {others}",)
+    others = ", ".join(f"{number} {other.name!r}" for number, other in found if number != at)
+    place = "the first" if at == found[0][0] else "one"
+    return unit, (f"{place} of {len(found)} tables is read, unit {at} {unit.name!r}; not {others}",)
 
 
 def _missing_bytes(unit: Any, size: int) -> int:

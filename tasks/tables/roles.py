@@ -4,7 +4,8 @@ Names are compared in lower case. Two columns for one role are refused unless th
 releases, which published tables hold side by side, are taken in the order of their synonyms, and ``id`` last: beside
 another id it is a number of the row.
 
-A name that means another quantity in certain company (`UNLESS_BESIDE`) is no synonym there.
+A name that means another quantity in certain company (`UNLESS_BESIDE`) is no synonym there. VizieR puts an underscore
+before the positions that it computes of the catalogue's own: of ``_RAJ2000`` and ``RAJ2000`` the first is taken.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +33,8 @@ class Role:
     ordered : bool
         Several synonyms in one table are normal and the first is taken; otherwise they are refused.
     own_units : mapping of str to str
-        Synonym -> unit of the archive that uses this name, where the table declares none.
+        Synonym -> unit that this name states, by itself or by the archive that uses it, where the table declares
+        none. Beside another synonym it is the same quantity once more.
     """
 
     name: str
@@ -57,19 +59,23 @@ _ROLES = (
         (
             *("ra_deg", "ra", "raj2000", "_raj2000", "ra_j2000", "raj2000deg", "_ra", "ra_icrs", "ramean", "rastack"),
             *("alpha_j2000", "alphawin_j2000", "al2000", "right_ascension", "rightascension", "radeg", "ra_d", "degra"),
-            *("s_ra", "meanra", "coord_ra", "_ra.icrs"),
+            *("s_ra", "meanra", "coord_ra", "_ra.icrs", "r.a.", "right ascension", "ra j2000", "raj2000_deg"),
+            *("ra_j2000_deg", "ra_2000", "ra2000", "sky_centroid.ra", "skycoord.ra", "ra_rad", "ra_hours", "ra_hms"),
         ),
         "deg",
-        own_units={"al2000": "hourangle"},  # HyperLeda: decimal hours
+        own_units={"al2000": "hourangle", "ra_rad": "rad", "ra_hours": "hourangle", "ra_hms": "h:m:s"},
     ),
     Role(
         "dec",
         (
             *("dec_deg", "dec", "dej2000", "_dej2000", "dec_j2000", "decj2000", "dej2000deg", "_de", "de", "de_icrs"),
             *("dec_icrs", "decmean", "decstack", "delta_j2000", "deltawin_j2000", "de2000", "declination", "decl"),
-            *("decdeg", "dedeg", "de_deg", "dec_d", "degdec", "s_dec", "meandec", "coord_dec", "_de.icrs"),
+            *("decdeg", "dedeg", "de_deg", "dec_d", "degdec", "s_dec", "meandec", "coord_dec", "_de.icrs", "dec."),
+            *("decl.", "dec j2000", "dej2000_deg", "decj2000_deg", "dec_j2000_deg", "dec_2000", "dec2000"),
+            *("sky_centroid.dec", "skycoord.dec", "dec_rad", "dec_dms"),
         ),
         "deg",
+        own_units={"dec_rad": "rad", "dec_dms": "d:m:s"},
     ),
     Role(
         "redshift",
@@ -205,6 +211,8 @@ _ROLES = (
 )
 ROLES: MappingProxyType[str, Role] = MappingProxyType({role.name: role for role in _ROLES})
 
+_OF_ROWS = ("id", "ra", "position", "file")
+
 UNLESS_BESIDE: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {
         "z": frozenset("ubvgriyjhkx"),  # there a magnitude, or a coordinate
@@ -249,7 +257,8 @@ def find_roles(
 
 def _synonym(path: Path, columns: Sequence[str], role: Role) -> str | None:
     """Return the column known as a role, None where there is none; several of a role without an order are refused."""
-    present = [name for name in role.names if name in columns]
+    present = [name for name in role.names if name in columns and f"_{name}" not in columns]
+    present = [name for name in present if name not in role.own_units] or present
     if len(present) > 1 and not role.ordered:
         example = f'columns=\'{{"{role.name}": "{present[0]}"}}\''
         raise ColumnRoleError(
@@ -268,6 +277,12 @@ def _named_column(path: Path, columns: Sequence[str], role: str, column: str) ->
             f"columns names {column!r} for {role}, which table {path} lacks; it has {', '.join(columns)}"
         )
     return column
+
+
+def names_rows(columns: Iterable[str]) -> bool:
+    """Say whether a table of these columns, in any case, has an id, a position or a file for each row."""
+    lower = {name.strip().lower() for name in columns}
+    return any(name in lower for role in _OF_ROWS for name in ROLES[role].names)
 
 
 def refuse_unread(path: Path, unread: Mapping[str, str], roles: Iterable[str], found: Mapping[str, str]) -> None:

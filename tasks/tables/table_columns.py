@@ -9,13 +9,18 @@ import pyarrow.compute as pc
 
 MISSING_TEXT: tuple[str, ...] = (
     *("", "nan", "NaN", "NAN", "-nan", "null", "NULL", "Null", "None", "N/A", "NA", "--"),
+    *("<NA>", "#N/A", "n/a", "\\N"),
     *("-9999", "-9999.0", "-9999.00", "-9999.000", "-9999.000000", "-9999.00000000"),
 )
 """Texts that mean a missing value in the published tables."""
 
+NO_NUMBER: tuple[str, ...] = ("-", "---", "----", "..", "...", "?", "*", "indef", "undef", "none", "masked")
+"""Texts, in lower case, that stand for no number; in a column of text they may mean something."""
+
 MISSING_NUMBER = -9999
-TRUE_TEXT: tuple[str, ...] = ("1", "1.0", "true", "True", "TRUE", "t", "T")
-FALSE_TEXT: tuple[str, ...] = ("0", "0.0", "false", "False", "FALSE", "f", "F")
+TRUE_TEXT: tuple[str, ...] = ("1", "1.0", "true", "True", "TRUE", "t", "T", "yes", "Yes", "YES", "y", "Y")
+FALSE_TEXT: tuple[str, ...] = ("0", "0.0", "false", "False", "FALSE", "f", "F", "no", "No", "NO", "n", "N")
+_NUMBER = r"(?i)^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$|^[-+]?(inf|infinity|nan)$"
 
 
 class TableError(ValueError):
@@ -109,6 +114,13 @@ def _cast_text(text: pa.Array, kind: pa.DataType) -> pa.Array:
         if len(unknown):
             raise pa.ArrowInvalid(f"{unknown[0].as_py()!r} is no truth value; 1, 0, true and false are")
         return pc.if_else(pc.is_valid(values), pc.is_in(values, pa.array(TRUE_TEXT)), None)
+    if pa.types.is_string(kind):
+        return values
+    values = pc.if_else(pc.is_in(pc.utf8_lower(values), pa.array(NO_NUMBER)), None, values)
+    unread = values.filter(pc.invert(pc.match_substring_regex(values, _NUMBER)))
+    if len(unread):
+        raise pa.ArrowInvalid(f"{unread[0].as_py()!r} is no number: correct it, or leave the cell empty without one")
+    values = pc.replace_substring_regex(values, r"^\+", "")  # which Arrow does not read
     if pa.types.is_integer(kind):
         try:
             return values.cast(kind)

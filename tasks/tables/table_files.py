@@ -20,6 +20,7 @@ from tasks.tables.compression import plain_bytes, unpacked
 from tasks.tables.fits_tables import open_fits
 from tasks.tables.formats import HEAD_BYTES, recognise_format
 from tasks.tables.parquet_tables import open_parquet
+from tasks.tables.split_positions import join_positions
 from tasks.tables.table_columns import MISSING_TEXT, TableError, TableFile
 from tasks.tables.text_tables import open_text
 from tasks.tables.votables import open_votable
@@ -53,7 +54,7 @@ def open_table(path: Path) -> Iterator[TableFile]:
             kind = recognise_format(path, head)
             plain = stack.enter_context(unpacked(path)) if kind in _SEEKING else path
             opener = _SEEKING[kind] if kind in _SEEKING else _text_opener(head)
-            table = stack.enter_context(opener(path, plain))
+            table = join_positions(stack.enter_context(opener(path, plain)))
         yield replace(table, read=lambda wanted: _guarded(path, table.read(wanted)))
 
 

@@ -24,6 +24,7 @@ _SEPARATORS: MappingProxyType[str, str] = MappingProxyType(
 )
 _NUMBER = re.compile(r"[-+]?(\d+[.,]?\d*|[.,]\d+)([eE][-+]?\d+)?$")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?$")
+_THOUSANDS = re.compile(r"[-+]?\d{1,3},\d{3}$")
 _DECIMAL_POINT = re.compile(r"[-+]?\d+\.\d+([eE][-+]?\d+)?$")
 _DASHES = re.compile(r"\s*[-=]+\s*$")
 _RDB_TYPE = re.compile(r"\d*[SNMsnm]$")
@@ -119,6 +120,7 @@ def find_dialect(path: Path, head: bytes, *, whole: bool, separator: str = "") -
     comment = _header_in_comment(lines[:at], rows, separator)
     header = comment or split_line(rows[0], separator)
     data_line, units = _after_header(lines, at if comment else at + 1, separator, header)
+    header = _with_unnamed(header, _rows(lines[data_line:]), separator)
     dialect = Dialect(
         encoding=encoding,
         transcoded=encoding != "utf-8-sig" or "\r" in text.replace("\r\n", "\n"),
@@ -158,7 +160,7 @@ def _rows(lines: Sequence[str]) -> list[str]:
 def _with_cells(dialect: Dialect, rows: Sequence[str]) -> Dialect:
     """Return the dialect with what the rows' cells show: decimal commas, quotes after blanks, blanks at the ends."""
     separator = dialect.separator
-    comma = separator != "," and _has_decimal_commas([split_line(row, separator) for row in rows])
+    comma = _has_decimal_commas([split_line(row, separator) for row in rows], separator)
     quoted = re.compile(rf'(^|{re.escape(separator)})[ ]+"')
     return replace(
         dialect,
@@ -181,8 +183,29 @@ def split_line(line: str, separator: str) -> list[str]:
 
 def find_separator(lines: Sequence[str]) -> str:
     """Return the separator by which all lines have the same number of cells, at least two; else one of the header's."""
-    agreed = _agreed_separator(lines)
+    agreed = _agreed_separator(lines) or _separator_of_numbered(lines)
     return agreed or next((separator for separator in (",", "\t", ";", "|") if separator in lines[0]), ",")
+
+
+def _separator_of_numbered(lines: Sequence[str]) -> str:
+    """Return the separator of rows with a number before the header's cells, as R writes them; empty for others."""
+    separator = _agreed_separator(lines[1:]) if len(lines) > 1 else ""
+    header = split_line(lines[0], separator) if separator else []
+    return separator if header and _with_unnamed(header, lines[1:], separator) != header else ""
+
+
+def _with_unnamed(header: list[str], rows: Sequence[str], separator: str) -> list[str]:
+    """Return a header with an empty cell for the one that all rows have more: a blank at the end, or R's row names.
+
+    R quotes them; without quotes the first cell may be an id, and the header's last name be missing.
+    """
+    table = [split_line(row, separator) for row in rows]
+    if not table or any(len(cells) != len(header) + 1 for cells in table):
+        return header
+    if not any(cells[-1] for cells in table):
+        return [*header, ""]
+    numbered = [cells[0] for cells in table] == [str(row) for row in range(1, len(table) + 1)]
+    return ["", *header] if numbered and all(row.startswith('"') for row in rows) else header
 
 
 def _agreed_separator(lines: Sequence[str]) -> str:
@@ -266,9 +289,13 @@ def _is_dashes(line: str) -> bool:
     return bool(cells) and all(map(_DASHES.match, cells)) and any(len(cell) > 1 for cell in cells)
 
 
-def _has_decimal_commas(rows: Sequence[Sequence[str]]) -> bool:
+def _has_decimal_commas(rows: Sequence[Sequence[str]], separator: str) -> bool:
+    """Say whether cells have decimal commas, within quotes where commas part the cells, and none a decimal point."""
     cells = [cell for row in rows for cell in row]
-    return any(map(_DECIMAL_COMMA.match, cells)) and not any(map(_DECIMAL_POINT.match, cells))
+    found = [cell for cell in cells if _DECIMAL_COMMA.match(cell)]
+    if separator == "," and all(map(_THOUSANDS.match, found)):
+        return False
+    return bool(found) and not any(map(_DECIMAL_POINT.match, cells))
 
 
 def leading_comments(head: bytes) -> list[str]:

@@ -1,4 +1,4 @@
-"""VOTables: read whole, since astropy's parser does not stream; the first table of several."""
+"""VOTables: read whole, since astropy's parser does not stream; one table of several."""
 
 import re
 import warnings
@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tasks.tables.column_names import name_columns
 from tasks.tables.parser_faults import name_parser_faults
+from tasks.tables.roles import names_rows
 from tasks.tables.table_columns import TableError, TableFile, typed_batch
 
 _ROWS_A_BATCH = 16_384
@@ -28,15 +29,21 @@ def open_votable(path: Path, plain: Path) -> Iterator[TableFile]:
     status = _query_status(content)
     if not tables:
         raise TableError(f"VOTable {path} cannot be read: it holds no table{f' ({status})' if status else ''}")
-    yield _table_file(path, tables[0], _notes(tables, status))
+    chosen = next((table for table in tables if names_rows(map(field_name, table.fields))), tables[0])
+    yield _table_file(path, chosen, _notes(tables, chosen, status))
 
 
-def _notes(tables: Sequence[Any], status: str) -> tuple[str, ...]:
+def _notes(tables: Sequence[Any], chosen: Any, status: str) -> tuple[str, ...]:
     notes = [f"the query's status is {status}"] if status else []
     if len(tables) > 1:
-        first, *others = (repr(table.name or table.ID or "?") for table in tables)
-        notes.append(f"the first of {len(tables)} tables is read, {first}; not {', '.join(others)}")
+        place = "the first" if chosen is tables[0] else "one"
+        others = ", ".join(_table_name(table) for table in tables if table is not chosen)
+        notes.append(f"{place} of {len(tables)} tables is read, {_table_name(chosen)}; not {others}")
     return tuple(notes)
+
+
+def _table_name(table: Any) -> str:
+    return repr(table.name or table.ID or "?")
 
 
 def _table_file(path: Path, table: Any, notes: tuple[str, ...]) -> TableFile:

@@ -10,6 +10,7 @@ from realbogus.sky_angles import read_degrees, split_position
     [
         *(("150.5", True, 150.5), (" -20.25 ", False, -20.25), ("\N{MINUS SIGN}20.25", False, -20.25)),
         *(("10:00:00.0", True, 150.0), ("10 00 00", True, 150.0), ("10h00m00s", True, 150.0), ("10:00", True, 150.0)),
+        *(("150d30m", True, 150.5), ("150°30′", True, 150.5), ("10h00m00s", False, 150.0)),
         *(("-20:30:00", False, -20.5), ("-00:30:00", False, -0.5), ("+20d30m", False, 20.5), ("23:59:60", True, 360.0)),
     ],
 )

@@ -1,5 +1,6 @@
 """The sources of a galaxy build: its catalogue, and its images from a service, an archive or the simulated sky."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
+from galaxy.catalogue.identifiers import ROW_NUMBER
 from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.archives.archive_index import index_archive
@@ -105,7 +107,8 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
     """Return the source that reads a folder or zip, with the image of each requested object that has one.
 
     An image is found by the catalogue's ``file`` (path, name or stem), else by the mapping's asset id, else by the
-    catalogue's ``asset_id``, else by the object's id. A backfill that requests none does not need the archive.
+    catalogue's ``asset_id``, else by the object's id, unless that is a row's number beside one of them. A backfill that
+    requests none does not need the archive.
     """
     request = plan.request
     path = Path(str(request.images)).expanduser()
@@ -122,8 +125,10 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
     images, faults = {}, {}
     columns = (plan.asked[name].to_pylist() for name in ("id", "file", "asset_id"))
     for sample_id, file, asset_id in zip(*columns, strict=True):
-        names = (file, assets.get(sample_id), asset_id, sample_id)
-        found = index.find(str(name) for name in names if name not in (None, ""))
+        names = [str(name) for name in (file, assets.get(sample_id), asset_id) if name not in (None, "")]
+        if not names or not re.match(ROW_NUMBER, sample_id):
+            names.append(sample_id)
+        found = index.find(names)
         if found is not None and found.path is not None:
             images[sample_id] = found.path
         elif found is not None:

@@ -36,6 +36,7 @@ def recognised(*names: str, **named: str) -> Layout:
         (["objid", "sample", "asset_id"], "filename-mapping"),
         (["", "objid", "sample", "asset_id"], "filename-mapping"),
         (["unnamed: 0", "index", "objid", "sample", "asset_id", "png"], "filename-mapping"),
+        (["unnamed: 0.1", "unnamed: 0", "objid", "asset_id"], "filename-mapping"),
         (["id", "dr7objid", "asset_id"], "filename-mapping"),
         (["objid", "asset_id", "filename"], "filename-mapping"),
         (["objid", "asset_id", "note"], "labels-by-id"),

@@ -74,6 +74,29 @@ def test_sign_of_minus_zero_degrees_and_seconds_of_60() -> None:
     assert read == pytest.approx([-(12 / 60 + 34.5 / 3600), 13 / 60, -0.5, 0.41 / 3600])
 
 
+@pytest.mark.parametrize(
+    ("text", "as_hours", "as_degrees"),
+    [
+        ("10h00m24.0s", 150.1, 150.1),
+        ("10h 00m 24s", 150.1, 150.1),
+        ("10H0M", 150.0, 150.0),
+        ("150d06m00s", 150.1, 150.1),
+        ("-00d12m30.0s", -0.2083333333, -0.2083333333),
+        ("+02°12′30.6″", 2.2085, 2.2085),
+        ("10 00 24", 150.1, 10.0066666667),
+        ("−2.5", -2.5, -2.5),
+        ("−00:30:00", -7.5, -0.5),
+        ("10:30.5", 157.625, 10.5083333333),
+        ("10:30.5.2", np.nan, np.nan),
+        ("10h", np.nan, np.nan),
+    ],
+)
+def test_letters_and_signs_of_units_say_what_is_counted(text: str, as_hours: float, as_degrees: float) -> None:
+    for hours, degrees in ((True, as_hours), (False, as_degrees)):
+        read = parse_angles(pa.array([text, "x"]), sexagesimal_hours=hours)[0]
+        assert read == pytest.approx(degrees, abs=1e-9, nan_ok=True)
+
+
 def test_decimal_and_sexagesimal_may_stand_in_one_column_and_rubbish_is_nan() -> None:
     text = pa.array(["12:00:00", "12.5", " +7 ", "1e1", None, "north", "12:61:00", "12:00:61", "1:2:3:4"])
     read = parse_angles(text, sexagesimal_hours=True)

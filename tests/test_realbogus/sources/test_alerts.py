@@ -259,10 +259,11 @@ def folder(tmp_path_factory) -> Path:
     return place
 
 
-@pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
+@pytest.mark.parametrize("suffix", ["tar", "tar.gz", "tar.bz2", "tbz2", "tar.xz", "txz"])
 def test_an_archive_reads_as_its_folder_does_in_any_order(folder, tmp_path, suffix):
     archive = tmp_path / f"night.{suffix}"
-    with tarfile.open(archive, "w:gz" if suffix == "tar.gz" else "w") as tar:
+    kinds = {"gz": "w:gz", "z2": "w:bz2", "xz": "w:xz"}
+    with tarfile.open(archive, kinds.get(suffix[-2:], "w")) as tar:
         tar.add(folder, "night", filter=lambda member: member)
     expected, expected_pixels = _read(AlertSource(folder))
     source = AlertSource(archive, batch_packets=2)
@@ -362,6 +363,8 @@ def test_packets_before_a_break_are_kept_and_the_file_is_named(tmp_path, count):
     [
         (b"", "ends too early"),
         (b"no packet at all", "does not start as an Avro file"),
+        (b"PK\x03\x04", "as an Avro file does: it is a zip archive, unpack it, or give a tar archive of the packets"),
+        (b"BZh91AY", "it is packed by bzip2, unpack it"),
         (b"\x00\x00\x00\x03\x92packet", "Kafka message in wire format (schema 914 of a registry)"),
         (b"Obj\x01\x02\x14avro.codec\x08lzma\x00", "codec lzma is not read"),
         (b"Obj\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "more than 64 bits"),
@@ -385,6 +388,22 @@ def test_foreign_schemas_are_corrupt(tmp_path, schema):
     (tmp_path / "a.avro").write_bytes(body + b"\x02\x02\x02" + bytes(16))
     rows, _ = _read(AlertSource(tmp_path))
     assert [row["reason"] for row in rows] == ["corrupt"]
+
+
+@pytest.mark.parametrize(("absent", "message"), [("candid", "has no candid"), ("candidate", "is no record")])
+def test_a_packet_without_an_id_leaves_those_behind_it_in_the_file(tmp_path, absent, message):
+    fields = [
+        {**field, "type": ["null", field["type"]]} if field["name"] == absent else field for field in ZTF["fields"]
+    ]
+    packets = [_ztf(), _ztf(1) | {absent: None}, _ztf(2), _ztf(3) | {absent: None}]
+    source = AlertSource(_write(tmp_path / "a.avro", packets, ZTF | {"fields": fields}))
+    rows, _ = _read(source)
+    assert [row["reason"] for row in rows] == [None, "corrupt", None, "corrupt"]
+    assert [row["id"] for row in rows][::2] == [str(CANDID), str(CANDID + 2)]
+    assert len({row["id"] for row in rows}) == 4
+    assert all(message in row["parameters"] for row in rows[1::2])
+    (batch,) = source.batches()
+    assert source.ids(batch) == [row["id"] for row in rows]
 
 
 def test_packets_of_another_kind_are_named(tmp_path):
@@ -482,6 +501,17 @@ def test_broken_archives_keep_what_came_before(folder, tmp_path):
     assert 6 <= reasons.count(None) <= 12
     assert reasons[-1] == "corrupt"
     assert "night.tar.gz" in rows[-1]["parameters"]
+
+
+@pytest.mark.parametrize("suffix", ["bz2", "xz"])
+def test_a_broken_archive_of_one_packed_block_is_corrupt(folder, tmp_path, suffix):
+    archive = tmp_path / f"night.tar.{suffix}"
+    with tarfile.open(archive, f"w:{suffix}") as tar:
+        tar.add(folder, "night")
+    archive.write_bytes(archive.read_bytes()[: archive.stat().st_size * 2 // 3])
+    rows, _ = _read(AlertSource(archive))
+    assert {row["reason"] for row in rows} == {"corrupt"}
+    assert archive.name in rows[-1]["parameters"]
 
 
 def test_paths_without_packets_are_refused(tmp_path):

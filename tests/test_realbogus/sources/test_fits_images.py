@@ -1,6 +1,8 @@
 """FITS images: values, headers and quantum as astropy's, and files that are refused by name."""
 
+import bz2
 import gzip
+import lzma
 
 import numpy as np
 import pytest
@@ -76,6 +78,17 @@ def test_a_packed_file_may_be_as_small_as_deflate_makes_it(tmp_path):
     assert read_image(tmp_path / "a.fits.gz").pixels.shape == (2000, 2000)
 
 
+@pytest.mark.parametrize(("suffix", "pack"), [("gz", gzip.compress), ("bz2", bz2.compress), ("xz", lzma.compress)])
+def test_packed_files_are_read_and_cut_ones_named(tmp_path, suffix, pack):
+    content = write_image(tmp_path / "a.fits", np.zeros((1500, 1500), np.uint8), {}).read_bytes()
+    path = tmp_path / f"a.fits.{suffix}"
+    path.write_bytes(pack(content))
+    assert read_image(path).pixels.shape == (1500, 1500)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(SourceError, match=rf"a\.fits\.{suffix} "):
+        read_image(path)
+
+
 def test_absent_tables_and_other_files_are_named(tmp_path):
     with pytest.raises(SourceError, match=r"frame .*none\.fits does not exist"):
         read_image(tmp_path / "none.fits")
@@ -127,6 +140,65 @@ def test_a_wcs_that_cannot_be_used_is_named_as_that(tmp_path, cards, message):
     with pytest.raises(SkyMappingError, match=rf"a\.fits: the WCS in its header cannot be used: .*{message}"):
         read_sky_image(path)
     assert read_image(path).pixels.tolist() == NUMBERS.tolist()
+
+
+@pytest.mark.parametrize(
+    ("cards", "message"),
+    [
+        ({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN"}, "CTYPE1 is GLON-TAN"),
+        ({"CTYPE1": "ELON-TAN", "CTYPE2": "ELAT-TAN"}, "CTYPE1 is ELON-TAN"),
+        ({"RADESYS": "FK4"}, "RADESYS is FK4"),
+        ({"RADESYS": "GAPPT"}, "RADESYS is GAPPT"),
+        ({"RADESYS": "", "RADECSYS": "FK4-NO-E"}, "RADESYS is FK4-NO-E"),
+        ({"RADESYS": "", "EQUINOX": 1950.0}, "its equinox is 1950"),
+        ({"RADESYS": "", "EQUINOX": "B1950"}, "its equinox is 1950"),
+        ({"RADESYS": "", "EPOCH": 1950}, "its equinox is 1950"),
+        ({"RADESYS": "FK5", "EQUINOX": 2024.5}, "its equinox is 2024.5"),
+    ],
+)
+def test_positions_of_another_system_are_refused(tmp_path, cards, message):
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, dict(wcs_header()) | cards)
+    with pytest.raises(
+        SkyMappingError, match=rf"cannot be used: {message}, its positions must be ICRS or FK5 of J2000"
+    ):
+        read_sky_image(path)
+
+
+@pytest.mark.parametrize(
+    "cards",
+    [
+        {"RADESYS": "FK5", "EQUINOX": 2000.0},
+        {"RADESYS": "FK5", "EQUINOX": "J2000.0"},
+        {"RADESYS": "ICRS", "EQUINOX": 2024.5},
+        {"RADESYS": "", "EPOCH": 2024.5},
+        {"RADESYS": "", "EQUINOX": "unknown"},
+        {"RADESYS": ""},
+    ],
+)
+def test_positions_of_j2000_are_read(tmp_path, cards):
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, dict(wcs_header()) | cards)
+    assert read_sky_image(path)[1].all_pix2world(99, 74, 0)[0] == pytest.approx(150)
+
+
+@pytest.mark.parametrize(
+    ("absent", "message"),
+    [
+        (("CRVAL1",), "CRVAL1 is missing"),
+        (("CRVAL1", "CRVAL2"), "CRVAL1 is missing"),
+        (("CDELT1", "CDELT2"), "it has no pixel scale, neither CDi_j nor CDELT1 and CDELT2"),
+        (("CDELT2",), "it has no pixel scale"),
+    ],
+)
+def test_a_wcs_without_place_or_scale_is_refused(tmp_path, absent, message):
+    header = wcs_header()
+    for name in absent:
+        del header[name]
+    path = write_image(tmp_path / "a.fits", NUMBERS, {}, header)
+    with pytest.raises(SkyMappingError, match=f"cannot be used: {message}"):
+        read_sky_image(path)
+    for row in (1, 2):
+        header[f"CD{row}_{row}"], header[f"CRVAL{row}"] = 3e-4, 20.0
+    assert read_sky_image(write_image(tmp_path / "b.fits", NUMBERS, {}, header))[1] is not None
 
 
 def test_a_position_that_is_nan_is_refused(tmp_path):

@@ -82,6 +82,48 @@ def test_a_gain_that_is_no_number_gives_way_to_the_next_keyword(tmp_path):
     assert any("GAIN = 'high' is no gain_e_per_count" in note for note in read.reading.notes)
 
 
+@pytest.mark.parametrize(
+    ("gain", "electron_gain", "used"), [(100, 1.5, 1.5), (1.5, 1.505, 1.5), (1.5, 0.0, 1.5), (1.5, "low", 1.5)]
+)
+def test_a_camera_s_setting_gives_way_to_electrons_per_count(tmp_path, gain, electron_gain, used):
+    path = write_image(tmp_path / "a.fits", draw_sky(), HEADER | {"GAIN": gain, "EGAIN": electron_gain}, wcs_header())
+    read = read_frame_file(path)
+    assert read.frame.gain_e_per_count == used
+    keyword = "GAIN" if gain == used else "EGAIN"
+    assert read.reading.understood["gain_e_per_count"] == keyword
+    told = (f"{path}: GAIN = 100 and EGAIN = 1.5 electrons per count: EGAIN is used",)
+    assert read.reading.notes == (told if keyword == "EGAIN" else ())
+    assert read_frame(path, FrameKeywords(gain_e_per_count=("GAIN",))).gain_e_per_count == gain
+    assert read_frame(path, values={"gain_e_per_count": 3}).gain_e_per_count == 3
+
+
+@pytest.mark.parametrize(
+    ("unit", "gain", "is_told"),
+    [
+        ("ADU", 1.7, False),
+        ("counts", 1.7, False),
+        ("electron", 1.0, False),
+        ("electron", 1.7, True),
+        ("MJy/sr", 1, True),
+    ],
+)
+def test_pixels_in_another_unit_than_counts_are_told(tmp_path, unit, gain, is_told):
+    path = write_image(tmp_path / "a.fits", draw_sky(), HEADER | {"BUNIT": unit, "GAIN": gain}, wcs_header())
+    told = (f"{path}: BUNIT = {unit!r}: pixels are taken as counts of {gain:g} electrons",)
+    assert read_frame_file(path).reading.notes == (told if is_told else ())
+
+
+def test_a_reference_position_without_a_projection_is_told(tmp_path):
+    types = {"CTYPE1": "RA--TAN", "CTYPE2": "DEC-TAN"}
+    path = write_image(tmp_path / "a.fits", draw_sky(), HEADER, dict(wcs_header()) | types)
+    told = "CTYPE1 = 'RA--TAN' and CTYPE2 = 'DEC-TAN' name no projection of the sky, such as RA---TAN and DEC--TAN"
+    with pytest.raises(SourceError, match=f"no pixel_arcsec: none of PIXSCALE.* is in its header; {told}.*; give it"):
+        read_frame(path)
+    read = read_frame_file(path, values={"pixel_arcsec": 1.2})
+    assert read.frame.wcs is None
+    assert read.reading.notes == (f"{path}: {told}: CRVAL1 and CRVAL2 are not read",)
+
+
 @pytest.mark.parametrize("value", [0.0, -999.0, 65535.0, 300.0, np.nan])
 def test_padding_has_no_data_as_if_it_were_nan(tmp_path, value):
     image = draw_sky()

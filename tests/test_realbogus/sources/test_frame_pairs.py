@@ -38,7 +38,9 @@ def test_pairs_are_found_by_their_names(tmp_path):
     assert pairs[0].identity != pairs[1].identity
     (tmp_path / "ref_b.fits").rename(tmp_path / "reference_b.fits")
     assert [p.files["reference"].name for p in read_pairs(tmp_path)] == ["ref_a.fits", "reference_b.fits"]
-    (tmp_path / "reference_b.fits").unlink()
+    (tmp_path / "reference_b.fits").rename(tmp_path / "ref_b.fits.bz2")
+    assert [p.files["reference"].name for p in read_pairs(tmp_path)] == ["ref_a.fits", "ref_b.fits.bz2"]
+    (tmp_path / "ref_b.fits.bz2").unlink()
     assert [p.files["reference"].name for p in read_pairs(tmp_path)] == ["ref_a.fits"] * 2
     write_image(tmp_path / "ref_c.fits", draw_sky())
     with pytest.raises(SourceError, match=r"new_b\.fits has no reference: no ref_b\.fits"):

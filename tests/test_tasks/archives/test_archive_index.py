@@ -75,6 +75,14 @@ def test_two_files_for_one_name_are_ambiguous_and_a_path_decides() -> None:
     assert found(index("n.fits.jpg", "n.jpg"), "n.fits") == "n.fits.jpg"
 
 
+def test_upper_and_lower_case_differ_only_where_both_are_there() -> None:
+    files = index("M51.JPG", "NGC1.png", "ngc1.png", "a.jpg", "b/A.jpg")
+    assert found(files, "m51.jpg") == found(files, "m51") == "M51.JPG"
+    assert (found(files, "NGC1"), found(files, "ngc1.jpg")) == ("NGC1.png", "ngc1.png")
+    assert found(files, "Ngc1") == FoundImage(None, "ambiguous_image", ("NGC1.png", "ngc1.png"))
+    assert (found(files, "a"), found(files, "A")) == ("a.jpg", "b/A.jpg")
+
+
 def test_a_file_that_is_no_image_counts_only_where_no_name_has_one() -> None:
     mixed = ArchiveIndex([ArchiveMember("a.fits", "unsupported_format:fits"), ArchiveMember("7.jpg")])
     assert found(mixed, "a.fits", "7") == "7.jpg"

@@ -219,6 +219,30 @@ def test_the_first_unsafe_ids_are_shown_with_their_rows(tmp_path) -> None:
         ingest([written(tmp_path, "id,gz1_class\nm 51,spiral\n")], None, tmp_path / "none.parquet")
 
 
+def test_a_column_is_named_as_the_table_writes_it_or_without_its_unit(tmp_path) -> None:
+    table = written(tmp_path, "Name,RA (hours),Dec (deg),Expert Class\na,10,1,S\nb,12,2,SB\n")
+    for ra in ("RA (hours)", "ra"):
+        named = {"id": "Name", "ra": ra, "gz2_class": "Expert Class"}
+        rows = pq.read_table(ingest([table], None, tmp_path / "out.parquet", columns=named).path)
+        assert rows["ra_deg"].to_pylist() == [150, 180]
+        assert rows["gz2_class"].to_pylist() == ["S", "SB"]
+    with pytest.raises(ColumnRoleError, match=r"columns names 'ra \(min\)' for ra, which no table has"):
+        ingest([table], None, tmp_path / "none.parquet", columns={"ra": "RA (min)"})
+
+
+def test_the_first_unreadable_positions_are_shown_with_their_columns(tmp_path) -> None:
+    rows = ["a,10,10", "b,10h00m,north", "c,east,12", "d,,13", "e,inf,14", "f,15,south"]
+    table = written(tmp_path, "id,RAJ2000,DEJ2000\n" + "".join(f"{row}\n" for row in rows))
+    report = ingest([table], None, tmp_path / "out.parquet")
+    assert report.rejected == {"position_missing": 1, "position_unreadable": 4}
+    assert report.columns["notes"] == [
+        "4 rows rejected, their positions cannot be read, such as raj2000 = 'east', raj2000 = 'inf', "
+        "dej2000 = 'north': give decimal degrees, or hh:mm:ss and dd:mm:ss"
+    ]
+    with pytest.raises(CatalogueError, match=r"no row of table\.csv can be used: .*ra = 'east'.*give decimal degrees"):
+        ingest([written(tmp_path, "id,ra,dec\na,east,1\n")], None, tmp_path / "none.parquet")
+
+
 def test_provenance_says_what_was_read(hart, tmp_path) -> None:
     report = ingest([hart, written(tmp_path, GZ1, "gz1.csv")], None, tmp_path / "out.parquet", name="both")
     provenance = read_provenance(report.path)
@@ -433,6 +457,18 @@ def test_a_mapping_saved_with_its_index_is_joined_and_one_with_labels_alone_is_s
         "look": ["b", "a"],
     }
     assert catalogue([mapping], tmp_path)["look"].to_pylist() == ["a", "b"]
+
+
+def test_ids_and_files_alone_are_joined_to_other_tables(tmp_path) -> None:
+    table = written(tmp_path, "objid,my_class\n7,S\n8,SB\n")
+    files = written(tmp_path, ",objid,filename\n0,8,b.jpg\n1,9,c.jpg\n", "files.csv")
+    rows = catalogue([files, table], tmp_path)
+    assert rows.select(["id", "my_class", "file"]).to_pylist() == [
+        {"id": "7", "my_class": "S", "file": None},
+        {"id": "8", "my_class": "SB", "file": "b.jpg"},
+    ]
+    more = written(tmp_path, "objid,file\n10,d.jpg\n", "more.csv")
+    assert catalogue([files, more], tmp_path)["id"].to_pylist() == ["8", "9", "10"]
 
 
 def test_a_mapping_alone_has_no_objects(tmp_path) -> None:

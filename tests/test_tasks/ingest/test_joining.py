@@ -164,3 +164,24 @@ def test_a_mapping_with_an_index_and_one_that_names_its_ids(tmp_path) -> None:
     assert read_mapping(path).to_pydict() == {"id": ["7", "8"], "asset_id": [100, 101]}
     path.write_text("index,galaxy,asset_id\n0,7,100\n")
     assert read_joined_table(path, {"id": "galaxy"}).rows["id"].to_pylist() == ["7"]
+
+
+def test_ids_that_come_again_with_other_values_are_told(tmp_path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("objid,sample,z\na,one,0.1\nb,one,0.2\na,two,0.3\nb,two,0.2\n,one,0.5\n,one,0.6\n")
+    joined = read_joined_table(path)
+    joined.fill(batch(["a"], [10.0], [0.0]))
+    assert joined.notes() == ("m.csv: 1 ids come again with other values, the first row of each counts: a",)
+    path.write_text("objid,z\na,0.1\nb,\na,0.1\nb,\n")
+    assert read_joined_table(path).faults == ()
+
+
+def test_metadata_that_matches_no_object_and_positions_that_cannot_be_read_are_told(tmp_path) -> None:
+    path = tmp_path / "m.csv"
+    path.write_text("ra,dec,z\neast,0,0.1\n10,0,0.2\n")
+    joined = read_joined_table(path)
+    joined.fill(batch(["a"], [50.0], [0.0]))
+    unread = "m.csv: some positions cannot be read, such as ra = 'east'"
+    assert joined.notes() == (unread, "m.csv: it fills no row: no object has an id or a position of its rows")
+    joined.fill(batch(["b"], [10.0], [0.0]))
+    assert joined.notes() == (unread,)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
 from galaxy.catalogue.errors import CatalogueError
@@ -48,6 +49,27 @@ def test_an_archive_that_counts_right_ascension_in_hours_is_known_by_its_name(tm
     rows = rows_of(written(tmp_path, "objname,al2000,de2000\nNGC3031,9.925881,69.0653\nIC342,3.78008,68.09611\n"))
     assert rows["ra_deg"].to_pylist() == pytest.approx([148.888215, 56.7012])
     assert rows["dec_deg"].to_pylist() == [69.0653, 68.09611]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("ra_rad,dec_rad", "2.6179938779914944,-0.017453292519943295"), ("ra_hms,dec_dms", "10:00:00,-01:00:00")],
+)
+def test_a_unit_that_a_name_states_is_converted(tmp_path, header: str, row: str) -> None:
+    rows = rows_of(written(tmp_path, f"objid,{header}\n1,{row}\n"))
+    assert rows["ra_deg"].to_pylist() == pytest.approx([150])
+    assert rows["dec_deg"].to_pylist() == pytest.approx([-1])
+
+
+def test_a_position_split_over_columns_of_a_machine_readable_table_is_read(tmp_path) -> None:
+    table = Table({"ID": ["a", "b"], "x": [1.0, 2.0]})
+    table["pos"] = SkyCoord([150.1, 0.025], [0.2085, 12.5], unit="deg")
+    table.write(tmp_path / "t.mrt", format="ascii.mrt")
+    text = (tmp_path / "t.mrt").read_text()
+    (tmp_path / "t.mrt").write_text(text.replace("+00 12", "-00 12"))  # astropy writes no minus before 0 degrees
+    rows = rows_of(tmp_path / "t.mrt")
+    assert rows["ra_deg"].to_pylist() == pytest.approx([150.1, 0.025], abs=1e-6)
+    assert rows["dec_deg"].to_pylist() == pytest.approx([-0.2085, 12.5], abs=1e-6)
 
 
 def test_a_z_in_magnitudes_is_no_redshift(tmp_path) -> None:

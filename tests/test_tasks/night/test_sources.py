@@ -259,6 +259,7 @@ def test_hdf5_is_refused_with_a_remedy(tmp_path: Path, suffix: str) -> None:
             ".",
             "holds frames, which are no candidates yet: .* build-realbogus-dataset with source=frames",
         ),
+        ("ref1.fits.bz2", ".", "holds frames, which are no candidates yet"),
         ("notes.md", ".", "holds no candidates: give a dataset, an array"),
         ("night.csv", "night.csv", "is a table: give the array of its rows"),
         ("night.fits", "night.fits", "is a FITS file: give the array of its rows"),

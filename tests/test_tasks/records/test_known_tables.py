@@ -45,6 +45,17 @@ def test_the_reading_says_what_was_taken_and_what_was_not(tmp_path: Path) -> Non
     assert reading.missing == {"position": 1, "discovery_time": 1, "name": 0, "object_type": 3}
 
 
+def test_the_date_and_the_time_of_two_columns_are_one_epoch(tmp_path: Path) -> None:
+    rows = ["1999 AA,1,2,2020-05-31,12:00:00", "1999 AB,1,2,2020-05-31,", "1999 AC,1,2,2020-05-31T06:00:00,12:00:00"]
+    (tmp_path / "t.csv").write_text("\n".join(["designation,ra,dec,date,UT", *rows]) + "\n")
+    known, reading = read_known(tmp_path / "t.csv")
+    assert known.mjd.tolist() == [59000.5, 59000.0, 59000.25]
+    assert reading.understood["time_of_day"] == "UT"
+    (tmp_path / "t.csv").write_text("designation,ra,dec,date,UT\n1999 AA,1,2,2020-05-31,noon\n")
+    with pytest.raises(SourceError, match="column 'date', row 0: 'noon' is no time of day"):
+        read_known(tmp_path / "t.csv")
+
+
 @pytest.mark.parametrize("suffix", ["vot", "fits", "csv"])
 def test_the_vsx_catalogue_of_vizier(tmp_path: Path, suffix: str) -> None:
     rows = {"OID": [1, 2, 3], "Name": ["R And", "EX Hya", "SN X"], "RAJ2000": [6.0, 7.0, 8.0]}

@@ -119,6 +119,15 @@ def test_the_first_of_several_tables_is_read_and_the_others_are_named(tmp_path) 
     assert table.notes == ("the first of 2 tables is read, unit 2 'OBJECTS'; not 3 'MORE'",)
 
 
+def test_of_several_tables_the_one_whose_rows_are_named_is_read(tmp_path) -> None:
+    about = binary(fits.Column("KEY", "4A", array=["x"]), name="META")
+    sky = binary(fits.Column("RAJ2000", "D", array=[1.0]), fits.Column("DEJ2000", "D", array=[2.0]), name="CAT")
+    table = opened(written(tmp_path, about, sky, binary(IDS, name="MORE")))
+    assert table.columns == ("raj2000", "dej2000")
+    assert table.notes == ("one of 3 tables is read, unit 2 'CAT'; not 1 'META', 3 'MORE'",)
+    assert opened(written(tmp_path, about, about)).columns == ("key",)
+
+
 def test_units_are_declared_by_lower_case_name(tmp_path) -> None:
     table = opened(written(tmp_path, binary(fits.Column("RA", "D", unit="rad", array=[1.0]), IDS)))
     assert table.units == {"ra": "rad"}

@@ -31,6 +31,13 @@ def found(*columns: str, **named: str) -> dict[str, str]:
         ("al2000", "de2000"),
         ("ra_d", "dec_d"),
         ("coord_ra", "coord_dec"),
+        ("r.a.", "dec."),
+        ("right ascension", "declination"),
+        ("ra j2000", "dec j2000"),
+        ("raj2000_deg", "dej2000_deg"),
+        ("sky_centroid.ra", "sky_centroid.dec"),
+        ("ra_rad", "dec_rad"),
+        ("ra_hms", "dec_dms"),
     ],
 )
 def test_positions_go_by_the_names_of_archives(ra: str, dec: str) -> None:
@@ -85,6 +92,17 @@ def test_two_columns_for_one_role_are_refused_unless_one_is_named() -> None:
     ):
         found("raj2000", "ra", "dec")
     assert found("raj2000", "ra", "dec", ra=" RAJ2000 ")["ra"] == "raj2000"
+
+
+def test_the_same_position_once_more_is_no_second_column() -> None:
+    vizier = found("_raj2000", "_dej2000", "raj2000", "dej2000", "id")
+    assert vizier == {"id": "id", "ra": "_raj2000", "dec": "_dej2000"}
+    assert found("ra_hms", "dec_dms", "ra", "dec") == {"ra": "ra", "dec": "dec"}
+    assert found("raj2000", "ra_rad", "dej2000") == {"ra": "raj2000", "dec": "dej2000"}
+    with pytest.raises(ColumnRoleError, match="has 2 columns for ra: ra_rad, ra_hms"):
+        found("ra_rad", "ra_hms", "dec")
+    with pytest.raises(ColumnRoleError, match="has 2 columns for ra: _raj2000, ra_icrs"):
+        found("_raj2000", "raj2000", "ra_icrs", "dej2000")
 
 
 def test_a_named_column_is_of_no_other_role() -> None:

@@ -13,6 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from tasks.tables import text_tables
+from tasks.tables.table_columns import NO_NUMBER
 from tasks.tables.table_files import MISSING_TEXT, TableError, open_table
 
 TYPES = {"id": pa.string(), "x": pa.float64(), "n": pa.int32(), "flag": pa.bool_()}
@@ -43,6 +44,25 @@ def test_every_missing_text_is_null(tmp_path) -> None:
     rows = read(written(tmp_path, "\n".join(["id,x", *lines, "-9998,0", ""])), {"id": pa.string(), "x": pa.float64()})
     assert rows["id"] == [None] * len(MISSING_TEXT) + ["-9998"]
     assert rows["x"] == [None] * len(MISSING_TEXT) + [0.0]
+
+
+def test_truth_values_are_read_by_their_words(tmp_path) -> None:
+    path = written(tmp_path, "a,b\nyes,N\nNo,y\n1.0,FALSE\n,T\n")
+    expected = {"a": [True, False, True, None], "b": [False, True, False, True]}
+    assert read(path, {"a": pa.bool_(), "b": pa.bool_()}) == expected
+
+
+@pytest.mark.parametrize("text", [*NO_NUMBER, "INDEF", "None"])
+def test_what_stands_for_no_number_is_null_among_numbers_only(tmp_path, text: str) -> None:
+    path = written(tmp_path, f"id,x,n\nb,+1.5,2\nc,2,+3\n{text},{text},{text}\n")
+    rows = read(path, {"id": pa.string(), "x": pa.float64(), "n": pa.int32()})
+    assert rows == {"id": ["b", "c", None if text == "None" else text], "x": [1.5, 2, None], "n": [2, 3, None]}
+
+
+def test_a_text_that_is_no_number_is_refused_by_its_value(tmp_path) -> None:
+    for text in ("17.jpg", "1,2,3", "0x10", "12 kpc"):
+        with pytest.raises(TableError, match=f"column 'X': '{text}' is no number: correct it, or leave the cell empty"):
+            read(written(tmp_path, f'id,X\na,1\nb,"{text}"\n'), {"x": pa.float64()})
 
 
 def test_columns_are_read_by_lower_case_name_in_the_asked_order(tmp_path) -> None:

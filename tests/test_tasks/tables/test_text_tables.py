@@ -108,6 +108,36 @@ def test_decimal_commas_are_read_as_points_and_told(tmp_path) -> None:
     assert opened(path).notes == ("columns are parted by semicolons", "decimal commas are read as points")
 
 
+@pytest.mark.parametrize("separator", [" ", ",", ";", "\t"])
+def test_row_names_of_r_that_the_header_leaves_out_are_no_column(tmp_path, separator: str) -> None:
+    rows = [[f'"{row}"', *cells[:-1], f'"{cells[-1]}"'] for row, cells in enumerate(ROWS, 1)]
+    path = written(tmp_path, lines(separator, rows=rows))
+    assert read(path) == FOUND
+    assert opened(path).ignored == {"(column 1)": "it has no name"}
+    for first in ("1", '"a"'):  # it may be an id, and the last name be missing
+        with pytest.raises(TableError):
+            read(written(tmp_path, lines(",", rows=[[first, *rows[0][1:]]])))
+
+
+def test_a_separator_at_the_end_of_every_row_is_no_column(tmp_path) -> None:
+    path = written(tmp_path, lines(",", rows=[[*cells, ""] for cells in ROWS]))
+    assert read(path) == FOUND
+    assert opened(path).ignored == {"(column 5)": "it has no name"}
+    with pytest.raises(TableError, match="Expected 4 columns, got 5"):
+        read(written(tmp_path, lines(",", rows=[[*cells, "x"] for cells in ROWS])))
+
+
+def test_decimal_commas_in_quotes_are_read_as_points_and_thousands_are_not(tmp_path) -> None:
+    quoted = [[f'"{cell.replace(".", ",")}"' for cell in row] for row in ROWS]
+    path = written(tmp_path, lines(",", rows=quoted))
+    assert read(path) == FOUND
+    assert opened(path).notes == ("decimal commas are read as points",)
+    thousands = written(tmp_path, 'objID,counts\n1,"1,234"\n2,"12,500"\n')
+    assert read(thousands, {"counts": pa.string()})["counts"] == ["1,234", "12,500"]
+    mixed = written(tmp_path, 'objID,ra,note\n1,150.1,"12,5"\n')
+    assert read(mixed, {"note": pa.string()})["note"] == ["12,5"]
+
+
 @pytest.mark.parametrize("separator", ["\t", ";"])
 def test_vizier_units_and_dashes_are_no_rows(tmp_path, separator: str) -> None:
     extra = [["", '"h:m:s"', "deg", ""], ["---", "----", "----", "----"]]

@@ -51,6 +51,13 @@ def test_the_first_of_several_tables_is_read_and_the_others_named(tmp_path) -> N
     assert opened(path).notes == ("the first of 2 tables is read, 'one'; not 'two'",)
 
 
+def test_of_several_tables_the_one_whose_rows_are_named_is_read(tmp_path) -> None:
+    path = tmp_path / "t"
+    path.write_text(FRAME.format(TABLE.format("about", "version") + TABLE.format("rows", "objID")))
+    assert read(path, {"objid": pa.int32()}) == {"objid": [7]}
+    assert opened(path).notes == ("one of 2 tables is read, 'rows'; not 'about'",)
+
+
 def test_a_service_s_status_is_told(tmp_path) -> None:
     path = tmp_path / "t"
     path.write_text(FRAME.format('<INFO name="QUERY_STATUS" value="ERROR">no such column</INFO>'))

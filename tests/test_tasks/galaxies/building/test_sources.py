@@ -98,6 +98,19 @@ def test_an_image_is_found_by_file_then_mapping_then_asset_then_id(workspace: Wo
         assert isinstance(opened, ArchiveSource)
 
 
+def test_a_row_s_number_is_no_name_of_an_image_beside_a_file_or_an_asset(workspace: Workspace, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "images", ["5.png", "6.png", "7.png", "587722981742215240.png"])
+    rows = pa.table(
+        {
+            "id": ["5", "6", "7", "587722981742215240"],
+            "file": ["gone.png", None, None, "gone.png"],
+            "asset_id": pa.array([None, 99, None, 99], pa.int64()),
+        }
+    )
+    source = archive_source(workspace, planned(tmp_path, build_request(source="archive", images=str(folder)), rows))
+    assert source.members == {"7": "7.png", "587722981742215240": "587722981742215240.png"}
+
+
 def test_what_is_no_image_is_a_fault_of_its_object(workspace: Workspace, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "images", ["J1.5-0.25.png", "b.jpg", "b.png", "c.fits", "d.png", "d.jpg"])
     files = ["J1.5-0.25", None, None, "d.jpg", None]
