@@ -11,7 +11,7 @@ from tasks.housekeeping.disk import measure
 from tasks.housekeeping.mentions import versioned
 from tasks.housekeeping.references import Item
 from tasks.housekeeping.rules import ALIAS, NEWEST, Rules
-from tasks.tracking.retention import RUNNING, RecordedRun, RegisteredVersion
+from tasks.tracking.retention import UNFINISHED, RecordedRun, RegisteredVersion
 
 MODEL, RUN, CACHE = "model version", "run", "cache"
 _CACHE_DIGITS = 16
@@ -77,7 +77,7 @@ def run_items(runs: Iterable[RecordedRun], registered: set[str], rules: Rules) -
     for run in runs:
         own = [folder for model, folder in run.models.items() if model not in registered]
         size, _ = measure([run.folder, *own])
-        of_dataset = {f"{VERSION} {run.dataset}"} if run.status == RUNNING and run.dataset else set[str]()
+        of_dataset = {f"{VERSION} {run.dataset}"} if run.status in UNFINISHED and run.dataset else set[str]()
         needs = frozenset(below[run.id] | of_dataset)
         kept = None if run.deleted else rules.young(run.changed_at)
         yield Item(run_key(run.id), RUN, size, run.changed_at, (run.folder,), needs, frozenset({run.id}), kept)

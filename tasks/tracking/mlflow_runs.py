@@ -17,6 +17,7 @@ from PIL import Image
 from tasks.runtime.flow_command import flow_command
 from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import import_mlflow, open_client, prepare
+from tasks.tracking.dead_runs import PROCESS, mark_killed, this_process
 from tasks.tracking.model_registry import KerasModel, ModelRef, register_model
 from tasks.tracking.notes import NOTE, REPORT_FOLDER, run_note
 from tasks.tracking.tracking_store import require_tracking_server
@@ -112,6 +113,7 @@ def open_run(
     """Record a run in the experiment ``problem``; with ``run_id``, resume that run.
 
     The run is marked failed when the block raises. Its note is the command that repeats the flow run, if there is one.
+    Runs of the experiment whose process died are marked killed.
 
     Raises
     ------
@@ -120,11 +122,12 @@ def open_run(
     """
     prepare(workspace)
     mlflow = import_mlflow()
-    mlflow.set_experiment(problem)
+    experiment = mlflow.set_experiment(problem)
     try:
+        mark_killed(open_client(workspace), experiment.experiment_id)
         with mlflow.start_run(run_id=run_id, run_name=None if run_id else run_name) as started:
             mlflow.log_params(dict(params))
-            mlflow.set_tags(dict(tags))
+            mlflow.set_tags({**tags, PROCESS: this_process()})
             if dataset is not None:
                 _log_dataset(dataset)
             run = TrackedRun(started.info.run_id, workspace)

@@ -16,7 +16,8 @@ from tasks.runtime.workspace import Workspace
 from tasks.tracking.database import EXPERIMENTS, import_mlflow, lock, open_client, prepare
 from tasks.tracking.tracking_store import tracking_store
 
-RUNNING = "RUNNING"
+UNFINISHED = frozenset({"RUNNING", "KILLED"})
+"""Statuses of runs that may be resumed."""
 _DELETED = "deleted"
 
 
