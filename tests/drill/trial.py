@@ -240,8 +240,8 @@ class Drill:
                 disturbed.mend()
                 complaints += [f"not whole: {line}" for line in damage(disturbed.workspace)]
                 again = replace(trial, workspace=disturbed.workspace)
-                # A training that the fault did not end would be another one if it was given again.
-                is_done = disturbed.ended.code == 0 and trial.case.fits
+                # Given again, what the fault did not stop would be another training or prediction.
+                is_done = disturbed.ended.code == 0 and not fault.changes
                 ended = disturbed.ended if is_done else again.run()
                 again.stop_services()
                 complaints += _unequal(fault, ended, disturbed.workspace, reference)
