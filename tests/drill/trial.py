@@ -329,5 +329,8 @@ def _unfinished(workspace: Workspace) -> list[str]:
     if not database.exists():
         return []
     with closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute("SELECT name, state_type FROM flow_run WHERE state_type IN ('RUNNING', 'PENDING')")
-        return [f"Prefect says that run {name} is {state}" for name, state in rows]
+        rows = connection.execute(
+            "SELECT id, name, state_type FROM flow_run WHERE state_type IN ('RUNNING', 'PENDING')"
+        ).fetchall()
+    kept = {path.stem for path in (workspace.prefect / "ends").glob("*.json")}  # ends for the next server to record
+    return [f"Prefect says that run {name} is {state}" for run_id, name, state in rows if run_id not in kept]
