@@ -143,6 +143,7 @@ def _kill_scheduler(trial: Trial) -> Iterator[Disturbed]:
 def _kill_prefect(trial: Trial) -> Iterator[Disturbed]:
     process = trial.start()
     trial.wait(process)
+    process.wait_until(lambda: read_record(trial.workspace) is not None, "it has a server")
     record = read_record(trial.workspace)
     assert record is not None
     os.kill(record["pid"], signal.SIGKILL)
