@@ -20,7 +20,7 @@ from tasks.runtime.cluster import ADDRESS_ENVIRONMENT_NAME
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import read_record
 from tests.dask_processes import outside_cluster
-from tests.drill.cases import Case
+from tests.drill.cases import CONNECTIONS, Case
 from tests.drill.clock import clock_settings, no_compiler
 from tests.drill.flow_process import Ended, FlowProcess
 from tests.drill.group import Group
@@ -92,6 +92,8 @@ class Fault:
         What may differ from the undisturbed run: entries of the workspace's state and of the summary.
     where : str, optional
         The one point at which it is met; None: at the flow's points in turn, and at random ones.
+    asked_again : int
+        Requests to the cutout service that may be repeated.
     in_group, on_store : bool
         The trial's runs and models go to a group's servers; its workspace is on an object store, empty at first.
     """
@@ -102,6 +104,7 @@ class Fault:
     unfit: Callable[[Case], str | None] = lambda case: None
     changes: tuple[str, ...] = ()
     where: str | None = None
+    asked_again: int = CONNECTIONS
     in_group: bool = False
     on_store: bool = False
 
@@ -317,6 +320,7 @@ FAULTS = [
         "no byte left on the workspace's disk, a small tmpfs",
         _fill_disk,
         lambda case: no_mount(),
+        asked_again=8 * CONNECTIONS,  # answers that came and could not be kept, in each batch that was begun
     ),
     Fault(
         "drop-network",

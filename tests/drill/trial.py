@@ -20,7 +20,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.skyserver.http_server import Behaviour, SkyServer
 from tasks.skyserver.images import ReplayedFiles
-from tests.drill.cases import CONNECTIONS, Case, Point
+from tests.drill.cases import Case, Point
 from tests.drill.flow_process import Ended, FlowProcess, Launcher, NotReachedError
 from tests.drill.group import Group, group_of
 from tests.drill.inputs import Inputs
@@ -245,7 +245,7 @@ class Drill:
                 ended = disturbed.ended if is_done else again.run()
                 again.stop_services()
                 complaints += _unequal(fault, ended, disturbed.workspace, reference)
-                complaints += _left_over(trial) + _asked_again(trial)
+                complaints += _left_over(trial) + _asked_again(trial, fault.asked_again)
         except NotReachedError as error:
             return Outcome(*cell, "missed", complaints=[str(error)])
         except (RequirementError, TimeoutError) as error:
@@ -303,11 +303,11 @@ def _left_over(trial: Trial) -> list[str]:
     return [f"still runs: {line}" for line in trial.launcher.left_over()]
 
 
-def _asked_again(trial: Trial) -> list[str]:
+def _asked_again(trial: Trial, most: int) -> list[str]:
     """Return whether the service was asked for more again than what was under way when the run was disturbed."""
     asked = trial.service.tally.report()
     again = asked["requests"] - asked["positions"]
-    return [f"{again} requests are repeated"] if again > CONNECTIONS else []
+    return [f"{again} requests are repeated"] if again > most else []
 
 
 def _unequal(fault: "Fault", ended: Ended, workspace: Workspace, reference: Reference) -> list[str]:
