@@ -40,7 +40,8 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
 
     from tasks.server.server_link import lasting_link
 
-    with lasting_link(os.environ["PREFECT_API_URL"].removesuffix("/api")) as link:
+    server = os.environ["PREFECT_API_URL"].removesuffix("/api")
+    with cause_named(workspace.root), lasting_link(server) as link:
         with get_client(sync_client=True) as client, locked_file(workspace.prefect / "runs.lock"):
             record_ends(client, workspace)
             mark_crashed(client, workspace)
@@ -50,7 +51,7 @@ def run_here(workspace: Workspace, flow: "Flow[..., Any]", parameters: Mapping[s
             facts = {"kind": "run", "flow": flow.name, "flow_run": str(flow_run.id)}
             entry = ProcessEntry.announce(processes_folder(workspace), **facts)
         try:
-            with tags(workspace_tag(workspace)), cause_named(workspace.root):  # the tags are of the flow runs within it
+            with tags(workspace_tag(workspace)):  # of the flow runs within it
                 return run_flow(flow, flow_run=flow_run, parameters=dict(parameters))
         finally:
             for ended, state in link.ends.items():
