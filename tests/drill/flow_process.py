@@ -57,6 +57,12 @@ class Ended:
     summary: dict[str, Any] | None
     seconds: float
 
+    @property
+    def failure(self) -> str | None:
+        """The message of a night that failed, of which the summary tells; the command ends with 0 then."""
+        summary = self.summary or {}
+        return str(summary.get("message")) if summary.get("state") == "failed" else None
+
 
 @dataclass
 class FlowProcess:

@@ -241,7 +241,7 @@ class Drill:
                 complaints += [f"not whole: {line}" for line in damage(disturbed.workspace)]
                 again = replace(trial, workspace=disturbed.workspace)
                 # Given again, what the fault did not stop would be another training or prediction.
-                is_done = disturbed.ended.code == 0 and not fault.changes
+                is_done = disturbed.ended.code == 0 and disturbed.ended.failure is None and not fault.changes
                 ended = disturbed.ended if is_done else again.run()
                 again.stop_services()
                 complaints += _unequal(fault, ended, disturbed.workspace, reference)
