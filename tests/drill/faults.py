@@ -64,7 +64,7 @@ class Disturbed:
     def unexplained(self) -> list[str]:
         """Return what the person was not told, or told wrongly."""
         ended = self.ended
-        if ended.failure is not None and re.search(self.told or "", ended.failure):
+        if self.told is not None and ended.failure is not None and re.search(self.told, ended.failure):
             return []
         if self.code is not None or (self.may_finish and ended.code == 0):
             expected = 0 if self.code is None else self.code
