@@ -7,7 +7,7 @@ import re
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -244,7 +244,8 @@ class Drill:
                 is_done = disturbed.ended.code == 0 and disturbed.ended.failure is None and not fault.changes
                 ended = disturbed.ended if is_done else again.run()
                 again.stop_services()
-                complaints += _unequal(fault, ended, disturbed.workspace, reference)
+                failed_night = ("runs",) if disturbed.ended.failure is not None else ()  # it has a run of its own
+                complaints += _unequal((*fault.changes, *failed_night), ended, disturbed.workspace, reference)
                 complaints += _left_over(trial) + _asked_again(trial, fault.asked_again)
         except NotReachedError as error:
             return Outcome(*cell, "missed", complaints=[str(error)])
@@ -310,12 +311,12 @@ def _asked_again(trial: Trial, most: int) -> list[str]:
     return [f"{again} requests are repeated"] if again > most else []
 
 
-def _unequal(fault: "Fault", ended: Ended, workspace: Workspace, reference: Reference) -> list[str]:
+def _unequal(changes: Sequence[str], ended: Ended, workspace: Workspace, reference: Reference) -> list[str]:
     if ended.code != 0:
         return [f"given again, it ends with exit {ended.code}: {ended.said}"]
     lines = differences(reference.state, read_state(workspace))
     lines += differences(reference.summary, comparable(ended.summary, workspace), "summary")
-    kept = [line for line in lines if not set(line.partition(":")[0].split(".")) & set(fault.changes)]
+    kept = [line for line in lines if not set(line.partition(":")[0].split(".")) & set(changes)]
     return kept + _unfinished(workspace)
 
 
