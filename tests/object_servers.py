@@ -39,8 +39,12 @@ def moto_server(bucket: str = BUCKET) -> Iterator[str]:
 def localbucket_server(folder: Path, port: int) -> Iterator[str]:
     """Run localbucket with the bucket `BUCKET` in `folder`, where it stays; `If-Match` it ignores."""
     (folder / BUCKET).mkdir(parents=True, exist_ok=True)
-    with running([sys.executable, "-m", "localbucket", "--port", str(port), str(folder)], port) as endpoint:
+    with running(localbucket_command(folder, port), port) as endpoint:
         yield endpoint
+
+
+def localbucket_command(folder: Path, port: int) -> list[str]:
+    return [sys.executable, "-m", "localbucket", "--port", str(port), str(folder)]
 
 
 @contextmanager

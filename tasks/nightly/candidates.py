@@ -190,9 +190,10 @@ class CandidateNight(NightWork):
 
     def replaced_ids(self, record: NightRecord, delivery: NightDelivery) -> list[str]:
         """Return the ids that earlier deliveries added, and that this one has no longer, or with another label."""
-        earlier, training_set = earlier_ids(record), self.training_set()
+        earlier = earlier_ids(record)
         if not earlier:
             return []
+        training_set = self.training_set()
         request = CandidateBuildRequest(**training_set.manifest["parameters"] | self.training_build(delivery))
         return replaced_ids(training_set, self.scheme, request, earlier)
 

@@ -9,10 +9,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from tasks.runtime.processes import is_living
 from tasks.store.errors import DatasetBusyError
-
-_CLOCK_S = 1.0
-"""The clock by which Linux tells when a process began is coarse."""
 
 
 @contextmanager
@@ -46,7 +44,7 @@ def builder_of(folder: Path) -> int | None:
     holder = folder / ".builder"
     try:
         number, since = int(holder.read_text(encoding="ascii")), holder.stat().st_mtime
-        return number if psutil.Process(number).create_time() <= since + _CLOCK_S else None
+        return number if is_living(number, since) else None
     except (FileNotFoundError, ValueError, psutil.Error):
         return None
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from tasks.runtime.processes import is_living
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 PROCESS = "process"
 """Tag of the process that records a run: machine, number, and when it began in seconds since 1970."""
-_CLOCK_S = 1.0
-"""The clock by which Linux tells when a process began is coarse."""
 
 
 def this_process() -> str:
@@ -38,7 +38,4 @@ def is_dead(process: str) -> bool:
     if machine != platform.node():
         return False
     number, began = words.split()
-    try:
-        return psutil.Process(int(number)).create_time() > float(began) + _CLOCK_S
-    except psutil.NoSuchProcess:
-        return True
+    return not is_living(int(number), float(began))

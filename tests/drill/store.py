@@ -1,6 +1,5 @@
 """The object store on which a trial's workspace is, and which a fault kills."""
 
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from tasks.runtime.workspace import STATE_ENVIRONMENT_NAME, Workspace
 from tasks.store.conditions import POINTER_ENVIRONMENT_NAME, UNCONDITIONAL
-from tests.object_servers import BUCKET, environment, free_port, settings
+from tests.object_servers import BUCKET, environment, free_port, localbucket_command, settings
 from tests.server_process import Server
 
 
@@ -44,11 +43,13 @@ def store_of(folder: Path) -> Iterator[Store]:
         except urllib.error.HTTPError as answer:
             answer.close()
 
-    command = [sys.executable, "-m", "localbucket", "--port", str(port), str(bucket.parent)]
     variables = settings(endpoint) | {
         STATE_ENVIRONMENT_NAME: str(folder / "state"),
         POINTER_ENVIRONMENT_NAME: UNCONDITIONAL,  # the server ignores If-Match
     }
-    with Server(command, folder / "store.log", ask, {}) as server, environment(variables):
+    with (
+        Server(localbucket_command(bucket.parent, port), folder / "store.log", ask, {}) as server,
+        environment(variables),
+    ):
         server.wait()
         yield Store(server, Workspace.named(f"s3://{BUCKET}/workspace"), bucket / "workspace")
