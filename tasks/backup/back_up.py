@@ -18,6 +18,7 @@ from tasks.backup.contents import (
     BackupError,
     Entry,
     FileSource,
+    Group,
     StoredObject,
     first_entries,
     is_whole_batch,
@@ -31,6 +32,7 @@ from tasks.runtime.progress import StageProgress, progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import group_server
+from tasks.store.at_once import at_once
 from tasks.store.files import sync
 from tasks.store.objects import ObjectFolder
 from tasks.store.restoring import require_restored
@@ -102,6 +104,24 @@ def back_up(workspace: Workspace, target: Path, now: datetime, keep: int | None 
     }
 
 
+@dataclass(frozen=True)
+class _FileCopy:
+    """The copy of a file: its digest, None where the file changed while it was read; sizes in bytes.
+
+    Attributes
+    ----------
+    in_last : bool
+        Whether the finished backup before has the same bytes.
+    copied_size : int
+        What was read of the workspace for it.
+    """
+
+    digest: bytes | None
+    size: int = 0
+    in_last: bool = False
+    copied_size: int = 0
+
+
 @dataclass
 class _Copy:
     """A backup that is being made in `folder`, and the finished one before it with its digests."""
@@ -129,53 +149,61 @@ class _Copy:
         (target / UNFINISHED / SUMS).unlink(missing_ok=True)  # of a process that died before the folder got its name
         return cls(root, folder, before and before / COPY, copied_sums(before) if before else {}, advance)
 
-    def take(self, entries: Iterable[Entry]) -> None:
+    def take(self, groups: Iterable[Group]) -> None:
         """Copy files and links; what is removed meanwhile is not missed."""
-        for entry in entries:
-            if entry.kind == "link":
-                self._take_link(entry)
-            elif entry.kind == "unusable":
-                self.left_out[entry.name] = entry.target
-            else:
-                self._take_file(entry.name, entry.source)
-            if isinstance(entry.source, StoredObject):
-                self.stored.add(entry.name)
-            self.advance(1)
+        for group in groups:
+            for entry, copied in zip(group, at_once(self._copy, group), strict=True):
+                if entry.kind == "link":
+                    self._take_link(entry)
+                elif entry.kind == "unusable":
+                    self.left_out[entry.name] = entry.target
+                elif copied is not None:
+                    self._record(entry.name, copied)
+                if isinstance(entry.source, StoredObject):
+                    self.stored.add(entry.name)
+                self.advance(1)
 
-    def _take_file(self, name: str, source: FileSource) -> None:
-        copy = self.folder / name
+    def _copy(self, entry: Entry) -> "_FileCopy | None":
+        """Return the copy of a file; None for what is none, and for one that is gone."""
+        if entry.kind != "file":
+            return None
+        copy = self.folder / entry.name
         try:
-            digest = self._unchanged(name, source, copy) or self._copied(name, source, copy)
+            return self._unchanged(entry.name, entry.source, copy) or self._copied(entry.name, entry.source, copy)
         except FileNotFoundError:
-            if source.exists():
+            if entry.source.exists():
                 raise
-            return
-        if digest is None:
-            self.left_out[name] = CHANGES
-            return
-        self.digests[name] = digest
-        self.size += copy.stat().st_size
+            return None
 
-    def _unchanged(self, name: str, source: FileSource, copy: Path) -> bytes | None:
-        """Return the digest of a file that the backup before, or an interrupted one, has as it is."""
+    def _unchanged(self, name: str, source: FileSource, copy: Path) -> "_FileCopy | None":
+        """Return the copy of a file that the backup before, or an interrupted one, has as it is."""
         if not is_stable(source):
             return None
         old = self.before / name if self.before is not None and name in self.known else None
         if old is not None and has_state(source, old):
             if not (copy.is_file() and copy.samefile(old)):
                 link_or_copy(old, copy)
-            self.unchanged += 1
-            return self.known[name]
-        return digest_of(copy) if has_state(source, copy) else None
+            return _FileCopy(self.known[name], copy.stat().st_size, in_last=True)
+        return _FileCopy(digest_of(copy), copy.stat().st_size) if has_state(source, copy) else None
 
-    def _copied(self, name: str, source: FileSource, copy: Path) -> bytes | None:
+    def _copied(self, name: str, source: FileSource, copy: Path) -> "_FileCopy":
         digest = copy_file(source, copy)
-        if digest is not None and digest == self.known.get(name) and self.before is not None:
+        if digest is None:
+            return _FileCopy(None)
+        size = copy.stat().st_size
+        if digest == self.known.get(name) and self.before is not None:
             link_or_copy(self.before / name, copy)
-            self.unchanged += 1
-        elif digest is not None:
-            self.copied_size += copy.stat().st_size
-        return digest
+            return _FileCopy(digest, size, in_last=True)
+        return _FileCopy(digest, size, copied_size=size)
+
+    def _record(self, name: str, copied: "_FileCopy") -> None:
+        if copied.digest is None:
+            self.left_out[name] = CHANGES
+            return
+        self.digests[name] = copied.digest
+        self.size += copied.size
+        self.copied_size += copied.copied_size
+        self.unchanged += copied.in_last
 
     def _take_link(self, entry: Entry) -> None:
         copy = self.folder / entry.name

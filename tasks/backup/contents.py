@@ -6,7 +6,7 @@ workspace may be at work while it is copied, and what the copy lacks is what a p
 
 import os
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -84,19 +84,23 @@ class Entry:
     target: str = ""
 
 
+Group = Sequence[Entry]
+"""Entries that may be read in any order, or at once; the next group is listed when all of it has been read."""
+
+
 def is_copied(name: str, is_folder: bool = False) -> bool:
     """Return whether a file or folder of that relative name belongs to a backup."""
     return (_FOLDERS_OF_A_PROCESS if is_folder else _FILES_OF_A_PROCESS).fullmatch(name) is None
 
 
-def first_entries(root: Path) -> Iterator[Entry]:
+def first_entries(root: Path) -> Iterator[Group]:
     """Yield the files beside the folders of the workspace, then the decisions: MLflow's database is one with them."""
     for name, path in _listed(root, PurePosixPath()):
         if not path.is_dir() or name.name == DECISIONS:
-            yield from _entry(root, name, path)
+            yield from _groups(root, name, path)
 
 
-def other_entries(workspace: Workspace, root: Path) -> Iterator[Entry]:
+def other_entries(workspace: Workspace, root: Path) -> Iterator[Group]:
     """Yield all files that are not among `first_entries`. A folder is listed when its turn comes.
 
     Datasets and raw bytes on an object store take the places of the folders that they are in a workspace without one;
@@ -112,10 +116,10 @@ def other_entries(workspace: Workspace, root: Path) -> Iterator[Entry]:
         elif workspace.address is not None and name == RAW:
             yield from _raw_entries(ObjectFolder(workspace.address) / RAW)
         else:
-            yield from _entry(root, PurePosixPath(name), folders[name])
+            yield from _groups(root, PurePosixPath(name), folders[name])
 
 
-def _dataset_entries(objects: ObjectFolder) -> Iterator[Entry]:
+def _dataset_entries(objects: ObjectFolder) -> Iterator[Group]:
     """Yield the objects of a dataset: ``CURRENT``, complete versions, whole batches, pixels.
 
     A link to the pixels stands in each version, as in a folder. Left out is what belongs to a process: journals of
@@ -123,19 +127,19 @@ def _dataset_entries(objects: ObjectFolder) -> Iterator[Entry]:
     """
     gone, below = being_removed(objects), f"{DATASETS}/{objects.name}"
     if (current := objects.state(CURRENT)) is not None and CURRENT not in gone:
-        yield _stored(below, objects, CURRENT, current)
+        yield [_stored(below, objects, CURRENT, current)]
     newest = current_object(objects) or 0
     found = {key: state for key, state in sorted(objects.states().items()) if key not in gone}
+    versions = []
     for key in (key for key in found if 0 < _version_of(key) <= newest):
-        yield _stored(below, objects, key, found[key])
+        versions.append(_stored(below, objects, key, found[key]))
         if key.endswith(f"/{MANIFEST}"):
             beside = StoredObject(objects.file(key), found[key])
-            yield Entry(f"{below}/{key.removesuffix(MANIFEST)}{PIXELS}", beside, "link", f"../../{PIXELS}")
-    for key in (key for key in found if _STAGED.fullmatch(key)):
-        yield _stored(below, objects, key, found[key])
-    for key, state in sorted((objects / PIXELS).states().items()):
-        if f"{PIXELS}/{key}" not in gone:
-            yield _stored(below, objects, f"{PIXELS}/{key}", state)
+            versions.append(Entry(f"{below}/{key.removesuffix(MANIFEST)}{PIXELS}", beside, "link", f"../../{PIXELS}"))
+    yield versions
+    yield [_stored(below, objects, key, found[key]) for key in found if _STAGED.fullmatch(key)]
+    pixels = {f"{PIXELS}/{key}": state for key, state in sorted((objects / PIXELS).states().items())}
+    yield [_stored(below, objects, key, state) for key, state in pixels.items() if key not in gone]
 
 
 def _version_of(key: str) -> int:
@@ -144,12 +148,11 @@ def _version_of(key: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _raw_entries(objects: ObjectFolder) -> Iterator[Entry]:
+def _raw_entries(objects: ObjectFolder) -> Iterator[Group]:
     """Yield the index of requests, then the raw bytes; rate budgets are of a moment."""
-    found = objects.states()
-    for key in sorted(found, key=lambda key: (not key.startswith("requests/"), key)):
-        if not key.startswith("budget/"):
-            yield _stored(RAW, objects, key, found[key])
+    found = sorted(objects.states().items())
+    yield [_stored(RAW, objects, key, state) for key, state in found if key.startswith("requests/")]
+    yield [_stored(RAW, objects, key, state) for key, state in found if not key.startswith(("requests/", "budget/"))]
 
 
 def _stored(below: str, objects: ObjectFolder, key: str, state: FileState) -> Entry:
@@ -176,19 +179,19 @@ def _rank(name: str) -> int:
     return _LATE.index(name) if name in _LATE else -1
 
 
-def _entry(root: Path, name: PurePosixPath, path: Path) -> Iterator[Entry]:
+def _groups(root: Path, name: PurePosixPath, path: Path) -> Iterator[Group]:
     """Yield a file, a link, or what a folder holds. A link that leads out of the workspace stands for what it names."""
     if path.is_symlink():
         target = path.resolve()
         if target.is_relative_to(root):
-            yield Entry(str(name), path, "link", os.path.relpath(target, path.parent.resolve()))
+            yield [Entry(str(name), path, "link", os.path.relpath(target, path.parent.resolve()))]
             return
         if root.is_relative_to(target):
             raise BackupError(f"{path} is a link to {target}, which holds the workspace: remove it")
     if path.is_dir():
         for inner, place in _listed(path, name):
-            yield from _entry(root, inner, place)
+            yield from _groups(root, inner, place)
     elif path.is_file():
-        yield Entry(str(name), path)
+        yield [Entry(str(name), path)]
     elif path.is_symlink() or path.exists():
-        yield Entry(str(name), path, "unusable", "a link to nothing" if path.is_symlink() else "no plain file")
+        yield [Entry(str(name), path, "unusable", "a link to nothing" if path.is_symlink() else "no plain file")]

@@ -14,6 +14,7 @@ from tasks.backup.restored_objects import Upload, is_on_store, require_plain
 from tasks.backup.snapshots import COPY, FACTS, Sums, find_snapshot, read_facts, read_sums, require_inside
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
+from tasks.store.at_once import at_once
 from tasks.store.files import disk_full_named, sync
 from tasks.store.objects import ObjectFolder
 from tasks.tracking.database import correct_addresses
@@ -103,17 +104,24 @@ def check(source: Path) -> dict[str, Any]:
 
 def _compare(snapshot: Path, sums: Sums, read: Callable[[Path, str], bytes]) -> None:
     """Read every file of the copy, and refuse the backup where one is missing or has another digest."""
-    damaged = []
-    with progress("comparing", len(sums) - 1) as advance:
-        for path, digest in sums.items():
-            if path == FACTS:
-                continue
-            name = require_inside(path.removeprefix(f"{COPY}/"))
-            try:
-                if read(snapshot / COPY / name, name) != digest:
-                    damaged.append(f"{path} (its bytes are not those that were written)")
-            except FileNotFoundError:
-                damaged.append(f"{path} (missing)")
+
+    def compare(path: str) -> str | None:
+        """Return what is wrong with a file."""
+        name = require_inside(path.removeprefix(f"{COPY}/"))
+        try:
+            return (
+                None
+                if read(snapshot / COPY / name, name) == sums[path]
+                else "its bytes are not those that were written"
+            )
+        except FileNotFoundError:
+            return "missing"
+
+    damaged, paths = [], [path for path in sums if path != FACTS]
+    with progress("comparing", len(paths)) as advance:
+        for path, fault in zip(paths, at_once(compare, paths), strict=True):
+            if fault is not None:
+                damaged.append(f"{path} ({fault})")
             advance(1)
     if damaged:
         named = ", ".join(damaged[:_NAMED]) + (f" and {len(damaged) - _NAMED} more" if len(damaged) > _NAMED else "")

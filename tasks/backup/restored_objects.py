@@ -73,8 +73,8 @@ class Upload:
         with keepers_turn(objects, removes=True) as turn:
             there = [name for name in objects.names() if name not in (KEEPER, RESTORING)]
             if objects.has(RESTORING):
-                for name in (*there, RESTORING):
-                    objects.delete(name)
+                objects.delete_all(there)
+                objects.delete(RESTORING)
             elif there:
                 raise BackupError(f"{objects} is not empty: name another address with --workspace s3://BUCKET/PREFIX")
             mark = json.dumps({"restore": uuid.uuid4().hex}).encode()
@@ -121,8 +121,8 @@ class Upload:
         """
         with contextlib.suppress(ObjectStoreError):
             if self._objects.get(RESTORING) == self._mark:
-                for name in (*sorted(self._written), RESTORING):
-                    self._objects.delete(name)
+                self._objects.delete_all(sorted(self._written))
+                self._objects.delete(RESTORING)
                 return True
         return False
 

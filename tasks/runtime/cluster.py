@@ -43,8 +43,14 @@ TALKATIVE = ("distributed", "distributed.client", "tornado.application")
 
 WATCH_S = 1.0
 """Time between two looks at the workers of running jobs."""
+MOST_SECONDS_BACK = 60.0
+"""By which the wall clock may be set back while jobs run: messages of the cluster wait for so long."""
 MOST_SECONDS_WITHOUT_WORKERS = 60.0
 """Of a cluster given by its address, whose workers are started elsewhere."""
+_REMEDY = (
+    "with one that runs and has workers, the same command again goes on from what is finished "
+    f"({ADDRESS_ENVIRONMENT_NAME} names it, unset it to use this machine's cores)"
+)
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -111,7 +117,8 @@ class OnDask:
         Raises
         ------
         ClusterError
-            The connection to the scheduler is lost, or all workers of a cluster that is not local.
+            The connection to the scheduler is lost, or all workers of a cluster that is not local; or the clock of
+            this machine went back by more than `MOST_SECONDS_BACK`.
         """
         if self.client.cluster is not None:
             self.client.cluster.scale(self.workers)  # after `rest` there are none
@@ -123,12 +130,7 @@ class OnDask:
             with WorkerWatch(self.client, self.workers, running, self.patience_s) as watch:
                 for future, result in running:
                     if isinstance(result, CancelledError):  # by the watch, or because the scheduler is lost
-                        what = f"has had no worker for {self.patience_s:g} s" if watch.gave_up else "is lost"
-                        raise ClusterError(
-                            f"the Dask scheduler at {self.address} {what}; with one that runs and has workers, the "
-                            f"same command again goes on from what is finished ({ADDRESS_ENVIRONMENT_NAME} names it, "
-                            "unset it to use this machine's cores)"
-                        )
+                        raise ClusterError(watch.gave_up or f"the Dask scheduler at {self.address} is lost; {_REMEDY}")
                     future.release()
                     yield result
                     for job in islice(waiting, 1):
@@ -151,21 +153,24 @@ class OnDask:
 
 
 class WorkerWatch:
-    """Sees to it, in a thread, that running jobs have workers.
+    """Sees to it, in a thread, that running jobs have workers, and answers.
 
     Dask starts a worker that was killed again, but none that was asked to end (SIGTERM), and jobs without any worker
     wait for ever. Workers of a cluster that this process started are asked for again. Where there is a patience, the
     jobs are cancelled once there has been no worker for so long.
 
+    Dask's processes send their messages at times of the wall clock: after it went back by a day, those that wait are
+    sent a day later. Then too the jobs are cancelled.
+
     Attributes
     ----------
-    gave_up : bool
-        Whether the jobs were cancelled.
+    gave_up : str
+        Why the jobs were cancelled; empty if they were not.
     """
 
     def __init__(self, client: Client, workers: int, running: Any, patience_s: float | None) -> None:
         self.client, self.workers, self.running, self.patience_s = client, workers, running, patience_s
-        self.gave_up = False
+        self.gave_up = ""
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="worker-watch", daemon=True)
 
@@ -178,8 +183,15 @@ class WorkerWatch:
         self._thread.join()
 
     def _watch(self) -> None:
-        there = time.monotonic()
+        there, ahead_s = time.monotonic(), _wall_clock_ahead()
         while not self._ended.wait(WATCH_S):
+            back_s = ahead_s - _wall_clock_ahead()
+            if back_s > MOST_SECONDS_BACK:
+                self._give_up(
+                    f"the clock of this machine went back by {back_s:,.0f} s, and Dask's messages wait until it is "
+                    "again what it was; the same command again goes on from what is finished"
+                )
+                return
             try:
                 count = len(self.client.scheduler_info(n_workers=-1)["workers"])
             except OSError:  # the scheduler is lost, for which the client cancels the jobs
@@ -189,9 +201,18 @@ class WorkerWatch:
             if self.client.cluster is not None and count < self.workers:
                 self.client.cluster.scale(self.workers)
             if self.patience_s is not None and time.monotonic() - there > self.patience_s:
-                self.gave_up = True
-                self.client.cancel(list(self.running.futures))
+                address = self.client.scheduler.address
+                self._give_up(f"the Dask scheduler at {address} has had no worker for {self.patience_s:g} s; {_REMEDY}")
                 return
+
+    def _give_up(self, reason: str) -> None:
+        self.gave_up = reason
+        self.client.cancel(list(self.running.futures))
+
+
+def _wall_clock_ahead() -> float:
+    """Return the difference of the wall clock and one that is never set, in seconds."""
+    return time.time() - time.monotonic()
 
 
 class EndWithParent(WorkerPlugin):

@@ -6,13 +6,14 @@ Endpoint, region and credentials are those of the process: the usual variables `
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from tasks.store.at_once import at_once
 from tasks.store.errors import ObjectStoreError, StoreError
 
 if TYPE_CHECKING:
@@ -190,8 +191,12 @@ class ObjectFolder:
 
     def clear(self, prefix: str = "") -> None:
         """Remove every object below `prefix`."""
-        for key in self.names(prefix):
-            self.delete(key)
+        self.delete_all(self.names(prefix))
+
+    def delete_all(self, keys: Sequence[str]) -> None:
+        """Remove objects, in no order."""
+        for _ in at_once(self.delete, keys):
+            pass
 
     def store(self) -> "S3Store":
         """Return the connection of this process to the objects below this prefix."""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.store.at_once import at_once
 from tasks.store.byte_sources import Place
 from tasks.store.files import disk_full_named, sha256_of_file
 from tasks.store.objects import ObjectFile, ObjectFolder
@@ -205,11 +206,16 @@ class RawObjects(RawBytes):
 
         `note` is called with each key before it is written.
         """
+
+        def take(answer: tuple[str, str | None, str | None]) -> None:
+            if not self.objects.has(_request_key(answer[0])):
+                note(_request_key(answer[0]))
+                self._record(*answer)
+
         with contextlib.closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)) as index:
-            for request_key, sha256, reason in index.execute("SELECT request, sha256, reason FROM answers"):
-                if not self.objects.has(_request_key(request_key)):
-                    note(_request_key(request_key))
-                    self._record(request_key, sha256, reason)
+            answers = index.execute("SELECT request, sha256, reason FROM answers").fetchall()
+        for _ in at_once(take, answers):
+            pass
 
 
 def _request_key(request_key: str) -> str:

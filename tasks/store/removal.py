@@ -24,8 +24,12 @@ def finish_removal(objects: ObjectFolder) -> None:
     """Remove what the note of a dataset names, if it has one, then the note."""
     if not objects.has(NOTE):
         return
-    for key in sorted(being_removed(objects), key=lambda key: (key != CURRENT, not key.endswith(f"/{MANIFEST}"), key)):
+    keys = being_removed(objects)
+    manifests = sorted(key for key in keys if key.endswith(f"/{MANIFEST}"))
+    readable = [CURRENT, *manifests] if CURRENT in keys else manifests
+    for key in readable:
         objects.delete(key)
+    objects.delete_all(sorted(keys.difference(readable)))
     objects.delete(NOTE)
 
 
