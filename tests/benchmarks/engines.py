@@ -53,7 +53,7 @@ from tests.postgres import group_servers, missing_postgres, postgres_server
 from tests.test_flows.conftest import write_triplets
 
 NIGHTS = 30
-FIRST_CANDIDATES, OF_NIGHT = 3200, 160
+FIRST_CANDIDATES, OF_NIGHT = 6400, 160
 NIGHT = {"source": "triplets", "network": "simple", "epochs": 1, "device": "cpu"}
 KILLED, MISLABELLED, TWICE, ACCEPTED, CHANGED, MOVED = 3, 4, 5, 6, 7, 8
 """Numbers of nights, from 1; before `ACCEPTED` the mislabelled one is accepted, before `MOVED` the alias is moved."""
