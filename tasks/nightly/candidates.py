@@ -29,7 +29,7 @@ from tasks.nightly.deliveries import NightDelivery
 from tasks.nightly.efficiency import night_efficiency
 from tasks.nightly.label_versions import earlier_ids
 from tasks.nightly.night_features import CANDIDATE_COLUMNS, candidate_features
-from tasks.nightly.night_record import NightRecord
+from tasks.nightly.night_record import NightRecord, open_record
 from tasks.nightly.night_work import NightlyError, NightWork, ScoredRows
 from tasks.nightly.quiet_nights import chart_efficiency, find_drift
 from tasks.nightly.redelivery import replaced_ids
@@ -77,7 +77,7 @@ class CandidateNight(NightWork):
 
     def night_build(self, delivery: NightDelivery) -> dict[str, Any]:
         """Return the build without injections."""
-        more = {"dataset": self.request.night_set(self.night), "injections_per_visit": 0}
+        more = {"dataset": self._own_set, "injections_per_visit": 0}
         return self.training_build(delivery) | more
 
     def training_build(self, delivery: NightDelivery) -> dict[str, Any]:
@@ -108,9 +108,9 @@ class CandidateNight(NightWork):
         return f"{lost.num_rows} of {visits} chip-visits could not be worked on ({count_reasons(reasons)})"
 
     def score(self) -> dict[str, Any]:
-        """Score the night's own dataset."""
-        name = self.request.night_set(self.night)
-        summary = score_night(self.workspace, NightRequest(path=name, night=name))
+        """Score the night's own dataset, in place of the scores of an earlier delivery."""
+        name = self._own_set
+        summary = score_night(self.workspace, NightRequest(path=name, night=self._scores))
         return {
             **{key: summary[key] for key in ("scored", "selected", "not_scored", "threshold", "threshold_version")},
             "scores": summary["path"],
@@ -144,9 +144,10 @@ class CandidateNight(NightWork):
     ) -> dict[str, Any]:
         """Return the efficiency of injections into copies of the frames, and the drift of the night's candidates."""
         card, folder = self._described.card, record.folder
-        threshold, night = card["operating_points"][TPR]["threshold"], self.request.night_set(self.night)
-        ledger = Dataset.open(self.workspace, night).samples(list(CANDIDATE_COLUMNS))
-        scores = pq.read_table(self.workspace.scores / f"{night}.parquet", columns=["id", "logit", "probability"])
+        threshold = card["operating_points"][TPR]["threshold"]
+        ledger = Dataset.open(self.workspace, self._own_set).samples(list(CANDIDATE_COLUMNS))
+        columns = ["id", "logit", "probability"]
+        scores = pq.read_table(self.workspace.scores / f"{self._scores}.parquet", columns=columns)
         features = candidate_features(self.night, ledger, scores, threshold, card["training_real_share"])
         drift = find_drift(folder, features, quiet)
         added = self.added_rows(record.steps["version before"], record.steps["append"]["version"])
@@ -165,7 +166,7 @@ class CandidateNight(NightWork):
     def write_queue(self, record: NightRecord, challenger: str) -> None:
         """Write the labelling queue of the night's own candidates, as they are without injections."""
         champion = self._champion
-        night = DatasetNight(Dataset.open(self.workspace, self.request.night_set(self.night)), champion.stamp_px)
+        night = DatasetNight(Dataset.open(self.workspace, self._own_set), champion.stamp_px)
         rows, ledger = night.ledger["row"].to_numpy(), night.ledger
         models = (champion, open_model(self.workspace, challenger, REGISTERED, "auto"))
         logits = [
@@ -183,7 +184,7 @@ class CandidateNight(NightWork):
 
     def newest(self, record: NightRecord) -> tuple[str, list[str]]:
         """Return the night's own dataset and its stored candidates."""
-        dataset = Dataset.open(self.workspace, self.request.night_set(self.night))
+        dataset = Dataset.open(self.workspace, self._own_set)
         return f"{dataset.name}@{dataset.version}", stored_rows(dataset.samples(["id", "row", "status"]))[
             "id"
         ].to_pylist()
@@ -196,6 +197,17 @@ class CandidateNight(NightWork):
         training_set = self.training_set()
         request = CandidateBuildRequest(**training_set.manifest["parameters"] | self.training_build(delivery))
         return replaced_ids(training_set, self.scheme, request, earlier)
+
+    @property
+    def _scores(self) -> str:
+        """Name of the night's scores."""
+        return self.request.night_set(self.night)
+
+    @property
+    def _own_set(self) -> str:
+        """Name of the dataset of the night's own candidates; each delivery has its own, since a dataset only grows."""
+        revision = open_record(self.workspace, self.request.training_set, self.night).revision
+        return self._scores if revision == 1 else f"{self._scores}-r{revision}"
 
     @property
     def _survey(self) -> dict[str, Any]:
@@ -217,7 +229,7 @@ class CandidateNight(NightWork):
         truth = night.truth()
         if truth is None:
             return None
-        scores = pq.read_table(self.workspace.scores / f"{night.name}.parquet", columns=["id", "decision"])
+        scores = pq.read_table(self.workspace.scores / f"{self._scores}.parquet", columns=["id", "decision"])
         truth = truth.filter(pc.is_valid(truth["truth"]))
         found = positions_of(truth["id"], scores["id"])
         truth, decisions = truth.filter(pa.array(found >= 0)), scores["decision"].take(pa.array(found[found >= 0]))

@@ -165,7 +165,9 @@ def test_a_night_that_is_delivered_again_with_other_stamps_is_worked_on_again(
     assert run("2026-11-06", retrain_every=0)["state"] == "done"
     deliver(survey, "2026-11-06", 7, count=60)
     again = run("2026-11-06", retrain_every=0)
-    assert (again["state"], again["revision"]) == ("redelivered", 2)
+    assert (again["state"], again["revision"], again["scored"]) == ("redelivered", 2, 60)
+    scores = pq.read_table(survey.scores / "night-2026-11-06.parquet", columns=["id"])
+    assert sorted(scores["id"].to_pylist()) == [f"n7c{number:04d}" for number in range(60)]
     record = open_record(survey, "nightly", "2026-11-06")
     assert list(replaced_rows([record])) == [f"n6c{number:04d}" for number in range(60)]
 
