@@ -16,6 +16,7 @@ from tasks.server.prefect_server_main import ALIVE_NAME
 from tasks.server.process_guard import is_locked
 from tasks.server.slots import device_slots, visible_gpus
 
+NOWHERE = "nowhere until `starloom up` starts a worker of the pool local"
 _ANSWER_S = 10.0
 
 
@@ -47,11 +48,11 @@ def describe_pools(workspace: Workspace, environment: Mapping[str, str]) -> str:
     """Return the work pools of the group's or the workspace's server with their workers that are online."""
     server = _server_with_pools(workspace, environment)
     if server is None:
-        return "nowhere until `starloom up` starts a worker of the pool local"
+        return NOWHERE
     login = None if server.user is None else httpx.BasicAuth(server.user, server.password or "")
     with httpx.Client(base_url=f"{server.url}/api", timeout=_ANSWER_S, trust_env=False, auth=login) as client:
         pools = [pool["name"] for pool in client.post("/work_pools/filter", json={}).json()]
-        return "; ".join(f"pool {pool}: {_describe_workers(client, pool)}" for pool in pools)
+        return "; ".join(f"pool {pool}: {_describe_workers(client, pool)}" for pool in pools) or NOWHERE
 
 
 def _server_with_pools(workspace: Workspace, environment: Mapping[str, str]) -> ServerAddress | None:

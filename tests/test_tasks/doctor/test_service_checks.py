@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from prefect.client.orchestration import get_client
 
 from tasks.doctor.placement import describe_placement
 from tasks.doctor.service_checks import (
@@ -21,6 +22,7 @@ from tasks.doctor.service_checks import (
     first_free_port,
 )
 from tasks.runtime.workspace import Workspace
+from tasks.server.group_server import PREFECT_VARIABLE
 from tasks.server.prefect_server import processes_folder
 from tasks.server.prefect_server_main import ALIVE_NAME, RECORD_NAME
 from tasks.server.process_guard import ProcessEntry, lock_file
@@ -129,3 +131,11 @@ def test_the_placement_follows_the_environment_and_names_what_runs(workspace: Wo
     assert [name.rpartition("-")[2] for name in spread["one at a time"].split(", ")] == ["2", "3"]
     assert spread["batches"] == "the Dask cluster at tcp://scheduler:8786"
     assert f"(process {os.getpid()})" in spread["working now"]
+
+
+def test_deployed_runs_have_a_place_on_a_server_without_pools(workspace: Workspace, prefect_api: str) -> None:
+    with get_client(sync_client=True) as client:
+        for pool in client.read_work_pools():
+            client.delete_work_pool(pool.name)
+    placed = describe_placement(workspace, {PREFECT_VARIABLE: prefect_api})
+    assert placed["deployed runs"].startswith("nowhere until `starloom up`")
