@@ -21,7 +21,7 @@ NAME = "compare-ladder"
 
 @flow(
     name=NAME,
-    description="Compare one detector, all detectors, a deeper network, two stages, training methods",
+    description="Compare one detector, all detectors, six channels, a deeper network, two stages, training methods",
     **run_page("dataset", "test_dataset"),
 )
 @by_subject
@@ -29,6 +29,7 @@ def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
     limit: parameter_types.StudyLimit = 8000,
+    network: parameter_types.CandidateNetwork = "complex",
     fresh_reals: Annotated[
         float | None,
         parameter_types.param(
@@ -53,7 +54,7 @@ def compare_ladder(
         StudyRequest(dataset=dataset, test_dataset=test_dataset, seeds=seeds, epochs=epochs, limit=limit, folds=folds),
         Workspace.current(),
     )
-    chosen = choose_steps(list_steps(epochs, fresh_reals), steps)
+    chosen = choose_steps(list_steps(epochs, fresh_reals, network), steps)
     rows = [StudyRow(name=name, seed=seed, **step) for seed in seeds for name, step in chosen.items()]
     with cluster(ITEMS_A_FOLD * folds) as executor:
         results = run_rows(workspace, NAME, request, rows, executor)

@@ -4,22 +4,25 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from realbogus.models.network_settings import Network
+
 Steps = dict[str, dict[str, Any]]
 """Settings of `tasks.studies.rows.StudyRow` by name of the step."""
 
-STEPS: Steps = {
-    "simple, one detector each": {"network": "simple", "treatment": "each"},
-    "simple, all detectors at the size of one": {"network": "simple", "treatment": "mix"},
-    "simple, all": {"network": "simple"},
-    "complex, all": {"network": "complex"},
-    "complex + AUC loss": {"network": "complex", "loss_ech": 0.1},
-    "complex + AUC loss + two stages": {
-        "network": "complex",
-        "loss_ech": 0.1,
-        "loss_lds": 1.0,
-        "handling": "unlabel",
-    },
+CONVENTIONAL: dict[str, Any] = {"network": "simple", "normalisation": "sky-asinh"}
+"""The network of the first steps, with a channel a plane."""
+FIRST: Steps = {
+    "simple, one detector each": {**CONVENTIONAL, "treatment": "each"},
+    "simple, all detectors at the size of one": {**CONVENTIONAL, "treatment": "mix"},
+    "simple, all": CONVENTIONAL,
+    "simple, six channels": {"network": "simple"},
 }
+AUC_LOSS, TWO_STAGES = "+ AUC loss", "+ two stages"
+TRAINING: Steps = {
+    AUC_LOSS: {"loss_ech": 0.1},
+    TWO_STAGES: {"loss_lds": 1.0, "handling": "unlabel"},
+}
+"""Changes of the training that are added one after the other."""
 LONGER = 3
 """Factor on the epochs of the further steps."""
 FRESH = "+ fresh injections each epoch"
@@ -34,27 +37,34 @@ FURTHER: Steps = {
     "+ partial AUC": {"partial_auc": 0.1},
     "+ distilled ensemble": {"distill_teachers": TEACHERS},
 }
-"""Training methods that are added one after the other to the last of the steps; `FRESH` has the share it is given."""
+"""Training methods that are added one after the other to those steps; `FRESH` has the share it is given."""
 
 
 class StepError(ValueError):
     """A step cannot be compared; the message names it."""
 
 
-def list_steps(epochs: int, fresh_reals: float | None = None) -> Steps:
-    """Return the settings of all steps by name; those after `STEPS` are fitted `LONGER` times the epochs.
+def list_steps(epochs: int, fresh_reals: float | None = None, network: Network = "complex") -> Steps:
+    """Return the settings of all steps by name; the further ones are fitted `LONGER` times the epochs.
 
     Parameters
     ----------
     epochs : int
-        Of the steps `STEPS`.
+        Of the steps before the further ones.
     fresh_reals : float, optional
         Share of the reals that an epoch has: the same ones up to the step `FRESH`, others in each epoch from it on, so
         that epochs are equally long. None: all reals in every epoch, and no such step.
+    network : str
+        Of the steps after `FIRST`, whose network is the simple one; another begins with a step of its own.
     """
     fixed = {} if fresh_reals is None else {"real_share": fresh_reals}
-    steps, methods = {name: step | fixed for name, step in STEPS.items()}, dict[str, Any]()
-    last = list(STEPS.values())[-1]
+    steps, last = {name: step | fixed for name, step in FIRST.items()}, dict[str, Any](network=network)
+    if network != CONVENTIONAL["network"]:
+        steps[f"{network}, all"] = last | fixed
+    for name, change in TRAINING.items():
+        last = last | change
+        steps[name] = last | fixed
+    methods = dict[str, Any]()
     for name, change in FURTHER.items():
         if name == FRESH and fresh_reals is None:
             continue

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from realbogus.models.label_noise import NoiseKind
-from realbogus.models.network_settings import Network, Profile, Size
+from realbogus.models.network_settings import Network, Normalisation, Profile, Size
 from tasks.candidates.choices import Treatment
 from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.presets import presets_digest
@@ -57,6 +57,8 @@ class StudyRow(BaseModel):
     network: Network = "complex"
     size: Size = "small"
     profile: Profile = "fixed"
+    normalisation: Normalisation | None = None
+    """None: the preset's."""
     treatment: Treatment = "all"
     loss_ce: float | None = None
     loss_ech: float | None = None
@@ -127,7 +129,18 @@ class StudySetup:
 
     def training(self, row: StudyRow, **changes: Any) -> CandidateTraining:
         """Open a row's training, with some fields of its request changed."""
-        fields = ("network", "size", "profile", "seed", "optimizer", "loss_ce", "loss_ech", "loss_lds", "methods")
+        fields = (
+            "network",
+            "size",
+            "profile",
+            "normalisation",
+            "seed",
+            "optimizer",
+            "loss_ce",
+            "loss_ech",
+            "loss_lds",
+            "methods",
+        )
         settings = {name: getattr(row, name) for name in fields}
         epochs = row.epochs or self.request.epochs
         request = {"dataset": self.request.dataset, "epochs": epochs, **settings, **changes}

@@ -215,7 +215,9 @@ def _turn_clock(trial: Trial) -> Iterator[Disturbed]:
     flag.touch()
     ended = process.end()
     trial.stop_services()  # they have the wrong clock too
-    yield Disturbed(ended, trial.workspace, told="the clock of this machine went back by .*same command", may_finish=True)
+    yield Disturbed(
+        ended, trial.workspace, told="the clock of this machine went back by .*same command", may_finish=True
+    )
 
 
 @contextmanager

@@ -4,27 +4,33 @@ import json
 
 import pytest
 
+from realbogus.models.network_settings import Network
 from tasks.candidates.methods import CandidateMethods
-from tasks.studies.ladder import FRESH, FURTHER, LONGER, STEPS, StepError, choose_steps, list_steps
+from tasks.studies.ladder import FIRST, FRESH, FURTHER, LONGER, TRAINING, StepError, choose_steps, list_steps
 from tasks.studies.rows import StudyRow
 
 
-def rows_of(fresh_reals: float | None) -> list[StudyRow]:
-    return [StudyRow(name=name, seed=0, **step) for name, step in list_steps(8, fresh_reals).items()]
+def rows_of(fresh_reals: float | None, network: Network = "complex") -> list[StudyRow]:
+    return [StudyRow(name=name, seed=0, **step) for name, step in list_steps(8, fresh_reals, network).items()]
 
 
-def test_each_further_step_adds_to_the_one_before() -> None:
-    rows = rows_of(None)
-    assert [row.name for row in rows] == [name for name in (*STEPS, *FURTHER) if name != FRESH]
+@pytest.mark.parametrize(("network", "own"), [("complex", ["complex, all"]), ("simple", [])])
+def test_each_step_adds_to_the_one_before(network: Network, own: list[str]) -> None:
+    rows = rows_of(None, network)
+    assert [row.name for row in rows] == [*FIRST, *own, *TRAINING, *(name for name in FURTHER if name != FRESH)]
     assert {row.real_share for row in rows} == {None}
-    before = first = rows[len(STEPS) - 1]
-    assert (first.epochs, first.methods) == (None, CandidateMethods())
-    for row in rows[len(STEPS) :]:
+    assert {row.network for row in rows[len(FIRST) :]} == {network}
+    first = len(FIRST) + len(own)
+    for before, row in zip(rows[first - 1 :], rows[first : first + len(TRAINING)], strict=False):
+        assert row == before.model_copy(update={"name": row.name, **TRAINING[row.name]})
+    before = last = rows[first + len(TRAINING) - 1]
+    assert (last.epochs, last.methods) == (None, CandidateMethods())
+    for row in rows[first + len(TRAINING) :]:
         change = FURTHER[row.name]
         assert row.methods.given == before.methods.given | change
         assert not before.methods.given.keys() & change.keys()
-        same = {"name": first.name, "epochs": None, "methods": CandidateMethods()}
-        assert row.model_copy(update=same) == first
+        same = {"name": last.name, "epochs": None, "methods": CandidateMethods()}
+        assert row.model_copy(update=same) == last
         assert row.epochs == LONGER * 8
         before = row
     assert before.methods.distill_teachers == 3
@@ -32,7 +38,7 @@ def test_each_further_step_adds_to_the_one_before() -> None:
 
 def test_as_many_reals_are_in_every_epoch_before_and_after_fresh_ones_are_drawn() -> None:
     rows = rows_of(0.25)
-    assert [row.name for row in rows] == [*STEPS, *FURTHER]
+    assert FRESH in [row.name for row in rows]
     place = next(place for place, row in enumerate(rows) if row.name == FRESH)
     assert {(row.real_share, row.methods.fresh_reals) for row in rows[:place]} == {(0.25, None)}
     assert {(row.real_share, row.methods.fresh_reals) for row in rows[place:]} == {(None, 0.25)}
@@ -67,4 +73,4 @@ def test_a_step_that_there_is_not_is_named_with_those_there_are() -> None:
 
 def test_listing_the_steps_again_gives_the_same_steps() -> None:
     assert list_steps(4, 0.5) == list_steps(4, 0.5)
-    assert list(list_steps(4).values())[: len(STEPS)] == list(STEPS.values())
+    assert list(list_steps(4).values())[: len(FIRST)] == list(FIRST.values())
