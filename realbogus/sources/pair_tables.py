@@ -63,6 +63,11 @@ class PairFiles:
         return hashlib.sha256("".join(_identify(self.files[frame]) for frame in FRAMES).encode()).hexdigest()[:32]
 
     @property
+    def absent(self) -> list[Path]:
+        """Return the files that do not exist; reading the pair costs one row then."""
+        return [file for file in self.files.values() if not file.is_file()]
+
+    @property
     def name(self) -> str:
         """Return the paths of both frames, for messages."""
         return " with ".join(str(self.files[frame]) for frame in FRAMES)
@@ -78,12 +83,12 @@ class PairFiles:
 
 
 def read_pairs(path: Path) -> list[PairFiles]:
-    """List the pairs of a folder or a table; no frame is opened.
+    """List the pairs of a folder or a table; no frame is opened, and files of some pairs may be absent.
 
     Raises
     ------
     SourceError
-        There is no pair, a file is absent or without its partner, or a column is unknown.
+        There is no pair, none has all of its files, or a column is unknown.
     """
     if path.is_file():
         return _read_table(path)
@@ -91,6 +96,15 @@ def read_pairs(path: Path) -> list[PairFiles]:
         raise SourceError(f"{path} is neither a folder nor a table of pairs")
     table = find_table(path)
     return _pair_by_name(path) if table is None else _read_table(table)
+
+
+def _require_whole(pairs: list[PairFiles], place: Path) -> list[PairFiles]:
+    """Refuse pairs of which none has all of its files: their names or their folder are wrong."""
+    if all(pair.absent for pair in pairs):
+        raise SourceError(
+            f"{place}: of {len(pairs)} pairs none has all of its files; {pairs[0].absent[0]} does not exist"
+        )
+    return pairs
 
 
 def find_table(folder: Path) -> Path | None:
@@ -137,11 +151,9 @@ def _pair_by_name(folder: Path) -> list[PairFiles]:
             f"{folder} holds {len(new)} frames new* and {len(reference)} ref*; name them so, or add a table"
         )
     single = next(iter(reference.values())) if len(reference) == 1 else None
-    for key, file in new.items():
-        if key not in reference and single is None:
-            raise SourceError(f"{file} has no reference: no ref{key}.fits among {len(reference)} references")
-    pairs = [{"new": file, "reference": reference.get(key, single)} for key, file in new.items()]
-    return [PairFiles(files, visit=visit) for visit, files in enumerate(pairs)]  # type: ignore[arg-type]
+    references = {key: reference.get(key, single or folder / f"ref{key}.fits") for key in new}
+    pairs = [PairFiles({"new": new[key], "reference": references[key]}, visit=visit) for visit, key in enumerate(new)]
+    return _require_whole(pairs, folder)
 
 
 def _files_by_key(folder: Path, prefix: str) -> dict[str, Path]:
@@ -157,7 +169,7 @@ def _read_table(path: Path) -> list[PairFiles]:
     if unknown:
         names = ", ".join((*_FILE_COLUMNS, *_TEXT_COLUMNS, *_QUANTITIES))
         raise SourceError(f"{path} has the unknown columns {', '.join(unknown)}; known are {names}")
-    return [_read_row(path, number, row) for number, row in enumerate(rows)]
+    return _require_whole([_read_row(path, number, row) for number, row in enumerate(rows)], path)
 
 
 def _table_rows(path: Path) -> list[dict[str, str]]:
@@ -180,9 +192,6 @@ def _read_row(path: Path, number: int, row: dict[str, str]) -> PairFiles:
     for frame in FRAMES:
         if frame not in files:
             raise SourceError(f"{path}: row {number} names no {frame} frame")
-    for name, file in files.items():
-        if not file.is_file():
-            raise SourceError(f"{path}: row {number}: {name} {file} does not exist")
     if not columns.get("visit", "0").isdecimal():
         raise SourceError(f"{path}: row {number}: visit is {columns['visit']!r}, it must be a whole number")
     if columns.get("aligned", "true").lower() not in TRUTH_WORDS:

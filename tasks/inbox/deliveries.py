@@ -280,9 +280,10 @@ def _missing(visit: Delivery) -> str | None:
     has_table = any(_PAIRS.fullmatch(file.name) for file in visit.files)
     if visit.kind == "frames" and not has_table:
         try:
-            read_pairs(visit.path)
+            absent = [file for pair in read_pairs(visit.path) for file in pair.absent]
         except SourceError as error:
             return str(error)
+        return f"{absent[0]} does not exist" if absent else None
     return None
 
 

@@ -371,12 +371,12 @@ def test_ones_own_frames_become_a_dataset_and_a_bad_pair_is_one_row_of_it(
     moved = frames.rename(frames.with_name("moved"))
     request["path"] = str(moved)
     assert build_realbogus_dataset(**request) == summary | {"requests": 0}, "ids are those of the files' bytes"
-    (moved / "new_z.fits").write_bytes(whole[:5000])
-    shutil.copy(moved / "ref_c.fits", moved / "ref_z.fits")
+    (moved / "new_z.fits").write_bytes(whole)  # and no reference
     worse = build_realbogus_dataset(**request)
     assert (worse["stored"], worse["rejected"]["unreadable_frame"]) == (summary["stored"], 2)
     after = Dataset.open(flows_here, "own").samples().to_pylist()
     assert all(row in after for row in rows)
+    assert sum("ref_z.fits does not exist" in row["parameters"] for row in after) == 1
 
 
 def test_a_header_that_breaks_a_library_is_one_row_and_padding_is_in_the_summary(

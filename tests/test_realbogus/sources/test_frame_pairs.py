@@ -43,7 +43,9 @@ def test_pairs_are_found_by_their_names(tmp_path):
     (tmp_path / "ref_b.fits.bz2").unlink()
     assert [p.files["reference"].name for p in read_pairs(tmp_path)] == ["ref_a.fits"] * 2
     write_image(tmp_path / "ref_c.fits", draw_sky())
-    with pytest.raises(SourceError, match=r"new_b\.fits has no reference: no ref_b\.fits"):
+    assert [[file.name for file in pair.absent] for pair in read_pairs(tmp_path)] == [[], ["ref_b.fits"]]
+    (tmp_path / "new_a.fits").unlink()
+    with pytest.raises(SourceError, match=r"of 1 pairs none has all of its files; .*ref_b\.fits does not exist"):
         read_pairs(tmp_path)
     with pytest.raises(SourceError, match="holds 0 frames new"):
         read_pairs(tmp_path.parent)
@@ -76,7 +78,7 @@ def test_a_table_names_files_and_gives_quantities(tmp_path, suffix):
     ("text", "message"),
     [
         ("new,reference,gian\nnew.fits,ref.fits,2\n", "unknown columns gian; known are new, reference"),
-        ("new,reference\nnew.fits,none.fits\n", r"row 0: reference .*none\.fits does not exist"),
+        ("new,reference\nnew.fits,none.fits\n", r"none has all of its files; .*none\.fits does not exist"),
         ("new,reference\nnew.fits,ref.fits\nnew.fits,\n", "row 1 names no reference frame"),
         ("new,reference,visit\nnew.fits,ref.fits,late\n", "row 0: visit is 'late'"),
         ("new,reference,aligned\nnew.fits,ref.fits,perhaps\n", "row 0: aligned is 'perhaps'"),
@@ -88,6 +90,12 @@ def test_wrong_tables_are_refused_by_row_and_column(tmp_path, text, message):
     (tmp_path / "pairs.csv").write_text(text)
     with pytest.raises(SourceError, match=message):
         read_pairs(tmp_path)
+
+
+def test_an_absent_file_of_a_table_costs_its_own_pair(tmp_path):
+    _pair(tmp_path)
+    (tmp_path / "pairs.csv").write_text("new,reference,new_mask\nnew.fits,ref.fits,\nnew.fits,ref.fits,mask.fits\n")
+    assert [[file.name for file in pair.absent] for pair in read_pairs(tmp_path)] == [[], ["mask.fits"]]
 
 
 @pytest.mark.parametrize(

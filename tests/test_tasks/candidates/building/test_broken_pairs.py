@@ -217,6 +217,16 @@ def test_a_pair_whose_file_cannot_be_opened_is_one_row(good_pair: Path, tmp_path
     assert "reference.fits" in json.loads(row["parameters"])["fault"]
 
 
+@pytest.mark.parametrize("name", ["new", "reference", "new_mask", "new_variance", "new_psf", "catalog", "difference"])
+def test_a_pair_with_an_absent_file_is_one_row(name: str, good_pair: Path, tmp_path: Path) -> None:
+    files = {frame: good_pair / f"{frame}.fits" for frame in ("new", "reference")} | {name: tmp_path / f"{name}.fits"}
+    engine: Any = "precomputed" if name == "difference" else "alard-lupton"
+    work = VisitSettings(subtraction=SubtractionSettings(engine=engine), injection=InjectionSettings(per_visit=6))
+    (row,) = PairVisits(work, 1, None).collect(PairFiles(files)).table.to_pylist()
+    assert row["reason"] == "unreadable_frame"
+    assert f"{name}.fits" in json.loads(row["parameters"])["fault"]
+
+
 def test_errors_of_our_own_code_and_of_the_machine_end_the_build(good_pair: Path) -> None:
     files = {name: good_pair / f"{name}.fits" for name in ("new", "reference")}
     for error in (MemoryError, KeyboardInterrupt, TypeError):
