@@ -29,7 +29,7 @@ def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
     limit: parameter_types.StudyLimit = 8000,
-    network: parameter_types.CandidateNetwork = "complex",
+    network: parameter_types.CandidateNetwork = "simple",
     fresh_reals: Annotated[
         float | None,
         parameter_types.param(

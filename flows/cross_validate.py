@@ -23,7 +23,7 @@ def cross_validate(
     scheme: parameter_types.Scheme = None,
     grey: Annotated[bool | None, parameter_types.param("For galaxies: convert images to luminance")] = None,
     network: Annotated[
-        str | None, parameter_types.param("Network architecture; null: cnn for galaxies, complex for candidates")
+        str | None, parameter_types.param("Network architecture; null: cnn for galaxies, simple for candidates")
     ] = None,
     preset: Annotated[str | None, parameter_types.param("For galaxies: deck or tuned; null: tuned")] = None,
     weights: Annotated[

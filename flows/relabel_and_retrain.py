@@ -27,7 +27,7 @@ from tasks.training.out_of_fold import ITEMS_A_FOLD
 def relabel_and_retrain(
     dataset: parameter_types.Dataset = "transients",
     labels: parameter_types.Relabelling = None,
-    network: parameter_types.CandidateNetwork = "complex",
+    network: parameter_types.CandidateNetwork = "simple",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
     normalisation: parameter_types.Normalisation = None,

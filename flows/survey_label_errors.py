@@ -23,7 +23,7 @@ from tasks.training.out_of_fold import ITEMS_A_FOLD
 @by_subject
 def survey_label_errors(
     dataset: parameter_types.Dataset = "transients",
-    network: parameter_types.CandidateNetwork = "complex",
+    network: parameter_types.CandidateNetwork = "simple",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
     folds: parameter_types.Folds = 5,

@@ -22,7 +22,7 @@ from tasks.stages.train import train_candidates
 def train_realbogus(
     dataset: parameter_types.Dataset = "transients",
     labels: parameter_types.Relabelling = None,
-    network: parameter_types.CandidateNetwork = "complex",
+    network: parameter_types.CandidateNetwork = "simple",
     size: parameter_types.CandidateSize = "small",
     profile: parameter_types.Profile = "fixed",
     treatment: parameter_types.Treatment = "all",

@@ -53,7 +53,7 @@ FIRST = "first"
 class CandidateTrainRequest(TrainRequest):
     """The candidates to train on, the network and the losses."""
 
-    network: Network = "complex"
+    network: Network = "simple"
     size: Size = "small"
     profile: Profile = "fixed"
     treatment: Treatment = "all"

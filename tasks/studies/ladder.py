@@ -44,7 +44,7 @@ class StepError(ValueError):
     """A step cannot be compared; the message names it."""
 
 
-def list_steps(epochs: int, fresh_reals: float | None = None, network: Network = "complex") -> Steps:
+def list_steps(epochs: int, fresh_reals: float | None = None, network: Network = "simple") -> Steps:
     """Return the settings of all steps by name; the further ones are fitted `LONGER` times the epochs.
 
     Parameters

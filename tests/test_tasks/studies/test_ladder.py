@@ -10,7 +10,7 @@ from tasks.studies.ladder import FIRST, FRESH, FURTHER, LONGER, TRAINING, StepEr
 from tasks.studies.rows import StudyRow
 
 
-def rows_of(fresh_reals: float | None, network: Network = "complex") -> list[StudyRow]:
+def rows_of(fresh_reals: float | None, network: Network = "simple") -> list[StudyRow]:
     return [StudyRow(name=name, seed=0, **step) for name, step in list_steps(8, fresh_reals, network).items()]
 
 
@@ -61,7 +61,7 @@ def test_chosen_steps_bring_the_one_before_in_the_ladder_s_order_and_with_the_sa
 
 
 def test_a_step_that_there_is_not_is_named_with_those_there_are() -> None:
-    steps = list_steps(4)
+    steps = list_steps(4, network="complex")
     with pytest.raises(StepError, match="there is no 'compound'; choose of") as refused:
         choose_steps(steps, ["complex, all", "compound"])
     assert json.loads(str(refused.value).partition("choose of ")[2]) == list(steps)
