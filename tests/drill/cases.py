@@ -220,7 +220,7 @@ def all_cases(inputs: Inputs) -> list[Case]:
         Case(
             "export-model",
             {"dataset": "made"},
-            (Point("model half written", "exports/*/.*.part"), Point("model written", "exports/*/model.onnx")),
+            (Point("model written", "exports/*/model.onnx"),),
             reads="made",
             model="realbogus",
         ),
@@ -263,9 +263,7 @@ def _nights() -> list[Case]:
             model="realbogus",
         ),
         Case("stale", {}, (PAGE,)),
-        Case(
-            "rescore", {"only_stale": False}, scores, reads="made", model="realbogus", own=("reasons", "model_before")
-        ),
+        Case("rescore", {"only_stale": False}, scores, reads="made", model="realbogus", own=("nights",)),
         Case(
             "rethreshold",
             {"night": NIGHT_BEFORE, "max_candidates": 7},
