@@ -44,7 +44,7 @@ def read_state(workspace: Workspace) -> dict[str, Any]:
         "scores": _tables(workspace.scores),
         "scored": {night: _scored(workspace, night) for night in scored_nights(workspace)},
         "catalogs": _tables(workspace.catalogs),
-        "exports": _tables(workspace.root / "exports") | _digests(workspace.root / "exports", "*.onnx"),
+        "exports": _tables(workspace.root / "exports") | _cards(workspace.root / "exports"),
         "studies": _studies(workspace),
         "pages": sorted(_PAGE_OF_MODEL.sub("-MODEL.html", path.name) for path in workspace.reports.glob("[!.]*")),
         "models": _models(workspace),
@@ -220,9 +220,10 @@ def _drawn(workspace: Workspace) -> dict[str, Any]:
     return found
 
 
-def _digests(folder: Path, pattern: str) -> dict[str, str]:
-    paths = sorted(folder.rglob(pattern))
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in paths}
+def _cards(folder: Path) -> dict[str, str]:
+    """Return the digest of the card beside each exported model, whose own bytes are others each time."""
+    cards = sorted(path.with_name("model.json") for path in folder.rglob("model.onnx"))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in cards}
 
 
 def _nights(workspace: Workspace) -> dict[str, str | None]:
