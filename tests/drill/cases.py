@@ -316,7 +316,7 @@ def _studies(inputs: Inputs) -> list[Case]:
             reads=SIMULATED,
         ),
         Case("compare-treatments", QUICK_STUDY, rows, reads=SIMULATED),
-        Case("compare-profiles", QUICK_STUDY, rows, reads=SIMULATED),
+        Case("compare-profiles", {**QUICK_STUDY, "network": "simple"}, rows, reads=SIMULATED),
         Case("compare-label-handling", {**QUICK_STUDY, "folds": 2}, rows, reads=SIMULATED, spreads=True),
         Case("label-noise-bench", {**QUICK_STUDY, **grid}, rows, reads=SIMULATED, spreads=True),
         Case(

@@ -29,7 +29,7 @@ from tasks.tracking.database import open_client, prepare
 from tasks.tracking.model_registry import resolve_model
 from tasks.tracking.tracking_store import MLFLOW_VARIABLE
 
-PASSING = ("_at", "seconds", "_per_second", "seconds_per_visit", "latency_s", "created", "_gb")
+PASSING = ("_at", "seconds", "seconds_beyond_epochs", "_per_second", "seconds_per_visit", "latency_s", "created", "_gb")
 """Ends of the names of columns and entries that tell when, how long, or how much with the logs."""
 VOLATILE = {"at", "by", "run_id", "requests", "message", "row_sha256", "labels_sha256"}
 """Entries of a summary and columns that name this run, or of bytes in which a time stands."""
