@@ -238,7 +238,7 @@ def _decisions() -> list[Case]:
         Case("promote", {"model": FORMER, "reason": "it finds more"}, DECIDING),
         Case("rollback", {"reason": "it finds less"}, DECIDING),
         Case("accept", {"night": NIGHT, "reason": "seen"}, DECIDING),
-        Case("show-decisions", {}, DECIDING),
+        Case("show-decisions", {}, DECIDING, own=("recorded",)),
     ]
 
 
@@ -262,7 +262,7 @@ def _nights() -> list[Case]:
             (Point("visit scored", "visits/*/*/*"), Point("table written", "scores/candidates-*")),
             model="realbogus",
         ),
-        Case("stale", {}, (PAGE,)),
+        Case("stale", {}, ()),
         Case("rescore", {"only_stale": False}, scores, reads="made", model="realbogus", own=("nights",)),
         Case(
             "rethreshold",
@@ -336,7 +336,7 @@ def _studies(inputs: Inputs) -> list[Case]:
                 "columns": {"class": "gz1_majority"},
                 "classes": {"edge_on": "spiral"},
             },
-            (PAGE, Point("page written", "reports/compare-*")),
+            (Point("page written", "reports/compare-*"),),
         ),
     ]
 
