@@ -319,13 +319,6 @@ def _studies(inputs: Inputs) -> list[Case]:
         Case("compare-profiles", {**QUICK_STUDY, "network": "simple"}, rows, reads=SIMULATED),
         Case("compare-label-handling", {**QUICK_STUDY, "folds": 2}, rows, reads=SIMULATED, spreads=True),
         Case("label-noise-bench", {**QUICK_STUDY, **grid}, rows, reads=SIMULATED, spreads=True),
-        Case(
-            "compare-ladder",
-            {**STUDIED, "limit": 100, "folds": 2, "steps": ["complex, all"]},
-            rows,
-            reads=SIMULATED,
-            spreads=True,
-        ),
         Case("compare-trainings", {**galaxies, "sizes": [24, "all"], "folds": 2}, rows, reads="zoo"),
         Case("compare-schemes", {**galaxies, "schemes": [GALAXY_SCHEME]}, rows, reads="zoo"),
         Case(
