@@ -2,12 +2,12 @@
 
 A decision is written to ``decisions/unfinished.json`` before anything else, and is made from then on: a process that
 dies later leaves the rest to the next one, which appends the row if it is not there, moves the alias if it still stands
-where the decision found it, and writes the run in MLflow. The row goes before the alias. So no alias is moved without a
-row, and a move of ours is never taken for one from outside.
+where the decision found it, writes the run in MLflow and tells of it. The row goes before the alias. So no alias is
+moved without a row, and a move of ours is never taken for one from outside.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -30,6 +30,12 @@ from tasks.tracking.model_registry import (
 )
 
 OUTSIDE: Kind = "outside_gate"
+Telling = Callable[[LedgerRow], object]
+"""Tells a person of a decision; until it has returned, the decision is not finished."""
+
+
+def tell_nobody(_: LedgerRow) -> None:
+    """Leave the row to the ledger."""
 
 
 class DecisionError(ValueError):
@@ -66,8 +72,8 @@ def record_outside_moves(workspace: Workspace, name: str, at: datetime | None = 
         return [_perform(workspace, found)] if found else []
 
 
-def carry_out(workspace: Workspace, decision: Decision) -> LedgerRow:
-    """Move the alias if the verdict is PROMOTE, append the decision to the ledger and write it to MLflow.
+def carry_out(workspace: Workspace, decision: Decision, tell: Telling = tell_nobody) -> LedgerRow:
+    """Move the alias if the verdict is PROMOTE, append the decision to the ledger, write it to MLflow, and tell it.
 
     Moves behind the ledger's back are recorded first. What the decision leaves out is filled in: the champion before
     and after, and the sha256 of both models. A PROMOTE that was decided against another champion than the present one
@@ -84,10 +90,10 @@ def carry_out(workspace: Workspace, decision: Decision) -> LedgerRow:
     """
     with ledger_lock(workspace):
         record_outside_moves(workspace, decision.name, decision.at)
-        return _perform(workspace, _completed(workspace, decision, champion_of(workspace, decision.name)))
+        return _perform(workspace, _completed(workspace, decision, champion_of(workspace, decision.name)), tell)
 
 
-def finish_interrupted(workspace: Workspace) -> LedgerRow | None:
+def finish_interrupted(workspace: Workspace, tell: Telling = tell_nobody) -> LedgerRow | None:
     """Finish the decision of a process that died while it was carried out, and return its row, if there was one."""
     with ledger_lock(workspace):
         if not _unfinished(workspace).exists():
@@ -96,21 +102,22 @@ def finish_interrupted(workspace: Workspace) -> LedgerRow | None:
         key = (decision.at, decision.name, decision.kind)
         rows = read_ledger(workspace, decision.name).decisions
         row = next((row for row in reversed(rows) if (row.at, row.name, row.kind) == key), None)
-        return _finish(workspace, row or append(workspace, decision))
+        return _finish(workspace, row or append(workspace, decision), tell)
 
 
-def _perform(workspace: Workspace, decision: Decision) -> LedgerRow:
+def _perform(workspace: Workspace, decision: Decision, tell: Telling = tell_nobody) -> LedgerRow:
     decision = checked_decision(decision)
     write_json(_unfinished(workspace), {**asdict(decision), "at": decision.at.isoformat()})
-    return _finish(workspace, append(workspace, decision))
+    return _finish(workspace, append(workspace, decision), tell)
 
 
-def _finish(workspace: Workspace, row: LedgerRow) -> LedgerRow:
+def _finish(workspace: Workspace, row: LedgerRow, tell: Telling) -> LedgerRow:
     """Do what follows the row; each step does nothing where it was done."""
     if row.verdict == "PROMOTE" and row.champion_after and champion_of(workspace, row.name) == row.champion_before:
         with suppress(UnknownModelError):  # deleted since the decision: the next call records where the alias stands
             promote(workspace, row.champion_after)
     record_run(workspace, row)
+    tell(row)
     _unfinished(workspace).unlink()
     sync(decisions_folder(workspace))
     return row

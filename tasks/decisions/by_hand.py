@@ -10,10 +10,12 @@ from datetime import date, datetime
 from tasks.decisions.aliases import (
     OUTSIDE,
     DecisionError,
+    Telling,
     carry_out,
     champion_of,
     finish_interrupted,
     record_outside_moves,
+    tell_nobody,
 )
 from tasks.decisions.decision import Decision
 from tasks.decisions.ledger import ledger_lock, read_ledger
@@ -23,7 +25,13 @@ from tasks.tracking.model_registry import ModelRef, UnknownModelError, require_n
 
 
 def promote_by_hand(
-    workspace: Workspace, name: str, model: str, reason: str, by: str | None, at: datetime
+    workspace: Workspace,
+    name: str,
+    model: str,
+    reason: str,
+    by: str | None,
+    at: datetime,
+    tell: Telling = tell_nobody,
 ) -> LedgerRow:
     """Make a registered model of a name its champion and return the row of the ledger.
 
@@ -43,11 +51,17 @@ def promote_by_hand(
         _refuse_present(workspace, target)
         return Decision(at, name, "promote", "PROMOTE", by, (reason,), champion_after=target.uri)
 
-    return _decide_once(workspace, name, decide, at, (name, "promote", None, by, reason))
+    return _decide_once(workspace, name, decide, at, (name, "promote", None, by, reason), tell)
 
 
 def roll_back(
-    workspace: Workspace, name: str, model: str | None, reason: str, by: str | None, at: datetime
+    workspace: Workspace,
+    name: str,
+    model: str | None,
+    reason: str,
+    by: str | None,
+    at: datetime,
+    tell: Telling = tell_nobody,
 ) -> LedgerRow:
     """Make the champion before the present one champion again, or `model`; return the row of the ledger.
 
@@ -76,11 +90,18 @@ def roll_back(
         )
         return Decision(at, name, "rollback", "PROMOTE", by, reasons, champion_after=target.uri)
 
-    return _decide_once(workspace, name, decide, at, (name, "rollback", None, by, reason))
+    return _decide_once(workspace, name, decide, at, (name, "rollback", None, by, reason), tell)
 
 
 def accept_night(
-    workspace: Workspace, name: str, night: str, reason: str, by: str | None, at: datetime, today: date
+    workspace: Workspace,
+    name: str,
+    night: str,
+    reason: str,
+    by: str | None,
+    at: datetime,
+    today: date,
+    tell: Telling = tell_nobody,
 ) -> LedgerRow:
     """Accept a night whose labels looked wrong, for the retraining of the models of a name; return the row.
 
@@ -111,7 +132,7 @@ def accept_night(
                 )
         return Decision(at, name, "accept", "ACCEPT", by, (reason,), night=night)
 
-    return _decide_once(workspace, name, decide, at, (name, "accept", night, by, reason))
+    return _decide_once(workspace, name, decide, at, (name, "accept", night, by, reason), tell)
 
 
 def accepted_nights(workspace: Workspace, name: str) -> set[str]:
@@ -141,19 +162,24 @@ def earlier_champions(decisions: Sequence[Decision]) -> list[str]:
 
 
 def _decide_once(
-    workspace: Workspace, name: str, decide: Callable[[], Decision], at: datetime, request: tuple[str | None, ...]
+    workspace: Workspace,
+    name: str,
+    decide: Callable[[], Decision],
+    at: datetime,
+    request: tuple[str | None, ...],
+    tell: Telling,
 ) -> LedgerRow:
     """Carry out what `decide` returns; if a killed process left the same request unfinished, finish that one instead.
 
     `request` is name, kind, night, user and reason.
     """
     with ledger_lock(workspace):
-        finished = finish_interrupted(workspace)
+        finished = finish_interrupted(workspace, tell)
         if finished and (finished.name, finished.kind, finished.night, finished.by, finished.reasons[0]) == request:
             return finished
         require_name(workspace, name)
         record_outside_moves(workspace, name, at)
-        return carry_out(workspace, decide())
+        return carry_out(workspace, decide(), tell)
 
 
 def _stated(reason: str, flow: str) -> str:

@@ -21,10 +21,15 @@ COLUMNS = ("row", "night", "verdict", "versions", "by", "why")
 """Of the table of decisions; `table_rows` has the cells."""
 
 
+def decisions_page(workspace: Workspace) -> Path:
+    """Return the path of the page."""
+    return workspace.reports / "decisions.html"
+
+
 def write_decisions_page(workspace: Workspace) -> Path:
     """Write ``reports/decisions.html`` from the whole ledger and return its path."""
     ledger = read_ledger(workspace)
-    target = workspace.reports / "decisions.html"
+    target = decisions_page(workspace)
     subtitle = f"{_counted(len(ledger.decisions), 'row')} of {ledger_folder(workspace).relative_to(workspace.root)}"
     with whole_file(target) as path:
         path.write_text(page("Decisions on models", _blocks(ledger), subtitle), encoding="utf-8")

@@ -216,6 +216,7 @@ def conclude(
     report = workspace.reports / f"night-{night}.html"
     write_night_page(report, f"Night {night}", source, scored, rule, summary)
     run_id = _record(workspace, scoring, summary, report)
+    NightFiles(workspace, night).untold.unlink(missing_ok=True)
     return summary | {"report": str(report), "run_id": run_id}
 
 

@@ -25,7 +25,10 @@ class RescoreRequest(BaseModel):
     night: str | None = None
     """None: every night with scores."""
     only_stale: bool = True
-    """Leave nights alone that a rescoring would not change; otherwise every night whose source is there is scored."""
+    """Leave nights alone that a rescoring would not change; otherwise every night whose source is there is scored.
+
+    A night without its page or its run in MLflow, because the process that scored it died, is never left alone.
+    """
     plan_only: bool = False
     """State what would be done, and do nothing."""
     model: str = "champion"
@@ -64,7 +67,7 @@ def action_for(state: NightState, request: RescoreRequest) -> str:
         return "rescore"
     if not state.current and state.remedy == "none":
         return "not_possible"
-    if not request.only_stale:
+    if not request.only_stale or state.file.files.untold.exists():
         return "not_possible" if "source_missing" in state.reasons else "rescore"
     return "current" if state.current else "needs_rethreshold"
 

@@ -23,7 +23,7 @@ from tasks.night.models import REGISTERED, NightError, NightModel, ScoringRule, 
 from tasks.night.pipeline import Scoring, conclude
 from tasks.night.report import SHOWN
 from tasks.night.request import NightRequest
-from tasks.night.score_files import ScoredFile, find_night
+from tasks.night.score_files import NightFiles, ScoredFile, find_night
 from tasks.night.score_table import ScoredNight, decide, decided_threshold, raw_scores
 from tasks.night.scoring import NightLock
 from tasks.night.scoring_record import ModelRecord, ScoringRecord, finite_or_none, record_first
@@ -90,7 +90,11 @@ def rethreshold(workspace: Workspace, request: RethresholdRequest) -> dict[str, 
     today = TodaysModels(workspace, request.model)
     if request.night is None:
         states = examine_nights(workspace, today)
-        nights = [state.file.night for state in states if state.remedy == "rethreshold"]
+        nights = [
+            state.file.night
+            for state in states
+            if state.remedy == "rethreshold" or (state.current and state.file.files.untold.exists())
+        ]
     else:
         nights = [find_night(workspace, request.night).night]
     entries = [_rethreshold_or_tell(workspace, night, request, today) for night in nights]
@@ -123,6 +127,8 @@ def rethreshold_night(
 ) -> dict[str, Any]:
     """Decide a night anew and return its entry of the summary; a night that is decided so already is left alone.
 
+    One whose page or run in MLflow is missing, because the process that decided it died, gets them.
+
     The caller holds the night's lock.
 
     Raises
@@ -138,7 +144,7 @@ def rethreshold_night(
         parts = write_parts(file.files.scores, Path(folder))
         threshold = decided_threshold(parts, rule)
         version = rule.threshold_version(threshold)
-        if version == record.threshold_version:
+        if version == record.threshold_version and not file.files.untold.exists():
             return {"state": "current", "threshold": finite_or_none(threshold), "threshold_version": version}
         if not is_bounded(record, rule, threshold):
             raise NightError(unbounded_message(record, asked, threshold))
@@ -250,6 +256,7 @@ def _conclude(
     source, fault = open_recorded(workspace, record.source)
     if source is None or is_changed(workspace, record.source, source):
         run_logger().warning("the page of night %s stays: %s", record.night, fault or "its source has changed")
+        NightFiles(workspace, record.night).untold.unlink(missing_ok=True)
         return {"overlap_with_training": None, "report": None, "run_id": None}
     first = FirstModel(rule.first, record.discard, record.no_first)
     located = replace(scored, best=locate_blocks(source, scored.best))

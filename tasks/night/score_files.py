@@ -52,6 +52,11 @@ class NightFiles:
         """The record, `ScoringRecord`."""
         return self.workspace.scores / f"{self.night}.json"
 
+    @property
+    def untold(self) -> Path:
+        """There while scores have a record, but not yet their page and their run in MLflow."""
+        return self.workspace.root / "scoring" / f"{self.night}.untold"
+
     @contextmanager
     def replaced(self) -> Iterator[Path]:
         """Give a path for a new table, which takes the place of the old one if the block ends without an error."""
@@ -60,7 +65,9 @@ class NightFiles:
             self._keep_old(beside)
 
     def write_record(self, record: ScoringRecord) -> None:
-        """Write the record of the table that is there."""
+        """Write the record of the table that is there, of which nobody was told yet."""
+        self.untold.parent.mkdir(parents=True, exist_ok=True)
+        self.untold.touch()
         write_json(self.record, record.model_dump(mode="json"))
 
     def kept(self, scores_sha256: str) -> "NightFiles":

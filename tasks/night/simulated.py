@@ -22,7 +22,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
-from tasks.store.files import disk_full_named, write_json, write_table
+from tasks.store.files import disk_full_named, whole_folder, write_json, write_table
 from tasks.store.versions import stored_rows
 
 NIGHTS = "nights"
@@ -54,13 +54,14 @@ def make_night(workspace: Workspace, request: NightToMake) -> dict[str, Any]:
     dataset = Dataset.open(workspace, request.dataset)
     folder = night_folder(workspace, dataset, request)
     height, width, planes = dataset.pixels.shape[1:]
-    if not folder.exists():
-        array = pixels.create(folder, (height, width, planes), "float32")
-        array.attrs["pixels"] = f"{dataset.manifest['pixels']}, redrawn"
     finished, shards = finished_shards(folder), pixels.shards_for(request.count)
     if finished < shards:
-        _draw_shards(folder, read_samples(dataset), request, finished, shards)
-        pixels.open_array(folder, writable=True).resize((request.count, height, width, planes))
+        samples = read_samples(dataset)
+        if not folder.exists():
+            with whole_folder(folder) as beside:
+                array = pixels.create(beside, (height, width, planes), "float32")
+                array.attrs["pixels"] = f"{dataset.manifest['pixels']}, redrawn"
+        _draw_shards(folder, samples, request, finished, shards)
     reals = int(pc.sum(pq.read_table(folder / MADE)["real"]).as_py())
     return {"path": str(folder), "count": request.count, "reals": reals, "dataset": f"{dataset.name}@{dataset.version}"}
 
@@ -96,7 +97,10 @@ def finished_shards(folder: Path) -> int:
 
 
 def _draw_shards(folder: Path, samples: LabelledStamps, request: NightToMake, first: int, shards: int) -> None:
-    """Draw and write the shards from `first` on; progress is saved every `_SHARDS_A_STEP` shards."""
+    """Draw and write the shards from `first` on; progress is saved every `_SHARDS_A_STEP` shards.
+
+    The array has its length before the last shard counts as finished.
+    """
     array = pixels.open_array(folder, writable=True)
     drawn = [pq.read_table(folder / MADE).slice(0, first * pixels.SHARD_ROWS)] if first else []
     with progress("drawing", shards) as advance, disk_full_named(folder):
@@ -109,6 +113,8 @@ def _draw_shards(folder: Path, samples: LabelledStamps, request: NightToMake, fi
             pixels.write_shard(array, shard * pixels.SHARD_ROWS, stamps)
             drawn.append(pa.table({"id": samples.ids[rows_drawn], "real": samples.real[rows_drawn]}))
             advance(1)
+            if shard == shards - 1:
+                array.resize((request.count, *array.shape[1:]))
             if shard % _SHARDS_A_STEP == _SHARDS_A_STEP - 1 or shard == shards - 1:
                 write_table(folder / MADE, pa.concat_tables(drawn))
                 write_json(folder / PROGRESS, {"shards": shard + 1})

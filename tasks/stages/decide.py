@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.decisions.aliases import champion_of, record_outside_moves
+from tasks.decisions.aliases import Telling, champion_of, record_outside_moves
 from tasks.decisions.by_hand import accept_night, promote_by_hand, roll_back
-from tasks.decisions.decisions_page import COLUMNS, table_rows, write_decisions_page
+from tasks.decisions.decisions_page import COLUMNS, decisions_page, table_rows, write_decisions_page
 from tasks.decisions.ledger import read_ledger
 from tasks.decisions.ledger_rows import LedgerRow
 from tasks.inbox.nights import TIMEZONE
@@ -23,20 +23,22 @@ from tasks.tracking.model_registry import registered_names, require_name
 @task(name="promote", description="Make a registered model the champion", cache_policy=NO_CACHE)
 def promote_model(workspace: Workspace, name: str, model: str, reason: str, by: str | None) -> dict[str, Any]:
     """Promote a model and return the summary."""
-    return _summary(workspace, promote_by_hand(workspace, name, model, reason, by, datetime.now(UTC)))
+    row = promote_by_hand(workspace, name, model, reason, by, datetime.now(UTC), _page(workspace))
+    return _summary(workspace, row)
 
 
 @task(name="rollback", description="Make an earlier model the champion again", cache_policy=NO_CACHE)
 def roll_back_model(workspace: Workspace, name: str, model: str | None, reason: str, by: str | None) -> dict[str, Any]:
     """Roll back and return the summary."""
-    return _summary(workspace, roll_back(workspace, name, model, reason, by, datetime.now(UTC)))
+    row = roll_back(workspace, name, model, reason, by, datetime.now(UTC), _page(workspace))
+    return _summary(workspace, row)
 
 
 @task(name="accept", description="Accept a night that was set aside", cache_policy=NO_CACHE)
 def accept(workspace: Workspace, name: str, night: str, reason: str, by: str | None) -> dict[str, Any]:
     """Accept a night and return the summary."""
     today = datetime.now(ZoneInfo(TIMEZONE)).date()
-    row = accept_night(workspace, name, night, reason, by, datetime.now(UTC), today)
+    row = accept_night(workspace, name, night, reason, by, datetime.now(UTC), today, _page(workspace))
     if not any(other.night == night and other.kind != "accept" for other in read_ledger(workspace, name).decisions):
         run_logger().warning(
             "the ledger has no other decision on %s of night %s: is it the night you mean?", name, night
@@ -72,6 +74,11 @@ def show_ledger(workspace: Workspace, name: str | None, last: int) -> dict[str, 
     }
 
 
+def _page(workspace: Workspace) -> Telling:
+    """Return what writes the page of all decisions."""
+    return lambda _: write_decisions_page(workspace)
+
+
 def _summary(workspace: Workspace, row: LedgerRow) -> dict[str, Any]:
     put_table("decisions", ("model", *COLUMNS), _artifact_rows([row]))
     return {
@@ -84,7 +91,7 @@ def _summary(workspace: Workspace, row: LedgerRow) -> dict[str, Any]:
         "by": row.by,
         "sequence": row.sequence,
         "row_sha256": row.row_sha256,
-        "report": str(write_decisions_page(workspace)),
+        "report": str(decisions_page(workspace)),
         "faults": read_ledger(workspace).faults,
     }
 

@@ -18,6 +18,9 @@ import pyarrow.parquet as pq
 from tasks.store.errors import DamagedTableError, DiskFullError
 from tasks.store.objects import ObjectFolder
 
+_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
+"""What NumPy says, without a number of the error, when an array does not fit onto the disk."""
+
 
 @contextmanager
 def disk_full_named(target: Path | ObjectFolder) -> Iterator[None]:
@@ -35,7 +38,7 @@ def disk_full_named(target: Path | ObjectFolder) -> Iterator[None]:
 
 def _is_disk_full(error: OSError | sqlite3.OperationalError) -> bool:
     if isinstance(error, OSError):
-        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return error.errno in (errno.ENOSPC, errno.EDQUOT) or _CUT_SHORT.fullmatch(str(error)) is not None
     return error.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 

@@ -45,6 +45,7 @@ from tasks.runtime.run_log import run_logger
 from tasks.runtime.workspace import Workspace
 from tasks.store.columns import align_column, align_rows
 from tasks.store.dataset import Dataset
+from tasks.store.files import whole_file
 from tasks.studies.handlings import HANDLINGS
 from tasks.studies.resumable_rows import row_name, run_study
 from tasks.studies.rows import StudyRequest, StudyRow, StudySetup, study_folder
@@ -85,7 +86,8 @@ def train_row(setup: StudySetup, row: StudyRow) -> dict[str, Any]:
     """
     started = time.monotonic()
     logits, account = fit_by_detector(setup, row) if row.treatment == "each" else fit_row(setup, row, {})
-    np.save(setup.folder / f"scores-{row_name(row.model_dump())}.npy", logits, allow_pickle=False)
+    with whole_file(setup.folder / f"scores-{row_name(row.model_dump())}.npy") as path, path.open("wb") as stream:
+        np.save(stream, logits, allow_pickle=False)
     real = setup.test.real
     point = operating_points.point_at_tpr(logits, real, setup.test.part.groups, 0.9)
     return {

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.drill.base_workspace import GALAXY_SCHEME
+from tests.drill.base_workspace import GALAXY_SCHEME, NIGHT_BEFORE, PREDICTIONS, SIMULATED
 from tests.drill.inputs import NIGHT, SIDE, Inputs
 
 SERVICE = "SERVICE"
@@ -58,6 +58,8 @@ class Case:
         Registered name of the model that it reads.
     service, spreads, begins_empty : bool
         It asks the cutout service; it opens a Dask cluster; it needs nothing of the workspace.
+    own : tuple of str
+        Entries of the summary that tell what this run did: less, where one before it did a part.
     """
 
     flow: str
@@ -69,11 +71,12 @@ class Case:
     service: bool = False
     spreads: bool = False
     begins_empty: bool = False
+    own: tuple[str, ...] = ()
 
     @property
     def fits(self) -> bool:
         """Whether it fits networks, and so writes runs and models."""
-        return any(point in (*FITTING, FOLD) for point in self.points)
+        return any(point in (*FITTING, FOLD, *STUDY) for point in self.points)
 
     def with_service(self, url: str) -> dict[str, Any]:
         """Return the parameters with the address of the cutout service."""
@@ -112,7 +115,17 @@ FITTING = (
     Point("model saved", "mlartifacts/**/model.keras"),
 )
 FOLD = Point("fold finished", "training/*/fold-*.parquet")
+STUDY = (Point("row finished", "studies/*/row-*.json"), Point("study recorded", "studies/*/runs-*.json"))
+PAGE = Point("page half written", "reports/.*.part")
+DECIDING = (
+    Point("decision begun", "decisions/unfinished.json"),
+    Point("row appended", "decisions/ledger.parquet/part-*"),
+    PAGE,
+)
 QUICK = {"network": "first", "batch_size": 32}
+STUDIED = {"dataset": SIMULATED, "test_dataset": SIMULATED, "epochs": 1, "seeds": [0]}
+QUICK_STUDY = {**STUDIED, "network": "first", "limit": 100}
+FORMER = "models:/realbogus/1"
 
 
 def all_cases(inputs: Inputs) -> list[Case]:
@@ -200,6 +213,124 @@ def all_cases(inputs: Inputs) -> list[Case]:
         ),
         Case("export-dataset", {"dataset": "made"}, (Point("export begun", "exports/.*.part"),), reads="made"),
         Case("verify", {"dataset": "made"}, (), reads="made"),
+        *_decisions(),
+        *_nights(),
+        *_labels(),
+        *_studies(inputs),
+        Case(
+            "export-model",
+            {"dataset": "made"},
+            (Point("model written", "exports/*/model.onnx"),),
+            reads="made",
+            model="realbogus",
+        ),
+        Case(
+            "housekeeping",
+            {"keep_days": 0, "keep_versions": 1, "keep_nights": 0, "plan_only": False},
+            (Point("something taken away", "*/.trash/*"), PAGE),
+            own=("items", "kept"),
+        ),
+    ]
+
+
+def _decisions() -> list[Case]:
+    return [
+        Case("promote", {"model": FORMER, "reason": "it finds more"}, DECIDING),
+        Case("rollback", {"reason": "it finds less"}, DECIDING),
+        Case("accept", {"night": NIGHT, "reason": "seen"}, DECIDING),
+        Case("show-decisions", {}, DECIDING, own=("recorded",)),
+    ]
+
+
+def _nights() -> list[Case]:
+    """Return the flows of nights that were scored, or are to be."""
+    scores = (Point("scores half written", "scores/.*.part"), Point("scores written", "scores/history/*"), PAGE)
+    return [
+        Case(
+            "make-night",
+            {"dataset": SIMULATED, "count": 1200, "real_share": 0.1},
+            (
+                Point("night begun", "nights/*"),
+                Point("shard drawn", "nights/*.zarr/pixels/c/1/*"),
+                Point("night drawn", "nights/*.zarr/made.json"),
+            ),
+            reads=SIMULATED,
+        ),
+        Case(
+            "score-visit",
+            {"night": NIGHT},
+            (Point("visit scored", "visits/*/*/*"), Point("table written", "scores/candidates-*")),
+            model="realbogus",
+        ),
+        Case("stale", {}, ()),
+        Case("rescore", {"only_stale": False}, scores, reads="made", model="realbogus", own=("nights",)),
+        Case(
+            "rethreshold",
+            {"night": NIGHT_BEFORE, "max_candidates": 7},
+            scores,
+            own=("nights", "rethresholded", "current"),
+        ),
+        Case(
+            "diff-models",
+            {"night": NIGHT_BEFORE, "against": FORMER},
+            (Point("differences written", "scores/differences/*"), PAGE),
+            reads="made",
+            model="realbogus",
+        ),
+    ]
+
+
+def _labels() -> list[Case]:
+    published = (
+        Point("version half written", "datasets/made/versions/.*.part"),
+        Point("labels published", "datasets/made/versions/000002"),
+    )
+    return [
+        Case("publish-labels", {"dataset": "made", "name": "people"}, published, dataset="made"),
+        Case(
+            "survey-label-errors",
+            {"dataset": SIMULATED, "network": "first", "folds": 2, "epochs": 1, "per_bin": 5},
+            (FOLD, Point("page half written", "reports/.label-errors*")),
+            reads=SIMULATED,
+            spreads=True,
+        ),
+        Case(
+            "relabel-and-retrain-galaxy",
+            {"dataset": "zoo", "preset": "deck", "folds": 2, "epochs": 1, "batch_size": 16, "most_of_stratum": 1.0},
+            (FOLD, Point("labels published", "datasets/zoo/versions/000002"), *FITTING),
+            reads="zoo",
+            spreads=True,
+        ),
+    ]
+
+
+def _studies(inputs: Inputs) -> list[Case]:
+    rows = (*STUDY, PAGE)
+    grid = {"matched": [], "uniform": [0.1], "handlings": ["none", "remove"], "folds": 2}
+    galaxies = {"dataset": "zoo", "arms": ["cnn:deck"], "epochs": 1, "seeds": [0]}
+    return [
+        Case(
+            "compare-volumes",
+            {**STUDIED, "network": "first", "reals": [20, 40], "bogus": [30, 50]},
+            rows,
+            reads=SIMULATED,
+        ),
+        Case("compare-treatments", QUICK_STUDY, rows, reads=SIMULATED),
+        Case("compare-profiles", {**QUICK_STUDY, "network": "simple"}, rows, reads=SIMULATED),
+        Case("compare-label-handling", {**QUICK_STUDY, "folds": 2}, rows, reads=SIMULATED, spreads=True),
+        Case("label-noise-bench", {**QUICK_STUDY, **grid}, rows, reads=SIMULATED, spreads=True),
+        Case("compare-trainings", {**galaxies, "sizes": [24, "all"], "folds": 2}, rows, reads="zoo"),
+        Case("compare-schemes", {**galaxies, "schemes": [GALAXY_SCHEME]}, rows, reads="zoo"),
+        Case(
+            "compare-catalogue",
+            {
+                "catalog": str(inputs.table),
+                "predictions": PREDICTIONS,
+                "columns": {"class": "gz1_majority"},
+                "classes": {"edge_on": "spiral"},
+            },
+            (Point("page written", "reports/compare-*"),),
+        ),
     ]
 
 

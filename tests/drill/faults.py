@@ -19,6 +19,7 @@ import psutil
 from tasks.runtime.cluster import ADDRESS_ENVIRONMENT_NAME
 from tasks.runtime.workspace import Workspace
 from tasks.server.prefect_server import read_record
+from tasks.tracking.model_registry import resolve_model
 from tests.dask_processes import outside_cluster
 from tests.drill.cases import CONNECTIONS, Case
 from tests.drill.clock import clock_settings, no_compiler
@@ -215,9 +216,8 @@ def _turn_clock(trial: Trial) -> Iterator[Disturbed]:
     flag.touch()
     ended = process.end()
     trial.stop_services()  # they have the wrong clock too
-    yield Disturbed(
-        ended, trial.workspace, told="the clock of this machine went back by .*same command", may_finish=True
-    )
+    told = "the clock of this machine went back by .*same command"
+    yield Disturbed(ended, trial.workspace, told=told, may_finish=True)
 
 
 @contextmanager
@@ -231,13 +231,8 @@ def _corrupt_shard(trial: Trial) -> Iterator[Disturbed]:
 @contextmanager
 def _corrupt_model(trial: Trial) -> Iterator[Disturbed]:
     """Change a byte of the model that a flow reads, give the flow, and put the byte back as from a backup."""
-    models = (path for path in (trial.workspace.root / "mlartifacts").rglob("model.keras") if _is_of(path, trial.case))
-    yield from _with_other_byte(trial, next(models), 0.5, told=r"model\.keras", damage=r"model")
-
-
-def _is_of(path: Path, case: Case) -> bool:
-    problem = "galaxy" if str(case.model).startswith("galaxy") else "realbogus"
-    return f'"problem": "{problem}"' in (path.parent / "model.json").read_text(encoding="utf-8")
+    model = resolve_model(trial.workspace, f"{trial.case.model}@champion", None).folder / "model.keras"
+    yield from _with_other_byte(trial, model, 0.5, told=r"model\.keras", damage=r"model")
 
 
 def _with_other_byte(trial: Trial, path: Path, at: float, told: str, damage: str) -> Iterator[Disturbed]:

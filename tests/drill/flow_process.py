@@ -59,9 +59,12 @@ class Ended:
 
     @property
     def failure(self) -> str | None:
-        """The message of a night that failed, of which the summary tells; the command ends with 0 then."""
+        """The messages of nights that failed, of which the summary tells; the command ends with 0 then."""
         summary = self.summary or {}
-        return str(summary.get("message")) if summary.get("state") == "failed" else None
+        if summary.get("state") != "failed":
+            return None
+        entries = [summary, *summary.get("nights", [])]
+        return "; ".join(str(entry["message"]) for entry in entries if entry.get("message"))
 
 
 @dataclass

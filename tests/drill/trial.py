@@ -245,7 +245,8 @@ class Drill:
                 ended = disturbed.ended if is_done else again.run()
                 again.stop_services()
                 failed_night = ("runs",) if disturbed.ended.failure is not None else ()  # it has a run of its own
-                complaints += _unequal((*fault.changes, *failed_night), ended, disturbed.workspace, reference)
+                changes = (*fault.changes, *failed_night, *(() if is_done else trial.case.own))
+                complaints += _unequal(changes, ended, disturbed.workspace, reference)
                 complaints += _left_over(trial) + _asked_again(trial, fault.asked_again)
         except NotReachedError as error:
             return Outcome(*cell, "missed", complaints=[str(error)])

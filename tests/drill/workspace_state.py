@@ -11,38 +11,48 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from realbogus.records import REAL
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.models.saved_models import SavedModelError, checked_card
+from tasks.night.score_files import find_night, scored_nights
+from tasks.night.simulated import NIGHTS
 from tasks.nightly.night_record import NIGHTLY, read_record
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
+from tasks.store.pixels import open_array
 from tasks.store.places import dataset_names, list_files, places_of, raw_place
 from tasks.store.verification import verify_version
 from tasks.tracking.database import open_client, prepare
 from tasks.tracking.model_registry import resolve_model
 from tasks.tracking.tracking_store import MLFLOW_VARIABLE
 
-PASSING = ("_at", "seconds", "_per_second", "created")
-"""Ends of the names of columns and entries that tell when, or how long."""
-VOLATILE = {"at", "by", "run_id", "requests", "message"}
-"""Entries of a summary and columns that name this run."""
+PASSING = ("_at", "seconds", "seconds_beyond_epochs", "_per_second", "seconds_per_visit", "latency_s", "created", "_gb")
+"""Ends of the names of columns and entries that tell when, how long, or how much with the logs."""
+VOLATILE = {"at", "by", "run_id", "requests", "message", "row_sha256", "labels_sha256"}
+"""Entries of a summary and columns that name this run, or of bytes in which a time stands."""
 DECIMALS = 3
 """Of measures that are compared: a training that was resumed is the same up to rounding."""
 
 
 def read_state(workspace: Workspace) -> dict[str, Any]:
-    """Return what the workspace holds: datasets, scores, models, runs, decisions, nights, exports, remnants."""
+    """Return what the workspace holds: datasets, scores, models, runs, decisions, nights, pages, exports, remnants."""
     return {
         "datasets": {name: _dataset(workspace, name) for name in dataset_names(workspace)},
         "scores": _tables(workspace.scores),
+        "scored": {night: _scored(workspace, night) for night in scored_nights(workspace)},
         "catalogs": _tables(workspace.catalogs),
-        "exports": _tables(workspace.root / "exports"),
+        "exports": _tables(workspace.root / "exports") | _cards(workspace.root / "exports"),
+        "studies": _studies(workspace),
+        "pages": sorted(_PAGE_OF_MODEL.sub("-MODEL.html", path.name) for path in workspace.reports.glob("[!.]*")),
         "models": _models(workspace),
         "runs": _runs(workspace),
         "decisions": _decisions(workspace),
         "nights": _nights(workspace),
+        "drawn": _drawn(workspace),
+        "visits": sorted("/".join(path.parts[-4:-1]) for path in (workspace.root / "visits").glob("*/*/*/record.json")),
         "remnants": remnants(workspace),
     }
 
@@ -55,7 +65,7 @@ def damage(workspace: Workspace) -> list[str]:
             Dataset.open(workspace, name), raw_place(workspace), lambda *_: nullcontext(_ignore)
         ).problems
     for name, facts in _models(workspace).items():
-        for number in range(1, facts["versions"] + 1):
+        for number in facts["versions"]:
             try:
                 checked_card(resolve_model(workspace, f"models:/{name}/{number}", None).folder)
             except (SavedModelError, OSError, ValueError) as error:
@@ -157,7 +167,7 @@ def _models(workspace: Workspace) -> dict[str, dict[str, Any]]:
     client = open_client(workspace)
     return {
         model.name: {
-            "versions": len(client.search_model_versions(f"name = '{model.name}'")),
+            "versions": sorted(int(each.version) for each in client.search_model_versions(f"name = '{model.name}'")),
             "aliases": {alias: int(version) for alias, version in sorted(model.aliases.items())},
         }
         for model in client.search_registered_models()
@@ -177,10 +187,43 @@ def _runs(workspace: Workspace) -> dict[str, dict[str, int]]:
 
 
 def _decisions(workspace: Workspace) -> dict[str, list[str]]:
-    return {
-        name: [f"{row.kind} {row.verdict}" for row in read_ledger(workspace, name).decisions]
+    found = {
+        name: [
+            f"{row.kind} {row.verdict} {row.champion_before} {row.champion_after} {row.night} {row.reasons[0]}"
+            for row in read_ledger(workspace, name).decisions
+        ]
         for name in _models(workspace)
     }
+    return found | {"damage": read_ledger(workspace).damage}
+
+
+def _scored(workspace: Workspace, night: str) -> dict[str, Any]:
+    """Return by which model and threshold a night is decided, what is selected, and whether table and record agree."""
+    found = find_night(workspace, night)
+    selected = pc.sum(pc.equal(pq.read_table(found.files.scores, columns=["decision"])["decision"], REAL)).as_py()
+    threshold = None if found.threshold is None else round(found.threshold, DECIMALS)
+    return {"model": found.model, "threshold": threshold, "selected": selected, "problem": found.problem}
+
+
+def _studies(workspace: Workspace) -> dict[str, Any]:
+    rows = sorted((workspace.root / "studies").glob("*/row-*.json"))
+    return {path.parent.name + "/" + path.name: comparable(json.loads(path.read_text()), workspace) for path in rows}
+
+
+def _drawn(workspace: Workspace) -> dict[str, Any]:
+    """Return shape, attributes and digests of the simulated nights."""
+    found = {}
+    for folder in sorted((workspace.root / NIGHTS).glob("[!.]*")):
+        array = open_array(folder)
+        pixels = hashlib.sha256(np.ascontiguousarray(array[:]).tobytes()).hexdigest()[:16]
+        found[folder.name] = [list(array.shape), dict(array.attrs), pixels, *_tables(folder).values()]
+    return found
+
+
+def _cards(folder: Path) -> dict[str, str]:
+    """Return the digest of the card beside each exported model, whose own bytes are others each time."""
+    cards = sorted(path.with_name("model.json") for path in folder.rglob("model.onnx"))
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in cards}
 
 
 def _nights(workspace: Workspace) -> dict[str, str | None]:

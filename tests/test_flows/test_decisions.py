@@ -17,6 +17,8 @@ from flows.show_decisions import show_decisions
 from tasks.decisions.aliases import DecisionError, champion_of
 from tasks.decisions.ledger import ledger_folder
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
+from tasks.stages import decide
+from tasks.store.errors import DiskFullError
 from tasks.tracking.model_registry import UnknownModelError
 from tests.small_models import register_small
 
@@ -46,6 +48,24 @@ def test_an_empty_workspace_has_no_decision(flows_here: Workspace) -> None:
     summary = show_decisions()
     assert (summary["rows"], summary["champions"], summary["decisions"], summary["faults"]) == (0, {}, [], [])
     assert "The ledger has no decision yet." in Path(summary["report"]).read_text(encoding="utf-8")
+
+
+def test_a_promotion_whose_page_found_no_space_is_finished_by_the_same_command(
+    flows_here: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for mark in ("one", "two"):
+        register_small(flows_here, tmp_path / "saved", "realbogus", mark)
+
+    def fail(_: Workspace) -> None:
+        raise DiskFullError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(decide, "write_decisions_page", fail)
+        with pytest.raises(DiskFullError):
+            promote(model=TWO, reason="better")
+    summary = promote(model=TWO, reason="better")
+    assert (summary["sequence"], summary["champion_before"], summary["champion_after"]) == (2, ONE, TWO)
+    assert summary["row_sha256"][:8] in Path(summary["report"]).read_text(encoding="utf-8")
 
 
 def test_a_model_is_promoted_rolled_back_and_a_night_accepted(two_models: Workspace) -> None:

@@ -35,8 +35,6 @@ from tasks.night.models import NightError
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
-from tasks.store.locks import one_builder
-from tasks.store.versions import NewVersion, publish
 from tasks.studies.row_training import run_rows
 from tasks.studies.rows import StudyRequest, StudyRow
 from tasks.tracking.database import open_client
@@ -44,6 +42,7 @@ from tasks.tracking.mlflow_runs import PARENT
 from tasks.tracking.model_registry import resolve_model
 from tasks.tracking.notes import NOTE
 from tasks.training.relabel import relabel_and_retrain as relabel_rounds
+from tests.hidden_truth import tell_truth
 
 from .conftest import write_triplets
 
@@ -64,24 +63,6 @@ def shared(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         build_realbogus_dataset(dataset="made", source="triplets", path=str(source))
         tell_truth(workspace, "made", {f"c{number:04d}": bool(label) for number, label in enumerate(true)})
         yield workspace
-
-
-def tell_truth(workspace: Workspace, name: str, real: dict[str, bool]) -> None:
-    """Publish the dataset once more with a hidden truth, as a simulated survey has it."""
-    dataset = Dataset.open(workspace, name)
-    ids = dataset.samples(["id"])["id"].to_pylist()
-    words = ["real" if real[sample_id] else "bogus" for sample_id in ids]
-    truth = pa.table({"id": ids, "truth": words, "origin": ["made"] * len(ids)})
-    kept = {key: dataset.manifest[key] for key in dataset.manifest if key not in {"name", "version", "parent"}}
-    folder = dataset.path.parents[1]
-    with one_builder(folder):
-        publish(
-            folder,
-            NewVersion(
-                dataset.samples(), dataset.every_label_table(), dataset.split(), kept, truth, None, lambda _: None
-            ),
-            dataset,
-        )
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,27 @@ def filled(tmp_path: Path, text: str) -> Path:
     return path
 
 
+def test_verdicts_of_a_person_outlive_the_table_that_is_written_again(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("id,label,logit,verdict\nc1,real,1.0,wrong\nc2,real,2.0,\nc3,real,3.0,right\nc4,bogus,4.0,wrong\n")
+    write_verdict_table(path, [("c2", "real", 2.0), ("c1", "real", 1.0), ("c4", "real", 4.0)])
+    assert path.read_text(encoding="utf-8").splitlines()[1:] == [
+        "c2,real,2.0000,",
+        "c1,real,1.0000,wrong",
+        "c4,real,4.0000,",
+        "c3,real,3.0,right",
+        "c4,bogus,4.0,wrong",
+    ]
+    assert read_verdicts(path, ["c1", "c4"]) == ["wrong", "unsure"]
+
+
+def test_a_table_that_cannot_be_read_is_not_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("id;verdict\nc1;wrong\n")
+    write_verdict_table(path, [("c1", "real", 1.0)])
+    assert path.read_text() == "id;verdict\nc1;wrong\n"
+
+
 def test_verdicts_come_in_the_requested_order_and_an_empty_one_is_unsure(tmp_path: Path) -> None:
     path = filled(tmp_path, "id,verdict\na, Wrong \nb,\nc,right\nd,UNSURE\ne,  \nother,right\n")
     assert read_verdicts(path, ["c", "b", "a", "d", "e"]) == ["right", "unsure", "wrong", "unsure", "unsure"]

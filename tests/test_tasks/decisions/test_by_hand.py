@@ -14,6 +14,7 @@ from tasks.decisions.decision import Decision
 from tasks.decisions.ledger import read_ledger
 from tasks.decisions.ledger_rows import LedgerError, LedgerRow
 from tasks.runtime.workspace import Workspace
+from tasks.store.errors import DiskFullError
 from tasks.tracking.model_registry import UnknownModelError, promote, resolve_model
 
 NAME = "realbogus"
@@ -60,6 +61,23 @@ def test_rolling_back_twice_goes_back_twice_and_never_forth(own: Workspace) -> N
     named = back(own, THREE)
     assert named.reasons == ("worse", f"{THREE} was not champion before, by the ledger")
     assert champion_of(own, NAME) == THREE
+
+
+def test_what_could_not_be_told_is_told_when_it_is_said_again_and_done_once(own: Workspace) -> None:
+    promoted(own, TWO)
+    promoted(own, THREE)
+
+    def fail(_: LedgerRow) -> None:
+        raise DiskFullError("no space left")
+
+    told: list[LedgerRow] = []
+    asked = (own, NAME, None, "worse", "anna", NOON)
+    with pytest.raises(DiskFullError):
+        roll_back(*asked, fail)
+    row = roll_back(*asked, told.append)
+    assert told == [row]
+    assert (row.kind, row.sequence, row.champion_after, champion_of(own, NAME)) == ("rollback", 4, TWO, TWO)
+    assert len(read_ledger(own, NAME).decisions) == 4
 
 
 def test_a_champion_set_outside_is_rolled_back_to_the_one_before(own: Workspace) -> None:

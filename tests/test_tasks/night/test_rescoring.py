@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.night import pipeline
 from tasks.night.models import NightError
 from tasks.night.pipeline import score_night
 from tasks.night.request import NightRequest
@@ -64,6 +65,18 @@ def test_one_night_alone_and_a_current_one_if_asked(own: Workspace) -> None:
     assert outcome(rescore(own, RescoreRequest(night="alone", only_stale=False))) == {"alone": "rescored"}
     assert sha256_of_file(own.scores / "alone.parquet") == first
     assert not (own.scores / "history").exists(), "equal scores take the place of nothing"
+
+
+def test_a_night_that_was_scored_and_not_told_is_scored_again(own: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "conclude", die)
+        with pytest.raises(KeyboardInterrupt):
+            rescore(own, RescoreRequest(night="alone", only_stale=False))
+    states = [rescore(own, RescoreRequest(night="alone"))["nights"][0]["state"] for _ in range(2)]
+    assert states == ["rescored", "current"]
 
 
 def test_a_bad_night_costs_itself_and_is_named(own: Workspace, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from tasks.night import rethresholding
 from tasks.night.models import NightError
 from tasks.night.pipeline import score_night
 from tasks.night.request import NightRequest
@@ -72,6 +73,23 @@ def test_a_night_that_is_decided_so_already_is_left_alone(own: Workspace) -> Non
     files = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in own.scores.rglob("*")}
     assert again(own, night="both")["state"] == again(own, night="both", tpr=0.9)["state"] == "current"
     assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in own.scores.rglob("*")} == files
+
+
+@pytest.mark.parametrize("asked", [{"night": "alone", "max_candidates": 7}, {}])
+def test_a_night_that_was_decided_and_not_told_gets_its_page_from_the_next(
+    own: Workspace, monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rethresholding, "conclude", die)
+        with pytest.raises(KeyboardInterrupt):
+            again(own, night="alone", max_candidates=7)
+    entry = again(own, **asked)
+    assert (entry["state"], entry["gained"], entry["lost"]) == ("rethresholded", 0, 0)
+    assert Path(entry["report"]).read_text().count("best 7")
+    assert again(own, night="alone", max_candidates=7)["state"] == "current"
 
 
 def test_without_a_night_those_are_decided_whose_rule_gives_another_threshold(own: Workspace) -> None:

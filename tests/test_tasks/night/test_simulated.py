@@ -3,12 +3,14 @@
 import json
 import shutil
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 
+from tasks.night import simulated
 from tasks.night.simulated import (
     MADE,
     PROGRESS,
@@ -54,6 +56,7 @@ def test_a_survey_without_truth_makes_no_night(workspace: Workspace) -> None:
     publish_candidates(workspace, "blind", ["real"], ["cell"], ["test"])
     with pytest.raises(StoreError, match="dataset blind has no hidden truth: make a night from a simulated survey"):
         make_night(workspace, NightToMake(dataset="blind", count=5))
+    assert not (workspace.root / "nights").exists()
 
 
 def test_a_night_has_the_requested_length_share_and_origin(workspace: Workspace, survey: Dataset) -> None:
@@ -105,6 +108,27 @@ def test_a_night_cut_short_continues_and_is_the_same(workspace: Workspace, surve
     shutil.rmtree(folder)
     make_night(workspace, request)
     np.testing.assert_array_equal(np.asarray(pixels.open_array(folder)[:]), whole)
+
+
+@pytest.mark.parametrize(
+    ("module", "place"), [(pixels, "create"), (simulated, "write_table"), (simulated, "write_json")]
+)
+def test_a_night_whose_process_died_after_a_write_is_made_by_the_next(
+    workspace: Workspace, survey: Dataset, monkeypatch: pytest.MonkeyPatch, module: ModuleType, place: str
+) -> None:
+    request = NightToMake(dataset="made", count=LENGTH)
+    write = getattr(module, place)
+
+    def write_and_die(*words: object) -> None:
+        write(*words)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, place, write_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            make_night(workspace, request)
+    array = pixels.open_array(Path(make_night(workspace, request)["path"]))
+    assert (array.shape[0], array.attrs["pixels"]) == (LENGTH, "simulated, redrawn")
 
 
 def test_a_shorter_night_is_the_beginning_of_a_longer_one_in_whole_shards(

@@ -78,6 +78,12 @@ def test_a_full_disk_or_quota_is_named(tmp_path: Path, number: int, error: type[
         raise OSError(number, "full")
 
 
+def test_an_array_that_does_not_fit_is_named(tmp_path: Path) -> None:
+    """NumPy tells it without a number of the error."""
+    with pytest.raises(DiskFullError, match=f"disk of {tmp_path}"), disk_full_named(tmp_path):
+        raise OSError("500000 requested and 131056 written")
+
+
 def test_a_database_that_cannot_grow_is_named_and_one_that_is_locked_is_not(tmp_path: Path) -> None:
     database = sqlite3.connect(tmp_path / "small.sqlite", isolation_level=None, timeout=0)
     database.execute("CREATE TABLE filler (content)")
