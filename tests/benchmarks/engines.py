@@ -65,7 +65,7 @@ PLANTED = {
     CHANGED: "delivered again with other stamps",
     MOVED: "after the alias was moved back",
 }
-NOISE = 40.0
+NOISE = 80.0
 """Of the stamps, whose shapes are 20 to 200 high."""
 POOR = {"network": "simple", "optimizer": "adadelta", "epochs": 1, "batch_size": 1024, "device": "cpu"}
 """The training of the first champion, of three small steps."""
