@@ -96,7 +96,8 @@ class Fault:
     where : str, optional
         The one point at which it is met; None: at the flow's points in turn, and at random ones.
     asked_again : int
-        Requests to the cutout service that may be repeated.
+        Requests to the cutout service that may be repeated; by default those under way, and as many whose answers are
+        being kept, since a build has two threads a connection.
     in_group, on_store : bool
         The trial's runs and models go to a group's servers; its workspace is on an object store, empty at first.
     """
@@ -107,7 +108,7 @@ class Fault:
     unfit: Callable[[Case], str | None] = lambda case: None
     changes: tuple[str, ...] = ()
     where: str | None = None
-    asked_again: int = CONNECTIONS
+    asked_again: int = 2 * CONNECTIONS
     in_group: bool = False
     on_store: bool = False
 
