@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -54,11 +55,14 @@ class StudyScores:
     real : (m,) bool
     groups : sequence of str
         Sky cells of the test rows, which intervals resample.
+    origins : (m,) str
+        Their true origins.
     """
 
     logits: Mapping[str, NDArray[np.float64]]
     real: NDArray[np.bool_]
     groups: Sequence[str]
+    origins: NDArray[np.str_]
 
     @classmethod
     def load(
@@ -73,12 +77,19 @@ class StudyScores:
         logits = {
             which: np.stack([np.load(path, allow_pickle=False) for path in paths]) for which, paths in files.items()
         }
-        return cls(logits, setup.test.real, setup.test.part.groups)
+        return cls(logits, setup.test.real, setup.test.part.groups, setup.test.origins)
 
     def rate(self, which: str, rows: NDArray[np.int64]) -> float:
         """Return the false-positive rate of a name on some test rows, mean over its seeds."""
         real = self.real[rows]
         return float(np.mean([operating_points.fpr_at_tpr(seed[rows], real, TPR) for seed in self.logits[which]]))
+
+    def passed(self, which: str) -> dict[str, float]:
+        """Return the number of bogus of each true origin that pass with a name, mean over its seeds."""
+        thresholds = [operating_points.threshold_for_tpr(seed[self.real], TPR) for seed in self.logits[which]]
+        share = np.mean([seed >= threshold for seed, threshold in zip(self.logits[which], thresholds, strict=True)], 0)
+        origins = sorted(set(self.origins[~self.real].tolist()))
+        return {name: float(share[~self.real & (self.origins == name)].sum()) for name in origins}
 
     def ratio(self, other: str, which: str) -> Interval:
         """Return how many times fewer bogus pass than with `other`."""
@@ -117,9 +128,9 @@ def compare_rows(
     Returns
     -------
     dict
-        By name: ``fpr_at_tpr90`` (mean over seeds) with ``_low`` and ``_high``, ``per_seed``, ``auc``, and
-        ``ratio_to_previous`` or ``ratio_to_plain``, ``ratio_to_first``: [value, low, high], how many times fewer
-        bogus pass.
+        By name: ``fpr_at_tpr90`` (mean over seeds) with ``_low`` and ``_high``, ``per_seed``, ``auc``,
+        ``passed_by_origin`` (numbers of bogus, means over seeds), and ``ratio_to_previous`` or ``ratio_to_plain``,
+        ``ratio_to_first``: [value, low, high], how many times fewer bogus pass.
     """
     scores = StudyScores.load(workspace, name, request, results)
     compared: dict[str, Any] = {}
@@ -128,6 +139,7 @@ def compare_rows(
             **scores.resample(partial(scores.rate, which)).to_summary("fpr_at_tpr90"),
             "per_seed": [operating_points.fpr_at_tpr(seed, scores.real, TPR) for seed in scores.logits[which]],
             "auc": float(np.mean([measures.auc(seed, scores.real) for seed in scores.logits[which]])),
+            "passed_by_origin": scores.passed(which),
         }
         before = ("previous", names[max(position - 1, 0)]) if plain is None else ("plain", plain[which])
         for word, other in (before, ("first", names[0])):
@@ -176,6 +188,7 @@ def publish_study(
         ),
         figure,
         rates_table(compared, request.seeds),
+        origins_table(compared, setup.test.origins[~setup.test.real]),
         *more,
         Heading("Every row"),
         results_table(results),
@@ -276,6 +289,17 @@ def rates_table(compared: Mapping[str, Any], seeds: Sequence[int]) -> Table:
     ]
     columns = ["name", f"FPR at TPR {TPR}", "95 % interval", "AUC", *ratios.values()]
     return Table(f"Means over seeds {', '.join(map(str, seeds))}", columns, lines)
+
+
+def origins_table(compared: Mapping[str, Any], of_bogus: NDArray[np.str_]) -> Table:
+    """Return the table of the bogus that pass, by their true origin, one line per name; `of_bogus` are all origins."""
+    all_bogus = Counter(of_bogus.tolist())
+    columns = ["name", *(f"{origin} (of {count:,})" for origin, count in all_bogus.most_common())]
+    lines: list[list[Cell]] = [
+        [which, *(f"{of['passed_by_origin'][origin]:.1f}" for origin, _ in all_bogus.most_common())]
+        for which, of in compared.items()
+    ]
+    return Table(f"Bogus that pass at TPR {TPR}, by their true origin, means over the seeds", columns, lines)
 
 
 def results_table(results: Sequence[Mapping[str, Any]]) -> Table:

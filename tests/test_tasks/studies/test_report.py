@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tasks.runtime.workspace import Workspace
@@ -10,6 +11,7 @@ from tasks.studies.report import (
     RATIOS,
     format_ratio,
     metric_name,
+    origins_table,
     rates_figure,
     rates_table,
     record_row,
@@ -40,6 +42,14 @@ def test_a_study_of_treatments_compares_with_the_untreated_labels_in_place_of_th
     assert RATIOS["plain"] in columns
     assert RATIOS["previous"] not in columns
     assert RATIOS["first"] in columns
+
+
+def test_the_bogus_that_pass_stand_by_their_origin_the_most_frequent_first() -> None:
+    table = origins_table(
+        {"CE": {"passed_by_origin": {"noise": 2.5, "star": 0.0}}}, np.array(["star", "noise", "star"])
+    )
+    assert list(table.columns) == ["name", "star (of 2)", "noise (of 1)"]
+    assert table.rows == [["CE", "0.0", "2.5"]]
 
 
 def test_settings_that_all_rows_share_are_not_shown_results_always_are() -> None:

@@ -296,6 +296,9 @@ def test_rows_are_compared_on_the_same_test_survey_over_seeds(workspace: Workspa
         assert told["per_seed"] == rates[name]
         assert told["fpr_at_tpr90"] == pytest.approx(np.mean(rates[name]))
         assert told["fpr_at_tpr90_low"] < told["fpr_at_tpr90"] < told["fpr_at_tpr90_high"]
+        of_bogus = one.test.origins[~real]
+        assert told["passed_by_origin"].keys() == set(of_bogus)
+        assert sum(told["passed_by_origin"].values()) == pytest.approx(told["fpr_at_tpr90"] * len(of_bogus))
     assert "ratio_to_previous" not in found["poor"]
     value, low, high = found["good"]["ratio_to_previous"]
     assert value == pytest.approx(np.mean(rates["poor"]) / np.mean(rates["good"]), rel=1e-3)

@@ -53,7 +53,8 @@ def scores_of(passed: dict[str, int], bogus: int = 4000, seeds: int = 2) -> Stud
         for name, count in passed.items()
     }
     real = (np.arange(1000 + bogus) < 1000)[order]
-    return StudyScores(logits, real, [f"cell {row % 40}" for row in range(len(real))])
+    origins = np.where(real, "transient", "noise")
+    return StudyScores(logits, real, [f"cell {row % 40}" for row in range(len(real))], origins)
 
 
 def test_the_exponents_are_those_of_the_rates_at_tpr_90() -> None:
