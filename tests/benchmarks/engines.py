@@ -341,8 +341,6 @@ def night_facts(engine: Folder, number: int) -> dict[str, Any]:
     summary = plain(engine, record.summary)
     model, _, rule, _ = summary["threshold_version"].split()  # the others are digests of the model's file
     summary["threshold_version"] = f"{model} {rule}"
-    if (labels := (summary.get("figures") or {}).get("challenger_labels")) is not None:
-        del labels["labels_sha256"]  # the table has the time at which it was made; `final_state` has the rest of it
     return {"summary": summary, "steps": sorted(record.steps), "training_set": training_set}
 
 
