@@ -352,7 +352,7 @@ def final_state(engine: Folder) -> dict[str, Any]:
     workspace = engine.workspace
     state: dict[str, Any] = plain(engine, read_state(workspace))
     state["scores"] = dict(scores_digest(workspace.scores, name) for name in state["scores"])
-    versions = [(name, number + 1) for name, facts in state["models"].items() for number in range(facts["versions"])]
+    versions = [(name, number) for name, facts in state["models"].items() for number in facts["versions"]]
     weights = {f"{name}/{number}": weights_digest(workspace, f"models:/{name}/{number}") for name, number in versions}
     return state | {"weights": weights}
 

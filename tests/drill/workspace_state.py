@@ -46,7 +46,7 @@ def read_state(workspace: Workspace) -> dict[str, Any]:
         "catalogs": _tables(workspace.catalogs),
         "exports": _tables(workspace.root / "exports") | _cards(workspace.root / "exports"),
         "studies": _studies(workspace),
-        "pages": sorted(_PAGE_OF_MODEL.sub("-MODEL.html", path.name) for path in workspace.reports.glob("[!.]*")),
+        "pages": sorted(_PAGE_OF_MODEL.sub("-MODEL", path.name) for path in workspace.reports.glob("[!.]*")),
         "models": _models(workspace),
         "runs": _runs(workspace),
         "decisions": _decisions(workspace),
@@ -85,7 +85,7 @@ def remnants(workspace: Workspace) -> list[str]:
     return sorted({found[0] for name in names if (found := _REMNANT.match(name))})
 
 
-_PAGE_OF_MODEL = re.compile(r"-[0-9a-f]{8}\.html$")
+_PAGE_OF_MODEL = re.compile(r"-[0-9a-f]{8}(?=\.(?:html|verdicts\.csv)$)")
 """The end of a page's name, of the model's digest: a resumed fit equals an undisturbed one to rounding."""
 
 
@@ -96,7 +96,7 @@ def comparable(summary: Any, workspace: Workspace) -> Any:
     if isinstance(summary, list):
         return [comparable(value, workspace) for value in summary]
     if isinstance(summary, str):
-        return _PAGE_OF_MODEL.sub("-MODEL.html", _without_place(summary, workspace))
+        return _PAGE_OF_MODEL.sub("-MODEL", _without_place(summary, workspace))
     return round(summary, DECIMALS) if isinstance(summary, float) else summary
 
 
