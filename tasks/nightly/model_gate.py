@@ -290,6 +290,9 @@ def _compare_newest(
 
 
 def _rng(models: tuple[Contender, Contender], rows_digest: str) -> np.random.Generator:
-    """Return the random stream of a comparison: the same models on the same rows give the same judgement."""
-    words = "/".join((*(model.sha256 for model in models), rows_digest))
+    """Return the random stream of a comparison: the same models on the same rows give the same judgement.
+
+    Models count by their addresses, since the file of a model has the time at which it was saved.
+    """
+    words = "/".join((*(model.ref.uri for model in models), rows_digest))
     return np.random.default_rng(int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big"))
