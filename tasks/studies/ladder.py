@@ -17,10 +17,9 @@ FIRST: Steps = {
     "simple, all": CONVENTIONAL,
     "simple, six channels": {"network": "simple"},
 }
-AUC_LOSS, TWO_STAGES = "+ AUC loss", "+ two stages"
 TRAINING: Steps = {
-    AUC_LOSS: {"loss_ech": 0.1},
-    TWO_STAGES: {"loss_lds": 1.0, "handling": "unlabel"},
+    "+ AUC loss": {"loss_ech": 0.1},
+    "+ two stages": {"loss_lds": 1.0, "handling": "unlabel"},
 }
 """Changes of the training that are added one after the other."""
 LONGER = 3
