@@ -22,14 +22,13 @@ NAME = "compare-ladder"
 @flow(
     name=NAME,
     description="Compare one detector, all detectors, six channels, a deeper network, two stages, training methods",
-    **run_page("dataset", "test_dataset"),
+    **run_page("dataset", "network"),
 )
 @by_subject
 def compare_ladder(
     dataset: parameter_types.Dataset = "survey",
     test_dataset: parameter_types.TestDataset = "testsurvey",
     limit: parameter_types.StudyLimit = 8000,
-    network: parameter_types.CandidateNetwork = "simple",
     fresh_reals: Annotated[
         float | None,
         parameter_types.param(
@@ -39,6 +38,7 @@ def compare_ladder(
             lt=1,
         ),
     ] = None,
+    network: parameter_types.CandidateNetwork = "simple",
     epochs: parameter_types.StudyEpochs = 8,
     folds: parameter_types.Folds = 5,
     steps: Annotated[
