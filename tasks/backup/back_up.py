@@ -163,7 +163,7 @@ class _Copy:
                     self.stored.add(entry.name)
                 self.advance(1)
 
-    def _copy(self, entry: Entry) -> "_FileCopy | None":
+    def _copy(self, entry: Entry) -> _FileCopy | None:
         """Return the copy of a file; None for what is none, and for one that is gone."""
         if entry.kind != "file":
             return None
@@ -175,7 +175,7 @@ class _Copy:
                 raise
             return None
 
-    def _unchanged(self, name: str, source: FileSource, copy: Path) -> "_FileCopy | None":
+    def _unchanged(self, name: str, source: FileSource, copy: Path) -> _FileCopy | None:
         """Return the copy of a file that the backup before, or an interrupted one, has as it is."""
         if not is_stable(source):
             return None
@@ -186,7 +186,7 @@ class _Copy:
             return _FileCopy(self.known[name], copy.stat().st_size, in_last=True)
         return _FileCopy(digest_of(copy), copy.stat().st_size) if has_state(source, copy) else None
 
-    def _copied(self, name: str, source: FileSource, copy: Path) -> "_FileCopy":
+    def _copied(self, name: str, source: FileSource, copy: Path) -> _FileCopy:
         digest = copy_file(source, copy)
         if digest is None:
             return _FileCopy(None)
@@ -196,7 +196,7 @@ class _Copy:
             return _FileCopy(digest, size, in_last=True)
         return _FileCopy(digest, size, copied_size=size)
 
-    def _record(self, name: str, copied: "_FileCopy") -> None:
+    def _record(self, name: str, copied: _FileCopy) -> None:
         if copied.digest is None:
             self.left_out[name] = CHANGES
             return

@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, model_validator
 
 from realbogus.models.label_noise import NoiseKind
-from realbogus.models.network_settings import Network, Normalisation, Profile, Size
+from realbogus.models.network_settings import Network, Profile, Size
+from realbogus.models.preprocessing import Normalisation
 from tasks.candidates.choices import Treatment
 from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.presets import presets_digest
@@ -130,16 +131,8 @@ class StudySetup:
     def training(self, row: StudyRow, **changes: Any) -> CandidateTraining:
         """Open a row's training, with some fields of its request changed."""
         fields = (
-            "network",
-            "size",
-            "profile",
-            "normalisation",
-            "seed",
-            "optimizer",
-            "loss_ce",
-            "loss_ech",
-            "loss_lds",
-            "methods",
+            *("network", "size", "profile", "normalisation", "seed", "optimizer", "methods"),
+            *("loss_ce", "loss_ech", "loss_lds"),
         )
         settings = {name: getattr(row, name) for name in fields}
         epochs = row.epochs or self.request.epochs
