@@ -109,13 +109,10 @@ def _compare(snapshot: Path, sums: Sums, read: Callable[[Path, str], bytes]) -> 
         """Return what is wrong with a file."""
         name = require_inside(path.removeprefix(f"{COPY}/"))
         try:
-            return (
-                None
-                if read(snapshot / COPY / name, name) == sums[path]
-                else "its bytes are not those that were written"
-            )
+            is_as_written = read(snapshot / COPY / name, name) == sums[path]
         except FileNotFoundError:
             return "missing"
+        return None if is_as_written else "its bytes are not those that were written"
 
     damaged, paths = [], [path for path in sums if path != FACTS]
     with progress("comparing", len(paths)) as advance:
