@@ -14,9 +14,9 @@ from tasks.galaxies.building.harvest import gather_harvest
 from tasks.galaxies.building.sources import open_source
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.backfill import begin_backfill, plan_backfill, show_backfill
-from tasks.stages.build_galaxies import collect_cutouts
-from tasks.stages.publish import publish_build
+from tasks.stages.datasets.backfill import begin_backfill, plan_backfill, show_backfill
+from tasks.stages.datasets.build_galaxies import collect_cutouts
+from tasks.stages.datasets.publish import publish_build
 from tasks.store.dataset import Dataset
 
 

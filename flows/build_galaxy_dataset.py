@@ -15,9 +15,9 @@ from tasks.galaxies.building.harvest import gather_harvest
 from tasks.galaxies.building.sources import open_source, truth_path
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.build_galaxies import collect_cutouts, find_catalog, plan_galaxies, show_build
-from tasks.stages.publish import publish_build
-from tasks.stages.verify import verify_published
+from tasks.stages.datasets.build_galaxies import collect_cutouts, find_catalog, plan_galaxies, show_build
+from tasks.stages.datasets.publish import publish_build
+from tasks.stages.datasets.verify import verify_published
 
 
 @flow(

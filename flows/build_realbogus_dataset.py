@@ -14,9 +14,9 @@ from tasks.candidates.building.build_request import CandidateBuildRequest
 from tasks.candidates.building.harvest import gather_candidates
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.build_candidates import ITEMS_A_VISIT, collect_candidates, plan_candidates, show_candidates
-from tasks.stages.publish import publish_build
-from tasks.stages.verify import verify_published
+from tasks.stages.datasets.build_candidates import ITEMS_A_VISIT, collect_candidates, plan_candidates, show_candidates
+from tasks.stages.datasets.publish import publish_build
+from tasks.stages.datasets.verify import verify_published
 
 
 @flow(

@@ -9,9 +9,9 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.build_candidates import ITEMS_A_VISIT
-from tasks.stages.check_giveaways import audit_survey
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.build_candidates import ITEMS_A_VISIT
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.check_giveaways import audit_survey
 from tasks.studies.choices import InjectionFlaw
 from tasks.studies.giveaways import GiveawayRequest
 

@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.predictions.catalogue_comparison import ComparisonRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.compare_catalogue import compare_catalogue as compare
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.compare_catalogue import compare_catalogue as compare
 
 
 @flow(

@@ -10,8 +10,8 @@ from flows.cli.run_page import run_page
 from realbogus.models.network_settings import Profile
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.run_study import run_rows
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.run_study import run_rows
 from tasks.studies.report import compare_rows, publish_study
 from tasks.studies.rows import StudyRequest, StudyRow
 

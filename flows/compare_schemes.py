@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.galaxies.choices import NetworkName, PresetName
 from tasks.runtime.workspace import Workspace
-from tasks.stages.compare_schemes import publish_schemes, train_schemes
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.compare_schemes import publish_schemes, train_schemes
 from tasks.studies.galaxies.arms import choose_arms
 from tasks.studies.galaxies.scheme_study import SchemeStudyRequest
 

@@ -9,8 +9,8 @@ from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
-from tasks.stages.compare_trainings import publish_trainings, run_fits
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.compare_trainings import publish_trainings, run_fits
 from tasks.studies.galaxies.arms import choose_arms, parse_arms
 from tasks.studies.galaxies.training_study import ScoredFolds, TrainingStudyRequest
 

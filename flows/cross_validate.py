@@ -8,8 +8,8 @@ from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
-from tasks.stages.cross_validate import cross_validate_folds, is_absent
-from tasks.stages.training_registry import open_training
+from tasks.stages.models.cross_validate import cross_validate_folds, is_absent
+from tasks.stages.models.training_registry import open_training
 
 
 @flow(

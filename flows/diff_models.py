@@ -7,10 +7,10 @@ from prefect import flow
 from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
-from tasks.night.model_difference import DifferenceRequest
+from tasks.past_nights.model_difference import DifferenceRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.diff_models import compare_decisions
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.nights.diff_models import compare_decisions
 
 
 @flow(

@@ -8,8 +8,8 @@ from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
-from tasks.stages.export_model import export_model as write_onnx
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.models.export_model import export_model as write_onnx
 
 
 @flow(

@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.housekeeping.request import HousekeepingRequest
 from tasks.runtime.workspace import Workspace
+from tasks.stages.datasets.show import show_summary
 from tasks.stages.housekeeping import keep_house
-from tasks.stages.show import show_summary
 
 
 @flow(

@@ -9,7 +9,7 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.galaxies.building.sources import sky_tables
 from tasks.runtime.workspace import Workspace
-from tasks.stages.ingest import ingest_tables, show_ingest
+from tasks.stages.datasets.ingest import ingest_tables, show_ingest
 
 
 @flow(

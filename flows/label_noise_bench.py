@@ -11,8 +11,8 @@ from flows.cli.run_page import run_page
 from realbogus.models.label_noise import NoiseKind
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.run_study import run_rows
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.run_study import run_rows
 from tasks.studies.choices import BenchHandling
 from tasks.studies.handlings import HANDLINGS
 from tasks.studies.label_noise_report import noise_blocks, noise_finder

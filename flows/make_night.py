@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.night.simulated import NightToMake
 from tasks.runtime.workspace import Workspace
-from tasks.stages.make_night import make_night as draw_night
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.nights.make_night import make_night as draw_night
 
 
 @flow(

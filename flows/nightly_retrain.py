@@ -23,7 +23,9 @@ from tasks.nightly.night_work import NightWork
 from tasks.nightly.outcome import end_night, fail_night, ingested, lost_night
 from tasks.nightly.request import NightlyRequest, NightSource, Start
 from tasks.runtime.workspace import Workspace
-from tasks.stages.nightly_retrain import (
+from tasks.stages.models.train import train
+from tasks.stages.models.training_registry import open_training
+from tasks.stages.nights.nightly_retrain import (
     decide,
     examine,
     find_delivery,
@@ -32,8 +34,6 @@ from tasks.stages.nightly_retrain import (
     score_night,
     show_nights,
 )
-from tasks.stages.train import train
-from tasks.stages.training_registry import open_training
 from tasks.store.schema import GALAXY, REALBOGUS, Problem
 
 BUILD: dict[str, Callable[..., dict[str, Any]]] = {REALBOGUS: build_realbogus_dataset, GALAXY: build_galaxy_dataset}

@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.predictions.predict import PredictionRequest, ScoresFormat
 from tasks.runtime.workspace import Workspace
-from tasks.stages.predict_galaxies import predict_galaxies as classify
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.models.predict_galaxies import predict_galaxies as classify
 
 
 @flow(

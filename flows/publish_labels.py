@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.labelling.label_versions import LabelVersionRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.publish_labels import publish_answers
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.publish_labels import publish_answers
+from tasks.stages.datasets.show import show_summary
 
 
 @flow(

@@ -13,8 +13,8 @@ from tasks.candidates.relabelling.relabel import KEPT, MOST_WRONG, CandidateRela
 from tasks.learning.labels.suspects import MOST_OF_STRATUM, SUSPECT_THRESHOLD
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.relabel import relabel_candidates
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.models.relabel import relabel_candidates
 from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 

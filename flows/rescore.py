@@ -7,10 +7,10 @@ from prefect import flow
 from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
-from tasks.night.rescoring import RescoreRequest
+from tasks.past_nights.rescoring import RescoreRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.rescore import rescore_nights
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.nights.rescore import rescore_nights
 
 
 @flow(

@@ -7,10 +7,10 @@ from prefect import flow
 from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
-from tasks.night.rethresholding import RethresholdRequest
+from tasks.past_nights.rethresholding import RethresholdRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.rethreshold import rethreshold_nights
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.nights.rethreshold import rethreshold_nights
 
 
 @flow(

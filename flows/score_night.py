@@ -9,8 +9,8 @@ from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.night.request import NightRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.score_night import score_night as score_candidates
-from tasks.stages.show import show_summary
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.nights.score_night import score_night as score_candidates
 
 
 @flow(

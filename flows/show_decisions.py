@@ -8,7 +8,7 @@ from flows.cli import parameter_types
 from flows.cli.parameter_subjects import by_subject
 from flows.cli.run_page import run_page
 from tasks.runtime.workspace import Workspace
-from tasks.stages.decide import show_ledger
+from tasks.stages.models.decide import show_ledger
 
 
 @flow(

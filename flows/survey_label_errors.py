@@ -10,8 +10,8 @@ from flows.cli.run_page import run_page
 from tasks.candidates.relabelling.relabel import CandidateRelabelRequest
 from tasks.runtime.cluster import cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.show import show_summary
-from tasks.stages.survey_labels import survey_labels
+from tasks.stages.datasets.show import show_summary
+from tasks.stages.studies.survey_labels import survey_labels
 from tasks.training.out_of_fold import ITEMS_A_FOLD
 
 

@@ -10,7 +10,7 @@ from flows.cli.run_page import run_page
 from tasks.galaxies.methods import TrainingMethods
 from tasks.galaxies.training import GalaxyTrainRequest, open_galaxy_training
 from tasks.runtime.workspace import Workspace
-from tasks.stages.train import train
+from tasks.stages.models.train import train
 
 
 @flow(

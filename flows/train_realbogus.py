@@ -10,7 +10,7 @@ from flows.cli.run_page import run_page
 from tasks.candidates.methods import CandidateMethods
 from tasks.candidates.training import CandidateTrainRequest
 from tasks.runtime.workspace import Workspace
-from tasks.stages.train import train_candidates
+from tasks.stages.models.train import train_candidates
 
 
 @flow(

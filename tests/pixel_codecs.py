@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tasks.store.shard_codec import ShardCodec
+from tasks.store.shards.shard_codec import ShardCodec
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from tasks.galaxies.building.plan import GalaxyPlan, plan_galaxies, write_plan
 from tasks.galaxies.building.sources import find_catalog, open_source
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
-from tasks.stages.publish import publish_build
+from tasks.stages.datasets.publish import publish_build
 from tasks.store.dataset import Dataset
 from tests.small_galaxies import build_request
 

@@ -52,7 +52,7 @@ def workspace_to_copy() -> Workspace:
     workspace = Workspace.current()
     if workspace.address is None or workspace.root.is_dir():
         return existing_workspace()
-    from tasks.store.objects import ObjectFolder
+    from tasks.store.object_store.objects import ObjectFolder
 
     if not ObjectFolder(workspace.address).folders():
         raise UsageError(f"there is no workspace {workspace.address}: name it with --workspace s3://BUCKET/PREFIX")
@@ -64,9 +64,9 @@ def require_usable(workspace: Workspace) -> None:
     """Refuse a workspace whose folder cannot be written, whose object store lacks a condition, or half a restore."""
     workspace.require_writable()
     if workspace.address is not None:
-        from tasks.store.conditions import require_conditions
-        from tasks.store.objects import ObjectFolder
-        from tasks.store.restoring import require_restored
+        from tasks.store.object_store.conditions import require_conditions
+        from tasks.store.object_store.objects import ObjectFolder
+        from tasks.store.object_store.restoring import require_restored
 
         require_conditions(workspace.address)
         require_restored(ObjectFolder(workspace.address))

@@ -32,10 +32,10 @@ from tasks.runtime.progress import StageProgress, progress
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.server.group_server import group_server
-from tasks.store.at_once import at_once
 from tasks.store.files import sync
-from tasks.store.objects import ObjectFolder
-from tasks.store.restoring import require_restored
+from tasks.store.object_store.at_once import at_once
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.restoring import require_restored
 from tasks.store.schema import STAGING
 from tasks.tracking.tracking_store import group_tracking
 

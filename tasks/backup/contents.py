@@ -12,9 +12,9 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from tasks.runtime.workspace import Workspace
-from tasks.store.objects import FileState, ObjectFile, ObjectFolder
-from tasks.store.publication import current_object
-from tasks.store.removal import being_removed
+from tasks.store.object_store.objects import FileState, ObjectFile, ObjectFolder
+from tasks.store.object_store.publication import current_object
+from tasks.store.object_store.removal import being_removed
 from tasks.store.schema import CURRENT, PIXELS, STAGING, VERSIONS
 from tasks.store.staging import BATCH_FILES
 from tasks.store.version_files import MANIFEST

@@ -14,9 +14,9 @@ from tasks.backup.restored_objects import Upload, is_on_store, require_plain
 from tasks.backup.snapshots import COPY, FACTS, Sums, find_snapshot, read_facts, read_sums, require_inside
 from tasks.runtime.progress import progress
 from tasks.runtime.workspace import Workspace
-from tasks.store.at_once import at_once
 from tasks.store.files import disk_full_named, sync
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.at_once import at_once
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.tracking.database import correct_addresses
 
 _NAMED = 5

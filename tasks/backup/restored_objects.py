@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from tasks.backup.contents import DATASETS, RAW, BackupError
-from tasks.store.at_work import KEEPER, keepers_turn
 from tasks.store.errors import ObjectStoreError
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.at_work import KEEPER, keepers_turn
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.restoring import RESTORING
 from tasks.store.raw import RawObjects
-from tasks.store.restoring import RESTORING
 from tasks.store.schema import CURRENT, PIXELS, STAGING, VERSIONS, parse_current
 from tasks.store.staging import BATCH_FILES
 

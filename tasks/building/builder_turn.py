@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.slots import builder_slot, hold_slots, is_deployed
-from tasks.store.at_work import announced_builder
-from tasks.store.conditions import require_conditions
 from tasks.store.locks import one_builder
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.at_work import announced_builder
+from tasks.store.object_store.conditions import require_conditions
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.publication import current_object, finish_publication, journals_of, manifest_object
 from tasks.store.places import dataset_objects
-from tasks.store.publication import current_object, finish_publication, journals_of, manifest_object
 from tasks.store.schema import STAGING, check_name
 
 

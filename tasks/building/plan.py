@@ -11,7 +11,7 @@ from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset, published_number
 from tasks.store.errors import StoreError
 from tasks.store.files import write_json
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.store.schema import STAGING
 from tasks.store.staging import Staging, clear_others
 

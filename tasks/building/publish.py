@@ -1,4 +1,4 @@
-"""From staged batches to a published version: the steps that `tasks.stages.publish` takes in order."""
+"""From staged batches to a published version: the steps that `tasks.stages.datasets.publish` takes in order."""
 
 import gc
 from collections.abc import Mapping

@@ -16,9 +16,9 @@ from tasks.doctor.finding import Finding, ok
 from tasks.inbox.nights import ENVIRONMENT_NAME as INBOX_ENVIRONMENT_NAME
 from tasks.inbox.nights import is_night
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
-from tasks.store.conditions import require_conditions
 from tasks.store.dataset import VERSIONS
 from tasks.store.errors import ObjectStoreError
+from tasks.store.object_store.conditions import require_conditions
 from tasks.store.schema import READABLE_VERSIONS
 from tasks.store.version_files import MANIFEST
 

@@ -20,12 +20,12 @@ from tasks.runtime.workspace import Workspace
 from tasks.store import pixels
 from tasks.store.dataset import Dataset, published_number
 from tasks.store.errors import StoreError
-from tasks.store.objects import ObjectFolder
-from tasks.store.pixel_array import PixelArray
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.publication import readers_of
 from tasks.store.places import dataset_folders, list_files, raw_place
-from tasks.store.publication import readers_of
 from tasks.store.schema import NAME, PIXELS, VERSIONS, version_folder
 from tasks.store.schema import STAGING as STAGED
+from tasks.store.shards.pixel_array import PixelArray
 from tasks.store.staging import Staging
 from tasks.store.version_files import MANIFEST
 

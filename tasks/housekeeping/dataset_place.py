@@ -6,11 +6,11 @@ from pathlib import Path
 from tasks.housekeeping.disk import measure
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import is_locked
-from tasks.store.at_work import builders_elsewhere
-from tasks.store.objects import FileState, ObjectFolder
+from tasks.store.object_store.at_work import builders_elsewhere
+from tasks.store.object_store.objects import FileState, ObjectFolder
+from tasks.store.object_store.publication import readers_of, state_token
+from tasks.store.object_store.removal import being_removed
 from tasks.store.places import dataset_objects, list_files
-from tasks.store.publication import readers_of, state_token
-from tasks.store.removal import being_removed
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tasks.housekeeping.request import GB
 from tasks.store.files import sync
-from tasks.store.objects import FileState, ObjectFolder
+from tasks.store.object_store.objects import FileState, ObjectFolder
 from tasks.store.places import list_files
 
 TRASH = ".trash"

@@ -14,7 +14,7 @@ from tasks.housekeeping.references import Item
 from tasks.housekeeping.rules import BUSY, NEWEST, READ_ELSEWHERE, Rules
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import is_locked
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 
 NIGHT, SCORES, UNFINISHED, PAGE = "night", "scores", "unfinished work", "page"
 OWN_PAGE = "housekeeping"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.store.objects import ObjectFile, ObjectFolder
+from tasks.store.object_store.objects import ObjectFile, ObjectFolder
 
 NEEDED = "needed by a kept "
 """Reason of an item that is kept for another; the kind of the other follows."""

@@ -16,13 +16,13 @@ from tasks.housekeeping.rules import READ_ELSEWHERE
 from tasks.housekeeping.survey import Contents
 from tasks.runtime.folder_lock import FolderBusyError, lock_folder
 from tasks.runtime.workspace import Workspace
-from tasks.store.at_work import builders_elsewhere, forget_dead_builders
 from tasks.store.errors import DatasetBusyError
 from tasks.store.locks import no_builder, one_builder
-from tasks.store.objects import ObjectFile, ObjectFolder
+from tasks.store.object_store.at_work import builders_elsewhere, forget_dead_builders
+from tasks.store.object_store.objects import ObjectFile, ObjectFolder
+from tasks.store.object_store.publication import READERS, state_token
+from tasks.store.object_store.removal import NOTE, finish_removal, remove_below
 from tasks.store.places import dataset_folders, dataset_objects
-from tasks.store.publication import READERS, state_token
-from tasks.store.removal import NOTE, finish_removal, remove_below
 from tasks.tracking.retention import RetentionError, remove_run, remove_version, require_no_deleted_experiments
 
 _LOG = logging.getLogger(__name__)

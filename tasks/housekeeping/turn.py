@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from tasks.runtime.workspace import Workspace
 from tasks.server.process_guard import lock_file
-from tasks.store.at_work import KeeperBusyError, keepers_turn
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.at_work import KeeperBusyError, keepers_turn
+from tasks.store.object_store.objects import ObjectFolder
 
 
 class HousekeepingBusyError(RuntimeError):

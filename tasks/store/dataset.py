@@ -22,10 +22,9 @@ from tasks.store.errors import (
     StoreError,
 )
 from tasks.store.files import read_table, sha256_of_file, whole_file
-from tasks.store.objects import ObjectFolder
-from tasks.store.pixel_array import Owner, PixelArray
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.publication import copy_version, current_object
 from tasks.store.places import dataset_names, dataset_objects
-from tasks.store.publication import copy_version, current_object
 from tasks.store.schema import (
     CURRENT,
     PIXELS,
@@ -37,6 +36,7 @@ from tasks.store.schema import (
     parse_reference,
     version_folder,
 )
+from tasks.store.shards.pixel_array import Owner, PixelArray
 
 VALIDATION, VALIDATION_PAGE = "validation", "index.html"
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.store.errors import DamagedTableError, DiskFullError
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 
 _CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
 """What NumPy says, without a number of the error, when an array does not fit onto the disk."""

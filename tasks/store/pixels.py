@@ -15,10 +15,10 @@ from zarr.errors import ArrayNotFoundError
 from zarr.storage import LocalStore, MemoryStore, ObjectStore
 
 from tasks.store.errors import StoreError
-from tasks.store.objects import ObjectFolder
-from tasks.store.pixel_array import Owner, PixelArray
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.store.schema import PIXEL_DIMENSIONS
-from tasks.store.shard_codec import ShardCodec
+from tasks.store.shards.pixel_array import Owner, PixelArray
+from tasks.store.shards.shard_codec import ShardCodec
 
 PixelStore = Path | ObjectFolder
 """Where the pixels of a dataset are: a folder, or objects of a store."""

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from tasks.runtime.workspace import Workspace
-from tasks.store.objects import FileState, ObjectFolder
+from tasks.store.object_store.objects import FileState, ObjectFolder
 from tasks.store.schema import CURRENT, NAME, check_name
 
 

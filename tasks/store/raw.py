@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.store.at_once import at_once
-from tasks.store.byte_sources import Place
 from tasks.store.files import disk_full_named, sha256_of_file
-from tasks.store.objects import ObjectFile, ObjectFolder
+from tasks.store.object_store.at_once import at_once
+from tasks.store.object_store.objects import ObjectFile, ObjectFolder
+from tasks.store.shards.byte_sources import Place
 
 
 @dataclass(frozen=True)

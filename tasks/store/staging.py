@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from tasks.store.errors import DamagedBatchError, ObjectStoreError, StoreError
 from tasks.store.files import whole_folder
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.store.schema import STORED
 
 _BATCH = "batch-"

@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.runtime.workspace import Workspace
-from tasks.store.byte_sources import Place
 from tasks.store.dataset import Dataset, published_number
 from tasks.store.errors import DamagedTableError, DatasetNotFoundError, without_remedy
 from tasks.store.files import damaged_table
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.publication import download_version, manifest_object
 from tasks.store.places import dataset_objects
-from tasks.store.publication import download_version, manifest_object
 from tasks.store.raw import look_at_raw
 from tasks.store.schema import SAMPLES, VERSIONS, parse_reference, version_folder
+from tasks.store.shards.byte_sources import Place
 from tasks.store.verified_pixels import NAMED, check_pixels
 from tasks.store.verified_tables import check_files, manifest_problems, table_problems
 from tasks.store.version_files import FILES

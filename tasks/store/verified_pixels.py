@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DamagedPixelsError, without_remedy
-from tasks.store.pixel_array import PixelArray
+from tasks.store.shards.pixel_array import PixelArray
 
 NAMED = 3
 """Samples that one problem names; the others are counted."""

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.store.columns import align_column
-from tasks.store.conditions import UNCONDITIONAL_NOTE, require_conditions
 from tasks.store.dataset import CURRENT, PIXELS, SAMPLES, VERSIONS, Dataset
 from tasks.store.errors import AccountError
 from tasks.store.files import sync, whole_file, whole_folder, write_checked_table, write_json
-from tasks.store.objects import ObjectFolder
-from tasks.store.publication import JOURNAL, journals_of, keep_copy, publish_object_version
+from tasks.store.object_store.conditions import UNCONDITIONAL_NOTE, require_conditions
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.publication import JOURNAL, journals_of, keep_copy, publish_object_version
 from tasks.store.schema import FORMAT_VERSION, STORED, version_folder
 from tasks.store.version_files import MANIFEST, signed
 

@@ -17,7 +17,7 @@ from tasks.galaxies.building.sources import open_source
 from tasks.ingest.catalogs import catalog_path
 from tasks.runtime.cluster import Executor, cluster
 from tasks.runtime.workspace import Workspace
-from tasks.stages.build_galaxies import collect_cutouts
+from tasks.stages.datasets.build_galaxies import collect_cutouts
 from tests.benchmarks.scene import command, flow_words, kill, serve_sky, start, stats, wait_until, write_sky
 
 COUNT = 4000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.runtime.workspace import STATE_ENVIRONMENT_NAME, Workspace
-from tasks.store.conditions import POINTER_ENVIRONMENT_NAME, UNCONDITIONAL
+from tasks.store.object_store.conditions import POINTER_ENVIRONMENT_NAME, UNCONDITIONAL
 from tests.object_servers import BUCKET, environment, free_port, localbucket_command, settings
 from tests.server_process import Server
 

@@ -26,7 +26,7 @@ from tests.mutation.trials import Copy
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PATHS = (
-    *("tasks/store", "tasks/learning", "tasks/night", "galaxy/catalogue", "galaxy/labels"),
+    *("tasks/store", "tasks/learning", "tasks/night", "tasks/past_nights", "galaxy/catalogue", "galaxy/labels"),
     *("realbogus/injection", "realbogus/subtraction", "realbogus/stamps.py", "realbogus/models/losses.py"),
 )
 LEAST_KILLED = 0.85

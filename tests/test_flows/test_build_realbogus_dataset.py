@@ -33,8 +33,8 @@ from tasks.candidates.building.plan import CandidatePlan
 from tasks.candidates.building.staged_rows import StagedBatch
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
-from tasks.stages.build_candidates import collect_candidates, plan_candidates
-from tasks.stages.publish import publish_build
+from tasks.stages.datasets.build_candidates import collect_candidates, plan_candidates
+from tasks.stages.datasets.publish import publish_build
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.schema import STORED

@@ -17,7 +17,7 @@ from flows.show_decisions import show_decisions
 from tasks.decisions.aliases import DecisionError, champion_of
 from tasks.decisions.ledger import ledger_folder
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
-from tasks.stages import decide
+from tasks.stages.models import decide
 from tasks.store.errors import DiskFullError
 from tasks.tracking.model_registry import UnknownModelError
 from tests.small_models import register_small

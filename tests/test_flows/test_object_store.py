@@ -19,7 +19,7 @@ from tasks.learning.scoring import image_blocks
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.errors import DamagedVersionError
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.tracking.model_registry import resolve_model
 from tests.object_servers import environment, moto_server, settings
 from tests.test_flows.conftest import write_triplets

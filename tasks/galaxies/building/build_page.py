@@ -16,7 +16,7 @@ from tasks.reports.dataset_page import BuildReport, count_funnel
 from tasks.reports.page import Block, Figure, Table
 from tasks.reports.understanding import understood_blocks
 from tasks.store.dataset import Dataset
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.store.raw import open_raw
 from tasks.store.versions import stored_rows
 

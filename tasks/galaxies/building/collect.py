@@ -23,7 +23,7 @@ from tasks.archives.archive_files import ArchiveFileError, open_archive
 from tasks.http.client import BodyLimit, Fetcher, ServiceResponse, refuse_status
 from tasks.http.rate_budget import RateBudget
 from tasks.http.refusals import RefusedError
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 from tasks.store.raw import RawBytes, StoredAnswer, open_raw
 from tasks.store.schema import LEDGER, REJECTED, STORED
 from tasks.store.staging import Staging

@@ -15,7 +15,7 @@ import tensorflow as tf
 import zarr
 from numpy.typing import NDArray
 
-from tasks.store.pixel_array import PixelArray
+from tasks.store.shards.pixel_array import PixelArray
 
 POOL_BYTES = 96 * 2**20
 PREFETCHED = 4

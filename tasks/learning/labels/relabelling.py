@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.learning.split_parts import SplitPart
-from tasks.store.at_work import announced_builder
 from tasks.store.columns import align_column, align_rows, to_bool, to_float
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError
 from tasks.store.locks import one_builder
-from tasks.store.publication import finish_publication
+from tasks.store.object_store.at_work import announced_builder
+from tasks.store.object_store.publication import finish_publication
 from tasks.store.schema import check_name
 from tasks.store.versions import NewVersion, publish
 

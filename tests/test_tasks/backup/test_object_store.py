@@ -18,14 +18,14 @@ from tasks.backup.restore import check, restore
 from tasks.backup.restored_objects import Upload
 from tasks.housekeeping.turn import HousekeepingBusyError
 from tasks.runtime.workspace import Workspace
-from tasks.store import at_work
-from tasks.store.at_work import KeeperBusyError, announced_builder
 from tasks.store.dataset import Dataset
 from tasks.store.locks import one_builder
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store import at_work
+from tasks.store.object_store.at_work import KeeperBusyError, announced_builder
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.restoring import RESTORING, RestoringError
 from tasks.store.places import raw_place
 from tasks.store.raw import open_raw
-from tasks.store.restoring import RESTORING, RestoringError
 from tasks.store.verification import verify_version
 from tests.object_servers import BUCKET, environment, moto_server, settings
 from tests.small_backfills import archive_request, build, write_archive

@@ -16,7 +16,7 @@ from tasks.building.publish import finished_summary, is_unchanged, summary_of
 from tasks.building.splits import part_by_hash
 from tasks.runtime.cluster import InProcess
 from tasks.runtime.workspace import Workspace
-from tasks.stages.publish import publish_build
+from tasks.stages.datasets.publish import publish_build
 from tasks.store import merging, pixels
 from tasks.store.dataset import Dataset
 from tasks.store.errors import StoreError

@@ -206,7 +206,7 @@ def test_a_registered_keras_model_is_judged_as_it_was_in_memory(tracked_workspac
     import keras
 
     from tasks.learning.models.saved_models import save_model
-    from tasks.stages.evaluate import evaluate
+    from tasks.stages.models.evaluate import evaluate
     from tasks.training.holdout import HoldoutRequest
     from tasks.training.registered_models import registered_name
 

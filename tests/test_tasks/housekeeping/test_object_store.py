@@ -25,13 +25,13 @@ from tasks.housekeeping.rules import BUSY, READ_ELSEWHERE, UNREADABLE, Rules
 from tasks.housekeeping.survey import survey_workspace
 from tasks.housekeeping.turn import HousekeepingBusyError, only_keeper
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
-from tasks.store import at_work
-from tasks.store.at_work import ClockError, KeeperBusyError, announced_builder, keepers_turn
 from tasks.store.dataset import Dataset
 from tasks.store.locks import one_builder
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store import at_work
+from tasks.store.object_store.at_work import ClockError, KeeperBusyError, announced_builder, keepers_turn
+from tasks.store.object_store.objects import ObjectFolder
+from tasks.store.object_store.removal import NOTE, remove_below
 from tasks.store.places import dataset_objects, list_files, raw_place
-from tasks.store.removal import NOTE, remove_below
 from tasks.store.verification import verify_version
 from tasks.tracking.database import correct_addresses, prepare
 from tests.object_servers import BUCKET, environment, moto_server, settings

@@ -12,7 +12,7 @@ from tasks.galaxies.building.collect import CutoutBatch, collect_batch, unfinish
 from tasks.galaxies.building.plan import plan_galaxies
 from tasks.galaxies.building.sources import find_catalog, open_source
 from tasks.runtime.workspace import Workspace
-from tasks.store.objects import ObjectFolder
+from tasks.store.object_store.objects import ObjectFolder
 from tests.object_servers import BUCKET, environment, moto_server, settings
 from tests.small_backfills import DATASET, archive_request, build, write_archive
 

@@ -20,7 +20,7 @@ from tasks.learning.fits.batches import (
 )
 from tasks.store import pixels
 from tasks.store.errors import DamagedPixelsError
-from tasks.store.pixel_array import Owner
+from tasks.store.shards.pixel_array import Owner
 
 ROWS = 2500
 SHARD = pixels.SHARD_ROWS
