@@ -21,6 +21,16 @@ QUICK_RELABELLING: dict[str, Any] = {
 RELABELLED, RELABELLED_PX = 120, 32
 """Galaxies of the tests that relabel, and the width of their images."""
 
+CATALOG = pa.table(
+    {
+        "id": ["a", "b", "c", "d"],
+        "ra_deg": [10.0, 20.0, None, 40.0],
+        "dec_deg": [1.0, 2.0, 3.0, 4.0],
+        "petro_r90_arcsec": [5.0, None, 5.0, -1.0],
+    }
+)
+"""Four objects, of which the first alone has both a position and a radius."""
+
 
 def build_request(**changes: Any) -> GalaxyBuildRequest:
     """A request of four Petrosian frames of 100 px from SDSS, without labels."""

@@ -4,7 +4,7 @@ A probability of E is the sum over E0, E3 and E7. A class that the coarse scheme
 no part: the answer is the probability given that the galaxy is of none such.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +58,25 @@ def find_sums(fine: Scheme, coarse: Scheme) -> SchemeSums:
             f"grammar {coarse.grammar}"
         )
     labels = [(text, fine.assign(text).label, coarse.assign(text).label) for text in _texts(fine, coarse)]
+    leads_to = _wholes_of_parts(fine, coarse, labels)
+    for name in coarse.classes:
+        if name not in leads_to.values():
+            raise SchemeError(f"class {name!r} of scheme {coarse.name} has no part among the classes of {fine.name}")
+    unlearned = {whole for _, part, whole in labels if part is None and whole is not None}
+    ordered = tuple(name for name in coarse.classes if name in unlearned)
+    return SchemeSums(fine.name, coarse.name, coarse.classes, leads_to, ordered)
+
+
+def _wholes_of_parts(
+    fine: Scheme, coarse: Scheme, labels: Sequence[tuple[str, str | None, str | None]]
+) -> dict[str, str | None]:
+    """Return the class of `coarse` that each class of `fine` is a part of, from (text, part, whole) of every text.
+
+    Raises
+    ------
+    SchemeError
+        A class of `fine` belongs to several, or in part to none.
+    """
     examples: dict[str, dict[str | None, str]] = {name: {} for name in fine.classes}
     for text, part, whole in labels:
         if part is not None:
@@ -69,13 +88,7 @@ def find_sums(fine: Scheme, coarse: Scheme) -> SchemeSums:
                 f"class {name!r} of scheme {fine.name} is not a part of one class of {coarse.name}: there {shown}; "
                 "sums need a finer scheme"
             )
-    leads_to = {name: next(iter(wholes)) for name, wholes in examples.items()}
-    for name in coarse.classes:
-        if name not in leads_to.values():
-            raise SchemeError(f"class {name!r} of scheme {coarse.name} has no part among the classes of {fine.name}")
-    unlearned = {whole for _, part, whole in labels if part is None and whole is not None}
-    ordered = tuple(name for name in coarse.classes if name in unlearned)
-    return SchemeSums(fine.name, coarse.name, coarse.classes, leads_to, ordered)
+    return {name: next(iter(wholes)) for name, wholes in examples.items()}
 
 
 def summed_probabilities(probabilities: NDArray, sums: SchemeSums) -> NDArray[np.float64]:

@@ -157,17 +157,13 @@ def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:
     """
     path = queue_path(workspace, night)
     sheet = path.with_suffix(".csv")
-    ids = queue["id"].to_pylist()
-    if sheet.exists():
-        rows = _read_rows(sheet)
-        is_same = [row["id"] for row in rows] == ids
-        if not is_same and any((row["verdict"] or "").strip() for row in rows):
-            raise QueueError(
-                f"{sheet} holds verdicts on other rows than the queue of night {night} has now: move it away, and give "
-                "it as a table of verdicts"
-            )
-    else:
-        is_same = False
+    rows = _read_rows(sheet) if sheet.exists() else None
+    is_same = rows is not None and [row["id"] for row in rows] == queue["id"].to_pylist()
+    if rows is not None and not is_same and any((row["verdict"] or "").strip() for row in rows):
+        raise QueueError(
+            f"{sheet} holds verdicts on other rows than the queue of night {night} has now: move it away, and give "
+            "it as a table of verdicts"
+        )
     write_table(path, queue)
     if not is_same:
         with whole_file(sheet) as beside, beside.open("w", newline="", encoding="utf-8") as stream:

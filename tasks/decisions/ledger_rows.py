@@ -68,17 +68,7 @@ def checked_decision(decision: Decision) -> Decision:
         Kind, verdict or night is none, there is no reason, the time has no zone, a text is no Unicode, or a figure is
         no JSON value; the message names it.
     """
-    for name, value, known in (
-        ("kind", decision.kind, get_args(Kind)),
-        ("verdict", decision.verdict, get_args(Verdict)),
-    ):
-        if value not in known:
-            raise LedgerError(f"{name}={value!r} of a decision is none of {', '.join(known)}")
-    for name, text in (("name", decision.name), ("by", decision.by)):
-        if not text.strip():
-            raise LedgerError(f"{name}={text!r} of a decision is empty")
-    if not decision.reasons or not all(reason.strip() for reason in decision.reasons):
-        raise LedgerError(f"a decision on {decision.name} has the reasons {decision.reasons}: state why, in words")
+    _require_words(decision)
     if decision.at.tzinfo is None:
         raise LedgerError(f"at={decision.at} of a decision on {decision.name} has no time zone: give it in UTC")
     if decision.night is not None:
@@ -120,6 +110,21 @@ def canonical_json(value: Any) -> str:
 def written_time(at: datetime) -> str:
     """Return a time in ISO 8601, UTC, with microseconds."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def _require_words(decision: Decision) -> None:
+    """Refuse a kind or verdict that is none, and a name, user or reason that is empty."""
+    for name, value, known in (
+        ("kind", decision.kind, get_args(Kind)),
+        ("verdict", decision.verdict, get_args(Verdict)),
+    ):
+        if value not in known:
+            raise LedgerError(f"{name}={value!r} of a decision is none of {', '.join(known)}")
+    for name, text in (("name", decision.name), ("by", decision.by)):
+        if not text.strip():
+            raise LedgerError(f"{name}={text!r} of a decision is empty")
+    if not decision.reasons or not all(reason.strip() for reason in decision.reasons):
+        raise LedgerError(f"a decision on {decision.name} has the reasons {decision.reasons}: state why, in words")
 
 
 def _json_value(place: str, value: Any) -> Any:

@@ -38,6 +38,23 @@ class _Night:
 
 def night_items(workspace: Workspace, survey: Survey, rules: Rules) -> Iterator[Item]:
     """Yield the nights, each with its array, datasets, visits and scores, by date where its name has one."""
+    nights = _gather_nights(workspace, survey)
+    measured = {name: measure([*night.objects, *night.paths]) for name, night in nights.items()}
+    by_age = sorted(nights, key=lambda name: (measured[name][1], name))
+    newest = set(by_age[len(by_age) - min(rules.request.keep_nights, len(by_age)) :])
+    for name, night in nights.items():
+        size, changed_at = measured[name]
+        of_night = {*night.datasets}
+        reason = BUSY if of_night & {*survey.busy} else NEWEST if name in newest else rules.young(changed_at)
+        kept = READ_ELSEWHERE if of_night & {*survey.read_elsewhere} else reason
+        words = frozenset(night.words | {name})
+        needs = raw_keys(survey, f"{NIGHT} {name}")
+        places: tuple[Path | ObjectFolder, ...] = (*night.objects, *night.paths)
+        yield Item(f"{NIGHT} {name}", NIGHT, size, changed_at, places, needs, words, kept, night.datasets)
+
+
+def _gather_nights(workspace: Workspace, survey: Survey) -> dict[str, _Night]:
+    """Return what there is of each night, by its name."""
     nights: dict[str, _Night] = defaultdict(_Night)
     for path in _entries(workspace.root / "nights"):
         _add(nights, path)
@@ -56,18 +73,7 @@ def night_items(workspace: Workspace, survey: Survey, rules: Rules) -> Iterator[
     for path in _entries(workspace.scores):
         if dates_in(path.name) or _stem(path) in nights:
             _add(nights, path)
-    measured = {name: measure([*night.objects, *night.paths]) for name, night in nights.items()}
-    by_age = sorted(nights, key=lambda name: (measured[name][1], name))
-    newest = set(by_age[len(by_age) - min(rules.request.keep_nights, len(by_age)) :])
-    for name, night in nights.items():
-        size, changed_at = measured[name]
-        of_night = {*night.datasets}
-        reason = BUSY if of_night & {*survey.busy} else NEWEST if name in newest else rules.young(changed_at)
-        kept = READ_ELSEWHERE if of_night & {*survey.read_elsewhere} else reason
-        words = frozenset(night.words | {name})
-        needs = raw_keys(survey, f"{NIGHT} {name}")
-        places: tuple[Path | ObjectFolder, ...] = (*night.objects, *night.paths)
-        yield Item(f"{NIGHT} {name}", NIGHT, size, changed_at, places, needs, words, kept, night.datasets)
+    return nights
 
 
 def score_items(workspace: Workspace, nights: Iterable[Item], rules: Rules) -> Iterator[Item]:

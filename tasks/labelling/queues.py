@@ -5,7 +5,7 @@ asked of two people, whose agreement tells how far the answers can be trusted.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,11 +160,7 @@ def mix_queue(
     ids = rows["id"].to_pylist()
     first = positions_of(ids, ids) == np.arange(len(ids))
     rows = rows.filter(pa.array(first)).select(ROWS.names).cast(ROWS)
-    drawn = set(ids)
-    spare = [name for name in sorted(gold) if name not in drawn]
-    share = settings.gold_share
-    wanted = round(rows.num_rows * share / (1 - share)) or int(share > 0 and rows.num_rows > 0)
-    chosen = [spare[place] for place in hash_order((f"gold/{name}" for name in spare), settings.seed)[:wanted]]
+    chosen = _gold_items([name for name in sorted(gold) if name not in {*ids}], rows.num_rows, settings)
     # Equal steps, from the middle of the first; the rows fill the queue in the same way.
     places = np.concatenate([_middles(rows.num_rows), _jittered(chosen, settings.seed)])
     order = np.argsort(places, kind="stable")
@@ -172,8 +168,7 @@ def mix_queue(
     before = np.maximum(np.cumsum(~is_gold) - 1, 0)
     overlap = hash_shares((f"overlap/{name}" for name in rows["id"].to_pylist()), settings.seed) < settings.overlap
     opinions = np.concatenate([1 + overlap, np.full(len(chosen), EVERYBODY)])[order]
-    names = [*rows["id"].to_pylist(), *chosen]
-    names = [names[place] for place in order]
+    names = np.array([*rows["id"].to_pylist(), *chosen], object)[order].tolist()
     score = [*rows["score"].to_pylist(), *(scores.get(name) for name in chosen)]
     probability = [*rows["inclusion_probability"].to_pylist(), *([None] * len(chosen))]
     previous = dict(zip(labels["id"].to_pylist(), labels["label"].to_pylist(), strict=True))
@@ -275,6 +270,13 @@ def scores_of(rows: pa.Table) -> dict[str, float]:
     """Return the score by id of rows that have one."""
     values = to_float(rows["score"])
     return {name: float(value) for name, value in zip(rows["id"].to_pylist(), values, strict=True) if value == value}
+
+
+def _gold_items(spare: Sequence[str], count: int, settings: QueueSettings) -> list[str]:
+    """Return the gold items drawn for a queue of `count` other rows; at least one where a share is asked for."""
+    share = settings.gold_share
+    wanted = round(count * share / (1 - share)) or int(share > 0 and count > 0)
+    return [spare[place] for place in hash_order((f"gold/{name}" for name in spare), settings.seed)[:wanted]]
 
 
 def _middles(count: int) -> NDArray[np.float64]:

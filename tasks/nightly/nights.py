@@ -176,7 +176,8 @@ def require_no_overlap(work: NightWork) -> None:
 def examine(work: NightWork, record: NightRecord) -> dict[str, Any]:
     """Return the entries of the summary on efficiency, drift and labels of the rows that a night has now."""
     ids = present_ids(record)
-    quiet = [other for other in read_records(work.workspace, work.request.training_set) if is_quiet(other, work.night)]
+    nights = read_records(work.workspace, work.request.training_set)
+    quiet = [other for other in nights if other.night < work.night and is_quiet(other)]
     rows = work.score_rows(ids) if ids else None
     figures = work.night_figures(record, rows, quiet)
     if rows is None:

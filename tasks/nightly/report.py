@@ -10,9 +10,11 @@ from matplotlib.axes import Axes
 
 from tasks.learning.measures import rate
 from tasks.nightly.night_record import STATE_WORDS, NightRecord, read_records
+from tasks.nightly.quiet_nights import night_charts
 from tasks.nightly.request import NightlyRequest
 from tasks.reports.canvas import canvas
 from tasks.reports.colours import BLUE, GREEN, GREY, ORANGE, VERMILION
+from tasks.reports.control_charts import control_figure
 from tasks.reports.drawing import Drawing
 from tasks.reports.page import Block, Figure, Heading, Headline, Headlines, Link, Table, Text, page
 from tasks.runtime.workspace import Workspace
@@ -61,10 +63,16 @@ def night_blocks(nights: Sequence[NightRecord], folder: Path) -> list[Block]:
             ]
         ),
         Figure("By night, as far as it is known", nights_figure(summaries), "Counts, rates and decisions by night"),
-        Heading("Nights"),
-        _table(summaries),
-        Heading("What was found"),
     ]
+    charts = night_charts(nights)
+    if charts:
+        caption = (
+            "Detected / injected and kept / scored, all magnitudes: the quiet nights' rate, and the limits that their "
+            "scatter sets; once there are eight of them"
+        )
+        drawing = control_figure(charts, "share of the injections")
+        blocks.append(Figure(caption, drawing, "Control charts of detection and classification by night"))
+    blocks += [Heading("Nights"), _table(summaries), Heading("What was found")]
     for summary in reversed(summaries):
         reasons = "; ".join([*(summary["drift"] or {}).get("reasons", []), *summary["reasons"]])
         blocks.append(Text(f"{summary['night']}: {summary['message']}{'. ' if reasons else ''}{reasons}"))

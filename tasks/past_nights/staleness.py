@@ -35,6 +35,7 @@ Remedy = Literal["rescore", "rethreshold", "none"]
 is unknown or gone."""
 _RESCORED = {"other_model", "other_preprocessing", "changed_source", "no_record"}
 """Reasons that only a rescoring removes."""
+_OTHER_CANDIDATES = "its candidates are others than those of the record: score it by score-night with its path"
 
 
 @dataclass
@@ -136,19 +137,16 @@ def examine_night(workspace: Workspace, file: ScoredFile, today: TodaysModels) -
         reasons.append("source_missing")
     elif file.candidates_known and is_changed(workspace, record.source, source):
         reasons.append("changed_source")
-    bounded = True
-    if not {"no_record", "other_model"} & set(reasons):
-        change = _threshold_change(record, today)
-        reasons += [] if change is None else ["other_threshold"]
-        bounded = change != "unbounded"
-    notes = [file.problem, fault]
-    if not file.candidates_known:
-        notes.append("its candidates are others than those of the record: score it by score-night with its path")
+    is_same_model = not {"no_record", "other_model"} & set(reasons)
+    change = _threshold_change(record, today) if is_same_model else None
+    if change is not None:
+        reasons.append("other_threshold")
     remedy: Remedy = "none"
-    if _RESCORED & set(reasons) or not bounded:
+    if _RESCORED & set(reasons) or change == "unbounded":
         remedy = "rescore" if source is not None and file.candidates_known else "none"
-    elif "other_threshold" in reasons:
+    elif change is not None:
         remedy = "rethreshold"
+    notes = [file.problem, fault, None if file.candidates_known else _OTHER_CANDIDATES]
     return NightState(file, tuple(reasons), remedy, "; ".join(filter(None, notes)) or None)
 
 

@@ -1,7 +1,8 @@
 """Positions that a table splits over columns, as the CDS and the journals do: RAh, RAm, RAs and DE-, DEd, DEm, DEs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,6 +11,9 @@ from tasks.tables.roles import ROLES
 from tasks.tables.table_columns import TableFile
 
 _PARTS = {"ra": ("rah", "ram", "ras"), "dec": ("de-", "ded", "dem", "des")}
+Parts: TypeAlias = dict[str, tuple[str, ...]]
+"""Names of columns by the position, ``ra`` or ``dec``, whose parts they hold."""
+
 _UNNEEDED = ("ras", "des")  # minutes may have decimals instead
 
 
@@ -18,34 +22,36 @@ def join_positions(table: TableFile) -> TableFile:
 
     It is returned as it is where it lacks a part, or has a column for one of the two besides.
     """
-    parts = {name: tuple(part for part in names if part in table.columns) for name, names in _PARTS.items()}
-    lacks_one = any(set(names) - {*parts[name], *_UNNEEDED} for name, names in _PARTS.items())
-    if lacks_one or any(name in table.columns for role in _PARTS for name in ROLES[role].names):
+    parts = _find_parts(table.columns)
+    if parts is None or any(name in table.columns for role in _PARTS for name in ROLES[role].names):
         return table
     taken = {part for names in parts.values() for part in names}
-    kept = [name for name in table.columns if name not in taken]
-
-    def read(wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
-        stored: dict[str, pa.DataType] = {}
-        for name, kind in wanted.items():
-            stored |= dict.fromkeys(parts[name], pa.string()) if name in parts else {name: kind}
-        for batch in table.read(stored):
-            columns = [
-                _joined(batch, parts[name]).cast(kind) if name in parts else batch.column(name)
-                for name, kind in wanted.items()
-            ]
-            yield pa.record_batch(columns, names=list(wanted))
-
-    spelling = {name: table.spelling.get(name, name) for name in kept}
-    spelling |= {role: ", ".join(table.spelling.get(part, part) for part in names) for role, names in parts.items()}
+    sources = {name: (name,) for name in table.columns if name not in taken} | parts
     return replace(
         table,
-        columns=(*kept, *parts),
-        read=read,
-        spelling=spelling,
+        columns=tuple(sources),
+        read=lambda wanted: _read_joined(table, parts, wanted),
+        spelling={name: ", ".join(table.spelling.get(each, each) for each in of) for name, of in sources.items()},
         units={name: unit for name, unit in table.units.items() if name not in taken},
         float_columns=table.float_columns - taken,
     )
+
+
+def _find_parts(columns: Sequence[str]) -> Parts | None:
+    """Return the columns that hold parts of ``ra`` and of ``dec``; None where one that is needed is absent."""
+    parts = {role: tuple(name for name in names if name in columns) for role, names in _PARTS.items()}
+    is_whole = all({*names} <= {*parts[role], *_UNNEEDED} for role, names in _PARTS.items())
+    return parts if is_whole else None
+
+
+def _read_joined(table: TableFile, parts: Parts, wanted: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+    """Yield batches of the wanted columns, a position joined from the text of its parts."""
+    plain = {name: kind for name, kind in wanted.items() if name not in parts}
+    split = {part: pa.string() for name in wanted if name in parts for part in parts[name]}
+    for batch in table.read(plain | split):
+        joined = {name: _joined(batch, parts[name]) for name in wanted if name in parts}
+        columns = [joined[name].cast(kind) if name in joined else batch.column(name) for name, kind in wanted.items()]
+        yield pa.record_batch(columns, names=list(wanted))
 
 
 def _joined(batch: pa.RecordBatch, parts: tuple[str, ...]) -> pa.Array:

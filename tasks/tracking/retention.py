@@ -6,7 +6,7 @@ finished by the next one: a marked run is listed like any other, and a model wit
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,13 @@ def read_contents(workspace: Workspace) -> tuple[list[RegisteredVersion], list[R
     experiments = [client.get_experiment_by_name(name).experiment_id for name in EXPERIMENTS]
     models = [model for one in experiments for model in _pages(client.search_logged_models, experiment_ids=[one])]
     folders = {model.model_id: _local(model.artifact_location) for model in models}
-    runs = [
+    return _registered_versions(client, folders), _recorded_runs(client, experiments, models, folders)
+
+
+def _recorded_runs(
+    client: Any, experiments: Sequence[str], models: Sequence[Any], folders: Mapping[str, Path]
+) -> list[RecordedRun]:
+    return [
         RecordedRun(
             run.info.run_id,
             run.info.status,
@@ -108,6 +114,9 @@ def read_contents(workspace: Workspace) -> tuple[list[RegisteredVersion], list[R
         )
         for run in _pages(client.search_runs, experiment_ids=experiments, run_view_type=_view("ALL"))
     ]
+
+
+def _registered_versions(client: Any, folders: Mapping[str, Path]) -> list[RegisteredVersion]:
     aliases = {model.name: model.aliases for model in _pages(client.search_registered_models)}
     versions = []
     for version in _pages(client.search_model_versions):
@@ -123,7 +132,7 @@ def read_contents(workspace: Workspace) -> tuple[list[RegisteredVersion], list[R
                 version.creation_timestamp / 1000,
             )
         )
-    return versions, runs
+    return versions
 
 
 def remove_version(workspace: Workspace, version: RegisteredVersion) -> bool:

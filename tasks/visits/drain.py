@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -35,10 +34,11 @@ from tasks.visits.detections import (
     score_records,
     settings_of,
 )
-from tasks.visits.night_tables import NightTables, are_current, counted, write_tables
+from tasks.visits.night_tables import are_current, write_tables
 from tasks.visits.pair_jobs import PairJob, collect_pair
 from tasks.visits.records import NightRecords, VisitRecord, VisitsBusyError
 from tasks.visits.request import VisitRequest, chosen_nights
+from tasks.visits.run_summary import Drained, summarise
 from tasks.visits.tracking import record_night
 
 ITEMS_A_PAIR = 50
@@ -47,30 +47,6 @@ PATIENCE = 6
 """A run waits for visits that lack only the quiet time, for as many quiet times after the last one it scored."""
 _NIGHT_PRIOR = 1e-3
 _POLL_S = 0.2
-
-
-@dataclass
-class Drained:
-    """What a run has done so far.
-
-    Attributes
-    ----------
-    inbox : Path
-    records : list of VisitRecord
-        Of this run, in the order of scoring.
-    tables : dict of NightTables
-        Of the nights that it worked on.
-    ignored : dict of str
-        Entries of the inbox that are no nights or visits, with the reason.
-    waiting : list of Delivery
-        Visits that are not scored as they are.
-    """
-
-    inbox: Path
-    records: list[VisitRecord] = field(default_factory=list)
-    tables: dict[str, NightTables] = field(default_factory=dict)
-    ignored: dict[str, str] = field(default_factory=dict)
-    waiting: list[Delivery] = field(default_factory=list)
 
 
 def drain(workspace: Workspace, request: VisitRequest) -> dict[str, Any]:
@@ -228,28 +204,20 @@ class _Drain:
             return
         table = VISIT_DETECTIONS.empty_table() if found is None else found.table
         revision = self.store.next_revision(visit.night, visit.name)
-        reasons = Counter(table["not_scored"].drop_null().to_pylist())
         record = VisitRecord(
             night=visit.night,
             visit=visit.name,
             revision=revision,
             order=records.next_order,
             digest=str(visit.digest),
-            state="duplicate" if found is None else "scored" if message is None else "rejected",
-            reason=None if message is None else next(iter(reasons), UNREADABLE),
-            message=message if equal is None else f"its bytes are those of {equal}",
-            duplicate_of=equal,
             kind=visit.kind,
-            detections=table.num_rows if message is None else 0,
-            scored=table.num_rows - sum(reasons.values()),
-            selected=table["decision"].to_pylist().count(REAL),
-            not_scored=dict(reasons),
             model=scorer.rule.full.name,
             threshold_version=scorer.rule.threshold_version(scorer.threshold),
             first_seen=visit.first_seen,
             finished_at=self.looks.wall(),
             seconds=round(seconds, 3),
             reading=None if found is None else found.reading.to_summary(),
+            **_outcome(table, message, equal),
         )
         place = table.schema.get_field_index("revision")
         numbers = pa.array([revision] * table.num_rows, pa.int32())
@@ -259,6 +227,24 @@ class _Drain:
         self.known[visit.night] = NightRecords((*records.records, record))
         self.run.records.append(record)
         _tell(record, found)
+
+
+def _outcome(table: pa.Table, message: str | None, equal: str | None) -> dict[str, Any]:
+    """Return the fields of a record on what came of a visit: rejected for `message`, a duplicate of `equal`, scored."""
+    reasons = Counter(table["not_scored"].drop_null().to_pylist())
+    numbers = {
+        "scored": table.num_rows - sum(reasons.values()),
+        "selected": table["decision"].to_pylist().count(REAL),
+        "not_scored": dict(reasons),
+        "duplicate_of": equal,
+    }
+    if equal is not None:
+        told = f"its bytes are those of {equal}"
+        return numbers | {"state": "duplicate", "reason": None, "message": told, "detections": 0}
+    if message is not None:
+        reason = next(iter(reasons), UNREADABLE)
+        return numbers | {"state": "rejected", "reason": reason, "message": message, "detections": 0}
+    return numbers | {"state": "scored", "reason": None, "message": None, "detections": table.num_rows}
 
 
 def _scored_records(scorer: Scorer, visit: Delivery) -> tuple[Delivery, FoundDetections, str | None, float]:
@@ -291,39 +277,3 @@ def _tell(record: VisitRecord, found: FoundDetections | None) -> None:
     for fault in () if found is None else found.faults[:3]:
         log.warning("visit %s: %s", name, fault)
     log.info("visit %s: %d detections, %d selected", name, record.detections, record.selected, extra=SHOWN)
-
-
-def summarise(run: Drained, seconds: float) -> dict[str, Any]:
-    """Return the summary of a run.
-
-    ``visits`` = ``scored`` + the sum of ``rejected``. ``path`` is the newest night's table of candidates, None where
-    there is none. ``oldest_waiting_s`` is None where nothing waits.
-    """
-    records, now = run.records, time.time()
-    scored = [record for record in records if record.state == "scored"]
-    latencies = sorted(max(0.0, record.finished_at - record.first_seen) for record in scored)
-    oldest = max((max(0.0, now - visit.first_seen) for visit in run.waiting), default=None)
-    newest = run.tables[max(run.tables)] if run.tables else None
-    return {
-        "path": None if newest is None else str(newest.candidates),
-        "inbox": str(run.inbox),
-        "nights": {name: str(tables.detections) for name, tables in sorted(run.tables.items())},
-        "visits": len(records),
-        "scored": len(scored),
-        "rejected": counted(records),
-        "revised": sum(record.revision > 1 for record in records),
-        "detections": sum(record.detections for record in scored),
-        "candidates": sum(tables.count for tables in run.tables.values()),
-        "moving": sum(tables.moving for tables in run.tables.values()),
-        "selected": sum(tables.selected for tables in run.tables.values()),
-        "waiting": len(run.waiting),
-        "why_waiting": {f"{visit.night}/{visit.name}": visit.waiting or "not taken yet" for visit in run.waiting},
-        "oldest_waiting_s": None if oldest is None else round(oldest, 1),
-        "latency_s": round(latencies[len(latencies) // 2], 1) if latencies else None,
-        "longest_latency_s": round(latencies[-1], 1) if latencies else None,
-        "ignored": run.ignored,
-        "model": records[-1].model if records else None,
-        "threshold_version": records[-1].threshold_version if records else None,
-        "seconds": round(seconds, 1),
-        "seconds_per_visit": round(seconds / len(records), 2) if records else None,
-    }

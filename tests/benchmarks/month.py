@@ -115,7 +115,7 @@ def _judge_drift(records: Sequence[NightRecord]) -> list[dict[str, Any]]:
             continue
         summary = dict(record.summary)
         if summary["drift"] is not None:
-            quiet = [read_features(other.folder / FEATURES) for other in judged if is_quiet(other, record.night)]
+            quiet = [read_features(other.folder / FEATURES) for other in judged if is_quiet(other)]
             summary["drift"] = check_drift(read_features(record.folder / FEATURES), quiet).to_summary()
         judged.append(replace(record, summary=summary))
     return [dict(record.summary or {}) for record in judged]

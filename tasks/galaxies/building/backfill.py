@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
-from tasks.galaxies.building.plan import PlanDraft, draft_plan, lacking_columns
+from tasks.galaxies.building.plan import PlanDraft, draft_plan
+from tasks.galaxies.building.planned_objects import lacking_columns
 from tasks.galaxies.building.sources import find_catalog, sky_tables
 from tasks.http.rate_budget import is_loopback
 from tasks.ingest.column_account import ACCOUNT_KEYS

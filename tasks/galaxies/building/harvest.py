@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 from galaxy.images.image_files import conversion_names
 from tasks.building.harvest import Harvest, class_counts, part_counts
 from tasks.galaxies.building.collect import LEDGER_COLUMNS
-from tasks.galaxies.building.plan import GalaxyPlan, label_columns
+from tasks.galaxies.building.plan import GalaxyPlan
+from tasks.galaxies.building.planned_objects import label_columns
 from tasks.runtime.workspace import Workspace
 from tasks.store import merging
 from tasks.store.columns import drop_ids

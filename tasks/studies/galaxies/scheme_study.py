@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -201,6 +202,16 @@ def open_scheme_study(workspace: Workspace, request: SchemeStudyRequest) -> Sche
     schemes = list(dict.fromkeys(request.schemes or labelled or DECK_SCHEMES))
     for of in (dataset, test_dataset):
         _require_schemes(of, schemes)
+    _require_comparable(dataset, test_dataset, schemes)
+    heads = [arm.name for arm in request.arms if arm.fitting != "all"]
+    if heads:
+        raise EvaluationError(f"arm {heads[0]!r} has fitting=head, but {NAME} fits all layers: leave fitting out")
+    by_classes = sorted(schemes, key=lambda scheme: len(dataset.classes(scheme)))
+    return SchemeStudy(workspace, request, dataset, test_dataset, by_classes)
+
+
+def _require_comparable(dataset: Dataset, test_dataset: Dataset, schemes: Sequence[str]) -> None:
+    """Refuse two datasets whose labels follow other rules, or whose images have another shape."""
     for scheme in schemes:
         first, second = (of.manifest["schemes"][scheme]["digest"] for of in (dataset, test_dataset))
         if first != second:
@@ -208,17 +219,12 @@ def open_scheme_study(workspace: Workspace, request: SchemeStudyRequest) -> Sche
                 f"datasets {dataset.name!r} and {test_dataset.name!r} are labelled by other rules under the name "
                 f"{scheme!r} (digests {first[:12]} and {second[:12]}): test on a dataset of the same scheme"
             )
-    shapes = [list(of.pixels.shape[1:]) for of in (dataset, test_dataset)]
-    if shapes[0] != shapes[1]:
+    first_shape, second_shape = (list(of.pixels.shape[1:]) for of in (dataset, test_dataset))
+    if first_shape != second_shape:
         raise EvaluationError(
-            f"images of {test_dataset.name!r} have shape {shapes[1]}, those of {dataset.name!r} {shapes[0]}: build "
-            "the test dataset with the same size_px"
+            f"images of {test_dataset.name!r} have shape {second_shape}, those of {dataset.name!r} {first_shape}: "
+            "build the test dataset with the same size_px"
         )
-    heads = [arm.name for arm in request.arms if arm.fitting != "all"]
-    if heads:
-        raise EvaluationError(f"arm {heads[0]!r} has fitting=head, but {NAME} fits all layers: leave fitting out")
-    by_classes = sorted(schemes, key=lambda scheme: len(dataset.classes(scheme)))
-    return SchemeStudy(workspace, request, dataset, test_dataset, by_classes)
 
 
 def _require_schemes(dataset: Dataset, schemes: list[str]) -> None:

@@ -13,7 +13,7 @@ from expectations.split_shares import PART_SHARES
 from tasks.building.splits import part_by_hash, place
 from tasks.candidates.building.batches import hash_bound
 from tasks.candidates.building.collect import ReadyTriplets
-from tasks.galaxies.building.plan import limit_objects
+from tasks.galaxies.building.planned_objects import limit_objects
 
 STAGES = (200, 400, 2000)
 SEEDS = (*range(12), 17, 2026, 2**31)

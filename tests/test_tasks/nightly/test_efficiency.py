@@ -9,7 +9,7 @@ import pyarrow as pa
 from PIL import Image
 
 from tasks.nightly.efficiency import ALL_MAGNITUDES, NightEfficiency, efficiency_charts, night_efficiency
-from tasks.reports.figures import control_figure
+from tasks.reports.control_charts import control_figure
 
 
 def ledger_of(rows: Sequence[tuple[str, float | None, bool | None]]) -> pa.Table:

@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
+from tasks.nightly.efficiency import InjectionCounts, NightEfficiency
 from tasks.nightly.night_record import STATE_WORDS, State, open_record
 from tasks.nightly.outcome import NOTHING
 from tasks.nightly.report import COLOURS, nights_figure, write_nights_page
@@ -26,8 +27,12 @@ def test_a_night_on_which_nothing_was_done_can_be_drawn(state: State) -> None:
 
 def test_the_page_shows_all_nights_the_newest_first(workspace: Workspace) -> None:
     truth = {"real": 8, "real_selected": 6, "bogus": 130, "bogus_selected": 2}
-    efficiency = {"detection": 0.7, "classification": 0.9, "completeness": 0.63}
-    drift = {"verdict": "drifted", "drifted": [{"stratum": "chip01"}], "reasons": ["chip01 rate: 99 instead of 12"]}
+    efficiency = NightEfficiency("2026-11-01", {"16 to 17 mag": InjectionCounts(30, 21, 20, 18)}).to_summary()
+    drift = {
+        "verdict": "drifted",
+        "drifted": [{"stratum": "chip01", "p_value": 1e-9}],
+        "reasons": ["chip01 rate: 99 instead of 12"],
+    }
     nights = [
         summary_of(
             "2026-11-01", "done", scored=138, selected=8, truth=truth, efficiency=efficiency, decision="PROMOTE"
@@ -47,5 +52,11 @@ def test_the_page_shows_all_nights_the_newest_first(workspace: Workspace) -> Non
         "6 of 6 chip-visits could not be worked on",
         "realbogus/3",
         "clouds",
+        "Control charts of detection and classification by night",
     ):
         assert shown in text
+
+
+def test_nights_without_injections_have_no_control_charts(workspace: Workspace) -> None:
+    open_record(workspace, "nightly", "2026-11-01").begin("a").finish(summary_of("2026-11-01", "done"))
+    assert "Control charts" not in write_nights_page(workspace, NightlyRequest()).read_text(encoding="utf-8")
