@@ -96,14 +96,13 @@ def housekeeping_page(account: Account) -> str:
         Table("By reason", ("reason", "items"), Counter(plan.kept.values()).most_common()),
         _table("The largest", account, kept[:MOST_KEPT], lambda item: plan.kept[item.key], len(kept)),
     ]
-    if account.outcome.skipped:
-        skipped = account.outcome.skipped.most_common()
-        blocks.append(Table("Planned, but stays", ("reason", "items"), skipped))
-    if account.contents.busy:
-        blocks.append(Table("At work", ("what",), [(name,) for name in account.contents.busy]))
-    if account.contents.problems:
-        problems = [(problem,) for problem in account.contents.problems]
-        blocks.append(Table("Cannot be read; all that it may need stays", ("problem",), problems))
+    contents = account.contents
+    exceptions = (
+        Table("Planned, but stays", ("reason", "items"), account.outcome.skipped.most_common()),
+        Table("At work", ("what",), [(name,) for name in contents.busy]),
+        Table("Cannot be read; all that it may need stays", ("problem",), [(each,) for each in contents.problems]),
+    )
+    blocks += [table for table in exceptions if table.rows]
     settings = [(name, str(value)) for name, value in request.model_dump().items()]
     blocks += [Heading("Settings"), Table("Parameters", ("parameter", "value"), settings)]
     return page("Housekeeping", blocks, "plan" if request.plan_only else None)

@@ -122,14 +122,7 @@ def publish_label_version(workspace: Workspace, request: LabelVersionRequest, at
         "undecided": len(consensus) - len(decided),
         "absent": len(absent),
         "tables": [table for table in tables if table is not None],
-        "queues": {
-            queue.facts.name: agreement_of(
-                [answer for answer in of_queues if answer.queue == queue.facts.name],
-                _gold(queue),
-                (*queue.facts.classes, UNSURE),
-            )
-            for queue in queues.values()
-        },
+        "queues": {queue.facts.name: _agreement(queue, of_queues) for queue in queues.values()},
     }
 
 
@@ -220,6 +213,10 @@ def _verdict(answer: str | None, label: str | None) -> str:
 
 def _of_queue(answers: Iterable[Answer], queue: LabelQueue) -> list[Answer]:
     return [answer for answer in answers if answer.queue == queue.facts.name]
+
+
+def _agreement(queue: LabelQueue, answers: Iterable[Answer]) -> dict[str, Any]:
+    return agreement_of(_of_queue(answers, queue), _gold(queue), (*queue.facts.classes, UNSURE))
 
 
 def _gold(queue: LabelQueue) -> dict[str, str]:

@@ -141,11 +141,9 @@ def examine_night(workspace: Workspace, file: ScoredFile, today: TodaysModels) -
     change = _threshold_change(record, today) if is_same_model else None
     if change is not None:
         reasons.append("other_threshold")
-    remedy: Remedy = "none"
+    remedy: Remedy = "none" if change is None else "rethreshold"
     if _RESCORED & set(reasons) or change == "unbounded":
         remedy = "rescore" if source is not None and file.candidates_known else "none"
-    elif change is not None:
-        remedy = "rethreshold"
     notes = [file.problem, fault, None if file.candidates_known else _OTHER_CANDIDATES]
     return NightState(file, tuple(reasons), remedy, "; ".join(filter(None, notes)) or None)
 

@@ -44,20 +44,15 @@ def memorised_by_epoch(results: Sequence[Mapping[str, Any]]) -> dict[str, list[f
 def noise_blocks(results: Sequence[Mapping[str, Any]]) -> list[Block]:
     """Return the blocks of the page with the reached noise, `noise_finder` and `memorised_by_epoch`."""
     finder, memorised = noise_finder(results), memorised_by_epoch(results)
-    lines: list[list[Cell]] = []
-    for name in dict.fromkeys(row["name"] for row in results):
-        of_name = [row for row in results if row["name"] == name]
-        rates = [row["largest_bin_rate"] for row in of_name if row.get("largest_bin_rate") is not None]
-        recalls = finder.get(name, {}).get("per_seed", [])
-        lines.append(
-            [
-                name,
-                f"{np.mean([row['noise_reached'] for row in of_name]):.1%}",
-                f"{max(rates):.0%}" if rates else "–",
-                ", ".join("–" if recall is None else f"{recall:.2f}" for recall in recalls) or "–",
-                ", ".join(f"{share:.2f}" for share in memorised.get(name, [])) or "–",
-            ]
+    lines = [
+        _noise_line(
+            name,
+            [row for row in results if row["name"] == name],
+            finder.get(name, {}).get("per_seed", []),
+            memorised.get(name, []),
         )
+        for name in dict.fromkeys(row["name"] for row in results)
+    ]
     columns = ["name", "noise", "largest flip rate of a bin", "recall at precision 0.8, by seed", "memorised, by epoch"]
     return [
         Heading("Wrong labels"),
@@ -67,4 +62,18 @@ def noise_blocks(results: Sequence[Mapping[str, Any]]) -> list[Block]:
             "predicts the given label where it is wrong, among the labels that it was trained on, mean over seeds."
         ),
         Table("Wrong labels, found and memorised", columns, lines),
+    ]
+
+
+def _noise_line(
+    name: str, rows: Sequence[Mapping[str, Any]], recalls: Sequence[float | None], memorised: Sequence[float]
+) -> list[Cell]:
+    """Return a line of the table: the rows of one name, its recall by seed, its memorised share by epoch."""
+    rates = [row["largest_bin_rate"] for row in rows if row.get("largest_bin_rate") is not None]
+    return [
+        name,
+        f"{np.mean([row['noise_reached'] for row in rows]):.1%}",
+        f"{max(rates):.0%}" if rates else "–",
+        ", ".join("–" if recall is None else f"{recall:.2f}" for recall in recalls) or "–",
+        ", ".join(f"{share:.2f}" for share in memorised) or "–",
     ]

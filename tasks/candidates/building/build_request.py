@@ -71,22 +71,29 @@ class CandidateBuildRequest(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _fits_its_source(self) -> "CandidateBuildRequest":
-        if self.known_objects == KNOWN_OF_SIMULATION and self.source != "simulated":
-            raise ValueError(f"known_objects={KNOWN_OF_SIMULATION} is for source=simulated, not source={self.source}")
-        if self.conditions is not None:
-            if self.source != "simulated":
+    def _is_simulated(self) -> "CandidateBuildRequest":
+        if self.source != "simulated":
+            if self.known_objects == KNOWN_OF_SIMULATION:
+                raise ValueError(
+                    f"known_objects={KNOWN_OF_SIMULATION} is for source=simulated, not source={self.source}"
+                )
+            if self.conditions is not None:
                 raise ValueError(
                     f"conditions={self.conditions.given} are for source=simulated, not source={self.source}"
                 )
+        elif self.conditions is not None:
             self.conditions.require_chip(self.chips)
-        if self.source not in ("simulated", "frames"):
-            for name, is_given in (
-                ("balance=stored", self.balance == "stored"),
-                (f"injection_rounds={self.injection_rounds}", self.injection_rounds > 1),
-            ):
-                if is_given:
-                    raise ValueError(f"{name} injects into frames, but source={self.source} has ready triplets")
+        return self
+
+    @model_validator(mode="after")
+    def _injects_into_frames(self) -> "CandidateBuildRequest":
+        if self.source not in ("simulated", "frames") and (self.balance == "stored" or self.injection_rounds > 1):
+            given = "balance=stored" if self.balance == "stored" else f"injection_rounds={self.injection_rounds}"
+            raise ValueError(f"{given} injects into frames, but source={self.source} has ready triplets")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_its_source(self) -> "CandidateBuildRequest":
         if self.engine == "precomputed" and self.source != "frames":
             raise ValueError(f"engine=precomputed is for source=frames, not source={self.source}")
         if self.columns and self.source not in TABLE_SOURCES and not self.known_columns:

@@ -161,14 +161,23 @@ def draft_plan(
         if labelled is not None:
             require_classes(scheme, rows, table, catalog.name)
     facts = _facts(request, catalog, account, scheme, rows)
-    facts["parent"] = None if parent is None else parent.version
     if labelled is not None:
         facts["backfill"] = labelled.version
-    facts["digest"] = request_digest(request, facts)
-    is_recorded = parent is not None and facts["digest"] in parent.manifest["builds"]
     completes = labelled is not None and bool(lacking_columns(rows, parent, scheme))
-    facts["finished_before"] = is_recorded and not completes
-    return PlanDraft(request, facts, rows)
+    return PlanDraft(request, facts | _place_among_builds(request, facts, parent, completes=completes), rows)
+
+
+def _place_among_builds(
+    request: GalaxyBuildRequest, facts: dict[str, Any], parent: Dataset | None, *, completes: bool
+) -> dict[str, Any]:
+    """Return the facts on earlier builds; one that `completes` the labels of a version is not finished before."""
+    digest = request_digest(request, facts)
+    is_recorded = parent is not None and digest in parent.manifest["builds"]
+    return {
+        "parent": None if parent is None else parent.version,
+        "digest": digest,
+        "finished_before": is_recorded and not completes,
+    }
 
 
 def _facts(

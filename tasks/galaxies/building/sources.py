@@ -118,19 +118,25 @@ def archive_source(workspace: Workspace, plan: GalaxyPlan) -> ArchiveSource:
         moved = "; the dataset was built from it: restore it, or give its place to build-galaxy-dataset"
         raise FileNotFoundError(f"images={path} does not exist{moved * plan.is_backfill}")
     index = index_archive(path)
-    assets: dict[str, str] = {}
-    if request.mapping is not None:
-        table = read_mapping(Path(request.mapping).expanduser())
-        assets = dict(zip(table["id"].to_pylist(), map(str, table["asset_id"].to_pylist()), strict=True))
     images, faults = {}, {}
-    columns = (plan.asked[name].to_pylist() for name in ("id", "file", "asset_id"))
-    for sample_id, file, asset_id in zip(*columns, strict=True):
-        names = [str(name) for name in (file, assets.get(sample_id), asset_id) if name not in (None, "")]
-        if not names or not re.match(ROW_NUMBER, sample_id):
-            names.append(sample_id)
+    for sample_id, names in _names_of_images(plan):
         found = index.find(names)
         if found is not None and found.path is not None:
             images[sample_id] = found.path
         elif found is not None:
             faults[sample_id] = Received(reason=found.reason, parameters={"file": ", ".join(found.files)})
     return ArchiveSource(path, images, raw_place(workspace), faults)
+
+
+def _names_of_images(plan: GalaxyPlan) -> Iterator[tuple[str, list[str]]]:
+    """Yield the id of each requested object, and the names that its image may have, the surest first."""
+    mapping, assets = plan.request.mapping, dict[str, str]()
+    if mapping is not None:
+        table = read_mapping(Path(mapping).expanduser())
+        assets = dict(zip(table["id"].to_pylist(), map(str, table["asset_id"].to_pylist()), strict=True))
+    columns = (plan.asked[name].to_pylist() for name in ("id", "file", "asset_id"))
+    for sample_id, file, asset_id in zip(*columns, strict=True):
+        names = [str(name) for name in (file, assets.get(sample_id), asset_id) if name not in (None, "")]
+        if not names or not re.match(ROW_NUMBER, sample_id):
+            names.append(sample_id)
+        yield sample_id, names

@@ -61,24 +61,31 @@ def study_figures(
     largest = study.sizes[-1]
     fitted = [result for result in results if result["size"] == (largest or ALL) and "history" in result]
     if fitted:
-        names = dict.fromkeys(result["name"] for result in fitted if result["name"] not in study.changes)
-        curves = {name: [result["history"] for result in fitted if result["name"] == name] for name in names}
-        found["epochs"] = Figure(
-            f"Accuracy on the validation part after each epoch, one line a fit, at {_size_words(largest)}; "
-            f"{_origin(study)}.",
-            figures.epochs_figure(curves),
-            "validation accuracy against epoch",
-        )
+        found["epochs"] = _epochs_figure(study, fitted, largest)
     changed = [line for line in _of_size(lines, largest) if line["name"] in study.changes]
     if changed:
-        bars = {study.changes[line["name"]]: Interval.from_summary(line, "accuracy_difference") for line in changed}
-        base = study.references[changed[0]["name"]]
-        found["ablation"] = Figure(
-            f"Accuracy minus that of {base}, on the same galaxies, groups resampled; {_origin(study)}.",
-            figures.bars_figure(bars, f"accuracy minus that of {base}"),
-            "differences with intervals",
-        )
+        found["ablation"] = _ablation_figure(study, changed)
     return found
+
+
+def _epochs_figure(study: TrainingStudy, fitted: Sequence[Mapping[str, Any]], size: int | None) -> Figure:
+    names = dict.fromkeys(result["name"] for result in fitted if result["name"] not in study.changes)
+    curves = {name: [result["history"] for result in fitted if result["name"] == name] for name in names}
+    return Figure(
+        f"Accuracy on the validation part after each epoch, one line a fit, at {_size_words(size)}; {_origin(study)}.",
+        figures.epochs_figure(curves),
+        "validation accuracy against epoch",
+    )
+
+
+def _ablation_figure(study: TrainingStudy, changed: Sequence[Line]) -> Figure:
+    bars = {study.changes[line["name"]]: Interval.from_summary(line, "accuracy_difference") for line in changed}
+    base = study.references[changed[0]["name"]]
+    return Figure(
+        f"Accuracy minus that of {base}, on the same galaxies, groups resampled; {_origin(study)}.",
+        figures.bars_figure(bars, f"accuracy minus that of {base}"),
+        "differences with intervals",
+    )
 
 
 def _size_figure(study: TrainingStudy, lines: Sequence[Line]) -> Figure:
