@@ -141,7 +141,8 @@ def nightly_retrain(
         worked = {name: work_night(nights.open_work(workspace, request, name)) for name in due}
         newest = worked[due[-1]]
         states = {name: summary["state"] for name, summary in worked.items()}
-        return {**newest, "nights": states, "report": show_nights(workspace, request, newest)}
+        report = show_nights(nights.open_work(workspace, request, due[-1]), newest)
+        return {**newest, "nights": states, "report": report}
 
 
 def work_night(work: NightWork) -> dict[str, Any]:

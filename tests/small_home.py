@@ -58,7 +58,7 @@ def fill_workspace(workspace: Workspace) -> None:
         name = f"{labeller}-{place}"
         log.append(make_answer(name, labeller=labeller, sample=queue.ids[place], queue=queue.facts.name))
     log.append(make_answer("ann-skips", labeller="ann", sample=queue.ids[3], action="skip", label=None))
-    folder = queue_folder(workspace)
+    folder = queue_folder(workspace) / "realbogus"
     folder.mkdir(parents=True)
     (folder / "2026-11-28.csv").write_text("id,verdict\na,real\nb,\nc,unsure\n")
     write_scores(workspace, "2026-11-28", decisions=["real", "bogus", "bogus", None])

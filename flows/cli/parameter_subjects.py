@@ -1,6 +1,6 @@
 """Subjects of the flows' parameters, in the order of Prefect's form, of the help and of the signatures."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache
 from typing import Annotated, Any, TypeVar
 
@@ -53,18 +53,11 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
 """Subject -> its parameters, whichever flow has them."""
 
 _SUBJECT_OF = {name: subject for subject, names in SUBJECTS.items() for name in names}
-_ORDER = [*SUBJECTS, OTHER]
 
 
 def subject_of(name: str) -> str:
     """Return the subject of a flow's parameter, `OTHER` for one that no subject lists."""
     return _SUBJECT_OF.get(name, OTHER)
-
-
-def are_in_order(names: Iterable[str]) -> bool:
-    """Return whether parameters stand together by subject, in the order of the subjects."""
-    places = [_ORDER.index(subject_of(name)) for name in names]
-    return places == sorted(places)
 
 
 def by_subject(function: Function) -> Function:

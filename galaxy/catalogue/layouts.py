@@ -26,7 +26,6 @@ _GZ1_DEBIASED = frozenset({"p_el_debiased", "p_cs_debiased", "spiral", "elliptic
 _GZ1_FEWEST = (len(_GZ1_RAW) + len(_GZ1_DEBIASED)) // 2 + 1
 _GZ2SAMPLE_MARKS = frozenset({"petror50_r_kpc", "wvt_bin", "region", "redshifterr", "mu50_r"})
 _OTHER_IDS = frozenset({"specobjid", "dr8objid", "dr7objid", "objid", "stripe82objid"})
-_MAPPING_COLUMNS = frozenset({"id", "sample", "asset_id", "file"})
 
 _MARKS: MappingProxyType[str, frozenset[str]] = MappingProxyType(
     {

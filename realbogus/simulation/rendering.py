@@ -94,12 +94,6 @@ def draw_galaxies(image: np.ndarray, psf: PsfField, sources: FrameSources, shape
             _add_batch(image, psf, size, sources.take(rows), shapes.take(rows))
 
 
-def galaxy_profile(sersic_index: float, radius_px: float, axis_ratio: float, angle_rad: float) -> galsim.GSObject:
-    """Return the GalSim object of one galaxy of flux 1 in units of pixels; the radius is along the major axis."""
-    circular = galsim.Sersic(n=sersic_index, half_light_radius=radius_px * np.sqrt(axis_ratio))
-    return circular.shear(q=axis_ratio, beta=angle_rad * galsim.radians)
-
-
 def _batches(rows: np.ndarray, size: int) -> list[np.ndarray]:
     """Split row numbers (n,) into batches whose stamps together have at most `_BATCH_PX` pixels."""
     most = max(1, _BATCH_PX // size**2)

@@ -5,7 +5,7 @@ the ``.npz``, else the array file's sha256 and the row.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from realbogus.records import (
     SourceError,
     file_sha256,
     make_records,
-    read_records,
     row_id,
 )
 from realbogus.row_tables import RowTable, rows_without_columns
@@ -183,11 +182,6 @@ class TripletSource:
         pixels = fit_size(self.array.rows(first, count), self.stamp_px)[..., self._order]
         pixels[negative, ..., 2] *= -1
         return pixels
-
-
-def read_triplets(path: Path, stamp_px: int = 29, label_column: str | None = None) -> Iterator[Records]:
-    """Yield the records of a folder of triplets, up to 2,048 at a time; errors as of `TripletSource`."""
-    yield from read_records(TripletSource(path, stamp_px, label_column))
 
 
 def _open_table(array: StampArray, files: TripletFiles, read_table: TableReader) -> RowTable:

@@ -13,12 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from expectations import frames, suites
-from expectations.results import ValidationResult, require
+from expectations.results import ValidationResult
 from tasks.reports.page import Heading, Headline, Headlines, Link, Table, Text, page
-from tasks.runtime.workspace import Workspace
 from tasks.store.columns import select_ids
-from tasks.store.dataset import Dataset
-from tasks.store.schema import GALAXY, LEDGER
+from tasks.store.schema import LEDGER
 from tasks.store.versions import stored_rows
 
 STATISTICS = ("id", "blank_fraction", "mean", "std", "finite_fraction", "pixel_sha256")
@@ -124,45 +122,6 @@ def validate_candidates(ledger: pa.Table, labels: pa.Table, request: Mapping[str
         _validate(frame, candidates.candidates(list(frame.columns), request["threshold_sigma"])),
         _validate(candidates.candidate_quantities(ledger, stored_labels, request), candidates.quantities()),
     ]
-
-
-def validate_published(workspace: Workspace, version: Dataset) -> dict[str, Any]:
-    """Validate a published version again and write the report under the workspace's reports.
-
-    Returns
-    -------
-    dict
-        ``dataset, version, checked`` (number of expectations), ``rows_failing {id: name}``, ``report`` (path of the
-        page).
-
-    Raises
-    ------
-    ValidationFailed
-        After the page is written.
-    """
-    ledger, parent = version.samples(), version.parent()
-    statistics = [name for name in STATISTICS if name in ledger.column_names]
-    images = validate_images(stored_rows(ledger, statistics))
-    tables = validate_version(
-        ledger,
-        {scheme: version.labels(scheme) for scheme in version.schemes},
-        {scheme: version.classes(scheme) for scheme in version.schemes},
-        version.split(),
-        array_rows=version.pixels.shape[0],
-        published=None if parent is None else parent.split(),
-        test_only=version.manifest.get("test_only", ""),
-        raw_kept=version.manifest["problem"] == GALAXY,
-    )
-    folder = workspace.reports / f"validation-{version.name}-{version.version:06d}"
-    write_validation([images, *tables], folder, f"Validation of {version.name}, version {version.version}")
-    require([images, *tables])
-    return {
-        "dataset": version.name,
-        "version": version.version,
-        "checked": sum(len(result.results) for result in (images, *tables)),
-        "rows_failing": images.row_failures,
-        "report": str(folder / "index.html"),
-    }
 
 
 def write_validation(results: Iterable[ValidationResult], folder: Path, title: str) -> None:

@@ -140,13 +140,13 @@ def queue_folder(workspace: Workspace) -> Path:
     return decisions_folder(workspace) / "queue"
 
 
-def queue_path(workspace: Workspace, night: str) -> Path:
-    """Return the path of a night's queue; the table for people is beside it, with the suffix ``.csv``."""
-    return queue_folder(workspace) / f"{file_stem(night)}.parquet"
+def queue_path(workspace: Workspace, name: str, night: str) -> Path:
+    """Return the path of a night's queue for the models of a name; the table for people is beside it, ``.csv``."""
+    return queue_folder(workspace) / name / f"{file_stem(night)}.parquet"
 
 
-def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:
-    """Write a night's queue and its table for people, and return the path of the former.
+def write_queue(workspace: Workspace, name: str, night: str, queue: pa.Table) -> Path:
+    """Write a night's queue for the models of a name and its table for people, and return the path of the former.
 
     A table for people that exists is kept if it has the same ids, for it may hold verdicts.
 
@@ -155,7 +155,8 @@ def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:
     QueueError
         The table for people is of other ids and holds verdicts.
     """
-    path = queue_path(workspace, night)
+    path = queue_path(workspace, name, night)
+    path.parent.mkdir(parents=True, exist_ok=True)
     sheet = path.with_suffix(".csv")
     rows = _read_rows(sheet) if sheet.exists() else []
     is_same = sheet.exists() and [row["id"] for row in rows] == queue["id"].to_pylist()
@@ -173,15 +174,17 @@ def write_queue(workspace: Workspace, night: str, queue: pa.Table) -> Path:
     return path
 
 
-def read_queue(workspace: Workspace, night: str, classes: Sequence[str]) -> pa.Table:
-    """Return a night's queue with the verdicts that people have filled in; a verdict is one of `classes` or unsure.
+def read_queue(workspace: Workspace, name: str, night: str, classes: Sequence[str]) -> pa.Table:
+    """Return a night's queue for the models of a name, with the verdicts that people have filled in.
+
+    A verdict is one of `classes`, or unsure.
 
     Raises
     ------
     QueueError
         The table for people has an unknown verdict.
     """
-    path = queue_path(workspace, night)
+    path = queue_path(workspace, name, night)
     queue, sheet = read_table(path), path.with_suffix(".csv")
     if not sheet.exists():
         return queue
@@ -218,12 +221,12 @@ def read_verdicts(tables: Sequence[Path], classes: Sequence[str]) -> dict[str, V
     return verdicts
 
 
-def queue_tables(workspace: Workspace) -> list[Path]:
-    """Return the tables for people of all queues, oldest night first."""
-    return sorted((decisions_folder(workspace) / "queue").glob("*.csv"))
+def queue_tables(workspace: Workspace, name: str) -> list[Path]:
+    """Return the tables for people of all queues for the models of a name, oldest night first."""
+    return sorted((queue_folder(workspace) / name).glob("*.csv"))
 
 
-def weighted_rates(queue: pa.Table, positive: str, rng: np.random.Generator) -> dict[str, Any]:
+def weighted_rates(queue: pa.Table, positive: str | None, rng: np.random.Generator) -> dict[str, Any]:
     """Return the rates of both models on a night, from the verdicts on its queue.
 
     A row counts one over its inclusion probability, times the rows of its stream over those with a verdict: unsure and
@@ -233,17 +236,17 @@ def weighted_rates(queue: pa.Table, positive: str, rng: np.random.Generator) -> 
     ----------
     queue : Table
         `QUEUE`.
-    positive : str
-        The class whose rates are given, such as real.
+    positive : str or None
+        The class whose rates are given, such as real; None: the error rate alone.
     rng : Generator
         Of the resampling of groups.
 
     Returns
     -------
     dict
-        ``rows, judged, unsure``; ``positive_share`` of the night, and by model ``true_positive_rate,
-        false_positive_rate, purity`` and ``error_rate``, each with ``_low`` and ``_high``; None where there is none, as
-        of a queue that has no verdict on a whole stream.
+        ``rows, judged, unsure``; by model ``error_rate``, and of a class ``true_positive_rate``,
+        ``false_positive_rate`` and ``purity``, beside ``positive_share`` of the night; each with ``_low`` and
+        ``_high``, None where there is none, as of a queue that has no verdict on a whole stream.
     """
     words = to_text(queue["verdict"])
     judged = (words != "") & (words != UNSURE)
@@ -251,26 +254,27 @@ def weighted_rates(queue: pa.Table, positive: str, rng: np.random.Generator) -> 
     if set(streams) != set(streams[judged]):
         judged = np.zeros(len(words), bool)
     rows = queue.filter(pa.array(judged))
-    weights = _answer_weights(queue, judged)
-    truth = to_text(rows["verdict"]) == positive
-    groups = to_text(rows["group"])
+    weights, groups = _answer_weights(queue, judged), to_text(rows["group"])
+    everything, verdicts = np.ones(rows.num_rows, bool), to_text(rows["verdict"])
+
+    def measure(name: str, among: NDArray, event: NDArray) -> dict[str, float | None]:
+        return _rate(among, event, weights, groups, rng).to_summary(name)
+
     rates: dict[str, Any] = {
         "rows": queue.num_rows,
         "judged": rows.num_rows,
         "unsure": int((words == UNSURE).sum()),
-        **_rate(np.ones(len(truth), bool), truth, weights, groups, rng).to_summary("positive_share"),
     }
+    if positive is not None:
+        rates |= measure("positive_share", everything, verdicts == positive)
     for model in ("champion", "challenger"):
         decisions = to_text(rows[f"{model}_decision"])
-        selected = decisions == positive
-        rates[model] = {
-            **_rate(truth, selected, weights, groups, rng).to_summary("true_positive_rate"),
-            **_rate(~truth, selected, weights, groups, rng).to_summary("false_positive_rate"),
-            **_rate(selected, truth, weights, groups, rng).to_summary("purity"),
-            **_rate(np.ones(len(truth), bool), decisions != to_text(rows["verdict"]), weights, groups, rng).to_summary(
-                "error_rate"
-            ),
-        }
+        rates[model] = measure("error_rate", everything, decisions != verdicts)
+        if positive is not None:
+            truth, selected = verdicts == positive, decisions == positive
+            rates[model] |= measure("true_positive_rate", truth, selected)
+            rates[model] |= measure("false_positive_rate", ~truth, selected)
+            rates[model] |= measure("purity", selected, truth)
     return rates
 
 

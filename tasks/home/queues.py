@@ -50,7 +50,7 @@ def read_queues(workspace: Workspace, memory: FileMemory, answers: AnswerCounts)
     """Return the queues of the labelling page by dataset and name, then the newest tables of nights."""
     files = sorted((workspace.root / "labelling").glob("*/queues/*.parquet"))
     rows, faults = read_each(files, lambda path: _queue(path, memory, answers), lambda path: f"queue {path.stem}")
-    sheets = sorted(queue_folder(workspace).glob("*.csv"), reverse=True)[:TABLES_SHOWN]
+    sheets = sorted(queue_folder(workspace).glob("*/*.csv"), key=lambda path: path.name, reverse=True)[:TABLES_SHOWN]
     tables, damaged = read_each(sheets, lambda path: memory.read(path, _sheet), lambda path: f"queue {path.name}")
     return [*rows, *tables], [*faults, *damaged]
 
@@ -85,7 +85,7 @@ def _sheet(path: Path) -> QueueStatus:
         verdicts = [(row.get("verdict") or "").strip() for row in csv.DictReader(stream)]
     return QueueStatus(
         dataset=path.stem,
-        name=path.name,
+        name=f"{path.parent.name}/{path.name}",
         source="gate",
         items=len(verdicts),
         answered=sum(bool(verdict) for verdict in verdicts),

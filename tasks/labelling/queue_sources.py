@@ -37,6 +37,7 @@ from tasks.store.dataset import Dataset
 from tasks.store.files import read_table
 from tasks.store.schema import parse_reference
 from tasks.store.versions import stored_rows
+from tasks.training.registered_models import registered_name
 
 QueueSource = Literal["random", "suspects", "disagreement", "entropy", "survey", "night"]
 _CHANCES: frozenset[QueueSource] = frozenset({"random", "survey", "night"})
@@ -213,9 +214,10 @@ def _night(workspace: Workspace, dataset: Dataset, scheme: str, request: QueueRe
     """Return a night's queue for the gate: the rows on which the models differ, and the random stream."""
     if request.table is None:
         raise LabelQueueError("source=night needs table=YYYY-MM-DD")
-    path = queue_path(workspace, request.table)
+    name = registered_name(dataset.manifest["problem"], scheme)
+    path = queue_path(workspace, name, request.table)
     if not path.exists():
-        raise LabelQueueError(f"night {request.table} has no labelling queue {path}")
+        raise LabelQueueError(f"night {request.table} has no labelling queue of {name}: there is no {path}")
     table = read_table(path)
     columns = {"reason": table["stream"], "score": pa.nulls(len(table), pa.float64())}
     rows = pa.table({"id": table["id"], "inclusion_probability": table["inclusion_probability"], **columns})

@@ -178,9 +178,8 @@ class CandidateNight(NightWork):
             is_real = values >= model.card["operating_points"][TPR]["threshold"]
             decided.append(Decided(values, np.where(is_real, REAL, BOGUS)))
         ids, groups = ledger["id"].to_pylist(), ledger["group"].to_pylist()
-        write_queue(
-            self.workspace, self.night, build_queue(ids, groups, decided[0], decided[1], QueueSettings(), self.night)
-        )
+        queue = build_queue(ids, groups, decided[0], decided[1], QueueSettings(), self.night)
+        write_queue(self.workspace, self.registered_name, self.night, queue)
 
     def newest(self, record: NightRecord) -> tuple[str, list[str]]:
         """Return the night's own dataset and its stored candidates."""

@@ -113,9 +113,8 @@ class GalaxyNight(NightWork):
             probabilities = score(model, dataset.pixels, samples["row"].to_numpy(), IMAGE_BATCH)
             decided.append(Decided(probabilities.max(axis=1), classes[probabilities.argmax(axis=1)]))
         names, groups = samples["id"].to_pylist(), samples["group"].to_pylist()
-        write_queue(
-            self.workspace, self.night, build_queue(names, groups, decided[0], decided[1], QueueSettings(), self.night)
-        )
+        queue = build_queue(names, groups, decided[0], decided[1], QueueSettings(), self.night)
+        write_queue(self.workspace, self.registered_name, self.night, queue)
 
     def newest(self, record: NightRecord) -> tuple[str, list[str]] | None:
         """Return the training set and the night's new galaxies."""

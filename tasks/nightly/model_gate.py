@@ -110,7 +110,7 @@ def compare_and_judge(
     if judgement is None:
         _require_unseen(held, models[1])
         problem = PROBLEMS[held.dataset.manifest["problem"]]
-        known_verdicts = _verdicts(workspace, held.dataset.classes(held.scheme), verdicts)
+        known_verdicts = _verdicts(workspace, name, held.dataset.classes(held.scheme), verdicts)
         judgement, figures = _judge_holdout(workspace, held, models, problem, known_verdicts, settings, situation)
         if newest is not None:
             figures["newest"] = _compare_newest(
@@ -170,7 +170,7 @@ def confirm_sealed(
     if not same:
         _require_unseen(held, models[1])
         problem = PROBLEMS[held.dataset.manifest["problem"]]
-        known_verdicts = _verdicts(workspace, held.dataset.classes(held.scheme), verdicts)
+        known_verdicts = _verdicts(workspace, name, held.dataset.classes(held.scheme), verdicts)
         open_sealed(held, night, {"champion": models[1].ref.uri, "before": models[0].ref.uri})
         reasons, figures = _compare_sealed(workspace, held, models, problem, known_verdicts, settings)
     uri = models[1].ref.uri
@@ -186,8 +186,8 @@ def _digests(models: tuple[Contender, Contender], holdout: Holdout, rows_digest:
     }
 
 
-def _verdicts(workspace: Workspace, classes: Sequence[str], more: Sequence[Path]) -> dict[str, Verdict]:
-    return read_verdicts([*queue_tables(workspace), *more], classes)
+def _verdicts(workspace: Workspace, name: str, classes: Sequence[str], more: Sequence[Path]) -> dict[str, Verdict]:
+    return read_verdicts([*queue_tables(workspace, name), *more], classes)
 
 
 def _require_unseen(holdout: Holdout, model: Contender) -> None:

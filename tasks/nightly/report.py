@@ -34,15 +34,17 @@ VERDICTS = {"PROMOTE": (GREEN, "^"), "HOLD": (GREY, "o"), "REJECT": (VERMILION, 
 """Colour and marker of a verdict."""
 
 
-def write_nights_page(workspace: Workspace, request: NightlyRequest) -> Path:
-    """Write the page of a training set's nights; return its path."""
+def write_nights_page(workspace: Workspace, request: NightlyRequest, judged: Sequence[Block] = ()) -> Path:
+    """Write the page of a training set's nights; return its path. `judged` is the section on people's verdicts."""
     nights = [record for record in read_records(workspace, request.training_set) if record.summary is not None]
     path = workspace.reports / f"nights-{request.training_set}.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     pixels = "simulated pixels" if request.source == "simulated" else "real pixels"
     with whole_file(path) as unfinished:
         text = page(
-            f"Nights of {request.training_set}", night_blocks(nights, path.parent), f"{len(nights)} nights; {pixels}"
+            f"Nights of {request.training_set}",
+            [*night_blocks(nights, path.parent), *judged],
+            f"{len(nights)} nights; {pixels}",
         )
         unfinished.write_text(text, encoding="utf-8")
     return path

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
+from expectations.results import require
 from galaxy.catalogue.identifiers import ROW_NUMBER
 from galaxy.images import cutouts
 from galaxy.simulation.synthetic_sky import SKY_COUNT, synthetic_sky
 from tasks.archives.archive_index import index_archive
-from tasks.building.validate import require, validate_catalogue
+from tasks.building.validate import validate_catalogue
 from tasks.galaxies.building.build_request import GalaxyBuildRequest
 from tasks.galaxies.building.collect import ArchiveSource, Received, ServiceSource, Source
 from tasks.galaxies.building.plan import GalaxyPlan

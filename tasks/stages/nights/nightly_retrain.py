@@ -54,8 +54,8 @@ def decide(work: NightWork, record: NightRecord, challenger: str, nights_in_shad
 
 
 @task(name="show-nights", description="Show all nights on one page", cache_policy=NO_CACHE)
-def show_nights(workspace: Workspace, request: NightlyRequest, summary: dict[str, Any]) -> str:
+def show_nights(work: NightWork, summary: dict[str, Any]) -> str:
     """Write the page of the nights; return its path."""
-    report = write_nights_page(workspace, request)
+    report = write_nights_page(work.workspace, work.request, nights.judged_nights(work))
     put_summary(summary)
     return str(report)

@@ -12,7 +12,6 @@ from realbogus.simulation.rendering import (
     GalaxyShapes,
     draw_galaxies,
     draw_stars,
-    galaxy_profile,
 )
 
 SHAPE = (300, 420)
@@ -49,6 +48,12 @@ def test_stars_agree_with_galsim_over_phase_place_and_flux(seeing):
         ours = np.zeros(SHAPE, np.float32)
         draw_stars(ours, field, one_source(x, y, flux), NOISE)
         assert_agrees(ours, draw_by_galsim(field.profile_at(x, y) * flux, x, y))
+
+
+def galaxy_profile(sersic_index, radius_px, axis_ratio, angle_rad):
+    """One galaxy of flux 1 in GalSim, in units of pixels; the radius is along the major axis."""
+    circular = galsim.Sersic(n=sersic_index, half_light_radius=radius_px * np.sqrt(axis_ratio))
+    return circular.shear(q=axis_ratio, beta=angle_rad * galsim.radians)
 
 
 @pytest.mark.parametrize("index", SERSIC_INDICES)

@@ -9,9 +9,6 @@ import pytest
 
 from expectations.results import ValidationFailed, require
 from tasks.building import validate
-from tasks.store import pixels
-from tasks.store.dataset import Dataset
-from tasks.store.versions import NewVersion, publish
 
 COUNT = 90
 
@@ -113,22 +110,18 @@ def test_a_catalogue_is_validated_by_its_own_columns():
         require(validate.validate_catalogue(with_value(catalogue, "dec_deg", 5, -91.0)))
 
 
-def test_a_published_dataset_can_be_validated_again(workspace):
+def test_the_report_names_every_check_and_the_rows_that_fail(tmp_path):
     ledger, labels, split = faultless()
-    folder = workspace.datasets / "shapes"
-    store = folder / "pixels.zarr"
-    pixels.grow(pixels.create(store, (4, 4, 3), "uint8"), COUNT)
-    scheme = {"digest": "0", "classes": ["round", "spiral"], "counts": {}}
-    manifest = {"problem": "galaxy", "schemes": {"shapes": scheme}}
-    blank = with_value(ledger, "blank_fraction", 5, 0.75)
-    publish(folder, NewVersion(blank, {"shapes": labels}, split, manifest), None)
-    summary = validate.validate_published(workspace, Dataset.open(workspace, "shapes"))
-    assert summary["rows_failing"] == {"005": "blank"}
-    written = workspace.reports / "validation-shapes-000001"
-    results = json.loads((written / "validation.json").read_text())
-    assert len(results) == summary["checked"]
-    assert [result["name"] for result in results if not result["success"]] == ["blank"]
-    text = (written / "index.html").read_text()
+    results = [
+        validate.validate_images(with_value(ledger, "blank_fraction", 5, 0.75)),
+        *validate_all(ledger, labels, split),
+    ]
+    assert results[0].row_failures == {"005": "blank"}
+    validate.write_validation(results, tmp_path, "Validation of shapes")
+    written = json.loads((tmp_path / "validation.json").read_text())
+    assert len(written) == sum(len(result.results) for result in results)
+    assert [result["name"] for result in written if not result["success"]] == ["blank"]
+    text = (tmp_path / "index.html").read_text()
     assert "group_in_two_parts" in text
     assert "rejects rows" in text
-    assert (written / "data_docs" / "index.html").exists()
+    assert (tmp_path / "data_docs" / "index.html").exists()

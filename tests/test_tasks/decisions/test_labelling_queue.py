@@ -28,7 +28,7 @@ from tasks.decisions.labelling_queue import (
 from tasks.runtime.workspace import Workspace
 
 CLASSES = ("bogus", "real")
-NIGHT = "2026-05-20"
+NAME, NIGHT = "realbogus", "2026-05-20"
 
 
 def decided(rows: int, seed: int) -> Decided:
@@ -147,6 +147,25 @@ def test_without_a_verdict_on_a_whole_stream_there_is_no_rate() -> None:
     assert rates["champion"]["error_rate"] is None
 
 
+def test_without_a_positive_class_there_is_the_error_rate_alone() -> None:
+    queue, _ = queue_of(1000, QueueSettings(most_random=1000))
+    truth = dict(zip(queue["id"].to_pylist(), queue["champion_decision"].to_pylist(), strict=True))
+    rates = weighted_rates(with_verdicts(queue, truth), None, np.random.default_rng(0))
+    assert "positive_share" not in rates
+    assert list(rates["champion"]) == ["error_rate", "error_rate_low", "error_rate_high"]
+    assert rates["champion"]["error_rate"] == 0 < rates["challenger"]["error_rate"]
+
+
+def test_queues_of_one_night_are_apart_for_the_models_of_each_name(workspace: Workspace) -> None:
+    queue, _ = queue_of(300, QueueSettings())
+    sheet = write_queue(workspace, NAME, NIGHT, queue).with_suffix(".csv")
+    fill_in(sheet, {queue["id"][0].as_py(): "real"})
+    other = write_queue(workspace, "galaxy-deck-3", NIGHT, queue_of(290, QueueSettings())[0]).with_suffix(".csv")
+    assert queue_tables(workspace, NAME) == [sheet]
+    assert queue_tables(workspace, "galaxy-deck-3") == [other]
+    assert read_queue(workspace, NAME, NIGHT, CLASSES)["verdict"][0].as_py() == "real"
+
+
 def fill_in(path: Path, verdicts: Mapping[str, str]) -> None:
     with path.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -158,32 +177,32 @@ def fill_in(path: Path, verdicts: Mapping[str, str]) -> None:
 
 def test_a_queue_is_written_filled_in_and_read_back(workspace: Workspace) -> None:
     queue, _ = queue_of(300, QueueSettings())
-    path = write_queue(workspace, NIGHT, queue)
-    assert path == queue_path(workspace, NIGHT)
-    assert read_queue(workspace, NIGHT, CLASSES).equals(queue)
+    path = write_queue(workspace, NAME, NIGHT, queue)
+    assert path == queue_path(workspace, NAME, NIGHT)
+    assert read_queue(workspace, NAME, NIGHT, CLASSES).equals(queue)
     ids = queue["id"].to_pylist()
     fill_in(path.with_suffix(".csv"), {ids[0]: "Real ", ids[1]: "unsure"})
-    read = read_queue(workspace, NIGHT, CLASSES)["verdict"].to_pylist()
+    read = read_queue(workspace, NAME, NIGHT, CLASSES)["verdict"].to_pylist()
     assert read[:3] == ["real", "unsure", None]
-    assert queue_tables(workspace) == [path.with_suffix(".csv")]
+    assert queue_tables(workspace, NAME) == [path.with_suffix(".csv")]
 
 
 def test_a_queue_written_again_keeps_the_answers(workspace: Workspace) -> None:
     queue, _ = queue_of(300, QueueSettings())
-    sheet = write_queue(workspace, NIGHT, queue).with_suffix(".csv")
+    sheet = write_queue(workspace, NAME, NIGHT, queue).with_suffix(".csv")
     fill_in(sheet, {queue["id"][0].as_py(): "real"})
-    write_queue(workspace, NIGHT, queue)
-    assert read_queue(workspace, NIGHT, CLASSES)["verdict"][0].as_py() == "real"
+    write_queue(workspace, NAME, NIGHT, queue)
+    assert read_queue(workspace, NAME, NIGHT, CLASSES)["verdict"][0].as_py() == "real"
     other, _ = queue_of(290, QueueSettings())
     with pytest.raises(QueueError, match="holds verdicts on other rows than the queue of night 2026-05-20"):
-        write_queue(workspace, NIGHT, other)
+        write_queue(workspace, NAME, NIGHT, other)
 
 
 def test_a_queue_without_answers_may_be_replaced(workspace: Workspace) -> None:
-    write_queue(workspace, NIGHT, queue_of(300, QueueSettings())[0])
+    write_queue(workspace, NAME, NIGHT, queue_of(300, QueueSettings())[0])
     other, _ = queue_of(290, QueueSettings())
-    write_queue(workspace, NIGHT, other)
-    assert read_queue(workspace, NIGHT, CLASSES).equals(other)
+    write_queue(workspace, NAME, NIGHT, other)
+    assert read_queue(workspace, NAME, NIGHT, CLASSES).equals(other)
 
 
 def write_csv(path: Path, text: str) -> Path:

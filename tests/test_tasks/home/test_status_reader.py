@@ -132,7 +132,7 @@ def test_what_is_damaged_is_named_and_all_else_is_shown(own: Workspace) -> None:
     )
     assert [row.name for row in status.datasets.rows] == ["nightly", "transients", NIGHT]
     assert [row.sequence for row in status.decisions.rows] == [2, 1]
-    assert [row.name for row in status.queues.rows] == ["2026-11-28.csv"]
+    assert [row.name for row in status.queues.rows] == ["realbogus/2026-11-28.csv"]
     assert status.begin is None
 
 

@@ -181,11 +181,11 @@ def test_the_gate_reads_the_answers_to_a_nights_queue_with_their_chances(night: 
     rng = np.random.default_rng(0)
     decided = [Decided(rng.normal(0, 1, 60), rng.choice(["real", "bogus"], 60)) for _ in range(2)]
     table = build_queue(ids, ids, *decided, QueueSettings(most_differing=10, share=0.5, most_random=10), "2026-05-20")
-    write_queue(night, "2026-05-20", table)
+    write_queue(night, "realbogus", "2026-05-20", table)
     session = sit_down(night, queue="gate", source="night", table="2026-05-20", gold_share=0.1)
     answer_all(session)
     publish(night, queue="gate")
-    verdicts = read_night_verdicts(queue_tables(night), ("bogus", "real"))
+    verdicts = read_night_verdicts(queue_tables(night, "realbogus"), ("bogus", "real"))
     chances = dict(zip(table["id"].to_pylist(), table["inclusion_probability"].to_pylist(), strict=True))
     assert {name: verdict.label for name, verdict in verdicts.items()} == {name: truth_of(name) for name in chances}
     assert {name: verdict.probability for name, verdict in verdicts.items()} == pytest.approx(chances)

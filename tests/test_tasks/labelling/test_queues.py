@@ -144,7 +144,7 @@ def test_a_nights_queue_keeps_streams_and_chances_and_counts_what_the_dataset_la
     decided = [Decided(rng.normal(0, 1, 61), rng.choice(["real", "bogus"], 61)) for _ in range(2)]
     settings = NightSettings(most_differing=10, share=1, most_random=100)
     table = build_queue(ids, ids, *decided, settings, "2026-05-20")
-    path = write_queue(night, "2026-05-20", table)
+    path = write_queue(night, "realbogus", "2026-05-20", table)
     request = QueueRequest(dataset="night", queue="gate", source="night", table="2026-05-20", count=1, gold_share=0)
     queue, absent = open_queue(night, request)
     chances = dict(zip(table["id"].to_pylist(), table["inclusion_probability"].to_pylist(), strict=True))
