@@ -1,7 +1,6 @@
 """Real S3-compatible servers, each a process: moto, which keeps conditions, and localbucket, which keeps files."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.server_process import free_port
 
 BUCKET = "starloom-tests"
 PATIENCE_S = 120.0
@@ -57,12 +58,6 @@ def running(command: list[str], port: int, bucket: str = BUCKET) -> Iterator[str
             yield endpoint
         finally:
             process.kill()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def _make_bucket(address: str) -> None:

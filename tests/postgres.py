@@ -4,7 +4,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import pytest
 
 from tasks.runtime.addresses import web_fault
 from tasks.tracking.database import SERVER_WORDS
-from tests.server_process import Server
+from tests.server_process import Server, free_port
 
 PASSWORD = "pass-not-to-be-shown"
 
@@ -141,8 +140,3 @@ def group_servers(postgres: Postgres, folder: Path) -> Iterator[GroupServers]:
 def _require_answer(url: str, path: str) -> None:
     if (fault := web_fault(url, path)) is not None:
         raise ConnectionError(fault)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

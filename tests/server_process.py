@@ -1,6 +1,7 @@
 """A server that is a process of its own: started, asked until it answers, killed, started again."""
 
 import contextlib
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -80,3 +81,9 @@ def _await(attempt: Any, log: Path) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError(log.read_text(errors="replace")[-2000:]) from None
         time.sleep(0.1)
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -69,8 +69,8 @@ def night_blocks(nights: Sequence[NightRecord], folder: Path) -> list[Block]:
     charts = night_charts(nights)
     if charts:
         caption = (
-            "Detected / injected and kept / scored, all magnitudes: the quiet nights' rate, and the limits that their "
-            "scatter sets; once there are eight of them"
+            "Detected / injected and kept / scored, all magnitudes. From eight quiet nights on: their rate, and the "
+            "limits that their scatter sets."
         )
         drawing = control_figure(charts, "share of the injections")
         blocks.append(Figure(caption, drawing, "Control charts of detection and classification by night"))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from tasks.runtime.workspace import STATE_ENVIRONMENT_NAME, Workspace
 from tasks.store.object_store.conditions import POINTER_ENVIRONMENT_NAME, UNCONDITIONAL
-from tests.object_servers import BUCKET, environment, free_port, localbucket_command, settings
-from tests.server_process import Server
+from tests.object_servers import BUCKET, environment, localbucket_command, settings
+from tests.server_process import Server, free_port
 
 
 @dataclass(frozen=True)
