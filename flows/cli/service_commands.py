@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from flows.cli.actions import perform, require_usable
 from flows.cli.exit_status import INTERRUPTED, ExitStatus, interruptible
-from tasks.pages.exposure_options import exposure_of
 from tasks.runtime.json_lines import tell
 from tasks.runtime.workspace import Workspace
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def up(options: argparse.Namespace) -> ExitStatus:
     """Run the workspace's services until interrupted."""
-    from tasks.pages.exposure import page_token
+    from tasks.pages.exposure import Exposure, page_token
     from tasks.server.local_stack import StackSettings, run_stack
     from tasks.server.slots import visible_gpus
 
@@ -39,7 +38,7 @@ def up(options: argparse.Namespace) -> ExitStatus:
             if exposure.is_open:
                 _tell_exposure(exposure, "home page and labelling page", address, page_token(workspace))
 
-        workspace, exposure = Workspace.current(), exposure_of(options)
+        workspace, exposure = Workspace.current(), Exposure.of_options(options)
         settings = StackSettings(tuple(visible_gpus(os.environ)), options.train_on, exposure)
         require_usable(workspace)
         bell = _bell(workspace)
@@ -62,12 +61,13 @@ def label(options: argparse.Namespace) -> ExitStatus:
         from flows.cli.flow_catalogue import function_text
         from flows.cli.label import open_page
         from flows.cli.parameters import read_parameters
+        from tasks.pages.exposure import Exposure
 
         if options.wants_help:
             print(function_text("label", open_page), file=output, flush=True)
             return
         page = open_page(**read_parameters(open_page, options.pairs))
-        exposure = exposure_of(options)
+        exposure = Exposure.of_options(options)
 
         def announce(found: dict[str, Any], token: str | None) -> None:
             if token is not None:

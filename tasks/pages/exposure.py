@@ -1,5 +1,6 @@
 """Where a service listens, by which names it may be asked for, and who is let in when others can reach it."""
 
+import argparse
 import contextlib
 import errno
 import ipaddress
@@ -36,6 +37,15 @@ class Exposure:
 
     host: str = LOOPBACK
     names: tuple[str, ...] = ()
+
+    @classmethod
+    def of_options(cls, options: argparse.Namespace) -> "Exposure":
+        """Return what the options of `add_exposure` say."""
+        return cls(options.host, tuple(options.host_name))
+
+    def to_options(self) -> list[str]:
+        """Return it as options of a command."""
+        return ["--host", self.host, *(word for name in self.names for word in ("--host-name", name))]
 
     @property
     def is_open(self) -> bool:

@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from tasks.pages.exposure import Exposure, page_token
-from tasks.pages.exposure_options import add_exposure, exposure_of
+from tasks.pages.exposure_options import add_exposure
 from tasks.pages.guard import Guard
 from tasks.runtime.workspace import Workspace
 
@@ -67,4 +67,5 @@ def serve_as_program(make_app: MakeApp, program: str) -> None:
     parser.add_argument("--port", type=int, default=0)
     add_exposure(parser)
     options = parser.parse_args()
-    serve_pages(make_app, Workspace.current(), exposure_of(options), options.port, lambda served: print(served.address))
+    exposure = Exposure.of_options(options)
+    serve_pages(make_app, Workspace.current(), exposure, options.port, lambda served: print(served.address))

@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from tasks.http.rate_budget import is_loopback
 from tasks.pages.exposure import ON_LOOPBACK, Exposure
-from tasks.pages.exposure_options import exposure_words
 from tasks.runtime.addresses import ServerAddress
 from tasks.runtime.json_lines import tell
 from tasks.runtime.workspace import ENVIRONMENT_NAME, Workspace
@@ -288,7 +287,7 @@ class _StartedPage(NamedTuple):
 
 def _start_page(workspace: Workspace, project: Path, page: _Page, exposure: Exposure) -> _StartedPage:
     port = take_port(page.first_port, exposure)
-    words = [page.module, "--port", str(port), *exposure_words(exposure)]
+    words = [page.module, "--port", str(port), *exposure.to_options()]
     service = _launch(workspace, page.name, words, {}, project)
     return _StartedPage(service, exposure.address(port), exposure.local_address(port))
 
