@@ -15,15 +15,15 @@ def small_ledger(ids: list[str], **columns: list[object]) -> pa.Table:
     return merging.with_columns(pa.Table.from_pylist(rows, LEDGER), columns)
 
 
-def publish_ids(workspace: Workspace, parent: Dataset | None, ids: list[str]) -> Dataset:
-    """Publish the ids as the next version of the dataset ``tiny``, labelled E under ``scheme``."""
+def publish_ids(workspace: Workspace, parent: Dataset | None, ids: list[str], **columns: list[object]) -> Dataset:
+    """Publish the ids as the next version of the dataset ``tiny``, labelled E under ``scheme``; some columns given."""
     folder = workspace.datasets / "tiny"
     if parent is None:
         array = pixels.create(folder / "pixels.zarr", (4, 4, 3), "uint8")
         pixels.grow(array, 1)
     old = None if parent is None else parent.samples()
     staging = Staging(folder / "staging")
-    new = merging.without_place(small_ledger(ids))
+    new = merging.without_place(small_ledger(ids, **columns))
     table = merging.give_rows(merging.merge(old, new, staging), merging.next_free_row(old))
     table = table.drop_columns(merging.PLACE.names)
     labels = {"scheme": pa.table({"id": table["id"], "label": pa.array(["E"] * table.num_rows)})}

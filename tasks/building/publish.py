@@ -181,6 +181,7 @@ def build_manifest(
     advice = split_advice(split, harvest.enough_groups)
     if advice is not None:
         account |= {"split_advice": advice}
+    builds.pop(plan.digest, None)  # of a build that runs again: the newest is the last
     builds[plan.digest] = account | {"requests": requests, "seconds": round(plan.seconds, 1)}
     return {
         **harvest.manifest,

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from realbogus.records import BOGUS, GALAXY_INJECTION, RANDOM_INJECTION, REAL
+from realbogus.records import BOGUS, INJECTIONS, REAL
 from realbogus.sources.object_kinds import KNOWN_KINDS
 from tasks.store.dataset import Dataset
 from tasks.store.versions import stored_rows
@@ -40,7 +40,7 @@ def gold_labels(dataset: Dataset, scheme: str) -> dict[str, str]:
         return {name: word for name, word in pairs if word in (REAL, BOGUS)}
     rows = stored_rows(dataset.samples(["id", "kind", "status"]))
     pairs = zip(rows["id"].to_pylist(), rows["kind"].to_pylist(), strict=True)
-    return {name: REAL for name, kind in pairs if kind in (GALAXY_INJECTION, RANDOM_INJECTION)}
+    return {name: REAL for name, kind in pairs if kind in INJECTIONS}
 
 
 def known_object(sample: Mapping[str, Any]) -> str | None:

@@ -19,7 +19,9 @@ from tasks.store.object_store.objects import ObjectFolder
 NIGHT, SCORES, UNFINISHED, PAGE = "night", "scores", "unfinished work", "page"
 OWN_PAGE = "housekeeping"
 """Stem of the page of a housekeeping, which names everything and keeps nothing."""
-UNFINISHED_FOLDERS = ("training", "studies", "scoring")
+SCORING = "scoring"
+"""Folder of unfinished scorings, whose locks have the names of nights and not of their states."""
+UNFINISHED_FOLDERS = ("training", "studies", SCORING)
 PARTS = (
     *(f"{name}/.*.part" for name in ("catalogs", "exports", "nights", "reports", "scores", *UNFINISHED_FOLDERS)),
     "nightly/*/*/.*.part",
@@ -93,11 +95,13 @@ def score_items(workspace: Workspace, nights: Iterable[Item], rules: Rules) -> I
 
 def unfinished_items(workspace: Workspace, rules: Rules) -> Iterator[Item]:
     """Yield the state of unfinished trainings, studies and scorings; each needs the run that it goes on with."""
+    scores = any(name.startswith(f"{SCORING}/") for name in busy_locks(workspace))
     for path in (path for name in UNFINISHED_FOLDERS for path in _entries(workspace.root / name)):
         if path.suffix == ".lock":
             continue
         size, changed_at = measure([path])
-        kept = BUSY if is_locked(path.with_suffix(".lock")) else rules.young(changed_at)
+        is_busy = is_locked(path.with_suffix(".lock")) or (scores and path.parent.name == SCORING)
+        kept = BUSY if is_busy else rules.young(changed_at)
         records = [path / "run.json", *path.glob("*/run.json")] if path.is_dir() else []
         needs = frozenset(run_key(run) for record in records if (run := _run_of(record)))
         key = f"{UNFINISHED} {path.relative_to(workspace.root)}"

@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tasks.inbox.deliveries import Delivery
@@ -90,8 +91,8 @@ def _waiting(visits: Sequence[Delivery]) -> dict[str, Any]:
 
 def _latencies(records: Sequence[VisitRecord]) -> dict[str, float | None]:
     """Return the seconds from the arrival of a visit to its scores: their median, and the longest."""
-    seconds = sorted(max(0.0, each.finished_at - each.first_seen) for each in records if each.state == "scored")
+    seconds = [max(0.0, each.finished_at - each.first_seen) for each in records if each.state == "scored"]
     return {
-        "latency_s": round(seconds[len(seconds) // 2], 1) if seconds else None,
-        "longest_latency_s": round(seconds[-1], 1) if seconds else None,
+        "latency_s": round(median(seconds), 1) if seconds else None,
+        "longest_latency_s": round(max(seconds), 1) if seconds else None,
     }

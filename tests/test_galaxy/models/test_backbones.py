@@ -1,6 +1,7 @@
 """Backbones: published sizes, any size of image, preprocessing inside the saved model, frozen normalisation."""
 
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from galaxy.models.backbones import BODIES, HEAD_PREFIX, features
 from galaxy.models.googlenet import MODULES
 from galaxy.models.network_settings import (
     Backbone,
@@ -181,3 +183,42 @@ def test_settings_name_either_filters_or_a_backbone() -> None:
     ):
         with pytest.raises(ValidationError, match="goes with backbone"):
             GalaxyNetworkSettings(**wrong, **views)  # type: ignore[arg-type]
+
+
+def test_every_kind_of_settings_has_a_body() -> None:
+    kinds = [settings.model_fields["kind"].default for settings in get_args(get_args(Backbone)[0])]
+    assert kinds == list(BODIES)
+    assert {backbone.kind for backbone in SMALL} == set(BODIES)
+
+
+@pytest.mark.parametrize(("dense", "normalised"), [(None, True), (8, False), (8, True)])
+def test_the_head_has_the_weights_of_its_dense_layer_and_two_normalisations(
+    dense: int | None, normalised: bool
+) -> None:
+    width = 16
+    settings = VitSettings(
+        input_px=8, patch_px=4, width=width, depth=1, heads=2, dense=dense, dense_normalised=normalised
+    )
+    images_in = keras.Input((5, 5, 3))
+    network = keras.Model(images_in, features(images_in, settings, 0.5, "float32"))
+    head = [layer for layer in network.layers if layer.name.startswith(HEAD_PREFIX)]
+    count = sum(layer.count_params() for layer in head)
+    if dense is None:
+        assert (count, network.output_shape) == (0, (None, width))
+    else:
+        assert count == (width + 1) * dense + normalised * 4 * (width + dense)
+        assert network.output_shape == (None, dense)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_images_of_the_smallest_width_have_finite_features_that_tell_them_apart(kind: str) -> None:
+    smallest = BODIES[kind].smallest_px
+    changes = {"input_px": smallest} | ({"patch_px": 1} if kind == "vit" else {})
+    settings = next(each for each in SMALL if each.kind == kind).model_copy(update=changes)
+    taken = keras.Input((smallest, smallest, 3))
+    with seeded(1):
+        body = keras.Model(taken, BODIES[kind].build(taken, settings, "float32"))
+    found = np.asarray(body(images(smallest) / 127.5 - 1))
+    assert found.ndim == 2
+    assert np.isfinite(found).all()
+    assert np.ptp(found, axis=0).max() > 0

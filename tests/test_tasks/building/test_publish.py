@@ -97,6 +97,15 @@ def test_a_dataset_grown_with_another_seed_places_late_groups_by_its_first(works
     assert finished_summary(workspace, grown().plan)["requests"] == 0
 
 
+def test_the_newest_build_is_the_last_in_the_manifest_also_when_an_earlier_one_runs_again(workspace: Workspace) -> None:
+    for numbers, seed in ((range(300), 3), (range(300, 310), 9), (range(310, 330), 3)):
+        publish_build.fn(workspace, partial(staged_harvest, workspace, numbers, False, seed=seed), InProcess(), 0)
+    dataset = Dataset.open(workspace, "tiny")
+    assert dataset.version == 3
+    builds = dataset.manifest["builds"]
+    assert [(name, build["stored"]) for name, build in builds.items()] == [("digest-9", 10), ("digest-3", 20)]
+
+
 def small_harvest(tmp_path: Path, least: float = 0.0, account: dict[str, Any] | None = None) -> Harvest:
     plan: Plan[Any] = small_plan(tmp_path, SmallRequest(), None)
     ids, empty = pa.array(["a", "b", "c", "d"]), LEDGER.empty_table()
