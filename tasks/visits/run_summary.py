@@ -47,12 +47,21 @@ def summarise(run: Drained, seconds: float) -> dict[str, Any]:
         **_tables(run),
         **_visits(records),
         **_waiting(run.waiting),
-        **_latencies(records),
+        **latencies(records),
         "ignored": run.ignored,
         "model": records[-1].model if records else None,
         "threshold_version": records[-1].threshold_version if records else None,
         "seconds": round(seconds, 1),
         "seconds_per_visit": round(seconds / len(records), 2) if records else None,
+    }
+
+
+def latencies(records: Sequence[VisitRecord]) -> dict[str, float | None]:
+    """Return the seconds from the arrival of a visit to its scores: their median, and the longest."""
+    seconds = [max(0.0, each.finished_at - each.first_seen) for each in records if each.state == "scored"]
+    return {
+        "latency_s": round(median(seconds), 1) if seconds else None,
+        "longest_latency_s": round(max(seconds), 1) if seconds else None,
     }
 
 
@@ -86,13 +95,4 @@ def _waiting(visits: Sequence[Delivery]) -> dict[str, Any]:
         "waiting": len(visits),
         "why_waiting": {f"{visit.night}/{visit.name}": visit.waiting or "not taken yet" for visit in visits},
         "oldest_waiting_s": round(max(ages), 1) if ages else None,
-    }
-
-
-def _latencies(records: Sequence[VisitRecord]) -> dict[str, float | None]:
-    """Return the seconds from the arrival of a visit to its scores: their median, and the longest."""
-    seconds = [max(0.0, each.finished_at - each.first_seen) for each in records if each.state == "scored"]
-    return {
-        "latency_s": round(median(seconds), 1) if seconds else None,
-        "longest_latency_s": round(max(seconds), 1) if seconds else None,
     }

@@ -1,16 +1,15 @@
 """The MLflow run of a night's visits: one per night, reopened by every run of `score-visit` that has news of it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tasks.inbox.deliveries import Delivery
 from tasks.runtime.provenance import code_version
 from tasks.runtime.workspace import Workspace
 from tasks.store.schema import REALBOGUS
 from tasks.tracking.mlflow_runs import open_run, runs_tagged
+from tasks.visits.night_tables import NightTables
 from tasks.visits.records import VisitRecord
-
-if TYPE_CHECKING:
-    from tasks.visits.night_tables import NightTables
+from tasks.visits.run_summary import latencies
 
 KIND = "visits"
 
@@ -20,7 +19,7 @@ def record_night(
     night: str,
     records: list[VisitRecord],
     waiting: list[Delivery],
-    tables: "NightTables | None",
+    tables: NightTables | None,
     now: float,
 ) -> None:
     """Record what a run did with a night's visits.
@@ -38,14 +37,14 @@ def record_night(
     now : float
         Unix time.
     """
-    scored = [record for record in records if record.state == "scored"]
+    scored = sum(record.state == "scored" for record in records)
     metrics: dict[str, float | None] = {
         "visits": len(records),
-        "scored": len(scored),
-        "rejected": len(records) - len(scored),
+        "scored": scored,
+        "rejected": len(records) - scored,
         "waiting": len(waiting),
         "oldest_waiting_s": max((max(0.0, now - visit.first_seen) for visit in waiting), default=0.0),
-        "latency_s": max((record.finished_at - record.first_seen for record in scored), default=None),
+        **latencies(records),
         "candidates": None if tables is None else tables.count,
         "selected": None if tables is None else tables.selected,
     }

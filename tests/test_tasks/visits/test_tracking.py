@@ -48,7 +48,8 @@ def test_the_metrics_of_a_night_are_counted_by_hand(tracked_workspace: Workspace
         "rejected": 2,
         "waiting": 2,
         "oldest_waiting_s": 700,
-        "latency_s": 70,
+        "latency_s": 50,
+        "longest_latency_s": 70,
         "candidates": 12,
         "selected": 5,
     }
