@@ -255,7 +255,7 @@ class Dataset:
         """Return id, label and the scheme's own columns: the original labels, or a relabelling by its name."""
         self.classes(scheme)
         path = self.path / "labels" / (f"{scheme}.parquet" if name is None else f"{scheme}.{check_name(name)}.parquet")
-        if not path.exists():
+        if name is not None and not path.exists():
             raise StoreError(f"dataset {self.name!r} version {self.version} has no relabelling {name!r} of {scheme!r}")
         return read_table(path)
 

@@ -18,7 +18,7 @@ from tasks.tables.text_dialects import find_encoding
 _ROWS_A_BATCH = 16_384
 _IPAC = re.compile(r"(?:\\.*\n|\s*\n)*\|[^\n]*\|\s*\n(?:\|[^\n]*\|\s*\n)+(?=[^|\n])")
 _COMMENTS = re.compile(r"\A(?:(?:#[^\n]*|\s*)\n)+")
-_RULE = re.compile(r"[ ]*(?:-{2,}(?:[ ]+-+)+|={2,}(?:[ ]+=+)+)[ ]*\n")
+_RULE = re.compile(r"(?=[ \-=]*(?:--|==))[ ]*(?:-+(?:[ ]+-+)+|=+(?:[ ]+=+)+)[ ]*\n")  # single dashes are missing cells
 _SEXTRACTOR = re.compile(r"#\s+1\s+[A-Z]\w+(\s|$)")
 
 

@@ -20,7 +20,11 @@ def _arrow_stream(codec: str) -> Callable[[Path], BinaryIO]:
 
 _OPENERS: dict[bytes, Callable[[Path], BinaryIO]] = {
     b"\x1f\x8b": cast(Callable[[Path], BinaryIO], gzip.open),
-    **dict.fromkeys((b"BZh%d1AY&SY" % level for level in range(1, 10)), cast(Callable[[Path], BinaryIO], bz2.open)),
+    # An empty stream has the marker of its end where others have that of a block.
+    **dict.fromkeys(
+        (b"BZh%d%s" % (level, marker) for level in range(1, 10) for marker in (b"1AY&SY", b"\x17rE8P\x90")),
+        cast(Callable[[Path], BinaryIO], bz2.open),
+    ),
     b"\xfd7zXZ\x00": cast(Callable[[Path], BinaryIO], lzma.open),
     b"\x28\xb5\x2f\xfd": _arrow_stream("zstd"),
     b"\x04\x22\x4d\x18": _arrow_stream("lz4"),

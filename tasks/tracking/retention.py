@@ -6,6 +6,7 @@ finished by the next one: a marked run is listed like any other, and a model wit
 
 import contextlib
 import io
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,7 +180,9 @@ def require_no_deleted_experiments(workspace: Workspace) -> None:
 
 def _collect(workspace: Workspace, runs: Sequence[str], models: Sequence[str]) -> None:
     """Run ``mlflow gc`` on deleted runs and logged models."""
-    from mlflow.cli import gc
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # MLflow warns of its own type hints at the first import
+        from mlflow.cli import gc
 
     # Without a run's id the command takes every deleted run, also what a person may want to restore.
     chosen = list(runs) or [_deleted_run(workspace)]

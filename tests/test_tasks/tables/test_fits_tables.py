@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 from astropy.io import fits
 
+from tasks.tables import fits_tables
+from tasks.tables.fits_tables import open_fits
 from tasks.tables.table_files import TableError, TableFile, open_table
 
 
@@ -145,3 +147,39 @@ def test_a_file_that_lacks_only_its_padding_is_read(tmp_path) -> None:
     path = written(tmp_path, binary(IDS))
     path.write_bytes(path.read_bytes()[: 2 * 2880 + 16])
     assert read(path, {"objid": pa.int64()}) == {"objid": [1, 2]}
+
+
+@pytest.mark.parametrize("missing", [1, 8, 23])
+def test_missing_bytes_are_counted_to_the_last_row_without_padding(tmp_path: Path, missing: int) -> None:
+    """Three rows of 8 bytes; the message has the name of the file that was given, not that of the unpacked copy."""
+    path = written(tmp_path, binary(fits.Column("objID", "K", array=[1, 2, 3])))
+    path.write_bytes(path.read_bytes()[: 2 * 2880 + 24 - missing])
+    message = (
+        f"^table sky.fits.gz cannot be read: the FITS file is truncated, {missing} bytes are missing of the 3 rows "
+    )
+    with pytest.raises(TableError, match=message):
+        open_fits(Path("sky.fits.gz"), path).__enter__()
+
+
+def test_rows_come_in_order_in_pieces_and_not_finite_numbers_are_null(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fits_tables, "_ROWS_A_BATCH", 2)
+    numbers = [0.5, np.nan, 2.5, -np.inf, 4.5]
+    text = np.array([b"a", b"b", b"c", b"\xfc", b"e"], "S1")
+    path = written(tmp_path, binary(fits.Column("x", "E", array=numbers), fits.Column("n", "I", array=range(5))))
+    with open_fits(path, path) as table:
+        batches = list(table.read({"n": pa.int64(), "x": pa.float64()}))
+    assert [batch.num_rows for batch in batches] == [2, 2, 1]
+    assert pa.Table.from_batches(batches).to_pydict() == {"n": [*range(5)], "x": [0.5, None, 2.5, None, 4.5]}
+    foreign = written(tmp_path, binary(fits.Column("s", "1A", array=np.full(5, "z"))))
+    foreign.write_bytes(foreign.read_bytes().replace(b"zzzzz", text.tobytes()))
+    with open_fits(foreign, foreign) as table:
+        assert table.ignored == {"s": "it holds bytes that are not ASCII, row 4 is b'\\xfc'"}
+
+
+def test_a_table_without_rows_has_its_columns_and_gives_no_batch(tmp_path: Path) -> None:
+    path = written(tmp_path, binary(fits.Column("RA", "D", unit="deg", array=np.empty(0))))
+    with open_fits(path, path) as table:
+        assert (table.columns, table.float_columns, table.units) == (("ra",), {"ra"}, {"ra": "deg"})
+        assert list(table.read({"ra": pa.float64()})) == []

@@ -12,8 +12,13 @@ import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.parquet as pq
 import pytest
+from astropy.table import Table
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tasks.tables.formats import HEAD_BYTES, looks_like_utf16, recognise_format
 from tasks.tables.table_files import TableError, open_table
 
 
@@ -98,3 +103,52 @@ def test_a_text_table_may_begin_like_a_binary_format(tmp_path) -> None:
 def test_a_folder_is_named_as_one(tmp_path) -> None:
     with pytest.raises(TableError, match="is a folder"):
         open_table(tmp_path).__enter__()
+
+
+SKY = Table({"id": [1, 2], "ra": [1.5, 2.5]})
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind"), [("fits", "fits"), ("votable", "votable"), ("ascii.csv", "text"), ("ascii.ecsv", "text")]
+)
+def test_what_astropy_writes_is_recognised_by_its_first_bytes(tmp_path: Path, layout: str, kind: str) -> None:
+    SKY.write(tmp_path / "t", format=layout)
+    head = (tmp_path / "t").read_bytes()[:HEAD_BYTES]
+    assert recognise_format(Path("t.dat"), head) == kind
+    if kind in ("votable", "text"):
+        for codec in ("utf-16-le", "utf-16-be", "utf-16", "utf-8-sig"):
+            assert recognise_format(Path("t.dat"), head.decode().encode(codec)) == kind
+
+
+def test_parquet_is_recognised_and_a_cut_head_is_enough(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": [1]}), tmp_path / "t")
+    assert recognise_format(Path("t"), (tmp_path / "t").read_bytes()[:4]) == "parquet"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,note\n1,<html>\n",
+        "[id],ra\n1,2\n",
+        "{id} ra\n1 2\n",
+        '# {"id": 1}\nid,ra\n1,2\n',
+        "% id, ra\n1,2\n",
+        "Objects,n\n1,2\n",
+        "version,id\n1,2\n",
+    ],
+)
+def test_a_text_with_signs_of_another_format_behind_its_beginning_is_text(text: str) -> None:
+    assert recognise_format(Path("t"), text.encode()) == "text"
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", " \n"])
+def test_a_refusal_names_the_table_what_it_is_and_a_remedy(before: str) -> None:
+    with pytest.raises(TableError, match=r"^table a/t\.csv is a JSON file: pandas\.read_json.*CSV"):
+        recognise_format(Path("a/t.csv"), f'{before}[["id"], [1]]'.encode())
+
+
+@given(st.text(st.characters(min_codepoint=1, max_codepoint=127), min_size=4))
+def test_ascii_text_in_utf16_is_told_from_that_in_utf8_with_and_without_a_mark(text: str) -> None:
+    assert all(looks_like_utf16(text.encode(codec)) for codec in ("utf-16", "utf-16-le", "utf-16-be"))
+    assert not looks_like_utf16(text.encode())
+    assert not looks_like_utf16(text.encode("utf-32-le"))

@@ -9,6 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.table import MaskedColumn, Table
 
+from tasks.tables import parquet_tables
+from tasks.tables.parquet_tables import open_parquet
 from tasks.tables.table_files import TableError, TableFile, open_table
 
 
@@ -100,3 +102,57 @@ def test_a_cut_file_is_named_as_truncated(tmp_path) -> None:
     path.write_bytes(path.read_bytes()[:-20])
     with pytest.raises(TableError, match="truncated, its footer is missing"):
         opened(path)
+
+
+def test_a_column_of_truth_values_is_a_mask_only_beside_its_column_in_a_table_of_astropy(tmp_path: Path) -> None:
+    """Its own header is what tells a mask from a column that somebody named so."""
+    columns = {"n": [1, 2], "n.mask": [False, True]}
+    pq.write_table(pa.table(columns), tmp_path / "plain")
+    with open_parquet(tmp_path / "plain", tmp_path / "plain") as table:
+        assert table.columns == ("n", "n.mask")
+        (batch,) = table.read({"n": pa.int32(), "n.mask": pa.bool_()})
+    assert batch.to_pydict() == columns
+    headed = pa.table(columns).replace_schema_metadata({"table_meta_yaml": "damaged: ["})
+    pq.write_table(headed, tmp_path / "headed")
+    with open_parquet(tmp_path / "headed", tmp_path / "headed") as table:
+        assert (table.columns, table.ignored) == (("n",), {"n.mask": "it says where 'n' is missing"})
+        (batch,) = table.read({"n": pa.int32()})
+    assert batch.to_pydict() == {"n": [1, None]}
+
+
+def test_a_field_s_own_unit_goes_before_that_of_astropy_s_header(tmp_path: Path) -> None:
+    header = "datatype:\n- {name: RA, unit: rad, datatype: float64}\n- {name: dec, unit: rad, datatype: float64}"
+    fields = [pa.field("RA", pa.float64(), metadata={"Units": "deg"}), pa.field("dec", pa.float64())]
+    schema = pa.schema(fields, {"table_meta_yaml": header})
+    pq.write_table(pa.table([[1.0], [2.0]], schema=schema), tmp_path / "t")
+    with open_parquet(tmp_path / "t", tmp_path / "t") as table:
+        assert table.units == {"ra": "deg", "dec": "rad"}
+
+
+def test_rows_come_in_order_in_pieces_and_only_the_asked_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_tables, "_ROWS_A_BATCH", 2)
+    path = tmp_path / "t"
+    pq.write_table(pa.table({"N": range(5), "X ": [0.5, np.nan, np.inf, None, 4.5], "": [1] * 5}), path)
+    with open_parquet(path, path) as table:
+        assert table.ignored == {"(column 3)": "it has no name"}
+        assert table.float_columns == {"x"}
+        batches = list(table.read({"x": pa.float64(), "n": pa.string()}))
+    assert [batch.num_rows for batch in batches] == [2, 2, 1]
+    expected = {"x": [0.5, None, None, None, 4.5], "n": ["0", "1", "2", "3", "4"]}
+    assert pa.Table.from_batches(batches).to_pydict() == expected
+
+
+def test_a_table_without_rows_has_its_columns_and_gives_no_row(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"ra": pa.array([], pa.float32())}), tmp_path / "t")
+    with open_parquet(tmp_path / "t", tmp_path / "t") as table:
+        assert (table.columns, table.float_columns) == (("ra",), {"ra"})
+        assert sum(batch.num_rows for batch in table.read({"ra": pa.float64()})) == 0
+
+
+@pytest.mark.parametrize("content", [b"PAR1" + bytes(40), b""])
+def test_a_file_without_a_footer_is_refused_by_the_name_that_was_given(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "unpacked").write_bytes(content)
+    with pytest.raises(TableError, match=r"^table sky\.parquet\.gz cannot be read: .* its footer is missing"):
+        open_parquet(Path("sky.parquet.gz"), tmp_path / "unpacked").__enter__()

@@ -1,5 +1,6 @@
 """VOTables: serialisations, units, arrays, several tables, a service's status, cut files."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ import pyarrow as pa
 import pytest
 from astropy.table import Table
 
+from tasks.tables import votables
 from tasks.tables.table_files import TableError, TableFile, open_table
 from tasks.tables.units import to_unit
+from tasks.tables.votables import declared_units, open_votable, parse_votable
 
 FRAME = """<?xml version="1.0"?>
 <VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE type="results">{}</RESOURCE></VOTABLE>"""
@@ -82,3 +85,94 @@ def test_two_fields_of_one_name_are_refused(tmp_path) -> None:
     )
     with pytest.raises(TableError, match="two columns named 'id'"):
         opened(path)
+
+
+FIELDS = """<TABLE name="t">{}<DATA><TABLEDATA>{}</TABLEDATA></DATA></TABLE>"""
+
+
+def document(fields: str, rows: list[list[str]]) -> str:
+    cells = "".join(f"<TR>{''.join(f'<TD>{cell}</TD>' for cell in row)}</TR>" for row in rows)
+    return FRAME.format(FIELDS.format(fields, cells))
+
+
+def test_empty_cells_nan_and_declared_nulls_are_null_and_rows_come_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(votables, "_ROWS_A_BATCH", 2)
+    fields = """<FIELD name="N" datatype="int"><VALUES null="-1"/></FIELD><FIELD name="x" datatype="double" unit="mas"/>
+    <FIELD name="word" datatype="char" arraysize="*"/><FIELD name="sign" datatype="unicodeChar" arraysize="4"/>"""
+    rows = [["1", "0.5", " a b ", "é"], ["-1", "NaN", "", ""], ["3", "", "c", "+"]]
+    path = tmp_path / "t"
+    path.write_text(document(fields, rows))
+    with open_votable(path, path) as table:
+        assert (table.columns, table.float_columns, table.units) == (("n", "x", "word", "sign"), {"x"}, {"x": "mas"})
+        batches = list(table.read({"word": pa.string(), "sign": pa.string(), "x": pa.float64(), "n": pa.int32()}))
+    assert [batch.num_rows for batch in batches] == [2, 1]
+    assert pa.Table.from_batches(batches).to_pydict() == {
+        "word": ["a b", None, "c"],
+        "sign": ["é", None, "+"],
+        "x": [0.5, None, None],
+        "n": [1, None, 3],
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "cell", "reason"),
+    [
+        ('datatype="int" arraysize="2"', "1 2", "it holds arrays (int, arraysize 2)"),
+        ('datatype="double" arraysize="*"', "1 2", "it holds arrays (double, arraysize *)"),
+        ('datatype="floatComplex"', "1 2", "it holds complex numbers (floatComplex)"),
+    ],
+)
+def test_a_column_that_is_not_flat_is_left_out_with_its_datatype(
+    tmp_path: Path, field: str, cell: str, reason: str
+) -> None:
+    path = tmp_path / "t"
+    path.write_text(document(f'<FIELD name="id" datatype="int"/><FIELD name="Odd" {field}/>', [["7", cell]]))
+    with open_votable(path, path) as table:
+        assert (table.columns, table.ignored) == (("id",), {"Odd": reason})
+        (batch,) = table.read({"id": pa.int32()})
+    assert batch.to_pydict() == {"id": [7]}
+
+
+def test_a_table_without_rows_has_its_columns_and_gives_no_batch(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    path.write_text(document('<FIELD name="id" datatype="int"/>', []))
+    with open_votable(path, path) as table:
+        assert table.columns == ("id",)
+        assert list(table.read({"id": pa.int32()})) == []
+
+
+def test_units_are_told_by_the_name_or_the_id_of_their_field() -> None:
+    fields = """<FIELD ID="a" datatype="int" unit="deg"/><FIELD ID="b" name="B" datatype="int" unit="mas"/>
+    <FIELD name="c" datatype="int"/>"""
+    parsed = parse_votable(io.BytesIO(document(fields, []).encode()), "the metadata")
+    assert declared_units(parsed.get_first_table()) == {"a": "deg", "B": "mas"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "fault"),
+    [("</DATA>", "", "mismatched tag"), ('"int"', '"char" arraysize="2x3"', "invalid size specifier '2x3' .*'id'")],
+)
+def test_what_cannot_be_parsed_is_refused_by_the_name_that_was_given(
+    tmp_path: Path, right: str, wrong: str, fault: str
+) -> None:
+    path = tmp_path / "unpacked"
+    path.write_text(document('<FIELD name="id" datatype="int"/>', []).replace(right, wrong))
+    with pytest.raises(TableError, match=rf"(?i)^VOTable sky\.vot\.gz cannot be read: .*{fault}"):
+        open_votable(Path("sky.vot.gz"), path).__enter__()
+
+
+@pytest.mark.parametrize(
+    ("end", "is_whole"),
+    [("</VOTABLE>", True), ("</VOTABLE >\n\n", True), ("</VOTABL", False), ("<!-- no VOTABLE -->", False)],
+)
+def test_a_file_is_whole_if_its_end_is_there(tmp_path: Path, end: str, *, is_whole: bool) -> None:
+    path = tmp_path / "t"
+    path.write_text(FRAME.format(TABLE.format("one", "id")).replace("</VOTABLE>", end))
+    if is_whole:
+        with open_votable(path, path) as table:
+            assert table.columns == ("id",)
+        return
+    with pytest.raises(TableError, match=r"^VOTable .*t cannot be read: it is truncated"):
+        open_votable(path, path).__enter__()
