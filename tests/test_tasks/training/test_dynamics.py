@@ -94,6 +94,6 @@ def test_a_finished_fit_is_read_without_the_network_s_library(
 def test_training_samples_of_one_class_are_refused_and_leave_nothing(training: TrainingTask, tmp_path: Path) -> None:
     train, validation = parts_of(training)
     of_one = train.take(np.flatnonzero(train.labels == 1))
-    with pytest.raises(PartError, match="the train part .*bogus"):
+    with pytest.raises(PartError, match=r"the train part .*bogus"):
         training_outputs(training, (of_one, validation), tmp_path / "outputs")
     assert contents(tmp_path / "outputs") == []
