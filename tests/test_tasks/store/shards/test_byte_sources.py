@@ -1,6 +1,6 @@
 """Ranges of a shard: a file and an object give the same bytes, an object in one request, and neither past its end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ def put(request: pytest.FixtureRequest, memory: Memory, tmp_path_factory: pytest
 
 
 @pytest.fixture(scope="module", autouse=True)
-def connected(memory: Memory) -> object:
+def connected(memory: Memory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         memory.connect(patch)
         yield
