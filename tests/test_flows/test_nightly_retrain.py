@@ -102,7 +102,7 @@ def test_a_night_goes_from_the_inbox_to_the_ledger(survey: Workspace, first: dic
     assert rows[1].night == "2026-11-02"
     assert list(rows[1].reasons) == first["reasons"]
     assert Path(first["report"]).is_file()
-    assert (survey.root / "decisions" / "queue" / "2026-11-02.csv").is_file()
+    assert (survey.root / "decisions" / "queue" / "realbogus" / "2026-11-02.csv").is_file()
 
 
 def test_the_challenger_starts_from_the_champion_and_stands_in_mlflow(survey: Workspace, first: dict[str, Any]) -> None:
