@@ -99,18 +99,13 @@ class CandidateTraining(TrainingTask):
         weights += f" {request.robust_loss}" if request.robust_loss else ""
         weights += " consistency" if losses.needs_strong_views else ""
         detector = [request.detector] if request.detector else []
-        options = (
-            request.normalisation,
-            request.labels and f"labels {request.labels}",
-            request.weights != NONE and f"from {self.initial.source}",
-            request.methods.label,
-        )
+        options = [request.normalisation] if request.normalisation else []
+        options += [f"labels {request.labels}"] if request.labels else []
+        options += [f"from {self.initial.source}"] if request.weights != NONE else []
+        options += [request.methods.label] if request.methods.label else []
         settings = {name: getattr(request, name) for name in ("network", "size", "profile", "treatment", "detector")}
         return TrainingDescription(
-            words=[
-                *(request.network, request.size, request.profile, request.treatment, *detector, weights),
-                *(str(option) for option in options if option),
-            ],
+            words=[request.network, request.size, request.profile, request.treatment, *detector, weights, *options],
             registered_name="-".join([REALBOGUS, *([FIRST] if request.network == FIRST else []), *detector]),
             optimizer=request.optimizer or self.preset.optimizer,
             preprocessing_version=PREPROCESSING_VERSION,

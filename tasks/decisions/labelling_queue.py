@@ -158,9 +158,9 @@ def write_queue(workspace: Workspace, name: str, night: str, queue: pa.Table) ->
     path = queue_path(workspace, name, night)
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet = path.with_suffix(".csv")
-    rows = _read_rows(sheet) if sheet.exists() else []
-    is_same = sheet.exists() and [row["id"] for row in rows] == queue["id"].to_pylist()
-    if not is_same and any((row["verdict"] or "").strip() for row in rows):
+    rows = _read_rows(sheet) if sheet.exists() else None
+    is_same = rows is not None and [row["id"] for row in rows] == queue["id"].to_pylist()
+    if not is_same and any((row["verdict"] or "").strip() for row in rows or ()):
         raise QueueError(
             f"{sheet} holds verdicts on other rows than the queue of night {night} has now: move it away, and give "
             "it as a table of verdicts"

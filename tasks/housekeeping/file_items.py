@@ -95,12 +95,12 @@ def score_items(workspace: Workspace, nights: Iterable[Item], rules: Rules) -> I
 
 def unfinished_items(workspace: Workspace, rules: Rules) -> Iterator[Item]:
     """Yield the state of unfinished trainings, studies and scorings; each needs the run that it goes on with."""
-    scores = any(name.startswith(f"{SCORING}/") for name in busy_locks(workspace))
+    is_scoring = any(name.startswith(f"{SCORING}/") for name in busy_locks(workspace))
     for path in (path for name in UNFINISHED_FOLDERS for path in _entries(workspace.root / name)):
         if path.suffix == ".lock":
             continue
         size, changed_at = measure([path])
-        is_busy = is_locked(path.with_suffix(".lock")) or (scores and path.parent.name == SCORING)
+        is_busy = is_locked(path.with_suffix(".lock")) or (is_scoring and path.parent.name == SCORING)
         kept = BUSY if is_busy else rules.young(changed_at)
         records = [path / "run.json", *path.glob("*/run.json")] if path.is_dir() else []
         needs = frozenset(run_key(run) for record in records if (run := _run_of(record)))

@@ -160,7 +160,7 @@ def mix_queue(
     ids = rows["id"].to_pylist()
     first = positions_of(ids, ids) == np.arange(len(ids))
     rows = rows.filter(pa.array(first)).select(ROWS.names).cast(ROWS)
-    chosen = _gold_items([name for name in sorted(gold) if name not in {*ids}], rows.num_rows, settings)
+    chosen = _gold_items(sorted(gold.keys() - set(ids)), rows.num_rows, settings)
     # Equal steps, from the middle of the first; the rows fill the queue in the same way.
     places = np.concatenate([_middles(rows.num_rows), _jittered(chosen, settings.seed)])
     order = np.argsort(places, kind="stable")

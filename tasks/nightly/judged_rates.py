@@ -1,19 +1,20 @@
 """Rates of champion and challenger on the nights that people judged, from their verdicts on the labelling queues."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from realbogus.records import REAL
-from tasks.decisions.labelling_queue import queue_tables, read_queue, weighted_rates
+from tasks.decisions.labelling_queue import QueueError, queue_tables, read_queue, weighted_rates
 from tasks.learning.intervals import Interval
 from tasks.reports.page import Block, Heading, Table, Text
 from tasks.runtime.workspace import Workspace
+from tasks.store.sampling import hash_stream
 from tasks.store.schema import REALBOGUS
 from tasks.training.registered_models import problem_of
 
+_TITLE = "Nights that people judged"
 RATES = ("true_positive_rate", "false_positive_rate", "purity", "error_rate")
 
 
@@ -36,15 +37,19 @@ def judged_rates(workspace: Workspace, name: str, classes: Sequence[str]) -> dic
     positive = REAL if problem_of(name) == REALBOGUS else None
     rates = {}
     for sheet in reversed(queue_tables(workspace, name)):
-        queue, night = read_queue(workspace, name, sheet.stem, classes), sheet.stem
+        night = sheet.stem
+        queue = read_queue(workspace, name, night, classes)
         if queue["verdict"].null_count < queue.num_rows:
-            seed = int.from_bytes(hashlib.sha256(f"{name}/{night}".encode()).digest()[:8], "big")
-            rates[night] = weighted_rates(queue, positive, np.random.default_rng(seed))
+            rates[night] = weighted_rates(queue, positive, hash_stream(f"{name}/{night}"))
     return rates
 
 
-def judged_blocks(by_night: dict[str, dict[str, Any]]) -> list[Block]:
-    """Return the section of the nights' page; none without a judged night."""
+def judged_section(workspace: Workspace, name: str, classes: Sequence[str]) -> list[Block]:
+    """Return the section of the nights' page; empty without a judged night. A table that cannot be read is named."""
+    try:
+        by_night = judged_rates(workspace, name, classes)
+    except QueueError as error:
+        return [Heading(_TITLE), Text(str(error))]
     if not by_night:
         return []
     shown = [rate for rate in RATES if any(rate in rates["champion"] for rates in by_night.values())]
@@ -59,7 +64,7 @@ def judged_blocks(by_night: dict[str, dict[str, Any]]) -> list[Block]:
         for model in ("champion", "challenger")
     ]
     return [
-        Heading("Nights that people judged"),
+        Heading(_TITLE),
         Text(
             "A verdict counts one over the chance with which its row came into the night's labelling queue, so that "
             "the rates are those of the night; groups resampled."

@@ -1,6 +1,5 @@
 """A challenger before the gate: both models on the frozen holdout and on the newest night, and the decision."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -28,6 +27,7 @@ from tasks.decisions.paired_comparison import (
 from tasks.galaxies.model_comparison import GalaxyComparison
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
+from tasks.store.sampling import hash_stream
 from tasks.store.schema import GALAXY, REALBOGUS
 
 PROBLEMS: dict[str, ComparedProblem] = {REALBOGUS: CandidateComparison(), GALAXY: GalaxyComparison()}
@@ -294,5 +294,4 @@ def _rng(models: tuple[Contender, Contender], rows_digest: str) -> np.random.Gen
 
     Models count by their addresses, since the file of a model has the time at which it was saved.
     """
-    words = "/".join((*(model.ref.uri for model in models), rows_digest))
-    return np.random.default_rng(int.from_bytes(hashlib.sha256(words.encode()).digest()[:8], "big"))
+    return hash_stream("/".join((*(model.ref.uri for model in models), rows_digest)))

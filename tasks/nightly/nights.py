@@ -14,7 +14,6 @@ from tasks.decisions.decision import Decision
 from tasks.decisions.gate_settings import GateSettings
 from tasks.decisions.holdouts import check_overlap, freeze_holdout, holdout_file, open_holdout
 from tasks.decisions.kept_scores import open_contender
-from tasks.decisions.labelling_queue import QueueError
 from tasks.decisions.ledger import read_ledger
 from tasks.learning.split_parts import ALL, UNLABELLED
 from tasks.learning.training_overlap import read_training_samples
@@ -22,7 +21,7 @@ from tasks.nightly.calendar import NightDateError, last_night, missed_nights, pa
 from tasks.nightly.candidates import CandidateNight
 from tasks.nightly.deliveries import NightDelivery, delivered_nights
 from tasks.nightly.galaxies import GalaxyNight
-from tasks.nightly.judged_rates import judged_blocks, judged_rates
+from tasks.nightly.judged_rates import judged_section
 from tasks.nightly.label_check import LabelCheck, check_labels
 from tasks.nightly.label_versions import (
     BY,
@@ -38,7 +37,7 @@ from tasks.nightly.night_record import NightRecord, read_records, recorded_night
 from tasks.nightly.night_work import NightlyError, NightWork
 from tasks.nightly.quiet_nights import is_quiet
 from tasks.nightly.request import NightlyRequest
-from tasks.reports.page import Block, Heading, Text
+from tasks.reports.page import Block
 from tasks.runtime.workspace import Workspace
 from tasks.store.dataset import Dataset
 from tasks.store.files import write_table
@@ -191,14 +190,10 @@ def examine(work: NightWork, record: NightRecord) -> dict[str, Any]:
 
 
 def judged_nights(work: NightWork) -> list[Block]:
-    """Return the section of the nights' page on people's verdicts; a table that cannot be read is named there."""
+    """Return the section of the nights' page on people's verdicts; empty without a training set."""
     if not work.has_training_set():
         return []
-    try:
-        classes = work.training_set().classes(work.scheme)
-        return judged_blocks(judged_rates(work.workspace, work.registered_name, classes))
-    except QueueError as error:
-        return [Heading("Nights that people judged"), Text(str(error))]
+    return judged_section(work.workspace, work.registered_name, work.training_set().classes(work.scheme))
 
 
 def set_aside(labels: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def find_drift(folder: Path, features: NightFeatures, quiet: Sequence[NightRecor
 
 def chart_efficiency(tonight: NightEfficiency, quiet: Sequence[NightRecord]) -> dict[str, Any]:
     """Return a night's efficiency and its control charts over the quiet nights, with the keys of a summary."""
-    before = known_efficiencies(quiet)
+    before = _known_efficiencies(quiet)
     charts = _charts([*before, tonight], [night.night for night in before])
     return {**tonight.to_summary(), "charts": {step: chart.to_summary() for step, chart in charts.items()}}
 
@@ -52,11 +52,11 @@ def night_charts(nights: Sequence[NightRecord]) -> dict[str, ControlChart]:
 
     Centre and limits are those of all quiet nights among them.
     """
-    known = known_efficiencies(nights)
+    known = _known_efficiencies(nights)
     return _charts(known, [record.night for record in nights if is_quiet(record)]) if known else {}
 
 
-def known_efficiencies(nights: Sequence[NightRecord]) -> list[NightEfficiency]:
+def _known_efficiencies(nights: Sequence[NightRecord]) -> list[NightEfficiency]:
     """Return the efficiency of every night that has one."""
     summaries = [(record.night, (record.summary or {}).get("efficiency")) for record in nights]
     return [NightEfficiency.from_summary(night, summary) for night, summary in summaries if summary]

@@ -18,6 +18,11 @@ def hash_shares(names: Iterable[str], seed: int) -> NDArray[np.float64]:
     return np.fromiter((hash_share(name, seed) for name in names), np.float64)
 
 
+def hash_stream(name: str) -> np.random.Generator:
+    """Return the random stream that depends on `name` alone."""
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big"))
+
+
 def hash_order(names: Iterable[str], seed: int) -> NDArray[np.int64]:
     """Return the positions of names in the order of their hash, (n,): a longer prefix holds the shorter ones."""
     return np.argsort(hash_shares(names, seed), kind="stable")

@@ -177,7 +177,9 @@ class _Drain:
                     open_pairs[number].clear()
                     yield visits[number], found, _whole_fault(found), time.monotonic() - began
                     began = time.monotonic()
-        yield from ((each, None, None, 0.0) for each in visits if self._records(each.night).equal_to(each) is not None)
+        for visit in visits:
+            if self._records(visit.night).equal_to(visit) is not None:
+                yield visit, None, None, 0.0
 
     def _is_repeated(self, visits: Sequence[Delivery], number: int) -> bool:
         """Return whether a visit equals an earlier one of the same night in this round."""

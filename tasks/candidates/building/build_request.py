@@ -71,7 +71,7 @@ class CandidateBuildRequest(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _is_simulated(self) -> "CandidateBuildRequest":
+    def _fits_simulation(self) -> "CandidateBuildRequest":
         if self.source != "simulated":
             if self.known_objects == KNOWN_OF_SIMULATION:
                 raise ValueError(
@@ -87,9 +87,14 @@ class CandidateBuildRequest(BaseModel):
 
     @model_validator(mode="after")
     def _injects_into_frames(self) -> "CandidateBuildRequest":
-        if self.source not in ("simulated", "frames") and (self.balance == "stored" or self.injection_rounds > 1):
-            given = "balance=stored" if self.balance == "stored" else f"injection_rounds={self.injection_rounds}"
-            raise ValueError(f"{given} injects into frames, but source={self.source} has ready triplets")
+        if self.source in ("simulated", "frames"):
+            return self
+        for name, is_given in (
+            ("balance=stored", self.balance == "stored"),
+            (f"injection_rounds={self.injection_rounds}", self.injection_rounds > 1),
+        ):
+            if is_given:
+                raise ValueError(f"{name} injects into frames, but source={self.source} has ready triplets")
         return self
 
     @model_validator(mode="after")

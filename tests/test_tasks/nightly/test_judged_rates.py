@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tasks.decisions.labelling_queue import Decided, QueueError, QueueSettings, build_queue, write_queue
-from tasks.nightly.judged_rates import judged_blocks, judged_rates
-from tasks.reports.page import Table
+from tasks.nightly.judged_rates import judged_rates, judged_section
+from tasks.reports.page import Table, Text
 from tasks.runtime.workspace import Workspace
 
 ROWS = 40
@@ -48,9 +48,9 @@ def test_rates_are_those_of_the_night_for_each_model(workspace: Workspace) -> No
 
 
 def test_the_section_has_a_line_for_each_model_and_is_left_out_without_verdicts(workspace: Workspace) -> None:
-    assert judged_blocks(judged_rates(workspace, "realbogus", ["bogus", "real"])) == []
+    assert judged_section(workspace, "realbogus", ["bogus", "real"]) == []
     judge(workspace, "2026-11-20")
-    table = judged_blocks(judged_rates(workspace, "realbogus", ["bogus", "real"]))[-1]
+    table = judged_section(workspace, "realbogus", ["bogus", "real"])[-1]
     assert isinstance(table, Table)
     assert [list(row)[:3] for row in table.rows] == [
         ["2026-11-20", "40 of 40", "champion"],
@@ -61,8 +61,7 @@ def test_the_section_has_a_line_for_each_model_and_is_left_out_without_verdicts(
 
 def test_galaxies_have_the_error_rate_alone(workspace: Workspace) -> None:
     judge(workspace, "2026-11-20", name="galaxy-two")
-    rates = judged_rates(workspace, "galaxy-two", ["bogus", "real"])
-    table = judged_blocks(rates)[-1]
+    table = judged_section(workspace, "galaxy-two", ["bogus", "real"])[-1]
     assert isinstance(table, Table)
     assert list(table.columns) == ["night", "judged", "model", "error rate"]
 
@@ -71,3 +70,6 @@ def test_an_unknown_verdict_is_named(workspace: Workspace) -> None:
     judge(workspace, "2026-11-20")
     with pytest.raises(QueueError, match="has the verdict 'bogus' of c"):
         judged_rates(workspace, "realbogus", ["spiral", "real"])
+    text = judged_section(workspace, "realbogus", ["spiral", "real"])[-1]
+    assert isinstance(text, Text)
+    assert "has the verdict 'bogus' of c" in text.text
